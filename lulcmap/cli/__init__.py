@@ -1,0 +1,24 @@
+"""The command line: it reads options, calls one library function, prints what came back."""
+
+import click
+
+from lulcmap.cli.demo import demo
+from lulcmap.cli.export import export_onnx
+from lulcmap.cli.models import models
+from lulcmap.cli.predict import predict
+from lulcmap.cli.shell import Group
+
+
+@click.group(cls=Group, context_settings={"show_default": True, "max_content_width": 100})
+@click.version_option(package_name="lulcmap")
+def main() -> None:
+    """National land-cover maps from Sentinel-1 and Sentinel-2.
+
+    \b
+        lulcmap demo                                          see what it does, offline
+        lulcmap predict --aoi country.geojson --year 2024     make a map
+    """
+
+
+for command in (predict, demo, export_onnx, models):
+    main.add_command(command)

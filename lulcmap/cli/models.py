@@ -1,0 +1,67 @@
+"""``lulcmap models``: the shipped models, and what one of them is."""
+
+import click
+
+from lulcmap.cli.shell import json_option
+
+
+@click.group(invoke_without_command=True, short_help="List the shipped models, or show one.")
+@click.pass_context
+def models(ctx: click.Context) -> None:
+    """List the shipped models; * marks the default.
+
+    \b
+        lulcmap models
+        lulcmap models show lulcformer-tiny
+    """
+    if ctx.invoked_subcommand is not None:
+        return
+    from lulcmap.models import folder, shipped
+
+    found = shipped()
+    if not found:
+        click.echo(f"No model is shipped in {folder()}. Give a file: --model FILE.onnx.")
+    width = max((len(model.name) for model in found), default=0)
+    for model in found:
+        size = f"{model.path.stat().st_size / 1e6:.1f} MB" if model.path.is_file() else "missing"
+        mark = "*" if model.default else " "
+        click.echo(f"{mark} {model.name:<{width}}  {size:>9}  {model.summary}")
+
+
+@models.command()
+@click.argument("model", metavar="NAME|FILE")
+@json_option
+def show(*, model: str, as_json: bool) -> None:
+    """Print the contract and the card of a model.
+
+    \b
+        lulcmap models show lulcformer-tiny
+    """
+    import json
+
+    from lulcmap.modelfile import read_model
+    from lulcmap.models import card, find_model
+
+    file = read_model(find_model(model))
+    contract, text = json.loads(file.contract.to_json()), card(model)
+    if as_json:
+        shown = {"file": str(file.path), "sha256": file.sha256, "contract": contract, "card": text}
+        click.echo(json.dumps(shown, indent=2))
+        return
+    agreed = file.contract
+    click.echo(f"name        {agreed.name}")
+    click.echo(f"file        {file.path}")
+    click.echo(f"sha256      {file.sha256}")
+    for name, wanted in agreed.inputs.items():
+        need = "may be missing" if wanted.optional else "required"
+        click.echo(f"input {name}    {', '.join(wanted.bands)}")
+        click.echo(f"            {wanted.dtype}, {wanted.unit}, nodata {wanted.nodata}, {need}")
+    click.echo(f"output      {len(agreed.classes)} classes, one cell of {agreed.stride} px a side")
+    click.echo(f"classes     {', '.join(agreed.classes)}")
+    click.echo(f"windows     {agreed.window} px every {agreed.step} px of {agreed.resolution:g} m")
+    click.echo(f"precision   {agreed.precision}, temperature {agreed.temperature:g}")
+    click.echo(f"knows       {agreed.knows} land")
+    for key, value in agreed.training.items():
+        click.echo(f"training    {key}: {value}")
+    if text:
+        click.echo(f"\n{text.strip()}")

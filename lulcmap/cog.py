@@ -1,0 +1,144 @@
+"""The finished map: a validated Cloud-Optimized GeoTIFF with its palette, class names and tags."""
+
+import glob
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import rasterio
+import rasterio.shutil
+from rasterio._err import CPLE_BaseError  # what copy raises; public nowhere
+from rasterio.errors import RasterioError
+from rasterio.io import MemoryFile
+from rasterio.windows import Window
+from rio_cogeo.cogeo import cog_validate
+
+from lulcmap.errors import OutputError
+from lulcmap.legend import CLASSES, NODATA, LandCover
+
+PLAN_TAG = "LULCMAP_PLAN"
+"""The tag with the digest of the plan a map was made under."""
+
+_TILE = 512
+"""Pixels a side of a tile, also of the overviews."""
+
+_OPTIONS = {
+    "driver": "COG",
+    "BLOCKSIZE": _TILE,
+    "COMPRESS": "DEFLATE",  # every reader has it
+    "LEVEL": 6,
+    "PREDICTOR": "NO",  # class ids are no quantity
+    "OVERVIEW_RESAMPLING": "MODE",
+    "BIGTIFF": "IF_SAFER",
+    "SPARSE_OK": True,  # an empty tile takes no room
+    "NUM_THREADS": 1,
+}
+
+_GDAL_ENV = {
+    "GDAL_CACHEMAX": 256,  # MB; GDAL's default is 5 % of the machine
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # a side file of an older map is not this map's
+    "GDAL_PAM_ENABLED": "NO",  # everything is in the file, nothing in an .aux.xml
+}
+
+
+def write_cog(
+    source: Path,
+    out: Path,
+    *,
+    tags: Mapping[str, str],
+    legend: Sequence[LandCover] = CLASSES,
+) -> None:
+    """Write a map as a Cloud-Optimized GeoTIFF: a valid one, or nothing.
+
+    GeoTIFF has no place for class names, so they are tags of the band: ``CLASS_0=water`` and so on.
+
+    Args:
+        source: GeoTIFF of one uint8 band, 255 nodata.
+        out: file to write, or to replace.
+        tags: of the file; ``PLAN_TAG`` is the one that ``plan_of`` reads.
+        legend: the classes' ids, names and colours.
+
+    Raises:
+        OutputError: it cannot be written, or is not what it ought to be.
+
+    """
+    part = out.with_name(f".{out.name}.part.tif")
+    _remove(part)  # of a killed run
+    try:
+        with rasterio.Env(**_GDAL_ENV):
+            with _described(source, tags=tags, legend=legend) as described:
+                rasterio.shutil.copy(described, part, **_OPTIONS)
+            _check(part, source, tags=tags, legend=legend)
+        part.replace(out)
+    except (RasterioError, CPLE_BaseError, OSError) as error:
+        raise OutputError(
+            f"The map cannot be written to {out} ({error}). See that the disk is not full and the "
+            "folder can be written, then run the same command again."
+        ) from error
+    finally:
+        _remove(part)
+
+
+def plan_of(path: Path) -> str | None:
+    """Digest of the plan a map was made under; None if there is no map, or it is not lulcmap's."""
+    try:
+        with rasterio.Env(**_GDAL_ENV), rasterio.open(path) as dataset:
+            digest: str | None = dataset.tags().get(PLAN_TAG)
+    except RasterioError:
+        return None
+    return digest
+
+
+@contextmanager
+def _described(
+    source: Path, *, tags: Mapping[str, str], legend: Sequence[LandCover]
+) -> Iterator[str]:
+    """Name of a virtual copy of a file that has the tags and the palette."""
+    with MemoryFile(ext=".vrt") as virtual:
+        rasterio.shutil.copy(source.resolve(), virtual.name, driver="VRT")
+        with rasterio.open(virtual.name, "r+") as dataset:
+            dataset.update_tags(**dict(sorted(tags.items())))
+            dataset.update_tags(1, **{f"CLASS_{cover.id}": cover.name for cover in legend})
+            dataset.set_band_description(1, "land cover")
+            dataset.write_colormap(1, _palette(legend))
+        yield virtual.name
+
+
+def _palette(legend: Sequence[LandCover]) -> dict[int, tuple[int, int, int, int]]:
+    return {cover.id: (*cover.rgb, 255) for cover in legend} | {NODATA: (0, 0, 0, 0)}
+
+
+def _check(
+    part: Path, source: Path, *, tags: Mapping[str, str], legend: Sequence[LandCover]
+) -> None:
+    """See that a file is a valid COG and the same map as its source.
+
+    Raises:
+        OSError: it is not.
+
+    """
+    valid, errors, warnings = cog_validate(part, strict=True, quiet=True)
+    if not valid:
+        raise OSError(f"it is no valid COG: {'; '.join([*errors, *warnings])}")
+    with rasterio.open(part) as made, rasterio.open(source) as wanted:
+        for what in ("shape", "crs", "transform", "nodata", "dtypes", "count"):
+            if getattr(made, what) != getattr(wanted, what):
+                raise OSError(f"its {what} is not that of the mosaic")
+        palette = made.colormap(1)
+        if any(palette[id_] != colour for id_, colour in _palette(legend).items()):
+            raise OSError("its palette is not the legend's")
+        if any(made.tags().get(key) != value for key, value in tags.items()):
+            raise OSError("its tags are not all there")
+        height, width = made.shape
+        for row in range(0, height, _TILE):
+            for col in range(0, width, 4 * _TILE):
+                window = Window(col, row, min(4 * _TILE, width - col), min(_TILE, height - row))
+                if not np.array_equal(made.read(1, window=window), wanted.read(1, window=window)):
+                    raise OSError("some pixels did not arrive on disk")
+
+
+def _remove(part: Path) -> None:
+    """Remove a temporary file, and those GDAL makes beside it for the overviews."""
+    for path in part.parent.glob(f"{glob.escape(part.name)}*"):
+        path.unlink(missing_ok=True)

@@ -1,0 +1,181 @@
+"""What a model file says of itself: the contract between a network and the map it makes.
+
+One JSON text under the key ``lulcmap`` of an ONNX file's ``metadata_props``.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Self
+
+from lulcmap.errors import ModelError
+from lulcmap.legend import CLASSES
+from lulcmap.sensors import S1_BANDS, S1_NODATA, S2_BANDS, S2_NODATA
+from lulcmap.windows import Lattice
+
+KEY = "lulcmap"
+"""Where the contract is in ``metadata_props``."""
+
+FORMAT = 1
+"""Version of the contract's form."""
+
+S2_UNIT = "DN, reflectance x 10000, offset removed"
+S1_UNIT = "gamma0, dB x 100"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInput:
+    """One input of the graph: (N, len(bands), H, W)."""
+
+    bands: tuple[str, ...]
+    """In order along axis 1."""
+
+    dtype: Literal["uint16", "int16"]
+    """As the graph takes it."""
+
+    unit: str
+    """``S2_UNIT`` or ``S1_UNIT``."""
+
+    nodata: int
+    """The value of a missing pixel."""
+
+    optional: bool = True
+    """Whether a pixel, a window or a map may be without it."""
+
+
+S2_INPUT = ModelInput(bands=S2_BANDS, dtype="uint16", unit=S2_UNIT, nodata=S2_NODATA)
+S1_INPUT = ModelInput(bands=S1_BANDS, dtype="int16", unit=S1_UNIT, nodata=S1_NODATA)
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """Everything lulcmap must know of a model to make a map with it."""
+
+    name: str
+    """Of the model."""
+
+    inputs: Mapping[str, ModelInput]
+    """By the name of the graph's input: ``"s2"``, ``"s1"`` or both."""
+
+    stride: int
+    """Pixels a side of one cell of the output ``logits`` (N, K, H / stride, W / stride)."""
+
+    window: int = 512
+    """Pixels a side of the windows the model wants."""
+
+    step: int = 384
+    """Pixels from one window to the next."""
+
+    multiple: int = 32
+    """Height and width of a window must be multiples of this."""
+
+    resolution: float = 10.0
+    """Pixel size, metres."""
+
+    classes: tuple[str, ...] = tuple(cover.name for cover in CLASSES)
+    """Names, in the order of the logits; each one of Dynamic World's."""
+
+    colours: tuple[str, ...] = tuple(cover.colour for cover in CLASSES)
+    """RRGGBB, in the order of ``classes``."""
+
+    temperature: float = 1.0
+    """Logits are divided by it before the softmax."""
+
+    precision: Literal["fp32", "fp16"] = "fp32"
+    """Of the weights and of the arithmetic after the normalisation."""
+
+    knows: Literal["simulated", "real"] = "simulated"
+    """The kind of land the model was trained on."""
+
+    training: Mapping[str, Any] = field(default_factory=dict)
+    """Where the weights come from: data, settings, software; plain JSON."""
+
+    @property
+    def lattice(self) -> Lattice:
+        """Of the windows."""
+        return Lattice(self.window, self.step)
+
+    def to_json(self) -> str:
+        """The text for ``metadata_props``; the same contract gives the same text."""
+        return json.dumps({"format": FORMAT, **asdict(self)}, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """The contract a model file carries.
+
+        Raises:
+            ModelError: it is no contract this version understands.
+
+        """
+        try:
+            fields = json.loads(text)
+            form = fields.pop("format")
+            if form != FORMAT:
+                raise ModelError(
+                    f"The model's contract has format {form}; this lulcmap reads format {FORMAT}. "
+                    "Export the model again with this version."
+                )
+            inputs = {
+                name: ModelInput(**{**values, "bands": tuple(values["bands"])})
+                for name, values in fields.pop("inputs").items()
+            }
+            classes, colours = tuple(fields.pop("classes")), tuple(fields.pop("colours"))
+            return cls(inputs=inputs, classes=classes, colours=colours, **fields)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ModelError(
+                f"The model's contract cannot be read ({error}). "
+                "Export the model again: lulcmap export-onnx."
+            ) from error
+
+    def check(self) -> None:
+        """See that lulcmap can give the model what it wants, and make a map of what it gives.
+
+        Raises:
+            ModelError: naming the input, band, unit, class or size that does not fit.
+
+        """
+        ours = {"s2": S2_INPUT, "s1": S1_INPUT}
+        for name, wanted in self.inputs.items():
+            if name not in ours:
+                self._refuse(f"wants an input {name!r}", "the inputs are s2 and s1")
+            given = ours[name]
+            for band in wanted.bands:
+                if band not in given.bands:
+                    self._refuse(
+                        f"wants band {band} of {name}", f"{name} has {', '.join(given.bands)}"
+                    )
+            for what in ("dtype", "unit", "nodata"):
+                if getattr(wanted, what) != getattr(given, what):
+                    self._refuse(
+                        f"wants {name} with {what} {getattr(wanted, what)!r}",
+                        f"{name} comes with {what} {getattr(given, what)!r}",
+                    )
+        if not self.inputs:
+            self._refuse("has no input", "it needs s2, s1 or both")
+        names = [cover.name for cover in CLASSES]
+        for name in self.classes:
+            if name not in names:
+                self._refuse(f"gives a class {name!r}", f"the classes are {', '.join(names)}")
+        if self.resolution != 10:
+            self._refuse(f"wants pixels of {self.resolution:g} m", "they are 10 m")
+        half = (self.window - self.step) // 2
+        if (
+            self.window % self.multiple
+            or self.window % self.stride
+            or self.step % 2
+            or self.step % self.stride
+            or half % self.stride
+            or not self.window / 2 <= self.step <= self.window
+            or self.window % 4
+        ):
+            self._refuse(
+                f"wants windows of {self.window} px every {self.step} px",
+                f"both must fit its stride {self.stride} and its multiple {self.multiple}, and the "
+                "step must be between half a window and a window",
+            )
+
+    def _refuse(self, found: str, expected: str) -> None:
+        raise ModelError(
+            f"Model {self.name!r} {found}; {expected}. "
+            "Choose another model (lulcmap models) or export it again."
+        )

@@ -1,0 +1,432 @@
+"""From a polygon to its land-cover map: the stages, composed."""
+
+import hashlib
+import json
+import logging
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from pyproj import CRS
+from pyproj.exceptions import CRSError
+
+from lulcmap import __version__, grid
+from lulcmap.area import Area, load_area
+from lulcmap.catalog import Found, freeze, search
+from lulcmap.cog import plan_of, write_cog
+from lulcmap.composite import Composite, Rules, composite
+from lulcmap.errors import NoScenesError, OutputError, ProviderError, UsageError
+from lulcmap.legend import CLASSES, NODATA
+from lulcmap.models import find_model
+from lulcmap.mosaic import mosaic
+from lulcmap.plan import Period, Plan, S1Choice, choose_s1, rank_s2, s1_period
+from lulcmap.predict import classify, needed_windows, union
+from lulcmap.read import Reader
+from lulcmap.report import SOURCES, MapReport
+from lulcmap.run import RunFolder
+from lulcmap.scenes import Scene
+from lulcmap.sensors import S1_NODATA, S2_NODATA
+from lulcmap.session import Session, open_session
+from lulcmap.signing import signer
+from lulcmap.windows import Blend, Box
+
+logger = logging.getLogger(__name__)
+
+Progress = Callable[[str, int, int], None]
+"""Called with a stage's name, how much of it is done, and how much there is."""
+
+FURTHEST = 6.0
+"""Degrees from a zone's central meridian that the zone's grid is used for; the scale there is off
+by 0.2 % on the equator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a map is made. The defaults are the command's."""
+
+    model: str | None = None
+    """A shipped model's name or a file; None is the registry's default."""
+
+    catalog: str = "planetary-computer"
+    """A provider's name, the URL of a STAC API, or an ItemCollection file."""
+
+    crs: str = "auto"
+    """Of the map: ``"auto"`` (the area's UTM zone) or ``"EPSG:<code>"``."""
+
+    s1: Literal["off", "optional", "required"] = "optional"
+    """Whether Sentinel-1 is used, and whether the map may be made without."""
+
+    orbit: str = "descending"
+    """Sentinel-1's preferred direction; the other fills in where it has nothing."""
+
+    max_s1_scenes: int = 12
+    """Sentinel-1 dates of each relative orbit."""
+
+    rules: Rules = field(default_factory=Rules)
+    """Of the Sentinel-2 composite."""
+
+    blend: Blend = "hann"
+    """How windows are joined."""
+
+    block_size: int = 4608
+    """Pixels a side of a block, a multiple of the model's step; memory grows with it."""
+
+    max_lost: float = 0.10
+    """Share of the assets that may be unreadable before the run fails."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where the model runs."""
+
+    batch_size: int = 4
+    """Windows in one call of the model."""
+
+    workers: int = 4
+    """Threads that read."""
+
+    workdir: Path | None = None
+    """Folder of the run folder; None is the map's own."""
+
+    keep_run: bool = False
+    """Whether the run folder stays after success."""
+
+    overwrite: bool = False
+    """Whether a map made to another plan may be replaced."""
+
+
+def map_area(
+    aoi: str,
+    out: Path | None = None,
+    *,
+    period: Period,
+    layer: str | None = None,
+    settings: Settings | None = None,
+    progress: Progress = lambda *_: None,
+) -> MapReport:
+    """Map the land cover of an area and write it as a Cloud-Optimized GeoTIFF.
+
+    Killed at any moment, the same call goes on from the blocks that are finished.
+
+    Args:
+        aoi: a vector file, or ``west,south,east,north`` in degrees.
+        out: the COG to write; None is ``<aoi>-<period>.tif`` in the current folder.
+        period: what is mapped.
+        layer: of the vector file, where it has several.
+        settings: how the map is made.
+        progress: told how far each stage is.
+
+    Returns:
+        The map's report, also written beside it.
+
+    Raises:
+        AreaError: the area cannot be used.
+        NoScenesError: nothing was found for this area and period.
+        ProviderError: the provider failed, or too many assets were lost.
+        ModelError: the model does not fit; ``DeviceError``: the device cannot be had.
+        OutputError: the map exists or cannot be written.
+
+    """
+    settings = settings or Settings()
+    area = load_area(aoi, layer=layer)
+    out = out or Path(f"{area.name}-{period.label}.tif")
+    zone = _zone(area)
+    target = _target_crs(settings.crs, zone)
+    session = open_session(find_model(settings.model), device=settings.device)
+    folder = _run_folder(out, settings)
+    found = _find(area, period, session, settings, folder)
+    job, skipped = _job(area, period, found, session, settings, zone=zone, target=target)
+    if out.exists() and plan_of(out) == job.plan.digest:
+        return MapReport.read(out)
+    _refuse_existing(out, settings)
+
+    run = RunFolder.open(folder, job.plan.to_json(), freeze(found))
+    _map_blocks(job, run, session, settings, found, progress)
+    report = _report(out, job, run, session, found, skipped, area, period)
+    _write(out, job, run, report, area, target, progress)
+    report.write()
+    if not settings.keep_run:
+        run.remove()
+    return report
+
+
+def _zone(area: Area) -> int:
+    centre = area.polygon.centroid
+    zone = grid.utm_zone(centre.x, centre.y)
+    meridian = (zone % 100 - 1) * 6 - 177
+    west, south, east, north = area.polygon.bounds
+    for latitude in (south, north):
+        grid.utm_zone(centre.x, latitude)  # refuses the poles
+    if west < meridian - FURTHEST or east > meridian + FURTHEST:
+        raise UsageError(
+            f"The area spans {west:.1f} to {east:.1f} degrees east; one map reaches {FURTHEST:g} "
+            f"degrees from the central meridian of its UTM zone ({meridian} degrees). "
+            "Split the area into parts."
+        )
+    return zone
+
+
+def _target_crs(crs: str, zone: int) -> int:
+    if crs.lower() == "auto":
+        return zone
+    try:
+        code = int(crs.upper().removeprefix("EPSG:"))
+        CRS.from_epsg(code)
+    except (ValueError, CRSError):
+        raise UsageError(
+            f"--crs is {crs!r}; it takes auto, or an EPSG code such as EPSG:3035."
+        ) from None
+    return code
+
+
+def _run_folder(out: Path, settings: Settings) -> Path:
+    folder = settings.workdir or out.parent
+    return folder / f"{out.name}.run"
+
+
+def _refuse_existing(out: Path, settings: Settings) -> None:
+    if out.is_dir():
+        raise OutputError(f"{out} is a folder; --out takes the name of a file to write.")
+    if out.exists() and not settings.overwrite:
+        raise OutputError(
+            f"{out} exists and was made to another plan. Give --overwrite to replace it, or "
+            "another --out."
+        )
+    if not out.parent.is_dir():
+        raise OutputError(f"The folder {out.parent} does not exist; make it, or change --out.")
+    if not os.access(out.parent, os.W_OK):
+        raise OutputError(f"The folder {out.parent} cannot be written to; change --out.")
+
+
+def _find(area: Area, period: Period, session: Session, settings: Settings, folder: Path) -> Found:
+    """The scenes: frozen ones of a run that was stopped, else those the catalogue has now."""
+    frozen = RunFolder.frozen_items(folder)
+    found = search(
+        area.polygon,
+        s2_period=(period.start, period.end),
+        s1_period=s1_period(period),
+        catalog=str(frozen) if frozen else settings.catalog,
+        s1=settings.s1 != "off" and "s1" in session.contract.inputs,
+    )
+    sensors = {scene.sensor for scene in found.scenes}
+    if not found.scenes:
+        raise NoScenesError(
+            f"No scene of {area.name} was found from {period.start} to {period.end} in "
+            f"{settings.catalog}. Check the area's place and the period, or try another --catalog."
+        )
+    if settings.s1 == "required" and "s1" not in sensors:
+        raise NoScenesError(
+            f"No Sentinel-1 scene of {area.name} was found in {settings.catalog}, and --s1 is "
+            "required. Give --s1 optional to map from Sentinel-2 alone."
+        )
+    logger.info("%d scenes found, %d items skipped", len(found.scenes), len(found.skipped))
+    return found
+
+
+def _job(
+    area: Area,
+    period: Period,
+    found: Found,
+    session: Session,
+    settings: Settings,
+    *,
+    zone: int,
+    target: int,
+) -> tuple[Job, list[tuple[str, str]]]:
+    """The job, and what of the found was put aside."""
+    contract = session.contract
+    polygon = grid.project(area.polygon, zone)
+    box = grid.covering(polygon)
+    blocks = tuple(_blocks(polygon, box, zone, session, settings))
+    s2_dates, superseded = rank_s2(
+        [scene for scene in found.scenes if scene.sensor == "s2"], period, epsg=zone
+    )
+    s1 = choose_s1(
+        [scene for scene in found.scenes if scene.sensor == "s1"],
+        period,
+        orbit=settings.orbit,
+        max_scenes=settings.max_s1_scenes,
+    )
+    plan = Plan(
+        version=__version__,
+        period=(period.start.isoformat(), period.end.isoformat()),
+        area=hashlib.sha256(shapely.normalize(area.polygon).wkb).hexdigest(),
+        zone=zone,
+        crs=target,
+        lattice=(contract.window, contract.step),
+        block_size=settings.block_size,
+        blocks=tuple(number for number, _ in blocks),
+        s2_dates=_ids(s2_dates),
+        s1_passes=_ids(s1.passes),
+        s1_others=_ids(s1.others),
+        rules=asdict(settings.rules),
+        s1=settings.s1,
+        blend=settings.blend,
+        model=contract.name,
+        model_sha256=session.sha256,
+        items=hashlib.sha256(json.dumps(freeze(found), sort_keys=True).encode()).hexdigest(),
+        catalog=found.provider,
+    )
+    job = Job(plan, zone, polygon, blocks, s2_dates, s1, settings.rules)
+    return job, [*found.skipped, *superseded]
+
+
+def _ids(groups: Sequence[Sequence[Scene]]) -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(scene.id for scene in group) for group in groups)
+
+
+def _blocks(
+    polygon: shapely.MultiPolygon, box: Box, zone: int, session: Session, settings: Settings
+) -> Iterator[tuple[tuple[int, int], Box]]:
+    try:
+        blocks = session.contract.lattice.blocks(box, block_size=settings.block_size)
+    except ValueError:
+        raise UsageError(
+            f"--block-size is {settings.block_size}; it takes a multiple of the model's step, "
+            f"{session.contract.step}."
+        ) from None
+    for number, part in blocks:
+        if shapely.intersects(polygon, grid.geobox(part, zone).extent.geom):
+            yield number, part
+
+
+def _map_blocks(
+    job: Job,
+    run: RunFolder,
+    session: Session,
+    settings: Settings,
+    found: Found,
+    progress: Progress,
+) -> None:
+    """Map every block that is not done: one is composited while the one before is classified."""
+    todo = [(number, box) for number, box in job.blocks if not run.done(number, box)]
+    done = len(job.blocks) - len(todo)
+    progress("blocks", done, len(job.blocks))
+    if not todo:
+        return
+    with (
+        Reader(workers=settings.workers, sign=signer(found.signs)) as reader,
+        ThreadPoolExecutor(1, "composite") as ahead,
+    ):
+        following = ahead.submit(prepare, job, reader, session, *todo[0])
+        for i in range(len(todo)):
+            block = following.result()
+            if i + 1 < len(todo):
+                following = ahead.submit(prepare, job, reader, session, *todo[i + 1])
+            _check_lost(block.composite, settings.max_lost)
+            finish(job, run, session, block, batch_size=settings.batch_size, blend=settings.blend)
+            del block
+            progress("blocks", done + i + 1, len(job.blocks))
+
+
+def _check_lost(seen: Composite, max_lost: float) -> None:
+    if seen.lost and len(seen.lost) > max_lost * seen.opened:
+        names = ", ".join(f"{asset.scene} {asset.band}" for asset in seen.lost[:3])
+        raise ProviderError(
+            f"{len(seen.lost)} of {seen.opened} assets of a block could not be read ({names}"
+            f"{', ...' if len(seen.lost) > 3 else ''}: {seen.lost[0].reason}); --max-lost allows "
+            f"{max_lost:.0%}. Run the same command again later to go on, or raise --max-lost."
+        )
+
+
+def _report(
+    out: Path,
+    job: Job,
+    run: RunFolder,
+    session: Session,
+    found: Found,
+    skipped: Sequence[tuple[str, str]],
+    area: Area,
+    period: Period,
+) -> MapReport:
+    contract = session.contract
+    warnings = [*area.notes, *period.notes, *job.s1.notes, *session.notes]
+    if contract.knows == "simulated" and not found.simulated:
+        warnings.append(
+            f"Model {contract.name} knows simulated landscapes only; do not use this map of a real "
+            "place for any decision."
+        )
+    return MapReport.collect(
+        out,
+        (run.facts(number) for number, _ in job.blocks),
+        scenes={
+            "s2": [scene for group in job.plan.s2_dates for scene in group],
+            "s1": [
+                scene for group in (*job.plan.s1_passes, *job.plan.s1_others) for scene in group
+            ],
+        },
+        skipped=skipped,
+        warnings=warnings,
+        facts={
+            "software": f"lulcmap {__version__}",
+            "plan": job.plan.digest,
+            "area": area.name,
+            "period": list(job.plan.period),
+            "crs": f"EPSG:{job.plan.crs}",
+            "model": {
+                "name": contract.name,
+                "sha256": session.sha256,
+                "knows": contract.knows,
+            },
+            "device": {"name": session.device, "runtime": session.runtime},
+            "catalog": found.provider,
+        },
+    )
+
+
+def _write(
+    out: Path,
+    job: Job,
+    run: RunFolder,
+    report: MapReport,
+    area: Area,
+    target: int,
+    progress: Progress,
+) -> None:
+    """Join the blocks on the map's grid, and make the COG of them."""
+    if target == job.zone:
+        polygon, on = job.polygon, grid.geobox(grid.covering(job.polygon), job.zone)
+    else:
+        polygon = grid.project(area.polygon, target)
+        on = grid.covering_grid(polygon, target)
+    joined = run.path / "map.tif"
+    mosaic(
+        [(run.block_path(number), box) for number, box in job.blocks],
+        zone=job.zone,
+        target=on,
+        polygon=polygon,
+        out=joined,
+        progress=lambda done, total: progress("mosaic", done, total),
+    )
+    write_cog(joined, out, tags=_tags(job, report))
+    joined.unlink()
+
+
+def _tags(job: Job, report: MapReport) -> dict[str, str]:
+    years = f"{job.plan.period[0][:4]}-{job.plan.period[1][:4]}"
+    first, last = years.split("-")
+    covered = first if first == last else years
+    tags = {
+        "TIFFTAG_SOFTWARE": f"lulcmap {__version__}",
+        "TIFFTAG_IMAGEDESCRIPTION": "Land cover in Dynamic World's nine classes, 255 = no data",
+        "TIFFTAG_COPYRIGHT": f"Contains modified Copernicus Sentinel data {covered}",
+        "LULCMAP_PLAN": job.plan.digest,
+        "LULCMAP_MODEL": job.plan.model,
+        "LULCMAP_MODEL_SHA256": job.plan.model_sha256,
+        "LULCMAP_PERIOD": "/".join(job.plan.period),
+        "LULCMAP_SOURCES": ", ".join(
+            f"{len(group)} {sensor.upper()} scenes" for sensor, group in report.scenes.items()
+        ),
+        "LULCMAP_CATALOG": job.plan.catalog,
+        "LULCMAP_COVERAGE": f"{report.coverage:.6f}",
+        "LICENSE": "CC-BY-4.0",
+        "ATTRIBUTION": f"Contains modified Copernicus Sentinel data {covered}; made with lulcmap",
+    }
+    if report.warnings:
+        tags["LULCMAP_WARNINGS"] = " ".join(report.warnings)
+    return tags

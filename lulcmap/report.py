@@ -1,0 +1,220 @@
+"""What a map was made from, and what is missing: the report beside it."""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from lulcmap.errors import OutputError
+from lulcmap.legend import CLASSES
+
+SOURCES = (
+    "not_mapped",
+    "s2_and_s1",
+    "s2_only",
+    "s1_only",
+    "s2_and_s1_other_orbit",
+    "s1_only_other_orbit",
+)
+"""What a pixel was mapped from; the index is its value in a block's band ``source``."""
+
+
+@dataclass(frozen=True, slots=True)
+class MapReport:
+    """A finished map: what it holds, what it was made from, what is missing."""
+
+    map: Path
+    """The COG."""
+
+    already_made: bool = False
+    """The map was there, made to the same plan; nothing was done."""
+
+    pixels: Mapping[str, int] = field(default_factory=dict)
+    """Pixels of the polygon by what they were mapped from: the names of ``SOURCES``."""
+
+    classes: Mapping[str, int] = field(default_factory=dict)
+    """Pixels of the polygon by class name."""
+
+    scenes: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Ids of the scenes that gave pixels: ``"s2"``, ``"s1"``."""
+
+    unused: Sequence[str] = ()
+    """Ids of scenes found that gave no pixel: too cloudy, elsewhere, or not needed."""
+
+    skipped: Sequence[tuple[str, str]] = ()
+    """Items that could not be used, each with the reason."""
+
+    lost: Sequence[tuple[str, str, str]] = ()
+    """Assets that could not be read: scene, band, reason."""
+
+    unmasked: Sequence[str] = ()
+    """Ids of scenes that have no scene classification, so that their clouds stayed."""
+
+    warnings: Sequence[str] = ()
+    """What the map's user should know, each one plain sentence."""
+
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """Software, plan, area, period, model and device, as plain JSON."""
+
+    @property
+    def total(self) -> int:
+        """Pixels of the polygon."""
+        return sum(self.pixels.values())
+
+    @property
+    def coverage(self) -> float:
+        """Share of the polygon's pixels that have a class, 0 to 1."""
+        return 1 - self.pixels.get("not_mapped", 0) / self.total if self.total else 0.0
+
+    @classmethod
+    def collect(
+        cls,
+        out: Path,
+        blocks: Iterable[Mapping[str, Any]],
+        *,
+        scenes: Mapping[str, Sequence[str]],
+        skipped: Sequence[tuple[str, str]],
+        warnings: Sequence[str],
+        facts: Mapping[str, Any],
+    ) -> Self:
+        """The report of a run, from the facts its blocks carry.
+
+        Args:
+            out: the COG.
+            blocks: for each block ``pixels`` and ``classes`` (counts by name), ``used``,
+                ``unmasked`` (scene ids) and ``lost`` (scene, band, reason).
+            scenes: ids of all scenes the plan has, by sensor.
+            skipped: items that could not be used, each with the reason.
+            warnings: sentences.
+            facts: software, plan, area, period, model, device.
+
+        """
+        pixels: Counter[str] = Counter()
+        classes: Counter[str] = Counter()
+        used: set[str] = set()
+        unmasked: set[str] = set()
+        lost: set[tuple[str, str, str]] = set()
+        for block in blocks:
+            pixels.update(block["pixels"])
+            classes.update(block["classes"])
+            used.update(block["used"])
+            unmasked.update(block["unmasked"])
+            lost.update((scene, band, reason) for scene, band, reason in block["lost"])
+        ids = [scene for group in scenes.values() for scene in group]
+        return cls(
+            map=out,
+            pixels={name: pixels[name] for name in SOURCES if pixels[name]},
+            classes={cover.name: classes[cover.name] for cover in CLASSES if classes[cover.name]},
+            scenes={
+                sensor: [scene for scene in group if scene in used]
+                for sensor, group in scenes.items()
+            },
+            unused=[scene for scene in ids if scene not in used],
+            skipped=list(skipped),
+            lost=sorted(lost),
+            unmasked=sorted(unmasked),
+            warnings=[*warnings, *_warnings(pixels, len(lost), len(unmasked))],
+            facts=facts,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON, in the order a reader wants it."""
+        return {
+            "map": self.map.name,
+            "already_made": self.already_made,
+            "coverage": round(self.coverage, 6),
+            "pixels": {"total": self.total, **self.pixels},
+            "classes": dict(self.classes),
+            "warnings": list(self.warnings),
+            "scenes": {sensor: list(group) for sensor, group in self.scenes.items()},
+            "unused": list(self.unused),
+            "skipped": [{"id": scene, "reason": reason} for scene, reason in self.skipped],
+            "lost": [
+                {"scene": scene, "band": band, "reason": reason}
+                for scene, band, reason in self.lost
+            ],
+            "unmasked": list(self.unmasked),
+            **self.facts,
+        }
+
+    @classmethod
+    def read(cls, out: Path) -> Self:
+        """The report of a map that was made before, as far as it is still beside it."""
+        try:
+            seen = json.loads(path_of(out).read_text())
+        except (OSError, ValueError):
+            return cls(map=out, already_made=True)
+        known = {"map", "already_made", "coverage", "pixels", "classes", "warnings", "scenes"}
+        known |= {"unused", "skipped", "lost", "unmasked"}
+        return cls(
+            map=out,
+            already_made=True,
+            pixels={name: count for name, count in seen["pixels"].items() if name != "total"},
+            classes=seen["classes"],
+            scenes=seen["scenes"],
+            unused=seen["unused"],
+            skipped=[(entry["id"], entry["reason"]) for entry in seen["skipped"]],
+            lost=[(entry["scene"], entry["band"], entry["reason"]) for entry in seen["lost"]],
+            unmasked=seen["unmasked"],
+            warnings=seen["warnings"],
+            facts={name: value for name, value in seen.items() if name not in known},
+        )
+
+    def write(self) -> Path:
+        """Put the report beside the map.
+
+        Raises:
+            OutputError: the folder cannot be written to.
+
+        """
+        path = path_of(self.map)
+        temporary = path.with_name(f".{path.name}.part")
+        try:
+            temporary.write_text(json.dumps(self.to_dict(), indent=2) + "\n")
+            os.replace(temporary, path)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise OutputError(
+                f"The report {path} could not be written ({error.strerror}). Make room or choose "
+                "another --out, then run the same command again."
+            ) from error
+        return path
+
+    def __str__(self) -> str:
+        """One line for the terminal."""
+        if self.already_made:
+            return f"{self.map}: already made, nothing to do"
+        counts = ", ".join(
+            f"{len(group)} {sensor.upper()} scenes" for sensor, group in self.scenes.items()
+        )
+        return f"{self.map}: {self.coverage:.1%} of {self.total:,} pixels mapped from {counts}"
+
+
+def path_of(out: Path) -> Path:
+    """Where the report of a map is: ``<out>.report.json``."""
+    return out.with_name(f"{out.name}.report.json")
+
+
+def _warnings(pixels: Mapping[str, int], lost: int, unmasked: int) -> list[str]:
+    total = sum(pixels.values()) or 1
+    found = []
+    if pixels.get("not_mapped"):
+        found.append(f"{pixels['not_mapped'] / total:.2%} of the area could not be mapped.")
+    for names, what in (
+        (("s2_only",), "Sentinel-2 alone"),
+        (("s1_only", "s1_only_other_orbit"), "Sentinel-1 alone"),
+        (("s2_and_s1_other_orbit",), "Sentinel-1 of the other orbit direction"),
+    ):
+        count = sum(pixels.get(name, 0) for name in names)
+        if count:
+            found.append(f"{count / total:.2%} of the area was mapped from {what}.")
+    if lost:
+        found.append(f"{lost} assets could not be read; the report names them.")
+    if unmasked:
+        found.append(
+            f"{unmasked} Sentinel-2 scenes have no scene classification; their clouds were not masked."
+        )
+    return found

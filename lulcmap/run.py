@@ -1,0 +1,330 @@
+"""The run folder: the frozen plan and items, and one small file a finished block.
+
+::
+
+    <run>/plan.json              everything that decides the result
+    <run>/items.json             the frozen, unsigned STAC items; can be given as --catalog again
+    <run>/blocks/r12_c-3.tif     class, confidence, margin, S2 count, S1 count, source
+    <run>/map.tif                the blocks on the map's grid, until the map is finished
+
+Whatever is there is whole: it was written under a temporary name, then renamed. So a run may be
+killed at any moment and resumed. The files carry no time, host, path or worker count.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from rasterio.errors import RasterioError
+from rasterio.io import MemoryFile
+
+from lulcmap.errors import OutputError, UsageError
+from lulcmap.grid import RESOLUTION
+from lulcmap.legend import NODATA
+from lulcmap.windows import Box
+
+BANDS = ("class", "confidence", "margin", "s2_count", "s1_count", "source")
+"""Of a block file, in order; each uint8, 255 where nothing is mapped."""
+
+FACTS = "lulcmap"
+"""The metadata item of a block file that holds its facts as JSON."""
+
+_PART = ".part"
+"""Ending of a file that is being written."""
+
+_BLOCK_LAYOUT: Mapping[str, Any] = {
+    "driver": "GTiff",
+    "tiled": True,
+    "blockxsize": 512,
+    "blockysize": 512,
+    "compress": "deflate",
+    "zlevel": 1,  # half the time of 6 for a tenth more bytes, in files that are soon removed
+    "interleave": "band",  # the mosaic reads one band and shall not inflate the other five
+}
+
+_GDAL_ENV = {
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # do not list the blocks' folder for each block
+    "GDAL_PAM_ENABLED": "NO",  # no .aux.xml beside a block
+}
+
+_MOST_DIFFERENCES = 5
+"""Named in the message that refuses another plan."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """A folder that holds one run."""
+
+    path: Path
+    """Of the folder; it may hold other files, which are left alone."""
+
+    @classmethod
+    def open(cls, path: Path, plan: Mapping[str, Any], items: Mapping[str, Any]) -> Self:
+        """A new run, or the one that was begun here under the same plan.
+
+        What a killed run left half-written is removed, and so are blocks without a plan.
+
+        Args:
+            path: of the folder, made if need be.
+            plan: everything that decides the result, as JSON.
+            items: STAC ItemCollection; kept only by a new run.
+
+        Raises:
+            UsageError: the folder holds a run under another plan; the differences are named.
+            OutputError: the folder cannot be written.
+
+        """
+        run = cls(path)
+        begun = run.plan()
+        if begun is not None and begun != json.loads(_json(plan)):
+            raise UsageError(
+                f"The run folder {path} was begun under another plan:\n"
+                f"{_differences(begun, plan)}\n"
+                "Give the old options again to resume it, name another folder with --workdir, or "
+                "delete it."
+            )
+        with _writing(path):
+            run._blocks.mkdir(parents=True, exist_ok=True)
+            run._clean(blocks=begun is None)
+            if begun is None:
+                _write(run.items_path, _json(items))
+                _write(run.plan_path, _json(plan))  # last: it says "begun"
+        return run
+
+    @property
+    def plan_path(self) -> Path:
+        """Of the plan."""
+        return self.path / "plan.json"
+
+    @property
+    def items_path(self) -> Path:
+        """Of the frozen items."""
+        return self.path / "items.json"
+
+    @property
+    def joined_path(self) -> Path:
+        """Of the blocks on the map's grid, while the map is made of them."""
+        return self.path / "map.tif"
+
+    @property
+    def _blocks(self) -> Path:
+        return self.path / "blocks"
+
+    def plan(self) -> dict[str, Any] | None:
+        """The plan this run was begun under; None if none was, or it is half-written."""
+        return _read_json(self.plan_path)
+
+    @classmethod
+    def frozen_items(cls, path: Path) -> Path | None:
+        """The items of the run that was begun in a folder; None where there is none."""
+        run = cls(path)
+        return None if run.plan() is None else run.items_path
+
+    def block_path(self, number: tuple[int, int]) -> Path:
+        """Of a block's file.
+
+        Examples:
+            >>> RunFolder(Path("map.run")).block_path((12, -3)).name
+            'r12_c-3.tif'
+
+        """
+        row, col = number
+        return self._blocks / f"r{row}_c{col}.tif"
+
+    def write_block(
+        self,
+        number: tuple[int, int],
+        bands: NDArray[np.uint8],
+        grid: GeoBox,
+        facts: Mapping[str, Any],
+    ) -> None:
+        """Write a finished block: all of it, or nothing.
+
+        Args:
+            number: row and column of the block.
+            bands: (6, H, W) in the order of ``BANDS``, 255 nodata.
+            grid: of the block, (H, W).
+            facts: what the report wants to know of it, as JSON.
+
+        Raises:
+            OutputError: it cannot be written, as on a full disk.
+
+        """
+        crs = grid.crs
+        if crs is None or bands.shape != (len(BANDS), *grid.shape) or bands.dtype != np.uint8:
+            raise ValueError(f"a block of {bands.dtype} {bands.shape} on a grid of {grid.shape}")
+        # Encoded in memory, so that a full disk is Python's error and not a line in GDAL's log.
+        with rasterio.Env(**_GDAL_ENV), MemoryFile() as memory:
+            with memory.open(
+                count=len(BANDS),
+                height=grid.shape[0],
+                width=grid.shape[1],
+                dtype="uint8",
+                nodata=NODATA,
+                crs=crs.to_wkt(),
+                transform=grid.affine,
+                **_BLOCK_LAYOUT,
+            ) as dataset:
+                dataset.descriptions = BANDS
+                dataset.update_tags(**{FACTS: json.dumps(facts, sort_keys=True)})
+                dataset.write(bands)
+            with _writing(self.path):
+                _write(self.block_path(number), memory.getbuffer())
+
+    def done(self, number: tuple[int, int], box: Box) -> bool:
+        """Whether a block's file is there and valid, every tile of it; if not, it is removed.
+
+        Args:
+            number: row and column of the block.
+            box: of the block, in its zone's pixels.
+
+        Raises:
+            OutputError: a broken file cannot be removed.
+
+        """
+        path = self.block_path(number)
+        if not path.is_file():
+            return False
+        if _valid(path, box):
+            return True
+        with _writing(self.path):
+            path.unlink()
+        return False
+
+    def facts(self, number: tuple[int, int]) -> dict[str, Any]:
+        """What ``write_block`` was told of a block.
+
+        Args:
+            number: of a block that is done.
+
+        Raises:
+            OutputError: its file cannot be read.
+
+        """
+        path = self.block_path(number)
+        try:
+            with rasterio.Env(**_GDAL_ENV), rasterio.open(path) as dataset:
+                facts: dict[str, Any] = json.loads(dataset.tags()[FACTS])
+        except (RasterioError, KeyError, ValueError) as error:
+            raise OutputError(
+                f"Block {path} cannot be read ({error}). Run the same command again: it is made "
+                "anew."
+            ) from error
+        return facts
+
+    def remove(self) -> None:
+        """Remove the run, and its folder if nothing else is in it.
+
+        Raises:
+            OutputError: it cannot be removed.
+
+        """
+        with _writing(self.path):
+            self.plan_path.unlink(missing_ok=True)  # first: without a plan there is no run
+            self.items_path.unlink(missing_ok=True)
+            self.joined_path.unlink(missing_ok=True)
+            if self._blocks.is_dir():
+                self._clean(blocks=True)
+            for folder in (self._blocks, self.path):
+                if folder.is_dir() and not any(folder.iterdir()):
+                    folder.rmdir()
+
+    def _clean(self, *, blocks: bool) -> None:
+        """Remove what is half-written and, if asked, the blocks; nothing that is not ours."""
+        for folder in (self.path, self._blocks):
+            for part in folder.glob(f"*{_PART}"):
+                if part.name.removesuffix(_PART).endswith((".json", ".tif")):
+                    part.unlink()
+        if blocks:
+            for block in self._blocks.glob("r*_c*.tif"):
+                block.unlink()
+
+
+def _valid(path: Path, box: Box) -> bool:
+    left, top = box.col * RESOLUTION, -box.row * RESOLUTION
+    try:
+        with rasterio.Env(**_GDAL_ENV), rasterio.open(path) as dataset:
+            for band in dataset.indexes:  # a broken tile shows only when it is inflated
+                dataset.read(band)
+            return bool(
+                dataset.shape == box.shape
+                and dataset.descriptions == BANDS
+                and set(dataset.dtypes) == {"uint8"}
+                and (dataset.transform.c, dataset.transform.f) == (left, top)
+                and FACTS in dataset.tags()
+            )
+    except RasterioError:
+        return False
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"The run folder {folder} cannot be written ({error.strerror or error}). Free some "
+            "space, or name another folder with --workdir; then run the same command again."
+        ) from error
+
+
+def _write(path: Path, content: bytes | memoryview) -> None:
+    """Write a file: all of it, or nothing."""
+    part = path.with_name(path.name + _PART)
+    try:
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def _json(value: Mapping[str, Any]) -> bytes:
+    return (json.dumps(value, indent=1, sort_keys=True) + "\n").encode()
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    try:
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _differences(begun: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Lines that say what differs between two plans."""
+    old, new = dict(_leaves(begun)), dict(_leaves(now))
+    keys = sorted(key for key in {*old, *new} if old.get(key) != new.get(key))
+    lines = [
+        f"  {key}: was {_short(old.get(key))}, now {_short(new.get(key))}"
+        for key in keys[:_MOST_DIFFERENCES]
+    ]
+    if len(keys) > _MOST_DIFFERENCES:
+        lines.append(f"  and {len(keys) - _MOST_DIFFERENCES} more differences")
+    return "\n".join(lines)
+
+
+def _leaves(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, entry in value.items():
+        if isinstance(entry, Mapping) and entry:
+            yield from _leaves(entry, f"{prefix}{key}.")
+        else:
+            yield prefix + key, json.loads(json.dumps(entry))  # tuples come back from disk as lists
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    if len(text) <= 60:
+        return text
+    return f"{len(value)} entries" if isinstance(value, list) else f"{text[:57]}..."

@@ -1,0 +1,1 @@
+"""Training and export of LULC-Former: the only part of lulcmap that needs torch."""

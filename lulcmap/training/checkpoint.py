@@ -1,0 +1,75 @@
+"""A training's file: plain values and tensors, replaced as a whole or not at all."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lulcmap.errors import ModelError
+from lulcmap.training.deployed import Deployed, Normalisation
+from lulcmap.training.network import Config, LulcFormer
+
+NEEDED = {"config", "normalisation", "settings", "weights", "knows", "training"}
+"""What a checkpoint holds; a training that may go on also has ``resume``."""
+
+
+def save_checkpoint(path: Path, checkpoint: dict[str, Any]) -> None:
+    """Write under a temporary name, then rename: a kill leaves the old file or the new."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        torch.save(checkpoint, temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """A checkpoint's plain values and tensors; runs no code of the file.
+
+    Raises:
+        ModelError: the file is no checkpoint of lulcmap.
+
+    """
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        missing = {"config", "normalisation", "settings", "weights", "knows", "training"} - set(
+            saved
+        )
+    except Exception as error:  # torch raises a dozen kinds, down to the unpickler's
+        raise ModelError(
+            f"{path} is no checkpoint of lulcmap ({type(error).__name__}). "
+            "Give the checkpoint.pt of a training."
+        ) from error
+    if missing:
+        raise ModelError(
+            f"{path} is no checkpoint of lulcmap: it lacks {', '.join(sorted(missing))}. "
+            "Give the checkpoint.pt of a training."
+        )
+    return saved
+
+
+def deployed_from(checkpoint: dict[str, Any]) -> Deployed:
+    """The network a checkpoint holds, with its averaged weights, in eval mode.
+
+    Raises:
+        ModelError: the weights do not fit the network's shape.
+
+    """
+    try:
+        network = LulcFormer(Config.from_dict(checkpoint["config"]))
+        network.load_state_dict(checkpoint["weights"])
+        normalisation = Normalisation.from_dict(checkpoint["normalisation"])
+    except (RuntimeError, TypeError, KeyError) as error:
+        raise ModelError(
+            "The checkpoint's weights do not fit its network "
+            f"({str(error).splitlines()[0]}). Train it again with this version."
+        ) from error
+    return Deployed(network, normalisation).eval()
+
+
+def plain(fields: dict[str, Any]) -> dict[str, Any]:
+    """The same values as JSON would give them back: lists for tuples."""
+    loaded: dict[str, Any] = json.loads(json.dumps(fields))
+    return loaded

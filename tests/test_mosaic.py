@@ -1,0 +1,246 @@
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+import shapely
+from disk import full_disk
+from odc.geo.geobox import GeoBox
+from pyproj import Transformer
+from rasterio.io import MemoryFile
+from rasterio.vrt import WarpedVRT
+
+from lulcmap import mosaic as module
+from lulcmap.errors import OutputError
+from lulcmap.grid import clip, covering_grid, geobox, inside, project
+from lulcmap.mosaic import mosaic, zone_pixels
+from lulcmap.windows import Box
+
+ZONE = 32632
+AREA = Box(-500_100, 40_000, 1000, 2300)  # 8 degrees east, 45 north
+LAND = np.random.default_rng(0).integers(0, 9, AREA.shape, np.uint8)
+LAND[300:340, 1100:1200] = 255
+CENTRES = np.meshgrid(
+    AREA.col * 10 + 10 * np.arange(AREA.width) + 5, -AREA.row * 10 - 10 * np.arange(AREA.height) - 5
+)
+
+
+@pytest.fixture(scope="module")
+def blocks(tmp_path_factory) -> list[tuple[Path, Box]]:
+    """Six blocks that tile the area; band 2 is their complement."""
+    folder, found = tmp_path_factory.mktemp("blocks"), []
+    for row in range(0, AREA.height, 600):
+        for col in range(0, AREA.width, 900):
+            box = AREA.intersection(Box(AREA.row + row, AREA.col + col, 600, 900))
+            path, values = folder / f"r{row}_c{col}.tif", LAND[box.within(AREA)]
+            place = {"crs": f"EPSG:{ZONE}", "transform": geobox(box, ZONE).affine}
+            layout = {"count": 2, "dtype": "uint8", "nodata": 255, "compress": "deflate"}
+            with rasterio.open(
+                path, "w", height=box.height, width=box.width, **place, **layout
+            ) as block:
+                block.write(np.stack([values, 255 - values]))
+            found.append((path, box))
+    return found
+
+
+def diamond() -> shapely.MultiPolygon:
+    """A tilted square with a hole, in the zone, well inside the area; and a far islet."""
+    x, y = AREA.col * 10 + 11_500, -AREA.row * 10 - 5_000
+    island = shapely.Point(x, y).buffer(4_503, quad_segs=1)
+    hole = shapely.Point(x + 1_000, y).buffer(801)
+    return shapely.MultiPolygon([island - hole, shapely.box(x + 9_000, y, x + 9_500, y + 502)])
+
+
+def degrees() -> shapely.MultiPolygon:
+    back = Transformer.from_crs(ZONE, 4326, always_xy=True)
+    return shapely.transform(diamond(), lambda xy: np.column_stack(back.transform(*xy.T)))
+
+
+@contextmanager
+def whole(values: np.ndarray) -> Iterator[rasterio.DatasetReader]:
+    """The area as one raster."""
+    place = {"crs": f"EPSG:{ZONE}", "transform": geobox(AREA, ZONE).affine, "nodata": 255}
+    height, width = AREA.shape
+    with MemoryFile() as memory:
+        with memory.open(
+            driver="GTiff", count=1, dtype="uint8", height=height, width=width, **place
+        ) as dataset:
+            dataset.write(values, 1)
+        with memory.open() as dataset:
+            yield dataset
+
+
+def vrt_options(target: GeoBox) -> dict[str, object]:
+    height, width = target.shape
+    return {
+        "crs": target.crs.to_wkt(),
+        "transform": target.affine,
+        "height": height,
+        "width": width,
+        "tolerance": 1e-6,  # pixels; 0 is refused
+    }
+
+
+def on_an_edge(target: GeoBox) -> np.ndarray:
+    """Which centres lie within a millimetre of an edge between two pixels of the zone."""
+    row, col = np.indices(target.shape)
+    affine = target.affine
+    to_zone = Transformer.from_crs(target.crs.proj, ZONE, always_xy=True)
+    place = to_zone.transform(affine.c + (col + 0.5) * affine.a, affine.f + (row + 0.5) * affine.e)
+    return np.any([np.abs(axis - 10 * np.round(axis / 10)) < 1e-3 for axis in place], axis=0)
+
+
+def read(path: Path) -> np.ndarray:
+    with rasterio.open(path) as dataset:
+        return dataset.read(1)
+
+
+def test_on_the_zones_own_grid_pixels_are_copied(tmp_path, blocks):
+    out, polygon = tmp_path / "map.tif", diamond()
+    inner = Box(AREA.row + 33, AREA.col - 7, AREA.height - 40, AREA.width + 100)
+
+    counts = mosaic(blocks, zone=ZONE, target=geobox(inner, ZONE), polygon=polygon, out=out)
+
+    wanted = np.full(AREA.grown(200).shape, 255, np.uint8)
+    belongs = shapely.contains_xy(polygon, *CENTRES)
+    wanted[200:-200, 200:-200] = np.where(belongs, LAND, 255)
+    np.testing.assert_array_equal(read(out), wanted[inner.within(AREA.grown(200))])
+    assert counts.sum() == belongs[33:-7].sum()
+    assert counts[255] == (LAND[33:-7][belongs[33:-7]] == 255).sum() > 0
+
+
+@pytest.mark.parametrize("crs", [3035, 3857, 32633, 4326])
+def test_on_another_grid_pixels_are_gdals_nearest(tmp_path, blocks, crs):
+    out, polygon = tmp_path / "map.tif", project(degrees(), crs)
+    target = covering_grid(polygon, crs)
+
+    counts = mosaic(blocks, zone=ZONE, target=target, polygon=polygon, out=out)
+
+    with whole(LAND) as land, WarpedVRT(land, **vrt_options(target)) as warped:
+        oracle = warped.read(1)
+    mask = inside(polygon, target)
+    found = read(out)
+    np.testing.assert_array_equal(found[~mask], 255)
+    sure = mask & ~on_an_edge(target)  # GDAL goes another way through PROJ, 0.5 mm off
+    np.testing.assert_array_equal(found[sure], oracle[sure])
+    assert sure.sum() > 0.999 * mask.sum()
+    assert counts.sum() == mask.sum()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 200), (65, 2), (70, 300)])
+@pytest.mark.parametrize(("crs", "pixel"), [(3035, 10), (4326, 1 / 12000), (3413, 10), (32633, 10)])
+def test_a_pixels_place_in_the_zone_is_exact(shape, crs, pixel):
+    corner = Transformer.from_crs(4326, crs, always_xy=True).transform(9.3, 47.2)
+    right, bottom = corner[0] + shape[1] * pixel, corner[1] - shape[0] * pixel
+    grid = GeoBox.from_bbox(
+        (corner[0], bottom, right, corner[1]), f"EPSG:{crs}", shape=shape, tight=True
+    )
+    to_zone = Transformer.from_crs(crs, ZONE, always_xy=True)
+
+    rows, cols = zone_pixels(grid, to_zone)
+
+    row, col = np.indices(shape)
+    easting, northing = to_zone.transform(
+        grid.affine.c + (col + 0.5) * grid.affine.a, grid.affine.f + (row + 0.5) * grid.affine.e
+    )
+    np.testing.assert_array_equal(rows, np.floor(-northing / 10))
+    np.testing.assert_array_equal(cols, np.floor(easting / 10))
+
+
+def test_a_centre_without_a_place_in_the_zone_stays_empty(tmp_path, blocks):
+    """Orthographic: the corners of the grid are in space."""
+    polygon = shapely.MultiPolygon([shapely.box(-6_400_000, -6_400_000, 6_400_000, 6_400_000)])
+    crs = "+proj=ortho +lat_0=45 +lon_0=8 +ellps=WGS84 +type=crs"
+    target = GeoBox.from_bbox(polygon.bounds, crs, shape=(100, 100), tight=True)
+
+    counts = mosaic(blocks, zone=ZONE, target=target, polygon=polygon, out=tmp_path / "map.tif")
+
+    assert counts[255] >= 10_000 - 1
+
+
+def test_any_band_may_be_joined(tmp_path, blocks):
+    out = tmp_path / "map.tif"
+
+    mosaic(blocks, zone=ZONE, target=geobox(AREA, ZONE), polygon=diamond(), out=out, band=2)
+
+    belongs = shapely.contains_xy(diamond(), *CENTRES)
+    np.testing.assert_array_equal(read(out), np.where(belongs, 255 - LAND, 255))
+
+
+def test_few_open_files_give_the_same_map(tmp_path, blocks, monkeypatch):
+    target = geobox(AREA, ZONE)
+    mosaic(blocks, zone=ZONE, target=target, polygon=diamond(), out=tmp_path / "many.tif")
+    monkeypatch.setattr(module, "_OPEN_FILES", 1)
+
+    mosaic(blocks, zone=ZONE, target=target, polygon=diamond(), out=tmp_path / "few.tif")
+
+    assert (tmp_path / "few.tif").read_bytes() == (tmp_path / "many.tif").read_bytes()
+
+
+def test_land_without_blocks_is_empty_and_takes_no_room(tmp_path):
+    """20 000 x 20 000 pixels; a table of 1600 tiles is all there is."""
+    box = Box(-520_000, 30_000, 20_000, 20_000)
+    out, done = tmp_path / "map.tif", []
+
+    counts = mosaic(
+        [],
+        zone=ZONE,
+        target=geobox(box, ZONE),
+        polygon=diamond(),
+        out=out,
+        progress=lambda *rows: done.append(rows),
+    )
+
+    assert out.stat().st_size < 30_000
+    assert counts[255] == counts.sum() > 0
+    assert done == [(min(row + 512, 20_000), 20_000) for row in range(0, 20_000, 512)]
+
+
+def test_a_polygon_that_only_touches_a_grid_has_no_pixel_there():
+    grid = geobox(Box(0, 1000, 100, 100), ZONE)
+    beside = shapely.MultiPolygon([shapely.box(0, -10_000, 10_000, 0)])
+
+    assert not inside(beside, grid).any()
+
+
+def test_a_clipped_polygon_has_the_same_pixels():
+    grid = geobox(Box(AREA.row + 300, AREA.col + 800, 512, 900), ZONE)
+
+    near = clip(diamond(), grid)
+
+    assert near.area < diamond().area
+    np.testing.assert_array_equal(inside(near, grid), inside(diamond(), grid))
+
+
+def test_a_broken_block_is_named_and_leaves_no_map(tmp_path, blocks):
+    broken = tmp_path / "broken.tif"
+    broken.write_bytes(blocks[0][0].read_bytes()[:-100_000])
+    out, target = tmp_path / "map.tif", geobox(AREA, ZONE)
+
+    with pytest.raises(OutputError, match=r"broken\.tif"):
+        mosaic([(broken, blocks[0][1])], zone=ZONE, target=target, polygon=diamond(), out=out)
+
+    assert not out.exists()
+
+
+def test_a_full_disk_leaves_no_map(tmp_path, blocks):
+    out, target = tmp_path / "map.tif", geobox(AREA, ZONE)
+
+    with full_disk(after=30_000), pytest.raises(OutputError, match="disk is not full"):
+        mosaic(blocks, zone=ZONE, target=target, polygon=diamond(), out=out)
+
+    assert not out.exists()
+
+
+def test_an_interrupted_mosaic_leaves_no_map(tmp_path, blocks):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    out, target = tmp_path / "map.tif", geobox(AREA, ZONE)
+
+    with pytest.raises(KeyboardInterrupt):
+        mosaic(blocks, zone=ZONE, target=target, polygon=diamond(), out=out, progress=stop)
+
+    assert not out.exists()

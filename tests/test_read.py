@@ -1,0 +1,345 @@
+"""Reading: the same pixels as rasterio, on its own grid and off it, honest failures."""
+
+import json
+import threading
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+import rasterio.warp
+from odc.geo.geobox import GeoBox
+from rasterio.enums import Resampling
+from rasterio.transform import Affine
+from rasterio.vrt import WarpedVRT
+from rasterio.windows import Window
+
+from lulcmap import read as module
+from lulcmap.errors import ReadError
+from lulcmap.providers import ITEM_COLLECTION
+from lulcmap.read import Reader
+from lulcmap.scenes import Scene
+
+ORIGIN = (500_000.0, 5_000_040.0)  # east, north of every source's corner
+UTM32 = "EPSG:32632"
+
+
+def make_scene(**assets: Path | str) -> Scene:
+    return Scene(
+        id="S2A_TEST",
+        sensor="s2",
+        acquired=datetime(2024, 6, 1),
+        datatake="a",
+        bbox=(8.9, 45.0, 9.2, 45.2),
+        epsg=32632,
+        orbit=None,
+        orbit_state=None,
+        cloud_cover=None,
+        offset=0,
+        assets={band: str(href) for band, href in assets.items()},
+    )
+
+
+def write(path: Path, pixels: np.ndarray, *, size=10.0, crs=UTM32, corner=ORIGIN, nodata=0) -> Path:
+    width, height = size if isinstance(size, tuple) else (size, size)
+    with rasterio.open(
+        path,
+        "w",
+        driver="GTiff",
+        height=pixels.shape[0],
+        width=pixels.shape[1],
+        count=1,
+        dtype=pixels.dtype,
+        crs=crs,
+        transform=Affine(width, 0, corner[0], 0, -height, corner[1]),
+        nodata=nodata,
+        tiled=True,
+        blockxsize=64,
+        blockysize=64,
+        compress="deflate",
+    ) as target:
+        target.write(pixels, 1)
+    return path
+
+
+def make_grid(*, row=0, col=0, shape=(60, 80), size=10.0, crs=UTM32, corner=ORIGIN) -> GeoBox:
+    """A grid whose corner lies ``row``, ``col`` of its pixels from a corner in its CRS."""
+    left, top = corner[0] + col * size, corner[1] - row * size
+    return GeoBox(shape, Affine(size, 0, left, 0, -size, top), crs)
+
+
+def values(shape=(150, 130), *, gaps=0.1, seed=0) -> np.ndarray:
+    """Pixels that encode row and column, with some nodata."""
+    pixels = (np.arange(shape[0])[:, None] * 256 + np.arange(shape[1]) + 1).astype(np.uint16)
+    pixels[np.random.default_rng(seed).random(shape) < gaps] = 0
+    return pixels
+
+
+def warp(path: Path, grid: GeoBox, *, resampling=Resampling.bilinear, nodata=0.0) -> np.ndarray:
+    """The oracle: GDAL, with exact coordinates and a kernel of one source pixel."""
+    with (
+        rasterio.open(path) as source,
+        WarpedVRT(
+            source,
+            crs=str(grid.crs),
+            transform=grid.affine,
+            height=grid.shape[0],
+            width=grid.shape[1],
+            resampling=resampling,
+            src_nodata=nodata,
+            nodata=nodata,
+            tolerance=1e-9,
+            XSCALE=1,
+            YSCALE=1,
+        ) as warped,
+    ):
+        return warped.read(1)
+
+
+@pytest.fixture
+def reader():
+    with Reader(workers=2) as reader:
+        yield reader
+
+
+@pytest.mark.parametrize(
+    ("row", "col"), [(0, 0), (33, 47), (-20, -30), (140, 100), (-20, 120), (0, 1000), (-60, 0)]
+)
+def test_a_source_on_the_grid_equals_a_window_of_rasterio(tmp_path, reader, row, col):
+    path = write(tmp_path / "a.tif", values())
+
+    plane = reader.read(make_scene(B02=path), "B02", make_grid(row=row, col=col))
+
+    with rasterio.open(path) as source:
+        wanted = source.read(1, window=Window(col, row, 80, 60), boundless=True, fill_value=0)
+    assert plane.dtype == np.uint16
+    np.testing.assert_array_equal(plane, wanted)
+
+
+def test_a_source_away_from_the_grid_is_not_read(tmp_path, reader, monkeypatch):
+    near = write(tmp_path / "a.tif", values())
+    far = write(tmp_path / "b.tif", values(), crs="EPSG:4326", size=1e-4, corner=(100.0, 20.0))
+    monkeypatch.setattr(module, "WarpedVRT", None)
+
+    for path, grid in ((near, make_grid(col=5000)), (far, make_grid())):
+        assert not reader.read(make_scene(B02=path, B05=path), "B05", grid).any()
+
+
+def doubled(pixels: np.ndarray, row: int, col: int, shape: tuple[int, int]) -> np.ndarray:
+    """Twice the pixels, bilinear, the plain way."""
+    out = np.zeros(shape, np.uint16)
+
+    def sample(i: int, j: int) -> int:
+        inside = 0 <= i < pixels.shape[0] and 0 <= j < pixels.shape[1]
+        return int(pixels[i, j]) if inside else 0
+
+    for y in range(shape[0]):
+        for x in range(shape[1]):
+            i, j = (y + row) // 2, (x + col) // 2
+            near_i, near_j = i + (1 if (y + row) % 2 else -1), j + (1 if (x + col) % 2 else -1)
+            pairs = [(9, i, j), (3, i, near_j), (3, near_i, j), (1, near_i, near_j)]
+            found = [(weight, sample(*at)) for weight, *at in pairs]
+            weight = sum(w for w, v in found if v)
+            if sample(i, j):
+                out[y, x] = (2 * sum(w * v for w, v in found) + weight) // (2 * weight)
+    return out
+
+
+@pytest.mark.parametrize(("row", "col"), [(0, 0), (1, 0), (21, 33), (-8, -11), (100, 90), (500, 0)])
+@pytest.mark.parametrize("gaps", [0.0, 0.3])
+def test_a_source_of_20_m_is_doubled_as_gdal_and_brute_force_do(tmp_path, reader, row, col, gaps):
+    pixels = np.random.default_rng(1).integers(1, 65536, (70, 60)).astype(np.uint16)
+    pixels[values((70, 60), gaps=gaps) == 0] = 0
+    path = write(tmp_path / "a.tif", pixels, size=20.0)
+    grid = make_grid(row=row, col=col)
+
+    plane = reader.read(make_scene(B05=path), "B05", grid)
+
+    np.testing.assert_array_equal(plane, doubled(pixels, row, col, grid.shape))
+    if plane.any():
+        gdal = warp(path, grid)
+        assert np.abs(plane.astype(int) - gdal).max() <= 1
+        np.testing.assert_array_equal(plane == 0, gdal == 0)
+
+
+OFF_GRID = {
+    "3.7 m off": {"corner": (ORIGIN[0] + 3.7, ORIGIN[1] - 6.1)},
+    "pixels of 30 m": {"size": 30.0},
+    "20 m, off the grid": {"size": 20.0, "corner": (ORIGIN[0] + 4.0, ORIGIN[1])},
+    "geographic": {"crs": "EPSG:4326", "size": (1.3e-4, 9e-5), "corner": (9.0001, 45.1545)},
+    "the next zone": {"crs": "EPSG:32633", "corner": (28_390.0, 5_017_570.0)},
+}
+
+
+@pytest.mark.parametrize("source", OFF_GRID.values(), ids=OFF_GRID)
+def test_a_source_on_another_grid_equals_gdals_bilinear_warp(tmp_path, reader, source):
+    path = write(tmp_path / "a.tif", values(), **source)
+    grid = make_grid(row=-3, col=-4)
+
+    plane = reader.read(make_scene(B02=path), "B02", grid)
+
+    assert (plane > 0).mean() > 0.5
+    np.testing.assert_array_equal(plane, warp(path, grid))
+
+
+@pytest.mark.parametrize("source", OFF_GRID.values(), ids=OFF_GRID)
+def test_a_pixel_does_not_depend_on_the_grid_it_is_read_in(tmp_path, reader, source):
+    scene = make_scene(B02=write(tmp_path / "a.tif", values((400, 400)), **source))
+    whole = make_grid(row=-5, col=-5, shape=(300, 320))
+
+    part = reader.read(scene, "B02", whole[101:251, 37:207])
+
+    np.testing.assert_array_equal(part, reader.read(scene, "B02", whole)[101:251, 37:207])
+
+
+@pytest.mark.parametrize("source", [{"size": 20.0}, {"size": 10.0}, *OFF_GRID.values()])
+def test_the_classification_is_never_mixed(tmp_path, reader, source):
+    pixels = np.random.default_rng(2).integers(0, 12, (150, 130)).astype(np.uint8)
+    path = write(tmp_path / "scl.tif", pixels, **source)
+    grid = make_grid(row=-2, col=1, size=20.0, shape=(40, 50))
+
+    plane = reader.read(make_scene(SCL=path), "SCL", grid)
+
+    assert plane.dtype == np.uint8
+    np.testing.assert_array_equal(plane, warp(path, grid, resampling=Resampling.nearest))
+
+
+@pytest.mark.parametrize("source", [{}, OFF_GRID["geographic"]], ids=["same grid", "geographic"])
+def test_backscatter_that_is_none_becomes_0(tmp_path, reader, source):
+    pixels = np.full((150, 130), 0.05, np.float32)
+    pixels[20:30], pixels[40:50], pixels[60:70] = -32768, np.nan, -0.01
+    path = write(tmp_path / "vv.tif", pixels, nodata=-32768, **source)
+
+    plane = reader.read(make_scene(VV=path), "VV", make_grid(shape=(80, 80)))
+
+    assert plane.dtype == np.float32
+    assert (plane >= 0).all()
+    assert (plane == 0).any(axis=1).sum() >= 25
+    assert plane.max() == np.float32(0.05)
+
+
+def test_a_missing_band_or_file_is_named(tmp_path, reader):
+    scene = make_scene(B03=tmp_path / "none.tif")
+
+    with pytest.raises(ReadError, match=r"S2A_TEST.*B04"):
+        reader.read(scene, "B04", make_grid())
+    with pytest.raises(ReadError, match=r"S2A_TEST.*B03.*none\.tif"):
+        reader.read(scene, "B03", make_grid())
+
+
+def test_truncated_foreign_and_mistyped_files_are_read_errors(tmp_path, reader):
+    good = write(tmp_path / "good.tif", values(gaps=0)).read_bytes()
+    (tmp_path / "cut.tif").write_bytes(good[: len(good) // 2])
+    (tmp_path / "page.tif").write_text("<html>not found</html>")
+    write(tmp_path / "float.tif", values().astype(np.float32))
+    write(tmp_path / "nowhere.tif", values(), crs=None)
+
+    for name in ("cut", "page", "float", "nowhere"):
+        with pytest.raises(ReadError, match=r"S2A_TEST.*B02"):
+            reader.read(make_scene(B02=tmp_path / f"{name}.tif"), "B02", make_grid(row=80))
+
+
+def test_no_message_carries_a_token(monkeypatch):
+    monkeypatch.setattr(module, "_PAUSE", 0)
+    scene = make_scene(B02="https://example.org/a.tif")
+    with (
+        Reader(sign=lambda _: "http://127.0.0.1:9/a.tif?st=1&sig=SECRET", retries=1) as reader,
+        pytest.raises(ReadError) as caught,
+    ):
+        reader.read(scene, "B02", make_grid())
+
+    assert "SECRET" not in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert "S2A_TEST" in str(caught.value)
+
+
+def test_a_retry_signs_the_asset_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_PAUSE", 0)
+    path = write(tmp_path / "a.tif", values())
+    signed = iter([tmp_path / "expired.tif", tmp_path / "expired.tif", path])
+    scene = make_scene(B02="https://example.org/a.tif")
+
+    with Reader(sign=lambda _: str(next(signed)), retries=2) as reader:
+        plane = reader.read(scene, "B02", make_grid())
+
+    np.testing.assert_array_equal(plane, values()[:60, :80])
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_planes_come_in_order_and_failures_in_their_place(tmp_path, workers):
+    paths = [write(tmp_path / f"{n}.tif", values() + np.uint16(n)) for n in range(6)]
+    scenes = [make_scene(B02=path) for path in [*paths[:3], tmp_path / "none.tif", *paths[3:]]]
+
+    with Reader(workers=workers) as reader:
+        planes = list(reader.planes([(scene, "B02") for scene in scenes], make_grid()))
+
+    failed = planes.pop(3)
+    assert isinstance(failed, ReadError)
+    assert [plane[59, 79] for plane in planes] == [values()[59, 79] + n for n in range(6)]
+
+
+def test_few_planes_are_in_flight_and_closing_drops_the_rest(monkeypatch):
+    asked = []
+    lock = threading.Lock()
+
+    def read(self, scene, band, grid):
+        with lock:
+            asked.append(band)
+        return np.zeros(1)
+
+    monkeypatch.setattr(Reader, "read", read)
+    with Reader(workers=3) as reader:
+        planes = reader.planes([(make_scene(), str(n)) for n in range(100)], make_grid())
+        for taken in range(1, 11):
+            next(planes)
+            assert len(asked) <= taken + 3
+        planes.close()
+
+    assert len(asked) <= 13
+
+
+def test_few_files_stay_open(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_OPEN_FILES", 2)
+    opened = []
+    real = rasterio.open
+    monkeypatch.setattr(rasterio, "open", lambda href: opened.append(real(href)) or opened[-1])
+    paths = [write_with(real, tmp_path / f"{n}.tif") for n in range(4)]
+
+    with Reader(workers=1) as reader:
+        for path in [*paths, paths[-1]]:
+            reader.read(make_scene(B02=path), "B02", make_grid())
+        assert [dataset.closed for dataset in opened] == [True, True, False, False]
+    assert all(dataset.closed for dataset in opened)
+
+
+def write_with(open_file, path: Path) -> Path:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rasterio, "open", open_file)
+        return write(path, values())
+
+
+@pytest.mark.parametrize(
+    ("name", "zone"),
+    [("S2_denmark_20171030", 32632), ("S2_20200604T054639_20200604T054831_T43RCP", 32643)],
+    ids=["denmark, off the grid", "Punjab, geographic"],
+)
+def test_real_scenes_off_the_grid_equal_gdals_warp(shared_data, reader, name, zone):
+    items = json.loads((shared_data / "archive" / "items.json").read_text())["features"]
+    item = next(item for item in items if item["id"] == name)
+    scene = Scene.from_item(item, ITEM_COLLECTION)
+    assets = {
+        band: str((shared_data / "archive" / href).resolve()) for band, href in scene.assets.items()
+    }
+    scene = replace(scene, assets=assets)
+    with rasterio.open(assets["B05"]) as source:
+        left, _, _, top = rasterio.warp.transform_bounds(source.crs, zone, *source.bounds)
+    corner = (left // 20 * 20 - 40, top // 20 * 20 + 40)
+    grid = make_grid(crs=f"EPSG:{zone}", corner=corner, shape=(280, 280))
+
+    for band in ("B02", "B05"):
+        plane = reader.read(scene, band, grid)
+
+        assert (plane > 0).mean() > 0.6
+        np.testing.assert_array_equal(plane, warp(Path(assets[band]), grid))
