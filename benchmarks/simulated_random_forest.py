@@ -9,6 +9,7 @@ on others. A network that sees the surroundings of a pixel must be clearly bette
 import argparse
 import tempfile
 import time
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -34,15 +35,15 @@ def pixels(country: Country) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         made = simulate(Path(folder), country)
         with rasterio.open(made.truth) as source:
             truth, grid = source.read(1), GeoBox(source.shape, source.transform, source.crs)
-        period = make_period(year=country.year)
+        period = make_period(year=country.year, today=date(country.year + 1, 1, 1))
         found = search(
             MultiPolygon([box(*footprint(grid))]),
-            s2_period=period,
+            s2_period=(period.start, period.end),
             s1_period=s1_period(period),
             catalog=str(made.items),
             s1=True,
         )
-        dates, _ = rank_s2([s for s in found.scenes if s.sensor == "s2"], period)
+        dates, _ = rank_s2([s for s in found.scenes if s.sensor == "s2"], period, epsg=grid.crs.epsg)
         radar = choose_s1([s for s in found.scenes if s.sensor == "s1"], period)
         with Reader(workers=2) as reader:
             seen = composite(

@@ -274,7 +274,10 @@ def _unwrapped(polygon: shapely.Polygon, source: str) -> shapely.Polygon:
     west, _, east, _ = polygon.bounds
     if east - west <= 180 and west >= -180 and east <= 180:
         return polygon
-    if east - west > 180:
+    wide = east - west > 180
+    # Without an edge that jumps, the polygon really reaches round more than half of the globe.
+    jumps = np.abs(np.diff(shapely.get_coordinates(polygon.exterior)[:, 0])).max() > 180
+    if wide:
         moved = shapely.transform(polygon, lambda xy: np.column_stack([xy[:, 0] % 360, xy[:, 1]]))
     else:
         turn = 360 if west < -180 else 0
@@ -282,7 +285,7 @@ def _unwrapped(polygon: shapely.Polygon, source: str) -> shapely.Polygon:
     west, _, east, _ = moved.bounds
     # A ring that crosses itself here was cut at 180 degrees by a program that did not know how;
     # any repair would be a guess (Fiji so cut and repaired is 13 % too large).
-    if east - west > 180 or not west < 180 <= east or not moved.is_valid:
+    if (wide and not jumps) or not west < 180 <= east <= west + 180 or not moved.is_valid:
         west, _, east, _ = polygon.bounds
         raise AreaError(
             f"{source} has a polygon that runs from {west:g} to {east:g} degrees of longitude, "

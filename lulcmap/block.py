@@ -12,7 +12,7 @@ from lulcmap import grid
 from lulcmap.composite import Composite, Rules, composite
 from lulcmap.legend import CLASSES, NODATA
 from lulcmap.plan import Plan, S1Choice
-from lulcmap.predict import classify, needed_windows, union
+from lulcmap.predict import Classified, classify, needed_windows, union
 from lulcmap.read import Reader
 from lulcmap.report import SOURCES
 from lulcmap.run import RunFolder
@@ -20,6 +20,9 @@ from lulcmap.scenes import Scene
 from lulcmap.sensors import S1_NODATA, S2_NODATA
 from lulcmap.session import Session
 from lulcmap.windows import Blend, Box
+
+REACH = 20.0
+"""Metres beyond the polygon that are mapped too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,10 @@ class Job:
 
     polygon: shapely.MultiPolygon
     """Of the area, in metres of the zone."""
+
+    reach: shapely.MultiPolygon
+    """The polygon and ``REACH`` around it: what is mapped, so that a map in another CRS, which
+    takes the nearest pixel, finds one all along the border."""
 
     blocks: tuple[tuple[tuple[int, int], Box], ...]
     """Number and box of each block that has a pixel of the polygon."""
@@ -53,19 +60,31 @@ class Prepared:
     """A block with its composite, ready for the network."""
 
     number: tuple[int, int]
+    """Its row and column on the zone's lattice of blocks."""
+
     box: Box
-    mask: NDArray[np.bool_]
+    """Its pixels."""
+
+    wanted: NDArray[np.bool_]
+    """(H, W) over ``box``, True where it is to be mapped."""
+
     windows: list[Box]
+    """What the network has to see."""
+
     over: Box
+    """The box around the windows: the composite's."""
+
     composite: Composite
+    """Over ``over``."""
 
 
 def prepare(
     job: Job, reader: Reader, session: Session, number: tuple[int, int], box: Box
 ) -> Prepared:
+    """Make the composite a block needs: its pixels, and the windows' around them."""
     contract = session.contract
-    mask = grid.inside(job.polygon, grid.geobox(box, job.zone))
-    windows = needed_windows(mask, box, lattice=contract.lattice, stride=contract.stride)
+    wanted = grid.inside(job.reach, grid.geobox(box, job.zone))
+    windows = needed_windows(wanted, box, lattice=contract.lattice, stride=contract.stride)
     over = union(windows) if windows else box
     seen = composite(
         reader.planes,
@@ -75,12 +94,13 @@ def prepare(
         s1_others=job.s1.others,
         rules=job.rules,
     )
-    return Prepared(number, box, mask, windows, over, seen)
+    return Prepared(number, box, wanted, windows, over, seen)
 
 
 def finish(
-    job: Job, run: RunFolder, session: Session, settings: Settings, block: Prepared
+    job: Job, run: RunFolder, session: Session, block: Prepared, *, batch_size: int, blend: Blend
 ) -> None:
+    """Classify a block and write its file."""
     seen = block.composite
     classified = classify(
         session.run,
@@ -90,45 +110,44 @@ def finish(
         over=block.over,
         windows=block.windows,
         box=block.box,
-        batch_size=settings.batch_size,
-        blend=settings.blend,
+        batch_size=batch_size,
+        blend=blend,
     )
-    rows, cols = block.box.within(block.over)
-    source = _source(classified.classes, seen, rows, cols)
-    bands = np.stack(
-        [
-            classified.classes,
-            classified.confidence,
-            classified.margin,
-            seen.s2_count[rows, cols],
-            seen.s1_count[rows, cols],
-            source,
-        ]
-    )
-    run.write_block(
-        block.number,
-        bands,
-        grid.geobox(block.box, job.zone),
-        _facts(bands, block.mask, seen),
-    )
+    on = grid.geobox(block.box, job.zone)
+    bands = _bands(classified, block)
+    run.write_block(block.number, bands, on, _facts(bands, grid.inside(job.polygon, on), seen))
 
 
-def _source(
-    classes: NDArray[np.uint8], seen: Composite, rows: slice, cols: slice
-) -> NDArray[np.uint8]:
-    """What each pixel was mapped from: an index into ``SOURCES``."""
+def _bands(classified: Classified, block: Prepared) -> NDArray[np.uint8]:
+    """The six bands of a block's file: (6, H, W)."""
+    seen = block.composite
+    bands = np.zeros((6, *block.box.shape), np.uint8)
+    bands[:3] = classified.classes, classified.confidence, classified.margin
+    bands[:3, ~block.wanted] = NODATA
+    part = block.box.intersection(block.over)
+    if part is not None:
+        at, of = part.within(block.box), part.within(block.over)
+        mapped = bands[(0, *at)] != NODATA
+        bands[(3, *at)] = seen.s2_count[of]
+        bands[(4, *at)] = seen.s1_count[of]
+        bands[(5, *at)] = np.where(mapped, _source(seen, *of), 0)
+    bands[3:, ~block.wanted] = 0
+    return bands
+
+
+def _source(seen: Composite, rows: slice, cols: slice) -> NDArray[np.uint8]:
+    """What each pixel can be mapped from: an index into ``SOURCES``."""
     s2 = seen.s2[0, rows, cols] != S2_NODATA
     s1 = seen.s1[0, rows, cols] != S1_NODATA
     other = seen.s1_other[rows, cols]
-    source = np.select([s2 & s1 & other, s2 & s1, s2, s1 & other, s1], [4, 1, 2, 5, 3], 0)
-    source[classes == NODATA] = 0
-    return source.astype(np.uint8)
+    cases = [s2 & s1 & other, s2 & s1, s2, s1 & other, s1]
+    return np.select(cases, [4, 1, 2, 5, 3], 0).astype(np.uint8)
 
 
-def _facts(bands: NDArray[np.uint8], mask: NDArray[np.bool_], seen: Composite) -> dict[str, Any]:
+def _facts(bands: NDArray[np.uint8], inside: NDArray[np.bool_], seen: Composite) -> dict[str, Any]:
     """What the report wants to know of a block; it travels in the block's file."""
-    sources = Counter(dict(enumerate(np.bincount(bands[5][mask], minlength=len(SOURCES)))))
-    classes = np.bincount(bands[0][mask], minlength=NODATA + 1)
+    sources = Counter(dict(enumerate(np.bincount(bands[5][inside], minlength=len(SOURCES)))))
+    classes = np.bincount(bands[0][inside], minlength=NODATA + 1)
     return {
         "pixels": {name: int(sources[i]) for i, name in enumerate(SOURCES)},
         "classes": {cover.name: int(classes[cover.id]) for cover in CLASSES},
@@ -136,5 +155,3 @@ def _facts(bands: NDArray[np.uint8], mask: NDArray[np.bool_], seen: Composite) -
         "unmasked": sorted(seen.unmasked),
         "lost": [(asset.scene, asset.band, asset.reason) for asset in seen.lost],
     }
-
-

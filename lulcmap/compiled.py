@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 
 
 def compiled(function: Callable[P, R]) -> Callable[P, R]:
-    """A function compiled by numba at its first call, without the GIL, kept on disk where it can be.
+    """A function compiled by numba at its first call, without the GIL; kept on disk if possible.
 
     Never ``parallel=True``: it aborts the process when two threads run it at once.
     """

@@ -116,16 +116,21 @@ def fill(
 
     """
     slots, height, width = picks.shape
+    mark = np.empty(2 * width, np.uint16)  # all bits where picked: blending bits vectorises
+    least, most, none = np.int32(1), np.int32(65535), np.int32(0)
     for y in range(height):
         for slot in range(slots):
-            row = picks[slot, y]
+            found = 0
             for x in range(width):
-                if row[x] == number:
-                    for dy in range(2):
-                        for dx in range(2):
-                            raw = int(plane[2 * y + dy, 2 * x + dx])
-                            value = min(max(raw - offset, 1), 65535) if raw else 0
-                            stack[slot, 2 * y + dy, 2 * x + dx] = value
+                picked = picks[slot, y, x] == number
+                found += picked
+                mark[2 * x] = mark[2 * x + 1] = most if picked else none
+            for line in range(2 * y, 2 * y + 2 if found else 2 * y):
+                given, filled = plane[line], stack[slot, line]
+                for x in range(2 * width):
+                    value = min(max(np.int32(given[x]) - np.int32(offset), least), most)
+                    value = value if given[x] != 0 else none
+                    filled[x] = (np.uint16(value) & mark[x]) | (filled[x] & ~mark[x])
 
 
 @compiled

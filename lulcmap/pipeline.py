@@ -1,38 +1,32 @@
 """From a polygon to its land-cover map: the stages, composed."""
 
 import hashlib
-import json
 import logging
 import os
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
 import shapely
-from numpy.typing import NDArray
 from pyproj import CRS
 from pyproj.exceptions import CRSError
 
 from lulcmap import __version__, grid
 from lulcmap.area import Area, load_area
-from lulcmap.catalog import Found, freeze, search
+from lulcmap.block import REACH, Job, finish, prepare
+from lulcmap.catalog import Found, digest, freeze, search
 from lulcmap.cog import plan_of, write_cog
-from lulcmap.composite import Composite, Rules, composite
+from lulcmap.composite import Composite, Rules
 from lulcmap.errors import NoScenesError, OutputError, ProviderError, UsageError
-from lulcmap.legend import CLASSES, NODATA
 from lulcmap.models import find_model
 from lulcmap.mosaic import mosaic
-from lulcmap.plan import Period, Plan, S1Choice, choose_s1, rank_s2, s1_period
-from lulcmap.predict import classify, needed_windows, union
+from lulcmap.plan import Period, Plan, choose_s1, rank_s2, s1_period
 from lulcmap.read import Reader
-from lulcmap.report import SOURCES, MapReport
+from lulcmap.report import MapReport
 from lulcmap.run import RunFolder
 from lulcmap.scenes import Scene
-from lulcmap.sensors import S1_NODATA, S2_NODATA
 from lulcmap.session import Session, open_session
 from lulcmap.signing import signer
 from lulcmap.windows import Blend, Box
@@ -241,8 +235,8 @@ def _job(
     """The job, and what of the found was put aside."""
     contract = session.contract
     polygon = grid.project(area.polygon, zone)
-    box = grid.covering(polygon)
-    blocks = tuple(_blocks(polygon, box, zone, session, settings))
+    reach = shapely.MultiPolygon(shapely.get_parts(polygon.buffer(REACH)).tolist())
+    blocks = tuple(_blocks(reach, zone, session, settings))
     s2_dates, superseded = rank_s2(
         [scene for scene in found.scenes if scene.sensor == "s2"], period, epsg=zone
     )
@@ -269,10 +263,10 @@ def _job(
         blend=settings.blend,
         model=contract.name,
         model_sha256=session.sha256,
-        items=hashlib.sha256(json.dumps(freeze(found), sort_keys=True).encode()).hexdigest(),
+        items=digest(found),
         catalog=found.provider,
     )
-    job = Job(plan, zone, polygon, blocks, s2_dates, s1, settings.rules)
+    job = Job(plan, zone, polygon, reach, blocks, s2_dates, s1, settings.rules)
     return job, [*found.skipped, *superseded]
 
 
@@ -281,17 +275,19 @@ def _ids(groups: Sequence[Sequence[Scene]]) -> tuple[tuple[str, ...], ...]:
 
 
 def _blocks(
-    polygon: shapely.MultiPolygon, box: Box, zone: int, session: Session, settings: Settings
+    reach: shapely.MultiPolygon, zone: int, session: Session, settings: Settings
 ) -> Iterator[tuple[tuple[int, int], Box]]:
     try:
-        blocks = session.contract.lattice.blocks(box, block_size=settings.block_size)
+        blocks = session.contract.lattice.blocks(
+            grid.covering(reach), block_size=settings.block_size
+        )
     except ValueError:
         raise UsageError(
             f"--block-size is {settings.block_size}; it takes a multiple of the model's step, "
             f"{session.contract.step}."
         ) from None
     for number, part in blocks:
-        if shapely.intersects(polygon, grid.geobox(part, zone).extent.geom):
+        if shapely.intersects(reach, grid.geobox(part, zone).extent.geom):
             yield number, part
 
 

@@ -1,7 +1,6 @@
 """What a map was made from, and what is missing: the report beside it."""
 
 import json
-import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -174,7 +173,7 @@ class MapReport:
         temporary = path.with_name(f".{path.name}.part")
         try:
             temporary.write_text(json.dumps(self.to_dict(), indent=2) + "\n")
-            os.replace(temporary, path)
+            temporary.replace(path)
         except OSError as error:
             temporary.unlink(missing_ok=True)
             raise OutputError(
@@ -215,6 +214,6 @@ def _warnings(pixels: Mapping[str, int], lost: int, unmasked: int) -> list[str]:
         found.append(f"{lost} assets could not be read; the report names them.")
     if unmasked:
         found.append(
-            f"{unmasked} Sentinel-2 scenes have no scene classification; their clouds were not masked."
+            f"{unmasked} Sentinel-2 scenes have no scene classification: clouds in them stayed."
         )
     return found

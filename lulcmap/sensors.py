@@ -49,7 +49,7 @@ def s2_offset(properties: Mapping[str, Any], asset: Mapping[str, Any]) -> int | 
         0
         >>> s2_offset({}, {"raster:bands": [{"scale": 0.0001, "offset": -0.1}]})
         1000
-        >>> s2_offset({"earthsearch:boa_offset_applied": True, "s2:processing_baseline": "05.00"}, {})
+        >>> s2_offset({"earthsearch:boa_offset_applied": True, "processing:version": "05.00"}, {})
         0
         >>> s2_offset({}, {}) is None
         True

@@ -10,12 +10,12 @@ Stopped at any moment, the same command goes on. About an hour on two cores.
 import argparse
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
+from datetime import date
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import rasterio
-from lulcmap.plan import choose_s1, make_period, rank_s2, s1_period
 from odc.geo.geobox import GeoBox
 from odc.geo.geom import box
 from shapely import MultiPolygon
@@ -24,6 +24,7 @@ from tqdm import tqdm
 from lulcmap.catalog import search
 from lulcmap.composite import composite
 from lulcmap.legend import NAMES
+from lulcmap.plan import choose_s1, make_period, rank_s2, s1_period
 from lulcmap.read import Reader
 from lulcmap.scores import accuracy, iou, mean_iou
 from lulcmap.simulate import Country, simulate
@@ -65,7 +66,7 @@ def chips_of(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Four chips of one country: composites as ``predict`` makes them, and the truth."""
     with tempfile.TemporaryDirectory() as folder:
         made = simulate(Path(folder), country(seed))
-        period = make_period(year=country(seed).year)
+        period = make_period(year=country(seed).year, today=date(2026, 1, 1))
         with rasterio.open(made.truth) as source:
             truth, grid = source.read(1), GeoBox(source.shape, source.transform, source.crs)
         west, south, east, north = grid.extent.to_crs("EPSG:4326").boundingbox

@@ -63,7 +63,7 @@ def test_four_numbers_are_a_box():
         ("6.6,49.4,5.9,50.2", "crosses 180"),
         ("170,-20,-170,-10", "crosses 180"),
         ("5.9,50.2,6.6,49.4", "south side"),
-        ("5.9,49.4,6.6,95", "degrees"),
+        ("5.9,49.4,6.6,195", "Give degrees"),
         ("49.4,95.9,50.2,96.6", "latitude, longitude order"),
         ("500000,5400000,510000,5410000", "metres"),
         ("-180,-50,180,70", "180 degrees of longitude"),
@@ -135,9 +135,9 @@ def test_a_crs_member_of_geojson_is_believed(tmp_path):
         (shapely.LineString([(6, 49), (7, 50)]), "only LineString"),
         (shapely.box(600_000, 6_600_000, 610_000, 6_610_000), "metres"),
         (shapely.box(49.5, 106.0, 49.75, 106.25), "latitude, longitude order"),
-        (shapely.box(6.0, 89.5, 6.25, 90.5), "latitude from -90 to 90"),
+        (shapely.box(100.0, 89.5, 100.25, 90.5), "latitude from -90 to 90"),
         (shapely.box(200, 10, 210, 20), "from 200 to 210"),
-        (shapely.box(-170, 10, 170, 20), "round the globe"),
+        (shapely.segmentize(shapely.box(-100, 10, 100, 20), 10), "round the globe"),
         (shapely.Polygon([(6, 49), (7, 49), (6, 49)]), "no area"),
         (shapely.Polygon(), "empty"),
         (None, "empty"),
@@ -256,7 +256,7 @@ def test_real_countries_keep_their_size(shared_data, country, expected):
     area = load_area(str(shared_data / "boundaries" / f"{country}.geojson"))
 
     assert area.polygon.is_valid
-    assert square_kilometres(area.polygon) == pytest.approx(expected, rel=1e-3)
+    assert square_kilometres(area.polygon) == pytest.approx(expected, abs=1)
     assert area.notes == ()
 
 
@@ -265,7 +265,7 @@ def test_fiji_broken_at_180_is_refused_and_not_thirty_times_too_large(shared_dat
         load_area(str(shared_data / "boundaries" / "fiji-unsplit-at-180.geojson"))
 
 
-def test_curves_are_refused_until_they_are_polygons(tmp_path):
+def test_curves_become_polygons(tmp_path):
     path = tmp_path / "curve.gpkg"
     # CURVEPOLYGON(CIRCULARSTRING): ISO WKB types 10 and 8
     points = [(6.0, 49.0), (6.5, 49.5), (7.0, 49.0), (6.5, 48.5), (6.0, 49.0)]
@@ -280,5 +280,4 @@ def test_curves_are_refused_until_they_are_polygons(tmp_path):
         crs="EPSG:4326",
     )
 
-    with pytest.raises(AreaError, match="polygons"):
-        load_area(str(path))
+    assert load_area(str(path)).polygon.area == pytest.approx(np.pi / 4, rel=0.01)

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import date
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from lulcmap.plan import make_period
 from lulcmap.simulate import Country, simulate
 from tests.stubs import contract, make_model
 
-PERIOD = make_period(year=2024)
+PERIOD = make_period(year=2024, today=date(2026, 1, 1))
 
 
 @pytest.fixture(scope="module")
@@ -162,6 +163,7 @@ def test_a_killed_run_goes_on_and_gives_the_same_bytes(country, model, settings,
     whole = map_area(str(country.aoi), tmp_path / "whole.tif", period=PERIOD, settings=settings())
     code = f"""
 import os, lulcmap.pipeline as pipeline
+from datetime import date
 from lulcmap.plan import make_period
 write, count = pipeline.RunFolder.write_block, []
 def dies(self, *args, **kwargs):
@@ -170,8 +172,9 @@ def dies(self, *args, **kwargs):
         os.kill(os.getpid(), 9)
     return write(self, *args, **kwargs)
 pipeline.RunFolder.write_block = dies
-pipeline.map_area({str(country.aoi)!r}, pipeline.Path("map.tif"), period=make_period(year=2024),
-    settings=pipeline.Settings(model={str(model)!r}, catalog={str(country.items)!r}, block_size=96, device="cpu"))
+pipeline.map_area({str(country.aoi)!r}, pipeline.Path("map.tif"), period=make_period(year=2024, today=date(2026, 1, 1)),
+    settings=pipeline.Settings(model={str(model)!r}, catalog={str(country.items)!r},
+        block_size=96, device="cpu"))
 """
     killed = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False)
     blocks = tmp_path / "map.tif.run" / "blocks"

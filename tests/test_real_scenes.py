@@ -1,6 +1,7 @@
 """The whole line on real scenes, where they lie beside the checkout."""
 
 import json
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +52,7 @@ def maps(archive, model, tmp_path_factory):
             made[place] = map_area(
                 ",".join(map(str, bbox)),
                 folder / f"{place}.tif",
-                period=make_period(year=year),
+                period=make_period(year=year, today=date(2026, 1, 1)),
                 settings=Settings(
                     model=str(model), catalog=str(archive), block_size=480, keep_run=True
                 ),

@@ -12,7 +12,7 @@ _PATH = click.Path(path_type=Path)
 _DAY = click.DateTime(["%Y-%m-%d"])
 
 
-class _Codes(click.ParamType):
+class _Codes(click.ParamType[tuple[int, ...]]):
     """Whole numbers with commas between."""
 
     name = "codes"
@@ -145,7 +145,7 @@ def predict(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Map the land cover of --aoi and write it to --out, a Cloud-Optimized GeoTIFF.
+    r"""Map the land cover of --aoi and write it to --out, a Cloud-Optimized GeoTIFF.
 
     \b
         lulcmap predict --aoi luxembourg.geojson --year 2024

@@ -29,7 +29,7 @@ class Group(click.Group):
             _fail("Stopped. Run the same command again to go on.", kind="Interrupted", code=130)
 
 
-def _terminate(signum: int, frame: FrameType | None) -> None:
+def _terminate(_signum: int, _frame: FrameType | None) -> None:
     raise SystemExit(143)
 
 

@@ -137,7 +137,7 @@ class Archive:
                 "collection": collection,
                 "bbox": [min(lon), min(lat), max(lon), max(lat)],
                 "geometry": {"type": "Polygon", "coordinates": [outline]},
-                "properties": {**properties, **grid},
+                "properties": {**properties, **grid, "lulcmap:simulated": True},
                 "assets": described,
                 "links": [],
             }

@@ -302,6 +302,9 @@ def _settle(
                 cover[i, j] = _street(key, y, x, place, texture)
             else:
                 cover[i, j] = _wild(key, y, x, kind)
+            if cover[i, j] == 0:  # lakes and rivers differ less within a country than world-wide
+                for k in range(PLACE):
+                    place[k] *= 0.5
             for k in range(PLACE):
                 latents[k, i, j] = max(-127.0, min(127.0, place[k] * STEADY))
             for k in range(TEXTURE):
@@ -341,13 +344,9 @@ def _farm(
     if min(side, end) < 0.8 and uniform(district, 30, 0) < 0.35:
         return 1  # a hedge
     use = uniform(bits, 22, 0)
-    if use < 0.10:
+    if use < 0.08:
         return 7
-    if use < 0.30:
-        return 2
-    if use < 0.36:
-        return 5
-    return 4
+    return 2 if use < 0.20 else 4
 
 
 @compiled
@@ -400,7 +399,7 @@ def _wild(key: np.uint64, y: float, x: float, kind: int) -> int:
     if kind == 2:
         if patch > 1.3:
             return 4
-        if patch < -1.5:
+        if patch < -1.7:
             return 7
         return 1 if clump > 1.7 else 5 if clump < -1.4 else 2
     if kind == 3:
@@ -408,9 +407,9 @@ def _wild(key: np.uint64, y: float, x: float, kind: int) -> int:
             return 0
         return 1 if clump < -1.3 else 2 if patch < -0.9 else 3
     if kind == 5:
-        if clump > 0.95:
+        if clump > 1.0:
             return 1
-        return 2 if clump < -0.45 else 7 if patch > 1.2 else 5
+        return 2 if clump < -1.0 else 7 if patch > 1.4 else 5
     if kind == 7:
         if patch > 1.2:
             return 2 if clump > 0 else 5

@@ -23,7 +23,7 @@ STEPS = 36
 _NEPER = 10 / math.log(10)
 """Decibels of power in one natural unit."""
 
-_PLACE_SPREAD, _TEXTURE_SPREAD, _DAY_SPREAD = 1.0, 0.55, 0.35
+_PLACE_SPREAD, _TEXTURE_SPREAD, _DAY_SPREAD = 0.75, 0.5, 0.35
 """Parts of the real standard deviations used: between places for places, and, as single samples
 tell nothing of neighbours, that within a place over the year for pixels and for days."""
 
@@ -118,6 +118,10 @@ _CLOUD = np.array([1.0, 0.97, 0.98, 1.0, 1.03, 1.05, 1.06, 0.68, 0.52], np.float
 """Reflectance of cloud by band, of B02's: ice and drops absorb at 1.6 and 2.2 micrometres."""
 
 
+_SHADOW = 16, 12
+"""20 m pixels northwards and westwards from a cloud to its shadow: the sun is in the south-east."""
+
+
 def sky(key: np.uint64, shape: tuple[int, int], *, cloud: float, haze: float) -> Sky:
     """The air over a country on one day.
 
@@ -129,15 +133,12 @@ def sky(key: np.uint64, shape: tuple[int, int], *, cloud: float, haze: float) ->
 
     """
     rows, cols = -(-shape[0] // 2), -(-shape[1] // 2)
-    down, right = -16, 12  # the shadow falls north-west: 20 m pixels from a cloud to its shadow
-    field = _cloud_field(key, rows + 16, cols + 12)
-    seen = field[:rows, 12:] if right > 0 else field
-    level = np.quantile(seen[::4, ::4], 1 - cloud) if cloud > 0 else np.inf
+    field = _cloud_field(key, rows + _SHADOW[0], cols + _SHADOW[1])
+    level = np.quantile(field[:rows:4, :cols:4], 1 - cloud) if cloud > 0 else np.inf
     thick = np.clip((field - level) / np.float32(0.5), 0, 1)
-    shadow = thick[-down:, : cols]
+    over, shadow = np.sqrt(thick[:rows, :cols]), thick[_SHADOW[0] :, _SHADOW[1] :]
     veil = _veil(key, rows, cols, haze) if haze else np.zeros((rows, cols), np.float32)
-    over = np.ascontiguousarray(np.sqrt(thick[:rows, 12:]))
-    return Sky(over, np.ascontiguousarray(shadow * (1 - over)), veil)
+    return Sky(over, shadow * (1 - over), veil)
 
 
 @compiled
@@ -145,7 +146,7 @@ def _cloud_field(key: np.uint64, rows: int, cols: int) -> NDArray[np.float32]:
     out = np.empty((rows, cols), np.float32)
     for i in range(rows):
         for j in range(cols):
-            out[i, j] = fractal(key, float(i), float(j), 95.0, 5)
+            out[i, j] = fractal(key, float(i), float(j), 75.0, 5)
     return out
 
 

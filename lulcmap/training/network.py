@@ -119,16 +119,15 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
         """What tokens of ``x`` (B, h, w, C) read from ``context`` (B, h, w, D); as ``x``."""
-        b, h, w, c = x.shape
-        small = self.reduce(context).flatten(1, 2)  # (B, M, D)
-        query = self.query(x).view(b, h * w, self.heads, c // self.heads)  # (B, N, heads, d)
-        key, value = (
-            self.key_value(small).unflatten(-1, (2, self.heads, c // self.heads)).unbind(2)
-        )  # (B, M, heads, d) each
+        key, value = self.key_value(self.reduce(context).flatten(1, 2)).chunk(2, -1)  # (B, M, C)
         read = F.scaled_dot_product_attention(
-            query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)
+            self.by_head(self.query(x).flatten(1, 2)), self.by_head(key), self.by_head(value)
         )  # (B, heads, N, d)
-        return self.out(read.transpose(1, 2).reshape(b, h, w, c))
+        return self.out(read.transpose(1, 2).reshape(x.shape))
+
+    def by_head(self, tokens: Tensor) -> Tensor:  # (B, N, C) -> (B, heads, N, C / heads)
+        """Each head's share of the channels."""
+        return tokens.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
 
 class PatchReduction(PatchEmbedding):

@@ -1,0 +1,232 @@
+"""How fast a Sentinel-2 composite is, beside the same pixels made with rasterio and numpy.
+
+Scenes are made by code: 16-bit COG-like files, deflate, predictor 2, blocks of 512, all nine bands
+at 10 m, so that no peer is charged for resampling. The rules are set so that every date counts, for
+that is all the peers can do. Outputs are compared before anything is timed; each contestant runs in
+a process of its own, in turns; medians are printed.
+
+    python benchmarks/compositing.py [--size 2048] [--dates 6] [--rounds 3]
+"""
+
+import argparse
+import importlib.util
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from odc.geo.geobox import GeoBox
+from rasterio.transform import Affine
+
+from lulcmap import kernels
+from lulcmap.composite import Rules, composite
+from lulcmap.read import Reader
+from lulcmap.scenes import Scene
+from lulcmap.sensors import S2_BANDS, SCL_MASKED
+
+THREADS = 2
+CORNER = (600_000.0, 5_000_040.0)
+
+
+def grid_of(size: int) -> GeoBox:
+    return GeoBox((size, size), Affine(10, 0, CORNER[0], 0, -10, CORNER[1]), "EPSG:32632")
+
+
+def write(path: Path, pixels: np.ndarray, *, pixel: float) -> None:
+    with rasterio.open(
+        path,
+        "w",
+        driver="GTiff",
+        height=pixels.shape[0],
+        width=pixels.shape[1],
+        count=1,
+        dtype=pixels.dtype,
+        crs="EPSG:32632",
+        transform=Affine(pixel, 0, CORNER[0], 0, -pixel, CORNER[1]),
+        nodata=0,
+        tiled=True,
+        blockxsize=512,
+        blockysize=512,
+        compress="deflate",
+        predictor=2,
+        num_threads=THREADS,
+    ) as target:
+        target.write(pixels, 1)
+
+
+def make_scenes(folder: Path, *, size: int, dates: int) -> None:
+    """A landscape with noise of about 11 bits a pixel, a third of it under cloud."""
+    rng = np.random.default_rng(0)
+    land = np.kron(rng.integers(500, 4000, (size // 64, size // 64)), np.ones((64, 64)))
+    for date in range(dates):
+        clouds = np.kron(rng.random((size // 64, size // 64)) < 0.35, np.ones((32, 32), bool))
+        write(folder / f"{date}_SCL.tif", np.where(clouds, 9, 4).astype(np.uint8), pixel=20.0)
+        for band in S2_BANDS:
+            noise = rng.normal(0, 250, land.shape)
+            write(
+                folder / f"{date}_{band}.tif",
+                np.clip(land + noise, 1, 15000).astype(np.uint16),
+                pixel=10.0,
+            )
+
+
+def scene(folder: Path, date: int) -> Scene:
+    return Scene(
+        id=str(date),
+        sensor="s2",
+        acquired=datetime(2024, 6, 1),
+        datatake=str(date),
+        bbox=(10.0, 44.0, 12.0, 46.0),
+        epsg=32632,
+        orbit=None,
+        orbit_state=None,
+        cloud_cover=None,
+        offset=0,
+        assets={band: str(folder / f"{date}_{band}.tif") for band in (*S2_BANDS, "SCL")},
+    )
+
+
+def ours(folder: Path, size: int, dates: int) -> np.ndarray:
+    scenes = [[scene(folder, date)] for date in range(dates)]
+    rules = Rules(min_clear=dates, max_scenes=dates, dilation=0)
+    with Reader(workers=THREADS) as reader:
+        made = composite(reader.planes, grid_of(size), s2_dates=scenes, s1_passes=[], rules=rules)
+    return made.s2
+
+
+def peer(nanmedian: Callable[..., np.ndarray]) -> Callable[[Path, int, int], np.ndarray]:
+    """Read all dates of a band with threads of rasterio, mask as NaN, take the median."""
+
+    def load(path: Path) -> np.ndarray:
+        with rasterio.open(path) as source:
+            return source.read(1)
+
+    def made(folder: Path, size: int, dates: int) -> np.ndarray:
+        image = np.zeros((len(S2_BANDS), size, size), np.uint16)
+        with ThreadPoolExecutor(THREADS) as pool:
+            codes = pool.map(load, [folder / f"{date}_SCL.tif" for date in range(dates)])
+            masked = [np.isin(c, SCL_MASKED).repeat(2, 0).repeat(2, 1) for c in codes]
+            stack = np.empty((dates, size, size), np.float32)
+            for index, band in enumerate(S2_BANDS):
+                paths = [folder / f"{date}_{band}.tif" for date in range(dates)]
+                for date, plane in enumerate(pool.map(load, paths)):
+                    stack[date] = plane
+                    stack[date][masked[date] | (plane == 0)] = np.nan
+                stack[0][np.isnan(stack).all(0)] = 0
+                image[index] = np.floor(nanmedian(stack, axis=0) + 0.5)
+        return image
+
+    return made
+
+
+def contestants() -> dict[str, Callable[[Path, int, int], np.ndarray]]:
+    found = {"lulcmap": ours, "rasterio + numpy.nanmedian": peer(np.nanmedian)}
+    if importlib.util.find_spec("bottleneck"):
+        import bottleneck
+
+        found["rasterio + bottleneck.nanmedian"] = peer(bottleneck.nanmedian)
+    return found
+
+
+def run_one(name: str, folder: Path, size: int, dates: int) -> None:
+    """In a process of its own: make the image, save it, print what it cost."""
+    if name == "lulcmap":  # not to time the compiler
+        ours(folder, 64, dates)
+    wall, cpu = time.perf_counter(), time.process_time()
+    image = contestants()[name](folder, size, dates)
+    cost = {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
+    cost["memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    np.save(folder / "image.npy", image)
+    print(json.dumps(cost))
+
+
+def compare_composites(folder: Path, *, size: int, dates: int, rounds: int) -> None:
+    costs: dict[str, list[dict[str, float]]] = {name: [] for name in contestants()}
+    wanted = None
+    for turn in range(rounds):
+        for name in costs:
+            command = [sys.executable, __file__, "--one", name, "--folder", str(folder)]
+            command += ["--size", str(size), "--dates", str(dates)]
+            out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+            costs[name].append(json.loads(out))
+            image = np.load(folder / "image.npy")
+            wanted = image if wanted is None else wanted
+            if turn == 0:
+                print(f"{name}: {np.count_nonzero(image != wanted)} pixels differ from lulcmap's")
+    pixels = len(S2_BANDS) * size * size / 1e6
+    print(f"\nread + mask + median, {dates} dates x 9 bands x {size} x {size} px, local files")
+    for name, runs in costs.items():
+        cpu, wall, memory = (
+            statistics.median(run[key] for run in runs) for key in ("cpu", "wall", "memory")
+        )
+        print(
+            f"{name:34s} CPU {cpu:6.2f} s  wall {wall:6.2f} s  {pixels / cpu:6.1f} Mpx out/CPU-s  "
+            f"{pixels * dates / cpu:6.1f} Mpx read/CPU-s  peak {memory:5.0f} MB"
+        )
+
+
+def compare_medians(*, size: int, rounds: int) -> None:
+    print(f"\nmedian alone, {size} x {size} px, 45 % missing")
+    rng = np.random.default_rng(0)
+    for dates in (5, 12, 24):
+        stack = rng.integers(1, 10000, (dates, size, size)).astype(np.uint16)
+        gaps = rng.random((dates, size // 16, size // 16)) < 0.45
+        stack[gaps.repeat(16, 1).repeat(16, 2)] = 0
+        with_nan = np.where(stack > 0, stack, np.nan).astype(np.float32)
+        with_nan[0][np.isnan(with_nan).all(0)] = 0
+        out, fewest = np.zeros((size, size), np.uint16), np.full((size, size), 255, np.uint8)
+
+        def compiled() -> None:
+            kernels.median(stack, kernels.network(len(stack)), out, fewest)  # noqa: B023
+
+        contest: dict[str, Callable[[], object]] = {
+            "lulcmap": compiled,
+            "numpy.nanmedian": lambda: np.nanmedian(with_nan, axis=0),  # noqa: B023
+        }
+        if importlib.util.find_spec("bottleneck"):
+            import bottleneck
+
+            contest["bottleneck"] = lambda: bottleneck.nanmedian(with_nan, axis=0)  # noqa: B023
+        compiled()
+        differ = np.count_nonzero(out != np.floor(np.nanmedian(with_nan, axis=0) + 0.5))
+        times: dict[str, list[float]] = {name: [] for name in contest}
+        for _ in range(rounds):
+            for name, make in contest.items():
+                start = time.process_time()
+                make()
+                times[name].append(time.process_time() - start)
+        rates = "  ".join(
+            f"{name} {size * size / 1e6 / statistics.median(t):.2f}" for name, t in times.items()
+        )
+        print(f"{dates:3d} dates, Mpx out/CPU-s: {rates}  ({differ} pixels differ)")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--size", type=int, default=2048, help="pixels a side, a multiple of 64")
+    parser.add_argument("--dates", type=int, default=6)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        run_one(options.one, options.folder, options.size, options.dates)
+        return
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        make_scenes(folder, size=options.size, dates=options.dates)
+        compare_composites(folder, size=options.size, dates=options.dates, rounds=options.rounds)
+    compare_medians(size=min(options.size, 512), rounds=options.rounds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,190 @@
+"""A picture of a map: the image it was made from, the classes with their legend, the truth."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from lulcmap.errors import OutputError
+from lulcmap.legend import CLASSES, NODATA, LandCover
+from lulcmap.sensors import S2_BANDS, S2_NODATA
+
+_WIDTH, _GAP = 1600, 16
+"""Of the picture, and between what is in it; three panels are then 512 pixels wide."""
+
+_TITLE, _CAPTION, _TEXT = 30, 20, 17
+"""Sizes of type, pixels."""
+
+_PAPER, _INK, _FAINT = (255, 255, 255), (33, 37, 41), (108, 117, 125)
+
+_EMPTY = (233, 236, 239)
+"""Colour of a pixel without data."""
+
+_RGB = tuple(S2_BANDS.index(band) for band in ("B04", "B03", "B02"))
+
+_GAMMA = 1.5
+"""Brightens the shadows, as a screen wants it."""
+
+_BRIGHTEST = 3000
+"""Reflectance x 10000 above which all is white, so that snow does not darken the rest; ESA's own
+true-colour images end near it."""
+
+
+def preview(
+    out: Path,
+    classes: NDArray[np.uint8],
+    *,
+    composite: NDArray[np.uint16] | None = None,
+    truth: NDArray[np.uint8] | None = None,
+    title: str,
+    note: str = "",
+) -> None:
+    """Write a PNG with the panels side by side, and a legend of the classes that are there.
+
+    Args:
+        out: file to write.
+        classes: (H, W) class ids, 255 nodata.
+        composite: (9, H, W) reflectance x 10000 in the order of ``S2_BANDS``, 0 nodata.
+        truth: (H, W) class ids, 255 nodata.
+        title: over the panels.
+        note: one smaller line under the title, such as how good the map is.
+
+    Raises:
+        OutputError: the file cannot be written.
+
+    """
+    given = [
+        (
+            "Sentinel-2, true colour",
+            None if composite is None else true_colour(composite),
+            Image.Resampling.LANCZOS,
+        ),
+        ("Land cover", coloured(classes), Image.Resampling.NEAREST),
+        ("Truth", None if truth is None else coloured(truth), Image.Resampling.NEAREST),
+    ]
+    side = (_WIDTH - 4 * _GAP) // 3
+    panels = [
+        (caption, _fitted(pixels, side, resampling))
+        for caption, pixels, resampling in given
+        if pixels is not None
+    ]
+    shown = np.unique(classes if truth is None else np.stack([classes, truth]))
+    legend = [cover for cover in CLASSES if cover.id in shown]
+    picture = _page(panels, legend, title=title, note=note, empty=NODATA in shown)
+    try:
+        picture.save(out, format="PNG", optimize=True)
+    except OSError as error:
+        raise OutputError(
+            f"The picture {out} could not be written ({error.strerror or error}). Make room or "
+            "choose another folder."
+        ) from error
+
+
+def true_colour(composite: NDArray[np.uint16]) -> NDArray[np.uint8]:
+    """A composite as the eye would see it, stretched from its 2nd to its 98th percentile or less.
+
+    One stretch for the three bands, so that grey stays grey.
+
+    Args:
+        composite: (9, H, W) reflectance x 10000 in the order of ``S2_BANDS``, 0 nodata.
+
+    Returns:
+        (H, W, 3) red, green, blue; light grey where there is nothing.
+
+    """
+    bands = composite[list(_RGB)].astype(np.float32)
+    there = (composite[list(_RGB)] != S2_NODATA).all(axis=0)
+    pixels = np.full((*there.shape, 3), _EMPTY, np.uint8)
+    if there.any():
+        low, high = np.minimum(
+            np.percentile(bands[:, there], (2, 98)), (_BRIGHTEST / 2, _BRIGHTEST)
+        )
+        stretched = ((bands[:, there] - low) / max(high - low, 1)).clip(0, 1) ** (1 / _GAMMA)
+        pixels[there] = (255 * stretched.T).round().astype(np.uint8)
+    return pixels
+
+
+def coloured(classes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A class map in its legend's colours.
+
+    Args:
+        classes: (H, W) class ids, 255 nodata.
+
+    Returns:
+        (H, W, 3) red, green, blue; light grey where there is nothing.
+
+    """
+    palette = np.full((256, 3), _EMPTY, np.uint8)
+    for cover in CLASSES:
+        palette[cover.id] = cover.rgb
+    return palette[classes]
+
+
+def _fitted(pixels: NDArray[np.uint8], side: int, resampling: Image.Resampling) -> Image.Image:
+    """An image no wider and no higher than ``side``."""
+    height, width = pixels.shape[:2]
+    scale = side / max(height, width)
+    size = max(round(width * scale), 1), max(round(height * scale), 1)
+    return Image.fromarray(pixels).resize(size, resampling)
+
+
+def _page(
+    panels: Sequence[tuple[str, Image.Image]],
+    legend: Sequence[LandCover],
+    *,
+    title: str,
+    note: str,
+    empty: bool,
+) -> Image.Image:
+    width = max(
+        sum(image.width + _GAP for _, image in panels) + _GAP,
+        round(_font(_TITLE).getlength(title)) + 2 * _GAP,
+        round(_font(_TEXT).getlength(note)) + 2 * _GAP,
+    )
+    entries = [(cover.rgb, cover.name.replace("_", " ")) for cover in legend]
+    rows = _legend_rows([*entries, *[(_EMPTY, "no data")] * empty], width - 2 * _GAP)
+    above = _GAP + _TITLE + (_GAP // 2 + _TEXT if note else 0) + _GAP + _CAPTION + _GAP // 2
+    below = above + max(image.height for _, image in panels) + _GAP
+    page = Image.new("RGB", (width, below + len(rows) * 2 * _TEXT + _GAP // 2), _PAPER)
+    draw = ImageDraw.Draw(page)
+    draw.text((_GAP, _GAP), title, _INK, _font(_TITLE), anchor="lt")
+    draw.text((_GAP, _GAP * 3 // 2 + _TITLE), note, _FAINT, _font(_TEXT), anchor="lt")
+    left = _GAP
+    for caption, image in panels:
+        draw.text((left, above - _GAP // 2), caption, _INK, _font(_CAPTION), anchor="ls")
+        page.paste(image, (left, above))
+        left += image.width + _GAP
+    for i, row in enumerate(rows):
+        for x, colour, name in row:
+            y = below + i * 2 * _TEXT
+            box = (_GAP + x, y, _GAP + x + _TEXT, y + _TEXT)
+            draw.rectangle(box, colour, outline=_FAINT)
+            draw.text(
+                (_GAP + x + _TEXT * 3 // 2, y + _TEXT / 2), name, _INK, _font(_TEXT), anchor="lm"
+            )
+    return page
+
+
+Entry = tuple[tuple[int, int, int], str]
+
+
+def _legend_rows(
+    entries: Sequence[Entry], width: int
+) -> list[list[tuple[int, tuple[int, int, int], str]]]:
+    """The legend's entries, each with its place from the left, in as many rows as it takes."""
+    rows: list[list[tuple[int, tuple[int, int, int], str]]] = [[]]
+    x = 0
+    for colour, name in entries:
+        length = round(_TEXT * 3 / 2 + _font(_TEXT).getlength(name))
+        if rows[-1] and x + length > width:
+            rows.append([])
+            x = 0
+        rows[-1].append((x, colour, name))
+        x += length + 3 * _TEXT // 2
+    return rows
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)

@@ -1,0 +1,63 @@
+"""What a user gets from the wheel."""
+
+import hashlib
+import json
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import lulcmap
+
+PROJECT = Path(__file__).parents[1]
+REGISTRY = PROJECT / "models" / "registry.json"
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> zipfile.ZipFile:
+    folder = tmp_path_factory.mktemp("wheel")
+    command = ["-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(PROJECT)]
+    built = subprocess.run([sys.executable, *command], capture_output=True, text=True)
+    assert built.returncode == 0, built.stdout + built.stderr
+    (path,) = folder.glob("*.whl")
+    with zipfile.ZipFile(path) as opened:
+        yield opened
+
+
+def test_the_wheel_is_typed_and_carries_its_licence(wheel):
+    names = set(wheel.namelist())
+
+    assert "lulcmap/py.typed" in names
+    assert [name for name in names if name.endswith("licenses/LICENSE")]
+
+
+def test_the_wheel_carries_every_module_and_nothing_of_the_tests(wheel):
+    modules = {
+        str(path.relative_to(PROJECT)) for path in Path(lulcmap.__file__).parent.rglob("*.py")
+    }
+
+    assert modules <= set(wheel.namelist())
+    assert not [name for name in wheel.namelist() if name.startswith(("tests/", "models/"))]
+
+
+def test_the_wheel_carries_every_shipped_model_as_it_was_registered(wheel):
+    if not REGISTRY.is_file():
+        pytest.skip("models/registry.json is not there: no model has been shipped yet")
+    assert wheel.read("lulcmap/shipped/registry.json") == REGISTRY.read_bytes()
+
+    registered = json.loads(REGISTRY.read_bytes())["models"]
+
+    assert registered
+    for model in registered:
+        content = wheel.read(f"lulcmap/shipped/{model['file']}")
+        assert hashlib.sha256(content).hexdigest() == model["sha256"], model["name"]
+        assert wheel.read(f"lulcmap/shipped/{model['card']}")
+
+
+def test_the_version_is_told_once():
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+
+    assert project["version"] == lulcmap.__version__
