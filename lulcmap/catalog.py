@@ -307,7 +307,9 @@ def _ask(
                         limit=_PAGE,
                     ).items_as_dicts()
     except Exception as error:  # whatever a server's answer makes the client raise
-        reason = (str(error).strip().splitlines() or [""])[0].split("?")[0][:160]
+        status = getattr(error, "status_code", None)  # with it comes a page of HTML
+        text = (str(error).strip().splitlines() or [""])[0].split("?")[0][:160]
+        reason = f"HTTP {status}" if status else text
         raise ProviderError(
             f"The catalogue {profile.url} failed ({type(error).__name__}: {reason}). "
             "Check the network and try again."

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 import shapely
+from odc.geo.geobox import GeoBox
 from pyproj import CRS
 from pyproj.exceptions import CRSError
 
@@ -18,7 +19,7 @@ from lulcmap.area import Area, load_area
 from lulcmap.block import REACH, Job, finish, prepare
 from lulcmap.catalog import Found, digest, freeze, search
 from lulcmap.cog import plan_of, write_cog
-from lulcmap.composite import Composite, Rules
+from lulcmap.composite import Composite, Rules, composite
 from lulcmap.errors import NoScenesError, OutputError, ProviderError, UsageError
 from lulcmap.models import find_model
 from lulcmap.mosaic import mosaic
@@ -147,6 +148,38 @@ def map_area(
     if not settings.keep_run:
         run.remove()
     return report
+
+
+def composite_of(
+    area: shapely.MultiPolygon, on: GeoBox, *, period: Period, catalog: str, workers: int = 4
+) -> Composite:
+    """The composite that ``map_area`` shows the network, with its default rules.
+
+    Args:
+        area: whose scenes are looked for; longitude, latitude, degrees.
+        on: 10 m grid in a UTM zone, of even height and width, edges on multiples of 20 m.
+        period: that is mapped.
+        catalog: as of ``Settings``.
+        workers: threads that read.
+
+    """
+    found = search(
+        area,
+        s2_period=(period.start, period.end),
+        s1_period=s1_period(period),
+        catalog=catalog,
+        s1=True,
+    )
+    sensors = {
+        sensor: [scene for scene in found.scenes if scene.sensor == sensor]
+        for sensor in ("s2", "s1")
+    }
+    dates, _ = rank_s2(sensors["s2"], period, epsg=on.crs.epsg)
+    s1 = choose_s1(sensors["s1"], period)
+    with Reader(workers=workers, sign=signer(found.signs)) as reader:
+        return composite(
+            reader.planes, on, s2_dates=dates, s1_passes=s1.passes, s1_others=s1.others
+        )
 
 
 def _zone(area: Area) -> int:

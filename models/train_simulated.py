@@ -17,27 +17,20 @@ from pathlib import Path
 import numpy as np
 import rasterio
 from odc.geo.geobox import GeoBox
-from odc.geo.geom import box
-from shapely import MultiPolygon
+from shapely import MultiPolygon, box
 from tqdm import tqdm
 
-from lulcmap.catalog import search
-from lulcmap.composite import composite
+from lulcmap.grid import footprint
 from lulcmap.legend import NAMES
-from lulcmap.plan import choose_s1, make_period, rank_s2, s1_period
-from lulcmap.read import Reader
+from lulcmap.pipeline import composite_of
+from lulcmap.plan import make_period
 from lulcmap.scores import accuracy, iou, mean_iou
 from lulcmap.simulate import Country, simulate
-from lulcmap.training.fit import (
-    Chips,
-    Settings,
-    deployed_from,
-    fit,
-    load_checkpoint,
-    measure,
-    save_checkpoint,
-)
-from lulcmap.training.network import LULCFORMER_TINY, Deployed
+from lulcmap.training.checkpoint import deployed_from, load_checkpoint, save_checkpoint
+from lulcmap.training.chips import Chips
+from lulcmap.training.deployed import Deployed
+from lulcmap.training.fit import Settings, fit, measure
+from lulcmap.training.network import LULCFORMER_TINY
 
 CHIP = 512
 """Pixels a side of a chip; a country is two by two."""
@@ -66,33 +59,25 @@ def chips_of(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Four chips of one country: composites as ``predict`` makes them, and the truth."""
     with tempfile.TemporaryDirectory() as folder:
         made = simulate(Path(folder), country(seed))
-        period = make_period(year=country(seed).year, today=date(2026, 1, 1))
         with rasterio.open(made.truth) as source:
-            truth, grid = source.read(1), GeoBox(source.shape, source.transform, source.crs)
-        west, south, east, north = grid.extent.to_crs("EPSG:4326").boundingbox
-        found = search(
-            MultiPolygon([box(west, south, east, north, "EPSG:4326").geom]),
-            s2_period=(period.start, period.end),
-            s1_period=s1_period(period),
+            truth, on = source.read(1), GeoBox(source.shape, source.transform, source.crs)
+        west, south, east, north = footprint(on)
+        seen = composite_of(
+            MultiPolygon([box(west, south, east, north)]),
+            on,
+            period=make_period(year=country(seed).year, today=date(2026, 1, 1)),
             catalog=str(made.items),
-            s1=True,
+            workers=1,
         )
-        dates, _ = rank_s2(
-            [s for s in found.scenes if s.sensor == "s2"], period, epsg=grid.crs.epsg
-        )
-        radar = choose_s1([s for s in found.scenes if s.sensor == "s1"], period)
-        with Reader(workers=2) as reader:
-            seen = composite(
-                reader.planes, grid, s2_dates=dates, s1_passes=radar.passes, s1_others=radar.others
-            )
     quarters = [
         (..., slice(row, row + CHIP), slice(col, col + CHIP))
         for row in (0, CHIP)
         for col in (0, CHIP)
     ]
-    return tuple(
+    s2, s1, label = (
         np.stack([plane[quarter] for quarter in quarters]) for plane in (seen.s2, seen.s1, truth)
     )
+    return s2, s1, label
 
 
 def keep_chips(folder: Path, seed: int) -> None:

@@ -223,6 +223,12 @@ def test_irregular_dates_are_each_chosen_at_most_once(days, count):
     assert len(chosen) == len(set(chosen)) == min(count, len(scenes))
 
 
+def test_a_single_date_is_the_one_nearest_to_the_middle():
+    ((scene,),) = choose_s1(every(12), YEAR, max_scenes=1).passes
+
+    assert abs(scene.acquired - datetime(2024, 7, 2)) <= timedelta(days=6.5)
+
+
 def test_a_date_more_in_a_larger_area_moves_at_most_one_choice():
     scenes = every(12)
     more = [*scenes, s1(date(2024, 2, 2))]

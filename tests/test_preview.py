@@ -30,8 +30,8 @@ def test_classes_have_the_legends_colours():
 
 def test_true_colour_is_red_green_blue_and_grey_stays_grey():
     composite = np.full((9, 50, 50), 1000, np.uint16)
-    composite[:, :25] = 3000
-    composite[2, 10:15, :] = 4000  # B04
+    composite[:, :25] = 2000
+    composite[2, 10:15, :] = 2500  # B04
     composite[:, 49, :] = 0
 
     pixels = true_colour(composite)
@@ -40,6 +40,17 @@ def test_true_colour_is_red_green_blue_and_grey_stays_grey():
     assert (pixels[12, :, 0] > pixels[12, :, 1]).all()
     assert (pixels[20, 0] > pixels[30, 0]).all()
     assert tuple(pixels[49, 0]) == EMPTY
+
+
+def test_snow_does_not_darken_the_rest():
+    composite = np.full((9, 50, 50), 1500, np.uint16)
+    composite[:, :10] = 500
+    composite[:, 40:] = 9000
+
+    pixels = true_colour(composite)
+
+    assert (pixels[45] == 255).all()
+    assert (pixels[25] > 120).all()
 
 
 def test_an_empty_composite_is_empty():

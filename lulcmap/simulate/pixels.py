@@ -23,7 +23,7 @@ STEPS = 36
 _NEPER = 10 / math.log(10)
 """Decibels of power in one natural unit."""
 
-_PLACE_SPREAD, _TEXTURE_SPREAD, _DAY_SPREAD = 0.75, 0.5, 0.35
+_PLACE_SPREAD, _TEXTURE_SPREAD, _DAY_SPREAD = 0.65, 0.5, 0.35
 """Parts of the real standard deviations used: between places for places, and, as single samples
 tell nothing of neighbours, that within a place over the year for pixels and for days."""
 
