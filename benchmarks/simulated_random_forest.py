@@ -43,7 +43,9 @@ def pixels(country: Country) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
             catalog=str(made.items),
             s1=True,
         )
-        dates, _ = rank_s2([s for s in found.scenes if s.sensor == "s2"], period, epsg=grid.crs.epsg)
+        dates, _ = rank_s2(
+            [s for s in found.scenes if s.sensor == "s2"], period, epsg=grid.crs.epsg
+        )
         radar = choose_s1([s for s in found.scenes if s.sensor == "s1"], period)
         with Reader(workers=2) as reader:
             seen = composite(
@@ -70,7 +72,9 @@ def main() -> None:
     for seed in arguments.learn:
         values, classes = pixels(Country(seed=seed, height=arguments.size, width=arguments.size))
         known = np.flatnonzero(classes != NODATA)
-        chosen = rng.choice(known, min(arguments.samples // len(arguments.learn), len(known)), False)
+        chosen = rng.choice(
+            known, min(arguments.samples // len(arguments.learn), len(known)), False
+        )
         features.append(values[chosen])
         truth.append(classes[chosen])
     forest = RandomForestClassifier(arguments.trees, n_jobs=1, random_state=0)

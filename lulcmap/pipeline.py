@@ -231,13 +231,28 @@ def _refuse_existing(out: Path, settings: Settings) -> None:
 
 
 def _find(area: Area, period: Period, session: Session, settings: Settings, folder: Path) -> Found:
-    """The scenes: frozen ones of a run that was stopped, else those the catalogue has now."""
-    frozen = RunFolder.frozen_items(folder)
+    """The scenes: those the catalogue has now, or the frozen ones of a run that was stopped.
+
+    A file is read again, so that a change in it is refused; a provider's answer changes by the day.
+    """
+    begun = None if Path(settings.catalog).is_file() else RunFolder(folder).plan()
+    if begun is not None:
+        asked = {
+            "area": _digest(area),
+            "period": [period.start.isoformat(), period.end.isoformat()],
+            "catalog": settings.catalog,
+        }
+        others = [name for name, value in asked.items() if begun.get(name) != value]
+        if others:
+            raise UsageError(
+X
+                "the old options to go on, name another folder with --workdir, or delete it."
+            )
     found = search(
         area.polygon,
         s2_period=(period.start, period.end),
         s1_period=s1_period(period),
-        catalog=str(frozen) if frozen else settings.catalog,
+        catalog=settings.catalog if begun is None else str(RunFolder(folder).items_path),
         s1=settings.s1 != "off" and "s1" in session.contract.inputs,
     )
     sensors = {scene.sensor for scene in found.scenes}
@@ -282,7 +297,7 @@ def _job(
     plan = Plan(
         version=__version__,
         period=(period.start.isoformat(), period.end.isoformat()),
-        area=hashlib.sha256(shapely.normalize(area.polygon).wkb).hexdigest(),
+        area=_digest(area),
         zone=zone,
         crs=target,
         lattice=(contract.window, contract.step),
@@ -301,6 +316,10 @@ def _job(
     )
     job = Job(plan, zone, polygon, reach, blocks, s2_dates, s1, settings.rules)
     return job, [*found.skipped, *superseded]
+
+
+def _digest(area: Area) -> str:
+    return hashlib.sha256(shapely.normalize(area.polygon).wkb).hexdigest()
 
 
 def _ids(groups: Sequence[Sequence[Scene]]) -> tuple[tuple[str, ...], ...]:
@@ -423,7 +442,7 @@ def _write(
     else:
         polygon = grid.project(area.polygon, target)
         on = grid.covering_grid(polygon, target)
-    joined = run.path / "map.tif"
+    joined = run.joined_path
     mosaic(
         [(run.block_path(number), box) for number, box in job.blocks],
         zone=job.zone,

@@ -64,8 +64,8 @@ class Session:
     notes: tuple[str, ...]
     """What the report should say, such as why ``auto`` did not get the GPU."""
 
-    batch_size: int | None
-    """Windows in every call of a GPU, short ones filled up; None: calls are as long as asked."""
+    batch_size: int
+    """Windows in every call of the runtime, short ones filled up; 1 on the CPU."""
 
     _ort: Any = field(repr=False)
 
@@ -84,22 +84,33 @@ class Session:
             DeviceError: the device has too little memory.
 
         """
-        n, _, height, width = s2.shape
         given = {"s2": s2, "s1": s1}
         feeds = {
-            name: _filled(_chosen(given[name], name, wanted.bands), self.batch_size)
+            name: _chosen(given[name], name, wanted.bands)
             for name, wanted in self.contract.inputs.items()
         }
+        size = self.batch_size
+        parts = [
+            self._call({name: values[i : i + size] for name, values in feeds.items()})
+            for i in range(0, len(s2), size)
+        ]
+        return np.concatenate(parts)
+
+    def _call(self, feeds: dict[str, NDArray[Any]]) -> NDArray[np.float32]:
+        """The logits of one call of the runtime, of at most ``batch_size`` windows."""
+        size = self.batch_size
+        n, _, height, width = next(iter(feeds.values())).shape
+        filled = {name: _filled(values, size) for name, values in feeds.items()}
         try:
-            (logits,) = self._ort.run(["logits"], feeds)
+            (logits,) = self._ort.run(["logits"], filled)
         except Exception as error:  # the runtime's exceptions have no base of their own
             raise self._failure(error) from error
         stride = self.contract.stride
-        expected = (len(self.contract.classes), height // stride, width // stride)
-        if logits.shape[1:] != expected:
+        expected = (size, len(self.contract.classes), height // stride, width // stride)
+        if logits.shape != expected:
             raise ModelError(
-                f"Model {self.contract.name!r} gave logits of shape {logits.shape[1:]}; its "
-                f"contract says {expected}. Export the model again."
+                f"Model {self.contract.name!r} gave logits of shape {logits.shape}; its contract "
+                f"says {expected}. Export the model again."
             )
         if not np.isfinite(logits).all():
             raise ModelError(
@@ -123,7 +134,7 @@ def open_session(
     *,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     threads: int | None = None,
-    batch_size: int | None = None,
+    batch_size: int = 4,
 ) -> Session:
     """A model file, ready to run.
 
@@ -133,7 +144,7 @@ def open_session(
         threads: of one call on the CPU; None: as many as this process may use. The result does not
             depend on it.
         batch_size: windows in every call on a GPU, the last filled up, because cuDNN and cuBLAS
-            choose algorithms by shape. On the CPU it has no effect.
+            choose algorithms by shape. The CPU takes one window at a time.
 
     Raises:
         DeviceError: there is no runtime, or more than one; or CUDA was asked for and cannot be had.
@@ -161,7 +172,9 @@ def open_session(
         device="cuda" if on_cuda else "cpu",
         runtime=f"onnxruntime {ort.__version__}, {provider}",
         notes=(f"The CPU was used instead of the GPU: {reason}.",) if fell_back else (),
-        batch_size=batch_size if on_cuda else None,
+        # On the CPU the last bits of a window's logits change with the size of its batch (a mean
+        # over one window is added up in another order), and a batch is no faster.
+        batch_size=batch_size if on_cuda else 1,
         _ort=inner,
     )
 
@@ -173,12 +186,10 @@ def _chosen(given: NDArray[Any], name: str, bands: tuple[str, ...]) -> NDArray[A
     return np.ascontiguousarray(chosen)
 
 
-def _filled(batch: NDArray[Any], size: int | None) -> NDArray[Any]:
+def _filled(batch: NDArray[Any], size: int) -> NDArray[Any]:
     """A batch filled up to the fixed size with copies of its last window."""
-    if size is None or len(batch) == size:
+    if len(batch) == size:
         return batch
-    if len(batch) > size:
-        raise ValueError(f"{len(batch)} windows in a batch of {size}")
     return np.concatenate([batch, np.repeat(batch[-1:], size - len(batch), axis=0)])
 
 

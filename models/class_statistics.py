@@ -7,11 +7,12 @@ with ESA WorldCover 2021 labels) and ``archive/`` (Sentinel-2 and Sentinel-1 of 
 Only means and covariances are kept. Substituted, for want of samples:
 
 - Months of the global points are inferred from their phenology: step 0 is November.
-- Places south of 15 S are moved by half a year; the tropics serve shrub and flooded vegetation only,
-  which are rare elsewhere.
+- Places south of 15 S are moved by half a year; the tropics serve shrub and flooded vegetation
+  only, which are rare elsewhere.
 - Flooded vegetation is WorldCover's herbaceous wetland and mangroves; Canadian wetlands count from
   May to September only, when they are free of snow.
-- Snow and ice is one scene of one winter day: every month has its mean, its 160 m blocks are its places.
+- Snow and ice is one scene of one winter day: every month has its mean, and blocks of 160 m are its
+  places.
 """
 
 import argparse
@@ -45,9 +46,9 @@ def main() -> None:
     }
     classes[NAMES[SNOW]] = moments(*snow(arguments.data / "archive"))
     table = {
-        "source": "Moments of Copernicus Sentinel-1 and Sentinel-2 L2A samples of 2016 to 2023 with "
+        "source": "Moments of Copernicus Sentinel-1 and Sentinel-2 L2A samples with "
         "ESA WorldCover 2021 labels (CC BY 4.0); snow: one scene, Ontario, 2020-01-11. "
-        "Contains modified Copernicus Sentinel data 2016-2023. Made by models/class_statistics.py, "
+        "Contains modified Copernicus Sentinel data 2017-2023. Made by models/class_statistics.py, "
         "which says what was substituted.",
         "features": list(FEATURES),
         "unit": "ln(reflectance x 10000) for B02 to B12, dB of gamma0 for VV and VH",

@@ -49,8 +49,8 @@ def make_model(
         path: to be written.
         agreed: its contract; the stride is the convolution's.
         kernel: pixels a side of the convolution, at least the stride; None is the stride.
-        attention: add self-attention over all cells, as a real network has: the receptive field is
-            the window then.
+        attention: add self-attention over all cells and a gate pooled from them, as a real network
+            has: the receptive field is the window then.
         seed: of the weights.
 
     """
@@ -108,6 +108,8 @@ def _tensor(name: str, values: NDArray[np.floating] | NDArray[np.int64]) -> Tens
 
 def _attention(weights: dict[str, NDArray[np.floating]], width: int) -> list[onnx.NodeProto]:
     weights["tokens"] = np.array([0, width, -1], np.int64)
+    weights["middle"] = np.array([1], np.int64)
+    weights["planes"] = np.array([2, 3], np.int64)
     return [
         helper.make_node("Shape", ["active"], ["shape"]),
         helper.make_node("Reshape", ["active", "tokens"], ["channels"]),  # (n, width, h * w)
@@ -118,7 +120,11 @@ def _attention(weights: dict[str, NDArray[np.floating]], width: int) -> list[onn
         helper.make_node("MatMul", ["share", "rows"], ["read"]),
         helper.make_node("Transpose", ["read"], ["read_channels"], perm=[0, 2, 1]),
         helper.make_node("Add", ["read_channels", "channels"], ["sum"]),
-        helper.make_node("Reshape", ["sum", "shape"], ["mixed"]),
+        helper.make_node("Reshape", ["sum", "shape"], ["read_cells"]),
+        # pooled as LULC-Former's aggregation: ONNX Runtime adds up one window in another order
+        helper.make_node("ReduceMean", ["read", "middle"], ["pooled"], keepdims=0),
+        helper.make_node("Unsqueeze", ["pooled", "planes"], ["gate"]),
+        helper.make_node("Add", ["read_cells", "gate"], ["mixed"]),
     ]
 
 

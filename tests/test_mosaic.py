@@ -225,10 +225,13 @@ def test_a_broken_block_is_named_and_leaves_no_map(tmp_path, blocks):
     assert not out.exists()
 
 
-def test_a_full_disk_leaves_no_map(tmp_path, blocks):
+@pytest.mark.parametrize("lacking", [1, 1000, 10_000_000])
+def test_a_full_disk_leaves_no_map(tmp_path, blocks, lacking):
     out, target = tmp_path / "map.tif", geobox(AREA, ZONE)
+    mosaic(blocks, zone=ZONE, target=target, polygon=diamond(), out=out)
+    room = max(out.stat().st_size - lacking, 0)
 
-    with full_disk(after=30_000), pytest.raises(OutputError, match="disk is not full"):
+    with full_disk(after=room), pytest.raises(OutputError, match="disk is not full"):
         mosaic(blocks, zone=ZONE, target=target, polygon=diamond(), out=out)
 
     assert not out.exists()

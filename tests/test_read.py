@@ -102,7 +102,7 @@ def assert_warped(plane: np.ndarray, gdal: np.ndarray) -> None:
     """Equal but for roundings: coordinates are interpolated to about 1e-5 pixel."""
     np.testing.assert_array_equal(plane == 0, gdal == 0)
     assert np.abs(plane.astype(int) - gdal).max() <= 1
-    assert (plane != gdal).mean() < 1e-3
+    assert (plane != gdal).mean() < 3e-3
 
 
 @pytest.fixture

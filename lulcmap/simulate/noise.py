@@ -1,4 +1,4 @@
-"""Random numbers and smooth noise as functions of place: any part of a country can be made alone."""
+"""Random numbers and smooth noise as functions of place: any part can be made alone."""
 
 import math
 
@@ -18,7 +18,7 @@ _COS, _SIN = math.cos(0.65), math.sin(0.65)
 
 @compiled
 def mixed(key: np.uint64, row: int, col: int) -> np.uint64:
-    """64 random bits of a key and two integers (the finaliser of SplitMix64, Steele et al. 2014)."""
+    """64 random bits of a key and two integers (SplitMix64's finaliser, Steele et al. 2014)."""
     x = key + np.uint64(row) * _MIX_1 + _ONE
     x = (x ^ (x >> _S30)) * _MIX_2
     x = (x ^ (x >> _S27)) + np.uint64(col) * _MIX_1
@@ -46,7 +46,7 @@ def normal(key: np.uint64, row: int, col: int) -> float:
 
 @compiled
 def smooth(key: np.uint64, y: float, x: float) -> float:
-    """Value noise: uniform numbers at integer places, joined by a curve. Mean 0, deviation about 1."""
+    """Value noise: uniform numbers at integer places, joined by a curve; mean 0, deviation 1."""
     row, col = math.floor(y), math.floor(x)
     v, u = y - row, x - col
     v = v * v * (3 - 2 * v)

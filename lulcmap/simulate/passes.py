@@ -10,7 +10,8 @@ from lulcmap.sensors import S2_OFFSET
 from lulcmap.simulate.archive import Archive
 from lulcmap.simulate.country import Country
 from lulcmap.simulate.landscape import Ground
-from lulcmap.simulate.pixels import STEPS, Statistics, Swath, optical, radar, sky
+from lulcmap.simulate.pixels import LOOKS, STEPS, Statistics, Swath, optical, radar
+from lulcmap.simulate.sky import sky
 
 _FINE, _COARSE = ("B02", "B03", "B04", "B08"), ("B05", "B06", "B07", "B11", "B12")
 _CLOUDS = (8, 9, 10)
@@ -116,7 +117,7 @@ def add_radar(
             "sar:frequency_band": "C",
             "sar:product_type": "GRD",
             "sar:polarizations": ["VV", "VH"],
-            "sar:looks_equivalent_number": 4.4,
+            "sar:looks_equivalent_number": LOOKS,
         },
     )
 

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from lulcmap.compiled import compiled
 from lulcmap.legend import NAMES
 from lulcmap.sensors import S1_NODATA, S2_BANDS
-from lulcmap.simulate.landscape import PLACE, STEADY, TEXTURE, Ground
-from lulcmap.simulate.noise import fractal, mixed, smooth
+from lulcmap.simulate.cover import PLACE, SCALE, TEXTURE
+from lulcmap.simulate.landscape import Ground
+from lulcmap.simulate.noise import mixed, smooth
+from lulcmap.simulate.sky import Sky
 
 LOOKS = 4.4
 """Equivalent number of looks of Sentinel-1 IW GRD (``sar:looks_equivalent_number``)."""
@@ -27,7 +29,15 @@ _PLACE_SPREAD, _TEXTURE_SPREAD, _DAY_SPREAD = 0.65, 0.5, 0.35
 """Parts of the real standard deviations used: between places for places, and, as single samples
 tell nothing of neighbours, that within a place over the year for pixels and for days."""
 
+_HAZE = np.array([1.0, 0.78, 0.62, 0.52, 0.44, 0.40, 0.32, 0.10, 0.05], np.float32)
+"""Haze by band, of B02's."""
+
+_CLOUD = np.array([1.0, 0.97, 0.98, 1.0, 1.03, 1.05, 1.06, 0.68, 0.52], np.float32)
+"""Reflectance of cloud by band, of B02's: ice and drops absorb at 1.6 and 2.2 micrometres."""
+
+
 _BAND = 128
+"""Rows made at a time: bounds the memory of the floats."""
 _SPECTRAL = len(S2_BANDS)
 _FINE = (0, 1, 2, 6)
 _COARSE = (3, 4, 5, 7, 8)
@@ -73,6 +83,9 @@ def statistics() -> Statistics:
         spread[number, :, :PLACE] = _PLACE_SPREAD * place
         spread[number, :, PLACE:] = _TEXTURE_SPREAD * within
         day[number] = _DAY_SPREAD * within[:, :2]
+        if name == "water":  # one country's lakes differ less than the world's
+            spread[number] *= 0.5
+            day[number] *= 0.5
     return Statistics(mean, spread, day)
 
 
@@ -95,68 +108,6 @@ class Swath:
 
     side: int
     """1 if what lies east of the edge is seen, -1 if west."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sky:
-    """The air on one day, on the 20 m grid. Arrays (ceil(H / 2), ceil(W / 2)) float32."""
-
-    cloud: NDArray[np.float32]
-    """Part of the light that comes from the cloud, 0 to 1."""
-
-    shadow: NDArray[np.float32]
-    """Part of the light that a cloud keeps away, 0 to 1."""
-
-    haze: NDArray[np.float32]
-    """DN that haze adds to B02; less at longer wavelengths."""
-
-
-_HAZE = np.array([1.0, 0.78, 0.62, 0.52, 0.44, 0.40, 0.32, 0.10, 0.05], np.float32)
-"""Haze by band, of B02's."""
-
-_CLOUD = np.array([1.0, 0.97, 0.98, 1.0, 1.03, 1.05, 1.06, 0.68, 0.52], np.float32)
-"""Reflectance of cloud by band, of B02's: ice and drops absorb at 1.6 and 2.2 micrometres."""
-
-
-_SHADOW = 16, 12
-"""20 m pixels northwards and westwards from a cloud to its shadow: the sun is in the south-east."""
-
-
-def sky(key: np.uint64, shape: tuple[int, int], *, cloud: float, haze: float) -> Sky:
-    """The air over a country on one day.
-
-    Args:
-        key: of the day.
-        shape: of the country, 10 m pixels.
-        cloud: share of the country under cloud, 0 to 1.
-        haze: DN added to B02 on average.
-
-    """
-    rows, cols = -(-shape[0] // 2), -(-shape[1] // 2)
-    field = _cloud_field(key, rows + _SHADOW[0], cols + _SHADOW[1])
-    level = np.quantile(field[:rows:4, :cols:4], 1 - cloud) if cloud > 0 else np.inf
-    thick = np.clip((field - level) / np.float32(0.5), 0, 1)
-    over, shadow = np.sqrt(thick[:rows, :cols]), thick[_SHADOW[0] :, _SHADOW[1] :]
-    veil = _veil(key, rows, cols, haze) if haze else np.zeros((rows, cols), np.float32)
-    return Sky(over, shadow * (1 - over), veil)
-
-
-@compiled
-def _cloud_field(key: np.uint64, rows: int, cols: int) -> NDArray[np.float32]:
-    out = np.empty((rows, cols), np.float32)
-    for i in range(rows):
-        for j in range(cols):
-            out[i, j] = fractal(key, float(i), float(j), 75.0, 5)
-    return out
-
-
-@compiled
-def _veil(key: np.uint64, rows: int, cols: int, haze: float) -> NDArray[np.float32]:
-    out = np.empty((rows, cols), np.float32)
-    for i in range(rows):
-        for j in range(cols):
-            out[i, j] = haze * max(0.0, 1 + 0.6 * fractal(key, float(i), float(j), 140.0, 2))
-    return out
 
 
 def optical(
@@ -192,25 +143,9 @@ def optical(
     moods = _moods(key, height, width)
     for row in range(0, height, _BAND):
         stop = min(row + _BAND, height)
-        top, bottom = max(row - 1, 0), min(stop + 1, height)
-        rows = slice(top, bottom)
-        clear = _radiance(
-            land.cover[rows],
-            land.latents[:, rows],
-            land.delay[rows],
-            land.shade[rows],
-            table.mean,
-            table.spread,
-            table.day,
-            moods,
-            top,
-            step,
-            0,
-            _SPECTRAL,
-        )
-        mixed_pixels = _blurred(clear)[:, row - top : stop - top]
+        clear = _clear(land, table, moods, slice(row, stop), step, (0, _SPECTRAL))
         _expose(
-            mixed_pixels,
+            clear,
             air.cloud,
             air.shadow,
             air.haze,
@@ -246,27 +181,39 @@ def radar(
     gain = np.float32(np.exp(rng.normal(0, 0.06)))
     for row in range(0, height, _BAND):
         stop = min(row + _BAND, height)
-        top, bottom = max(row - 1, 0), min(stop + 1, height)
-        rows = slice(top, bottom)
-        still = _radiance(
-            land.cover[rows],
-            land.latents[:, rows],
-            land.delay[rows],
-            land.shade[rows],
-            table.mean,
-            table.spread,
-            table.day,
-            moods,
-            top,
-            step,
-            _SPECTRAL,
-            2,
-        )
+        still = _clear(land, table, moods, slice(row, stop), step, (_SPECTRAL, 2))
         speckle = rng.standard_gamma(LOOKS, (2, stop - row, width), np.float32) / np.float32(LOOKS)
-        out[:, row:stop] = _blurred(still)[:, row - top : stop - top] * speckle * gain
+        out[:, row:stop] = still * speckle * gain
         y, x = np.mgrid[row:stop, :width]
         out[:, row:stop][:, swath.side * (x - swath.edge - swath.slope * y) < 0] = S1_NODATA
     return out
+
+
+def _clear(
+    land: Ground,
+    table: Statistics,
+    moods: NDArray[np.float32],
+    rows: slice,
+    step: int,
+    features: tuple[int, int],
+) -> NDArray[np.float32]:
+    """(count, h, W) some rows without sky and speckle, linear; ``features`` are first and count."""
+    top = max(rows.start - 1, 0)  # one more row on either side: pixels mix with their neighbours
+    wide = slice(top, rows.stop + 1)
+    alone = _radiance(
+        land.cover[wide],
+        land.latents[:, wide],
+        land.delay[wide],
+        land.shade[wide],
+        table.mean,
+        table.spread,
+        table.day,
+        moods,
+        top,
+        step,
+        *features,
+    )
+    return _blurred(alone)[:, rows.start - top : rows.stop - top]
 
 
 @compiled
@@ -305,7 +252,7 @@ def _radiance(
             kind = cover[i, j]
             time = (step - delay[i, j]) % mean.shape[0]
             for k in range(kinds):
-                z[k] = latents[k, i, j] / np.float32(STEADY)
+                z[k] = latents[k, i, j] / np.float32(SCALE)
             a = moods[0, (first + i) // 4, j // 4]
             b = moods[1, (first + i) // 4, j // 4]
             light = shade[i, j] * np.float32(0.01) if feature == 0 else np.float32(0)
