@@ -245,8 +245,8 @@ def _find(area: Area, period: Period, session: Session, settings: Settings, fold
         others = [name for name, value in asked.items() if begun.get(name) != value]
         if others:
             raise UsageError(
-X
-                "the old options to go on, name another folder with --workdir, or delete it."
+                f"The run folder {folder} was begun for another {' and another '.join(others)}. "
+                "Give the old options to go on, name another folder with --workdir, or delete it."
             )
     found = search(
         area.polygon,

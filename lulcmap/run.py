@@ -122,12 +122,6 @@ class RunFolder:
         """The plan this run was begun under; None if none was, or it is half-written."""
         return _read_json(self.plan_path)
 
-    @classmethod
-    def frozen_items(cls, path: Path) -> Path | None:
-        """The items of the run that was begun in a folder; None where there is none."""
-        run = cls(path)
-        return None if run.plan() is None else run.items_path
-
     def block_path(self, number: tuple[int, int]) -> Path:
         """Of a block's file.
 

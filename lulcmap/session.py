@@ -1,7 +1,5 @@
 """ONNX Runtime: a model file made ready to run, on the device it really runs on."""
 
-import ctypes
-import importlib.metadata
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,32 +12,24 @@ from numpy.typing import NDArray
 from lulcmap.contract import Contract
 from lulcmap.errors import DeviceError, ModelError
 from lulcmap.modelfile import ModelFile, read_model
+from lulcmap.runtime import (
+    CUDA,
+    SILENT,
+    first_line,
+    has_cuda,
+    has_driver,
+    load_runtime,
+    loader_message,
+    why_no_cuda,
+)
 from lulcmap.sensors import S1_BANDS, S2_BANDS
 
-_DISTRIBUTIONS = (
-    "onnxruntime",
-    "onnxruntime-gpu",
-    "onnxruntime-directml",
-    "onnxruntime-openvino",
-    "onnxruntime-qnn",
-    "onnxruntime-rocm",
-    "onnxruntime-migraphx",
-    "onnxruntime-training",
-    "ort-nightly",
-    "ort-nightly-gpu",
-)
-"""Everything on PyPI that installs a module ``onnxruntime``: each overwrites the other's files."""
-
-_CUDA = "CUDAExecutionProvider"
 _CPU = "CPUExecutionProvider"
 
 _CUDA_OPTIONS = {
     "use_tf32": "0",  # 10 bits of mantissa change the map
     "cudnn_conv_algo_search": "HEURISTIC",  # a timed search picks another algorithm each run
 }
-
-_SILENT = 4
-"""Log severity, fatal only: what goes wrong is raised, as one line."""
 
 _DTYPES = {"uint16": "tensor(uint16)", "int16": "tensor(int16)"}
 _BANDS = {"s2": S2_BANDS, "s1": S1_BANDS}
@@ -120,7 +110,7 @@ class Session:
         return np.asarray(logits[:n], np.float32)
 
     def _failure(self, error: Exception) -> ModelError:
-        text = _first_line(error)
+        text = first_line(error)
         if "alloc" in text.lower() or "memory" in text.lower():
             return DeviceError(
                 f"The {self.device} has too little memory for this batch ({text}). "
@@ -152,8 +142,8 @@ def open_session(
 
     """
     model = read_model(path)
-    ort = _runtime()
-    reason = None if device == "cpu" else _why_no_cuda(ort)
+    ort = load_runtime()
+    reason = None if device == "cpu" else why_no_cuda(ort)
     inner = None
     if device != "cpu" and reason is None:
         inner, reason = _create_on_cuda(ort, model, threads=threads)
@@ -163,9 +153,9 @@ def open_session(
         inner = _create(ort, model, [_CPU], threads=threads)
     _check_graph(model, inner)
     provider = inner.get_providers()[0]
-    on_cuda = provider == _CUDA
+    on_cuda = provider == CUDA
     # where there is no GPU, and no software for one, nobody expects it
-    fell_back = device == "auto" and not on_cuda and (_has_cuda(ort) or _has_driver())
+    fell_back = device == "auto" and not on_cuda and (has_cuda(ort) or has_driver())
     return Session(
         contract=model.contract,
         sha256=model.sha256,
@@ -193,56 +183,6 @@ def _filled(batch: NDArray[Any], size: int) -> NDArray[Any]:
     return np.concatenate([batch, np.repeat(batch[-1:], size - len(batch), axis=0)])
 
 
-def _runtime() -> ModuleType:
-    """The module ``onnxruntime``, if exactly one distribution installed it."""
-    installed = [name for name in _DISTRIBUTIONS if _is_installed(name)]
-    if len(installed) > 1:
-        raise DeviceError(
-            f"{' and '.join(installed)} are installed together and overwrite each other. "
-            f"Remove them all (pip uninstall {' '.join(installed)}), then pip install "
-            "lulcmap[cpu] or lulcmap[gpu]."
-        )
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise DeviceError(
-            f"ONNX Runtime cannot be imported ({_first_line(error)}). "
-            "pip install lulcmap[cpu], or lulcmap[gpu] for an NVIDIA GPU."
-        ) from error
-    onnxruntime.set_default_logger_severity(_SILENT)
-    return onnxruntime
-
-
-def _is_installed(distribution: str) -> bool:
-    try:
-        importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True
-
-
-def _why_no_cuda(ort: ModuleType) -> str | None:
-    """Why CUDA cannot be had, as far as can be told before a session is made; else None."""
-    if not _has_cuda(ort):
-        return "the installed ONNX Runtime has no CUDA; pip install lulcmap[gpu] in its place"
-    if not _has_driver():
-        return "no NVIDIA driver was found on this machine"
-    return None
-
-
-def _has_cuda(ort: ModuleType) -> bool:
-    """Whether the runtime was built with CUDA; it says so also where CUDA cannot be loaded."""
-    return _CUDA in ort.get_available_providers()
-
-
-def _has_driver() -> bool:
-    try:
-        ctypes.CDLL("libcuda.so.1" if os.name == "posix" else "nvcuda.dll")
-    except OSError:
-        return False
-    return True
-
-
 def _create_on_cuda(
     ort: ModuleType, model: ModelFile, *, threads: int | None
 ) -> tuple[Any | None, str | None]:
@@ -250,29 +190,17 @@ def _create_on_cuda(
     if hasattr(ort, "preload_dlls"):
         ort.preload_dlls(directory="")  # the CUDA wheels of lulcmap[gpu], not those of a torch
     try:
-        inner = _create(ort, model, [(_CUDA, _CUDA_OPTIONS), _CPU], threads=threads)
+        inner = _create(ort, model, [(CUDA, _CUDA_OPTIONS), _CPU], threads=threads)
     except DeviceError as error:
         return None, str(error)
-    if inner.get_providers()[0] == _CUDA:
+    if inner.get_providers()[0] == CUDA:
         return inner, None
-    return None, f"ONNX Runtime could not load CUDA ({_loader_message(ort)})"
-
-
-def _loader_message(ort: ModuleType) -> str:
-    """What the system says of the library that ONNX Runtime skipped without a word."""
-    folder = Path(str(ort.__file__)).parent / "capi"
-    name = "onnxruntime_providers_cuda"
-    library = folder / (f"lib{name}.so" if os.name == "posix" else f"{name}.dll")
-    try:
-        ctypes.CDLL(str(library))
-    except OSError as error:
-        return _first_line(error)
-    return "no reason was given"
+    return None, f"ONNX Runtime could not load CUDA ({loader_message(ort)})"
 
 
 def _create(ort: ModuleType, model: ModelFile, providers: list[Any], *, threads: int | None) -> Any:
     options = ort.SessionOptions()
-    options.log_severity_level = _SILENT
+    options.log_severity_level = SILENT
     options.use_deterministic_compute = True
     options.intra_op_num_threads = threads or _available_cores()
     options.inter_op_num_threads = 1
@@ -283,9 +211,9 @@ def _create(ort: ModuleType, model: ModelFile, providers: list[Any], *, threads:
         return ort.InferenceSession(model.data, options, providers=providers, enable_fallback=0)
     except Exception as error:  # the runtime's exceptions have no base of their own
         if providers[0] != _CPU:
-            raise DeviceError(_first_line(error)) from error
+            raise DeviceError(first_line(error)) from error
         raise ModelError(
-            f"{model.path} cannot be run by ONNX Runtime {ort.__version__}: {_first_line(error)} "
+            f"{model.path} cannot be run by ONNX Runtime {ort.__version__}: {first_line(error)} "
             "Export it again (opset 20), or update the runtime."
         ) from error
 
@@ -337,8 +265,3 @@ def _refuse(model: ModelFile, found: str, expected: str) -> None:
         f"The graph of model {model.contract.name!r} {found}; its contract says {expected}. "
         "Export the model again: lulcmap export-onnx."
     )
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0].removeprefix("[ONNXRuntimeError] : ")

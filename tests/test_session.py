@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper, load
 from stubs import composites, contract, make_model, save
 
-from lulcmap import session as module
+from lulcmap import runtime
 from lulcmap.contract import S1_INPUT, S2_INPUT
 from lulcmap.errors import DeviceError, ModelError
 from lulcmap.session import open_session
@@ -83,7 +83,7 @@ def lists_cuda(monkeypatch, *, driver):
         "get_available_providers",
         lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"],
     )
-    monkeypatch.setattr(module, "_has_driver", lambda: driver)
+    monkeypatch.setattr(runtime, "has_driver", lambda: driver)
     monkeypatch.setattr(onnxruntime, "preload_dlls", lambda **_: None, raising=False)
     whole = onnxruntime.InferenceSession
     asked = []
