@@ -170,11 +170,14 @@ def composite_of(
         catalog=catalog,
         s1=True,
     )
+    zone = on.crs.epsg if on.crs else None
+    if zone is None:
+        raise ValueError("the grid has no EPSG code")
     sensors = {
         sensor: [scene for scene in found.scenes if scene.sensor == sensor]
         for sensor in ("s2", "s1")
     }
-    dates, _ = rank_s2(sensors["s2"], period, epsg=on.crs.epsg)
+    dates, _ = rank_s2(sensors["s2"], period, epsg=zone)
     s1 = choose_s1(sensors["s1"], period)
     with Reader(workers=workers, sign=signer(found.signs)) as reader:
         return composite(

@@ -1,7 +1,9 @@
 """ONNX Runtime: a model file made ready to run, on the device it really runs on."""
 
 import os
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
+from io import StringIO
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
@@ -188,7 +190,8 @@ def _create_on_cuda(
 ) -> tuple[Any | None, str | None]:
     """A session on CUDA, or why there is none."""
     if hasattr(ort, "preload_dlls"):
-        ort.preload_dlls(directory="")  # the CUDA wheels of lulcmap[gpu], not those of a torch
+        with redirect_stdout(StringIO()):  # it prints what it does not find
+            ort.preload_dlls(directory="")  # the CUDA wheels of lulcmap[gpu], not those of a torch
     try:
         inner = _create(ort, model, [(CUDA, _CUDA_OPTIONS), _CPU], threads=threads)
     except DeviceError as error:

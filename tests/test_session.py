@@ -84,7 +84,7 @@ def lists_cuda(monkeypatch, *, driver):
         lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"],
     )
     monkeypatch.setattr(runtime, "has_driver", lambda: driver)
-    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda **_: None, raising=False)
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda **_: print("none"), raising=False)  # noqa: T201
     whole = onnxruntime.InferenceSession
     asked = []
 
@@ -103,11 +103,12 @@ def test_cuda_without_a_driver_fails_and_says_why(model, monkeypatch):
         open_session(model, device="cuda")
 
 
-def test_a_session_that_did_not_get_cuda_is_not_believed(model, monkeypatch):
+def test_a_session_that_did_not_get_cuda_is_not_believed(model, monkeypatch, capfd):
     asked = lists_cuda(monkeypatch, driver=True)
 
     with pytest.raises(DeviceError, match="could not load CUDA"):
         open_session(model, device="cuda")
+    assert capfd.readouterr() == ("", "")
     (name, options), fallback = asked[0]
     assert (name, options["use_tf32"], fallback) == (
         "CUDAExecutionProvider",

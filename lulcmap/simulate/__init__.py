@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lulcmap.legend import NODATA
 from lulcmap.simulate.archive import Archive, degrees, write_cog
 from lulcmap.simulate.country import Country, Simulated
-from lulcmap.simulate.landscape import ground
+from lulcmap.simulate.land import ground
 from lulcmap.simulate.passes import add_optical, add_radar
 from lulcmap.simulate.pixels import statistics
 

@@ -69,6 +69,9 @@ class Country:
             raise ValueError("cloud must be 0 to 0.9, haze and old_baseline 0 to 1")
         if self.s2_dates < 0 or self.s1_dates < 0 or self.s2_dates + self.s1_dates == 0:
             raise ValueError("a country needs at least one date")
+        spoilt = self.without_scl, self.missing, self.truncated
+        if min(spoilt) < 0 or self.missing + self.truncated > self.s2_dates:
+            raise ValueError(f"of {self.s2_dates} Sentinel-2 items, {spoilt} cannot be spoilt")
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -87,7 +87,7 @@ def settle(
     Args:
         key: of the land.
         first: row of the country that the arrays begin with.
-        height: (h, w) of the land, mean 0, deviation about 1.
+        height: (h + 1, w) of the land and of the row above, mean 0, deviation about 1.
         low: height below which rivers run.
         truth: (h, w) class of the region.
         cover: as the others to the end, filled; ``Ground`` says of what.
@@ -118,11 +118,11 @@ def settle(
                 latents[k, i, j] = max(-127.0, min(127.0, place[k] * SCALE))
             for k in range(TEXTURE):
                 latents[PLACE + k, i, j] = max(-127.0, min(127.0, texture[k] * SCALE))
-            if height[i, j] > low - 0.5:  # hills begin a little below the last rivers
-                up, left = max(i, 1), max(j, 1)
-                rise = height[up, left] - height[up - 1, left]
-                rise += height[up, left] - height[up, left - 1]
-                steep = min(1.0, (height[i, j] - low + 0.5) * 1.5)
+            if height[i + 1, j] > low - 0.5:  # hills begin a little below the last rivers
+                left = max(j, 1)
+                rise = height[i + 1, left] - height[i, left]
+                rise += height[i + 1, left] - height[i + 1, left - 1]
+                steep = min(1.0, (height[i + 1, j] - low + 0.5) * 1.5)
                 shade[i, j] = max(-60.0, min(45.0, 1500.0 * rise * steep))
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from lulcmap.sensors import S2_OFFSET
 from lulcmap.simulate.archive import Archive
 from lulcmap.simulate.country import Country
-from lulcmap.simulate.landscape import Ground
+from lulcmap.simulate.land import Ground
 from lulcmap.simulate.pixels import LOOKS, STEPS, Statistics, Swath, optical, radar
 from lulcmap.simulate.sky import sky
 
@@ -22,6 +22,8 @@ _S2, _S1, _SPECKLE = 2, 3, 4
 _S2_ORBITS = (65, 22)
 _S1_ORBITS = ((168, "descending", 5), (15, "ascending", 17))
 """Relative orbit, direction, hour of the pass (UTC)."""
+
+_EVERYWHERE = Swath(-1.0, 0.0, 1)
 
 _TILT = 0.21
 """Columns a swath's edge moves a row: the track's angle to the meridian at middle latitudes."""
@@ -37,6 +39,7 @@ def add_optical(
     hazy = plan.permutation(country.s2_dates) < round(country.haze * country.s2_dates)
     old = plan.permutation(country.s2_dates) < round(country.old_baseline * country.s2_dates)
     edge, side = plan.uniform(0.25, 0.4), int(plan.choice((-1, 1)))
+    edge = edge if side > 0 else 1 - edge
     second = number % 3 == 1  # the first orbit's swath holds the country, the second's ends in it
     cover = country.cloud * clouds[number] / max(clouds.mean(), 1e-9)
     air = sky(
@@ -49,9 +52,9 @@ def add_optical(
         land,
         table,
         country.key(_S2, number, 1),
-        step=_step(moment, country),
+        step=season(moment, country),
         air=air,
-        swath=_swath(country, edge if second else -9.0, side if second else 1, -_TILT),
+        swath=_swath(country, edge, side, -_TILT) if second else _EVERYWHERE,
         offset=0 if old[number] else S2_OFFSET,
     )
     orbit, platform = _S2_ORBITS[int(second)], "AB"[number % 2]
@@ -94,7 +97,7 @@ def add_radar(
         table,
         country.rng(_SPECKLE, number),
         country.key(_S1, number),
-        step=_step(moment, country),
+        step=season(moment, country),
         swath=_swath(
             country,
             edge if descending else 1 - edge,
@@ -122,6 +125,12 @@ def add_radar(
     )
 
 
+def season(moment: datetime, country: Country) -> int:
+    """Ten-day step of the northern year that a moment's season is like."""
+    south = STEPS // 2 if 32701 <= country.epsg <= 32760 else 0
+    return (int((moment.timetuple().tm_yday - 1) / 366 * STEPS) + south) % STEPS
+
+
 def _moment(
     plan: np.random.Generator, country: Country, dates: int, number: int, *, hour: int
 ) -> datetime:
@@ -130,12 +139,6 @@ def _moment(
     late = plan.uniform(-0.2, 0.2, dates)[number]
     day = int((number + 0.5 + late) * apart)
     return datetime(country.year, 1, 1, hour, 20, 21) + timedelta(days=day)
-
-
-def _step(moment: datetime, country: Country) -> int:
-    """Ten-day step of the northern year that a moment's season is like."""
-    south = STEPS // 2 if 32701 <= country.epsg <= 32760 else 0
-    return (int((moment.timetuple().tm_yday - 1) / 366 * STEPS) + south) % STEPS
 
 
 def _swath(country: Country, edge: float, side: int, tilt: float) -> Swath:

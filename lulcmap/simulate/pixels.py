@@ -12,7 +12,7 @@ from lulcmap.compiled import compiled
 from lulcmap.legend import NAMES
 from lulcmap.sensors import S1_NODATA, S2_BANDS
 from lulcmap.simulate.cover import PLACE, SCALE, TEXTURE
-from lulcmap.simulate.landscape import Ground
+from lulcmap.simulate.land import Ground
 from lulcmap.simulate.noise import mixed, smooth
 from lulcmap.simulate.sky import Sky
 

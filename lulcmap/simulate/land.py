@@ -75,8 +75,8 @@ def ground(key: np.uint64, shape: tuple[int, int]) -> Ground:
     )
     for row in range(0, height, _BAND):
         rows = slice(row, min(row + _BAND, height))
-        fields = _fields(key, row, rows.stop - row, width, 1)
-        _classify(fields, limits, land.truth[rows])
+        fields = _fields(key, row - 1, rows.stop - row + 1, width, 1)  # slopes need one row more
+        _classify(fields[:, 1:], limits, land.truth[rows])
         settle(
             key,
             row,

@@ -1,0 +1,340 @@
+"""Checkpoint to ONNX: one file that carries its contract, compared with torch before it is kept."""
+
+import copy
+import logging
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.export import Dim
+
+from lulcmap.contract import KEY, S1_INPUT, S2_INPUT, Contract
+from lulcmap.errors import DeviceError, ModelError, OutputError
+from lulcmap.sensors import S1_BANDS, S1_NODATA, S2_BANDS, S2_NODATA
+from lulcmap.training.card import card_of
+from lulcmap.training.checkpoint import deployed_from
+from lulcmap.training.deployed import Deployed
+from lulcmap.training.fit import full_size
+from lulcmap.training.network import MULTIPLE, STRIDE, Decoder
+
+OPSET = 20
+"""The first with GELU as one operator."""
+
+LOGIT_TOLERANCE = 1e-4
+"""Largest difference of a logit from torch, fp32."""
+
+LABEL_TOLERANCE = {"fp32": 1e-4, "fp16": 1e-3}
+"""Largest share of pixels whose class differs from torch's in fp32."""
+
+SIZES = ((1, 64, 96), (2, 128, 128), (1, 256, 160))
+"""Images, rows and columns the comparison is made on."""
+
+Missing = Literal["nothing", "parts", "s1", "s2"]
+
+_OTHERS_LOGGERS = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """ONNX Runtime beside torch, on one batch of composites."""
+
+    shape: tuple[int, int, int]
+    """Images, rows, columns."""
+
+    missing: Missing
+    """What the composites lack: nothing, parts of both sensors, or a whole sensor."""
+
+    logits: float
+    """Largest difference of a logit."""
+
+    labels: int
+    """Pixels that get another class."""
+
+    @property
+    def pixels(self) -> int:
+        """Pixels compared."""
+        images, rows, cols = self.shape
+        return images * rows * cols
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A model file and what it was found to be worth."""
+
+    path: Path
+    """The ONNX file."""
+
+    card: Path
+    """The model card beside it, Markdown."""
+
+    checks: tuple[Check, ...]
+    """All passed."""
+
+
+def export_onnx(
+    checkpoint: dict[str, Any],
+    out: Path,
+    *,
+    name: str | None = None,
+    fp16: bool = False,
+    overwrite: bool = False,
+) -> Exported:
+    """Write a trained network as an ONNX file, and its model card beside it.
+
+    Takes one to four minutes. The same checkpoint and software give the same bytes.
+
+    Args:
+        checkpoint: as ``load_checkpoint`` gives it.
+        out: the file to write; its card gets the suffix ``.md``.
+        name: of the model; the network's if None.
+        fp16: weights, and the arithmetic after the normalisation, in half precision.
+        overwrite: replace ``out`` and its card if they exist.
+
+    Raises:
+        ModelError: the checkpoint's weights do not fit, or ONNX Runtime gives other classes than
+            torch. Nothing is written.
+        DeviceError: onnx, onnxscript or ONNX Runtime is not installed.
+        OutputError: a file exists, or cannot be written.
+
+    """
+    onnx, ort = _installed()
+    card = out.with_suffix(".md")
+    for path in (out, card):
+        if path.exists() and not overwrite:
+            raise OutputError(f"{path} exists. Give another --out, or --overwrite.")
+    deployed = deployed_from(checkpoint)
+    contract = contract_of(checkpoint, name=name, fp16=fp16)
+    model = trace(folded(deployed, fp16=fp16))
+    onnx.helper.set_model_props(model, {KEY: contract.to_json()})
+    data: bytes = model.SerializeToString(deterministic=True)
+    checks = compare(deployed, _runner(ort, data))
+    refuse_if_different(checks, precision=contract.precision)
+    text = card_of(contract, checkpoint, checks=[describe(check) for check in checks])
+    _write({card: text.encode(), out: data})
+    return Exported(out, card, tuple(checks))
+
+
+def contract_of(checkpoint: dict[str, Any], *, name: str | None, fp16: bool) -> Contract:
+    """What the model file will say of itself."""
+    training = {key: value for key, value in checkpoint["training"].items() if key != "losses"}
+    return Contract(
+        name=name or checkpoint["config"]["name"],
+        inputs={"s2": S2_INPUT, "s1": S1_INPUT},
+        stride=STRIDE,
+        multiple=MULTIPLE,
+        precision="fp16" if fp16 else "fp32",
+        knows=checkpoint["knows"],
+        training={**training, "network": checkpoint["config"], "settings": checkpoint["settings"]},
+    )
+
+
+def folded(deployed: Deployed, *, fp16: bool) -> Deployed:
+    """A copy whose decoder is one linear a stage; the normalisation stays fp32."""
+    copied = copy.deepcopy(deployed).eval()
+    if isinstance(copied.network.decoder, Decoder):
+        copied.network.decoder = copied.network.decoder.folded()
+    if fp16:
+        copied.network.half()
+    return copied
+
+
+def trace(deployed: nn.Module) -> Any:
+    """The module as an ``onnx.ModelProto``: any batch, rows and columns in multiples of 32.
+
+    What the exporter notes of this machine (paths, stack traces) is taken out.
+    """
+    images, rows, cols = Dim("images"), Dim("rows"), Dim("cols")
+    axes = {0: images, 2: MULTIPLE * rows, 3: MULTIPLE * cols}
+    s2, s1 = composites((2, 4 * MULTIPLE, 5 * MULTIPLE), seed=0)
+    with _silence():
+        program = torch.onnx.export(
+            deployed,
+            (torch.from_numpy(s2), torch.from_numpy(s1)),
+            dynamo=True,
+            opset_version=OPSET,
+            external_data=False,
+            input_names=["s2", "s1"],
+            output_names=["logits"],
+            dynamic_shapes={"s2": axes, "s1": axes},
+            verbose=False,
+        )
+    if program is None:
+        raise ModelError("torch gave no ONNX program. Use torch 2.6 or newer.")
+    model = program.model_proto
+    graph = model.graph
+    for part in (*graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+    graph.ClearField("metadata_props")
+    # types between nodes are inferred by the runtime; the exporter's carry expressions of the sizes
+    graph.ClearField("value_info")
+    return model
+
+
+def composites(
+    shape: tuple[int, int, int], *, seed: int, missing: Missing = "nothing"
+) -> tuple[NDArray[np.uint16], NDArray[np.int16]]:
+    """Composites as they might be: smooth, 200 to 4000 DN and -25 to -5 dB, perhaps with gaps.
+
+    Args:
+        shape: images, rows, columns; rows and columns multiples of 32.
+        seed: of the draws.
+        missing: what they lack.
+
+    Returns:
+        (N, 9, H, W) DN and (N, 2, H, W) hundredths of a decibel.
+
+    """
+    images, rows, cols = shape
+    rng = np.random.default_rng(seed)
+
+    def smooth(bands: int) -> NDArray[np.float32]:  # 0 to 1
+        coarse = torch.from_numpy(
+            rng.random((images, bands, rows // 16 + 1, cols // 16 + 1), np.float32)
+        )
+        field = nn.functional.interpolate(coarse, (rows, cols), mode="bicubic")
+        noise = 0.03 * rng.standard_normal((images, bands, rows, cols), np.float32)
+        return np.clip(field.numpy() + noise, 0, 1)
+
+    s2 = (200 + 3800 * smooth(len(S2_BANDS))).astype(np.uint16)
+    s1 = (-2500 + 2000 * smooth(len(S1_BANDS))).astype(np.int16)
+    if missing == "s2":
+        s2[:] = S2_NODATA
+    elif missing == "s1":
+        s1[:] = S1_NODATA
+    elif missing == "parts":
+        s2[:, :, : rows // 3, : cols // 2] = S2_NODATA
+        s1[..., cols // 3 : cols // 2 + 7] = S1_NODATA
+        s2[:, 4, rows // 2 :: 9, ::7] = S2_NODATA  # one band is enough to lose a pixel
+    return s2, s1
+
+
+def compare(
+    deployed: Deployed,
+    run: Callable[[NDArray[np.uint16], NDArray[np.int16]], NDArray[np.floating[Any]]],
+) -> list[Check]:
+    """The exported model beside the network, at several sizes and with either sensor missing.
+
+    Args:
+        deployed: the network in fp32, its decoder not folded.
+        run: the exported model, composites to logits.
+
+    """
+    checks = []
+    whats: tuple[Missing, ...] = ("nothing", "parts", "s1", "s2")
+    for seed, (shape, missing) in enumerate((s, w) for s in SIZES for w in whats):
+        s2, s1 = composites(shape, seed=seed, missing=missing)
+        with torch.inference_mode():
+            expected = deployed(torch.from_numpy(s2), torch.from_numpy(s1))
+        got = torch.from_numpy(run(s2, s1)).float()
+        labels = full_size(got).argmax(1) != full_size(expected).argmax(1)
+        difference = (got - expected).abs().nan_to_num(nan=torch.inf).max()
+        checks.append(Check(shape, missing, float(difference), int(labels.sum())))
+    return checks
+
+
+def refuse_if_different(checks: list[Check], *, precision: Literal["fp32", "fp16"]) -> None:
+    """See that the exported model makes the same map.
+
+    Raises:
+        ModelError: logits differ by more than 1e-4 (fp32) or are no numbers, or a class differs
+            on more than 1 pixel in 10,000 (fp16: in 1,000).
+
+    """
+    logits = max(check.logits for check in checks)
+    share = sum(check.labels for check in checks) / sum(check.pixels for check in checks)
+    allowed = LOGIT_TOLERANCE if precision == "fp32" else np.finfo(np.float32).max
+    if logits > allowed or share > LABEL_TOLERANCE[precision]:
+        raise ModelError(
+            f"The exported model is not the network: in {precision} logits differ by up to "
+            f"{logits:.2g} and classes on {share:.4%} of pixels (allowed: "
+            f"{f'{LOGIT_TOLERANCE:g} and ' if precision == 'fp32' else ''}"
+            f"{LABEL_TOLERANCE[precision]:.2%}). Nothing was written. "
+            + ("Export it in fp32." if precision == "fp16" else "Try another version of torch.")
+        )
+
+
+def describe(check: Check) -> str:
+    """One check as a line."""
+    images, rows, cols = check.shape
+    lacks = {"nothing": "complete", "parts": "with gaps"}.get(
+        check.missing, f"without {check.missing}"
+    )
+    return (
+        f"{images} x {rows} x {cols} px, {lacks}: logits differ by at most {check.logits:.1e}, "
+        f"classes on {check.labels} of {check.pixels} pixels"
+    )
+
+
+def _installed() -> tuple[ModuleType, ModuleType]:
+    """The modules ``onnx`` and ``onnxruntime``."""
+    try:
+        import onnx
+        import onnxscript  # noqa: F401  # torch's exporter wants it, and says so less plainly
+    except ImportError as error:
+        raise DeviceError(
+            f"Exporting needs {error.name}. Install it: pip install 'lulcmap[train]'."
+        ) from error
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise DeviceError(
+            "An export is compared with torch in ONNX Runtime, which is not installed. "
+            "Install it: pip install 'lulcmap[cpu]'."
+        ) from error
+    return onnx, onnxruntime
+
+
+def _runner(
+    ort: ModuleType, data: bytes
+) -> Callable[[NDArray[np.uint16], NDArray[np.int16]], NDArray[np.floating[Any]]]:
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+
+    def run(s2: NDArray[np.uint16], s1: NDArray[np.int16]) -> NDArray[np.floating[Any]]:
+        logits: NDArray[np.floating[Any]] = session.run(["logits"], {"s2": s2, "s1": s1})[0]
+        return logits
+
+    return run
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Keep what the exporter says of its own insides from the user; errors still come."""
+    loggers = [logging.getLogger(name) for name in _OTHERS_LOGGERS]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _write(files: dict[Path, bytes]) -> None:
+    """All files or none: under temporary names first, then renamed."""
+    temporary = {path: path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in files}
+    try:
+        for path, data in files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary[path].write_bytes(data)
+        for path in files:
+            temporary[path].replace(path)
+    except OSError as error:
+        raise OutputError(f"{error.filename} cannot be written: {error.strerror}.") from error
+    finally:
+        for path in temporary.values():
+            path.unlink(missing_ok=True)
