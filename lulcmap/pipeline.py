@@ -132,7 +132,9 @@ def map_area(
     out = out or Path(f"{area.name}-{period.label}.tif")
     zone = _zone(area)
     target = _target_crs(settings.crs, zone)
-    session = open_session(find_model(settings.model), device=settings.device)
+    session = open_session(
+        find_model(settings.model), device=settings.device, batch_size=settings.batch_size
+    )
     folder = _run_folder(out, settings)
     found = _find(area, period, session, settings, folder)
     job, skipped = _job(area, period, found, session, settings, zone=zone, target=target)

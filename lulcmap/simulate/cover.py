@@ -123,7 +123,7 @@ def settle(
                 rise = height[i + 1, left] - height[i, left]
                 rise += height[i + 1, left] - height[i + 1, left - 1]
                 steep = min(1.0, (height[i + 1, j] - low + 0.5) * 1.5)
-                shade[i, j] = max(-60.0, min(45.0, 1500.0 * rise * steep))
+                shade[i, j] = max(-60.0, min(45.0, -1500.0 * rise * steep))
 
 
 @compiled

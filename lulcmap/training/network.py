@@ -127,7 +127,7 @@ class Attention(nn.Module):
 
     def by_head(self, tokens: Tensor) -> Tensor:  # (B, N, C) -> (B, heads, N, C / heads)
         """Each head's share of the channels."""
-        return tokens.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        return torch.unflatten(tokens, -1, (self.heads, -1)).transpose(1, 2)
 
 
 class PatchReduction(PatchEmbedding):
