@@ -85,13 +85,14 @@ def prepare(
     contract = session.contract
     wanted = grid.inside(job.reach, grid.geobox(box, job.zone))
     windows = needed_windows(wanted, box, lattice=contract.lattice, stride=contract.stride)
-    over = union(windows) if windows else box
+    # A block that only touches the area wants no pixel: it gets an empty composite of any window.
+    over = union(windows or contract.lattice.reaching(box)[:1])
     seen = composite(
         reader.planes,
         grid.geobox(over, job.zone),
-        s2_dates=job.s2_dates if "s2" in contract.inputs else (),
-        s1_passes=job.s1.passes,
-        s1_others=job.s1.others,
+        s2_dates=job.s2_dates if windows and "s2" in contract.inputs else (),
+        s1_passes=job.s1.passes if windows else (),
+        s1_others=job.s1.others if windows else (),
         rules=job.rules,
     )
     return Prepared(number, box, wanted, windows, over, seen)

@@ -137,7 +137,7 @@ def main() -> None:
         seen,
         options.folder,
         config=LULCFORMER_TINY,
-        settings=Settings(epochs=options.epochs),
+        settings=Settings(epochs=options.epochs, batch=4, learning_rate=7e-4),
         knows="simulated",
         source=f"{options.countries} simulated countries of {2 * CHIP} x {2 * CHIP} px, "
         f"seeds {seeds.start} to {seeds.stop - 1}, composited as by lulcmap predict",

@@ -12,7 +12,7 @@ from lulcmap.cli.shell import Group
 @click.group(cls=Group, context_settings={"show_default": True, "max_content_width": 100})
 @click.version_option(package_name="lulcmap")
 def main() -> None:
-    r"""National land-cover maps from Sentinel-1 and Sentinel-2.
+    """National land-cover maps from Sentinel-1 and Sentinel-2.
 
     \b
         lulcmap demo                                          see what it does, offline

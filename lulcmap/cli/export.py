@@ -18,7 +18,7 @@ import click
 def export_onnx(
     *, checkpoint: Path, out: Path | None, name: str | None, fp16: bool, overwrite: bool
 ) -> None:
-    r"""Write CHECKPOINT as one ONNX file with its contract, and a model card beside it.
+    """Write CHECKPOINT as one ONNX file with its contract, and a model card beside it.
 
     The file is compared with the network, at several sizes and with either sensor missing, and
     kept only if it makes the same map. Takes one to four minutes.

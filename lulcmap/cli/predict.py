@@ -145,7 +145,7 @@ def predict(
     as_json: bool,
     **options: Any,
 ) -> None:
-    r"""Map the land cover of --aoi and write it to --out, a Cloud-Optimized GeoTIFF.
+    """Map the land cover of --aoi and write it to --out, a Cloud-Optimized GeoTIFF.
 
     \b
         lulcmap predict --aoi luxembourg.geojson --year 2024

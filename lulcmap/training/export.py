@@ -19,6 +19,7 @@ from torch.export import Dim
 
 from lulcmap.contract import KEY, S1_INPUT, S2_INPUT, Contract
 from lulcmap.errors import DeviceError, ModelError, OutputError
+from lulcmap.runtime import SILENT, load_runtime
 from lulcmap.sensors import S1_BANDS, S1_NODATA, S2_BANDS, S2_NODATA
 from lulcmap.training.card import card_of
 from lulcmap.training.checkpoint import deployed_from
@@ -106,7 +107,7 @@ def export_onnx(
         OutputError: a file exists, or cannot be written.
 
     """
-    onnx, ort = _installed()
+    onnx, ort = _load_onnx(), load_runtime()
     card = out.with_suffix(".md")
     for path in (out, card):
         if path.exists() and not overwrite:
@@ -275,8 +276,8 @@ def describe(check: Check) -> str:
     )
 
 
-def _installed() -> tuple[ModuleType, ModuleType]:
-    """The modules ``onnx`` and ``onnxruntime``."""
+def _load_onnx() -> ModuleType:
+    """The module ``onnx``, if all that torch's exporter wants is installed."""
     try:
         import onnx
         import onnxscript  # noqa: F401  # torch's exporter wants it, and says so less plainly
@@ -284,21 +285,14 @@ def _installed() -> tuple[ModuleType, ModuleType]:
         raise DeviceError(
             f"Exporting needs {error.name}. Install it: pip install 'lulcmap[train]'."
         ) from error
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise DeviceError(
-            "An export is compared with torch in ONNX Runtime, which is not installed. "
-            "Install it: pip install 'lulcmap[cpu]'."
-        ) from error
-    return onnx, onnxruntime
+    return onnx
 
 
 def _runner(
     ort: ModuleType, data: bytes
 ) -> Callable[[NDArray[np.uint16], NDArray[np.int16]], NDArray[np.floating[Any]]]:
     options = ort.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = SILENT
     session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
 
     def run(s2: NDArray[np.uint16], s1: NDArray[np.int16]) -> NDArray[np.floating[Any]]:

@@ -1,0 +1,183 @@
+"""What a map costs: pixels a second, CPU-seconds and peak memory, for 1, 4 and 16 blocks.
+
+One country is simulated, in a process of its own, and kept in FOLDER. Its middle block, the four in
+the middle and all sixteen are mapped with ``lulcmap predict --block-size 1152``, each in a fresh
+process, in turns; medians are printed. Peak memory must not grow with the area.
+
+    python benchmarks/end_to_end.py [FOLDER] [--rounds 3] [--model NAME|FILE]
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+BLOCK = 1152
+"""Pixels a side of a block: three steps of the lattice."""
+
+MARGIN = 256
+"""Pixels by which the windows of a block reach beyond it; also where block 0 begins, for a block's
+edges lie in the middle of a window."""
+
+INSET = 30
+"""Metres by which an area stays inside its blocks: lulcmap maps 20 m beyond a polygon, and that
+must not touch a further block."""
+
+EPSG = 32632
+FIRST_ROW, FIRST_COL = -460, 38
+"""The first block of the country, counted from the zone's origin: 48 degrees north, 8 east."""
+
+MOST = 4
+"""Blocks a side of the country."""
+
+SEED = 31
+YEAR = 2024
+
+GROWTH = 0.15
+"""Most that peak memory may grow from the second largest area to the largest."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one run took."""
+
+    wall: float
+    """Seconds, from the start of the process to its end."""
+
+    cpu: float
+    """Seconds, all threads, user and system."""
+
+    memory: float
+    """Peak resident memory, MB of 10^6 bytes."""
+
+    pixels: int
+    """Of the polygon."""
+
+
+def simulate_country(folder: Path) -> None:
+    """The country and the outlines of its areas, ``1.geojson`` and so on."""
+    from lulcmap.simulate import Country, simulate
+
+    size = MOST * BLOCK + 2 * MARGIN
+    simulate(
+        folder,
+        Country(
+            seed=SEED,
+            height=size,
+            width=size,
+            epsg=EPSG,
+            west=FIRST_COL * BLOCK * 10,
+            north=-FIRST_ROW * BLOCK * 10,
+            year=YEAR,
+        ),
+    )
+
+
+def write_area(path: Path, side: int) -> None:
+    """The outline, in degrees, of ``side`` by ``side`` blocks in the middle of the country."""
+    import shapely
+
+    from lulcmap.simulate.archive import degrees
+
+    skipped = (MOST - side) // 2
+    left = ((FIRST_COL + skipped) * BLOCK + MARGIN) * 10
+    top = -((FIRST_ROW + skipped) * BLOCK + MARGIN) * 10
+    square = shapely.box(left, top - side * BLOCK * 10, left + side * BLOCK * 10, top)
+    # a straight line in metres bends in degrees: 0.1 mm between corners 200 m apart
+    outline = shapely.segmentize(square.buffer(-INSET, join_style="mitre"), 200.0)
+    ring = degrees(*shapely.get_coordinates(outline).T.tolist(), EPSG)
+    path.write_text(json.dumps({"type": "Polygon", "coordinates": [ring]}), encoding="utf-8")
+
+
+def map_once(folder: Path, side: int, out: Path, options: list[str]) -> Cost:
+    """Map an area with the command, and ask the kernel what the process took."""
+    command = [sys.executable, "-c", "from lulcmap.cli import main; main()", "predict"]
+    command += ["--aoi", str(folder / f"{side}.geojson"), "--year", str(YEAR), "--json"]
+    command += ["--catalog", str(folder / "items.json"), "--block-size", str(BLOCK)]
+    command += ["--out", str(out / f"{side}.tif"), "--keep-run", *options]
+    begun = time.perf_counter()
+    with (out / "result.json").open("w+") as result:
+        process = subprocess.Popen(command, stdout=result)
+        _, status, usage = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - begun
+        process.returncode = os.waitstatus_to_exitcode(status)
+        result.seek(0)
+        said = result.read()
+    if process.returncode:
+        sys.exit(f"{' '.join(command)} ended with {process.returncode}: {said}")
+    blocks = len(list((out / f"{side}.tif.run" / "blocks").iterdir()))
+    if blocks != side * side:
+        sys.exit(f"the area of {side * side} blocks was mapped in {blocks}")
+    return Cost(
+        wall=wall,
+        cpu=usage.ru_utime + usage.ru_stime,
+        memory=usage.ru_maxrss * 1024 / 1e6,  # kilobytes on Linux
+        pixels=json.loads(said)["pixels"]["total"],
+    )
+
+
+def measure(folder: Path, sides: list[int], *, rounds: int, options: list[str]) -> bool:
+    """Print the table; True where memory stays within its bound."""
+    with tempfile.TemporaryDirectory() as warm:  # compiles what is compiled once
+        map_once(folder, sides[0], Path(warm), options)
+    costs: dict[int, list[Cost]] = {side: [] for side in sides}
+    for turn in range(rounds):
+        for side in sides:
+            with tempfile.TemporaryDirectory() as out:
+                cost = map_once(folder, side, Path(out), options)
+            print(f"round {turn + 1}, {side * side} blocks: {cost}", file=sys.stderr, flush=True)
+            costs[side].append(cost)
+    print("blocks      Mpx    wall s     CPU s  px/s wall  px/CPU-s  peak MB")
+    peaks = []
+    for side, runs in costs.items():
+        wall, cpu, memory = (
+            statistics.median(getattr(run, what) for run in runs)
+            for what in ("wall", "cpu", "memory")
+        )
+        pixels = runs[0].pixels
+        peaks.append(memory)
+        print(
+            f"{side * side:6d}  {pixels / 1e6:7.2f}  {wall:8.1f}  {cpu:8.1f}"
+            f"  {pixels / wall:9,.0f}  {pixels / cpu:8,.0f}  {memory:7.0f}"
+        )
+    if len(peaks) < 2:
+        return True
+    growth = peaks[-1] / peaks[-2] - 1
+    print(
+        f"Peak memory grows by {growth:.1%} from {sides[-2] ** 2} to {sides[-1] ** 2} blocks; "
+        f"{GROWTH:.0%} is the most allowed."
+    )
+    return growth < GROWTH
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, nargs="?", help="keeps the country for another time")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--sides", type=int, nargs="+", default=[1, 2, 4], help="of the areas")
+    parser.add_argument("--model", help="a shipped model or a file; else the default")
+    parser.add_argument("--simulate", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.folder or Path(temporary)
+        if options.simulate:
+            simulate_country(folder)
+            for side in range(1, MOST + 1):
+                write_area(folder / f"{side}.geojson", side)
+            return
+        if not (folder / f"{MOST}.geojson").exists():  # written last
+            # elsewhere, because a child's peak memory is at least its parent's
+            subprocess.run([sys.executable, __file__, str(folder), "--simulate"], check=True)
+        model = ["--model", options.model] if options.model else []
+        if not measure(folder, options.sides, rounds=options.rounds, options=model):
+            sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

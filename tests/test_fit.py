@@ -1,0 +1,284 @@
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from networks import MICRO, checkpoint, make_chips
+from torch import nn
+
+from lulcmap.errors import ModelError, UsageError
+from lulcmap.scores import accuracy
+from lulcmap.training.augment import augmented, cut, gap, turned
+from lulcmap.training.checkpoint import deployed_from, load_checkpoint, save_checkpoint
+from lulcmap.training.chips import Chips, class_weights_of, normalisation_of
+from lulcmap.training.fit import Settings, batches, fit, focal_loss, measure
+
+SETTINGS = Settings(epochs=3, batch=2, crop=32, seed=4, missing_s2=0.3, missing_s1=0.3)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def trained(folder, *, settings=SETTINGS, **kwargs):
+    path = fit(make_chips(), folder, config=MICRO, settings=settings, knows="simulated", **kwargs)
+    return load_checkpoint(path)
+
+
+def test_a_killed_training_goes_on_to_the_same_weights(tmp_path):
+    def kill(epoch):
+        if epoch.number == 2:
+            raise KeyboardInterrupt
+
+    whole = trained(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path / "killed", progress=kill)
+    resumed = trained(tmp_path / "killed")
+
+    assert resumed["training"] == whole["training"]
+    assert all(torch.equal(whole["weights"][k], v) for k, v in resumed["weights"].items())
+    last = resumed["resume"]["network"]
+    assert all(torch.equal(whole["resume"]["network"][k], v) for k, v in last.items())
+
+
+def test_a_finished_training_is_not_run_again(tmp_path):
+    trained(tmp_path)
+    epochs = []
+
+    trained(tmp_path, progress=epochs.append)
+
+    assert epochs == []
+
+
+def test_a_training_is_not_gone_on_with_under_other_settings(tmp_path):
+    trained(tmp_path, settings=replace(SETTINGS, epochs=1))
+
+    with pytest.raises(UsageError, match="epochs: 1 there, 3 now"):
+        trained(tmp_path)
+
+
+def test_training_learns_and_a_missing_sensor_is_borne(tmp_path):
+    settings = replace(SETTINGS, epochs=30, learning_rate=3e-3, average=0.9)
+
+    network = deployed_from(trained(tmp_path, settings=settings))
+
+    unseen = make_chips(seed=9)
+    assert accuracy(measure(network, unseen)) > 0.85
+    assert accuracy(measure(network, unseen, without="s1")) > 0.7
+    assert accuracy(measure(network, unseen, without="s2")) > 0.7
+
+
+def test_a_checkpoint_is_plain_values_and_says_where_it_comes_from(tmp_path):
+    saved = trained(tmp_path, source="squares")
+
+    assert json.loads(json.dumps(saved["settings"])) == saved["settings"]
+    assert json.loads(json.dumps(saved["config"])) == saved["config"]
+    assert saved["training"]["source"] == "squares"
+    assert saved["training"]["chips"] == 5
+    assert len(saved["training"]["losses"]) == 3
+    assert saved["knows"] == "simulated"
+
+
+def test_a_failed_save_leaves_the_old_checkpoint(tmp_path):
+    path = tmp_path / "checkpoint.pt"
+    save_checkpoint(path, checkpoint())
+
+    with pytest.raises((AttributeError, TypeError)):
+        save_checkpoint(path, {"weights": lambda: None, "module": (x for x in ())})
+
+    assert load_checkpoint(path)["training"]["source"] == "drawn at random"
+    assert [file.name for file in tmp_path.iterdir()] == ["checkpoint.pt"]
+
+
+def test_a_file_that_is_no_checkpoint_is_refused_in_one_line(tmp_path):
+    path = tmp_path / "checkpoint.pt"
+    path.write_bytes(b"no checkpoint")
+
+    with pytest.raises(ModelError, match="is no checkpoint of lulcmap"):
+        load_checkpoint(path)
+
+    torch.save({"config": {}}, path)
+    with pytest.raises(ModelError, match="lacks knows, normalisation"):
+        load_checkpoint(path)
+
+
+def test_weights_of_another_shape_are_refused():
+    wrong = checkpoint()
+    wrong["config"]["decoder_width"] = 24
+
+    with pytest.raises(ModelError, match="do not fit"):
+        deployed_from(wrong)
+
+
+def test_focal_loss_without_focus_is_weighted_cross_entropy():
+    torch.manual_seed(0)
+    logits, alpha = torch.randn(2, 9, 8, 8), torch.rand(9)
+    label = torch.randint(0, 9, (2, 8, 8))
+    label[0, :3] = 255
+
+    expected = F.cross_entropy(logits, label, alpha, ignore_index=255)
+
+    torch.testing.assert_close(focal_loss(logits, label, alpha=alpha, gamma=0), expected)
+
+
+def test_focal_loss_of_one_pixel_follows_lin():
+    logits = torch.tensor([2.0, 0.0]).view(1, 2, 1, 1)
+    label, right = torch.zeros(1, 1, 1, dtype=torch.long), 1 / (1 + math.exp(-2))
+
+    loss = focal_loss(logits, label, alpha=torch.ones(2), gamma=2)
+
+    assert loss.item() == pytest.approx(-((1 - right) ** 2) * math.log(right), rel=1e-5)
+
+
+def test_chips_without_a_label_give_no_loss():
+    label = torch.full((1, 2, 2), 255)
+
+    assert focal_loss(torch.randn(1, 9, 2, 2), label, alpha=torch.ones(9), gamma=2) == 0
+
+
+def test_a_sample_depends_on_seed_epoch_and_number_only():
+    chips = make_chips()
+
+    once, again = (list(batches(chips, SETTINGS, 7)) for _ in range(2))
+    later = list(batches(chips, SETTINGS, 8))
+
+    flat = [torch.cat([batch[0].int().flatten() for batch in run]) for run in (once, again, later)]
+    assert torch.equal(flat[0], flat[1])
+    assert not torch.equal(flat[0], flat[2])
+    assert sum(len(batch[2]) for batch in once) == len(chips)
+
+
+def test_cuts_and_turns_keep_pixels_together():
+    place = np.arange(48 * 48).reshape(48, 48)
+    sample = (
+        (place + np.zeros((9, 1, 1), int)).astype(np.uint16),
+        (place + np.zeros((2, 1, 1), int)).astype(np.int16),
+        (place % 200).astype(np.uint8),
+    )
+
+    seen = set()
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        s2, s1, label = turned(cut(sample, rng, crop=32), rng)
+        assert (s2 == s1[0]).all()
+        assert (s2 % 200 == label).all()
+        seen.add(
+            (
+                np.sign(int(s2[0, 0, 1]) - int(s2[0, 0, 0])),
+                np.sign(int(s2[0, 1, 0]) - int(s2[0, 0, 0])),
+            )
+        )
+
+    assert len(seen) == 4
+
+
+def test_augmentation_neither_makes_nor_fills_gaps_by_light():
+    chips = make_chips()
+    s2, s1, label = (array.copy() for array in chips.sample(0))
+    s2[:, :, :9], s1[:, 5] = 0, -32768
+    s2[:, 40:] = 3  # noise must not reach nodata
+
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        lit, moved, _ = augmented((s2, s1, label), rng, crop=64, missing_s2=0, missing_s1=0)
+
+        assert (lit == 0).sum() == (s2 == 0).sum()
+        assert (moved == -32768).sum() == (s1 == -32768).sum()
+    assert lit.dtype == np.uint16
+    assert moved.dtype == np.int16
+
+
+def test_one_sensor_goes_missing_as_often_as_asked_and_never_both():
+    sample = make_chips(1).sample(0)
+
+    lost = np.zeros(2, int)
+    for seed in range(400):
+        rng = np.random.default_rng(seed)
+        s2, s1, _ = augmented(sample, rng, crop=32, missing_s2=0.2, missing_s1=0.3)
+        gone = [(s2 == 0).any(), (s1 == -32768).any()]
+        assert not all(gone)
+        lost += gone
+
+    assert lost / 400 == pytest.approx([0.2, 0.3], abs=0.07)
+
+
+def test_a_gap_ends_at_a_straight_edge_or_nowhere():
+    shares = [gap((32, 32), np.random.default_rng(seed)).mean() for seed in range(100)]
+
+    assert 0.4 < np.mean(np.equal(shares, 1)) < 0.8
+    assert min(shares) > 0.05
+
+
+def test_normalisation_is_of_valid_clipped_pixels():
+    chips = make_chips()
+    chips.s2[:, :, :16], chips.s1[:, :, 3] = 0, -32768
+
+    found = normalisation_of(chips, step=1)
+
+    band = chips.s2[:, 4, 16:].astype(float)
+    low, high = np.percentile(band, (1, 99))
+    assert (found.s2.p01[4], found.s2.p99[4]) == (low, high)
+    assert found.s2.mean[4] == pytest.approx(band.clip(low, high).mean())
+    assert found.s2.std[4] == pytest.approx(band.clip(low, high).std())
+    assert min(found.s1.p01) > -3000
+
+
+def test_chips_without_a_sensor_cannot_be_normalised():
+    chips = make_chips()
+    chips.s1[:] = -32768
+
+    with pytest.raises(UsageError, match="No chip has a Sentinel-1 pixel"):
+        normalisation_of(chips)
+
+
+def test_rare_classes_count_more_and_the_average_pixel_counts_one():
+    label = np.full((1, 32, 32), 255, np.uint8)
+    label[0, :16], label[0, 16:20] = 0, 6
+    chips = Chips(np.ones((1, 9, 32, 32), np.uint16), np.ones((1, 2, 32, 32), np.int16), label)
+
+    weights = class_weights_of(chips, power=0.5)
+
+    assert weights[6] / weights[0] == pytest.approx(2)
+    assert weights[0] * 0.8 + weights[6] * 0.2 == pytest.approx(1)
+    assert weights[1] == 0
+
+
+def test_chips_are_read_memory_mapped(tmp_path):
+    chips = make_chips()
+    for name in ("s2", "s1", "label"):
+        np.save(tmp_path / f"{name}.npy", getattr(chips, name))
+
+    loaded = Chips.load(tmp_path)
+
+    assert isinstance(loaded.s2, np.memmap)
+    assert (loaded.label == chips.label).all()
+
+
+def test_chips_that_do_not_match_are_refused():
+    chips = make_chips()
+
+    with pytest.raises(ValueError, match="do not match"):
+        Chips(chips.s2, chips.s1[:3], chips.label)
+
+
+def test_measuring_counts_every_labelled_pixel_at_full_size():
+    class Water(nn.Module):
+        def forward(self, s2, _):
+            logits = torch.zeros(len(s2), 9, s2.shape[2] // 4, s2.shape[3] // 4)
+            logits[:, 0] = 1
+            return logits
+
+    chips = make_chips()
+    chips.label[:, 0] = 255
+
+    matrix = measure(Water(), chips, batch=2)
+
+    assert matrix.sum() == (chips.label != 255).sum()
+    assert matrix[:, 0].sum() == matrix.sum()
