@@ -1,6 +1,7 @@
 """UTM zones and the 10 m grid in each: polygons in degrees to boxes of whole pixels, and back."""
 
 import math
+import threading
 
 import numpy as np
 import shapely
@@ -14,6 +15,10 @@ from lulcmap.windows import Box
 
 RESOLUTION = 10
 """Pixel size, metres."""
+
+_RASTERIZING = threading.Lock()
+"""Held around rasterio's rasterize, which changes Python's filters of warnings, those of all
+threads, for a moment."""
 
 _LONGEST_EDGE = 0.01
 """Degrees; an edge is straight in longitude and latitude, so it is cut this finely before it is
@@ -133,7 +138,8 @@ def inside(polygon: shapely.MultiPolygon, grid: GeoBox) -> NDArray[np.bool_]:
     near = clip(polygon, grid)
     if near.is_empty:
         return np.zeros(grid.shape, bool)
-    mask = geometry_mask([near], out_shape=grid.shape, transform=grid.affine, invert=True)
+    with _RASTERIZING:
+        mask = geometry_mask([near], out_shape=grid.shape, transform=grid.affine, invert=True)
     return np.asarray(mask, bool)
 
 

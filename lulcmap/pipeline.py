@@ -130,6 +130,7 @@ def map_area(
     settings = settings or Settings()
     area = load_area(aoi, layer=layer)
     out = out or Path(f"{area.name}-{period.label}.tif")
+    _check_place(out)
     zone = _zone(area)
     target = _target_crs(settings.crs, zone)
     session = open_session(
@@ -140,10 +141,18 @@ def map_area(
     job, skipped = _job(area, period, found, session, settings, zone=zone, target=target)
     if out.exists() and plan_of(out) == job.plan.digest:
         return MapReport.read(out)
-    _refuse_existing(out, settings)
+    if out.exists() and not settings.overwrite:
+        raise OutputError(
+            f"{out} exists and is not this map. Give --overwrite to replace it, or another --out."
+        )
 
     run = RunFolder.open(folder, job.plan.to_json(), freeze(found))
-    _map_blocks(job, run, session, settings, found, progress)
+    try:
+        _map_blocks(job, run, session, settings, found, progress)
+    except BaseException:
+        if not any(run.block_path(number).exists() for number, _ in job.blocks):
+            run.remove()  # nothing to go on from
+        raise
     report = _report(out, job, run, session, found, skipped, area, period)
     _write(out, job, run, report, area, target, progress)
     report.write()
@@ -208,11 +217,17 @@ def _target_crs(crs: str, zone: int) -> int:
         return zone
     try:
         code = int(crs.upper().removeprefix("EPSG:"))
-        CRS.from_epsg(code)
+        asked = CRS.from_epsg(code)
     except (ValueError, CRSError):
         raise UsageError(
             f"--crs is {crs!r}; it takes auto, or an EPSG code such as EPSG:3035."
         ) from None
+    units = {axis.unit_name for axis in asked.axis_info}
+    if len(asked.axis_info) != 2 or units not in ({"metre"}, {"degree"}):
+        raise UsageError(
+            f"--crs is {crs!r}, {asked.name}, in {' and '.join(sorted(units))}; a map needs a CRS "
+            "of two axes in metres or degrees, such as EPSG:3035."
+        )
     return code
 
 
@@ -221,16 +236,12 @@ def _run_folder(out: Path, settings: Settings) -> Path:
     return folder / f"{out.name}.run"
 
 
-def _refuse_existing(out: Path, settings: Settings) -> None:
+def _check_place(out: Path) -> None:
+    """See that a file can be written there, before anything is looked for."""
     if out.is_dir():
         raise OutputError(f"{out} is a folder; --out takes the name of a file to write.")
-    if out.exists() and not settings.overwrite:
-        raise OutputError(
-            f"{out} exists and was made to another plan. Give --overwrite to replace it, or "
-            "another --out."
-        )
     if not out.parent.is_dir():
-        raise OutputError(f"The folder {out.parent} does not exist; make it, or change --out.")
+        raise OutputError(f"There is no folder {out.parent}; make it, or change --out.")
     if not os.access(out.parent, os.W_OK):
         raise OutputError(f"The folder {out.parent} cannot be written to; change --out.")
 
@@ -362,19 +373,26 @@ def _map_blocks(
     progress("blocks", done, len(job.blocks))
     if not todo:
         return
-    with (
-        Reader(workers=settings.workers, sign=signer(found.signs)) as reader,
-        ThreadPoolExecutor(1, "composite") as ahead,
-    ):
-        following = ahead.submit(prepare, job, reader, session, *todo[0])
-        for i in range(len(todo)):
-            block = following.result()
-            if i + 1 < len(todo):
-                following = ahead.submit(prepare, job, reader, session, *todo[i + 1])
-            _check_lost(block.composite, settings.max_lost)
-            finish(job, run, session, block, batch_size=settings.batch_size, blend=settings.blend)
-            del block
-            progress("blocks", done + i + 1, len(job.blocks))
+    ahead = ThreadPoolExecutor(1, "composite")
+    try:
+        with Reader(workers=settings.workers, sign=signer(found.signs)) as reader:
+            following = ahead.submit(prepare, job, reader, session, *todo[0])
+            for i in range(len(todo)):
+                block = following.result()
+                if i + 1 < len(todo):
+                    following = ahead.submit(prepare, job, reader, session, *todo[i + 1])
+                for asset in block.composite.lost:
+                    logger.info("lost: %s", asset.reason)
+                _check_lost(block.composite, settings.max_lost)
+                finish(
+                    job, run, session, block, batch_size=settings.batch_size, blend=settings.blend
+                )
+                del block
+                progress("blocks", done + i + 1, len(job.blocks))
+                logger.info("block %d of %d is done", done + i + 1, len(job.blocks))
+    finally:
+        # Without waiting: what is read ahead of an error or a signal is wanted by nobody.
+        ahead.shutdown(wait=False, cancel_futures=True)
 
 
 def _check_lost(seen: Composite, max_lost: float) -> None:

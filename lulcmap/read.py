@@ -84,11 +84,16 @@ class Reader:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.close()
+        self.close(wait=error is None)
 
-    def close(self) -> None:
-        """Drop what is not yet read, wait for the threads, close the files."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+    def close(self, *, wait: bool = True) -> None:
+        """Drop what is not yet read and close the files.
+
+        Args:
+            wait: for the threads; a server that does not answer holds one for minutes.
+
+        """
+        self._pool.shutdown(wait=wait, cancel_futures=True)
         self._datasets.close()
 
     def read(self, scene: Scene, band: str, grid: GeoBox) -> NDArray[Any]:

@@ -20,6 +20,9 @@ SOURCES = (
 )
 """What a pixel was mapped from; the index is its value in a block's band ``source``."""
 
+_MOST_NAMES = 3
+"""Lost assets named in the warning; the report has them all."""
+
 
 @dataclass(frozen=True, slots=True)
 class MapReport:
@@ -115,7 +118,7 @@ class MapReport:
             skipped=list(skipped),
             lost=sorted(lost),
             unmasked=sorted(unmasked),
-            warnings=[*warnings, *_warnings(pixels, len(lost), len(unmasked))],
+            warnings=[*warnings, *_warnings(pixels, sorted(lost), len(unmasked))],
             facts=facts,
         )
 
@@ -197,7 +200,9 @@ def path_of(out: Path) -> Path:
     return out.with_name(f"{out.name}.report.json")
 
 
-def _warnings(pixels: Mapping[str, int], lost: int, unmasked: int) -> list[str]:
+def _warnings(
+    pixels: Mapping[str, int], lost: Sequence[tuple[str, str, str]], unmasked: int
+) -> list[str]:
     total = sum(pixels.values()) or 1
     found = []
     if pixels.get("not_mapped"):
@@ -211,7 +216,9 @@ def _warnings(pixels: Mapping[str, int], lost: int, unmasked: int) -> list[str]:
         if count:
             found.append(f"{count / total:.2%} of the area was mapped from {what}.")
     if lost:
-        found.append(f"{lost} assets could not be read; the report names them.")
+        named = ", ".join(f"{scene} {band}" for scene, band, _ in lost[:_MOST_NAMES])
+        more = ", ..., all named in the report" if len(lost) > _MOST_NAMES else ""
+        found.append(f"Assets that could not be read: {len(lost)} ({named}{more}).")
     if unmasked:
         found.append(
             f"{unmasked} Sentinel-2 scenes have no scene classification: clouds in them stayed."

@@ -15,7 +15,7 @@ LAYERS = [
     {"errors", "compiled"},
     {"legend", "sensors", "windows"},  # values, and pure functions of them
     {"scores", "providers", "grid", "contract"},
-    {"scenes", "modelfile", "kernels", "runtime"},
+    {"scenes", "modelfile", "kernels", "resample", "runtime"},
     {  # stages: they meet only above
         *("area", "catalog", "signing", "plan", "read", "composite", "session", "predict"),
         *("mosaic", "cog", "report", "preview", "simulate", "models", "run", "training"),

@@ -1,5 +1,6 @@
 """``lulcmap predict``: the map of an area."""
 
+import logging
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -8,23 +9,34 @@ import click
 
 from lulcmap.cli.shell import configure_logging, json_option, logging_options
 
+logger = logging.getLogger(__name__)
+
 _PATH = click.Path(path_type=Path)
 _DAY = click.DateTime(["%Y-%m-%d"])
+_SCL_CODES = 12
+"""The scene classification knows 0 to 11."""
 
 
 class _Codes(click.ParamType[tuple[int, ...]]):
-    """Whole numbers with commas between."""
+    """Codes of the scene classification, with commas between."""
 
     name = "codes"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, ...]:
-        """The numbers."""
+        """The codes, sorted."""
         if isinstance(value, tuple):
             return value
         try:
-            return tuple(sorted({int(code) for code in value.split(",")}))
+            codes = {int(code) for code in value.split(",")}
         except ValueError:
-            self.fail(f"{value!r} is no list of codes such as 0,1,3,8,9,10.", param, ctx)
+            codes = {-1}
+        if not codes <= set(range(_SCL_CODES)):
+            self.fail(
+                f"{value!r} is no list of codes from 0 to {_SCL_CODES - 1}, such as 0,1,3,8,9,10.",
+                param,
+                ctx,
+            )
+        return tuple(sorted(codes))
 
 
 @click.command(short_help="Map the land cover of an area.")
@@ -36,8 +48,8 @@ class _Codes(click.ParamType[tuple[int, ...]]):
 )
 @click.option("--layer", help="Layer of --aoi, where it has several.")
 @click.option("--year", type=int, help="Calendar year; or give --start and --end.")
-@click.option("--start", type=_DAY, help="First day, YYYY-MM-DD.")
-@click.option("--end", type=_DAY, help="Last day, YYYY-MM-DD.")
+@click.option("--start", type=_DAY, metavar="YYYY-MM-DD", help="First day.")
+@click.option("--end", type=_DAY, metavar="YYYY-MM-DD", help="Last day, included.")
 @click.option("--out", type=_PATH, help="The COG to write.  [default: <aoi>-<period>.tif]")
 @click.option(
     "--model",
@@ -172,7 +184,7 @@ def predict(
         min_clear=min_clear, max_scenes=max_scenes, masked=mask_codes, dilation=mask_dilation
     )
     settings = Settings(rules=rules, **options)
-    with bars(quiet=quiet) as progress:
+    with bars(hidden=quiet or log_format == "json") as progress:
         report = map_area(
             aoi, out, period=period, layer=layer, settings=settings, progress=progress
         )
@@ -186,7 +198,7 @@ def show(report: Any, *, quiet: bool, as_json: bool) -> None:
 
         click.echo(json.dumps(report.to_dict()))
         return
+    for warning in report.warnings:
+        logger.warning(warning)
     if not quiet:
-        for warning in report.warnings:
-            click.echo(f"Note: {warning}", err=True)
-    click.echo(report)
+        click.echo(report)

@@ -3,19 +3,20 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from tqdm import tqdm
 
 
 @contextmanager
-def bars(*, quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
+def bars(*, hidden: bool) -> Iterator[Callable[[str, int, int], None]]:
     """A progress callback that draws a bar for each stage, where stderr is a terminal."""
-    shown: dict[str, tqdm] = {}
+    shown: dict[str, tqdm[Any]] = {}
 
     def progress(stage: str, done: int, total: int) -> None:
         if stage not in shown:
-            hidden = quiet or not sys.stderr.isatty()
-            shown[stage] = tqdm(desc=stage, total=total, initial=done, disable=hidden)
+            disable = hidden or not sys.stderr.isatty()
+            shown[stage] = tqdm(desc=stage, total=total, initial=done, disable=disable)
         shown[stage].update(done - shown[stage].n)
 
     try:

@@ -2,106 +2,182 @@
 
 import json
 import logging
+import os
+import re
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import click
 
 from lulcmap.errors import LulcmapError
 
+logger = logging.getLogger(__name__)
+
 F = TypeVar("F", bound=Callable[..., Any])
+
+_AS_JSON = "lulcmap.json"
+"""Key in the root context's ``meta``: whether ``--json`` was given."""
 
 
 class Group(click.Group):
-    """A group whose commands show lulcmap's own errors as one plain message."""
+    """A group whose commands show what goes wrong as one plain message."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Note ``--json`` before anything is parsed, for an error in parsing is shown so too."""
+        ctx.find_root().meta[_AS_JSON] = "--json" in args
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command; turn errors and signals into messages and exit codes."""
-        signal.signal(signal.SIGTERM, _terminate)
+        configure_logging(verbose=0, quiet=False, log_format="text")
         try:
-            return super().invoke(ctx)
+            with _stoppable():
+                return super().invoke(ctx)
         except LulcmapError as error:
             _fail(str(error), kind=type(error).__name__, code=error.exit_code)
-        except KeyboardInterrupt:
-            _fail("Stopped. Run the same command again to go on.", kind="Interrupted", code=130)
+        except click.UsageError as error:
+            where = error.ctx.command_path if error.ctx else "lulcmap"
+            message = f"{error.format_message()} See {where} --help."
+            _fail(message, kind="UsageError", code=error.exit_code)
+        except _Stopped as stop:
+            _say("Stopped. Run the same command again to go on.", kind="Stopped", code=stop.code)
+            sys.stdout.flush()
+            sys.stderr.flush()
+            # At once: threads may be waiting for a server, and nothing they do is on disk.
+            os._exit(stop.code)
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise
+        except Exception as error:
+            logger.exception("Not foreseen:")
+            text = f"{type(error).__name__}: {error}".splitlines()[0]
+            _fail(f"This is a bug in lulcmap, please report it: {text}", kind="Bug", code=1)
 
 
-def _terminate(_signum: int, _frame: FrameType | None) -> None:
-    raise SystemExit(143)
+class _Stopped(BaseException):
+    """A signal asks to stop. Not KeyboardInterrupt, of which Click would make exit code 1."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signum)
+        self.code = 128 + signum
 
 
-def _fail(message: str, *, kind: str, code: int) -> None:
-    ctx = click.get_current_context(silent=True)
-    if ctx is not None and ctx.find_root().meta.get("lulcmap.json"):
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Ctrl-C and SIGTERM raise ``_Stopped`` in the body, unless they are ignored."""
+
+    def stop(signum: int, _: FrameType | None) -> NoReturn:
+        raise _Stopped(signum)
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    heeded = [number for number in before if before[number] not in (signal.SIG_IGN, None)]
+    for number in heeded:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number in heeded:
+            signal.signal(number, before[number])
+
+
+def _fail(message: str, *, kind: str, code: int) -> NoReturn:
+    _say(message, kind=kind, code=code)
+    sys.exit(code)
+
+
+def _say(message: str, *, kind: str, code: int) -> None:
+    if click.get_current_context().find_root().meta.get(_AS_JSON):
+        message = _without_secrets(message)
         click.echo(json.dumps({"error": {"kind": kind, "message": message, "exit_code": code}}))
     else:
-        click.echo(f"Error: {message}", err=True)
-    sys.exit(code)
+        logger.error(message)
 
 
 def json_option(function: F) -> F:
     """``--json``: the result, or the error, as JSON on stdout."""
-
-    def remember(ctx: click.Context, _: click.Parameter, value: bool) -> bool:
-        ctx.find_root().meta["lulcmap.json"] = value
-        return value
-
     return click.option(
-        "--json",
-        "as_json",
-        is_flag=True,
-        callback=remember,
-        is_eager=True,
-        help="Print the result, or the error, as JSON on stdout.",
+        "--json", "as_json", is_flag=True, help="Print the result, or the error, as JSON on stdout."
     )(function)
 
 
 def logging_options(function: F) -> F:
     """``-v``, ``-q`` and ``--log-format``: what is logged on stderr, and how."""
-    function = click.option("-v", "--verbose", count=True, help="Say more; -vv says all.")(function)
+    function = click.option(
+        "-v",
+        "--verbose",
+        count=True,
+        show_default=False,
+        help="Say what is done; -vv also what libraries say.",
+    )(function)
     function = click.option("-q", "--quiet", is_flag=True, help="Say only what is wrong.")(function)
     return click.option(
         "--log-format", type=click.Choice(["text", "json"]), default="text", help="Form of logs."
     )(function)
 
 
+_NAMES = {"DEBUG": "Debug", "INFO": "Info", "WARNING": "Note"}
+"""Of levels, for people; all else is an error."""
+
+
+class _TextFormatter(logging.Formatter):
+    """What a record says, after what it is."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record's level and message, and a traceback if it has one."""
+        text = super().format(record)
+        return _without_secrets(f"{_NAMES.get(record.levelname, 'Error')}: {text}")
+
+
 class _JsonFormatter(logging.Formatter):
     """One JSON object a line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record's time, level, logger and message."""
+        """The record's time, level, logger and message, and a traceback if it has one."""
         return json.dumps(
             {
                 "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
                 "level": record.levelname.lower(),
                 "logger": record.name,
-                "message": record.getMessage(),
+                "message": _without_secrets(super().format(record)),
             }
         )
 
 
+def _without_secrets(text: str) -> str:
+    """A text in which no signed URL can be used."""
+    return re.sub(r"\bsig=[^&\s'\"]+", "sig=***", text, flags=re.IGNORECASE)
+
+
+class _Terminal(logging.Handler):
+    """Writes to what stderr is now."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record."""
+        click.echo(self.format(record), err=True)
+
+
 def configure_logging(*, verbose: int, quiet: bool, log_format: str) -> None:
-    """Send lulcmap's logs to stderr.
+    """Send logs to stderr: lulcmap's, and of the libraries it uses what concerns the user.
 
     Args:
-        verbose: how often ``-v`` was given: 0 warnings, 1 what is done, 2 everything.
+        verbose: how often ``-v`` was given: 0 notes, 1 what is done, 2 everything.
         quiet: errors only.
         log_format: ``"text"`` or ``"json"``.
 
     """
-    level = (
-        logging.ERROR if quiet else [logging.WARNING, logging.INFO, logging.DEBUG][min(verbose, 2)]
-    )
-    handler = logging.StreamHandler()
-    handler.setFormatter(
-        _JsonFormatter()
-        if log_format == "json"
-        else logging.Formatter("%(levelname)s: %(message)s")
-    )
-    logger = logging.getLogger("lulcmap")
-    logger.handlers[:] = [handler]
-    logger.setLevel(level)
-    logger.propagate = False
+    level = [logging.WARNING, logging.INFO, logging.DEBUG][min(verbose, 2)]
+    handler = _Terminal(logging.ERROR if quiet else logging.NOTSET)
+    handler.setFormatter(_JsonFormatter() if log_format == "json" else _TextFormatter())
+    root = logging.getLogger()
+    for old in [other for other in root.handlers if isinstance(other, _Terminal)]:
+        root.removeHandler(old)
+    root.addHandler(handler)
+    logging.getLogger("lulcmap").setLevel(level)
+    logging.captureWarnings(True)
+    # What these say is raised too, and shown in one line of our own: rasterio repeats each of
+    # GDAL's errors, urllib3 tells each retry, Python's warnings are for developers.
+    for name in ("rasterio", "urllib3", "py.warnings"):
+        logging.getLogger(name).setLevel(logging.WARNING if verbose > 1 else logging.CRITICAL)

@@ -1,0 +1,36 @@
+"""Writes ``registry.json``: the models in this folder, with the sha256 of each as it is now.
+
+    python models/register.py
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+DEFAULT = "lulcformer-tiny"
+
+SUMMARIES = {
+    "lulcformer-tiny": "LULC-Former, 3.6 M parameters; knows simulated landscapes only",
+    "random-forest-simulated": "random forest of single pixels, the demo's yardstick",
+}
+
+
+def main() -> None:
+    """Hash, and write."""
+    folder = Path(__file__).parent
+    models = [
+        {
+            "name": name,
+            "file": f"{name}.onnx",
+            "sha256": hashlib.sha256((folder / f"{name}.onnx").read_bytes()).hexdigest(),
+            "card": f"{name}.md",
+            "summary": summary,
+        }
+        for name, summary in SUMMARIES.items()
+    ]
+    text = json.dumps({"default": DEFAULT, "models": models}, indent=2)
+    (folder / "registry.json").write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()
