@@ -30,6 +30,7 @@ import shapely
 import shapely.geometry
 from odc.geo.geobox import GeoBox
 from rasterio.transform import Affine
+from rasterio.windows import Window
 
 from lulcmap import kernels
 from lulcmap.composite import Rules, composite
@@ -111,19 +112,21 @@ def ours(folder: Path, size: int, dates: int) -> np.ndarray:
 def peer(nanmedian: Callable[..., np.ndarray]) -> Callable[[Path, int, int], np.ndarray]:
     """Read all dates of a band with threads of rasterio, mask as NaN, take the median."""
 
-    def load(path: Path) -> np.ndarray:
+    def load(path: Path, pixels: int) -> np.ndarray:
         with rasterio.open(path) as source:
-            return source.read(1)
+            return source.read(1, window=Window(0, 0, pixels, pixels))
 
     def made(folder: Path, size: int, dates: int) -> np.ndarray:
         image = np.zeros((len(S2_BANDS), size, size), np.uint16)
         with ThreadPoolExecutor(THREADS) as pool:
-            codes = pool.map(load, [folder / f"{date}_SCL.tif" for date in range(dates)])
+            codes = pool.map(
+                load, [folder / f"{date}_SCL.tif" for date in range(dates)], [size // 2] * dates
+            )
             masked = [np.isin(c, SCL_MASKED).repeat(2, 0).repeat(2, 1) for c in codes]
             stack = np.empty((dates, size, size), np.float32)
             for index, band in enumerate(S2_BANDS):
                 paths = [folder / f"{date}_{band}.tif" for date in range(dates)]
-                for date, plane in enumerate(pool.map(load, paths)):
+                for date, plane in enumerate(pool.map(load, paths, [size] * dates)):
                     stack[date] = plane
                     stack[date][masked[date] | (plane == 0)] = np.nan
                 image[index] = rounded(nanmedian, stack)

@@ -36,7 +36,7 @@ _OPTIONS = {
 }
 
 _GDAL_ENV = {
-    "GDAL_CACHEMAX": 256,  # MB; GDAL's default is 5 % of the machine
+    "GDAL_CACHEMAX": 64 * 2**20,  # bytes; GDAL's default is 5 % of the machine
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # a side file of an older map is not this map's
     "GDAL_PAM_ENABLED": "NO",  # everything is in the file, nothing in an .aux.xml
 }

@@ -32,7 +32,7 @@ _OPEN_FILES = 64
 """Blocks kept open; a row of tiles 2900 km wide touches as many."""
 
 _GDAL_ENV = {
-    "GDAL_CACHEMAX": 256,  # MB; GDAL's default is 5 % of the machine
+    "GDAL_CACHEMAX": 64 * 2**20,  # bytes; GDAL's default is 5 % of the machine
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # do not list the blocks' folder for each block
     "GDAL_PAM_ENABLED": "NO",  # no .aux.xml beside the output
 }

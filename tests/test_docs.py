@@ -24,15 +24,15 @@ SCRIPTS = sorted((PROJECT / "examples").glob("*.sh"))
 CRON = PROJECT / "examples" / "monthly-cron.sh"
 
 
-def commands(path: Path) -> Iterator[list[str]]:
-    """The words of each ``lulcmap`` command that a page or a script shows, one on its line."""
-    text = path.read_text(encoding="utf-8").replace("\\\n", " ")
-    for line in text.splitlines():
-        found = re.match(r"(?: {4}|[^#`]*&& |\$ |)(lulcmap (?:[a-z]|-).*)", line)
-        if found and not line.startswith("    lulcmap has"):
-            words = shlex.split(found[1], comments=True)
-            ends = [index for index, word in enumerate(words) if word in {"|", "&&", ";", ">"}]
-            yield words[1 : min(ends, default=len(words))]
+def commands(text: str) -> Iterator[list[str]]:
+    """The words of each ``lulcmap`` command in a page's code blocks."""
+    blocks = re.findall(r"^```(?:sh|bash|console)\n(.*?)^```", text, re.M | re.S)
+    blocks += re.findall(r"^ {4}(\S.*\n(?: {4}.*\n)*)", text, re.M)
+    for line in "\n".join(blocks).replace("\\\n", " ").splitlines():
+        for part in re.split(r"&&|\||;|>", line):
+            words = shlex.split(part.strip().removeprefix("$ "), comments=True)
+            if words and words[0] == "lulcmap":
+                yield words[1:]
 
 
 def check(words: list[str]) -> None:
@@ -42,29 +42,28 @@ def check(words: list[str]) -> None:
         _, command, rest = command.resolve_command(click.Context(command), rest)
     ctx = click.Context(command)
     given, left, _ = command.make_parser(ctx).parse_args(list(rest))
-    assert not left, words
+    assert not left, f"too many words: {words}"
     for parameter in command.get_params(ctx):
         if given.get(parameter.name) is not None and not isinstance(parameter.type, click.Path):
             parameter.type_cast_value(ctx, given[parameter.name])
 
 
-@pytest.mark.parametrize("path", [*PAGES, *SCRIPTS], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_the_commands_shown_exist_with_their_options(path):
-    for words in commands(path):
+    for words in commands(path.read_text(encoding="utf-8")):
         check(words)
 
 
-def test_readme_shows_commands():
-    assert [words[0] for words in commands(PAGES[PAGES.index(PROJECT / "README.md")])]
+def test_a_command_that_does_not_exist_is_found():
+    page = "```sh\nls && lulcmap predict \\\n  --nope\n```\n\n    lulcmap map\n\nlulcmap maps.\n"
 
+    found = list(commands(page))
 
-@pytest.mark.parametrize("words", ["predict --nope", "nope", "predict --s1 never", "models show"])
-def test_a_command_that_does_not_exist_would_be_found(words):
-    if words == "models show":
-        check([*words.split(), "NAME"])
-    else:
-        with pytest.raises(click.UsageError):
-            check(words.split())
+    assert found == [["predict", "--nope"], ["map"]]
+    for words in [*found, ["predict", "--s1", "never"], ["demo", "one", "two"]]:
+        with pytest.raises((click.UsageError, AssertionError)):
+            check(words)
+    assert list(commands((PROJECT / "README.md").read_text(encoding="utf-8")))
 
 
 def test_the_reference_is_what_help_says():

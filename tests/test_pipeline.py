@@ -172,7 +172,8 @@ def dies(self, *args, **kwargs):
         os.kill(os.getpid(), 9)
     return write(self, *args, **kwargs)
 pipeline.RunFolder.write_block = dies
-pipeline.map_area({str(country.aoi)!r}, pipeline.Path("map.tif"), period=make_period(year=2024, today=date(2026, 1, 1)),
+pipeline.map_area({str(country.aoi)!r}, pipeline.Path("map.tif"),
+    period=make_period(year=2024, today=date(2026, 1, 1)),
     settings=pipeline.Settings(model={str(model)!r}, catalog={str(country.items)!r},
         block_size=96, device="cpu"))
 """

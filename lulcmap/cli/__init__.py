@@ -10,7 +10,7 @@ from lulcmap.cli.shell import Group
 
 
 @click.group(cls=Group, context_settings={"show_default": True, "max_content_width": 100})
-@click.version_option(package_name="lulcmap")
+@click.version_option(package_name="lulcmap", prog_name="lulcmap")
 def main() -> None:
     """National land-cover maps from Sentinel-1 and Sentinel-2.
 
