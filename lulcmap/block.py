@@ -116,7 +116,15 @@ def finish(
     )
     on = grid.geobox(block.box, job.zone)
     bands = _bands(classified, block)
-    run.write_block(block.number, bands, on, _facts(bands, grid.inside(job.polygon, on), seen))
+    run.write_block(
+        block.number,
+        bands,
+        on,
+        {
+            **_facts(bands, grid.inside(job.polygon, on), seen),
+            "device": f"{session.device}, {session.runtime}",
+        },
+    )
 
 
 def _bands(classified: Classified, block: Prepared) -> NDArray[np.uint8]:

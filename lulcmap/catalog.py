@@ -1,7 +1,8 @@
 """The scenes of an area: asked of a STAC API, or read from an ItemCollection file.
 
 Items are what a server or a file says: data, not trust. An href is used only where it is http(s)
-without credentials, or, from a file, lies inside the file's own folder.
+without credentials, or, from a file, lies inside the file's root: its own folder, or the one that
+the file of an earlier run recorded.
 """
 
 import hashlib

@@ -25,6 +25,10 @@ _NEAR = 0.02
 round their boxes, and their edges bend."""
 
 
+_MOST = 254
+"""Largest count in a block's file, where 255 is no data."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """What counts as an observation of Sentinel-2, and how many are wanted."""
@@ -79,7 +83,7 @@ class Composite:
     """(H, W) clear observations behind the pixel, in the band that has fewest."""
 
     s1_count: NDArray[np.uint8]
-    """(H, W) passes behind the pixel."""
+    """(H, W) passes behind the pixel; 254 stands for more."""
 
     s1_other: NDArray[np.bool_]
     """(H, W) whether those are passes of the other orbit direction."""
@@ -278,8 +282,10 @@ def _observe(
     source = np.full((height, width), kernels.NONE, np.uint16)
     plain = np.zeros((height, width), bool)
     for index, scene in enumerate(date):
-        plane = log.take(classes, scene, "SCL") if "SCL" in scene.assets else None
-        if plane is not None:
+        if "SCL" in scene.assets:
+            plane = log.take(classes, scene, "SCL")
+            if plane is None:
+                continue  # lost: what is cloud cannot be told, so the scene is left out
             source[(source == kernels.NONE) & (plane[core] != 0)] = index
             codes = np.where(codes == 0, plane, codes)
             continue
@@ -311,7 +317,7 @@ def _radar(
 ) -> tuple[NDArray[np.int16], NDArray[np.uint8], NDArray[np.bool_]]:
     """(2, H, W) mean backscatter in dB, (H, W) passes in it, (H, W) whether of the other orbit."""
     total = np.zeros((len(S1_BANDS), *grid.shape), np.float32)
-    count = np.zeros(grid.shape, np.uint8)
+    count = np.zeros(grid.shape, np.uint16)  # many orbits may reach a pixel
     _add_passes(planes, grid, passes, np.ones(grid.shape, bool), (total, count), log)
     lacking = count == 0
     if others and lacking.any():
@@ -319,7 +325,7 @@ def _radar(
     image = np.empty((len(S1_BANDS), *grid.shape), np.int16)
     for index in range(len(S1_BANDS)):
         kernels.decibel(total[index], count, image[index])
-    return image, count, lacking & (count > 0)
+    return image, np.minimum(count, _MOST).astype(np.uint8), lacking & (count > 0)
 
 
 def _add_passes(
@@ -327,7 +333,7 @@ def _add_passes(
     grid: GeoBox,
     passes: list[list[Scene]],
     wanted: NDArray[np.bool_],
-    sums: tuple[NDArray[np.float32], NDArray[np.uint8]],
+    sums: tuple[NDArray[np.float32], NDArray[np.uint16]],
     log: _Log,
 ) -> None:
     """Add passes, in order, to the power and the count of the pixels that are wanted."""

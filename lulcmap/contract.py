@@ -4,6 +4,7 @@ One JSON text under the key ``lulcmap`` of an ONNX file's ``metadata_props``.
 """
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
@@ -134,6 +135,7 @@ class Contract:
             ModelError: naming the input, band, unit, class or size that does not fit.
 
         """
+        self._check_values()
         ours = {"s2": S2_INPUT, "s1": S1_INPUT}
         for name, wanted in self.inputs.items():
             if name not in ours:
@@ -157,7 +159,7 @@ class Contract:
             if name not in names:
                 self._refuse(f"gives a class {name!r}", f"the classes are {', '.join(names)}")
         if self.resolution != 10:
-            self._refuse(f"wants pixels of {self.resolution:g} m", "they are 10 m")
+            self._refuse(f"wants pixels of {self.resolution!r} m", "they are 10 m")
         half = (self.window - self.step) // 2
         if (
             self.window % self.multiple
@@ -173,6 +175,27 @@ class Contract:
                 f"both must fit its stride {self.stride} and its multiple {self.multiple}, and the "
                 "step must be between half a window and a window",
             )
+
+    def _check_values(self) -> None:
+        """See that the contract's own values are possible."""
+        for what in ("stride", "window", "step", "multiple"):
+            value = getattr(self, what)
+            if type(value) is not int or value < 1:
+                self._refuse(f"has {what} {value!r}", "it is a whole number above 0")
+        temperature = self.temperature
+        if type(temperature) not in (int, float) or not 0 < temperature < math.inf:
+            self._refuse(f"has temperature {temperature!r}", "it is a number above 0")
+        if not self.classes or len(set(self.classes)) != len(self.classes):
+            self._refuse(f"has the classes {self.classes}", "each is named once")
+        if len(self.colours) != len(self.classes):
+            self._refuse(
+                f"has {len(self.colours)} colours for {len(self.classes)} classes",
+                "each class has one",
+            )
+        if self.knows not in ("simulated", "real"):
+            self._refuse(f"knows {self.knows!r} land", "it is simulated or real")
+        if type(self.name) is not str:
+            self._refuse("has no name", "it is a text")
 
     def _refuse(self, found: str, expected: str) -> None:
         raise ModelError(

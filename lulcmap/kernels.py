@@ -203,7 +203,7 @@ def add_pass(
     vh: NDArray[np.float32],
     left: NDArray[np.bool_],
     total: NDArray[np.float32],
-    count: NDArray[np.uint8],
+    count: NDArray[np.uint16],
 ) -> int:
     """Add one scene where both bands have power and no scene of its pass came first.
 
@@ -232,7 +232,7 @@ def add_pass(
 
 
 @compiled
-def decibel(total: NDArray[np.float32], count: NDArray[np.uint8], out: NDArray[np.int16]) -> None:
+def decibel(total: NDArray[np.float32], count: NDArray[np.uint16], out: NDArray[np.int16]) -> None:
     """Mean power in hundredths of a decibel, halves up; ``S1_NODATA`` where nothing was added."""
     height, width = total.shape
     for y in range(height):

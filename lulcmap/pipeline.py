@@ -2,14 +2,16 @@
 
 import hashlib
 import logging
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 import shapely
+import shapely.affinity
 from odc.geo.geobox import GeoBox
 from pyproj import CRS
 from pyproj.exceptions import CRSError
@@ -20,7 +22,7 @@ from lulcmap.block import REACH, Job, finish, prepare
 from lulcmap.catalog import Found, digest, freeze, search
 from lulcmap.cog import plan_of, write_cog
 from lulcmap.composite import Composite, Rules, composite
-from lulcmap.errors import NoScenesError, OutputError, ProviderError, UsageError
+from lulcmap.errors import ModelError, NoScenesError, OutputError, ProviderError, UsageError
 from lulcmap.models import find_model
 from lulcmap.mosaic import mosaic
 from lulcmap.plan import Period, Plan, choose_s1, rank_s2, s1_period
@@ -36,6 +38,10 @@ logger = logging.getLogger(__name__)
 
 Progress = Callable[[str, int, int], None]
 """Called with a stage's name, how much of it is done, and how much there is."""
+
+MARGIN = 0.06
+"""Degrees of latitude, 6.6 km: how far beyond the area scenes are looked for; a window of 512 px
+reaches 5.1 km."""
 
 FURTHEST = 6.0
 """Degrees from a zone's central meridian that the zone's grid is used for; the scale there is off
@@ -56,7 +62,7 @@ class Settings:
     """Of the map: ``"auto"`` (the area's UTM zone) or ``"EPSG:<code>"``."""
 
     s1: Literal["off", "optional", "required"] = "optional"
-    """Whether Sentinel-1 is used, and whether the map may be made without."""
+    """Whether Sentinel-1 is used; required, a pixel without it is not mapped."""
 
     orbit: str = "descending"
     """Sentinel-1's preferred direction; the other fills in where it has nothing."""
@@ -136,12 +142,17 @@ def map_area(
     session = open_session(
         find_model(settings.model), device=settings.device, batch_size=settings.batch_size
     )
+    for note in session.notes:
+        logger.warning(note)
+    session = _with_s1(session, settings)
     folder = _run_folder(out, settings)
     found = _find(area, period, session, settings, folder)
     job, skipped = _job(area, period, found, session, settings, zone=zone, target=target)
     if out.exists() and plan_of(out) == job.plan.digest:
-        return MapReport.read(out)
-    if out.exists() and not settings.overwrite:
+        made = MapReport.read(out)
+        if made is not None and made.facts.get("plan") == job.plan.digest:
+            return made
+    elif out.exists() and not settings.overwrite:
         raise OutputError(
             f"{out} exists and is not this map. Give --overwrite to replace it, or another --out."
         )
@@ -154,6 +165,12 @@ def map_area(
             run.remove()  # nothing to go on from
         raise
     report = _report(out, job, run, session, found, skipped, area, period)
+    if not report.coverage:
+        run.remove()
+        raise NoScenesError(
+            f"No pixel of {area.name} could be mapped: none of {len(found.scenes)} scenes shows it "
+            "clearly. Choose a longer period, or look at --mask-codes."
+        )
     _write(out, job, run, report, area, target, progress)
     report.write()
     if not settings.keep_run:
@@ -232,6 +249,8 @@ def _target_crs(crs: str, zone: int) -> int:
 
 
 def _run_folder(out: Path, settings: Settings) -> Path:
+    if settings.workdir and not settings.workdir.is_dir():
+        raise OutputError(f"There is no folder {settings.workdir}; make it, or change --workdir.")
     folder = settings.workdir or out.parent
     return folder / f"{out.name}.run"
 
@@ -257,6 +276,7 @@ def _find(area: Area, period: Period, session: Session, settings: Settings, fold
             "area": _digest(area),
             "period": [period.start.isoformat(), period.end.isoformat()],
             "catalog": settings.catalog,
+            "s1": settings.s1,
         }
         others = [name for name, value in asked.items() if begun.get(name) != value]
         if others:
@@ -265,14 +285,15 @@ def _find(area: Area, period: Period, session: Session, settings: Settings, fold
                 "Give the old options to go on, name another folder with --workdir, or delete it."
             )
     found = search(
-        area.polygon,
+        _around(area.polygon),
         s2_period=(period.start, period.end),
         s1_period=s1_period(period),
         catalog=settings.catalog if begun is None else str(RunFolder(folder).items_path),
         s1=settings.s1 != "off" and "s1" in session.contract.inputs,
     )
-    sensors = {scene.sensor for scene in found.scenes}
-    if not found.scenes:
+    near = [s for s in found.scenes if area.polygon.intersects(shapely.box(*s.bbox))]
+    sensors = {scene.sensor for scene in near}
+    if not near:
         raise NoScenesError(
             f"No scene of {area.name} was found from {period.start} to {period.end} in "
             f"{settings.catalog}. Check the area's place and the period, or try another --catalog."
@@ -282,8 +303,49 @@ def _find(area: Area, period: Period, session: Session, settings: Settings, fold
             f"No Sentinel-1 scene of {area.name} was found in {settings.catalog}, and --s1 is "
             "required. Give --s1 optional to map from Sentinel-2 alone."
         )
+    if not sensors & set(session.contract.inputs):
+        raise NoScenesError(
+            f"Only {' and '.join(sorted(sensors)).upper()} scenes of {area.name} were found in "
+            f"{settings.catalog}, which model {session.contract.name} does not take. Choose "
+            "another --model or --catalog."
+        )
     logger.info("%d scenes found, %d items skipped", len(found.scenes), len(found.skipped))
     return found
+
+
+def _around(polygon: shapely.MultiPolygon) -> shapely.MultiPolygon:
+    """A polygon and a little more than a window around it, in degrees.
+
+    Windows at the border see pixels beyond it, and must see the same ones whatever the area is.
+    """
+    _, south, _, north = polygon.bounds
+    widest = math.cos(math.radians(min(max(abs(south), abs(north)), 85)))
+    grown = shapely.affinity.scale(polygon, xfact=widest, yfact=1, origin=(0, 0)).buffer(MARGIN)
+    grown = shapely.affinity.scale(grown, xfact=1 / widest, yfact=1, origin=(0, 0))
+    inside = shapely.intersection(grown, shapely.box(-180, -90, 180, 90))
+    return shapely.MultiPolygon(
+        [part for part in shapely.get_parts(inside) if part.geom_type == "Polygon"]
+    )
+
+
+def _with_s1(session: Session, settings: Settings) -> Session:
+    """The session, if what is asked of Sentinel-1 fits the model; it demands what is required."""
+    wanted = session.contract.inputs.get("s1")
+    name = session.contract.name
+    if settings.s1 == "required" and wanted is None:
+        raise ModelError(
+            f"--s1 is required, and model {name} takes no Sentinel-1. Give --s1 off, or choose "
+            "another --model."
+        )
+    if settings.s1 == "off" and wanted is not None and not wanted.optional:
+        raise ModelError(
+            f"--s1 is off, and model {name} cannot do without Sentinel-1. Give --s1 optional, or "
+            "choose another --model."
+        )
+    if settings.s1 != "required" or wanted is None:
+        return session
+    inputs = {**session.contract.inputs, "s1": replace(wanted, optional=False)}
+    return replace(session, contract=replace(session.contract, inputs=inputs))
 
 
 def _job(
@@ -416,15 +478,16 @@ def _report(
     period: Period,
 ) -> MapReport:
     contract = session.contract
-    warnings = [*area.notes, *period.notes, *job.s1.notes, *session.notes]
+    warnings = [*area.notes, *period.notes, *job.s1.notes]
     if contract.knows == "simulated" and not found.simulated:
         warnings.append(
             f"Model {contract.name} knows simulated landscapes only; do not use this map of a real "
             "place for any decision."
         )
+    blocks = [run.facts(number) for number, _ in job.blocks]
     return MapReport.collect(
         out,
-        (run.facts(number) for number, _ in job.blocks),
+        blocks,
         scenes={
             "s2": [scene for group in job.plan.s2_dates for scene in group],
             "s1": [
@@ -444,7 +507,8 @@ def _report(
                 "sha256": session.sha256,
                 "knows": contract.knows,
             },
-            "device": {"name": session.device, "runtime": session.runtime},
+            "counted_on": f"EPSG:{job.zone}",
+            "device": sorted({block["device"] for block in blocks}),
             "catalog": found.provider,
         },
     )

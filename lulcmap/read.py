@@ -117,7 +117,7 @@ class Reader:
             raise ReadError(f"Scene {scene.id} has no {band}.")
         local = "://" not in href
         if local and not Path(href).is_file():
-            raise ReadError(f"Scene {scene.id}: {band} is missing: there is no file {href}.")
+            raise ReadError(f"Scene {scene.id}: {band} is missing: there is no such file.")
         for attempt in range(self._retries + 1):
             if attempt and not local:
                 time.sleep(_PAUSE * 2 ** (attempt - 1))
@@ -189,7 +189,10 @@ class _Datasets:
         """A dataset of an unsigned href; closed, with its idle copies, where the body fails."""
         dataset = self._take(href)
         if dataset is None:
-            dataset = rasterio.open(href if self._sign is None else self._sign(href))
+            dataset = rasterio.open(
+                href if self._sign is None else self._sign(href),
+                driver="GTiff",  # no other: a VRT would lead out of the catalogue's folder
+            )
         try:
             yield dataset
         except BaseException:

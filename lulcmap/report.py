@@ -143,12 +143,15 @@ class MapReport:
         }
 
     @classmethod
-    def read(cls, out: Path) -> Self:
-        """The report of a map that was made before, as far as it is still beside it."""
+    def read(cls, out: Path) -> Self | None:
+        """The report beside a map that was made before; None where there is none to be read."""
         try:
-            seen = json.loads(path_of(out).read_text())
-        except (OSError, ValueError):
-            return cls(map=out, already_made=True)
+            return cls._from_dict(out, json.loads(path_of(out).read_text()))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+
+    @classmethod
+    def _from_dict(cls, out: Path, seen: dict[str, Any]) -> Self:
         known = {"map", "already_made", "coverage", "pixels", "classes", "warnings", "scenes"}
         known |= {"unused", "skipped", "lost", "unmasked"}
         return cls(

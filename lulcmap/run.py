@@ -32,7 +32,7 @@ from lulcmap.legend import NODATA
 from lulcmap.windows import Box
 
 BANDS = ("class", "confidence", "margin", "s2_count", "s1_count", "source")
-"""Of a block file, in order; each uint8, 255 where nothing is mapped."""
+"""Of a block file, in order, uint8; where nothing is mapped the first three are 255, the last 0."""
 
 FACTS = "lulcmap"
 """The metadata item of a block file that holds its facts as JSON."""

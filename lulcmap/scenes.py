@@ -75,7 +75,10 @@ class Scene:
     @classmethod
     def _s2(cls, item: Mapping[str, Any], properties: Mapping[str, Any], profile: Profile) -> Self:
         assets = _hrefs(item, profile, required=S2_BANDS, optional=("SCL",))
-        offset = s2_offset(properties, item["assets"][profile.assets["B02"]])
+        offsets = {s2_offset(properties, item["assets"][profile.assets[band]]) for band in S2_BANDS}
+        if len(offsets) > 1:
+            raise SkippedItem("its bands state different offsets")
+        offset = offsets.pop()
         if offset is None:
             raise SkippedItem(
                 "it gives neither a processing baseline nor an offset, so that +1000 cannot be told"

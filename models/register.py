@@ -1,6 +1,6 @@
 """Writes ``registry.json``: the models in this folder, with the sha256 of each as it is now.
 
-    python models/register.py
+python models/register.py
 """
 
 import hashlib

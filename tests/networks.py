@@ -38,6 +38,7 @@ def lively(config: Config, seed: int = 0) -> LulcFormer:
             module.running_mean.uniform_(-0.5, 0.5)
             module.running_var.uniform_(0.5, 2.0)
             nn.init.uniform_(module.weight, 0.5, 1.5)
+    nn.init.normal_(network.decoder.classify.bias)  # so that few pixels are nearly two classes
     return network.eval()
 
 

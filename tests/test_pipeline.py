@@ -2,15 +2,19 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
 import pytest
 import rasterio
+import shapely
 from rio_cogeo.cogeo import cog_validate
 
+from lulcmap.contract import S1_INPUT, S2_INPUT
 from lulcmap.errors import ModelError, NoScenesError, OutputError, ProviderError, UsageError
 from lulcmap.legend import CLASSES, NODATA
 from lulcmap.pipeline import Settings, map_area
@@ -326,3 +330,135 @@ def test_a_folder_that_cannot_be_written_to_is_refused(country, settings, tmp_pa
 def test_a_folder_that_is_not_there_is_named(country, settings, tmp_path):
     with pytest.raises(OutputError, match="There is no folder"):
         map_area(str(country.aoi), tmp_path / "no" / "map.tif", period=PERIOD, settings=settings())
+
+
+def test_a_report_that_was_lost_is_made_again(country, settings, tmp_path):
+    out = tmp_path / "map.tif"
+    first = map_area(str(country.aoi), out, period=PERIOD, settings=settings())
+    before = out.read_bytes()
+    (tmp_path / "map.tif.report.json").write_text("{}")
+
+    again = map_area(str(country.aoi), out, period=PERIOD, settings=settings())
+
+    assert again.pixels == first.pixels
+    assert json.loads((tmp_path / "map.tif.report.json").read_text())["coverage"] == first.coverage
+    assert out.read_bytes() == before
+
+
+def test_scenes_just_beyond_the_border_are_seen_by_the_windows_that_reach_them(
+    country, settings, tmp_path
+):
+    # the country's western and eastern halves as two scenes of one datatake: an area that ends at
+    # the cut and one that reaches across it must agree
+    collection = json.loads(country.items.read_text())
+    with rasterio.open(country.truth) as truth:
+        bounds, crs = truth.bounds, truth.crs
+    middle = (bounds.left + bounds.right) / 2
+    halves = []
+    for item in collection["features"]:
+        for side, left, right in (("w", bounds.left, middle), ("e", middle, bounds.right)):
+            assets = {}
+            for key, asset in item["assets"].items():
+                target = country.items.parent / "halves" / f"{item['id']}{side}" / f"{key}.tif"
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with rasterio.open(country.items.parent / asset["href"]) as source:
+                    window = source.window(left, bounds.bottom, right, bounds.top)
+                    profile = source.profile | {
+                        "driver": "GTiff",
+                        "width": round(window.width),
+                        "height": round(window.height),
+                        "transform": source.window_transform(window),
+                    }
+                    with rasterio.open(target, "w", **profile) as part:
+                        part.write(source.read(window=window))
+                assets[key] = asset | {"href": f"./{target.relative_to(country.items.parent)}"}
+            box = rasterio.warp.transform_bounds(
+                crs, "EPSG:4326", left, bounds.bottom, right, bounds.top
+            )
+            outline = shapely.geometry.mapping(shapely.box(*box))
+            changed = {"id": item["id"] + side, "bbox": list(box), "geometry": outline}
+            halves.append({**item, **changed, "assets": assets})
+    catalog = country.items.parent / "halves.json"
+    catalog.write_text(json.dumps(collection | {"features": halves}))
+    west, south, east, north = rasterio.warp.transform_bounds(
+        crs, "EPSG:4326", bounds.left + 500, bounds.bottom + 500, middle - 60, bounds.top - 500
+    )
+    maps = [
+        map_area(
+            f"{west},{south},{edge},{north}",
+            tmp_path / f"{name}.tif",
+            period=PERIOD,
+            settings=settings(catalog=str(catalog)),
+        ).map
+        for name, edge in (("short", east), ("long", east + 0.01))
+    ]
+
+    with rasterio.open(maps[0]) as short, rasterio.open(maps[1]) as long:
+        window = rasterio.windows.Window(0, 20, short.width, short.height - 40)
+        one = short.read(1, window=window)
+        left, bottom, right, top = short.window_bounds(window)
+        two = long.read(1, window=long.window(left, bottom, right, top).round_offsets())
+    both = (one != NODATA) & (two[:, : one.shape[1]] != NODATA)
+    assert both.sum() > 1000
+    np.testing.assert_array_equal(one[both], two[:, : one.shape[1]][both])
+
+
+def test_what_the_model_cannot_do_without_is_not_left_out(country, settings, tmp_path):
+    needs = replace(S1_INPUT, optional=False)
+    model = make_model(tmp_path / "m.onnx", contract(inputs={"s2": S2_INPUT, "s1": needs}))
+
+    with pytest.raises(ModelError, match="cannot do without Sentinel-1"):
+        map_area(
+            str(country.aoi),
+            tmp_path / "map.tif",
+            period=PERIOD,
+            settings=settings(model=str(model), s1="off"),
+        )
+
+
+def test_a_model_of_one_sensor_cannot_have_the_other_required(country, settings, tmp_path):
+    model = make_model(tmp_path / "m.onnx", contract(inputs={"s2": S2_INPUT}))
+
+    with pytest.raises(ModelError, match="takes no Sentinel-1"):
+        map_area(
+            str(country.aoi),
+            tmp_path / "map.tif",
+            period=PERIOD,
+            settings=settings(model=str(model), s1="required"),
+        )
+
+
+def test_a_scene_whose_classification_is_lost_gives_no_pixel(country, settings, tmp_path):
+    copy = tmp_path / "country"
+    shutil.copytree(country.items.parent, copy)
+    item = next(
+        item
+        for item in json.loads(country.items.read_text())["features"]
+        if "SCL" in item["assets"]
+    )
+    (copy / item["assets"]["SCL"]["href"]).write_bytes(b"II*\0")
+
+    report = map_area(
+        str(country.aoi),
+        tmp_path / "map.tif",
+        period=PERIOD,
+        settings=settings(catalog=str(copy / "items.json"), max_lost=0.5),
+    )
+
+    assert [(scene, band) for scene, band, _ in report.lost] == [(item["id"], "SCL")]
+    assert item["id"] in report.unused
+    assert not report.unmasked
+
+
+def test_an_area_that_is_all_cloud_makes_no_map(country, settings, tmp_path):
+    every_code = replace(settings().rules, masked=tuple(range(12)))
+
+    with pytest.raises(NoScenesError, match="No pixel of aoi could be mapped"):
+        map_area(
+            str(country.aoi),
+            tmp_path / "map.tif",
+            period=PERIOD,
+            settings=settings(s1="off", rules=every_code),
+        )
+
+    assert left_in(tmp_path) == []

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
 import rasterio.warp
 from odc.geo.geobox import GeoBox
 from rasterio.enums import Resampling
@@ -365,3 +366,14 @@ def test_real_scenes_off_the_grid_equal_gdals_warp(shared_data, reader, name, zo
 
         assert (plane > 0).mean() > 0.6
         assert_warped(plane, warp(Path(assets[band]), grid))
+
+
+def test_a_vrt_is_not_followed_out_of_the_catalogue(tmp_path, reader):
+    secret = write(tmp_path / "secret.tif", values())
+    disguised = tmp_path / "catalogue" / "B02.tif"
+    disguised.parent.mkdir()
+    with rasterio.open(secret) as source:
+        rasterio.shutil.copy(source, disguised, driver="VRT")
+
+    with pytest.raises(ReadError, match="B02"):
+        reader.read(make_scene(B02=disguised), "B02", make_grid())

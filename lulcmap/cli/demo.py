@@ -1,6 +1,7 @@
 """``lulcmap demo``: see what it does, without a network and without data."""
 
 import shlex
+import shutil
 from pathlib import Path
 
 import click
@@ -34,6 +35,8 @@ def demo(ctx: click.Context, folder: Path, seed: int) -> None:
         f"{country.cloud:.0%} cloud."
     )
     try:
+        for stale in folder.glob("*.tif.run"):  # of another country
+            shutil.rmtree(stale)
         made = simulate(folder, country)
     except OSError as error:
         raise OutputError(
@@ -41,7 +44,7 @@ def demo(ctx: click.Context, folder: Path, seed: int) -> None:
         ) from error
     out = folder / "map.tif"
     options = ["--aoi", str(made.aoi), "--year", str(YEAR), "--catalog", str(made.items)]
-    options += ["--out", str(out)]
+    options += ["--out", str(out), "--overwrite"]
     click.echo(f"$ lulcmap predict {shlex.join(options)}")
     ctx.invoke(predict.main, args=options, standalone_mode=False)
 

@@ -127,7 +127,7 @@ class _Codes(click.ParamType[tuple[int, ...]]):
     "--max-lost",
     type=click.FloatRange(0, 1),
     default=0.1,
-    help="Share of assets that may be unreadable.",
+    help="Share of a block's assets that may be unreadable.",
 )
 @click.option("--workers", type=click.IntRange(1, 256), default=4, help="Threads that read.")
 @click.option("--workdir", type=_PATH, help="Folder for the run folder.  [default: beside --out]")

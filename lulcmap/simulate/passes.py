@@ -69,7 +69,6 @@ def add_optical(
         f"S2{platform}_MSIL2A_{moment:%Y%m%dT%H%M%S}_R{orbit:03d}_simulated",
         assets,
         {
-            "lulcmap:simulated": True,
             "datetime": f"{moment:%Y-%m-%dT%H:%M:%SZ}",
             "platform": f"Sentinel-2{platform}",
             "constellation": "Sentinel 2",
@@ -110,7 +109,6 @@ def add_radar(
         f"S1A_IW_GRDH_1SDV_{moment:%Y%m%dT%H%M%S}_R{orbit:03d}_rtc_simulated",
         {"vv": (gamma0[0], 10), "vh": (gamma0[1], 10)},
         {
-            "lulcmap:simulated": True,
             "datetime": f"{moment:%Y-%m-%dT%H:%M:%SZ}",
             "platform": "SENTINEL-1A",
             "constellation": "Sentinel-1",

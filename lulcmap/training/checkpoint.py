@@ -34,9 +34,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     """
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
-        missing = {"config", "normalisation", "settings", "weights", "knows", "training"} - set(
-            saved
-        )
+        missing = NEEDED - set(saved)
     except Exception as error:  # torch raises a dozen kinds, down to the unpickler's
         raise ModelError(
             f"{path} is no checkpoint of lulcmap ({type(error).__name__}). "

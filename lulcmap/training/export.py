@@ -39,6 +39,15 @@ LABEL_TOLERANCE = {"fp32": 1e-4, "fp16": 1e-3}
 SIZES = ((1, 64, 96), (2, 128, 128), (1, 256, 160))
 """Images, rows and columns the comparison is made on."""
 
+COVERS = (
+    (420, 480, 380, 350, 300, 280, 250, 200, 200, -2100, -2700),  # water
+    (300, 450, 350, 750, 1800, 2300, 2500, 1500, 700, -900, -1500),  # trees
+    (550, 850, 750, 1350, 2500, 2950, 3150, 2300, 1350, -1100, -1800),  # crops
+    (1200, 1400, 1550, 1750, 1950, 2100, 2250, 2300, 2050, -500, -1200),  # built
+    (1300, 1700, 2150, 2400, 2550, 2650, 2800, 3500, 3000, -1300, -2100),  # bare
+)
+"""Typical composites' pixels, rounded: nine bands (DN), VV and VH (hundredths of a decibel)."""
+
 Missing = Literal["nothing", "parts", "s1", "s2"]
 
 _OTHERS_LOGGERS = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
@@ -184,7 +193,7 @@ def trace(deployed: nn.Module) -> Any:
 def composites(
     shape: tuple[int, int, int], *, seed: int, missing: Missing = "nothing"
 ) -> tuple[NDArray[np.uint16], NDArray[np.int16]]:
-    """Composites as they might be: smooth, 200 to 4000 DN and -25 to -5 dB, perhaps with gaps.
+    """Composites as they might be: patches of five covers, uneven light, noise, perhaps gaps.
 
     Args:
         shape: images, rows, columns; rows and columns multiples of 32.
@@ -198,16 +207,18 @@ def composites(
     images, rows, cols = shape
     rng = np.random.default_rng(seed)
 
-    def smooth(bands: int) -> NDArray[np.float32]:  # 0 to 1
-        coarse = torch.from_numpy(
-            rng.random((images, bands, rows // 16 + 1, cols // 16 + 1), np.float32)
-        )
-        field = nn.functional.interpolate(coarse, (rows, cols), mode="bicubic")
-        noise = 0.03 * rng.standard_normal((images, bands, rows, cols), np.float32)
-        return np.clip(field.numpy() + noise, 0, 1)
+    def smooth(planes: int) -> NDArray[np.float32]:  # (N, planes, H, W), 0 to 1
+        coarse = rng.random((images, planes, rows // 16 + 1, cols // 16 + 1), np.float32)
+        return nn.functional.interpolate(
+            torch.from_numpy(coarse), (rows, cols), mode="bilinear"
+        ).numpy()
 
-    s2 = (200 + 3800 * smooth(len(S2_BANDS))).astype(np.uint16)
-    s1 = (-2500 + 2000 * smooth(len(S1_BANDS))).astype(np.int16)
+    cover = smooth(len(COVERS)).argmax(1)  # (N, H, W)
+    seen = np.moveaxis(np.array(COVERS)[cover], -1, 1)  # (N, 11, H, W)
+    light = (0.8 + 0.4 * smooth(1)) * rng.normal(1, 0.05, (images, len(S2_BANDS), rows, cols))
+    s2 = np.rint(seen[:, : len(S2_BANDS)] * light).clip(1).astype(np.uint16)
+    speckle = rng.normal(0, 80, (images, len(S1_BANDS), rows, cols))
+    s1 = np.rint(seen[:, len(S2_BANDS) :] + speckle).astype(np.int16)
     if missing == "s2":
         s2[:] = S2_NODATA
     elif missing == "s1":

@@ -85,8 +85,6 @@ LULCFORMER_TINY = Config(
 )
 """The same modules for a CPU: SegFormer-B0's widths, split 3:1."""
 
-CONFIGS = {config.name: config for config in (LULCFORMER, LULCFORMER_TINY)}
-
 
 class PatchEmbedding(nn.Module):
     """Overlapping patches, each to one token: a strided convolution and a normalisation."""
