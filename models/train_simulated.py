@@ -124,7 +124,7 @@ def main() -> None:
     )
     parser.add_argument("folder", type=Path, help="where chips and checkpoint are kept")
     parser.add_argument("--countries", type=int, default=48)
-    parser.add_argument("--epochs", type=int, default=80)
+    parser.add_argument("--epochs", type=int, default=70)
     options = parser.parse_args()
 
     seeds = range(TRAINING_SEEDS, TRAINING_SEEDS + options.countries)

@@ -244,7 +244,7 @@ def test_the_current_year_is_allowed_and_marked(predict, world):
         (["--model", "nothing"], 6, "neither a file nor a shipped model"),
         (["--out", "no/map.tif"], 7, "There is no folder no"),
         (["--out", "."], 7, "is a folder"),
-        (["--workdir", __file__], 7, "cannot be written"),
+        (["--workdir", __file__], 7, "There is no folder"),
         (["--min-clear", "0"], 2, "'--min-clear': 0 is not in the range"),
         (["--mask-codes", "3,300"], 2, "codes from 0 to 11"),
         (["--mask-codes", "cloud"], 2, "codes from 0 to 11"),
