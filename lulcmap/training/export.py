@@ -333,13 +333,15 @@ def _write(files: dict[Path, bytes]) -> None:
     """All files or none: under temporary names first, then renamed."""
     temporary = {path: path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in files}
     try:
-        for path, data in files.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary[path].write_bytes(data)
         for path in files:
-            temporary[path].replace(path)
+            path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            for path, data in files.items():
+                temporary[path].write_bytes(data)
+            for path in files:
+                temporary[path].replace(path)
+        finally:
+            for path in temporary.values():
+                path.unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(f"{error.filename} cannot be written: {error.strerror}.") from error
-    finally:
-        for path in temporary.values():
-            path.unlink(missing_ok=True)
