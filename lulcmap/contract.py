@@ -159,7 +159,7 @@ class Contract:
             if name not in names:
                 self._refuse(f"gives a class {name!r}", f"the classes are {', '.join(names)}")
         if self.resolution != 10:
-            self._refuse(f"wants pixels of {self.resolution!r} m", "they are 10 m")
+            self._refuse(f"wants pixels of {self.resolution:g} m", "they are 10 m")
         half = (self.window - self.step) // 2
         if (
             self.window % self.multiple
@@ -182,9 +182,10 @@ class Contract:
             value = getattr(self, what)
             if type(value) is not int or value < 1:
                 self._refuse(f"has {what} {value!r}", "it is a whole number above 0")
-        temperature = self.temperature
-        if type(temperature) not in (int, float) or not 0 < temperature < math.inf:
-            self._refuse(f"has temperature {temperature!r}", "it is a number above 0")
+        for what in ("temperature", "resolution"):
+            number = getattr(self, what)
+            if type(number) not in (int, float) or not 0 < number < math.inf:
+                self._refuse(f"has {what} {number!r}", "it is a number above 0")
         if not self.classes or len(set(self.classes)) != len(self.classes):
             self._refuse(f"has the classes {self.classes}", "each is named once")
         if len(self.colours) != len(self.classes):

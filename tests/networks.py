@@ -34,10 +34,13 @@ def lively(config: Config, seed: int = 0) -> LulcFormer:
     for module in network.modules():
         if isinstance(module, nn.Linear | nn.Conv2d):
             nn.init.normal_(module.weight, std=module.weight[0].numel() ** -0.5)
+            if module.bias is not None:
+                nn.init.normal_(module.bias, std=0.1)
         elif isinstance(module, nn.BatchNorm2d):
             module.running_mean.uniform_(-0.5, 0.5)
             module.running_var.uniform_(0.5, 2.0)
             nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias, std=0.1)
     nn.init.normal_(network.decoder.classify.bias)  # so that few pixels are nearly two classes
     return network.eval()
 

@@ -54,7 +54,7 @@ def test_a_foreign_contract_that_fits_is_accepted(contract):
         (replace(GOOD, temperature="hot"), "temperature 'hot'"),
         (replace(GOOD, knows="foo"), "knows 'foo'"),
         (replace(GOOD, name=None), "no name"),
-        (replace(GOOD, resolution=20.0), "20.0 m"),
+        (replace(GOOD, resolution=20.0), "20 m"),
         (replace(GOOD, window=500), "500 px"),
         (replace(GOOD, step=128), "every 128 px"),
         (replace(GOOD, step=382), "every 382 px"),
