@@ -327,7 +327,9 @@ def test_few_files_stay_open(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "_OPEN_FILES", 2)
     opened = []
     real = rasterio.open
-    monkeypatch.setattr(rasterio, "open", lambda *a, **k: opened.append(real(*a, **k)) or opened[-1])
+    monkeypatch.setattr(
+        rasterio, "open", lambda *a, **k: opened.append(real(*a, **k)) or opened[-1]
+    )
     paths = [write_with(real, tmp_path / f"{n}.tif") for n in range(4)]
 
     with Reader(workers=1) as reader:
