@@ -41,7 +41,8 @@ def lively(config: Config, seed: int = 0) -> LulcFormer:
             module.running_var.uniform_(0.5, 2.0)
             nn.init.uniform_(module.weight, 0.5, 1.5)
             nn.init.normal_(module.bias, std=0.1)
-    nn.init.normal_(network.decoder.classify.bias)  # so that few pixels are nearly two classes
+    # random logits are often nearly equal, and then fp16 decides; a trained network's seldom are
+    network.decoder.classify.bias.data = torch.arange(float(config.classes))
     return network.eval()
 
 
