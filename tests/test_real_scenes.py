@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import rasterio
 import shapely
+from affine import Affine
+from odc.geo.geobox import GeoBox
 
 from lulcmap.legend import NODATA
-from lulcmap.pipeline import Settings, map_area
+from lulcmap.pipeline import Settings, composite_of, map_area
 from lulcmap.plan import make_period
 from tests.stubs import contract, make_model
 
@@ -118,3 +120,29 @@ def test_the_truth_of_denmark_lies_on_its_map_to_the_pixel(maps, archive):
         assert all(size == 10 for size in made.res)
         assert made.bounds.left % 10 == made.bounds.top % 10 == 0
     assert max(np.abs(shift)) < 100  # the box in degrees is a little askew in UTM
+
+
+@pytest.mark.parametrize(("place", "offset"), [("congo", 1000), ("denmark", 0)])
+def test_the_offset_is_removed_where_there_is_one(archive, place, offset):
+    scene, year = PLACES[place]
+    asset = archive.parent / item(archive, scene)["assets"]["B04"]["href"]
+    with rasterio.open(asset) as source:
+        raw = source.read(1)
+        zone = source.crs.to_epsg()
+        left, top = source.bounds.left, source.bounds.top
+        near = rasterio.warp.transform_bounds(source.crs, "EPSG:4326", *source.bounds)
+    west, north = 20 * (int(left / 20) + 3), 20 * (int(top / 20) - 3)
+    on = GeoBox((200, 200), Affine(10, 0, west, 0, -10, north), f"EPSG:{zone}")
+
+    seen = composite_of(
+        shapely.MultiPolygon([shapely.box(*near)]),
+        on,
+        period=make_period(year=year, today=date(2026, 1, 1)),
+        catalog=str(archive),
+    )
+
+    row, col = round((top - north) / 10), round((west - left) / 10)
+    there = raw[row : row + 200, col : col + 200].astype(float)
+    # the grids lie less than a pixel apart, so the means agree and the pixels nearly do
+    assert seen.s2[2].mean() == pytest.approx(there.mean() - offset, rel=0.02)
+    assert np.corrcoef(seen.s2[2].ravel(), there.ravel())[0, 1] > 0.8
