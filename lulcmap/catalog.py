@@ -1,8 +1,7 @@
 """The scenes of an area: asked of a STAC API, or read from an ItemCollection file.
 
-Items are what a server or a file says: data, not trust. An href is used only where it is http(s)
-without credentials, or, from a file, lies inside the file's root: its own folder, or the one that
-the file of an earlier run recorded.
+Items are what a server or a file says: data, not trust (see ``hrefs``). What was found can be
+frozen into an ItemCollection that finds the same again: unsigned, and with the providers' names.
 """
 
 import hashlib
@@ -10,28 +9,31 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import shapely
 
-from lulcmap.errors import ProviderError, UsageError
-from lulcmap.providers import ITEM_COLLECTION, PLANETARY_COMPUTER, Profile
+from lulcmap.errors import UsageError
+from lulcmap.hrefs import RefusedError, place
+from lulcmap.providers import ITEM_COLLECTION, PROFILES, Profile
 from lulcmap.scenes import Scene, SkippedItem, acquisition
-
-Period = tuple[date, date]
-"""First and last day, both included."""
+from lulcmap.sources import SOURCES, Source, is_remote, sources_of
+from lulcmap.stacapi import Period, ask
 
 Item = Mapping[str, Any]
 """A STAC item, as JSON."""
 
-_ROOT, _PROVIDER, _SKIPPED = "lulcmap:root", "lulcmap:provider", "lulcmap:skipped"
+_ROOT, _SKIPPED = "lulcmap:root", "lulcmap:skipped"
+_SIGNATURES = {"sig", "signature", "x-amz-signature", "x-goog-signature"}
+"""Keys in the query of a signed URL."""
+
+
 _SIMULATED = "lulcmap:simulated"
-_PAGE = 250
-_NEAR = 1.0
-"""Degrees; parts of an area closer than twice this are asked for in one box."""
+
+_EMPTY = 99.9
+"""Percent of a Sentinel-2 tile without data, above which the sliver left is not worth its reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +49,30 @@ class Found:
     skipped: tuple[tuple[str, str], ...]
     """Ids of items of this area and period that cannot be used, and why."""
 
-    provider: str
-    """Name of the profile, or the API's URL."""
+    sources: Mapping[str, Source]
+    """By sensor, ``"s2"`` and, where it was looked for, ``"s1"``."""
 
     root: str | None
     """Folder that relative hrefs of ``items`` start from; None for an API."""
 
+    notes: tuple[str, ...] = ()
+    """Sentences for the report."""
+
     @property
-    def signs(self) -> bool:
-        """Whether hrefs are signed right before they are opened."""
-        return _profile(self.provider).signs
+    def provider(self) -> str:
+        """Name of the provider, or of both."""
+        s2, s1 = self.sources["s2"], self.sources.get("s1")
+        return s2.name if s1 in (None, s2) else f"{s2.name}, Sentinel-1 from {s1.name}"
+
+    @property
+    def profiles(self) -> tuple[Profile, ...]:
+        """Of the providers."""
+        return tuple(source.profile for source in self.sources.values())
+
+    @property
+    def private(self) -> bool:
+        """Whether assets may lie in a private network."""
+        return any(source.private for source in self.sources.values())
 
     @property
     def simulated(self) -> bool:
@@ -72,6 +88,9 @@ def search(
     s1_period: Period,
     catalog: str,
     s1: bool,
+    profile: str | None = None,
+    s1_catalog: str | None = None,
+    max_cloud: float = 100.0,
 ) -> Found:
     """Every scene that shows part of an area in its period.
 
@@ -79,54 +98,64 @@ def search(
         area: longitude, latitude, degrees.
         s2_period: of Sentinel-2.
         s1_period: of Sentinel-1.
-        catalog: ``planetary-computer``, the URL of a STAC API with the Planetary Computer's
-            collections, or the path of an ItemCollection file (also one written by ``freeze``).
+        catalog: a provider's name, the URL of a STAC API, or the path of an ItemCollection file
+            (also one written by ``freeze``).
         s1: whether Sentinel-1 is wanted.
+        profile: the provider's name after which an API or a file is laid out; None is the
+            Planetary Computer, or what the file looks like.
+        s1_catalog: provider or API of Sentinel-1; None is ``catalog``.
+        max_cloud: percent of cloud cover above which a Sentinel-2 scene is skipped.
 
     Raises:
-        UsageError: ``catalog`` is neither known nor a readable ItemCollection.
-        ProviderError: the API failed.
+        UsageError: a catalogue is neither known nor a readable ItemCollection.
+        ProviderError: an API failed.
 
     """
-    periods = {"s2": s2_period, "s1": s1_period if s1 else None}
-    items, profile, root, before = _source(catalog, area, periods)
-    skipped = list(before)
-    found: dict[tuple[str, str], tuple[Item, Scene]] = {}
-    shapely.prepare(area)
-    for item in items:
+    periods = {"s2": s2_period, **({"s1": s1_period} if s1 else {})}
+    file = None if is_remote(catalog) else _read(Path(catalog))
+    sources, notes = sources_of(catalog, file, profile=profile, s1_catalog=s1_catalog, s1=s1)
+    root = None
+    items: list[tuple[str, Item]] = []
+    skipped: list[tuple[str, str]] = []
+    if file is not None:
+        root = os.path.realpath(Path(catalog).parent / str(file.get(_ROOT) or "."))
+        skipped += [(str(name), str(why)) for name, why in file.get(_SKIPPED) or []]
+        items += _by_sensor(file["features"], sources, skipped)
+    for sensor, source in sources.items():
+        if file is None or (sensor == "s1" and s1_catalog):
+            asked = ask(source.profile.url, source.collection(sensor), area, periods[sensor])
+            items += [(sensor, item) for item in asked.items]
+            notes += asked.notes
+    chosen = _Choice(area, periods, sources, root, max_cloud)
+    found: dict[tuple[str, str], tuple[str, Item, Scene]] = {}
+    for sensor, item in items:
         try:
-            if _shows(item, area, profile, periods):
-                scene = _inside(Scene.from_item(item, profile), root)
-                found.setdefault((str(item["collection"]), scene.id), (item, scene))
+            scene = chosen.scene(sensor, item)
+            if scene is not None:
+                found.setdefault((sensor, scene.id), (sensor, item, scene))
         except SkippedItem as reason:
             skipped.append((str(item.get("id")), str(reason)))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            name = str(item.get("id")) if isinstance(item, Mapping) else "an item"
-            skipped.append((name, f"it is no proper STAC item ({type(error).__name__})"))
-    pairs = sorted(
-        found.values(), key=lambda pair: (pair[0]["collection"], pair[1].acquired, pair[1].id)
-    )
+            skipped.append(
+                (str(item.get("id")), f"it is no proper STAC item ({type(error).__name__})")
+            )
+    ordered = sorted(found.values(), key=lambda one: (one[0], one[2].acquired, one[2].id))
     return Found(
-        items=tuple(item for item, _ in pairs),
-        scenes=tuple(scene for _, scene in pairs),
+        items=tuple(item for _, item, _ in ordered),
+        scenes=tuple(scene for *_, scene in ordered),
         skipped=tuple(sorted(set(skipped))),
-        provider=profile.name,
+        sources=sources,
         root=root,
+        notes=tuple(notes),
     )
 
 
-def _source(
-    catalog: str, area: shapely.MultiPolygon, periods: Mapping[str, Period | None]
-) -> tuple[Iterable[Item], Profile, str | None, list[tuple[str, str]]]:
-    """Items that may be wanted, their profile, their root, and what was skipped before."""
-    if catalog == PLANETARY_COMPUTER.name or catalog.startswith(("http://", "https://")):
-        profile = _profile(catalog)
-        return _ask(profile, area, periods), profile, None, []
-    collection = _read(Path(catalog))
-    items = collection["features"]
-    root = os.path.realpath(Path(catalog).parent / str(collection.get(_ROOT) or "."))
-    before = [(str(name), str(why)) for name, why in collection.get(_SKIPPED) or []]
-    return items, _profile(str(collection.get(_PROVIDER) or _guessed(items))), root, before
+def first_hrefs(found: Found) -> dict[str, str]:
+    """By sensor, the place of one asset."""
+    places: dict[str, str] = {}
+    for scene in found.scenes:
+        places.setdefault(scene.sensor, next(iter(scene.assets.values())))
+    return places
 
 
 def freeze(found: Found) -> dict[str, Any]:
@@ -137,7 +166,10 @@ def freeze(found: Found) -> dict[str, Any]:
     """
     collection: dict[str, Any] = {
         "type": "FeatureCollection",
-        _PROVIDER: found.provider,
+        SOURCES: {
+            sensor: {"provider": source.name, "profile": source.profile.name}
+            for sensor, source in found.sources.items()
+        },
         _SKIPPED: [list(pair) for pair in found.skipped],
         "features": _frozen(found),
     }
@@ -151,44 +183,95 @@ def digest(found: Found) -> str:
 
 
 def _frozen(found: Found) -> list[dict[str, Any]]:
-    keys = _profile(found.provider).assets
     frozen = []
     for item, scene in zip(found.items, found.scenes, strict=True):
-        used = {keys[band]: item["assets"][keys[band]] for band in scene.assets}
-        assets = {
-            key: {**asset, "href": _unsigned(str(asset["href"]), found.root)}
-            for key, asset in used.items()
-        }
+        keys = found.sources[scene.sensor].profile.assets
+        assets = {}
+        for band in scene.assets:
+            asset = item["assets"][keys[band]]
+            assets[keys[band]] = {**asset, "href": _kept(str(asset["href"]), found.root)}
         frozen.append({**item, "assets": assets, "links": []})
     return frozen
 
 
-def _unsigned(href: str, root: str | None) -> str:
-    parts = urlsplit(href)
-    if parts.scheme in ("http", "https"):
-        is_blob = (parts.hostname or "").endswith(".blob.core.windows.net")
-        return parts._replace(query="").geturl() if is_blob else href
+def _kept(href: str, root: str | None) -> str:
+    """An href as it is written down: unsigned, or relative to the root."""
+    if urlsplit(href).scheme:
+        return _unsigned(href)
     return os.path.relpath(os.path.realpath(Path(root or ".") / href), root)
 
 
-def _profile(provider: str) -> Profile:
-    """The profile of a provider's name, or of an API's URL."""
-    if provider == PLANETARY_COMPUTER.name:
-        return PLANETARY_COMPUTER
-    parts = urlsplit(provider)
-    if parts.scheme not in ("http", "https"):
-        return ITEM_COLLECTION
-    if parts.username or parts.password:
-        raise UsageError("The catalogue's URL holds a user name or password; give it without.")
-    return replace(PLANETARY_COMPUTER, name=provider, url=provider)
+def _unsigned(href: str) -> str:
+    """An href without the signature that a provider put there."""
+    parts = urlsplit(href)
+    signed = _SIGNATURES & {key.lower() for key in parse_qs(parts.query)}
+    return parts._replace(query="").geturl() if signed else href
+
+
+def _by_sensor(
+    items: Iterable[Any], sources: Mapping[str, Source], skipped: list[tuple[str, str]]
+) -> Iterator[tuple[str, Item]]:
+    """A file's items with their sensor; what is of neither is skipped."""
+    sensors = {source.collection(sensor): sensor for sensor, source in sources.items()}
+    known = {ITEM_COLLECTION.s1_collection, *sensors}
+    for item in items:
+        if not isinstance(item, Mapping):
+            skipped.append(("an item", "it is no STAC item"))
+        elif item.get("collection") in sensors:
+            yield sensors[item["collection"]], item
+        elif item.get("collection") not in known:
+            skipped.append((str(item.get("id")), f"its collection is {item.get('collection')!r}"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """What makes an item a scene of this search."""
+
+    area: shapely.MultiPolygon
+    periods: Mapping[str, Period]
+    sources: Mapping[str, Source]
+    root: str | None
+    max_cloud: float
+
+    def __post_init__(self) -> None:
+        shapely.prepare(self.area)
+
+    def scene(self, sensor: str, item: Item) -> Scene | None:
+        """The scene, its assets' places allowed; None where it shows nothing of the area.
+
+        Raises:
+            SkippedItem: it cannot be used.
+
+        """
+        first, last = self.periods[sensor]
+        if not first <= acquisition(item["properties"]).date() <= last:
+            return None
+        if not shapely.intersects(self.area, _footprint(item)):
+            return None
+        source = self.sources[sensor]
+        scene = Scene.from_item(item, source.profile)
+        if scene.cloud_cover is not None and scene.cloud_cover > self.max_cloud:
+            raise SkippedItem(
+                f"its cloud cover is {scene.cloud_cover:.0f} %, more than {self.max_cloud:g} %"
+            )
+        empty = item["properties"].get("s2:nodata_pixel_percentage")
+        if empty is not None and float(empty) > _EMPTY:
+            raise SkippedItem(f"{float(empty):g} % of it is no data")
+        places = {}
+        for band, href in scene.assets.items():
+            try:
+                places[band] = place(_unsigned(href), root=self.root, private=source.private)
+            except RefusedError as reason:
+                raise SkippedItem(f"the href of its {band} {reason}") from None
+        return replace(scene, assets=places)
 
 
 def _read(path: Path) -> dict[str, Any]:
     """An ItemCollection file."""
     if not path.is_file():
         raise UsageError(
-            f"There is no catalogue {path}. Give {PLANETARY_COMPUTER.name}, the URL of a STAC API, "
-            "or the path of an ItemCollection file."
+            f"There is no catalogue {path}. Give {', '.join(PROFILES)}, the URL of a STAC API, or "
+            "the path of an ItemCollection file."
         )
     try:
         collection = json.loads(path.read_bytes())
@@ -204,27 +287,6 @@ def _read(path: Path) -> dict[str, Any]:
             "items."
         )
     return collection
-
-
-def _guessed(items: Iterable[Any]) -> str:
-    """Whose items a file without a recorded provider holds: blobs' hrefs need signing."""
-    blobs = ".blob.core.windows.net/" in json.dumps(list(items)[:100])
-    return PLANETARY_COMPUTER.name if blobs else ITEM_COLLECTION.name
-
-
-def _shows(
-    item: Item,
-    area: shapely.MultiPolygon,
-    profile: Profile,
-    periods: Mapping[str, Period | None],
-) -> bool:
-    """Whether an item shows part of the area in its sensor's period."""
-    sensors = {profile.s2_collection: "s2", profile.s1_collection: "s1"}
-    sensor = sensors.get(str(item.get("collection")))
-    period = periods[sensor] if sensor else (date.min, date.max)
-    if period is None or not period[0] <= acquisition(item["properties"]).date() <= period[1]:
-        return False
-    return bool(shapely.intersects(area, _footprint(item)))
 
 
 def _footprint(item: Item) -> shapely.Geometry:
@@ -249,93 +311,3 @@ def _footprint(item: Item) -> shapely.Geometry:
     return shapely.MultiPolygon(
         [shapely.box(west, south, 180, north), shapely.box(-180, south, east, north)]
     )
-
-
-def _inside(scene: Scene, root: str | None) -> Scene:
-    """The scene with the assets' places, each of them allowed.
-
-    Raises:
-        SkippedItem: an href is neither http(s) nor inside the root.
-
-    """
-    return replace(scene, assets={band: _place(band, h, root) for band, h in scene.assets.items()})
-
-
-def _place(band: str, href: str, root: str | None) -> str:
-    parts = urlsplit(href)
-    if parts.scheme in ("http", "https"):
-        if parts.username is not None or parts.password is not None or not parts.hostname:
-            raise SkippedItem(f"the href of its {band} holds a user name or password, or no host")
-        return href
-    if root is None:
-        raise SkippedItem(f"the href of its {band} is not http(s)")
-    place = os.path.realpath(Path(root) / href)
-    if parts.scheme or not Path(place).is_relative_to(root):
-        raise SkippedItem(f"the href of its {band} is neither http(s) nor inside the folder")
-    return place
-
-
-def _ask(
-    profile: Profile, area: shapely.MultiPolygon, periods: Mapping[str, Period | None]
-) -> Iterator[dict[str, Any]]:
-    """Every item a STAC API has, box by box and month by month.
-
-    Small questions, because the Planetary Computer's answer may end after a page without a link
-    to the next (planetary-computer-apis, issue 274).
-    """
-    import pystac_client  # half a second of imports, and not needed offline
-    from pystac_client.stac_api_io import StacApiIO
-    from urllib3.util import Retry
-
-    retries = Retry(
-        total=5,
-        backoff_factor=1,
-        status_forcelist=[429, 500, 502, 503, 504],
-        allowed_methods=["GET", "POST"],
-    )
-    try:
-        client = pystac_client.Client.open(
-            profile.url, stac_io=StacApiIO(max_retries=retries, timeout=60)
-        )
-        for collection, sensor in ((profile.s2_collection, "s2"), (profile.s1_collection, "s1")):
-            period = periods[sensor]
-            for first, last in _months(period) if period else ():
-                for box in _boxes(area):
-                    yield from client.search(
-                        collections=[collection],
-                        bbox=box,
-                        datetime=f"{first}T00:00:00Z/{last}T23:59:59.999999Z",
-                        limit=_PAGE,
-                    ).items_as_dicts()
-    except Exception as error:  # whatever a server's answer makes the client raise
-        status = getattr(error, "status_code", None)  # with it comes a page of HTML
-        text = (str(error).strip().splitlines() or [""])[0].split("?")[0][:160]
-        reason = f"HTTP {status}" if status else text
-        raise ProviderError(
-            f"The catalogue {profile.url} failed ({type(error).__name__}: {reason}). "
-            "Check the network and try again."
-        ) from error
-
-
-def _months(period: Period) -> Iterator[Period]:
-    first, end = period
-    while first <= end:
-        after = date(first.year + first.month // 12, first.month % 12 + 1, 1)
-        yield first, min(after - timedelta(days=1), end)
-        first = after
-
-
-def _boxes(area: shapely.MultiPolygon) -> list[tuple[float, float, float, float]]:
-    """Boxes around the area's parts, those near each other in one; west, south, east, north."""
-    boxes = [shapely.box(*part.bounds) for part in area.geoms]
-    while True:
-        joined = shapely.get_parts(
-            shapely.union_all([box.buffer(_NEAR, join_style="mitre") for box in boxes])
-        )
-        merged = [
-            shapely.box(*shapely.total_bounds([box for box in boxes if shapely.within(box, group)]))
-            for group in joined
-        ]
-        if len(merged) == len(boxes):
-            return sorted(box.bounds for box in merged)
-        boxes = merged

@@ -336,8 +336,11 @@ class Plan:
     items: str
     """SHA-256 of the frozen items."""
 
-    catalog: str
-    """Name of the provider."""
+    sources: Mapping[str, Sequence[str]]
+    """By sensor, the provider's name or the API's URL, and its profile."""
+
+    max_cloud: float
+    """Percent of cloud cover above which scenes of Sentinel-2 were skipped."""
 
     def to_json(self) -> dict[str, Any]:
         """The plan as plain JSON values: what comes back when it is written and read."""

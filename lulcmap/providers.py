@@ -1,8 +1,19 @@
-"""Catalogues lulcmap knows, one frozen profile each: where things are and what they are called."""
+"""Catalogues lulcmap knows, one frozen profile each: where things are and what they are called.
+
+What all of them share is in ``sensors``: Sentinel-2's digital numbers are reflectance times 10,000
+plus an offset that each item tells of itself (``s2_offset``), 0 is no data, and the mask is ESA's
+scene classification (SCL), with its codes.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Literal
+
+from lulcmap.sensors import S2_BANDS
+
+Signing = Literal["none", "planetary-computer", "s3"]
+"""What an href needs right before it is opened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -10,7 +21,7 @@ class Profile:
     """How one provider serves Sentinel-1 and Sentinel-2."""
 
     name: str
-    """As given to ``--catalog``."""
+    """As given to ``--catalog`` or ``--profile``."""
 
     url: str
     """Root of its STAC API; empty for a file."""
@@ -18,23 +29,24 @@ class Profile:
     s2_collection: str
     """Sentinel-2 L2A surface reflectance."""
 
-    s1_collection: str
-    """Sentinel-1 terrain-corrected backscatter, linear gamma-nought."""
+    s1_collection: str | None
+    """Sentinel-1 terrain-corrected backscatter, linear gamma-nought; None where there is none."""
 
     assets: Mapping[str, str] = field(default_factory=dict)
     """From lulcmap's band name (B02 ... B12, SCL, VV, VH) to the provider's asset key."""
 
-    signs: bool = False
-    """Whether hrefs are signed right before they are opened."""
+    signing: Signing = "none"
+    """How hrefs are signed right before they are opened."""
+
+    s3_endpoint: str | None = None
+    """Of ``s3://`` hrefs, unless the environment names another; None is AWS."""
+
+    secrets: tuple[str, ...] = ()
+    """Environment variables without which its pixels cannot be read."""
 
 
-_PLANETARY_COMPUTER_ASSETS = MappingProxyType(
-    {
-        **{band: band for band in ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B11", "B12")},
-        "SCL": "SCL",
-        "VV": "vv",
-        "VH": "vh",
-    }
+_LIKE_PLANETARY_COMPUTER = MappingProxyType(
+    {**{band: band for band in S2_BANDS}, "SCL": "SCL", "VV": "vv", "VH": "vh"}
 )
 
 PLANETARY_COMPUTER = Profile(
@@ -42,16 +54,71 @@ PLANETARY_COMPUTER = Profile(
     url="https://planetarycomputer.microsoft.com/api/stac/v1",
     s2_collection="sentinel-2-l2a",
     s1_collection="sentinel-1-rtc",
-    assets=_PLANETARY_COMPUTER_ASSETS,
-    signs=True,
+    assets=_LIKE_PLANETARY_COMPUTER,
+    signing="planetary-computer",
 )
-"""Source: the collections ``sentinel-2-l2a`` and ``sentinel-1-rtc`` of the Planetary Computer."""
+"""COGs of ESA's L2A as delivered, so the offset is told by ``s2:processing_baseline``; gamma-nought
+by terrain correction, whose tokens need ``PC_SDK_SUBSCRIPTION_KEY``.
+
+Source: the collections ``sentinel-2-l2a`` and ``sentinel-1-rtc`` as the API describes them."""
+
+EARTH_SEARCH = Profile(
+    name="earth-search",
+    url="https://earth-search.aws.element84.com/v1",
+    s2_collection="sentinel-2-c1-l2a",
+    s1_collection=None,
+    assets=MappingProxyType(
+        {
+            "B02": "blue",
+            "B03": "green",
+            "B04": "red",
+            "B05": "rededge1",
+            "B06": "rededge2",
+            "B07": "rededge3",
+            "B08": "nir",
+            "B11": "swir16",
+            "B12": "swir22",
+            "SCL": "scl",
+        }
+    ),
+)
+"""COGs on AWS, open to all. Collection 1 (baseline 5 and newer for all years), whose assets state
+their offset and keep it in the pixels. The older ``sentinel-2-l2a`` there took the offset out of
+part of its scenes, and its items do not always say of which (Element84/earth-search, issues 24,
+66 and 71). Its Sentinel-1 is uncalibrated GRD placed by control points: no source of backscatter.
+
+Sources: Element84/earth-search, README and issues 41, 66, 71."""
+
+CDSE = Profile(
+    name="cdse",
+    url="https://stac.dataspace.copernicus.eu/v1",
+    s2_collection="sentinel-2-l2a",
+    s1_collection=None,
+    assets=MappingProxyType(
+        {
+            **{band: f"{band}_10m" for band in ("B02", "B03", "B04", "B08")},
+            **{band: f"{band}_20m" for band in ("B05", "B06", "B07", "B11", "B12", "SCL")},
+        }
+    ),
+    signing="s3",
+    s3_endpoint="https://eodata.dataspace.copernicus.eu",
+    secrets=("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
+)
+"""ESA's own JPEG 2000 files on S3, with the keys of a free account. Its Sentinel-1 is GRD too.
+
+Sources: the documentation of the Copernicus Data Space Ecosystem, "STAC product catalogue" and
+"S3 access"."""
 
 ITEM_COLLECTION = Profile(
     name="file",
     url="",
     s2_collection="sentinel-2-l2a",
     s1_collection="sentinel-1-rtc",
-    assets=_PLANETARY_COMPUTER_ASSETS,
+    assets=_LIKE_PLANETARY_COMPUTER,
 )
 """An ItemCollection file laid out as on the Planetary Computer; its assets lie beside it."""
+
+PROFILES: Mapping[str, Profile] = MappingProxyType(
+    {profile.name: profile for profile in (PLANETARY_COMPUTER, EARTH_SEARCH, CDSE)}
+)
+"""Those that ``--catalog``, ``--s1-catalog`` and ``--profile`` know, by name."""

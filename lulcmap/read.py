@@ -4,52 +4,24 @@ A source on the grid's own CRS, pixel size and alignment is read as it is; one o
 size is doubled bilinearly; everything else is resampled pixel by pixel.
 """
 
-import re
-import threading
-import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import lru_cache
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
-from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
-from rasterio.errors import RasterioError
-from rasterio.io import DatasetReader
-from rasterio.windows import Window
 
 from lulcmap import resample
+from lulcmap.assets import Assets, BrokenError, Source
 from lulcmap.errors import ReadError
+from lulcmap.fetch import Fetcher, FetchError, Sign, unsigned
 from lulcmap.scenes import Scene
 from lulcmap.sensors import S1_BANDS
-
-GDAL_OPTIONS = {
-    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # an asset stands alone: no listing of its folder
-    "GDAL_INGESTED_BYTES_AT_OPEN": 32768,  # a COG's header in one request
-    "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",  # a row of tiles in one request
-    "GDAL_HTTP_MULTIPLEX": "YES",  # with the next: many requests over one connection
-    "GDAL_HTTP_VERSION": "2",
-    "GDAL_HTTP_CONNECTTIMEOUT": 20,  # seconds; without it a dead host hangs a worker for ever
-    "GDAL_HTTP_TIMEOUT": 120,  # seconds a request
-    "GDAL_HTTP_MAX_RETRY": 3,  # of 429, 502, 503 and 504
-    "GDAL_HTTP_RETRY_DELAY": 1,  # seconds, doubled each time
-    "GDAL_CACHEMAX": 128 * 2**20,  # bytes of decoded tiles; a window passes each but once
-}
-"""How GDAL reads here; applied with ``rasterio.Env``, never through the environment."""
-
-_OPEN_FILES = 128
-"""Datasets kept open between reads, so that neighbouring blocks do not fetch headers again."""
-
-_PAUSE = 0.5
-"""Seconds before the first retry of a remote asset; doubled each time."""
 
 _SAME = 1e-3
 """Pixels by which two grids may differ and count as one."""
@@ -62,17 +34,24 @@ class Reader:
 
     Args:
         workers: threads that read at once.
-        sign: from a scene's href to one that can be opened now, called right before opening.
-        retries: further attempts after a failure; each signs and opens the asset again.
+        sign: from a scene's href to a URL that can be opened now, asked before each request.
+        private: whether servers in a private network may be read from.
+        retries: further attempts after a failure.
 
     """
 
     def __init__(
-        self, *, workers: int = 4, sign: Callable[[str], str] | None = None, retries: int = 2
+        self,
+        *,
+        workers: int = 4,
+        sign: Sign = unsigned,
+        private: bool = True,
+        retries: int = 3,
     ) -> None:
         self._workers = workers
         self._retries = retries
-        self._datasets = _Datasets(sign)
+        self._fetcher = Fetcher(sign=sign, private=private, retries=retries)
+        self._assets = Assets(self._fetcher)
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="read")
 
     def __enter__(self) -> Self:
@@ -87,14 +66,14 @@ class Reader:
         self.close(wait=error is None)
 
     def close(self, *, wait: bool = True) -> None:
-        """Drop what is not yet read and close the files.
+        """Drop what is not yet read.
 
         Args:
-            wait: for the threads; a server that does not answer holds one for minutes.
+            wait: for the threads; a server that does not answer holds one for a minute.
 
         """
+        self._fetcher.close()
         self._pool.shutdown(wait=wait, cancel_futures=True)
-        self._datasets.close()
 
     def read(self, scene: Scene, band: str, grid: GeoBox) -> NDArray[Any]:
         """One band of a scene on a grid.
@@ -109,26 +88,27 @@ class Reader:
             in; SCL uint8, nearest; VV and VH float32, linear gamma-nought, > 0.
 
         Raises:
-            ReadError: naming the scene and the band, never a signed URL.
+            ReadError: naming the scene and the band, never a URL.
+            ProviderError: no token can be had.
 
         """
         href = scene.assets.get(band)
         if href is None:
             raise ReadError(f"Scene {scene.id} has no {band}.")
-        local = "://" not in href
-        if local and not Path(href).is_file():
-            raise ReadError(f"Scene {scene.id}: {band} is missing: there is no such file.")
+        name = f"Scene {scene.id}: {band}"
         for attempt in range(self._retries + 1):
-            if attempt and not local:
-                time.sleep(_PAUSE * 2 ** (attempt - 1))
             try:
-                with rasterio.Env(**GDAL_OPTIONS), self._datasets.lend(href) as source:
-                    return _pixels(source, band, grid)
+                if attempt and "://" in href:
+                    self._fetcher.rest(attempt)
+                return _pixels(self._assets.open(href), band, grid)
             except _UnfitError as error:
-                raise ReadError(f"Scene {scene.id}: {band} cannot be used: {error}.") from None
-            except (RasterioError, CPLE_BaseError, OSError) as error:
-                reason = _plain(error)
-        raise ReadError(f"Scene {scene.id}: {band} could not be read: {reason}")
+                raise ReadError(f"{name} cannot be used: {error}.") from None
+            except FetchError as error:
+                raise ReadError(f"{name} could not be read: {error}.") from None
+            except BrokenError as error:
+                reason = str(error)  # broken bytes: perhaps others come the next time
+                self._assets.forget(href)
+        raise ReadError(f"{name} could not be read: {reason}.")
 
     def planes(
         self, requests: Sequence[tuple[Scene, str]], grid: GeoBox
@@ -176,65 +156,13 @@ class _UnfitError(Exception):
     """A file that opens but is not what its band must be; no retry will help."""
 
 
-class _Datasets:
-    """Open datasets. GDAL's are not thread-safe, so each is lent to one thread at a time."""
-
-    def __init__(self, sign: Callable[[str], str] | None) -> None:
-        self._sign = sign
-        self._idle: deque[tuple[str, DatasetReader]] = deque()  # the longest idle first
-        self._lock = threading.Lock()
-
-    @contextmanager
-    def lend(self, href: str) -> Iterator[DatasetReader]:
-        """A dataset of an unsigned href; closed, with its idle copies, where the body fails."""
-        dataset = self._take(href)
-        if dataset is None:
-            dataset = rasterio.open(
-                href if self._sign is None else self._sign(href),
-                driver="GTiff",  # no other: a VRT would lead out of the catalogue's folder
-            )
-        try:
-            yield dataset
-        except BaseException:
-            while dataset is not None:  # a token may have expired for all of them
-                dataset.close()
-                dataset = self._take(href)
-            raise
-        with self._lock:
-            self._idle.append((href, dataset))
-            oldest = self._idle.popleft()[1] if len(self._idle) > _OPEN_FILES else None
-        if oldest is not None:
-            oldest.close()
-
-    def _take(self, href: str) -> DatasetReader | None:
-        with self._lock:
-            for index in range(len(self._idle)):
-                if self._idle[index][0] == href:
-                    dataset = self._idle[index][1]
-                    del self._idle[index]
-                    return dataset
-        return None
-
-    def close(self) -> None:
-        """Close all that are idle."""
-        with self._lock:
-            while self._idle:
-                self._idle.pop()[1].close()
-
-
-def _plain(error: BaseException) -> str:
-    """What GDAL said first, on one line, without the query of any URL: it may hold a token."""
-    said = str(error.__cause__ or error)
-    return re.sub(r"\?\S*", "", " ".join(said.split())) or type(error).__name__
-
-
-def _pixels(source: DatasetReader, band: str, grid: GeoBox) -> NDArray[Any]:
+def _pixels(source: Source, band: str, grid: GeoBox) -> NDArray[Any]:
     """(H, W) of a band on a grid, 0 where there is none."""
     dtype = np.dtype("float32" if band in S1_BANDS else "uint8" if band == "SCL" else "uint16")
     if source.crs is None:
         raise _UnfitError("it says nothing of its CRS")
-    if np.dtype(source.dtypes[0]).kind != dtype.kind:
-        raise _UnfitError(f"it holds {source.dtypes[0]}, not {dtype}")
+    if source.dtype.kind != dtype.kind:
+        raise _UnfitError(f"it holds {source.dtype}, not {dtype}")
     place = _place(source, grid)
     if place is None:
         plane = _warped(source, dtype, grid)
@@ -259,7 +187,7 @@ def _crs(text: str) -> CRS:
     return CRS.from_user_input(text)
 
 
-def _place(source: DatasetReader, grid: GeoBox) -> tuple[int, int, int] | None:
+def _place(source: Source, grid: GeoBox) -> tuple[int, int, int] | None:
     """Where a grid lies on its source: grid pixels a source pixel (1 or 2), first row and column.
 
     Row and column are counted in grid pixels from the source's corner. None where the source's
@@ -279,20 +207,20 @@ def _place(source: DatasetReader, grid: GeoBox) -> tuple[int, int, int] | None:
     return None
 
 
-def _window(source: DatasetReader, row: int, col: int, shape: Sequence[int]) -> NDArray[Any]:
+def _window(source: Source, row: int, col: int, shape: Sequence[int]) -> NDArray[Any]:
     """(H, W) of the source's pixels from a row and a column, 0 outside of it."""
-    plane = np.zeros(tuple(shape), source.dtypes[0])
+    plane = np.zeros(tuple(shape), source.dtype)
     top, left = max(row, 0), max(col, 0)
     bottom, right = min(row + shape[0], source.height), min(col + shape[1], source.width)
     if top < bottom and left < right:
-        inside = source.read(1, window=Window(left, top, right - left, bottom - top))
+        inside = source.read(top, left, bottom - top, right - left)
         if inside.shape == plane.shape:
             return inside
         plane[top - row : bottom - row, left - col : right - col] = inside
     return plane
 
 
-def _doubled(source: DatasetReader, row: int, col: int, shape: Sequence[int]) -> NDArray[np.uint16]:
+def _doubled(source: Source, row: int, col: int, shape: Sequence[int]) -> NDArray[np.uint16]:
     """(H, W) of a source of twice the pixel size; row and column in pixels of the grid."""
     top, left = row // 2 - 1, col // 2 - 1  # one more on each side, for the neighbours
     height = (row + shape[0] - 1) // 2 + 2 - top
@@ -304,7 +232,7 @@ def _doubled(source: DatasetReader, row: int, col: int, shape: Sequence[int]) ->
     return plane
 
 
-def _warped(source: DatasetReader, dtype: np.dtype[Any], grid: GeoBox) -> NDArray[Any]:
+def _warped(source: Source, dtype: np.dtype[Any], grid: GeoBox) -> NDArray[Any]:
     """(H, W) resampled: bilinear, or nearest for classes; 0 where no data or no source is.
 
     GDAL's own warp makes a pixel depend on the block it is read in, for it interpolates coordinates

@@ -51,6 +51,9 @@ class Scene:
     assets: Mapping[str, str]
     """From band name (B02 ... B12, SCL, VV, VH) to unsigned href; SCL may be missing."""
 
+    platform: str | None = None
+    """Such as ``"S2A"`` or ``"S1C"``, where the item says so."""
+
     @classmethod
     def from_item(cls, item: Mapping[str, Any], profile: Profile) -> Self:
         """The scene an item describes.
@@ -61,19 +64,22 @@ class Scene:
 
         Raises:
             SkippedItem: it is of another collection, lacks a band or a date, is no IW scene with
-                VV and VH, or says nothing of its offset.
+                VV and VH, is no L2A, or says nothing of its offset.
 
         """
         properties = item.get("properties") or {}
         collection = item.get("collection")
         if collection == profile.s2_collection:
             return cls._s2(item, properties, profile)
-        if collection == profile.s1_collection:
+        if collection is not None and collection == profile.s1_collection:
             return cls._s1(item, properties, profile)
         raise SkippedItem(f"its collection is {collection!r}")
 
     @classmethod
     def _s2(cls, item: Mapping[str, Any], properties: Mapping[str, Any], profile: Profile) -> Self:
+        product = str(properties.get("s2:product_type") or properties.get("product:type") or "2A")
+        if not product.endswith("2A"):
+            raise SkippedItem(f"it is {product}, not surface reflectance (L2A)")
         assets = _hrefs(item, profile, required=S2_BANDS, optional=("SCL",))
         offsets = {s2_offset(properties, item["assets"][profile.assets[band]]) for band in S2_BANDS}
         if len(offsets) > 1:
@@ -90,6 +96,9 @@ class Scene:
         mode = properties.get("sar:instrument_mode", "IW")
         if mode != "IW":
             raise SkippedItem(f"its mode is {mode}, not IW")
+        seen = properties.get("sar:polarizations")
+        if seen and not set(S1_BANDS) <= set(seen):
+            raise SkippedItem(f"its polarizations are {' and '.join(seen)}, not VV and VH")
         assets = _hrefs(item, profile, required=S1_BANDS)
         return cls._with("s1", item, properties, assets, offset=0)
 
@@ -110,6 +119,8 @@ class Scene:
         if not bbox or len(bbox) not in (4, 6):
             raise SkippedItem("it has no bbox")
         west, south, east, north = bbox if len(bbox) == 4 else (bbox[i] for i in (0, 1, 3, 4))
+        if not (-180 <= west <= 180 and -180 <= east <= 180 and -90 <= south <= north <= 90):
+            raise SkippedItem("its bbox is not in degrees")
         cloud = properties.get("eo:cloud_cover")
         return cls(
             id=str(item["id"]),
@@ -123,7 +134,15 @@ class Scene:
             cloud_cover=None if cloud is None else float(cloud),
             offset=offset,
             assets=assets,
+            platform=_platform(item, properties),
         )
+
+
+def _platform(item: Mapping[str, Any], properties: Mapping[str, Any]) -> str | None:
+    """Short name of the satellite: from its own (Sentinel-2B, SENTINEL-1A), else from the id."""
+    named = re.fullmatch(r"sentinel-?([12][a-z])", str(properties.get("platform")).lower())
+    named = named or re.match(r"s([12][a-z])_", str(item["id"]).lower())
+    return f"S{named[1].upper()}" if named else None
 
 
 def _hrefs(
@@ -194,8 +213,7 @@ def _datatake(sensor: str, item: Mapping[str, Any], acquired: datetime, longitud
             return f"s2_{match[1].lower()}_{match[2]}"
     elif match := _S1_DATATAKE.match(name):
         return f"s1_{match[1].lower()}_{int(match[2], 16)}"
-    platform = properties.get("platform") or (name[:3] if re.match(r"S[12][A-Z]_", name) else "x")
-    platform = str(platform).lower().replace("sentinel-", "s")
+    platform = (_platform(item, properties) or "x").lower()
     orbit = properties.get("sat:relative_orbit", "x")
     return f"{sensor}_{platform}_{orbit}_{_solar_day(sensor, acquired, longitude)}"
 

@@ -1,57 +1,172 @@
-"""Signed hrefs: Azure's short-lived tokens, asked for right before an asset is opened.
+"""Signed hrefs: short-lived tokens, asked for right before an asset is opened.
 
-Items are kept unsigned, so a run that is resumed after a day still opens its assets.
+Items are kept unsigned, so a run that is resumed after a day still opens its assets. Credentials
+come from the environment and go into the URL of one request: never into a message or a file.
 """
 
+import os
 import threading
-from collections.abc import Callable
+import time
+from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlsplit
 
 from lulcmap.errors import ProviderError
+from lulcmap.fetch import Sign
+from lulcmap.hrefs import AZURE, RefusedError, https_of_azure
+from lulcmap.providers import Profile
 
-_BLOBS = ".blob.core.windows.net"
-"""Hosts of Azure Blob Storage end so; no other href is ever signed."""
+_RETRIES = 6
+"""Of a request for a token: with the package's pauses, about a minute. Its own ten take minutes
+more where there is no network."""
 
-_RETRIES = 3
-"""The package's own ten take minutes where there is no network."""
+_MARGIN = 60.0
+"""Seconds before its end that a token is renewed; half its life, if that is shorter."""
+
+_FRESH = 1.0
+"""Seconds; a token younger than this was renewed by another thread, whose request failed too."""
+
+_S3_LIFE = 3600
+"""Seconds that a signed URL of S3 is valid."""
+
+SUBSCRIPTION_KEY = "PC_SDK_SUBSCRIPTION_KEY"
+"""Environment variable with the Planetary Computer's subscription key."""
 
 
-def signer(signs: bool) -> Callable[[str], str] | None:
-    """What turns an asset's href into the one to open, or None where hrefs are opened as they are.
+def signer(*profiles: Profile) -> Sign:
+    """What turns an asset's href into a URL that can be opened now; shared by threads.
 
-    The callable may be called from several threads. Tokens are cached a container, and renewed in
-    their last minute. It raises ``ProviderError`` where no token can be had.
+    It raises ``ProviderError`` where no token can be had.
 
     Args:
-        signs: whether the provider's hrefs are signed (``Profile.signs``).
+        profiles: of the providers whose assets are opened.
 
     """
-    if not signs:
-        return None
-    lock = threading.Lock()
+    signings = {profile.signing for profile in profiles}
+    endpoint = next((p.s3_endpoint for p in profiles if p.s3_endpoint), None)
+    tokens = _Tokens() if "planetary-computer" in signings else None
+    s3 = _S3(endpoint)
 
-    def sign(href: str) -> str:
-        parts = urlsplit(href)
-        host = parts.hostname or ""
-        if not host.endswith(_BLOBS):
-            return href
-        from planetary_computer import sas  # a second of imports, and not needed offline
-
-        container = parts.path.lstrip("/").partition("/")[0]
+    def sign(href: str, *, anew: bool = False) -> str:
+        scheme = urlsplit(href).scheme
+        if scheme == "s3":
+            return s3.url(href)
         try:
-            with lock:  # one request a container, not one a thread
-                sas.get_token(host.removesuffix(_BLOBS), container, retry_total=_RETRIES)
-                return str(sas.sign_url(href))
-        except Exception as error:  # whatever requests, pydantic and the service come up with
-            raise ProviderError(
-                f"No access token for {host}/{container} could be had from the Planetary Computer "
-                f"({type(error).__name__}{_status(error)}). Check the network; sentinel-1-rtc "
-                "needs a subscription key in PC_SDK_SUBSCRIPTION_KEY."
-            ) from None  # its text may hold a token
+            url = https_of_azure(href, os.environ.get("AZURE_STORAGE_ACCOUNT"))
+        except RefusedError as error:
+            raise ProviderError(f"The href of an asset {error}.") from None
+        if tokens is None or not (urlsplit(url).hostname or "").endswith(AZURE):
+            return url
+        return tokens.signed(url, anew=anew)
 
     return sign
 
 
-def _status(error: Exception) -> str:
+@dataclass(slots=True)
+class _Token:
+    """Of one container."""
+
+    text: str
+    made: float
+    renew_at: float
+    """Seconds on the monotonic clock."""
+
+
+@dataclass(slots=True)
+class _Tokens:
+    """The Planetary Computer's tokens, one a container, asked for once and not once a thread."""
+
+    _known: dict[tuple[str, str], _Token] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def signed(self, url: str, *, anew: bool) -> str:
+        """The URL with its container's token."""
+        parts = urlsplit(url)
+        account = (parts.hostname or "").removesuffix(AZURE)
+        container = parts.path.lstrip("/").partition("/")[0]
+        with self._lock:
+            token = self._known.get((account, container))
+            now = time.monotonic()
+            if token is None or now >= token.renew_at or (anew and now > token.made + _FRESH):
+                token = self._asked(account, container, anew=anew)
+                self._known[account, container] = token
+        return f"{url}?{token.text}"
+
+    def _asked(self, account: str, container: str, *, anew: bool) -> _Token:
+        from planetary_computer import sas  # a second of imports, and not needed offline
+        from planetary_computer.settings import Settings
+
+        key = f"{Settings.get().sas_url}/{account}/{container}"
+        try:
+            if anew:
+                sas.TOKEN_CACHE.pop(key, None)
+            token = sas.get_token(account, container, retry_total=_RETRIES)
+        except Exception as error:  # whatever requests, pydantic and the service come up with
+            raise _refused(account, container, error) from None  # its text may hold a token
+        life, now = token.ttl(), time.monotonic()
+        return _Token(str(token.token), now, now + life - min(_MARGIN, life / 2))
+
+
+def _refused(account: str, container: str, error: Exception) -> ProviderError:
     status = getattr(getattr(error, "response", None), "status_code", None)
-    return "" if status is None else f", HTTP {status}"
+    what = f"No access token for {container} of {account} could be had from the Planetary Computer"
+    if status in (401, 403, 404):
+        key = "is not set" if not os.environ.get(SUBSCRIPTION_KEY) else "was not accepted"
+        return ProviderError(
+            f"{what} (HTTP {status}): sentinel-1-rtc needs a subscription key, and "
+            f"{SUBSCRIPTION_KEY} {key}. Set it to your key, or give --s1 off to map without "
+            "Sentinel-1."
+        )
+    reason = type(error).__name__ if status is None else f"HTTP {status}"
+    return ProviderError(f"{what} ({reason}). Check the network, and run the same command again.")
+
+
+class _S3:
+    """Signed URLs of S3's objects, or plain ones where the environment holds no keys."""
+
+    def __init__(self, endpoint: str | None) -> None:
+        environment = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+        self._endpoint = environment or endpoint
+        self._client: Any = None
+        self._lock = threading.Lock()
+
+    def url(self, href: str) -> str:
+        """Of an object, ``s3://bucket/key``."""
+        parts = urlsplit(href)
+        with self._lock:
+            if self._client is None:
+                self._client = self._made()
+        return str(
+            self._client.generate_presigned_url(
+                "get_object",
+                Params={"Bucket": parts.netloc, "Key": parts.path.lstrip("/")},
+                ExpiresIn=_S3_LIFE,
+            )
+        )
+
+    def _made(self) -> Any:
+        try:
+            import botocore.session
+            from botocore import UNSIGNED
+            from botocore.config import Config
+        except ImportError:
+            raise ProviderError(
+                "Assets on s3:// need botocore, which is not installed: pip install lulcmap[s3]."
+            ) from None
+        has_keys = os.environ.get("AWS_ACCESS_KEY_ID") and os.environ.get("AWS_SECRET_ACCESS_KEY")
+        if self._endpoint and not has_keys:
+            raise ProviderError(
+                f"The assets are on S3 at {urlsplit(self._endpoint).hostname}, and "
+                "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set. Set them to your keys."
+            )
+        return botocore.session.Session().create_client(
+            "s3",
+            endpoint_url=self._endpoint,
+            region_name=os.environ.get("AWS_REGION")
+            or os.environ.get("AWS_DEFAULT_REGION")
+            or "us-east-1",
+            config=Config(
+                signature_version="s3v4" if has_keys else UNSIGNED,
+                s3={"addressing_style": "path" if self._endpoint else "virtual"},
+            ),
+        )

@@ -13,15 +13,16 @@ import lulcmap
 PACKAGE = Path(lulcmap.__file__).parent
 LAYERS = [
     {"errors", "compiled"},
-    {"legend", "sensors", "windows"},  # values, and pure functions of them
-    {"scores", "providers", "grid", "contract"},
-    {"scenes", "modelfile", "kernels", "resample", "runtime"},
+    {"legend", "sensors", "windows", "tiff", "deflated"},  # values, and pure functions of them
+    {"scores", "providers", "grid", "contract", "fetch", "hrefs", "stacserver"},
+    {"scenes", "modelfile", "kernels", "resample", "runtime", "assets", "sources", "stacapi"},
     {  # stages: they meet only above
         *("area", "catalog", "signing", "plan", "read", "composite", "session", "predict"),
         *("mosaic", "cog", "report", "preview", "simulate", "models", "run", "training"),
     },
     {"block"},
-    {"pipeline"},
+    {"survey"},
+    {"pipeline", "doctor", "estimate"},
     {"demo"},
     {"cli"},
 ]

@@ -356,7 +356,7 @@ def test_a_bug_gives_1_and_a_traceback_without_signatures(predict, monkeypatch):
     def breaks(*_, **__):
         raise KeyError("https://x.blob.core.windows.net/a.tif?se=1&sig=SECRET%3D&sp=r")
 
-    monkeypatch.setattr("lulcmap.pipeline.search", breaks)
+    monkeypatch.setattr("lulcmap.survey.search", breaks)
 
     result = predict()
 

@@ -256,7 +256,8 @@ PLAN = Plan(
     model="lulcformer-tiny",
     model_sha256="1" * 64,
     items="2" * 64,
-    catalog="file",
+    sources={"s2": ("file", "file")},
+    max_cloud=95.0,
 )
 
 

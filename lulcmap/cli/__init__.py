@@ -3,6 +3,7 @@
 import click
 
 from lulcmap.cli.demo import demo
+from lulcmap.cli.doctor import doctor
 from lulcmap.cli.export import export_onnx
 from lulcmap.cli.models import models
 from lulcmap.cli.predict import predict
@@ -20,5 +21,5 @@ def main() -> None:
     """
 
 
-for command in (predict, demo, export_onnx, models):
+for command in (predict, demo, export_onnx, models, doctor):
     main.add_command(command)

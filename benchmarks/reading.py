@@ -1,0 +1,541 @@
+"""How fast planes come over HTTP, beside rasterio, odc-stac and async-geotiff.
+
+Files are made by code: 16-bit COGs, deflate, predictor 2, tiles of 512, about 11 bits a pixel; the
+window begins and ends inside tiles. A small server of this script's own answers byte ranges on the
+loopback, at once or after a pause before each answer, and counts requests and bytes. Every method
+keeps all planes in memory, in a process of its own, in turns with the others; only the reading is
+timed, not imports or compilation. All samples must be those of a plain serial read with rasterio,
+or the script says which are not and ends with 1. Peers that are not installed are left out.
+
+    pip install odc-stac dask async-geotiff obstore
+    python benchmarks/reading.py [--folder FOLDER] [--latency 0 30] [--rounds 3] [--tune] [--quick]
+"""
+
+import argparse
+import asyncio
+import importlib.util
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import shapely
+import shapely.geometry
+from affine import Affine
+from odc.geo.geobox import GeoBox
+
+from lulcmap.grid import footprint
+
+Settings = dict[str, int | str]
+"""What a method is tuned by; names in capitals are GDAL options, given by the environment."""
+
+BANDS = ("B02", "B03", "B04", "B08")
+ROW, COL = 230, 330
+"""First pixel of the window in each file: inside a tile."""
+REST = 700
+"""Pixels by which a file is longer than its window."""
+
+GDAL = {
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+    "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".tif",
+    "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
+    "GDAL_INGESTED_BYTES_AT_OPEN": "32768",
+}
+"""What GDAL's manual and odc-stac advise for COGs; the peers start from it."""
+
+Axes = dict[str, Sequence[int | str]]
+
+THREADS: Axes = {"threads": (2, 4, 8, 16, 32)}
+DECODING: Axes = {"GDAL_NUM_THREADS": (1, 2)}
+CACHING: Axes = {
+    "VSI_CACHE": ("FALSE", "TRUE"),
+    "CPL_VSIL_CURL_CACHE_SIZE": (2**24, 2**28),
+}
+
+AXES: dict[str, Axes] = {
+    "lulcmap": {"workers": (2, 4, 8, 16, 32)},
+    "rasterio": {**DECODING, **THREADS, **CACHING},
+    "odc-stac": {**DECODING, **THREADS, **CACHING},
+    "odc-stac + dask": {**DECODING, "chunk": (4096, 2048, 1024), **THREADS, **CACHING},
+    "async-geotiff": {"at_once": (1, 2, 4, 8, 16), "prefetch": (2**15, 2**17)},
+}
+"""What ``--tune`` tries, one after the other, each with the best of those before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """All bands of some dates, in one square window on their own grid."""
+
+    root: str
+    """URL or folder of the files."""
+
+    name: str
+    """How the files' names begin."""
+
+    dates: int
+    """How many; each is one file a band."""
+
+    size: int
+    """Pixels a side of the window."""
+
+    def href(self, date: int, band: str) -> str:
+        """Of the file that holds one plane."""
+        return f"{self.root}/{self.name}_{date}_{band}.tif"
+
+    def hrefs(self) -> list[str]:
+        """In the order of the planes: by date, then by band."""
+        return [self.href(date, band) for date in range(self.dates) for band in BANDS]
+
+    @property
+    def whole(self) -> GeoBox:
+        """The files' grid."""
+        shape = (self.size + REST, self.size + REST)
+        return GeoBox(shape, Affine(10, 0, 600_000, 0, -10, 5_000_040), "EPSG:32632")
+
+    @property
+    def grid(self) -> GeoBox:
+        """The window's grid."""
+        return self.whole[ROW : ROW + self.size, COL : COL + self.size]
+
+
+def make_files(task: Task) -> None:
+    """Fields with soft edges under noise; GDAL's own COG driver writes them, overviews and all."""
+    import rasterio
+
+    side = task.size + REST
+    for date in range(task.dates):
+        for index, band in enumerate(BANDS):
+            rng = np.random.default_rng((date, index))
+            land = rng.normal(2500, 600, (side // 48 + 1, side // 48 + 1)).astype(np.float32)
+            pixels = land.repeat(48, 0).repeat(48, 1)[:side, :side]
+            pixels += rng.standard_normal((side, side), np.float32) * 50
+            with rasterio.open(
+                task.href(date, band),
+                "w",
+                driver="COG",
+                height=side,
+                width=side,
+                count=1,
+                dtype="uint16",
+                crs="EPSG:32632",
+                transform=task.whole.affine,
+                nodata=0,
+                compress="deflate",
+                predictor="standard",
+                blocksize=512,
+                num_threads=2,
+            ) as target:
+                target.write(np.clip(pixels, 1, 15000).astype(np.uint16), 1)
+
+
+# The server
+
+
+class Ranges:
+    """Answers byte ranges of a folder's files, each after a pause, and counts them."""
+
+    def __init__(self, folder: Path, pause: float) -> None:
+        self._folder = folder
+        self._pause = pause  # seconds
+        self._files: dict[str, tuple[BinaryIO, int]] = {}
+        self._counted = {"requests": 0, "bytes": 0}
+
+    async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one connection until the client leaves."""
+        try:
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+                method, path, _ = head[0].split(" ")
+                fields = dict(line.lower().split(": ", 1) for line in head[1:] if line)
+                await self._answer(method, path, fields.get("range"), writer)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    async def _answer(
+        self, method: str, path: str, asked: str | None, writer: asyncio.StreamWriter
+    ) -> None:
+        if path == "/counted":
+            body = json.dumps(self._counted).encode()
+            self._counted = {"requests": 0, "bytes": 0}
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+            return
+        self._counted["requests"] += 1
+        await asyncio.sleep(self._pause)
+        if path not in self._files:
+            file = (self._folder / path[1:]).open("rb")
+            self._files[path] = file, os.fstat(file.fileno()).st_size
+        file, size = self._files[path]
+        start, stop, status, extra = 0, size, "200 OK", ""
+        if asked is not None:
+            first, last = asked.removeprefix("bytes=").split("-")
+            start, stop = int(first), min(int(last) + 1, size) if last else size
+            status, extra = "206 Partial Content", f"Content-Range: bytes {start}-{stop - 1}/{size}"
+        fields = ["Accept-Ranges: bytes", "Content-Type: image/tiff", f'ETag: "{size}"', extra]
+        fields += [
+            f"Content-Length: {stop - start}",
+            "Last-Modified: Sat, 01 Jun 2024 00:00:00 GMT",
+        ]
+        lines = [f"HTTP/1.1 {status}", *filter(None, fields), "", ""]
+        writer.write("\r\n".join(lines).encode())
+        if method == "GET":
+            self._counted["bytes"] += stop - start
+            await writer.drain()
+            loop = asyncio.get_running_loop()
+            await loop.sendfile(writer.transport, file, start, stop - start)
+
+
+async def serve(folder: Path, pause: float) -> None:
+    """Until its parent ends, however it does; the port is printed first."""
+    server = await asyncio.start_server(Ranges(folder, pause).connected, "127.0.0.1", 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await asyncio.to_thread(sys.stdin.read)
+
+
+@contextmanager
+def served(folder: Path, latency: int) -> Iterator[str]:
+    """The URL of a folder's files, served by another process; latency in milliseconds."""
+    command = [sys.executable, __file__, "--serve", str(latency), "--folder", str(folder)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, **pipes) as process:
+        yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
+
+
+def counted(url: str) -> dict[str, int]:
+    """Requests and bytes since the last time this was asked."""
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with direct.open(f"{url}/counted") as answer:
+        return json.load(answer)
+
+
+# The methods: all planes (H, W) uint16, by date, then by band
+
+
+def read_lulcmap(task: Task, *, workers: int) -> list[np.ndarray]:
+    from lulcmap.read import Reader
+    from lulcmap.scenes import Scene
+
+    def scene(date: int) -> Scene:
+        return Scene(
+            id=str(date),
+            sensor="s2",
+            acquired=datetime(2024, 6, 1 + date),
+            datatake=str(date),
+            bbox=footprint(task.whole),
+            epsg=32632,
+            orbit=None,
+            orbit_state=None,
+            cloud_cover=None,
+            offset=0,
+            assets={band: task.href(date, band) for band in BANDS},
+        )
+
+    requests = [(scene(date), band) for date in range(task.dates) for band in BANDS]
+    planes = []
+    with Reader(workers=workers) as reader:
+        for plane in reader.planes(requests, task.grid):
+            if isinstance(plane, Exception):
+                raise plane
+            planes.append(plane)
+    return planes
+
+
+def read_rasterio(task: Task, *, threads: int) -> list[np.ndarray]:
+    import rasterio
+    from rasterio.windows import Window
+
+    def load(href: str) -> np.ndarray:
+        with rasterio.open(href) as source:
+            return source.read(1, window=Window(COL, ROW, task.size, task.size))
+
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(load, task.hrefs()))
+
+
+def items(task: Task) -> list[Any]:
+    """The dates as odc-stac wants them, with all it needs to open each file only once."""
+    import pystac
+
+    box = footprint(task.whole)
+    raster = [{"data_type": "uint16", "nodata": 0, "spatial_resolution": 10}]
+    proj = {"proj:shape": [*task.whole.shape], "proj:transform": [*task.whole.affine][:6]}
+
+    def item(date: int) -> dict[str, Any]:
+        return {
+            "type": "Feature",
+            "stac_version": "1.0.0",
+            "stac_extensions": [
+                "https://stac-extensions.github.io/projection/v1.1.0/schema.json",
+                "https://stac-extensions.github.io/raster/v1.1.0/schema.json",
+            ],
+            "id": str(date),
+            "bbox": list(box),
+            "geometry": shapely.geometry.mapping(shapely.box(*box)),
+            "properties": {"datetime": f"2024-06-{1 + date:02d}T10:00:00Z", "proj:epsg": 32632},
+            "links": [],
+            "assets": {
+                band: {"href": task.href(date, band), "roles": ["data"], "raster:bands": raster}
+                | proj
+                for band in BANDS
+            },
+        }
+
+    return [pystac.Item.from_dict(item(date)) for date in range(task.dates)]
+
+
+def read_odc(task: Task, *, threads: int, chunk: int | None = None) -> list[np.ndarray]:
+    """Without dask, or with it where a chunk (pixels a side) is given."""
+    import odc.stac
+
+    how: dict[str, Any] = (
+        {"pool": threads} if chunk is None else {"chunks": {"x": chunk, "y": chunk}}
+    )
+    found = odc.stac.load(items(task), bands=BANDS, geobox=task.grid, **how)
+    if chunk is not None:
+        found = found.compute(scheduler="threads", num_workers=threads)
+    return [found[band].values[date] for date in range(task.dates) for band in BANDS]
+
+
+def read_async(task: Task, *, at_once: int, prefetch: int) -> list[np.ndarray]:
+    from async_geotiff import GeoTIFF, Window
+    from obstore.store import HTTPStore
+
+    async def load(href: str, turn: asyncio.Semaphore, store: HTTPStore) -> np.ndarray:
+        async with turn:
+            source = await GeoTIFF.open(href.rpartition("/")[2], store=store, prefetch=prefetch)
+            found = await source.read(window=Window(COL, ROW, task.size, task.size))
+            return found.data[0]
+
+    async def load_all() -> list[np.ndarray]:
+        store = HTTPStore(task.root, client_options={"allow_http": True})
+        turn = asyncio.Semaphore(at_once)
+        return await asyncio.gather(*(load(href, turn, store) for href in task.hrefs()))
+
+    return asyncio.run(load_all())
+
+
+METHODS: dict[str, tuple[Callable[..., list[np.ndarray]], tuple[str, ...]]] = {
+    "lulcmap": (read_lulcmap, ()),
+    "rasterio": (read_rasterio, ()),
+    "odc-stac": (read_odc, ("odc.stac",)),
+    "odc-stac + dask": (read_odc, ("odc.stac", "dask")),
+    "async-geotiff": (read_async, ("async_geotiff", "obstore")),
+}
+"""Each with what must be installed for it."""
+
+TUNED: dict[int, dict[str, Settings]] = {
+    0: {
+        "lulcmap": {"workers": 4},
+        "rasterio": {"threads": 4},
+        "odc-stac": {"threads": 4},
+        "odc-stac + dask": {"threads": 4, "chunk": 2048},
+        "async-geotiff": {"at_once": 4, "prefetch": 32768},
+    },
+    30: {
+        "lulcmap": {"workers": 16},
+        "rasterio": {"threads": 16},
+        "odc-stac": {"threads": 16},
+        "odc-stac + dask": {"threads": 16, "chunk": 2048},
+        "async-geotiff": {"at_once": 8, "prefetch": 32768},
+    },
+}
+"""What ``--tune`` found for each latency, in milliseconds."""
+
+
+def installed() -> list[str]:
+    def found(module: str) -> bool:
+        package = module.partition(".")[0]
+        return bool(importlib.util.find_spec(package) and importlib.util.find_spec(module))
+
+    return [name for name, (_, needs) in METHODS.items() if all(map(found, needs))]
+
+
+# Measuring
+
+
+def run_one(method: str, task: Task, settings: Settings) -> dict[str, Any]:
+    """In a process of its own: read the planes; what it cost, and a checksum of each plane."""
+    read = METHODS[method][0]
+    options = {name: value for name, value in settings.items() if not name.isupper()}
+    read(replace(task, name="warm", dates=1, size=600), **options)  # imports, compilers
+    remote = "://" in task.root
+    if remote:
+        counted(task.root)
+    wall, cpu = time.perf_counter(), time.process_time()
+    planes = read(task, **options)
+    cost: dict[str, Any] = {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
+    cost |= counted(task.root) if remote else {}
+    cost["memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    cost["checksums"] = [
+        zlib.crc32(np.ascontiguousarray(plane)) if plane.shape == task.grid.shape else None
+        for plane in planes
+    ]
+    return cost
+
+
+def run(method: str, task: Task, settings: Settings) -> dict[str, Any]:
+    """What ``run_one`` finds, in a new process with GDAL's options for the peers."""
+    command = [sys.executable, __file__, "--one", method, "--task", json.dumps(asdict(task))]
+    command += ["--settings", json.dumps(settings)]
+    options = {} if method == "lulcmap" else GDAL
+    options = options | {name: str(value) for name, value in settings.items() if name.isupper()}
+    environment = os.environ | options | {"no_proxy": "127.0.0.1", "NO_PROXY": "127.0.0.1"}
+    out = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
+    return json.loads(out.stdout)
+
+
+def prepare(task: Task) -> None:
+    """Make the files where they are not there yet, in another process: its memory is not ours."""
+    for each in (task, replace(task, name="warm", dates=1, size=600)):
+        if not all(Path(href).exists() for href in each.hrefs()):
+            command = [sys.executable, __file__, "--make", "--task", json.dumps(asdict(each))]
+            subprocess.run(command, check=True)
+
+
+def differing(cost: dict[str, Any], wanted: list[int]) -> int:
+    """Planes that are not those of the serial read."""
+    return sum(a != b for a, b in zip(cost["checksums"], wanted, strict=True))
+
+
+def described(settings: Settings) -> str:
+    return ", ".join(f"{name} {value}" for name, value in settings.items())
+
+
+def medians(runs: Sequence[dict[str, Any]]) -> dict[str, float]:
+    keys = ("wall", "cpu", "memory", "requests", "bytes")
+    return {key: statistics.median(run[key] for run in runs) for key in keys}
+
+
+def tune(method: str, task: Task, *, rounds: int) -> Settings:
+    """The settings of the least wall time, axis after axis; printed as they come out.
+
+    Values take turns, and of each one's rounds the fastest counts: the one disturbed least by
+    whatever else runs here.
+    """
+    axes = AXES[method]
+    best: Settings = {name: values[0] for name, values in axes.items()}
+    for name, values in axes.items():
+        walls = dict.fromkeys(values, float("inf"))
+        for _ in range(rounds):
+            for value in values:
+                cost = run(method, task, best | {name: value})
+                walls[value] = min(walls[value], cost["wall"])
+        best[name] = min(values, key=walls.__getitem__)
+        found = ", ".join(f"{value}: {wall:.2f}" for value, wall in walls.items())
+        print(f"  {method}: wall s by {name}: {found}", flush=True)
+    return best
+
+
+def compare(task: Task, chosen: dict[str, Settings], wanted: list[int], *, rounds: int) -> bool:
+    """Print what each method costs; whether all planes are those of the serial read."""
+    runs: dict[str, list[dict[str, Any]]] = {method: [] for method in chosen}
+    same = True
+    for turn in range(rounds):
+        for method, settings in chosen.items():
+            cost = run(method, task, settings)
+            runs[method].append(cost)
+            wrong = differing(cost, wanted)
+            same = same and not wrong
+            if wrong or turn == 0:
+                print(f"  {method}: {wrong} of {len(wanted)} planes differ", flush=True)
+    samples = len(wanted) * task.size**2 / 1e6
+    print("| | M samples a CPU-second | CPU-s | wall s | MB | requests | peak MB | settings |")
+    print("|---|---|---|---|---|---|---|---|")
+    for method, costs in runs.items():
+        cost = medians(costs)
+        print(
+            f"| {method} | {samples / cost['cpu']:.0f} | {cost['cpu']:.2f} | {cost['wall']:.2f} | "
+            f"{cost['bytes'] / 1e6:.0f} | {cost['requests']:.0f} | {cost['memory']:.0f} | "
+            f"{described(chosen[method])} |"
+        )
+    walls = {method: medians(costs)["wall"] for method, costs in runs.items()}
+    ours = walls.pop("lulcmap", None)
+    if ours and walls:
+        peer = min(walls, key=walls.__getitem__)
+        print(
+            f"\nlulcmap's wall time is {ours / walls[peer]:.2f} of that of the best peer, {peer}."
+        )
+    return same
+
+
+def bench(options: argparse.Namespace) -> bool:
+    """All that was asked for; whether all planes were those of the serial read."""
+    same = True
+    folder = options.folder
+    task = Task(str(folder), f"s{options.size}", options.dates, options.size)
+    prepare(task)
+    wanted = run("rasterio", task, {"threads": 1})["checksums"]  # local files, one after the other
+    stored = sum(Path(href).stat().st_size for href in task.hrefs()) / 1e6
+    print(
+        f"{task.dates} dates x {len(BANDS)} bands x {task.size} x {task.size} px, "
+        f"{len(wanted)} files of {stored / len(wanted):.0f} MB"
+    )
+    for latency in options.latency:
+        print(f"\n{latency} ms before each answer", flush=True)
+        with served(folder, latency) as url:
+            remote = replace(task, root=url)
+            near = min(TUNED, key=lambda known: abs(known - latency))
+            chosen = {
+                method: tune(method, remote, rounds=options.rounds)
+                if options.tune
+                else TUNED[near][method]
+                for method in installed()
+                if options.methods is None or method in options.methods
+            }
+            same = compare(remote, chosen, wanted, rounds=options.rounds) and same
+    return same
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--folder", type=Path, help="keeps the files between runs (about 0.8 GB)")
+    parser.add_argument("--size", type=int, default=4096, help="pixels a side of the window")
+    parser.add_argument("--dates", type=int, default=6)
+    parser.add_argument("--latency", type=int, nargs="+", default=[0, 30], help="milliseconds")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--methods", nargs="+", choices=METHODS, help="only these")
+    parser.add_argument(
+        "--tune", action="store_true", help="find each method's best settings first"
+    )
+    parser.add_argument("--quick", action="store_true", help="2 dates of 1024 px, one round")
+    for hidden in ("--one", "--task", "--settings"):
+        parser.add_argument(hidden, help=argparse.SUPPRESS)
+    parser.add_argument("--make", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.quick:
+        options.size, options.dates, options.rounds = 1024, 2, 1
+    if options.serve is not None:
+        asyncio.run(serve(options.folder, options.serve / 1000))
+    elif options.make:
+        make_files(Task(**json.loads(options.task)))
+    elif options.one:
+        task = Task(**json.loads(options.task))
+        print(json.dumps(run_one(options.one, task, json.loads(options.settings))))
+    elif options.folder:
+        options.folder.mkdir(parents=True, exist_ok=True)
+        sys.exit(not bench(options))
+    else:
+        with tempfile.TemporaryDirectory() as name:
+            options.folder = Path(name)
+            same = bench(options)
+        sys.exit(not same)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,367 @@
+"""What there is to do, before any pixel is read: the area, its scenes, the plan, the blocks."""
+
+import hashlib
+import logging
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import shapely
+import shapely.affinity
+from pyproj import CRS
+from pyproj.exceptions import CRSError
+
+from lulcmap import __version__, grid
+from lulcmap.area import Area
+from lulcmap.block import REACH, Job
+from lulcmap.catalog import Found, digest, search
+from lulcmap.composite import Rules
+from lulcmap.errors import ModelError, NoScenesError, UsageError
+from lulcmap.models import find_model
+from lulcmap.plan import Period, Plan, choose_s1, rank_s2, s1_period
+from lulcmap.run import RunFolder
+from lulcmap.scenes import Scene
+from lulcmap.session import Session, open_session
+from lulcmap.sources import Source, is_remote, sources_of
+from lulcmap.windows import Blend, Box
+
+logger = logging.getLogger(__name__)
+
+MARGIN = 0.06
+"""Degrees of latitude, 6.6 km: how far beyond the area scenes are looked for; a window of 512 px
+reaches 5.1 km."""
+
+FURTHEST = 6.0
+"""Degrees from a zone's central meridian that the zone's grid is used for; the scale there is off
+by 0.2 % on the equator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a map is made. The defaults are the command's."""
+
+    model: str | None = None
+    """A shipped model's name or a file; None is the registry's default."""
+
+    catalog: str = "planetary-computer"
+    """A provider's name, the URL of a STAC API, or an ItemCollection file."""
+
+    profile: str | None = None
+    """The provider whose layout an API or a file has; None is the Planetary Computer's, or what
+    the file looks like."""
+
+    s1_catalog: str | None = None
+    """Provider or API of Sentinel-1; None is ``catalog``."""
+
+    max_cloud: float = 95.0
+    """Percent of cloud cover above which a Sentinel-2 scene is skipped."""
+
+    crs: str = "auto"
+    """Of the map: ``"auto"`` (the area's UTM zone) or ``"EPSG:<code>"``."""
+
+    s1: Literal["off", "optional", "required"] = "optional"
+    """Whether Sentinel-1 is used; required, a pixel without it is not mapped."""
+
+    orbit: str = "descending"
+    """Sentinel-1's preferred direction; the other fills in where it has nothing."""
+
+    max_s1_scenes: int = 12
+    """Sentinel-1 dates of each relative orbit."""
+
+    rules: Rules = field(default_factory=Rules)
+    """Of the Sentinel-2 composite."""
+
+    blend: Blend = "hann"
+    """How windows are joined."""
+
+    block_size: int = 4608
+    """Pixels a side of a block, a multiple of the model's step; memory grows with it."""
+
+    max_lost: float = 0.10
+    """Share of the assets that may be unreadable before the run fails."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where the model runs."""
+
+    batch_size: int = 4
+    """Windows in one call of the model."""
+
+    workers: int = 4
+    """Threads that read."""
+
+    workdir: Path | None = None
+    """Folder of the run folder; None is the map's own."""
+
+    keep_run: bool = False
+    """Whether the run folder stays after success."""
+
+    overwrite: bool = False
+    """Whether a map made to another plan may be replaced."""
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """Everything that is known of a map before it is made."""
+
+    area: Area
+    """What is mapped."""
+
+    period: Period
+    """When."""
+
+    session: Session
+    """The model, ready to run."""
+
+    found: Found
+    """The scenes and their items."""
+
+    job: Job
+    """The plan, with its values in hand."""
+
+    skipped: tuple[tuple[str, str], ...]
+    """Ids of items that are not used, and why."""
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences for the report."""
+        return [*self.area.notes, *self.period.notes, *self.found.notes, *self.job.s1.notes]
+
+
+def survey(area: Area, folder: Path, *, period: Period, settings: Settings) -> Survey:
+    """Find the scenes of an area and decide how it is mapped.
+
+    Args:
+        area: what is mapped.
+        folder: the run folder; a run that was begun there keeps its scenes.
+        period: when.
+        settings: how the map is made.
+
+    Raises:
+        AreaError: the area is where no map can be made.
+        NoScenesError: nothing was found for this area and period.
+        ProviderError: the provider failed.
+        ModelError: the model does not fit; ``DeviceError``: the device cannot be had.
+        UsageError: the settings cannot be used, or the run folder is of another area or period.
+
+    """
+    zone = _zone(area)
+    target = _target_crs(settings.crs, zone)
+    session = open_session(
+        find_model(settings.model), device=settings.device, batch_size=settings.batch_size
+    )
+    for note in session.notes:
+        logger.warning(note)
+    session = _with_s1(session, settings)
+    found = _find(area, period, session, settings, folder)
+    job, superseded = _job(area, period, found, session, settings, zone=zone, target=target)
+    return Survey(area, period, session, found, job, (*found.skipped, *superseded))
+
+
+def _zone(area: Area) -> int:
+    centre = area.polygon.centroid
+    zone = grid.utm_zone(centre.x, centre.y)
+    meridian = (zone % 100 - 1) * 6 - 177
+    west, south, east, north = area.polygon.bounds
+    for latitude in (south, north):
+        grid.utm_zone(centre.x, latitude)  # refuses the poles
+    if west < meridian - FURTHEST or east > meridian + FURTHEST:
+        raise UsageError(
+            f"The area spans {west:.1f} to {east:.1f} degrees east; one map reaches {FURTHEST:g} "
+            f"degrees from the central meridian of its UTM zone ({meridian} degrees). "
+            "Split the area into parts."
+        )
+    return zone
+
+
+def _target_crs(crs: str, zone: int) -> int:
+    if crs.lower() == "auto":
+        return zone
+    try:
+        code = int(crs.upper().removeprefix("EPSG:"))
+        asked = CRS.from_epsg(code)
+    except (ValueError, CRSError):
+        raise UsageError(
+            f"--crs is {crs!r}; it takes auto, or an EPSG code such as EPSG:3035."
+        ) from None
+    units = {axis.unit_name for axis in asked.axis_info}
+    if len(asked.axis_info) != 2 or units not in ({"metre"}, {"degree"}):
+        raise UsageError(
+            f"--crs is {crs!r}, {asked.name}, in {' and '.join(sorted(units))}; a map needs a CRS "
+            "of two axes in metres or degrees, such as EPSG:3035."
+        )
+    return code
+
+
+def _find(area: Area, period: Period, session: Session, settings: Settings, folder: Path) -> Found:
+    """The scenes: those the catalogue has now, or the frozen ones of a run that was stopped.
+
+    A file is read again, so that a change in it is refused; a provider's answer changes by the day.
+    """
+    wants_s1 = settings.s1 != "off" and "s1" in session.contract.inputs
+    begun = RunFolder(folder).plan() if is_remote(settings.catalog) else None
+    if begun is not None:
+        sources, _ = sources_of(
+            settings.catalog,
+            None,
+            profile=settings.profile,
+            s1_catalog=settings.s1_catalog,
+            s1=wants_s1,
+        )
+        asked = {
+            "area": _digest(area),
+            "period": [period.start.isoformat(), period.end.isoformat()],
+            "sources": _named(sources),
+            "max_cloud": settings.max_cloud,
+            "s1": settings.s1,
+        }
+        others = [name for name, value in asked.items() if begun.get(name) != value]
+        if others:
+            raise UsageError(
+                f"The run folder {folder} was begun for another {' and another '.join(others)}. "
+                "Give the old options to go on, name another folder with --workdir, or delete it."
+            )
+    found = search(
+        _around(area.polygon),
+        s2_period=(period.start, period.end),
+        s1_period=s1_period(period),
+        catalog=settings.catalog if begun is None else str(RunFolder(folder).items_path),
+        profile=settings.profile if begun is None else None,
+        s1_catalog=settings.s1_catalog if begun is None else None,
+        s1=wants_s1,
+        max_cloud=settings.max_cloud,
+    )
+    near = [s for s in found.scenes if area.polygon.intersects(shapely.box(*s.bbox))]
+    sensors = {scene.sensor for scene in near}
+    if not near:
+        raise NoScenesError(
+            f"No scene of {area.name} was found from {period.start} to {period.end} in "
+            f"{settings.catalog}. Check the area's place and the period, or try another --catalog."
+        )
+    if settings.s1 == "required" and "s1" not in sensors:
+        raise NoScenesError(
+            f"No Sentinel-1 scene of {area.name} was found in {settings.catalog}, and --s1 is "
+            "required. Give --s1 optional to map from Sentinel-2 alone."
+        )
+    if not sensors & set(session.contract.inputs):
+        raise NoScenesError(
+            f"Only {' and '.join(sorted(sensors)).upper()} scenes of {area.name} were found in "
+            f"{settings.catalog}, which model {session.contract.name} does not take. Choose "
+            "another --model or --catalog."
+        )
+    logger.info("%d scenes found, %d items skipped", len(found.scenes), len(found.skipped))
+    return found
+
+
+def _around(polygon: shapely.MultiPolygon) -> shapely.MultiPolygon:
+    """A polygon and a little more than a window around it, in degrees.
+
+    Windows at the border see pixels beyond it, and must see the same ones whatever the area is.
+    """
+    _, south, _, north = polygon.bounds
+    widest = math.cos(math.radians(min(max(abs(south), abs(north)), 85)))
+    grown = shapely.affinity.scale(polygon, xfact=widest, yfact=1, origin=(0, 0)).buffer(MARGIN)
+    grown = shapely.affinity.scale(grown, xfact=1 / widest, yfact=1, origin=(0, 0))
+    inside = shapely.intersection(grown, shapely.box(-180, -90, 180, 90))
+    return shapely.MultiPolygon(
+        [part for part in shapely.get_parts(inside) if part.geom_type == "Polygon"]
+    )
+
+
+def _with_s1(session: Session, settings: Settings) -> Session:
+    """The session, if what is asked of Sentinel-1 fits the model; it demands what is required."""
+    wanted = session.contract.inputs.get("s1")
+    name = session.contract.name
+    if settings.s1 == "required" and wanted is None:
+        raise ModelError(
+            f"--s1 is required, and model {name} takes no Sentinel-1. Give --s1 off, or choose "
+            "another --model."
+        )
+    if settings.s1 == "off" and wanted is not None and not wanted.optional:
+        raise ModelError(
+            f"--s1 is off, and model {name} cannot do without Sentinel-1. Give --s1 optional, or "
+            "choose another --model."
+        )
+    if settings.s1 != "required" or wanted is None:
+        return session
+    inputs = {**session.contract.inputs, "s1": replace(wanted, optional=False)}
+    return replace(session, contract=replace(session.contract, inputs=inputs))
+
+
+def _job(
+    area: Area,
+    period: Period,
+    found: Found,
+    session: Session,
+    settings: Settings,
+    *,
+    zone: int,
+    target: int,
+) -> tuple[Job, tuple[tuple[str, str], ...]]:
+    """The job, and scenes of which there is a newer processing."""
+    contract = session.contract
+    polygon = grid.project(area.polygon, zone)
+    reach = shapely.MultiPolygon(shapely.get_parts(polygon.buffer(REACH)).tolist())
+    blocks = tuple(_blocks(reach, zone, session, settings))
+    s2_dates, superseded = rank_s2(
+        [scene for scene in found.scenes if scene.sensor == "s2"], period, epsg=zone
+    )
+    s1 = choose_s1(
+        [scene for scene in found.scenes if scene.sensor == "s1"],
+        period,
+        orbit=settings.orbit,
+        max_scenes=settings.max_s1_scenes,
+    )
+    plan = Plan(
+        version=__version__,
+        period=(period.start.isoformat(), period.end.isoformat()),
+        area=_digest(area),
+        zone=zone,
+        crs=target,
+        lattice=(contract.window, contract.step),
+        block_size=settings.block_size,
+        blocks=tuple(number for number, _ in blocks),
+        s2_dates=_ids(s2_dates),
+        s1_passes=_ids(s1.passes),
+        s1_others=_ids(s1.others),
+        rules=asdict(settings.rules),
+        s1=settings.s1,
+        blend=settings.blend,
+        model=contract.name,
+        model_sha256=session.sha256,
+        items=digest(found),
+        sources=_named(found.sources),
+        max_cloud=settings.max_cloud,
+    )
+    job = Job(plan, zone, polygon, reach, blocks, s2_dates, s1, settings.rules)
+    return job, superseded
+
+
+def _named(sources: Mapping[str, Source]) -> dict[str, list[str]]:
+    return {sensor: [source.name, source.profile.name] for sensor, source in sources.items()}
+
+
+def _digest(area: Area) -> str:
+    return hashlib.sha256(shapely.normalize(area.polygon).wkb).hexdigest()
+
+
+def _ids(groups: Sequence[Sequence[Scene]]) -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(scene.id for scene in group) for group in groups)
+
+
+def _blocks(
+    reach: shapely.MultiPolygon, zone: int, session: Session, settings: Settings
+) -> Iterator[tuple[tuple[int, int], Box]]:
+    try:
+        blocks = session.contract.lattice.blocks(
+            grid.covering(reach), block_size=settings.block_size
+        )
+    except ValueError:
+        raise UsageError(
+            f"--block-size is {settings.block_size}; it takes a multiple of the model's step, "
+            f"{session.contract.step}."
+        ) from None
+    for number, part in blocks:
+        if shapely.intersects(reach, grid.geobox(part, zone).extent.geom):
+            yield number, part

@@ -1,0 +1,305 @@
+"""The tiles of a TIFF: where they lie in the file, and small TIFFs made of a few of them.
+
+A window of a large remote file is read by asking for its tiles in a few ranges of bytes and
+putting them, as they are, into a TIFF in memory. GDAL opens only that, so every compression it
+knows can be read, and nothing but bytes comes over the network.
+
+Source of the layout: TIFF 6.0 (Adobe, 1992), BigTIFF, and GeoTIFF 1.1 (OGC 19-008r4).
+"""
+
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil
+
+import numpy as np
+from numpy.typing import NDArray
+
+HEAD = 32768
+"""Bytes asked for first: they hold the whole directory of a Cloud-Optimized GeoTIFF."""
+
+_GAP = 65536
+"""Bytes between two tiles that are read along rather than asked for apart."""
+
+_LONGEST = 8 * 2**20
+"""Bytes of one request, so that a few large windows do not wait for one connection each."""
+
+_LARGEST = 2**62
+"""Bytes of a file: what says more is broken."""
+
+_WIDTH, _HEIGHT, _SAMPLES, _ROWS_PER_STRIP, _PLANAR = 256, 257, 277, 278, 284
+_STRIPS, _STRIP_BYTES = 273, 279
+_TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES = 322, 323, 324, 325
+_BITS, _COMPRESSION, _PREDICTOR, _EXTRA, _FORMAT = 258, 259, 317, 338, 339
+_A_BAND = (_BITS, _FORMAT)
+"""Tags of one value a band."""
+_DEFLATE = (8, 32946)
+"""Adobe's number, and the older one."""
+_PLAIN = {(bits, 1, predictor) for bits in (8, 16) for predictor in (1, 2)} | {
+    (32, 3, 1),
+    (32, 3, 3),
+}
+"""Bits, sample format and predictor of unsigned integers and floating point numbers."""
+_PLACED = (33550, 33922, 34264)
+"""Pixel scale, tie points, transformation."""
+_CRS = (34735, 34736, 34737)
+"""GeoTIFF's keys of the CRS."""
+_KEPT = (
+    *(_BITS, _COMPRESSION, _PREDICTOR, _EXTRA, _FORMAT),
+    *(262, 266, 347),  # photometric interpretation, fill order, JPEG tables
+    *(42113, 50674),  # GDAL's nodata, LERC's parameters
+    *(_PLANAR, _SAMPLES, _TILE_WIDTH, _TILE_HEIGHT, _ROWS_PER_STRIP),
+    *_PLACED,
+)
+
+_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 16: 8}
+_NUMBERS = {1: "u1", 3: "u2", 4: "u4", 16: "u8"}
+"""From TIFF's types to bytes of one value, and to numpy's integers."""
+
+
+class NotTiffError(ValueError):
+    """The bytes are no TIFF, or a broken one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What a TIFF's first directory says: the full-resolution image."""
+
+    order: str
+    """Of its bytes: ``"<"`` or ``">"``."""
+
+    shape: tuple[int, int]
+    """Rows and columns of pixels."""
+
+    tile: tuple[int, int]
+    """Rows and columns of a tile; a strip is as wide as the image."""
+
+    offsets: NDArray[np.uint64]
+    """(rows of tiles, columns of tiles) first byte of each tile of the first band."""
+
+    sizes: NDArray[np.uint64]
+    """The same, bytes; 0 where a tile was never written."""
+
+    deflate: int | None
+    """The predictor (1, 2 or 3), where each tile is one little-endian band, DEFLATE; else None."""
+
+    tags: Mapping[int, tuple[int, int, bytes]]
+    """What must be kept for the tiles to be decoded: type, count, value."""
+
+    def ranges(self, rows: slice, cols: slice) -> list[tuple[int, int]]:
+        """Where the tiles of a window lie: first byte and length, neighbours in one.
+
+        Args:
+            rows: of tiles.
+            cols: of tiles.
+
+        """
+        starts, sizes = self.offsets[rows, cols].ravel(), self.sizes[rows, cols].ravel()
+        order = np.argsort(starts, kind="stable")
+        found: list[tuple[int, int]] = []
+        for start, size in zip(starts[order].tolist(), sizes[order].tolist(), strict=True):
+            if size == 0:
+                continue
+            if found:
+                first, length = found[-1]
+                if start - (first + length) <= _GAP and start + size - first <= _LONGEST:
+                    found[-1] = first, max(length, start + size - first)
+                    continue
+            found.append((start, size))
+        return found
+
+    def tiles(
+        self, rows: slice, cols: slice, ranges: Sequence[tuple[int, int]], bodies: Sequence[bytes]
+    ) -> list[list[memoryview]]:
+        """The bytes of each tile of a window, row by row; none where one was never written.
+
+        Args:
+            rows: of tiles.
+            cols: of tiles.
+            ranges: as ``ranges`` gave them.
+            bodies: the bytes of each.
+
+        """
+        firsts = np.array([first for first, _ in ranges], np.uint64)
+        views = [memoryview(body) for body in bodies]
+
+        def tile(start: int, size: int) -> memoryview:
+            if size == 0:
+                return memoryview(b"")
+            found = int(np.searchsorted(firsts, start, side="right")) - 1
+            at = start - ranges[found][0]
+            return views[found][at : at + size]
+
+        return [
+            [tile(start, size) for start, size in zip(*line, strict=True)]
+            for line in zip(
+                self.offsets[rows, cols].tolist(), self.sizes[rows, cols].tolist(), strict=True
+            )
+        ]
+
+    def excerpt(self, rows: slice, cols: slice, tiles: Sequence[Sequence[memoryview]]) -> bytes:
+        """A TIFF of a window of tiles; it says nothing of its CRS, and lies where the whole does.
+
+        Args:
+            rows: of tiles.
+            cols: of tiles.
+            tiles: as ``tiles`` gave them.
+
+        """
+        sizes = self.sizes[rows, cols]
+        ends = np.cumsum(sizes.ravel()).reshape(sizes.shape)
+        head = self._head(rows, cols, ends - sizes, sizes)
+        return b"".join([head, *(tile for line in tiles for tile in line)])
+
+    def header(self) -> bytes:
+        """A TIFF of the whole image without any tile: it tells type, place and CRS."""
+        return self._head(
+            slice(None), slice(None), self.offsets, np.zeros_like(self.sizes), also=_CRS
+        )
+
+    def _head(
+        self,
+        rows: slice,
+        cols: slice,
+        places: NDArray[np.uint64],
+        sizes: NDArray[np.uint64],
+        *,
+        also: Sequence[int] = (),
+    ) -> bytes:
+        """Everything before the tiles, whose places are counted from its end."""
+        top, left = rows.start or 0, cols.start or 0
+        height = min(self.shape[0] - top * self.tile[0], places.shape[0] * self.tile[0])
+        width = min(self.shape[1] - left * self.tile[1], places.shape[1] * self.tile[1])
+        tiled = _TILE_WIDTH in self.tags
+        entries = {tag: self.tags[tag] for tag in (*_KEPT, *also) if tag in self.tags}
+        entries[_WIDTH] = 4, 1, struct.pack(f"{self.order}I", width)
+        entries[_HEIGHT] = 4, 1, struct.pack(f"{self.order}I", height)
+        lists = (_TILES, _TILE_BYTES) if tiled else (_STRIPS, _STRIP_BYTES)
+        for tag in lists:
+            entries[tag] = 4, places.size, bytes(4 * places.size)
+        length = len(_directory(self.order, entries))
+        from_start = np.where(sizes > 0, places + np.uint64(length), 0)
+        for tag, numbers in zip(lists, (from_start, sizes), strict=True):
+            entries[tag] = 4, places.size, numbers.astype(f"{self.order}u4").tobytes()
+        return _directory(self.order, entries)
+
+
+def _directory(order: str, entries: Mapping[int, tuple[int, int, bytes]]) -> bytes:
+    """A classic TIFF's head with one directory, and the values it points to."""
+    table, values = bytearray(), bytearray()
+    first = 8 + 2 + 12 * len(entries) + 4
+    for tag in sorted(entries):
+        kind, count, value = entries[tag]
+        if len(value) <= 4:
+            field = value.ljust(4, b"\0")
+        else:
+            field = struct.pack(f"{order}I", first + len(values))
+            values += value + bytes(len(value) % 2)
+        table += struct.pack(f"{order}HHI", tag, kind, count) + field
+    mark = b"II" if order == "<" else b"MM"
+    head = mark + struct.pack(f"{order}HIH", 42, 8, len(entries))
+    return bytes(head + table + bytes(4) + values)
+
+
+def parse(read: Callable[[int, int], bytes]) -> Layout:
+    """The layout of a TIFF.
+
+    Args:
+        read: gives the file's bytes from a first one, so many, or fewer where it ends.
+
+    Raises:
+        NotTiffError: it is no TIFF, or a broken one.
+
+    """
+    head = read(0, HEAD)
+
+    def at(start: int, length: int) -> bytes:
+        if start + length <= len(head):
+            return head[start : start + length]
+        if start + length > _LARGEST:
+            raise NotTiffError("its TIFF header is broken")
+        body = read(start, length)
+        if len(body) < length:
+            raise NotTiffError("its header is cut short")
+        return body
+
+    order = {b"II": "<", b"MM": ">"}.get(head[:2], "")
+    version = struct.unpack(f"{order}H", head[2:4])[0] if order and len(head) >= 16 else 0
+    if version == 42:
+        tags = _tags(at, order, struct.unpack(f"{order}I", head[4:8])[0], big=False)
+    elif version == 43:
+        tags = _tags(at, order, struct.unpack(f"{order}Q", head[8:16])[0], big=True)
+    else:
+        raise NotTiffError("it is no TIFF")
+    try:
+        return _layout(order, tags)
+    except (KeyError, IndexError, ValueError, ZeroDivisionError) as error:
+        raise NotTiffError("its TIFF header is broken") from error
+
+
+def _tags(
+    at: Callable[[int, int], bytes], order: str, place: int, *, big: bool
+) -> dict[int, tuple[int, int, bytes]]:
+    """The entries of a directory that are kept or read: type, count, value."""
+    head, entry, field = ("Q", "HHQ", 8) if big else ("H", "HHI", 4)
+    size = struct.calcsize(f"={head}")
+    (count,) = struct.unpack(f"{order}{head}", at(place, size))
+    if count > 4096:  # a broken file, and not one to ask for gigabytes
+        raise NotTiffError("its TIFF header is broken")
+    step = struct.calcsize(f"={entry}") + field
+    table = at(place + size, count * step)
+    wanted = {*_KEPT, *_CRS, _WIDTH, _HEIGHT, _STRIPS, _STRIP_BYTES, _TILES, _TILE_BYTES}
+    found = {}
+    for start in range(0, count * step, step):
+        tag, kind, length = struct.unpack_from(f"{order}{entry}", table, start)
+        if tag not in wanted or kind not in _SIZES:
+            continue
+        total = _SIZES[kind] * length
+        if total > 64 * 2**20:
+            raise NotTiffError("its TIFF header is broken")
+        value = table[start + step - field : start + step]
+        if total > field:
+            value = at(struct.unpack(f"{order}{'Q' if big else 'I'}", value)[0], total)
+        found[tag] = kind, length, value[:total]
+    return found
+
+
+def _layout(order: str, tags: Mapping[int, tuple[int, int, bytes]]) -> Layout:
+    def numbers(tag: int) -> NDArray[np.uint64]:
+        kind, _, value = tags[tag]
+        return np.frombuffer(value, f"{order}{_NUMBERS[kind]}").astype(np.uint64)
+
+    def number(tag: int, default: int | None = None) -> int:
+        return default if default is not None and tag not in tags else int(numbers(tag)[0])
+
+    height, width = number(_HEIGHT), number(_WIDTH)
+    if _TILE_WIDTH in tags:
+        tile = number(_TILE_HEIGHT), number(_TILE_WIDTH)
+        offsets, sizes = numbers(_TILES), numbers(_TILE_BYTES)
+    else:
+        tile = min(number(_ROWS_PER_STRIP, height), height), width
+        offsets, sizes = numbers(_STRIPS), numbers(_STRIP_BYTES)
+    across = ceil(height / tile[0]), ceil(width / tile[1])
+    count = across[0] * across[1]
+    if number(_PLANAR, 1) == 2:  # bands one after the other: the first one alone
+        tags = {tag: entry for tag, entry in tags.items() if tag != _EXTRA}
+        tags |= {tag: (tags[tag][0], 1, tags[tag][2][:2]) for tag in _A_BAND if tag in tags}
+        tags[_SAMPLES] = 3, 1, struct.pack(f"{order}H", 1)
+    bits = number(_BITS, 1), number(_FORMAT, 1), number(_PREDICTOR, 1)
+    is_plain = order == "<" and _TILE_WIDTH in tags and number(_SAMPLES, 1) == 1
+    is_deflate = number(_COMPRESSION, 1) in _DEFLATE and bits in _PLAIN
+    if min(height, width, *tile) < 1 or min(len(offsets), len(sizes)) < count:
+        raise ValueError("fewer tiles than the image has")
+    raw = tile[0] * tile[1] * ceil(number(_SAMPLES, 1) * bits[0] / 8)
+    last = int(offsets.max()) + int(sizes.max())
+    if max(height, width, raw) >= 2**31 or sizes.max() > 2 * raw + _GAP or last > _LARGEST:
+        raise ValueError("tiles larger than any compression makes them")
+    return Layout(
+        order=order,
+        shape=(height, width),
+        tile=tile,
+        offsets=offsets[:count].reshape(across),
+        sizes=sizes[:count].reshape(across),
+        deflate=bits[2] if is_plain and is_deflate else None,
+        tags=tags,
+    )

@@ -1,0 +1,49 @@
+"""Searching a real STAC API: stac-fastapi with pgstac on PostgreSQL."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.integration import services
+from tests.integration.runs import assert_same_map
+from tests.integration.servers import FileServer
+
+
+@pytest.fixture(scope="module")
+def api(start, world) -> Iterator[str]:
+    """The API's URL; its items' assets are served over HTTP."""
+    everywhere = {"bbox": [[-180, -90, 180, 90]]}
+    always = {"interval": [["2015-01-01T00:00:00Z", None]]}
+    collections = [
+        {
+            "type": "Collection",
+            "stac_version": "1.0.0",
+            "id": name,
+            "description": name,
+            "license": "proprietary",
+            "extent": {"spatial": everywhere, "temporal": always},
+            "links": [],
+        }
+        for name in ("sentinel-2-l2a", "sentinel-1-rtc")
+    ]
+    with FileServer(world.folder).running() as files:
+        yield start(services.stac_api(collections, world.moved(files.url)))
+
+
+def test_an_api_makes_the_map_that_its_items_make_offline(world, offline, api, tmp_path):
+    options = ("--profile", "planetary-computer", "--keep-run")
+
+    run = world.predict(api, tmp_path / "map.tif", *options)
+    again = world.predict(run.folder / "items.json", tmp_path / "again.tif")
+
+    assert_same_map(run, offline)
+    assert again.code == 0, again.stderr
+    assert again.out.read_bytes() == run.out.read_bytes()
+
+
+def test_an_api_without_scenes_of_the_area_ends_with_exit_3(world, api, tmp_path):
+    run = world.predict(api, tmp_path / "map.tif", "--aoi", "20,50,20.1,50.1")
+
+    assert run.code == 3
+    assert run.stderr.count("\n") == 1
+    assert "20" in run.stderr
