@@ -242,6 +242,7 @@ def _report(out: Path, known: Survey, run: RunFolder) -> MapReport:
             "device": sorted({block["device"] for block in blocks}),
             "catalog": found.provider,
             "platforms": _platforms(found.scenes),
+            "s1_orbit": job.s1.direction,
         },
     )
 

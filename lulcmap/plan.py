@@ -33,7 +33,8 @@ _PRODUCT = re.compile(
     r"^(?P<seen>S2[A-Z]_MSIL2A_\d{8}T\d{6})_(?:N\d{4}_)?"
     r"(?P<tile>R\d{3}_T\w{5})_(?P<processed>\d{8}T\d{6})"
 )
-"""ESA's product names; the Planetary Computer's ids leave the baseline N.... out."""
+"""ESA's product names; the Planetary Computer's ids leave the baseline N.... out, Earth Search's are
+others."""
 
 Pass = tuple[Scene, ...]
 """The scenes of one datatake, in the order in which a pixel looks through them."""
@@ -158,7 +159,7 @@ def rank_s2(
 
 def _latest_first(scene: Scene) -> tuple[str, int, str]:
     """A key by tile and, where a tile was delivered in several products, the newest first."""
-    match = _PRODUCT.match(scene.id)
+    match = _PRODUCT.match(scene.product or scene.id)
     if match is None:
         return scene.id, 0, scene.id
     return match["seen"] + match["tile"], -int(match["processed"].replace("T", "")), scene.id
@@ -174,7 +175,7 @@ def _newest(scenes: Iterable[Scene]) -> tuple[list[Scene], list[tuple[str, str]]
     superseded = []
     newest: dict[str, list[Scene]] = {}
     for scene in sorted(scenes, key=_latest_first):
-        match = _PRODUCT.match(scene.id)
+        match = _PRODUCT.match(scene.product or scene.id)
         newer = newest.setdefault(match["seen"] + match["tile"], []) if match else []
         by = next((other for other in newer if _covers(other, scene)), None)
         if by is None:

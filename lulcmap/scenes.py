@@ -54,6 +54,9 @@ class Scene:
     platform: str | None = None
     """Such as ``"S2A"`` or ``"S1C"``, where the item says so."""
 
+    product: str | None = None
+    """ESA's name of the product it was made of, where the item says so."""
+
     @classmethod
     def from_item(cls, item: Mapping[str, Any], profile: Profile) -> Self:
         """The scene an item describes.
@@ -135,6 +138,7 @@ class Scene:
             offset=offset,
             assets=assets,
             platform=_platform(item, properties),
+            product=str(properties.get("s2:product_uri") or "").removesuffix(".SAFE") or None,
         )
 
 

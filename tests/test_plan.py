@@ -127,6 +127,17 @@ NEW = "S2A_MSIL2A_20220706T085611_N0510_R007_T33NZA_20240620T011213"
 SHORT = "S2A_MSIL2A_20220706T085611_R007_T33NZA_20230101T000000"
 
 
+def test_a_product_s_name_tells_what_an_id_does_not():
+    name = "S2B_MSIL2A_20240701T103019_N0{}_R108_T32ULV_2024{}T120000"
+    old = replace(s2("S2B_T32ULV_1", datatake="a"), product=name.format("500", "0701"))
+    new = replace(s2("S2B_T32ULV_2", datatake="a"), product=name.format("510", "0901"))
+
+    passes, superseded = rank_s2([old, new], YEAR, epsg=32632)
+
+    assert ids(passes) == [["S2B_T32ULV_2"]]
+    assert [scene for scene, _ in superseded] == ["S2B_T32ULV_1"]
+
+
 def test_of_a_scene_processed_twice_the_newest_counts():
     neighbour = OLD.replace("T33NZA", "T33NYA")
     scenes = [s2(name, datatake="one") for name in (OLD, SHORT, NEW, neighbour)]

@@ -146,9 +146,16 @@ class _JsonFormatter(logging.Formatter):
         )
 
 
+_SECRET = re.compile(
+    r"\b(sig|signature|x-(?:amz|goog)-(?:signature|credential|security-token)|token)=[^&\s'\"]+",
+    re.IGNORECASE,
+)
+"""A signature or a token in the query of a URL."""
+
+
 def _without_secrets(text: str) -> str:
     """A text in which no signed URL can be used."""
-    return re.sub(r"\bsig=[^&\s'\"]+", "sig=***", text, flags=re.IGNORECASE)
+    return _SECRET.sub(r"\1=***", text)
 
 
 class _Terminal(logging.Handler):

@@ -78,11 +78,7 @@ def blobs(start, world) -> str:
 @pytest.fixture
 def blob_items(world, tmp_path) -> Path:
     """The items as the Planetary Computer has them: unsigned hrefs of blobs."""
-    path = world.collection(
-        tmp_path / "items.json",
-        f"http://{services.BLOB_HOST}",
-        **{"lulcmap:provider": "planetary-computer"},
-    )
+    path = world.collection(tmp_path / "items.json", f"http://{services.BLOB_HOST}")
     text = path.read_text()
     for collection, container in CONTAINERS.items():
         text = text.replace(

@@ -72,10 +72,9 @@ class World:
     aoi: Path
     model: Path
 
-    def collection(self, to: Path, base: str, **facts: Any) -> Path:
+    def collection(self, to: Path, base: str) -> Path:
         """Write the items as a file, with hrefs that start from a URL instead of the folder."""
-        content = {"type": "FeatureCollection", **facts, "features": self.moved(base)}
-        to.write_text(json.dumps(content))
+        to.write_text(json.dumps({"type": "FeatureCollection", "features": self.moved(base)}))
         return to
 
     def moved(self, base: str) -> list[dict[str, Any]]:

@@ -79,8 +79,7 @@ def jp2_items(world, tmp_path):
         properties["processing:version"] = properties.pop("s2:processing_baseline")
         items.append({**item, "assets": assets, "properties": properties})
     path = tmp_path / "items.json"
-    content = {"type": "FeatureCollection", "lulcmap:provider": "cdse", "features": items}
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": items}))
     return path
 
 
@@ -96,7 +95,7 @@ def test_jpeg_2000_on_s3_makes_the_map_of_the_same_pixels_offline(
 ):
     env = {**credentials, "AWS_ENDPOINT_URL_S3": bucket}
 
-    options = ("--s1", "off", "-vv", "--keep-run")
+    options = ("--profile", "cdse", "--s1", "off", "-vv", "--keep-run")
     run = world.predict(jp2_items, tmp_path / "map.tif", *options, env=env)
 
     assert_same_map(run, offline_s2)
@@ -110,7 +109,8 @@ def test_missing_credentials_are_one_line_that_names_the_variable(
     env = {**credentials, "AWS_ENDPOINT_URL_S3": bucket}
     del env[missing]
 
-    run = world.predict(jp2_items, tmp_path / "map.tif", "--s1", "off", env=env)
+    options = ("--profile", "cdse", "--s1", "off")
+    run = world.predict(jp2_items, tmp_path / "map.tif", *options, env=env)
 
     assert run.code == 5
     assert run.stderr.count("\n") == 1
