@@ -7,7 +7,7 @@ frozen into an ItemCollection that finds the same again: unsigned, and with the 
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -91,6 +91,7 @@ def search(
     profile: str | None = None,
     s1_catalog: str | None = None,
     max_cloud: float = 100.0,
+    progress: Callable[[str, int, int], object] = lambda *_: None,
 ) -> Found:
     """Every scene that shows part of an area in its period.
 
@@ -105,6 +106,7 @@ def search(
             Planetary Computer, or what the file looks like.
         s1_catalog: provider or API of Sentinel-1; None is ``catalog``.
         max_cloud: percent of cloud cover above which a Sentinel-2 scene is skipped.
+        progress: told how far the search of each sensor is.
 
     Raises:
         UsageError: a catalogue is neither known nor a readable ItemCollection.
@@ -123,7 +125,13 @@ def search(
         items += _by_sensor(file["features"], sources, skipped)
     for sensor, source in sources.items():
         if file is None or (sensor == "s1" and s1_catalog):
-            asked = ask(source.profile.url, source.collection(sensor), area, periods[sensor])
+            asked = ask(
+                source.profile.url,
+                source.collection(sensor),
+                area,
+                periods[sensor],
+                progress=partial(progress, f"search {sensor}"),
+            )
             items += [(sensor, item) for item in asked.items]
             notes += asked.notes
     chosen = _Choice(area, periods, sources, root, max_cloud)

@@ -3,7 +3,7 @@
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -24,14 +24,11 @@ from lulcmap.report import MapReport
 from lulcmap.run import RunFolder
 from lulcmap.scenes import Scene
 from lulcmap.signing import signer
-from lulcmap.survey import Settings, Survey, survey
+from lulcmap.survey import Progress, Settings, Survey, survey
 
 __all__ = ["Settings", "composite_of", "map_area", "run_folder"]
 
 logger = logging.getLogger(__name__)
-
-Progress = Callable[[str, int, int], None]
-"""Called with a stage's name, how much of it is done, and how much there is."""
 
 
 def map_area(
@@ -71,7 +68,7 @@ def map_area(
     out = out or Path(f"{area.name}-{period.label}.tif")
     _check_place(out)
     folder = run_folder(out, settings)
-    known = survey(area, folder, period=period, settings=settings)
+    known = survey(area, folder, period=period, settings=settings, progress=progress)
     job = known.job
     if out.exists() and plan_of(out) == job.plan.digest:
         made = MapReport.read(out)

@@ -33,8 +33,8 @@ _PRODUCT = re.compile(
     r"^(?P<seen>S2[A-Z]_MSIL2A_\d{8}T\d{6})_(?:N\d{4}_)?"
     r"(?P<tile>R\d{3}_T\w{5})_(?P<processed>\d{8}T\d{6})"
 )
-"""ESA's product names; the Planetary Computer's ids leave the baseline N.... out, Earth Search's are
-others."""
+"""ESA's product names; the Planetary Computer's ids leave the baseline N.... out, and Earth Search
+has ids of its own."""
 
 Pass = tuple[Scene, ...]
 """The scenes of one datatake, in the order in which a pixel looks through them."""

@@ -49,6 +49,7 @@ def ask(
     period: Period,
     *,
     workers: int = 4,
+    progress: Callable[[int, int], object] = lambda *_: None,
     wait: Callable[[float], object] | None = None,
 ) -> Asked:
     """Every item of a collection whose footprint may meet an area in a period.
@@ -59,6 +60,7 @@ def ask(
         area: longitude, latitude, degrees.
         period: first and last day.
         workers: questions asked at a time.
+        progress: told how many questions are answered, of how many.
         wait: pauses for so many seconds; None sleeps, and wakes when another question has failed.
 
     Raises:
@@ -76,7 +78,10 @@ def ask(
         server.open()
         with ThreadPoolExecutor(workers, thread_name_prefix="search") as pool:
             try:
-                answers = list(pool.map(lambda q: _Search(server, collection).answer(q), questions))
+                answers = []
+                for answer in pool.map(lambda q: _Search(server, collection).answer(q), questions):
+                    answers.append(answer)
+                    progress(len(answers), len(questions))
             except BaseException:
                 server.stop.set()
                 raise

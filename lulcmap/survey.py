@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -28,6 +28,9 @@ from lulcmap.sources import Source, is_remote, sources_of
 from lulcmap.windows import Blend, Box
 
 logger = logging.getLogger(__name__)
+
+Progress = Callable[[str, int, int], object]
+"""Called with a stage's name, how much of it is done, and how much there is."""
 
 MARGIN = 0.06
 """Degrees of latitude, 6.6 km: how far beyond the area scenes are looked for; a window of 512 px
@@ -129,7 +132,14 @@ class Survey:
         return [*self.area.notes, *self.period.notes, *self.found.notes, *self.job.s1.notes]
 
 
-def survey(area: Area, folder: Path, *, period: Period, settings: Settings) -> Survey:
+def survey(
+    area: Area,
+    folder: Path,
+    *,
+    period: Period,
+    settings: Settings,
+    progress: Progress = lambda *_: None,
+) -> Survey:
     """Find the scenes of an area and decide how it is mapped.
 
     Args:
@@ -137,6 +147,7 @@ def survey(area: Area, folder: Path, *, period: Period, settings: Settings) -> S
         folder: the run folder; a run that was begun there keeps its scenes.
         period: when.
         settings: how the map is made.
+        progress: told how far the search is.
 
     Raises:
         AreaError: the area is where no map can be made.
@@ -154,7 +165,7 @@ def survey(area: Area, folder: Path, *, period: Period, settings: Settings) -> S
     for note in session.notes:
         logger.warning(note)
     session = _with_s1(session, settings)
-    found = _find(area, period, session, settings, folder)
+    found = _find(area, period, session, settings, folder, progress)
     job, superseded = _job(area, period, found, session, settings, zone=zone, target=target)
     return Survey(area, period, session, found, job, (*found.skipped, *superseded))
 
@@ -194,7 +205,14 @@ def _target_crs(crs: str, zone: int) -> int:
     return code
 
 
-def _find(area: Area, period: Period, session: Session, settings: Settings, folder: Path) -> Found:
+def _find(
+    area: Area,
+    period: Period,
+    session: Session,
+    settings: Settings,
+    folder: Path,
+    progress: Progress,
+) -> Found:
     """The scenes: those the catalogue has now, or the frozen ones of a run that was stopped.
 
     A file is read again, so that a change in it is refused; a provider's answer changes by the day.
@@ -231,6 +249,7 @@ def _find(area: Area, period: Period, session: Session, settings: Settings, fold
         s1_catalog=settings.s1_catalog if begun is None else None,
         s1=wants_s1,
         max_cloud=settings.max_cloud,
+        progress=progress,
     )
     near = [s for s in found.scenes if area.polygon.intersects(shapely.box(*s.bbox))]
     sensors = {scene.sensor for scene in near}

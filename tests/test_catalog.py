@@ -436,7 +436,7 @@ def test_hrefs_of_an_api_in_the_internet_do_not_lead_into_a_private_network(monk
     ]
     items = [item(f"bad{n}", href=href) for n, href in enumerate(hrefs)]
     answer = Asked((*items, item("good", href="https://example.com/{}.tif")), ())
-    monkeypatch.setattr(module, "ask", lambda *_: answer)
+    monkeypatch.setattr(module, "ask", lambda *_, **__: answer)
 
     public, private = look("https://example.com/stac", s1=False), look("http://10.1.2.3", s1=False)
 
@@ -451,7 +451,7 @@ def test_hrefs_of_an_api_in_the_internet_do_not_lead_into_a_private_network(monk
 def test_an_api_s_notes_and_queries_reach_the_search(monkeypatch):
     asked = []
 
-    def ask(url, collection, area, period):
+    def ask(url, collection, area, period, progress):
         asked.append((url, collection, period))
         return Asked((), (f"{collection} may be incomplete.",))
 
@@ -472,7 +472,7 @@ def test_an_api_s_notes_and_queries_reach_the_search(monkeypatch):
 
 
 def test_a_provider_without_calibrated_sentinel_1_gives_none_and_says_so(monkeypatch):
-    monkeypatch.setattr(module, "ask", lambda *_: Asked((), ()))
+    monkeypatch.setattr(module, "ask", lambda *_, **__: Asked((), ()))
 
     found = look("cdse")
 
@@ -501,7 +501,7 @@ def test_two_providers_are_frozen_with_their_names(monkeypatch, tmp_path):
     s2["assets"] = {EARTH_SEARCH.assets[band]: s2["assets"][band] for band in S2_BANDS}
     s1 = item("radar", sensor="s1", href="https://account.blob.core.windows.net/c/{}.tif")
     answers = {EARTH_SEARCH.url: Asked((s2,), ()), PLANETARY_COMPUTER.url: Asked((s1,), ())}
-    monkeypatch.setattr(module, "ask", lambda url, *_: answers[url])
+    monkeypatch.setattr(module, "ask", lambda url, *_, **__: answers[url])
     found = look("earth-search", s1_catalog="planetary-computer")
     (tmp_path / "items.json").write_text(json.dumps(freeze(found)))
     monkeypatch.setattr(module, "ask", None)
