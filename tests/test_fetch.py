@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lulcmap import fetch as module
+from lulcmap import servers
 from lulcmap.errors import ProviderError
 from lulcmap.fetch import Fetcher, FetchError
 
@@ -87,6 +88,11 @@ def shortened(handler, first, last):
 
 def lengthened(handler, first, last):
     handler.part(BODY[first : last + 10], f"bytes {first}-{last + 9}/1000")
+
+
+def endless(handler, first, last):
+    said = {"Content-Range": f"bytes {first}-{last}/1000", "Content-Length": 10**12}
+    handler.answer(206, BODY, said)
 
 
 def shifted(handler, first, last):
@@ -279,7 +285,16 @@ def test_only_a_refusal_asks_for_another_token(server, make):
 
     assert make(sign=sign).get(f"{server.url}/a", 0, 9) == BODY[:9]
 
-    assert [anew for _, anew in sign.asked] == [False] * 4
+    assert not any(anew for _, anew in sign.asked)
+
+
+def test_a_url_is_signed_again_after_a_busy_host_was_left_alone(server, make):
+    server.faults["/a"] = [status(503)]
+    sign = Signer()
+
+    make(sign=sign).get(f"{server.url}/a", 0, 9)
+
+    assert server.asked == ["/a?sig=SECRET1", "/a?sig=SECRET3"]  # the second was not used
 
 
 def test_tokens_that_are_always_refused_are_an_error_after_pauses(server, make, clock):
@@ -316,6 +331,7 @@ FAULTS = {
     "truncated": (truncated, "the connection broke"),
     "fewer bytes, consistently": (shortened, "only 99 of 100 bytes came"),
     "more bytes": (lengthened, "another part"),
+    "far more bytes": (endless, "another part"),
     "another range": (shifted, "another part"),
     "no Content-Range": (unsaid, "another part"),
     "200": (whole, "does not serve parts"),
@@ -359,7 +375,7 @@ def assert_says_nothing(error, server):
 
 
 def test_a_silent_server_is_a_failure(server, make, monkeypatch):
-    monkeypatch.setattr(module, "_SILENCE", 0.05)
+    monkeypatch.setattr(servers, "_SILENCE", 0.05)
     answer = threading.Event()
     server.faults["/a"] = [lambda *_: answer.wait(60)] * 2
 
@@ -428,6 +444,24 @@ def test_patience_with_a_busy_host_ends(server, make, clock):
     assert clock.pauses == [1, 2, 4, 8, 16]
 
 
+@pytest.mark.parametrize(("code", "longest"), [(500, 60), (429, 300)])
+def test_an_asset_that_fails_while_its_host_gives_others_is_waited_for_less(
+    server, make, clock, code, longest
+):
+    server.faults["/a"] = [status(code)] * FOR_EVER
+
+    def sign(href, *, anew=False):
+        if href.endswith("/a") and server.asked:
+            fetcher.get(f"{server.url}/b", 0, 9)
+        return href
+
+    fetcher = make(sign=sign, retries=0, patience=300)
+
+    with pytest.raises(FetchError, match=f"^HTTP {code}$"):
+        fetcher.get(f"{server.url}/a", 0, 9)
+    assert longest / 2 < sum(clock.pauses) <= longest
+
+
 def test_a_host_that_has_answered_is_asked_soon_again_when_it_is_busy(server, make, clock):
     server.faults["/a"] = [status(503)] * 3
     server.faults["/b"] = [status(503)]
@@ -437,6 +471,14 @@ def test_a_host_that_has_answered_is_asked_soon_again_when_it_is_busy(server, ma
         assert fetcher.get(f"{server.url}/{name}", 0, 9) == BODY[:9]
 
     assert clock.pauses == [1, 2, 4, 1]
+
+
+def test_requests_that_were_in_flight_together_count_as_one_refusal(clock):
+    host = module._Host()
+
+    for seconds in (1, 2, 4):
+        assert [host.busy(None, 1.0) for _ in range(3)] == [seconds] * 3
+        clock.sleep(seconds)
 
 
 @pytest.mark.parametrize("after", ["100000", "9" * 400])
@@ -504,12 +546,12 @@ def test_a_server_in_a_private_network_is_asked_nothing_when_it_must_not_be(serv
 
 def test_a_redirect_into_a_private_network_is_not_followed(server, make, monkeypatch):
     addresses = iter([True, False])
-    real = module.ipaddress.ip_address
+    real = servers.ipaddress.ip_address
 
     def address(text):
         return SimpleNamespace(is_global=next(addresses)) if "127" in text else real(text)
 
-    monkeypatch.setattr(module, "ipaddress", SimpleNamespace(ip_address=address))
+    monkeypatch.setattr(servers, "ipaddress", SimpleNamespace(ip_address=address))
     with serving() as inside:
         server.faults["/a"] = [status(302, Location=f"{inside.url}/b")]
         with pytest.raises(FetchError, match="private network"):

@@ -329,6 +329,14 @@ def test_impossible_numbers_are_an_error(good, tag, value):
     assert not survives(changed(good, tag, value))
 
 
+def test_a_directory_of_too_many_entries_is_not_asked_for(good):
+    body, is_big = bytearray(good), good[2] == 43
+    at = entries(good)[0] - (8 if is_big else 2)
+    struct.pack_into("<Q" if is_big else "<H", body, at, 2**30 if is_big else 2**16 - 1)
+
+    assert not survives(bytes(body))
+
+
 def test_a_tile_of_more_bytes_than_any_compression_makes_is_an_error(tmp_path):
     path = write(tmp_path / "a.tif", noise(shape=(16, 32)), bigtiff="YES")
     body = path.read_bytes()
