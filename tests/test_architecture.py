@@ -13,7 +13,7 @@ import lulcmap
 PACKAGE = Path(lulcmap.__file__).parent
 LAYERS = [
     {"errors", "compiled"},
-    {"legend", "sensors", "windows", "tiff", "deflated", "servers"},  # values, and pure functions of them
+    {"legend", "sensors", "windows", "tiff", "deflated", "servers"},
     {"scores", "providers", "grid", "contract", "fetch", "hrefs", "stacserver"},
     {"scenes", "modelfile", "kernels", "resample", "runtime", "assets", "sources", "stacapi"},
     {  # stages: they meet only above

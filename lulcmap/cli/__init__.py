@@ -6,6 +6,7 @@ from lulcmap.cli.demo import demo
 from lulcmap.cli.doctor import doctor
 from lulcmap.cli.export import export_onnx
 from lulcmap.cli.models import models
+from lulcmap.cli.plan import plan
 from lulcmap.cli.predict import predict
 from lulcmap.cli.shell import Group
 
@@ -21,5 +22,5 @@ def main() -> None:
     """
 
 
-for command in (predict, demo, export_onnx, models, doctor):
+for command in (predict, plan, demo, export_onnx, models, doctor):
     main.add_command(command)

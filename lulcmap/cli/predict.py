@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from lulcmap.cli.options import map_options, of_map
+from lulcmap.cli.plan import forecast
 from lulcmap.cli.shell import configure_logging, json_option, logging_options
 
 logger = logging.getLogger(__name__)
@@ -14,13 +15,18 @@ logger = logging.getLogger(__name__)
 
 @click.command(short_help="Map the land cover of an area.")
 @map_options
+@click.option("--dry-run", is_flag=True, help="Only say what it will take, as `lulcmap plan`.")
 @logging_options
 @json_option
+@click.pass_context
 def predict(
+    ctx: click.Context,
+    /,
     *,
     aoi: str,
     layer: str | None,
     out: Path | None,
+    dry_run: bool,
     verbose: int,
     quiet: bool,
     log_format: str,
@@ -37,6 +43,9 @@ def predict(
     <out>.report.json: what every pixel was mapped from, every scene used or skipped, and why.
     """
     configure_logging(verbose=verbose, quiet=quiet, log_format=log_format)
+    if dry_run:
+        forecast(ctx, aoi, out, layer=layer, as_json=as_json, **options)
+        return
     from lulcmap.cli.progress import bars
     from lulcmap.pipeline import map_area
 

@@ -47,7 +47,9 @@ def _outline(item: Item, scene: Scene) -> shapely.Geometry:
     if west <= east <= west + 180:
         return shapely.box(west, south, east, north)
     west, east = max(west, east), min(west, east)  # it crosses 180 degrees
-    return shapely.union(shapely.box(west, south, 180, north), shapely.box(-180, south, east, north))
+    return shapely.union(
+        shapely.box(west, south, 180, north), shapely.box(-180, south, east, north)
+    )
 
 
 def pixel_boxes(scenes: Sequence[Scene], zone: int) -> NDArray[np.float64]:
@@ -65,14 +67,12 @@ def pixel_boxes(scenes: Sequence[Scene], zone: int) -> NDArray[np.float64]:
     lon = np.concatenate([across, across, west + 0 * up, east + 0 * up], axis=1)
     lat = np.concatenate([south + 0 * across, north + 0 * across, up, up], axis=1)
     to_zone = Transformer.from_crs(4326, zone, always_xy=True)
-    x, y = to_zone.transform((lon + 180) % 360 - 180, lat)
+    x, y = to_zone.transform(lon, lat)
     rows, cols = -np.asarray(y) / RESOLUTION, np.asarray(x) / RESOLUTION
     return np.column_stack([rows.min(1), cols.min(1), rows.max(1), cols.max(1)])
 
 
-def to_degrees(
-    xs: NDArray[np.float64], ys: NDArray[np.float64], zone: int
-) -> NDArray[np.float64]:
+def to_degrees(xs: NDArray[np.float64], ys: NDArray[np.float64], zone: int) -> NDArray[np.float64]:
     """(N, 2) longitude and latitude of points in metres of a zone."""
     transformer = Transformer.from_crs(zone, 4326, always_xy=True)
     return np.column_stack(transformer.transform(xs.ravel(), ys.ravel()))

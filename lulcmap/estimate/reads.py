@@ -7,7 +7,7 @@ cover as the chance of a cloud.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import shapely
@@ -25,10 +25,10 @@ from lulcmap.sensors import S1_BANDS, S2_BANDS
 from lulcmap.windows import Box
 
 BYTES_A_PIXEL = {"s2": 1.65, "SCL": 0.1, "s1": 2.8}
-"""Of an asset's own pixels, compressed. Sentinel-2: uint16, DEFLATE with its predictor, the mean of
-109 bands of real scenes (1.3 to 2.0). SCL: four classes in five tiles are runs; simulated ones take
-0.12. Sentinel-1: float32, the eight files of four recorded items of sentinel-1-rtc, whose
-``file:size`` is 2.4 to 3.0 a pixel, empty corners counted."""
+"""Of an asset's own pixels, compressed with DEFLATE and a predictor. Sentinel-2: uint16, mean of
+120 files of real scenes (1.3 to 2.0). SCL: simulated ones have 0.12. Sentinel-1: float32, eight
+files of recorded items of sentinel-1-rtc, whose ``file:size`` is 2.4 to 3.0 a pixel, empty corners
+counted."""
 
 TILE = 512
 """Pixels a side of an asset's tiles, as the Planetary Computer's and Microsoft's COGs have them:
@@ -49,7 +49,7 @@ _UNKNOWN_CLOUD = 0.5
 
 
 def needed(job: Job, contract: Contract, boxes: Sequence[Box]) -> list[list[Box]]:
-    """The windows that each block runs, from the polygon and not from its pixels.
+    """The windows that each block runs, from the polygon and not from its pixels: hardly too many.
 
     Args:
         job: its ``reach`` is what is mapped.
@@ -59,15 +59,19 @@ def needed(job: Job, contract: Contract, boxes: Sequence[Box]) -> list[list[Box]
     """
     candidates, limits, owners = [], [], []
     for number, box in enumerate(boxes):
-        for window in contract.lattice.reaching(box.grown(2 * contract.stride)):
-            part = window.grown(2 * contract.stride).intersection(box)
+        for window in contract.lattice.reaching(box.grown(contract.stride)):
+            # a pixel is interpolated from its own cell and those around it
+            part = window.grown(contract.stride).intersection(box)
             if part is not None:
                 candidates.append(window)
                 limits.append(_metres(part))
                 owners.append(number)
+    inset = grid.RESOLUTION / 2  # it is a pixel's centre that is mapped
+    left, bottom, right, top = np.array(limits, float).reshape(-1, 4).T
     shapely.prepare(job.reach)
+    parts = shapely.box(left + inset, bottom + inset, right - inset, top - inset)
     found: list[list[Box]] = [[] for _ in boxes]
-    for index in np.flatnonzero(shapely.intersects(job.reach, shapely.box(*np.array(limits).T))):
+    for index in np.flatnonzero(shapely.intersects(job.reach, parts)):
         found[owners[index]].append(candidates[index])
     return found
 
@@ -104,7 +108,7 @@ class Reading:
         )
         self._masked = np.array(["SCL" in scene.assets for scene in found.scenes], bool)
         self._warped = np.array([s.epsg not in (job.zone, None) for s in found.scenes], bool)
-        self._known: set[tuple[int, str]] = set()  # assets whose headers were read
+        self._known: dict[str, set[int]] = {}  # by band, scenes whose header was read
 
     def total(self, blocks: Sequence[Sequence[Box]]) -> Reads:
         """What some blocks read, given the windows of each."""
@@ -112,28 +116,26 @@ class Reading:
         for windows in blocks:
             if windows:
                 over = union(windows)
-                for scene, band in self._requests(over):
-                    sums += self._cost(scene, band, over)
+                for band, scenes in self._requests(over).items():
+                    sums += self._cost(np.array(scenes, int), band, over)
         requests, size, samples, warped = sums.tolist()
         return Reads(round(requests), size, samples, warped)
 
-    def _requests(self, over: Box) -> Iterator[tuple[int, str]]:
-        """Scenes and bands that a block asks for."""
-        corner = self._boxes[:, :2] < np.array(over.stop)
-        near = (corner & (self._boxes[:, 2:] > np.array([over.row, over.col]))).all(axis=1)
+    def _requests(self, over: Box) -> dict[str, list[int]]:
+        """By band, the scenes of which a block asks for it."""
+        before = self._boxes[:, :2] < np.array(over.stop)
+        after = self._boxes[:, 2:] > np.array([over.row, over.col])
+        near: NDArray[np.bool_] = np.all(before & after, axis=1)
         point, scene = self._outlines.over(_points(over, self._job.zone))
         tried, picked = self._picked(near, point, scene)
-        for number in tried:
-            yield number, "SCL" if self._masked[number] else "B02"
-        for number in picked:
-            for band in S2_BANDS:
-                yield number, band
+        asked = {band: list(picked) for band in S2_BANDS}
+        asked["SCL"] = [number for number in tried if self._masked[number]]
+        asked["B02"] += [number for number in tried if not self._masked[number]]
         reached = np.zeros(_POINTS**2, bool)
         reached[point[np.isin(scene, _joined(self._passes))]] = True
-        for group in [*self._passes, *([] if reached.all() else self._others)]:
-            for number in group[near[group]].tolist():
-                for band in S1_BANDS:
-                    yield number, band
+        groups = [*self._passes, *([] if reached.all() else self._others)]
+        seen = _joined(groups)
+        return asked | {band: seen[near[seen]].tolist() for band in S1_BANDS}
 
     def _picked(
         self, near: NDArray[np.bool_], point: NDArray[np.int64], scene: NDArray[np.int64]
@@ -165,10 +167,8 @@ class Reading:
                 points = shown.get(number, np.empty(0, int))
                 points = points[new[points]]
                 clear = self._clear[number]
-                if not len(points) or clear <= 0:
-                    tries[points] += 1
-                    continue
-                picked.append(number)
+                if len(points) and clear > 0:
+                    picked.append(number)
                 new[points] = False
                 tries[points] += 1
                 cloudy = chance[points] * (1 - clear)
@@ -179,21 +179,30 @@ class Reading:
                 break
         return tried, picked
 
-    def _cost(self, scene: int, band: str, over: Box) -> tuple[float, float, float, float]:
-        """Requests, bytes, samples and warped samples of a band of a scene on a block."""
+    def _cost(self, scenes: NDArray[np.int64], band: str, over: Box) -> NDArray[np.float64]:
+        """(4,) requests, bytes, samples and warped samples of a band of some scenes on a block."""
         scale = _METRES.get(band, 20) / grid.RESOLUTION
-        box = self._boxes[scene]
-        inside = np.minimum(box[2:], over.stop) - np.maximum(box[:2], (over.row, over.col))
-        # a window begins anywhere in a tile, so it touches one more than it fills
-        touched = np.minimum(inside / scale + TILE - 1, (box[2:] - box[:2]) / scale)
+        boxes = self._boxes[scenes]
+        whole = (boxes[:, 2:] - boxes[:, :2]) / scale
+        inside = np.minimum(boxes[:, 2:], over.stop) - np.maximum(
+            boxes[:, :2], (over.row, over.col)
+        )
+        # a window begins anywhere in a tile, so it touches nearly one more than it fills
+        touched = np.minimum(inside / scale + TILE - 1, whole)
         kind = band if band == "SCL" else "s1" if band in S1_BANDS else "s2"
-        size = float(touched.prod()) * BYTES_A_PIXEL[kind]
-        if (scene, band) not in self._known:
-            self._known.add((scene, band))
-            size += min(tiff.HEAD, float(((box[2:] - box[:2]) / scale).prod()))
-        samples = math.prod(over.shape) / (4 if band == "SCL" else 1)
-        warped = float(inside.prod()) / (4 if band == "SCL" else 1) if self._warped[scene] else 0.0
-        return 1, size, samples, warped
+        known = self._known.setdefault(band, set())
+        new = [number not in known for number in scenes.tolist()]
+        known.update(scenes.tolist())
+        headers = np.minimum(tiff.HEAD, whole.prod(axis=1) * BYTES_A_PIXEL[kind])[new]
+        on_grid = 4 if band == "SCL" else 1  # pixels of 10 m a sample
+        return np.array(
+            [
+                len(scenes),
+                touched.prod(axis=1).sum() * BYTES_A_PIXEL[kind] + headers.sum(),
+                len(scenes) * math.prod(over.shape) / on_grid,
+                inside[self._warped[scenes]].prod(axis=1).sum() / on_grid,
+            ]
+        )
 
 
 def _joined(groups: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:

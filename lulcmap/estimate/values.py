@@ -91,11 +91,14 @@ class Gaps:
     points: int
     """In the sample, on a regular grid."""
 
+    wanted: int
+    """Dates of Sentinel-2: as many as clear observations are."""
+
     no_s2: float
     """Without any scene of Sentinel-2."""
 
     few_s2: float
-    """With fewer dates of Sentinel-2 than clear observations are wanted; ``no_s2`` is in it."""
+    """With fewer dates of Sentinel-2 than are wanted; ``no_s2`` is in it."""
 
     no_s1: float | None
     """Without any scene of Sentinel-1; None where it is not used."""

@@ -1,0 +1,262 @@
+"""``lulcmap plan``: what a map will take, before any pixel is read."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lulcmap.cli.options import map_options, of_map
+from lulcmap.cli.shell import configure_logging, json_option, logging_options
+
+if TYPE_CHECKING:
+    from lulcmap.estimate import Estimate, S1Orbit
+
+_MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+_MOST = 12
+"""Orbits, reasons or years that are listed one by one."""
+
+_NAMES = {"s2": "Sentinel-2", "s1": "Sentinel-1"}
+
+
+@click.command(short_help="Say what a map will take, before any pixel.")
+@map_options
+@logging_options
+@json_option
+@click.pass_context
+def plan(
+    ctx: click.Context,
+    /,
+    *,
+    aoi: str,
+    layer: str | None,
+    out: Path | None,
+    verbose: int,
+    quiet: bool,
+    log_format: str,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Say what `lulcmap predict` with the same options will read, need and take. Writes nothing.
+
+    \b
+        lulcmap plan --aoi luxembourg.geojson --year 2024
+
+    Scenes, blocks and pixels are counted; bytes, time, memory and disk are estimates. Where predict
+    would refuse, for a missing credential say, its reason is printed last and the exit code is its.
+    """
+    configure_logging(verbose=verbose, quiet=quiet, log_format=log_format)
+    forecast(ctx, aoi, out, layer=layer, as_json=as_json, **options)
+
+
+def forecast(
+    ctx: click.Context,
+    aoi: str,
+    out: Path | None,
+    *,
+    layer: str | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Print what a map will take, and leave with the exit code that making it would have."""
+    import json
+
+    from lulcmap.area import load_area
+    from lulcmap.estimate import estimate
+    from lulcmap.pipeline import run_folder
+    from lulcmap.survey import survey
+
+    period, settings = of_map(**options)
+    area = load_area(aoi, layer=layer)
+    out = out or Path(f"{area.name}-{period.label}.tif")
+    folder = run_folder(out, settings)
+    known = survey(area, folder, period=period, settings=settings)
+    made = estimate(known, settings, out=out, folder=folder)
+    click.echo(json.dumps(made.to_dict(), indent=2) if as_json else table(made))
+    if made.obstacles:
+        ctx.exit(made.obstacles[0].exit_code)
+
+
+def table(made: "Estimate") -> str:
+    """An estimate as text, at most some 45 lines."""
+    return "\n".join(
+        [
+            f"{made.area}, {_number(made.km2)} km2, {made.period[0]} to {made.period[1]}",
+            "",
+            *_plain(_what(made)),
+            "",
+            *_calendar(made),
+            "",
+            *_plain(_scenes(made)),
+            "",
+            *_plain(_costs(made)),
+            *_plain(("note", note) for note in made.notes),
+            *_plain(("refused", obstacle.message) for obstacle in made.obstacles),
+        ]
+    )
+
+
+def _plain(rows: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """What is said of something, in lines of a hundred columns after its name."""
+    import textwrap
+
+    for name, said in rows:
+        yield from textwrap.wrap(
+            said,
+            100,
+            initial_indent=f"{name:<13}",
+            subsequent_indent=" " * 13,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+
+
+def _what(made: "Estimate") -> Iterator[tuple[str, str]]:
+    grid = made.grid
+    yield "model", f"{made.model} on {made.device}"
+    names = set(made.catalogs.values())
+    one = len(names) == 1
+    yield (
+        "catalogue",
+        names.pop() if one else ", ".join(f"{_NAMES[s]} {n}" for s, n in made.catalogs.items()),
+    )
+    yield (
+        "map",
+        f"EPSG:{grid.epsg}, {grid.height:,} x {grid.width:,} = {_pixels(grid.pixels)}, "
+        f"{_share(grid.filled)} filled",
+    )
+    for zone in made.zones:
+        done = f" ({zone.done:,} done)" if zone.done else ""
+        yield (
+            "zone",
+            f"EPSG:{zone.epsg}, {_many(zone.blocks, 'block')}{done}, "
+            f"{_many(zone.windows, 'window')} to run",
+        )
+
+
+def _calendar(made: "Estimate") -> Iterator[str]:
+    """Dates and passes, a row a year and a column a month; a dot is none."""
+    yield " " * 34 + " ".join(f"{month:>4}" for month in _MONTHS)
+    months = [one.month for one in made.s2]
+    for name, values in (
+        ("Sentinel-2 dates", {one.month: one.dates or None for one in made.s2}),
+        ("Sentinel-2 scenes", {one.month: one.scenes or None for one in made.s2}),
+        ("Sentinel-2 % cloud", {one.month: one.cloud for one in made.s2}),
+    ):
+        yield from _years(name, values, months)
+    for orbit in made.s1[:_MOST]:
+        yield from _years(_orbit(orbit), orbit.months, orbit.months)
+    rest = made.s1[_MOST:]
+    if rest:
+        yield f"... and {_many(len(rest), 'orbit')} more; --json has them all"
+
+
+def _years(name: str, values: Mapping[str, float | None], months: Iterable[str]) -> Iterator[str]:
+    within = set(months)
+    for year in sorted({month[:4] for month in within})[-_MOST:]:
+        cells = []
+        for month in range(1, 13):
+            key = f"{year}-{month:02d}"
+            value = values.get(key)
+            cells.append(
+                f"{value:>4.0f}" if value is not None else "   ." if key in within else "    "
+            )
+        yield f"{name:<28} {year} {' '.join(cells)}".rstrip()
+
+
+def _orbit(orbit: "S1Orbit") -> str:
+    number = "?" if orbit.orbit is None else orbit.orbit
+    return f"Sentinel-1 {number:>3} {orbit.direction or 'direction unknown'}"
+
+
+def _scenes(made: "Estimate") -> Iterator[tuple[str, str]]:
+    gaps = made.gaps
+    scenes = sum(one.scenes for one in made.s2)
+    yield (
+        "Sentinel-2",
+        f"{_many(scenes, 'scene')} of {_many(sum(one.dates for one in made.s2), 'date')}",
+    )
+    if gaps.no_s1 is not None:
+        fill = sum(one.used for one in made.s1 if one.only_where_lacking)
+        yield (
+            "Sentinel-1",
+            f"{sum(one.used for one in made.s1):,} passes used of "
+            f"{sum(one.found for one in made.s1):,}"
+            + (f", {fill:,} of them only where the others lack" if fill else ""),
+        )
+    if made.platforms:
+        yield "satellites", ", ".join(f"{name} {n:,}" for name, n in made.platforms.items())
+    skipped = [f"{n:,} {reason}" for reason, n in made.skipped.items()]
+    more = [f"{len(skipped) - 4} more reasons"] if len(skipped) > 4 else []
+    yield "skipped", "; ".join([*skipped[:4], *more]) or "nothing"
+    lacks = [
+        (gaps.no_s2, "without Sentinel-2"),
+        (gaps.few_s2, f"with fewer than {gaps.wanted} dates of it"),
+    ]
+    if gaps.no_s1 is not None:
+        lacks.append((gaps.no_s1, "without Sentinel-1"))
+    yield (
+        "gaps",
+        ", ".join(f"{_share(share)} {what}" for share, what in lacks)
+        + f" (at {_many(gaps.points, 'point')} of the area)",
+    )
+    if gaps.months:
+        listed = ", ".join(gaps.months[:6]) + (" ..." if len(gaps.months) > 6 else "")
+        yield "", f"{_many(len(gaps.months), 'month')} without Sentinel-2: {listed}"
+
+
+def _costs(made: "Estimate") -> Iterator[tuple[str, str]]:
+    reads, seconds, disk = made.reads, made.seconds, made.disk
+    yield "to read", f"about {_bytes(reads.bytes)} in {_many(reads.requests, 'band')} of scenes"
+    line = made.assumed["network_bytes_per_second"]
+    yield (
+        "time",
+        f"about {_time(seconds.total)}: reading {_time(seconds.read)}, meanwhile the model "
+        f"{_time(seconds.classify)}, writing {_time(seconds.write)}",
+    )
+    yield (
+        "",
+        f"assumed: {_bytes(line)} a second from a provider; measured: a window through the model",
+    )
+    yield "memory", f"about {_bytes(made.memory)} at most"
+    yield (
+        "disk",
+        f"about {_bytes(disk.run)} for the run ({_bytes(disk.free_for_run)} free), "
+        f"{_bytes(disk.map)} for the map ({_bytes(disk.free_for_map)} free)",
+    )
+    yield (
+        "credentials",
+        ", ".join(f"{_NAMES[one.sensor]} {one.state}" for one in made.credentials),
+    )
+
+
+def _many(n: int, what: str) -> str:
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _pixels(n: int) -> str:
+    return f"{n / 1e9:,.2f} Gpx" if n >= 1e9 else f"{n / 1e6:,.2f} Mpx"
+
+
+def _share(share: float) -> str:
+    return f"{share:.1%}".replace("%", " %")
+
+
+def _bytes(n: float) -> str:
+    for size, name in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB")):
+        if n >= size:
+            return f"{n / size:.3g} {name}" if n < 100 * size else f"{n / size:,.0f} {name}"
+    return f"{n / 1e3:.0f} kB"
+
+
+def _time(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    if seconds < 100 * 60:
+        return f"{seconds / 60:.0f} min"
+    hours = seconds / 3600
+    return f"{hours:.0f} h" if hours < 72 else f"{hours / 24:.1f} days"

@@ -1,0 +1,268 @@
+"""What making a map will take, before any pixel is read: scenes, gaps, bytes, time, memory, disk.
+
+Counts of blocks, windows, scenes and pixels are exact or nearly so. Bytes, time, memory and disk
+are estimates from measured figures, which stand beside their names here and in ``assumed``.
+"""
+
+import math
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import shapely
+from pyproj import Geod
+
+from lulcmap import grid
+from lulcmap.catalog import Found, first_hrefs
+from lulcmap.cog import plan_of
+from lulcmap.errors import LulcmapError, OutputError, ProviderError, UsageError
+from lulcmap.estimate.outlines import Outlines
+from lulcmap.estimate.reads import BYTES_A_PIXEL, Reading, needed
+from lulcmap.estimate.scenes import gaps, platforms, s1_orbits, s2_months, skipped
+from lulcmap.estimate.values import (
+    Credential,
+    Disk,
+    Estimate,
+    MapGrid,
+    Obstacle,
+    Reads,
+    S1Orbit,
+    Seconds,
+    Zone,
+)
+from lulcmap.run import RunFolder
+from lulcmap.session import Session
+from lulcmap.signing import signer
+from lulcmap.survey import Settings, Survey
+
+__all__ = ["Estimate", "S1Orbit", "estimate"]
+
+NETWORK = 25e6
+"""Bytes a second from a provider: a good line, and what one machine in another data centre gets."""
+
+READ, WARP = 60e6, 20e6
+"""Samples a CPU-second to decode and composite (``benchmarks/README.md``, Compositing), and of a
+scene on another grid."""
+
+WRITE = 3e6
+"""Filled pixels a second to join the blocks, write the COG with its overviews, and check it: two
+cores, a map of 67 Mpx with many small patches."""
+
+MEMORY, MEMORY_A_PIXEL = 1.3e9, 43
+"""Peak bytes of a run with tiny blocks, and a pixel of a block: 1.3 to 1.4 GB with blocks of 1152
+px and 2.2 GB with 4608 px were measured (``benchmarks/README.md``)."""
+
+BLOCK_FILE, JOINED, COG, OVERVIEWS = 1.25, 0.3, 0.35, 0.15
+"""Bytes on disk a filled pixel: of the blocks' files, the joined blocks, the map, and what is
+temporary beside it. Simulated countries have 1.23 in blocks; the others are of a map with many
+small patches (smooth ones take a quarter)."""
+
+
+def estimate(
+    known: Survey,
+    settings: Settings,
+    *,
+    out: Path,
+    folder: Path,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Estimate:
+    """What making a map will take. Nothing is written, and no pixel is read.
+
+    One window is run through the model, and where assets lie with a provider one URL of each
+    sensor is signed.
+
+    Args:
+        known: the scenes and the plan.
+        settings: how the map is made.
+        out: the map.
+        folder: of the run.
+        clock: seconds.
+
+    """
+    job, found, contract = known.job, known.found, known.session.contract
+    outlines = Outlines(found)
+    run = RunFolder(folder)
+    todo = [box for number, box in job.blocks if not run.block_path(number).is_file()]
+    windows = needed(job, contract, todo)
+    n_windows = sum(map(len, windows))
+    reads = Reading(job, found, outlines, contract).total(windows)
+    on = _map_grid(known)
+    disk = _disk(on, out, folder)
+    credentials, missing = _credentials(found)
+    obstacles = [*_refusals(known, settings, out, run), *missing]
+    return Estimate(
+        area=known.area.name,
+        km2=_km2(known.area.polygon),
+        period=(known.period.start.isoformat(), known.period.end.isoformat()),
+        model=contract.name,
+        device=f"{known.session.device}, {known.session.runtime}",
+        catalogs={sensor: source.name for sensor, source in found.sources.items()},
+        zones=(Zone(job.zone, len(job.blocks), len(job.blocks) - len(todo), n_windows),),
+        grid=on,
+        s2=s2_months(job, known.period),
+        s1=s1_orbits(job, found),
+        platforms=platforms(found),
+        skipped=skipped(reason for _, reason in known.skipped),
+        gaps=gaps(job, found, outlines, known.period, s1="s1" in found.sources),
+        reads=reads,
+        seconds=_seconds(
+            reads,
+            on,
+            known,
+            settings,
+            classify=n_windows * (_window(known.session, clock) if n_windows else 0),
+            n_blocks=len(todo),
+        ),
+        memory=MEMORY
+        + MEMORY_A_PIXEL * max((math.prod(b.shape) for _, b in job.blocks), default=0),
+        disk=disk,
+        credentials=credentials,
+        obstacles=tuple(Obstacle(str(error), error.exit_code) for error in obstacles),
+        notes=(*known.notes, *known.session.notes, *_remarks(known, out, folder, disk)),
+        assumed={
+            "network_bytes_per_second": NETWORK,
+            "samples_read_per_cpu_second": READ,
+            "samples_resampled_per_cpu_second": WARP,
+            "map_pixels_written_per_second": WRITE,
+            **{f"bytes_per_pixel_{kind.lower()}": size for kind, size in BYTES_A_PIXEL.items()},
+        },
+    )
+
+
+def _km2(polygon: shapely.MultiPolygon) -> float:
+    """Area on the ellipsoid; edges are straight in degrees."""
+    geod = Geod(ellps="WGS84")
+    parts = shapely.get_parts(shapely.segmentize(polygon, 0.1))
+    whole = [shapely.geometry.polygon.orient(part) for part in parts]
+    return sum(geod.geometry_area_perimeter(part)[0] for part in whole) / 1e6
+
+
+def _map_grid(known: Survey) -> MapGrid:
+    job, target = known.job, known.job.plan.crs
+    if target == job.zone:
+        polygon, on = job.polygon, grid.geobox(grid.covering(job.polygon), job.zone)
+    else:
+        polygon = grid.project(known.area.polygon, target)
+        on = grid.covering_grid(polygon, target)
+    height, width = on.shape
+    filled = polygon.area / abs(on.affine.a * on.affine.e) / (height * width)
+    return MapGrid(target, height, width, min(filled, 1.0))
+
+
+def _window(session: Session, clock: Callable[[], float]) -> float:
+    """Seconds the model takes for one window, random values in it."""
+    size, n = session.contract.window, session.batch_size
+    rng = np.random.default_rng(0)
+    s2 = rng.integers(1, 6000, (n, 9, size, size), dtype=np.uint16)
+    s1 = rng.integers(-3000, 200, (n, 2, size, size), dtype=np.int16)
+    session.run(s2, s1)  # the first one makes itself ready
+    start = clock()
+    session.run(s2, s1)
+    return (clock() - start) / n
+
+
+def _seconds(
+    reads: Reads,
+    on: MapGrid,
+    known: Survey,
+    settings: Settings,
+    *,
+    classify: float,
+    n_blocks: int,
+) -> Seconds:
+    """How long it takes, the network and the processor each shared as they are."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    remote = any("://" in href for href in first_hrefs(known.found).values())
+    network = reads.bytes / NETWORK if remote else 0.0
+    processor = (reads.samples - reads.warped) / READ + reads.warped / WARP
+    read = max(network, processor / min(cores or 1, settings.workers))
+    write = on.pixels * on.filled / WRITE
+    # The first block is only read and the last only classified; between, the two go on together.
+    together = max(read, classify) + min(read, classify) / max(n_blocks, 1)
+    if known.session.device == "cpu":
+        together = max(together, processor / (cores or 1) + classify)
+    return Seconds(read, classify, write, together + write)
+
+
+def _disk(on: MapGrid, out: Path, folder: Path) -> Disk:
+    filled = on.pixels * on.filled
+    return Disk(
+        run=filled * (BLOCK_FILE + JOINED),
+        map=filled * (COG + OVERVIEWS),
+        free_for_run=_free(folder.parent),
+        free_for_map=_free(out.parent),
+    )
+
+
+def _free(folder: Path) -> float:
+    """Bytes; none where there is no such folder."""
+    return float(shutil.disk_usage(folder).free) if folder.is_dir() else 0.0
+
+
+def _credentials(found: Found) -> tuple[tuple[Credential, ...], list[ProviderError]]:
+    """Whether each sensor's assets can be opened, and why not; no URL leaves here."""
+    sign = signer(*found.profiles)
+    states, errors = [], []
+    for sensor, href in first_hrefs(found).items():
+        if "://" not in href:
+            states.append(Credential(sensor, "not needed"))
+            continue
+        try:
+            url = sign(href)
+        except ProviderError as error:
+            states.append(Credential(sensor, "missing"))
+            errors.append(error)
+        else:
+            plain = "?" not in url.removeprefix(href)
+            states.append(Credential(sensor, "not needed" if plain else "present"))
+    return tuple(states), errors
+
+
+def _refusals(known: Survey, settings: Settings, out: Path, run: RunFolder) -> list[LulcmapError]:
+    """What ``predict`` would refuse to do here."""
+    errors: list[LulcmapError] = []
+    if not out.parent.is_dir():
+        errors.append(OutputError(f"There is no folder {out.parent}; make it, or change --out."))
+    elif not os.access(out.parent, os.W_OK):
+        errors.append(OutputError(f"The folder {out.parent} cannot be written to; change --out."))
+    if out.exists() and not settings.overwrite and plan_of(out) != known.job.plan.digest:
+        errors.append(
+            OutputError(
+                f"{out} exists and is not this map. Give --overwrite to replace it, or another "
+                "--out."
+            )
+        )
+    begun = run.plan()
+    if begun is not None and begun != known.job.plan.to_json():
+        errors.append(
+            UsageError(
+                f"The run folder {run.path} was begun under another plan. Give the old options "
+                "again to resume it, name another folder with --workdir, or delete it."
+            )
+        )
+    return errors
+
+
+def _remarks(known: Survey, out: Path, folder: Path, disk: Disk) -> list[str]:
+    remarks = []
+    if out.exists() and plan_of(out) == known.job.plan.digest:
+        remarks.append(f"{out} is there, made to this plan; predict has nothing to do.")
+    places: dict[int, tuple[float, float, Path]] = {}
+    for place, size, free in (
+        (folder.parent, disk.run, disk.free_for_run),
+        (out.parent, disk.map, disk.free_for_map),
+    ):
+        if place.is_dir():
+            device = place.stat().st_dev
+            size += places[device][0] if device in places else 0
+            places[device] = (size, free, place)
+    for size, free, place in places.values():
+        if size > free:
+            remarks.append(
+                f"The disk of {place} has {free / 1e9:.1f} GB free, and {size / 1e9:.1f} GB are "
+                "needed."
+            )
+    return remarks
