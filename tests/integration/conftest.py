@@ -75,6 +75,12 @@ def blobs(start, world) -> str:
     return url.split("/")[2]
 
 
+@pytest.fixture(scope="session")
+def proxy(start, blobs) -> str:
+    """URL of the proxy that leads the blobs' host to Azurite, as fast as it can."""
+    return start(services.forward_proxy(blobs, pace=5000))[0]
+
+
 @pytest.fixture
 def blob_items(world, tmp_path) -> Path:
     """The items as the Planetary Computer has them: unsigned hrefs of blobs."""

@@ -104,7 +104,7 @@ class World:
         """
         words = [str(COMMAND), "predict", "--aoi", str(self.aoi), "--year", "2024"]
         words += ["--catalog", str(catalog), "--model", str(self.model), "--device", "cpu"]
-        words += ["--block-size", "96", "--out", str(out), *options]
+        words += ["--block-size", "144", "--out", str(out), *options]
         done = subprocess.run(
             words,
             cwd=out.parent,

@@ -260,6 +260,11 @@ def upload(url: str, folder: Path, containers: Mapping[str, str]) -> None:
                 client.upload_blob(blob, path.read_bytes())
 
 
+def through(proxy: str, tokens: str) -> dict[str, str]:
+    """The environment of a run that reaches blobs by a proxy, and tokens at a URL."""
+    return {"http_proxy": proxy, "no_proxy": "127.0.0.1,localhost", "PC_SDK_SAS_URL": tokens}
+
+
 def mint(lifetime: timedelta) -> Callable[[str, int], str]:
     """What makes SAS tokens that read a container, and expire after a while."""
     from azure.storage.blob import ContainerSasPermissions, generate_container_sas

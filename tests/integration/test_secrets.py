@@ -15,19 +15,13 @@ def of_token(token: str) -> set[str]:
     return {token, encoded.removeprefix("sig="), parse_qs(token)["sig"][0]}
 
 
-def test_a_run_leaves_neither_token_nor_key_anywhere(world, blob_items, blobs, start, tmp_path):
-    proxy, _ = start(services.forward_proxy(blobs, pace=200))
+def test_a_run_leaves_neither_token_nor_key_anywhere(world, blob_items, proxy, tmp_path):
     key = services.random_secret()
     lasting = timedelta(hours=1)  # they do not, and each 403 is a chance to say too much
     locked = (CONTAINERS["sentinel-1-rtc"], key)
     minting = services.mint(timedelta(seconds=2))
     with TokenServer(minting, states=lasting, locked=locked).running() as tokens:
-        env = {
-            "http_proxy": proxy,
-            "no_proxy": "127.0.0.1,localhost",
-            "PC_SDK_SAS_URL": tokens.url,
-            "PC_SDK_SUBSCRIPTION_KEY": key,
-        }
+        env = {**services.through(proxy, tokens.url), "PC_SDK_SUBSCRIPTION_KEY": key}
         run = world.predict(blob_items, tmp_path / "map.tif", "-vv", "--keep-run", env=env)
 
     assert run.code == 0, run.stderr
@@ -44,11 +38,7 @@ def test_a_run_that_fails_leaves_no_token_in_its_messages(world, blob_items, tmp
     files, tokens = FileServer(world.folder), TokenServer(token, states=lasting)
     files.uses = 0
     with files.running(), tokens.running():
-        env = {
-            "http_proxy": files.url,
-            "no_proxy": "127.0.0.1,localhost",
-            "PC_SDK_SAS_URL": tokens.url,
-        }
+        env = services.through(files.url, tokens.url)
         run = world.predict(blob_items, tmp_path / "map.tif", "-vv", env=env)
 
     assert run.code == 5
