@@ -7,8 +7,10 @@ come from the environment and go into the URL of one request: never into a messa
 import os
 import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from lulcmap.errors import ProviderError
@@ -16,9 +18,14 @@ from lulcmap.fetch import Sign
 from lulcmap.hrefs import AZURE, RefusedError, https_of_azure
 from lulcmap.providers import Profile
 
+T = TypeVar("T")
+
 _RETRIES = 6
 """Of a request for a token: with the package's pauses, about a minute. Its own ten take minutes
 more where there is no network."""
+
+_SILENCE = 180.0
+"""Seconds after which a request for a token, with all its retries, is given up."""
 
 _MARGIN = 60.0
 """Seconds before its end that a token is renewed; half its life, if that is shorter."""
@@ -100,11 +107,30 @@ class _Tokens:
         try:
             if anew:
                 sas.TOKEN_CACHE.pop(key, None)
-            token = sas.get_token(account, container, retry_total=_RETRIES)
+            token = _in_time(lambda: sas.get_token(account, container, retry_total=_RETRIES))
         except Exception as error:  # whatever requests, pydantic and the service come up with
             raise _refused(account, container, error) from None  # its text may hold a token
         life, now = token.ttl(), time.monotonic()
         return _Token(str(token.token), now, now + life - min(_MARGIN, life / 2))
+
+
+def _in_time(ask: Callable[[], T]) -> T:
+    """What a call gives; it may take its time, but not for ever: the package sets no time-out.
+
+    Raises:
+        TimeoutError: it has not come back.
+
+    """
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(ask())
+        except Exception as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="token", daemon=True).start()
+    return future.result(timeout=_SILENCE)
 
 
 def _refused(account: str, container: str, error: Exception) -> ProviderError:

@@ -3,6 +3,7 @@
 Its answers are data, not trust: a link is followed on the server's own host only.
 """
 
+import logging
 import random
 import threading
 import time
@@ -18,6 +19,8 @@ from lulcmap.errors import ProviderError
 
 if TYPE_CHECKING:
     import requests
+
+logger = logging.getLogger(__name__)
 
 PAGE = 100
 """Items a page: 20 to 40 KB each, and some servers cannot answer with more than 6 MB."""
@@ -80,6 +83,7 @@ class Server:
         self._search = parts._replace(path=parts.path.rstrip("/") + "/search").geturl()
         self._method, self._extra, self._longest = "POST", dict[str, Any](), _SHORT
         self._session, self._wait = session, wait or self.stop.wait
+        self._told = False
 
     def open(self) -> None:
         """Read the landing page."""
@@ -178,6 +182,7 @@ class Server:
         pause, what = 0.0, ""
         for attempt in range(_TRIES):
             if attempt:
+                self._tell(what, pause)
                 self._wait(pause)
             if self.stop.is_set():
                 raise self.failed("another question failed", _LATER)
@@ -205,6 +210,13 @@ class Server:
             else:
                 raise RefusedError(str(self.failed(f"HTTP {status}", _todo(status))))
         raise self.failed(f"{what or 'it redirects in circles'}, {_TRIES} times in a row", _LATER)
+
+    def _tell(self, what: str, pause: float) -> None:
+        """Say that there is trouble, once at a time that someone may be waiting for."""
+        level = logging.INFO if self._told else logging.WARNING
+        self._told = True
+        where = shown(self.url)
+        logger.log(level, "The catalogue %s: %s; asked again in %.0f s.", where, what, pause)
 
     def _json(self, response: "requests.Response") -> dict[str, Any] | None:
         """An answer's object; None where it is cut short."""

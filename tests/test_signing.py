@@ -158,6 +158,16 @@ def test_a_failure_is_one_line_without_the_token(monkeypatch, status, key, said)
     assert caught.value.__suppress_context__
 
 
+def test_a_token_server_that_never_answers_ends_the_run_and_does_not_hang_it(monkeypatch):
+    never = threading.Event()
+    monkeypatch.setattr(sas, "get_token", lambda *_, **__: never.wait())
+    monkeypatch.setattr(module, "_SILENCE", 0.05)
+
+    with pytest.raises(ProviderError, match="TimeoutError"):
+        signer(PLANETARY_COMPUTER)(BLOB)
+    never.set()
+
+
 @pytest.fixture
 def keys(monkeypatch):
     """AWS as the tests want it, whatever the environment holds."""

@@ -149,11 +149,10 @@ class Reading:
 
         """
         rules, n = self._job.rules, _POINTS**2
-        shown: dict[int, NDArray[np.int64]] = {}
         order = np.argsort(scene, kind="stable")
         each, first = np.unique(scene[order], return_index=True)
-        for number, points in zip(each, np.split(point[order], first[1:]), strict=True):
-            shown[int(number)] = points
+        split = np.split(point[order], first[1:])  # one empty part where nothing is shown
+        shown = dict(zip(each.tolist(), split, strict=False))
         chance = np.zeros((n, rules.min_clear))  # of so many clear observations until now
         chance[:, 0] = 1
         tries, left = np.zeros(n, int), np.ones(n, bool)
