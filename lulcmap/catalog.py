@@ -17,11 +17,11 @@ from urllib.parse import parse_qs, urlsplit
 import shapely
 
 from lulcmap.errors import UsageError
-from lulcmap.hrefs import RefusedError, place
 from lulcmap.providers import ITEM_COLLECTION, PROFILES, Profile
+from lulcmap.remote.hrefs import RefusedError, place
 from lulcmap.scenes import Scene, SkippedItem, acquisition
 from lulcmap.sources import SOURCES, Source, is_remote, sources_of
-from lulcmap.stacapi import Period, ask
+from lulcmap.stac import Period, ask
 
 Item = Mapping[str, Any]
 """A STAC item, as JSON."""

@@ -17,9 +17,9 @@ from odc.geo.geobox import GeoBox
 from rasterio.crs import CRS
 
 from lulcmap import resample
-from lulcmap.assets import Assets, BrokenError, Source
 from lulcmap.errors import ReadError
-from lulcmap.fetch import Fetcher, FetchError, Sign, unsigned
+from lulcmap.remote.assets import Assets, BrokenError, Source
+from lulcmap.remote.fetch import Fetcher, FetchError, Sign, unsigned
 from lulcmap.scenes import Scene
 from lulcmap.sensors import S1_BANDS
 

@@ -14,9 +14,9 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from lulcmap.errors import ProviderError
-from lulcmap.fetch import Sign
-from lulcmap.hrefs import AZURE, RefusedError, https_of_azure
 from lulcmap.providers import Profile
+from lulcmap.remote.fetch import Sign
+from lulcmap.remote.hrefs import AZURE, RefusedError, https_of_azure
 
 T = TypeVar("T")
 

@@ -7,7 +7,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from lulcmap.errors import UsageError
-from lulcmap.hrefs import AZURE, is_private
 from lulcmap.providers import (
     CDSE,
     EARTH_SEARCH,
@@ -16,6 +15,7 @@ from lulcmap.providers import (
     PROFILES,
     Profile,
 )
+from lulcmap.remote.hrefs import AZURE, is_private
 
 SOURCES = "lulcmap:sources"
 """Member of an ItemCollection that says by sensor whose items it holds."""

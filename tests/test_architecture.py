@@ -13,9 +13,9 @@ import lulcmap
 PACKAGE = Path(lulcmap.__file__).parent
 LAYERS = [
     {"errors", "compiled"},
-    {"legend", "sensors", "windows", "tiff", "deflated", "servers"},
-    {"scores", "providers", "grid", "contract", "fetch", "hrefs", "stacserver"},
-    {"scenes", "modelfile", "kernels", "resample", "runtime", "assets", "sources", "stacapi"},
+    {"legend", "sensors", "windows", "remote", "stac"},
+    {"scores", "providers", "grid", "contract"},
+    {"scenes", "modelfile", "kernels", "resample", "runtime", "sources"},
     {  # stages: they meet only above
         *("area", "catalog", "signing", "plan", "read", "composite", "session", "predict"),
         *("mosaic", "cog", "report", "preview", "simulate", "models", "run", "training"),

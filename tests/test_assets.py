@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from rasterio.transform import Affine
 from rasterio.windows import Window
 
-from lulcmap import assets as module
-from lulcmap import tiff
-from lulcmap.assets import Assets, BrokenError
 from lulcmap.errors import ProviderError
-from lulcmap.fetch import Fetcher, FetchError
+from lulcmap.remote import assets as module
+from lulcmap.remote import tiff
+from lulcmap.remote.assets import Assets, BrokenError
+from lulcmap.remote.fetch import Fetcher, FetchError
 
 SHAPE = (150, 130)
 TILE = (32, 48)

@@ -16,7 +16,7 @@ from lulcmap.errors import ProviderError, UsageError
 from lulcmap.providers import CDSE, EARTH_SEARCH, PLANETARY_COMPUTER
 from lulcmap.scenes import Scene, SkippedItem
 from lulcmap.sensors import S2_BANDS
-from lulcmap.stacapi import Asked
+from lulcmap.stac import Asked
 
 AREA = shapely.MultiPolygon([shapely.box(6.2, 49.2, 6.4, 49.4)])
 YEAR = (date(2024, 1, 1), date(2024, 12, 31))

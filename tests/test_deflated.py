@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasterio.transform import Affine
 
-from lulcmap import deflated, tiff
-from lulcmap.deflated import InflateError
+from lulcmap.remote import deflated, tiff
+from lulcmap.remote.deflated import InflateError
 
 TILE = (32, 48)
 KINDS = [("uint8", 1), ("uint8", 2), ("uint16", 1), ("uint16", 2), ("float32", 1), ("float32", 3)]

@@ -21,11 +21,11 @@ from lulcmap.estimate import estimate
 from lulcmap.estimate.outlines import pixel_boxes
 from lulcmap.estimate.reads import needed
 from lulcmap.estimate.scenes import sample, skipped
-from lulcmap.fetch import Fetcher
 from lulcmap.legend import NODATA
 from lulcmap.pipeline import Settings, map_area
 from lulcmap.plan import make_period
 from lulcmap.predict import needed_windows
+from lulcmap.remote.fetch import Fetcher
 from lulcmap.scenes import Scene
 from lulcmap.simulate import Country, simulate
 from lulcmap.survey import survey

@@ -17,10 +17,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lulcmap import fetch as module
-from lulcmap import servers
 from lulcmap.errors import ProviderError
-from lulcmap.fetch import Fetcher, FetchError
+from lulcmap.remote import fetch as module
+from lulcmap.remote import servers
+from lulcmap.remote.fetch import Fetcher, FetchError
 
 BODY = np.random.default_rng(0).bytes(1000)
 FOR_EVER = 1000

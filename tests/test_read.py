@@ -18,11 +18,11 @@ from rasterio.transform import Affine
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
-from lulcmap.assets import Source
 from lulcmap.errors import ProviderError, ReadError
-from lulcmap.fetch import Fetcher
 from lulcmap.providers import ITEM_COLLECTION
 from lulcmap.read import Reader
+from lulcmap.remote.assets import Source
+from lulcmap.remote.fetch import Fetcher
 from lulcmap.scenes import Scene
 from tests.integration.servers import Fault, FileServer
 

@@ -13,8 +13,8 @@ from rasterio.io import MemoryFile
 from rasterio.transform import Affine
 from rasterio.windows import Window
 
-from lulcmap import tiff
-from lulcmap.tiff import NotTiffError
+from lulcmap.remote import tiff
+from lulcmap.remote.tiff import NotTiffError
 
 TRANSFORM = Affine(10, 0, 499_980, 0, -10, 5_000_040)
 SHAPE = (75, 100)

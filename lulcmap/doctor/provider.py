@@ -10,11 +10,11 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode, urlsplit
 from urllib.request import Request, urlopen
 
-from lulcmap import hrefs
 from lulcmap.doctor.check import Check, Finding, checked, listed
 from lulcmap.errors import ProviderError
-from lulcmap.fetch import Fetcher, FetchError
 from lulcmap.providers import Profile
+from lulcmap.remote import hrefs
+from lulcmap.remote.fetch import Fetcher, FetchError
 from lulcmap.scenes import Scene, SkippedItem
 from lulcmap.sensors import S1_BANDS
 from lulcmap.signing import SUBSCRIPTION_KEY, signer

@@ -13,7 +13,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from lulcmap import grid, tiff
+from lulcmap import grid
 from lulcmap.block import Job
 from lulcmap.catalog import Found
 from lulcmap.contract import Contract
@@ -21,6 +21,7 @@ from lulcmap.estimate.outlines import Outlines, pixel_boxes, to_degrees
 from lulcmap.estimate.values import Reads
 from lulcmap.plan import Pass
 from lulcmap.predict import union
+from lulcmap.remote import tiff
 from lulcmap.sensors import S1_BANDS, S2_BANDS
 from lulcmap.windows import Box
 

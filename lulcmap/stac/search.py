@@ -15,7 +15,7 @@ from typing import Any
 
 import shapely
 
-from lulcmap.stacserver import RefusedError, Request, Server, shown
+from lulcmap.stac.server import RefusedError, Request, Server, shown
 
 Period = tuple[date, date]
 """First and last day, both included."""

@@ -12,9 +12,10 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import shapely
 
-from lulcmap import stacapi, stacserver
 from lulcmap.errors import ProviderError
-from lulcmap.stacapi import ask
+from lulcmap.stac import ask
+from lulcmap.stac import search as asking
+from lulcmap.stac import server as service
 
 AREA = shapely.MultiPolygon([shapely.box(6.2, 49.2, 8.2, 51.2)])
 MAY = (date(2024, 5, 1), date(2024, 5, 31))
@@ -346,7 +347,7 @@ def test_what_cannot_be_told_apart_is_said(start, look):
 
 
 def test_a_server_that_does_not_narrow_its_answers_ends_in_an_error(start, look, monkeypatch):
-    monkeypatch.setattr(stacapi, "_REQUESTS", 40)
+    monkeypatch.setattr(asking, "_REQUESTS", 40)
     server = start(map(item, range(1500)), cap=10)
 
     with pytest.raises(ProviderError, match="more than 40 requests"):
@@ -556,8 +557,8 @@ def test_a_refused_connection_is_one_line(start, look, pauses):
 
 
 def test_a_server_that_says_nothing_is_given_up(start, look, monkeypatch):
-    monkeypatch.setattr(stacserver, "_TIMEOUTS", (0.05, 0.05))
-    monkeypatch.setattr(stacserver, "_TRIES", 2)
+    monkeypatch.setattr(service, "_TIMEOUTS", (0.05, 0.05))
+    monkeypatch.setattr(service, "_TRIES", 2)
     server = start([item(0)], meeting=threading.Event())
 
     with pytest.raises(ProviderError, match="did not answer in time, 2 times in a row"):

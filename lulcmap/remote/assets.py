@@ -25,9 +25,9 @@ from rasterio.io import DatasetReader, MemoryFile
 from rasterio.transform import Affine
 from rasterio.windows import Window
 
-from lulcmap import deflated, tiff
 from lulcmap.errors import ProviderError
-from lulcmap.fetch import Fetcher, FetchError
+from lulcmap.remote import deflated, tiff
+from lulcmap.remote.fetch import Fetcher, FetchError
 
 GDAL_OPTIONS = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # an asset stands alone: no listing of its folder

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from lulcmap.servers import CONNECTIONS, AttemptError, FetchError, Part, Servers
+from lulcmap.remote.servers import CONNECTIONS, AttemptError, FetchError, Part, Servers
 
 __all__ = ["FetchError", "Fetcher", "Sign", "unsigned"]
 
