@@ -182,6 +182,19 @@ def test_a_header_is_asked_for_once_and_again_when_it_was_forgotten(tmp_path, fe
     assets.forget("what was never opened")
 
 
+def test_assets_of_several_crs_keep_their_own(tmp_path, fetcher):
+    codes = [32631, 32632, 3035, 32631, 4326, 32632]
+    assets = Assets(fetcher)
+    for number, code in enumerate(codes):
+        write(tmp_path / f"{number}.tif", noise(seed=number), crs=f"EPSG:{code}")
+
+    for _ in range(2):
+        sources = [assets.open(str(tmp_path / f"{number}.tif")) for number in range(len(codes))]
+        assert [source.crs.to_epsg() for source in sources] == codes
+        for number in range(len(codes)):
+            assets.forget(str(tmp_path / f"{number}.tif"))
+
+
 def test_the_headers_that_are_longest_unused_are_dropped(tmp_path, fetcher, monkeypatch):
     monkeypatch.setattr(module, "_HEADERS", 2)
     a, b, c = (str(write(tmp_path / f"{name}.tif", noise())) for name in "abc")

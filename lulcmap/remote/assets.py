@@ -91,6 +91,7 @@ class Assets:
     def __init__(self, fetcher: Fetcher) -> None:
         self._fetcher = fetcher
         self._known: OrderedDict[str, _Header] = OrderedDict()  # the longest unused first
+        self._crs: dict[tuple[tuple[int, int, bytes], ...], CRS | None] = {}
         self._lock = threading.Lock()
 
     def open(self, href: str) -> "Source":
@@ -111,7 +112,7 @@ class Assets:
                 self._known.move_to_end(href)
         if header is None:
             with _decoding():
-                header = _header(self._fetcher, href)
+                header = self._header(href)
             with self._lock:
                 self._known[href] = header
                 if len(self._known) > _HEADERS:
@@ -123,21 +124,21 @@ class Assets:
         with self._lock:
             self._known.pop(href, None)
 
+    def _header(self, href: str) -> _Header:
+        read = partial(self._fetcher.get, href, whole=False)
+        head = read(0, tiff.HEAD)
+        if head.startswith(_JPEG_2000):
+            with _jpeg_2000(self._fetcher, href) as dataset:
+                return _described(None, dataset, dataset.crs)
+        layout = tiff.parse(lambda start, length: head if start == 0 else read(start, length))
+        keys = layout.crs_keys
+        with _opened(layout.header(crs=keys not in self._crs)) as dataset:
+            crs = self._crs.setdefault(keys, dataset.crs)  # thousands of assets share a few
+            return _described(layout, dataset, crs)
 
-def _header(fetcher: Fetcher, href: str) -> _Header:
-    read = partial(fetcher.get, href, whole=False)
-    head = read(0, tiff.HEAD)
-    if head.startswith(_JPEG_2000):
-        with _jpeg_2000(fetcher, href) as dataset:
-            return _described(None, dataset)
-    layout = tiff.parse(lambda start, length: head if start == 0 else read(start, length))
-    with _opened(layout.header()) as dataset:
-        return _described(layout, dataset)
 
-
-def _described(layout: tiff.Layout | None, dataset: DatasetReader) -> _Header:
-    dtype = np.dtype(dataset.dtypes[0])
-    return _Header(layout, dataset.crs, dataset.transform, dataset.shape, dtype)
+def _described(layout: tiff.Layout | None, dataset: DatasetReader, crs: CRS | None) -> _Header:
+    return _Header(layout, crs, dataset.transform, dataset.shape, np.dtype(dataset.dtypes[0]))
 
 
 @contextmanager

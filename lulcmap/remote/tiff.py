@@ -151,10 +151,24 @@ class Layout:
         head = self._head(rows, cols, ends - sizes, sizes)
         return b"".join([head, *(tile for line in tiles for tile in line)])
 
-    def header(self) -> bytes:
-        """A TIFF of the whole image without any tile: it tells type, place and CRS."""
+    @property
+    def crs_keys(self) -> tuple[tuple[int, int, bytes], ...]:
+        """The entries that tell its CRS; equal where the CRS is."""
+        return tuple(self.tags[tag] for tag in _CRS if tag in self.tags)
+
+    def header(self, *, crs: bool = True) -> bytes:
+        """A TIFF of the whole image without any tile: it tells type and place.
+
+        Args:
+            crs: whether it tells its CRS too, which takes most of the time to open it.
+
+        """
         return self._head(
-            slice(None), slice(None), self.offsets, np.zeros_like(self.sizes), also=_CRS
+            slice(None),
+            slice(None),
+            self.offsets,
+            np.zeros_like(self.sizes),
+            also=_CRS if crs else (),
         )
 
     def _head(
