@@ -111,15 +111,21 @@ def _remote(catalog: str, profile: str | None) -> Source:
     """The source of a provider's name, or of an API's URL."""
     if catalog in PROFILES:
         return Source(catalog, PROFILES[catalog])
-    parts = urlsplit(catalog)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(catalog)
+        is_url = parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        is_url = False
+    if not is_url:
         raise UsageError(
             f"There is no catalogue {catalog!r}. Give {', '.join(PROFILES)}, or the URL of a STAC "
             "API."
         )
     if parts.username or parts.password:
         raise UsageError("The catalogue's URL holds a user name or password; give it without.")
-    return Source(catalog, replace(PROFILES[profile or PLANETARY_COMPUTER.name], url=catalog))
+    # The name goes into files and messages, and a query may hold a key.
+    name = parts._replace(query="", fragment="").geturl()
+    return Source(name, replace(PROFILES[profile or PLANETARY_COMPUTER.name], url=catalog))
 
 
 def _recorded(sensor: str, said: Mapping[str, str]) -> Source:

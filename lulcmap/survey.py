@@ -251,22 +251,23 @@ def _find(
         max_cloud=settings.max_cloud,
         progress=progress,
     )
+    where = found.provider if is_remote(settings.catalog) else settings.catalog
     near = [s for s in found.scenes if area.polygon.intersects(shapely.box(*s.bbox))]
     sensors = {scene.sensor for scene in near}
     if not near:
         raise NoScenesError(
             f"No scene of {area.name} was found from {period.start} to {period.end} in "
-            f"{settings.catalog}. Check the area's place and the period, or try another --catalog."
+            f"{where}. Check the area's place and the period, or try another --catalog."
         )
     if settings.s1 == "required" and "s1" not in sensors:
         raise NoScenesError(
-            f"No Sentinel-1 scene of {area.name} was found in {settings.catalog}, and --s1 is "
+            f"No Sentinel-1 scene of {area.name} was found in {where}, and --s1 is "
             "required. Give --s1 optional to map from Sentinel-2 alone."
         )
     if not sensors & set(session.contract.inputs):
         raise NoScenesError(
             f"Only {' and '.join(sorted(sensors)).upper()} scenes of {area.name} were found in "
-            f"{settings.catalog}, which model {session.contract.name} does not take. Choose "
+            f"{where}, which model {session.contract.name} does not take. Choose "
             "another --model or --catalog."
         )
     logger.info("%d scenes found, %d items skipped", len(found.scenes), len(found.skipped))

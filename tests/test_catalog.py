@@ -471,6 +471,17 @@ def test_an_api_s_notes_and_queries_reach_the_search(monkeypatch):
     assert found.provider == "earth-search, Sentinel-1 from https://example.com/stac"
 
 
+def test_a_key_in_an_api_s_url_is_sent_and_never_written_down(monkeypatch):
+    asked = []
+    monkeypatch.setattr(module, "ask", lambda url, *_, **__: asked.append(url) or Asked((), ()))
+
+    found = look("https://example.com/stac?key=secret", s1=False)
+
+    assert asked == ["https://example.com/stac?key=secret"]
+    assert found.provider == "https://example.com/stac"
+    assert "secret" not in json.dumps(freeze(found))
+
+
 def test_a_provider_without_calibrated_sentinel_1_gives_none_and_says_so(monkeypatch):
     monkeypatch.setattr(module, "ask", lambda *_, **__: Asked((), ()))
 
@@ -488,6 +499,7 @@ def test_a_provider_without_calibrated_sentinel_1_gives_none_and_says_so(monkeyp
         ({"catalog": "earth-search", "profile": "cdse"}, "has its own"),
         ({"catalog": "https://example.com", "profile": "mine"}, "it takes planetary-computer"),
         ({"catalog": "https://example.com", "s1_catalog": "nowhere"}, "no catalogue 'nowhere'"),
+        ({"catalog": "http://[bad/stac"}, "no catalogue"),
     ],
 )
 def test_sources_that_cannot_be_are_refused(options, said):
