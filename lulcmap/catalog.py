@@ -26,7 +26,10 @@ from lulcmap.stac import Period, ask
 Item = Mapping[str, Any]
 """A STAC item, as JSON."""
 
-_ROOT, _SKIPPED = "lulcmap:root", "lulcmap:skipped"
+_ROOT, _SKIPPED, _NOTES = "lulcmap:root", "lulcmap:skipped", "lulcmap:notes"
+_ASSET_FACTS = ("type", "roles", "gsd", "proj:", "raster:", "bands", "offset", "scale", "nodata")
+"""What is kept of an asset besides its href; other members may hold hrefs of their own."""
+
 _SIGNATURES = {"sig", "signature", "x-amz-signature", "x-goog-signature"}
 """Keys in the query of a signed URL."""
 
@@ -124,8 +127,9 @@ def search(
         root = os.path.realpath(Path(catalog).parent / str(file.get(_ROOT) or "."))
         skipped += [(str(name), str(why)) for name, why in file.get(_SKIPPED) or []]
         items += _by_sensor(file["features"], sources, skipped)
-    for sensor, source in sources.items():
-        if file is None or (sensor == "s1" and s1_catalog):
+        notes += [str(note) for note in file.get(_NOTES) or [] if note not in notes]
+    else:
+        for sensor, source in sources.items():
             asked = ask(
                 source.profile.url,
                 source.collection(sensor),
@@ -180,6 +184,7 @@ def freeze(found: Found) -> dict[str, Any]:
             for sensor, source in found.sources.items()
         },
         _SKIPPED: [list(pair) for pair in found.skipped],
+        _NOTES: list(found.notes),
         "features": _frozen(found),
     }
     return collection if found.root is None else {**collection, _ROOT: found.root}
@@ -198,7 +203,8 @@ def _frozen(found: Found) -> list[dict[str, Any]]:
         assets = {}
         for band in scene.assets:
             asset = item["assets"][keys[band]]
-            assets[keys[band]] = {**asset, "href": _kept(str(asset["href"]), found.root)}
+            facts = {key: asset[key] for key in asset if key.startswith(_ASSET_FACTS)}
+            assets[keys[band]] = {**facts, "href": _kept(str(asset["href"]), found.root)}
         frozen.append({**item, "assets": assets, "links": []})
     return frozen
 
@@ -226,6 +232,8 @@ def _by_sensor(
     for item in items:
         if not isinstance(item, Mapping):
             skipped.append(("an item", "it is no STAC item"))
+        elif not item.get("id"):
+            skipped.append(("an item", "it has no id"))
         elif item.get("collection") in sensors:
             yield sensors[item["collection"]], item
         elif item.get("collection") not in known:

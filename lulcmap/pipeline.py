@@ -1,7 +1,6 @@
 """From a polygon to its land-cover map: the stages, composed."""
 
 import logging
-import os
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,10 +13,11 @@ from lulcmap import __version__, grid
 from lulcmap.area import load_area
 from lulcmap.block import Job, finish, prepare
 from lulcmap.catalog import first_hrefs, freeze, search
-from lulcmap.cog import plan_of, write_cog
+from lulcmap.cog import write_cog
 from lulcmap.composite import Composite, composite
-from lulcmap.errors import NoScenesError, OutputError, ProviderError
+from lulcmap.errors import NoScenesError, ProviderError
 from lulcmap.mosaic import mosaic
+from lulcmap.output import check_place, is_made, run_folder
 from lulcmap.plan import Period, choose_s1, rank_s2, s1_period
 from lulcmap.read import Reader
 from lulcmap.report import MapReport
@@ -26,7 +26,7 @@ from lulcmap.scenes import Scene
 from lulcmap.signing import signer
 from lulcmap.survey import Progress, Settings, Survey, survey
 
-__all__ = ["Settings", "composite_of", "map_area", "run_folder"]
+__all__ = ["Settings", "composite_of", "map_area"]
 
 logger = logging.getLogger(__name__)
 
@@ -66,19 +66,14 @@ def map_area(
     settings = settings or Settings()
     area = load_area(aoi, layer=layer)
     out = out or Path(f"{area.name}-{period.label}.tif")
-    _check_place(out)
-    folder = run_folder(out, settings)
+    check_place(out)
+    folder = run_folder(out, settings.workdir)
     known = survey(area, folder, period=period, settings=settings, progress=progress)
     job = known.job
-    if out.exists() and plan_of(out) == job.plan.digest:
+    if is_made(out, job.plan.digest, overwrite=settings.overwrite):
         made = MapReport.read(out)
         if made is not None and made.facts.get("plan") == job.plan.digest:
             return made
-    elif out.exists() and not settings.overwrite:
-        raise OutputError(
-            f"{out} exists and is not this map. Give --overwrite to replace it, or another --out."
-        )
-
     run = RunFolder.open(folder, job.plan.to_json(), freeze(known.found))
     try:
         _map_blocks(known, run, settings, progress)
@@ -135,32 +130,6 @@ def composite_of(
         )
 
 
-def run_folder(out: Path, settings: Settings) -> Path:
-    """Where the run of a map is kept: ``<out>.run``, beside it or in the folder asked for.
-
-    Args:
-        out: the map.
-        settings: how it is made.
-
-    Raises:
-        OutputError: there is no such folder.
-
-    """
-    if settings.workdir and not settings.workdir.is_dir():
-        raise OutputError(f"There is no folder {settings.workdir}; make it, or change --workdir.")
-    return (settings.workdir or out.parent) / f"{out.name}.run"
-
-
-def _check_place(out: Path) -> None:
-    """See that a file can be written there, before anything is looked for."""
-    if out.is_dir():
-        raise OutputError(f"{out} is a folder; --out takes the name of a file to write.")
-    if not out.parent.is_dir():
-        raise OutputError(f"There is no folder {out.parent}; make it, or change --out.")
-    if not os.access(out.parent, os.W_OK):
-        raise OutputError(f"The folder {out.parent} cannot be written to; change --out.")
-
-
 def _map_blocks(known: Survey, run: RunFolder, settings: Settings, progress: Progress) -> None:
     """Map every block that is not done: one is composited while the one before is classified."""
     job, session, found = known.job, known.session, known.found
@@ -174,7 +143,12 @@ def _map_blocks(known: Survey, run: RunFolder, settings: Settings, progress: Pro
         sign(href)  # a credential that is missing shows now, not after hours
     ahead = ThreadPoolExecutor(1, "composite")
     try:
-        with Reader(workers=settings.workers, sign=sign, private=found.private) as reader:
+        with Reader(
+            workers=settings.workers,
+            sign=sign,
+            private=found.private,
+            patience=settings.patience,
+        ) as reader:
             following = ahead.submit(prepare, job, reader, session, *todo[0])
             for i in range(len(todo)):
                 block = following.result()

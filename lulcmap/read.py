@@ -19,7 +19,7 @@ from rasterio.crs import CRS
 from lulcmap import resample
 from lulcmap.errors import ReadError
 from lulcmap.remote.assets import Assets, BrokenError, Source
-from lulcmap.remote.fetch import Fetcher, FetchError, Sign, unsigned
+from lulcmap.remote.fetch import PATIENCE, Fetcher, FetchError, Sign, unsigned
 from lulcmap.scenes import Scene
 from lulcmap.sensors import S1_BANDS
 
@@ -36,6 +36,7 @@ class Reader:
         workers: threads that read at once.
         sign: from a scene's href to a URL that can be opened now, asked before each request.
         private: whether servers in a private network may be read from.
+        patience: seconds to wait for a server that gives nothing.
         retries: further attempts after a failure.
 
     """
@@ -46,11 +47,12 @@ class Reader:
         workers: int = 4,
         sign: Sign = unsigned,
         private: bool = True,
+        patience: float = PATIENCE,
         retries: int = 3,
     ) -> None:
         self._workers = workers
         self._retries = retries
-        self._fetcher = Fetcher(sign=sign, private=private, retries=retries)
+        self._fetcher = Fetcher(sign=sign, private=private, retries=retries, patience=patience)
         self._assets = Assets(self._fetcher)
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="read")
 
@@ -89,7 +91,7 @@ class Reader:
 
         Raises:
             ReadError: naming the scene and the band, never a URL.
-            ProviderError: no token can be had.
+            ProviderError: no token can be had, or the server is down.
 
         """
         href = scene.assets.get(band)

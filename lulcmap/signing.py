@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -70,48 +71,65 @@ def signer(*profiles: Profile) -> Sign:
 
 
 @dataclass(slots=True)
-class _Token:
-    """Of one container."""
+class _Container:
+    """One of Azure's, and its token."""
 
-    text: str
-    made: float
-    renew_at: float
+    account: str
+    name: str
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    """Held while a token is asked for, so that it is asked for once and not once a thread."""
+
+    token: str = ""
+    made: float = -inf
+    renew_at: float = -inf
     """Seconds on the monotonic clock."""
 
+    error: ProviderError | None = None
+    """Of the last request for a token, if it failed."""
 
-@dataclass(slots=True)
+    failed: float = -inf
+
+
 class _Tokens:
-    """The Planetary Computer's tokens, one a container, asked for once and not once a thread."""
+    """The Planetary Computer's tokens, one a container."""
 
-    _known: dict[tuple[str, str], _Token] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    def __init__(self) -> None:
+        self._containers: dict[tuple[str, str], _Container] = {}
+        self._lock = threading.Lock()
 
     def signed(self, url: str, *, anew: bool) -> str:
         """The URL with its container's token."""
         parts = urlsplit(url)
         account = (parts.hostname or "").removesuffix(AZURE)
-        container = parts.path.lstrip("/").partition("/")[0]
+        name = parts.path.lstrip("/").partition("/")[0]
+        came = time.monotonic()
         with self._lock:
-            token = self._known.get((account, container))
+            container = self._containers.setdefault((account, name), _Container(account, name))
+        with container.lock:
             now = time.monotonic()
-            if token is None or now >= token.renew_at or (anew and now > token.made + _FRESH):
-                token = self._asked(account, container, anew=anew)
-                self._known[account, container] = token
-        return f"{url}?{token.text}"
+            if container.error is not None and container.failed >= came:
+                raise container.error  # it failed while this thread waited
+            if now >= container.renew_at or (anew and now > container.made + _FRESH):
+                _renew(container, anew=anew)
+            token = container.token
+        return f"{url}{'&' if parts.query else '?'}{token}"
 
-    def _asked(self, account: str, container: str, *, anew: bool) -> _Token:
-        from planetary_computer import sas  # a second of imports, and not needed offline
-        from planetary_computer.settings import Settings
 
-        key = f"{Settings.get().sas_url}/{account}/{container}"
-        try:
-            if anew:
-                sas.TOKEN_CACHE.pop(key, None)
-            token = _in_time(lambda: sas.get_token(account, container, retry_total=_RETRIES))
-        except Exception as error:  # whatever requests, pydantic and the service come up with
-            raise _refused(account, container, error) from None  # its text may hold a token
-        life, now = token.ttl(), time.monotonic()
-        return _Token(str(token.token), now, now + life - min(_MARGIN, life / 2))
+def _renew(container: _Container, *, anew: bool) -> None:
+    from planetary_computer import sas  # a second of imports, and not needed offline
+    from planetary_computer.settings import Settings
+
+    account, name = container.account, container.name
+    try:
+        if anew:
+            sas.TOKEN_CACHE.pop(f"{Settings.get().sas_url}/{account}/{name}", None)
+        token = _in_time(lambda: sas.get_token(account, name, retry_total=_RETRIES))
+    except Exception as error:  # whatever requests, pydantic and the service come up with
+        container.error, container.failed = _refused(account, name, error), time.monotonic()
+        raise container.error from None  # its text may hold a token
+    life, now = token.ttl(), time.monotonic()
+    container.token, container.made = str(token.token), now
+    container.renew_at = now + life - min(_MARGIN, life / 2)
 
 
 def _in_time(ask: Callable[[], T]) -> T:
@@ -136,12 +154,16 @@ def _in_time(ask: Callable[[], T]) -> T:
 def _refused(account: str, container: str, error: Exception) -> ProviderError:
     status = getattr(getattr(error, "response", None), "status_code", None)
     what = f"No access token for {container} of {account} could be had from the Planetary Computer"
-    if status in (401, 403, 404):
-        key = "is not set" if not os.environ.get(SUBSCRIPTION_KEY) else "was not accepted"
+    if status in (401, 403):
+        key = "was not accepted" if os.environ.get(SUBSCRIPTION_KEY) else "is not set"
         return ProviderError(
-            f"{what} (HTTP {status}): sentinel-1-rtc needs a subscription key, and "
-            f"{SUBSCRIPTION_KEY} {key}. Set it to your key, or give --s1 off to map without "
-            "Sentinel-1."
+            f"{what} (HTTP {status}): {SUBSCRIPTION_KEY} {key}. Set it to your subscription key, "
+            "which Sentinel-1 (sentinel-1-rtc) needs, or give --s1 off to map without Sentinel-1."
+        )
+    if status == 404:
+        return ProviderError(
+            f"{what}, which does not know it (HTTP 404). See that the items are of the Planetary "
+            "Computer; --profile says what else they are like."
         )
     reason = type(error).__name__ if status is None else f"HTTP {status}"
     return ProviderError(f"{what} ({reason}). Check the network, and run the same command again.")
@@ -159,16 +181,23 @@ class _S3:
     def url(self, href: str) -> str:
         """Of an object, ``s3://bucket/key``."""
         parts = urlsplit(href)
-        with self._lock:
-            if self._client is None:
-                self._client = self._made()
-        return str(
-            self._client.generate_presigned_url(
+        try:
+            with self._lock:
+                if self._client is None:
+                    self._client = self._made()
+            url = self._client.generate_presigned_url(
                 "get_object",
                 Params={"Bucket": parts.netloc, "Key": parts.path.lstrip("/")},
                 ExpiresIn=_S3_LIFE,
             )
-        )
+        except ProviderError:
+            raise
+        except Exception as error:  # botocore's own, of many kinds
+            raise ProviderError(
+                f"An asset in the bucket {parts.netloc} cannot be signed "
+                f"({type(error).__name__}). Check AWS_ACCESS_KEY_ID and the other AWS_ variables."
+            ) from None
+        return str(url)
 
     def _made(self) -> Any:
         try:
@@ -185,12 +214,11 @@ class _S3:
                 f"The assets are on S3 at {urlsplit(self._endpoint).hostname}, and "
                 "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set. Set them to your keys."
             )
+        region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
         return botocore.session.Session().create_client(
             "s3",
             endpoint_url=self._endpoint,
-            region_name=os.environ.get("AWS_REGION")
-            or os.environ.get("AWS_DEFAULT_REGION")
-            or "us-east-1",
+            region_name=region or "us-east-1",
             config=Config(
                 signature_version="s3v4" if has_keys else UNSIGNED,
                 s3={"addressing_style": "path" if self._endpoint else "virtual"},

@@ -1,6 +1,5 @@
 """Where the scenes of each sensor come from: a provider, a STAC API, or a file, and its profile."""
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,7 +14,7 @@ from lulcmap.providers import (
     PROFILES,
     Profile,
 )
-from lulcmap.remote.hrefs import AZURE, is_private
+from lulcmap.remote.hrefs import AZURE, leads_into_a_private_network
 
 SOURCES = "lulcmap:sources"
 """Member of an ItemCollection that says by sensor whose items it holds."""
@@ -36,7 +35,9 @@ class Source:
         """Whether its hrefs may lead into a private network: if it lies in one itself."""
         if self.name in PROFILES:
             return False
-        return self.name == ITEM_COLLECTION.name or is_private(urlsplit(self.name).hostname or "")
+        if self.name == ITEM_COLLECTION.name:
+            return True
+        return leads_into_a_private_network(urlsplit(self.name).hostname or "")
 
     def collection(self, sensor: str) -> str:
         """The STAC collection of a sensor, which this source has."""
@@ -45,7 +46,7 @@ class Source:
 
 def is_remote(catalog: str) -> bool:
     """Whether a catalogue is a provider or an API, and not a file."""
-    return catalog in PROFILES or catalog.startswith(("http://", "https://"))
+    return catalog in PROFILES or catalog.lower().startswith(("http://", "https://"))
 
 
 def sources_of(
@@ -76,9 +77,14 @@ def sources_of(
             f"--profile is {profile}, and --catalog {catalog} has its own; give --profile only "
             "with a URL or a file."
         )
-    recorded = (file or {}).get(SOURCES) or {}
+    if file is not None and s1_catalog is not None:
+        raise UsageError(
+            "--s1-catalog goes with a provider or a STAC API; a file holds the items of both "
+            "sensors. Leave it out, or give another --catalog."
+        )
+    recorded = (file or {}).get(SOURCES)
     if recorded and profile is None:
-        sources = {sensor: _recorded(sensor, recorded[sensor]) for sensor in recorded}
+        sources = _recorded(recorded)
     elif file is None:
         source = _remote(catalog, profile)
         sources = {"s2": source, "s1": source}
@@ -124,28 +130,38 @@ def _remote(catalog: str, profile: str | None) -> Source:
     if parts.username or parts.password:
         raise UsageError("The catalogue's URL holds a user name or password; give it without.")
     # The name goes into files and messages, and a query may hold a key.
-    name = parts._replace(query="", fragment="").geturl()
+    name = parts._replace(query="", fragment="").geturl().rstrip("/")
     return Source(name, replace(PROFILES[profile or PLANETARY_COMPUTER.name], url=catalog))
 
 
-def _recorded(sensor: str, said: Mapping[str, str]) -> Source:
-    """A source as ``freeze`` wrote it."""
-    profile = {**PROFILES, ITEM_COLLECTION.name: ITEM_COLLECTION}.get(said["profile"])
-    if profile is None:
+def _recorded(said: Any) -> dict[str, Source]:
+    """The sources as ``freeze`` wrote them."""
+    known = {**PROFILES, ITEM_COLLECTION.name: ITEM_COLLECTION}
+    try:
+        sources = {s: Source(str(said[s]["provider"]), known[said[s]["profile"]]) for s in said}
+        if "s2" not in sources or set(sources) > {"s2", "s1"}:
+            raise KeyError
+    except (KeyError, TypeError):
         raise UsageError(
-            f"The catalogue was frozen with the profile {said['profile']!r} of {sensor.upper()}, "
-            "which this lulcmap does not know. Use the version that wrote it."
-        )
-    return Source(said["provider"], profile)
+            f"The catalogue says of its sources {said!r:.80}, which this lulcmap does not "
+            "understand. Use the version that wrote it."
+        ) from None
+    return sources
 
 
 def _guessed(items: Iterable[Any]) -> Source:
     """Whose items a file without recorded sources holds."""
-    some = [item for item in list(items)[:100] if isinstance(item, Mapping)]
-    if f"{AZURE}/" in json.dumps(some):  # blobs need signing
+    assets = [
+        (str(key), asset.get("href"))
+        for item in items
+        if isinstance(item, Mapping) and isinstance(item.get("assets"), Mapping)
+        for key, asset in item["assets"].items()
+        if isinstance(asset, Mapping)
+    ]
+    if any(f"{AZURE}/" in str(href) for _, href in assets):  # blobs need signing
         return Source(PLANETARY_COMPUTER.name, PLANETARY_COMPUTER)
+    keys = {key for key, _ in assets}
     for profile in (EARTH_SEARCH, CDSE):
-        keys = {str(key) for item in some for key in item.get("assets") or {}}
         if set(profile.assets.values()) <= keys:
             return Source(ITEM_COLLECTION.name, profile)
     return Source(ITEM_COLLECTION.name, ITEM_COLLECTION)

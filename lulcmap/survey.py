@@ -94,6 +94,9 @@ class Settings:
     workers: int = 4
     """Threads that read."""
 
+    patience: float = 300.0
+    """Seconds that a server of scenes is waited for while it gives nothing."""
+
     workdir: Path | None = None
     """Folder of the run folder; None is the map's own."""
 

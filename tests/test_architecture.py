@@ -20,7 +20,7 @@ LAYERS = [
         *("area", "catalog", "signing", "plan", "read", "composite", "session", "predict"),
         *("mosaic", "cog", "report", "preview", "simulate", "models", "run", "training"),
     },
-    {"block"},
+    {"block", "output"},
     {"survey"},
     {"pipeline", "doctor", "estimate"},
     {"demo"},

@@ -195,6 +195,19 @@ def test_assets_of_several_crs_keep_their_own(tmp_path, fetcher):
             assets.forget(str(tmp_path / f"{number}.tif"))
 
 
+def test_a_pixel_that_is_a_point_lies_where_rasterio_says_for_every_asset(tmp_path, fetcher):
+    assets = Assets(fetcher)
+    for number, kind in enumerate(["Point", "Area", "Point", "Area"]):
+        path = tmp_path / f"{number}.tif"
+        write(path, noise())
+        with rasterio.open(path, "r+") as made:
+            made.update_tags(AREA_OR_POINT=kind)
+
+        with rasterio.open(path) as wanted:
+            assert assets.open(str(path)).transform == wanted.transform
+            assert wanted.tags()["AREA_OR_POINT"] == kind
+
+
 def test_the_headers_that_are_longest_unused_are_dropped(tmp_path, fetcher, monkeypatch):
     monkeypatch.setattr(module, "_HEADERS", 2)
     a, b, c = (str(write(tmp_path / f"{name}.tif", noise())) for name in "abc")

@@ -14,6 +14,7 @@ from lulcmap import catalog as module
 from lulcmap.catalog import digest, freeze, search
 from lulcmap.errors import ProviderError, UsageError
 from lulcmap.providers import CDSE, EARTH_SEARCH, PLANETARY_COMPUTER
+from lulcmap.remote import hrefs
 from lulcmap.scenes import Scene, SkippedItem
 from lulcmap.sensors import S2_BANDS
 from lulcmap.stac import Asked
@@ -119,6 +120,8 @@ def test_a_scene_across_180_degrees_is_found_on_either_side_and_not_between(tmp_
         "ftp://example.com/{}.tif",
         "gs://bucket/{}.tif",
         "s3:///{}.tif",
+        "s3://bucket",
+        "s3://bad bucket/{}.tif",
         "az://user:secret@bucket/{}.tif",
         "http://example.com/{}.tif\n/vsicurl/",
         "https://user:secret@example.com/{}.tif",
@@ -428,13 +431,19 @@ def test_cloudy_and_empty_scenes_are_skipped_with_their_share(tmp_path):
 
 
 def test_hrefs_of_an_api_in_the_internet_do_not_lead_into_a_private_network(monkeypatch):
-    hrefs = ["http://10.0.0.7/{}.tif", "http://[::1]/{}.tif", "http://localhost/{}.tif"]
-    hrefs += [
+    bad = ["http://10.0.0.7/{}.tif", "http://[::1]/{}.tif", "http://localhost/{}.tif"]
+    bad += [
         "http://169.254.169.254/{}.tif",
         "https://nas.local/{}.tif",
         "https://intranet/{}.tif",
     ]
-    items = [item(f"bad{n}", href=href) for n, href in enumerate(hrefs)]
+    items = [item(f"bad{n}", href=href) for n, href in enumerate(bad)]
+    hrefs.leads_into_a_private_network.cache_clear()
+
+    def unknown(*_, **__):
+        raise OSError
+
+    monkeypatch.setattr(hrefs.socket, "getaddrinfo", unknown)
     answer = Asked((*items, item("good", href="https://example.com/{}.tif")), ())
     monkeypatch.setattr(module, "ask", lambda *_, **__: answer)
 
@@ -505,6 +514,50 @@ def test_a_provider_without_calibrated_sentinel_1_gives_none_and_says_so(monkeyp
 def test_sources_that_cannot_be_are_refused(options, said):
     with pytest.raises(UsageError, match=said):
         look(**options)
+
+
+def test_frozen_items_keep_what_their_search_had_to_say(monkeypatch, tmp_path):
+    monkeypatch.setattr(module, "ask", lambda *_, **__: Asked((), ("Items may be missing.",)))
+    found = look("earth-search")
+    (tmp_path / "items.json").write_text(json.dumps(freeze(found)))
+
+    again = look(str(tmp_path / "items.json"))
+
+    assert len(found.notes) == 2
+    assert again.notes == found.notes
+
+
+def test_frozen_assets_hold_no_other_href(monkeypatch, tmp_path):
+    entry = item("a", href="https://example.com/{}.tif")
+    entry["assets"]["B02"]["alternate"] = {"s3": {"href": "https://x/B02.tif?sig=SECRET"}}
+    found = look(write(tmp_path, entry))
+
+    assert "SECRET" not in json.dumps(freeze(found))
+
+
+@pytest.mark.parametrize("said", [{"s2": "x"}, {"s1": {"provider": "a", "profile": "cdse"}}, "x"])
+def test_a_file_whose_sources_are_not_understood_is_refused(tmp_path, said):
+    with pytest.raises(UsageError, match="does not understand"):
+        look(write(tmp_path, item("a"), **{"lulcmap:sources": said}))
+
+
+def test_sentinel_1_of_another_catalogue_does_not_go_with_a_file(tmp_path):
+    with pytest.raises(UsageError, match="both sensors"):
+        look(write(tmp_path, item("a")), s1_catalog="planetary-computer")
+
+
+def test_a_public_name_of_a_private_network_may_have_assets_there(monkeypatch):
+    hrefs.leads_into_a_private_network.cache_clear()
+    address = [(2, 1, 6, "", ("10.1.2.3", 0))]
+    monkeypatch.setattr(hrefs.socket, "getaddrinfo", lambda *_, **__: address)
+    answer = Asked((item("a", href="http://10.1.2.3/{}.tif"),), ())
+    monkeypatch.setattr(module, "ask", lambda *_, **__: answer)
+
+    found = look("https://stac.company.example/api", s1=False)
+
+    assert ids(found) == ["a"]
+    assert found.private
+    hrefs.leads_into_a_private_network.cache_clear()
 
 
 def test_two_providers_are_frozen_with_their_names(monkeypatch, tmp_path):

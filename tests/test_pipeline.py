@@ -19,7 +19,10 @@ from lulcmap.errors import ModelError, NoScenesError, OutputError, ProviderError
 from lulcmap.legend import CLASSES, NODATA
 from lulcmap.pipeline import Settings, map_area
 from lulcmap.plan import make_period
+from lulcmap.run import RunFolder
 from lulcmap.simulate import Country, simulate
+from lulcmap.stac import Asked
+from tests.integration.servers import FileServer
 from tests.stubs import contract, make_model
 
 PERIOD = make_period(year=2024, today=date(2026, 1, 1))
@@ -462,3 +465,69 @@ def test_an_area_that_is_all_cloud_makes_no_map(country, settings, tmp_path):
         )
 
     assert left_in(tmp_path) == []
+
+
+@pytest.fixture
+def api(country, monkeypatch, socket_enabled):
+    """A STAC API, as far as the pipeline sees it: its name, and items whose assets are served."""
+    with FileServer(country.items.parent).running() as files:
+        collection = json.loads(country.items.read_text())
+        for item in collection["features"]:
+            for asset in item["assets"].values():
+                asset["href"] = f"{files.url}/{asset['href'].removeprefix('./')}"
+
+        def ask(url, wanted, area, period, *, progress):
+            files.asked.append(wanted)
+            items = (item for item in collection["features"] if item["collection"] == wanted)
+            return Asked(tuple(sorted(items, key=lambda item: item["id"])), ())
+
+        files.asked = []
+        monkeypatch.setattr("lulcmap.catalog.ask", ask)
+        yield files
+
+
+def test_a_run_that_goes_on_keeps_the_scenes_it_began_with(
+    api, country, settings, tmp_path, monkeypatch
+):
+    served = settings(catalog=f"{api.url}/stac")
+    whole = map_area(str(country.aoi), tmp_path / "whole.tif", period=PERIOD, settings=served)
+    write, count = RunFolder.write_block, []
+
+    def dies(self, *args, **kwargs):
+        count.append(1)
+        if len(count) == 4:
+            raise KeyboardInterrupt
+        return write(self, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "write_block", dies)
+        with pytest.raises(KeyboardInterrupt):
+            map_area(str(country.aoi), tmp_path / "map.tif", period=PERIOD, settings=served)
+    api.asked.clear()
+
+    report = map_area(str(country.aoi), tmp_path / "map.tif", period=PERIOD, settings=served)
+
+    assert api.asked == []
+    assert report.map.read_bytes() == whole.map.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "changed", [{"profile": "earth-search"}, {"max_cloud": 50.0}, {"s1_catalog": "http://10.0.0.1"}]
+)
+def test_a_run_begun_with_other_sources_is_refused(
+    api, country, settings, tmp_path, monkeypatch, changed
+):
+    served = settings(catalog=f"{api.url}/stac")
+    with monkeypatch.context() as patch:
+        patch.setattr("lulcmap.pipeline._check_lost", lambda *_: 1 / 0)
+        patch.setattr(RunFolder, "remove", lambda _: None)
+        with pytest.raises(ZeroDivisionError):
+            map_area(str(country.aoi), tmp_path / "map.tif", period=PERIOD, settings=served)
+
+    with pytest.raises(UsageError, match="begun for another"):
+        map_area(
+            str(country.aoi),
+            tmp_path / "map.tif",
+            period=PERIOD,
+            settings=replace(served, **changed),
+        )

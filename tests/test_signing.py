@@ -2,6 +2,7 @@
 
 import sys
 import threading
+import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -132,6 +133,7 @@ def test_the_package_s_own_memory_of_a_refused_token_is_cleared(monkeypatch, clo
     [
         (401, None, r"PC_SDK_SUBSCRIPTION_KEY is not set.*--s1 off"),
         (403, "wrong", r"PC_SDK_SUBSCRIPTION_KEY was not accepted"),
+        (404, None, r"does not know it \(HTTP 404\)"),
         (500, None, r"HTTP 500.*run the same command again"),
         (None, None, r"ValueError.*Check the network"),
     ],
@@ -156,6 +158,38 @@ def test_a_failure_is_one_line_without_the_token(monkeypatch, status, key, said)
     assert "wrong" not in str(caught.value)
     assert "\n" not in str(caught.value)
     assert caught.value.__suppress_context__
+
+
+def test_threads_that_waited_for_a_token_that_failed_do_not_ask_again(monkeypatch):
+    asked, begun = [], threading.Barrier(8)
+
+    def get_token(account, container, retry_total):
+        asked.append(container)
+        time.sleep(0.2)
+        raise ValueError("down")
+
+    monkeypatch.setattr(sas, "get_token", get_token)
+    sign = signer(PLANETARY_COMPUTER)
+
+    def attempt(_):
+        begun.wait()
+        with pytest.raises(ProviderError, match="ValueError"):
+            sign(BLOB)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(attempt, range(8)))
+    assert len(asked) == 1
+
+
+def test_a_token_goes_behind_a_query_that_is_there(tokens):
+    assert signer(PLANETARY_COMPUTER)(f"{BLOB}?versionid=3") == f"{BLOB}?versionid=3&sig=secret1"
+
+
+def test_an_unknown_profile_of_aws_is_one_line(keys, monkeypatch):
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+
+    with pytest.raises(ProviderError, match="cannot be signed"):
+        signer(CDSE)("s3://eodata/key")
 
 
 def test_a_token_server_that_never_answers_ends_the_run_and_does_not_hang_it(monkeypatch):

@@ -48,13 +48,19 @@ class Api(BaseHTTPRequestHandler):
             box = [float(edge) for edge in fields["bbox"].split(",")]
             self._search({**fields, "collections": fields["collections"].split(","), "bbox": box})
         elif not self._fails("landing"):
-            methods = [{"method": method} for method in self.server.methods]
+            methods = [{"method": each} if each else {} for each in self.server.methods]
             links = [{"rel": "search", "href": "/elsewhere", **method} for method in methods]
             conforms = [SEARCH, *self.server.claims]
             self._answer({"stac_version": "1.0.0", "conformsTo": conforms, "links": links})
 
     def do_POST(self):
-        self._search(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.server.no_post:
+            with self.server.lock:
+                self.server.asked.append((self.path, asked))
+            self._answer(b"<html>", status=self.server.no_post)
+        else:
+            self._search(asked)
 
     def _search(self, asked):
         server = self.server
@@ -101,7 +107,7 @@ class Api(BaseHTTPRequestHandler):
         if "filter" in self.server.does and "filter" in asked:
             assert asked["filter-lang"] == "cql2-json"
             assert asked["filter"]["op"] == ">="
-            found = found and entry["id"] >= asked["filter"]["args"][1]
+            found = found and self.order(entry["id"]) >= self.order(asked["filter"]["args"][1])
         return found and not ("nothing by id" in self.server.does and "query" in asked)
 
     def _fails(self, where):
@@ -139,7 +145,7 @@ def start(socket_enabled):
         server.items, server.claims, server.does = list(items), claims, set(does)
         server.cap, server.link, server.matched = cap, link, matched
         server.methods = more.get("methods", ("GET", "POST"))
-        server.meeting = more.get("meeting")
+        server.meeting, server.no_post = more.get("meeting"), more.get("no_post")
         server.faults = {where: iter(more.get(where, ())) for where in ("landing", "search")}
         server.asked, server.lock, server.busy, server.busiest = [], threading.Lock(), 0, 0
         server.root = f"http://127.0.0.1:{server.server_port}"
@@ -164,8 +170,11 @@ def pauses():
 
 @pytest.fixture
 def look(pauses):
+    def now():  # a pause takes a little longer than was asked
+        return sum(pauses) + 1e-6 * len(pauses)
+
     def run(server, *, area=AREA, period=MAY, url=None, **more):
-        return ask(url or server.url, "s2", area, period, wait=pauses.append, **more)
+        return ask(url or server.url, "s2", area, period, wait=pauses.append, now=now, **more)
 
     return run
 
@@ -201,6 +210,12 @@ def to_another_host(server, asked, last):
 
 def to_nowhere(server, asked, last):
     return {**by_post(server, asked, last), "href": f"{server.root}/search/missing"}
+
+
+class Nameless(Api):
+    """Some of its items have no id; as a database may, it puts them first."""
+
+    order = staticmethod(lambda name: name or "")
 
 
 ABLE = [
@@ -433,11 +448,59 @@ def test_links_are_left_out_where_the_server_can(start, look):
     assert look(unable).items == (item(0),)
 
 
-def test_a_server_that_searches_by_get_only_is_asked_so(start, look):
-    server = start(map(item, range(250)), methods=("GET",), claims=BY_QUERY)
+@pytest.mark.parametrize("methods", [("GET",), (None,), ("GET", None)])
+def test_a_server_that_searches_by_get_only_is_asked_so(start, look, methods):
+    server = start(map(item, range(250)), methods=methods, claims=BY_QUERY)
 
     assert ids(look(server)) == every(server)
     assert all(path.startswith("/stac/search?") for path, _ in server.asked)
+
+
+@pytest.mark.parametrize("methods", [("GET", "POST"), (None, "POST"), ()])
+def test_a_server_that_searches_by_post_too_is_asked_so(start, look, methods):
+    server = start([item(0)], methods=methods)
+
+    assert ids(look(server)) == every(server)
+    assert [path for path, _ in server.asked] == ["/stac/search"]
+
+
+@pytest.mark.parametrize("status", [404, 405])
+@pytest.mark.parametrize(("claims", "does"), ABLE[:2])
+def test_a_server_that_does_not_take_post_after_all_is_asked_by_get(
+    start, look, status, claims, does
+):
+    server = start(map(item, range(0, 1500, 9)), claims=claims, does=does, no_post=status)
+    found = look(server, period=(date(2024, 4, 1), date(2024, 5, 31)), workers=1)
+
+    assert ids(found) == every(server)
+    posts = [path for path, _ in server.asked if path == "/stac/search"]
+    assert len(posts) == 1  # for both months
+    gets = [fields for path, fields in server.asked if path != "/stac/search"]
+    assert all(fields.keys() == {"collections", "limit", "bbox", "datetime"} for fields in gets)
+
+
+def test_a_server_that_has_neither_search_is_refused(start, look):
+    server = start(no_post=405, search=itertools.repeat((404, (), b"")))
+
+    with pytest.raises(ProviderError, match=r"HTTP 404\. It refused the question"):
+        look(server)
+
+
+@pytest.mark.parametrize(("claims", "does"), ABLE)
+@pytest.mark.parametrize("link", [None, by_post])
+def test_items_without_an_id_are_counted_and_left_out(start, look, claims, does, link):
+    server = start(map(item, range(0, 1500, 5)), claims=claims, does=does, link=link)
+    for n, entry in enumerate(server.items[7:140]):
+        entry["id"] = "" if n % 2 else None
+    named = {entry["id"] for entry in server.items} - {None, ""}
+    server.RequestHandlerClass = Nameless
+    found = look(server)
+
+    assert set(ids(found)) == named
+    assert found.notes == (
+        f"Items of s2 from the catalogue {server.url} without an id are left out: 133.",
+    )
+    assert "no id" not in json.dumps(server.asked)
 
 
 def test_the_query_of_the_address_is_kept_and_neither_it_nor_a_password_is_shown(start, look):
@@ -450,39 +513,111 @@ def test_the_query_of_the_address_is_kept_and_neither_it_nor_a_password_is_shown
     assert server.asked[0][0] == "/stac/search?key=secret"
 
 
-def test_a_condition_that_the_server_refuses_is_done_without(start, look):
+@pytest.mark.parametrize("status", [400, 404])
+def test_a_condition_that_the_server_refuses_is_done_without(start, look, status):
     server = start(
         map(item, range(250)),
         claims=BY_QUERY,
         does=("sort", "query"),
-        search=[None, (400, (), b"")],
+        search=[None, (status, (), b"")],
     )
 
     assert ids(look(server)) == every(server)
+    assert {path for path, _ in server.asked} == {"/stac/search"}
 
 
-def test_a_pause_that_the_server_asks_for_is_made(start, look, pauses):
-    soon = formatdate(time.time() + 20, usegmt=True)
-    busy = [(429, {"Retry-After": text}, b"{}") for text in ("7", soon, "86400", "soon")]
-    server = start([item(0)], search=[*busy, (503, (), b"<html>")])
+def in_seconds(number):
+    return formatdate(time.time() + number, usegmt=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "least", "most"),
+    [
+        ("7", 7, 8),
+        ("300", 300, 301),
+        (in_seconds(200), 100, 201),
+        ("0", 1, 2),
+        (in_seconds(-3600), 1, 2),
+        ("soon", 1, 2),
+        ("-5", 1, 2),
+        ("\xb2", 1, 2),
+        ("Mon, 1 Jan 2024 00:00:00 +99999999999999", 1, 2),
+        (None, 1, 2),
+    ],
+)
+@pytest.mark.parametrize("status", [429, 500])
+def test_a_pause_is_as_long_as_the_server_asks_and_no_shorter_than_its_own(
+    start, look, pauses, status, text, least, most
+):
+    fault = (status, {"Retry-After": text} if text else (), b"<html>")
+    server = start([item(0)], search=[fault])
 
     assert ids(look(server)) == every(server)
-    seven, dated, day, odd, none = pauses
-    assert 7 <= seven <= 8
-    assert 10 < dated <= 21
-    assert day == 60
-    assert 4 <= odd <= 8
-    assert 8 <= none <= 16
+    (pause,) = pauses
+    assert least <= pause <= most
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("301", "6 minutes"), ("86400", "1440 minutes"), ("9" * 500, r"\d+ minutes")],
+)
+def test_a_server_that_wants_to_be_left_alone_for_long_is_left_at_once(
+    start, look, pauses, text, said
+):
+    server = start([item(0)], search=[(503, {"Retry-After": text}, b"")])
+
+    said = rf"HTTP 503, and it wants to be left alone for {said}\. Try again after that\.$"
+    with pytest.raises(ProviderError, match=said):
+        look(server)
+    assert pauses == []
+
+
+def test_pauses_double_up_to_a_minute_and_take_three_in_all(start, look, pauses):
+    server = start([item(0)], search=[(429, {"Retry-After": "0"}, b"")] * 8)
+
+    assert ids(look(server)) == every(server)
+    assert [int(pause) for pause in pauses] == [1, 2, 4, 8, 16, 32, 60, 60]
+
+
+@pytest.mark.parametrize("cut", [(200, {"Content-Length": "5000"}, b"{"), (200, (), b"{")])
+def test_answers_cut_short_count_as_busy(start, look, cut):
+    server = start([item(0)], search=itertools.cycle([(503, (), b""), cut]))
+
+    with pytest.raises(ProviderError, match="HTTP 503, 9 times in a row"):
+        look(server)
+
+
+def test_when_one_is_told_to_wait_the_others_wait_before_their_next_request(start):
+    told, both, clock, pauses = threading.Event(), threading.Barrier(2), [0.0], []
+
+    class TellsFirst(Api):
+        def _page(self, asked):
+            assert told.wait(10)
+            return super()._page(asked)
+
+    def wait(seconds):
+        told.set()
+        both.wait(10)
+        pauses.append(seconds)
+        clock[0] = 102
+
+    server = start([item(0)], search=[(429, {"Retry-After": "100"}, b"")])
+    server.RequestHandlerClass = TellsFirst
+    period = (date(2024, 1, 1), date(2024, 4, 30))
+    ask(server.url, "s2", AREA, period, workers=2, wait=wait, now=lambda: clock[0])
+
+    one, other = pauses
+    assert 100 <= one == other <= 101
+    assert len(server.asked) == 5
 
 
 @pytest.mark.parametrize(
     ("where", "fault", "said"),
     [
-        ("landing", (503, (), b"<html>busy"), "HTTP 503, 6 times in a row"),
-        ("search", (503, {"Retry-After": "3"}, b"<html>busy"), "HTTP 503, 6 times in a row"),
-        ("search", (429, (), b""), "HTTP 429, 6 times in a row"),
-        ("search", (200, (), b'{"features": ['), "its answers are cut short, 6 times in a row"),
-        ("landing", (302, {"Location": "/stac"}, b""), "it redirects in circles"),
+        ("landing", (503, (), b"<html>busy"), "HTTP 503, 9 times in a row"),
+        ("search", (503, {"Retry-After": "3"}, b"<html>busy"), "HTTP 503, 9 times in a row"),
+        ("search", (429, (), b""), "HTTP 429, 9 times in a row"),
+        ("search", (200, (), b'{"features": ['), "its answers are cut short, 9 times in a row"),
     ],
 )
 def test_a_server_that_stays_down_is_one_line(start, look, pauses, where, fault, said):
@@ -494,8 +629,8 @@ def test_a_server_that_stays_down_is_one_line(start, look, pauses, where, fault,
     assert "\n" not in str(caught.value)
     assert "html" not in str(caught.value)
     assert caught.value.exit_code == 5
-    assert len(pauses) == 5
-    assert max(pauses) <= 60
+    assert len(pauses) == 8
+    assert max(pauses) <= 61
 
 
 @pytest.mark.parametrize(
@@ -506,6 +641,7 @@ def test_a_server_that_stays_down_is_one_line(start, look, pauses, where, fault,
         ("landing", (200, (), b'{"type": "Catalog"}'), "no STAC API with a search"),
         ("landing", (404, (), b"<html>"), "HTTP 404"),
         ("landing", (301, {"Location": "https://example.com/?key=secret"}, b""), "HTTP 301.*moved"),
+        ("landing", (302, {"Location": "/stac"}, b""), "it redirects in circles"),
         ("search", (400, (), b"<html>secret"), "HTTP 400"),
         ("search", (200, (), b"<html>secret"), "something else than JSON objects"),
         ("search", (200, (), b'{"features": [1]}'), "something else than items"),
@@ -579,16 +715,54 @@ def test_no_more_questions_are_asked_at_a_time_than_allowed(start, look):
     assert server.busiest == 2  # the server lets each wait for another
 
 
-class JanuaryRefused(Api):
+class OneRefused(Api):
+    """Refuses one month and has no time for the others."""
+
+    refused = "2024-01"
+
     def do_POST(self):
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        january = asked["datetime"].startswith("2024-01")
-        self._answer(b"", status=400 if january else 503, headers={"Retry-After": "60"})
+        status = 400 if asked["datetime"].startswith(self.refused) else 500
+        self._answer(b"", status=status, headers={"Retry-After": "60"})
 
 
-def test_a_question_that_fails_ends_the_pauses_of_the_others(start):
+class LastRefused(OneRefused):
+    refused = "2024-04"
+
+
+@pytest.mark.parametrize("handler", [OneRefused, LastRefused])
+def test_a_question_that_fails_ends_the_pauses_of_the_others(start, handler):
     server = start()
-    server.RequestHandlerClass = JanuaryRefused
+    server.RequestHandlerClass = handler
 
     with pytest.raises(ProviderError, match="HTTP 400"):
-        ask(server.url, "s2", AREA, (date(2024, 1, 1), date(2024, 12, 31)))
+        ask(server.url, "s2", AREA, (date(2024, 1, 1), date(2024, 4, 30)))
+
+
+class Stopped(BaseException):
+    """As a signal handler raises."""
+
+
+def test_an_error_or_a_signal_waits_for_no_request_in_flight(start, look):
+    held, number = threading.Event(), itertools.count()
+
+    class Held(Api):
+        def do_POST(self):
+            if next(number):
+                held.wait(30)
+            else:
+                super().do_POST()
+
+    server = start([item(0)])
+    server.RequestHandlerClass = Held
+
+    def stop(done, of):
+        raise Stopped
+
+    try:
+        with pytest.raises(Stopped):
+            look(server, period=(date(2024, 1, 1), date(2024, 12, 31)), workers=2, progress=stop)
+        assert any(thread.name.startswith("search") for thread in threading.enumerate())
+        assert len(server.asked) == 1
+    finally:
+        held.set()

@@ -1,5 +1,10 @@
 """The command line: it reads options, calls one library function, prints what came back."""
 
+import os
+import sys
+import threading
+from typing import NoReturn
+
 import click
 
 from lulcmap.cli.demo import demo
@@ -24,3 +29,16 @@ def main() -> None:
 
 for command in (predict, plan, demo, export_onnx, models, doctor):
     main.add_command(command)
+
+
+def run() -> NoReturn:
+    """The program: after an error, threads that wait for a server do not hold it back."""
+    try:
+        main()
+    except SystemExit as leave:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        if leave.code and threading.active_count() > 1:
+            os._exit(leave.code if isinstance(leave.code, int) else 1)
+        raise
+    sys.exit(0)

@@ -152,6 +152,12 @@ _OPTIONS = (
         default=0.1,
         help="Share of a block's assets that may be unreadable.",
     ),
+    click.option(
+        "--patience",
+        type=click.FloatRange(0),
+        default=300,
+        help="Seconds to wait for a server of scenes that is busy or down.",
+    ),
     click.option("--workers", type=click.IntRange(1, 256), default=4, help="Threads that read."),
     click.option(
         "--workdir", type=_PATH, help="Folder for the run folder.  [default: beside --out]"

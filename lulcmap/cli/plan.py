@@ -62,15 +62,17 @@ def forecast(
     import json
 
     from lulcmap.area import load_area
+    from lulcmap.cli.progress import bars
     from lulcmap.estimate import estimate
-    from lulcmap.pipeline import run_folder
+    from lulcmap.output import run_folder
     from lulcmap.survey import survey
 
     period, settings = of_map(**options)
     area = load_area(aoi, layer=layer)
     out = out or Path(f"{area.name}-{period.label}.tif")
-    folder = run_folder(out, settings)
-    known = survey(area, folder, period=period, settings=settings)
+    folder = run_folder(out, settings.workdir)
+    with bars(hidden=as_json) as progress:
+        known = survey(area, folder, period=period, settings=settings, progress=progress)
     made = estimate(known, settings, out=out, folder=folder)
     click.echo(json.dumps(made.to_dict(), indent=2) if as_json else table(made))
     if made.obstacles:

@@ -9,6 +9,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,7 @@ from lulcmap.estimate.values import (
     Seconds,
     Zone,
 )
+from lulcmap.output import check_place, is_made
 from lulcmap.run import RunFolder
 from lulcmap.session import Session
 from lulcmap.signing import signer
@@ -224,17 +226,13 @@ def _credentials(found: Found) -> tuple[tuple[Credential, ...], list[ProviderErr
 def _refusals(known: Survey, settings: Settings, out: Path, run: RunFolder) -> list[LulcmapError]:
     """What ``predict`` would refuse to do here."""
     errors: list[LulcmapError] = []
-    if not out.parent.is_dir():
-        errors.append(OutputError(f"There is no folder {out.parent}; make it, or change --out."))
-    elif not os.access(out.parent, os.W_OK):
-        errors.append(OutputError(f"The folder {out.parent} cannot be written to; change --out."))
-    if out.exists() and not settings.overwrite and plan_of(out) != known.job.plan.digest:
-        errors.append(
-            OutputError(
-                f"{out} exists and is not this map. Give --overwrite to replace it, or another "
-                "--out."
-            )
-        )
+    digest = known.job.plan.digest
+    for check in (check_place, partial(is_made, plan=digest, overwrite=settings.overwrite)):
+        try:
+            check(out)
+        except OutputError as error:
+            errors.append(error)
+            break
     begun = run.plan()
     if begun is not None and begun != known.job.plan.to_json():
         errors.append(

@@ -37,8 +37,8 @@ GDAL_OPTIONS = {
 }
 """How GDAL decodes here; applied with ``rasterio.Env``, never through the environment."""
 
-_HEADERS = 4096
-"""Headers kept, so that neighbouring blocks do not ask for them again; some 10 kB each."""
+_HEADERS = 2048
+"""Headers kept, so that neighbouring blocks do not ask for them again; 10 to 40 kB each."""
 
 _AT_ONCE = 16 * 2**20
 """Compressed bytes of one asset that are decoded at once, while as many are on their way."""

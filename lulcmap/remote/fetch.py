@@ -10,29 +10,51 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from math import inf
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from lulcmap.remote.servers import CONNECTIONS, AttemptError, FetchError, Part, Servers
+from lulcmap.errors import ProviderError
+from lulcmap.remote.servers import (
+    CONNECTIONS,
+    NO_ANSWER,
+    NO_USE,
+    AttemptError,
+    FetchError,
+    Part,
+    Servers,
+)
 
-__all__ = ["FetchError", "Fetcher", "Sign", "unsigned"]
+__all__ = ["PATIENCE", "FetchError", "Fetcher", "Sign", "unsigned"]
 
 PATIENCE = 300.0
-"""Seconds an asset is waited for while its host says that it is busy (429) or down (5xx)."""
+"""Seconds that a host is waited for which is busy (429), down (5xx) or out of reach."""
 
 _ALONE = 0.2
-"""Of the patience, for an asset that fails so while the same host gives others."""
+"""Of the patience, for an asset that fails so while its host gives others."""
 
 _LONGEST_PAUSE = 60.0
 """Seconds between two questions to a busy host that does not say when to come back."""
 
-_BUSY = (429, 500, 502, 503, 504)
+_BUSY = (NO_ANSWER, 429, 500, 502, 503, 504)
 _REFUSED = (401, 403)
 
 Range = tuple[int, int]
 """First byte, and number of bytes."""
+
+
+@dataclass(slots=True)
+class _Trouble:
+    """Of one request with its host."""
+
+    since: float
+    """On the monotonic clock."""
+
+    times: int = 0
+    """Pauses for the asset's sake."""
 
 
 class Sign(Protocol):
@@ -55,7 +77,7 @@ class Fetcher:
         sign: from an asset's href to the URL to open, asked right before each request.
         retries: further attempts after a failure that is no busy host.
         private: whether servers in a private network may be asked.
-        patience: seconds to wait for a busy host.
+        patience: seconds to wait for a host that gives nothing.
         pause: seconds before the first retry, doubled each time.
 
     """
@@ -110,7 +132,7 @@ class Fetcher:
 
         Raises:
             FetchError: it cannot be had.
-            ProviderError: no token can be had.
+            ProviderError: no token can be had, or its host is down for longer than the patience.
 
         """
         self._sleep(0)
@@ -127,7 +149,7 @@ class Fetcher:
 
         Raises:
             FetchError: it cannot be had, or its server does not say.
-            ProviderError: no token can be had.
+            ProviderError: no token can be had, or its host is down.
 
         """
         part = _local(Path(href), 0, 1, 1) if "://" not in href else self._ask(href, 0, 1, 1)
@@ -136,38 +158,55 @@ class Fetcher:
         return part.of
 
     def _ask(self, href: str, start: int, length: int, least: int) -> Part:
-        failures, busy_since, anew = 0, None, False
+        failures, trouble, anew = 0, None, False
         while True:
             url = self._sign(href, anew=anew)
             anew = False
             host = self._host(url)
-            rest = host.rest()
-            if rest > self._patience:
-                raise FetchError("its server asks to be left alone for too long")
-            if rest > 0:
+            if (rest := host.rest()) > 0:
                 self._sleep(rest)
                 continue  # with a URL that is signed now
+            asked = time.monotonic()
             try:
                 part = self._servers.ask(url, start, length, least)
             except AttemptError as failure:
                 reason, status, retry_after = failure.args
             else:
-                host.well()
+                host.well(asked)
                 return part
-            anew = status in _REFUSED
             if status in _BUSY:
-                now = time.monotonic()
-                busy_since = now if busy_since is None else busy_since
-                back = now + host.busy(retry_after, self._pause)
-                is_alone = status != 429 and retry_after is None and host.last_well > busy_since
-                if back - busy_since > self._patience * (_ALONE if is_alone else 1):
-                    raise FetchError(reason)
+                trouble = trouble or _Trouble(time.monotonic())
+                self._wait(host, trouble, reason, status, retry_after)
                 continue
             failures += 1
-            if failures > self._retries:
+            if failures > self._retries or status == NO_USE:
                 raise FetchError(reason)
-            if not anew or failures > 1:  # a token that has just expired is no reason to wait
+            anew = status in _REFUSED
+            if not anew or failures > 1:  # a token that just expired is no reason to wait
                 self.rest(failures)
+
+    def _wait(
+        self, host: "_Host", trouble: _Trouble, reason: str, status: int, retry_after: str | None
+    ) -> None:
+        """Leave a host alone that is in trouble; or only an asset, if the host gives others.
+
+        Raises:
+            FetchError: it is the asset, and it was waited for long enough.
+            ProviderError: it is the host, and it was.
+
+        """
+        is_told = status == 429 or retry_after is not None
+        if host.gives_others(since=trouble.since):
+            patience = self._patience * (1 if is_told else _ALONE)
+            if time.monotonic() - trouble.since > patience:
+                raise FetchError(reason)
+            if not is_told:
+                self._sleep(min(self._pause * 2**trouble.times, _LONGEST_PAUSE))
+                trouble.times += 1
+                return
+        host.trouble(
+            reason, retry_after, since=trouble.since, pause=self._pause, patience=self._patience
+        )
 
     def rest(self, failures: int) -> None:
         """Pause after so many failures.
@@ -179,9 +218,9 @@ class Fetcher:
         self._sleep(self._pause * 2 ** (failures - 1))
 
     def _host(self, url: str) -> "_Host":
-        name = urlsplit(url).netloc
+        name = urlsplit(url).netloc.rpartition("@")[2]
         with self._lock:
-            return self._hosts.setdefault(name, _Host())
+            return self._hosts.setdefault(name, _Host(name))
 
     def _sleep(self, seconds: float) -> None:
         if self._closed.wait(seconds) if seconds > 0 else self._closed.is_set():
@@ -189,38 +228,52 @@ class Fetcher:
 
 
 class _Host:
-    """How one host is, for all threads: when it may be asked again."""
+    """How one host is, for all threads: when it may be asked again, and when it was last well."""
 
-    def __init__(self) -> None:
-        self.last_well = 0.0
-        """When it answered last, on the monotonic clock."""
+    def __init__(self, name: str) -> None:
+        self._name = name
         self._lock = threading.Lock()
         self._until = 0.0
         self._times = 0
+        self._well = -inf
 
     def rest(self) -> float:
         """Seconds to leave it alone."""
         with self._lock:
             return self._until - time.monotonic()
 
-    def well(self) -> None:
-        """It has answered."""
+    def gives_others(self, *, since: float) -> bool:
+        """Whether it was asked since then and answered well: so what fails is the asset."""
         with self._lock:
-            self._times = 0
-            self.last_well = time.monotonic()
+            return self._well > since
 
-    def busy(self, retry_after: str | None, pause: float) -> float:
-        """It asked to be left alone; gives the seconds it is."""
+    def well(self, asked: float) -> None:
+        """It has answered what it was asked then; it may have gone down since."""
+        with self._lock:
+            self._times, self._well = 0, max(self._well, asked)
+
+    def trouble(
+        self, reason: str, retry_after: str | None, *, since: float, pause: float, patience: float
+    ) -> None:
+        """It is busy, down or out of reach: it is left alone for a while.
+
+        Raises:
+            ProviderError: it has been so for longer than anyone has patience.
+
+        """
         with self._lock:
             now = time.monotonic()
+            down_since = max(since, self._well)  # before it, perhaps nobody asked
             if now >= self._until:  # else others in flight at the same time were told so too
-                wanted = _seconds(retry_after)
-                if wanted is None:
-                    wanted = min(pause * 2**self._times, _LONGEST_PAUSE)
-                    wanted *= random.uniform(0.75, 1.25)
-                    self._times += 1
-                self._until = now + wanted
-            return self._until - now
+                own = min(pause * 2**self._times, _LONGEST_PAUSE) * random.uniform(0.75, 1.25)
+                self._times += 1
+                self._until = now + max(own, _seconds(retry_after) or 0)
+            if self._until - down_since > patience:
+                raise ProviderError(
+                    f"{self._name} has given nothing for {now - down_since:.0f} s ({reason}) "
+                    f"and asks for {self._until - now:.0f} s more; --patience is {patience:g} s. "
+                    "Run the same command again later: it goes on where it was."
+                )
 
 
 def _local(path: Path, start: int, length: int, least: int) -> Part:

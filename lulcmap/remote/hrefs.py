@@ -7,6 +7,9 @@ file only from a catalogue that is a file, and inside its root.
 
 import ipaddress
 import os
+import re
+import socket
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
@@ -15,6 +18,10 @@ AZURE = ".blob.core.windows.net"
 
 _LOCAL_NAMES = (".localhost", ".local", ".internal", ".lan", ".home.arpa")
 """Names that are never of the internet (RFC 6761, RFC 6762, RFC 8375, and custom)."""
+
+
+_BUCKET = re.compile(r"[A-Za-z0-9.\-_]{3,63}")
+"""Names of S3's buckets."""
 
 
 class RefusedError(ValueError):
@@ -36,6 +43,23 @@ def is_private(host: str) -> bool:
         return not ipaddress.ip_address(name).is_global
     except ValueError:
         return name == "localhost" or name.endswith(_LOCAL_NAMES) or "." not in name
+
+
+@lru_cache(maxsize=64)
+def leads_into_a_private_network(host: str) -> bool:
+    """Whether a host is private by its name, or by an address that its name has now.
+
+    Args:
+        host: of a catalogue; its name is looked up.
+
+    """
+    if is_private(host):
+        return True
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError:  # behind a proxy names may be unknown here
+        return False
+    return any(is_private(str(address[0]).partition("%")[0]) for *_, address in found)
 
 
 def place(href: str, *, root: str | None, private: bool) -> str:
@@ -73,6 +97,8 @@ def _check_remote(href: str, *, private: bool) -> None:
         host = None
     if not host:
         raise RefusedError("has no host")
+    if parts.scheme == "s3" and not (_BUCKET.fullmatch(parts.netloc) and parts.path.strip("/")):
+        raise RefusedError("is no bucket and key")
     if (parts.username is not None and not is_container) or parts.password is not None:
         raise RefusedError("holds a user name or password")
     if parts.scheme in ("http", "https") and not private and is_private(host):

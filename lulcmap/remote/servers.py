@@ -1,14 +1,19 @@
 """HTTP servers of assets: pools of connections, and one request for a range of bytes."""
 
 import ipaddress
+import os
+import socket
+import ssl
 import threading
+import time
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+import certifi
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import HTTPError, ProxyError
+from urllib3.exceptions import HTTPError, ProxyError, ResponseError
 from urllib3.util import Retry, Timeout, make_headers
 
 CONNECTIONS = 32
@@ -32,8 +37,18 @@ class Part(NamedTuple):
     """How many there are in all; None where its server does not say."""
 
 
+NO_ANSWER, NO_USE = 0, -1
+"""In place of an HTTP status: the server could not be reached or hung up; no attempt will help."""
+
+_LONGEST = 300.0
+"""Seconds that the body of one answer may take."""
+
+_PIECE = 256 * 1024
+"""Bytes read at once."""
+
+
 class AttemptError(FetchError):
-    """One attempt failed: the reason, the HTTP status (0 without one), its Retry-After."""
+    """One attempt failed: the reason, the HTTP status or what stands for it, its Retry-After."""
 
     def __str__(self) -> str:
         """The reason."""
@@ -83,12 +98,11 @@ class Servers:
                 if len(part.body) < least:
                     raise AttemptError(f"only {len(part.body)} of {least} bytes came", 206, None)
                 return part
+            answer.close()  # of what is not wanted there may be gigabytes
             if answer.status == 200:
-                answer.close()  # the rest may be gigabytes
                 raise AttemptError("its server does not serve parts of files", 200, None)
-            answer.drain_conn()
         except (HTTPError, OSError, ValueError) as error:  # ValueError: redirected to no URL
-            raise AttemptError(_plain(error), 0, None) from None
+            raise _told(error) from None
         if answer.status == 416 and least == 0:  # nothing is there
             return Part(b"", None)
         raise AttemptError(
@@ -107,7 +121,13 @@ class Servers:
             return self._managers[proxy]
 
     def _made(self, proxy: str | None) -> urllib3.PoolManager:
-        pools: dict[str, Any] = {"num_pools": 64, "maxsize": 2 * CONNECTIONS}
+        # As requests does, so that what can be searched can be read.
+        trusted = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+        pools: dict[str, Any] = {
+            "num_pools": 64,
+            "maxsize": 2 * CONNECTIONS,
+            "ca_certs": trusted or certifi.where(),
+        }
         if proxy:
             parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
             login = unquote(parts.netloc.rpartition("@")[0]) or None
@@ -127,24 +147,33 @@ class Servers:
                 manager.clear()
 
 
-def _refuse_private(connection: HTTPConnection) -> None:
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+"""IPv6 addresses that stand for IPv4 ones (RFC 6052)."""
+
+
+def _is_public(address: str) -> bool:
+    found = ipaddress.ip_address(address)
+    if isinstance(found, ipaddress.IPv6Address) and found in _NAT64:
+        found = ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)
+    return found.is_global and not found.is_multicast
+
+
+def _public(sock: socket.socket) -> socket.socket:
     """Look at whom a connection was made to: names resolve to what their owner likes."""
-    sock = connection.sock
-    if sock is not None and not ipaddress.ip_address(sock.getpeername()[0]).is_global:
-        connection.close()
-        raise AttemptError("its server is in a private network", 0, None)
+    if not _is_public(sock.getpeername()[0]):
+        sock.close()
+        raise AttemptError("its server is in a private network", NO_USE, None)
+    return sock
 
 
 class _PublicHTTP(HTTPConnection):
-    def connect(self) -> None:
-        super().connect()
-        _refuse_private(self)
+    def _new_conn(self) -> socket.socket:
+        return _public(super()._new_conn())
 
 
 class _PublicHTTPS(HTTPSConnection):
-    def connect(self) -> None:
-        super().connect()
-        _refuse_private(self)
+    def _new_conn(self) -> socket.socket:
+        return _public(super()._new_conn())
 
 
 class _PublicHTTPPool(urllib3.HTTPConnectionPool):
@@ -162,7 +191,7 @@ def _part(answer: urllib3.BaseHTTPResponse, start: int, length: int) -> Part:
     if not said.startswith(f"bytes {start}-") or not coming.isdecimal() or int(coming) > length:
         answer.close()  # it may be gigabytes
         raise AttemptError("its server gave another part of it than was asked for", 206, None)
-    body = answer.read(length + 1)  # one more, to see that it ends there
+    body = _body(answer, length + 1)  # one more, to see that it ends there
     if len(body) > length:
         answer.close()
         raise AttemptError("its server gave another part of it than was asked for", 206, None)
@@ -170,21 +199,40 @@ def _part(answer: urllib3.BaseHTTPResponse, start: int, length: int) -> Part:
     return Part(body, int(total) if total.isdecimal() else None)
 
 
-def _plain(error: BaseException) -> str:
+def _body(answer: urllib3.BaseHTTPResponse, most: int) -> bytes:
+    """What an answer holds, but no more than so many bytes, and not for ever."""
+    pieces, left, end = [], most, time.monotonic() + _LONGEST
+    try:
+        while left and (piece := answer.read1(min(left, _PIECE))):
+            pieces.append(piece)
+            left -= len(piece)
+            if time.monotonic() > end:
+                answer.close()
+                raise AttemptError("its server is too slow", NO_ANSWER, None)
+    except (HTTPError, OSError):
+        raise AttemptError("its body was cut short", 206, None) from None
+    return b"".join(pieces)
+
+
+def _told(error: Exception) -> AttemptError:
     """What went wrong, without the URL that urllib3 puts into its texts."""
     reason = getattr(error, "reason", None)
     cause: Any = reason if isinstance(reason, BaseException) else error
     if isinstance(cause, ProxyError):
-        return "the proxy cannot be reached"
-    said: dict[str, str] = {
+        return AttemptError("the proxy cannot be reached", NO_ANSWER, None)
+    if isinstance(cause, ValueError):
+        return AttemptError("its address, or where it redirects to, is not valid", NO_USE, None)
+    passing = {
         "NameResolutionError": "its server's name is unknown",
         "NewConnectionError": "its server cannot be reached",
         "ConnectTimeoutError": "its server cannot be reached",
         "ReadTimeoutError": f"its server was silent for {_SILENCE:g} s",
         "ProtocolError": "the connection broke",
-        "ResponseError": "its server redirects too often",
-        "SSLError": "its server's certificate is not valid",
+        "SSLError": "the connection broke",
     }
-    if isinstance(cause, ValueError):
-        return "its address, or one that its server redirects to, is not valid"
-    return said.get(type(cause).__name__, type(cause).__name__)
+    if isinstance(cause, ResponseError):
+        return AttemptError("its server redirects too often", NO_USE, None)
+    if any(isinstance(inner, ssl.CertificateError) for inner in cause.args):
+        return AttemptError("its server's certificate is not valid", NO_USE, None)
+    kind = type(cause).__name__
+    return AttemptError(passing.get(kind, kind), NO_ANSWER, None)

@@ -11,6 +11,7 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +45,8 @@ _PLACED = (33550, 33922, 34264)
 """Pixel scale, tie points, transformation."""
 _CRS = (34735, 34736, 34737)
 """GeoTIFF's keys of the CRS."""
+_RASTER_TYPE = 1025
+"""The key ``GTRasterTypeGeoKey``."""
 _KEPT = (
     *(_BITS, _COMPRESSION, _PREDICTOR, _EXTRA, _FORMAT),
     *(262, 266, 347),  # photometric interpretation, fill order, JPEG tables
@@ -163,13 +166,22 @@ class Layout:
             crs: whether it tells its CRS too, which takes most of the time to open it.
 
         """
-        return self._head(
-            slice(None),
-            slice(None),
-            self.offsets,
-            np.zeros_like(self.sizes),
-            also=_CRS if crs else (),
-        )
+        keys = {tag: self.tags[tag] for tag in _CRS if tag in self.tags}
+        if not crs:
+            keys = self._raster_type()
+        nothing = np.zeros_like(self.sizes)
+        return self._head(slice(None), slice(None), self.offsets, nothing, also=keys)
+
+    def _raster_type(self) -> dict[int, tuple[int, int, bytes]]:
+        """The one key that says whether a pixel is an area or a point: half a pixel apart."""
+        kind, _, value = self.tags.get(_CRS[0], (3, 0, b""))
+        keys = np.frombuffer(value, f"{self.order}u2")
+        keys = keys[: keys.size // 4 * 4].reshape(-1, 4)[1:]  # after the directory's own line
+        found = keys[(keys[:, 0] == _RASTER_TYPE) & (keys[:, 1] == 0)][:1]
+        if not found.size:
+            return {}
+        lines = np.concatenate([[[1, 1, 0, 1]], found]).astype(f"{self.order}u2")
+        return {_CRS[0]: (kind, lines.size, lines.tobytes())}
 
     def _head(
         self,
@@ -178,14 +190,14 @@ class Layout:
         places: NDArray[np.uint64],
         sizes: NDArray[np.uint64],
         *,
-        also: Sequence[int] = (),
+        also: Mapping[int, tuple[int, int, bytes]] = MappingProxyType({}),
     ) -> bytes:
         """Everything before the tiles, whose places are counted from its end."""
         top, left = rows.start or 0, cols.start or 0
         height = min(self.shape[0] - top * self.tile[0], places.shape[0] * self.tile[0])
         width = min(self.shape[1] - left * self.tile[1], places.shape[1] * self.tile[1])
         tiled = _TILE_WIDTH in self.tags
-        entries = {tag: self.tags[tag] for tag in (*_KEPT, *also) if tag in self.tags}
+        entries = {tag: self.tags[tag] for tag in _KEPT if tag in self.tags} | dict(also)
         entries[_WIDTH] = 4, 1, struct.pack(f"{self.order}I", width)
         entries[_HEIGHT] = 4, 1, struct.pack(f"{self.order}I", height)
         lists = (_TILES, _TILE_BYTES) if tiled else (_STRIPS, _STRIP_BYTES)
@@ -315,5 +327,5 @@ def _layout(order: str, tags: Mapping[int, tuple[int, int, bytes]]) -> Layout:
         offsets=offsets[:count].reshape(across),
         sizes=sizes[:count].reshape(across),
         deflate=bits[2] if is_plain and is_deflate else None,
-        tags=tags,
+        tags={tag: tags[tag] for tag in (*_KEPT, *_CRS) if tag in tags},  # lists are read already
     )

@@ -7,15 +7,16 @@ ids from the last one on, has no more; or, where it cannot be asked so, when no 
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from math import ceil
+from time import monotonic
 from typing import Any
 
 import shapely
 
-from lulcmap.stac.server import RefusedError, Request, Server, shown
+from lulcmap.stac.server import RefusedError, Request, Server, is_nameless, shown
 
 Period = tuple[date, date]
 """First and last day, both included."""
@@ -51,6 +52,7 @@ def ask(
     workers: int = 4,
     progress: Callable[[int, int], object] = lambda *_: None,
     wait: Callable[[float], object] | None = None,
+    now: Callable[[], float] = monotonic,
 ) -> Asked:
     """Every item of a collection whose footprint may meet an area in a period.
 
@@ -62,6 +64,7 @@ def ask(
         workers: questions asked at a time.
         progress: told how many questions are answered, of how many.
         wait: pauses for so many seconds; None sleeps, and wakes when another question has failed.
+        now: the clock that the pauses are kept by, seconds.
 
     Raises:
         ProviderError: there is no STAC API, it stays down, or it refuses to answer.
@@ -74,24 +77,45 @@ def ask(
     with requests.Session() as session:
         for scheme in ("http://", "https://"):
             session.mount(scheme, HTTPAdapter(pool_maxsize=workers))
-        server = Server(url, session, wait)
+        server = Server(url, session, wait, now)
         server.open()
-        with ThreadPoolExecutor(workers, thread_name_prefix="search") as pool:
-            try:
-                answers = []
-                for answer in pool.map(lambda q: _Search(server, collection).answer(q), questions):
-                    answers.append(answer)
-                    progress(len(answers), len(questions))
-            except BaseException:
-                server.stop.set()
-                raise
+        answers = _answers(server, collection, questions, workers=workers, progress=progress)
     items: dict[str, dict[str, Any]] = {}
     for answer in answers:
         items = answer.items | items
     return Asked(
-        items=tuple(items[name] for name in sorted(items)),
-        notes=tuple(_notes(answers, f"of {collection} from the catalogue {shown(url)}")),
+        items=tuple(items[name] for name in sorted(items) if not is_nameless(name)),
+        notes=tuple(
+            _notes(
+                answers,
+                f"of {collection} from the catalogue {shown(url)}",
+                nameless=sum(map(is_nameless, items)),
+            )
+        ),
     )
+
+
+def _answers(
+    server: Server,
+    collection: str,
+    questions: "list[_Question]",
+    *,
+    workers: int,
+    progress: Callable[[int, int], object],
+) -> "list[_Answer]":
+    """To all questions. What goes wrong with one, or a Ctrl-C, waits for no request in flight."""
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="search")
+    try:
+        asked = [pool.submit(_Search(server, collection).answer, each) for each in questions]
+        for number, answered in enumerate(as_completed(asked), 1):
+            answered.result()
+            progress(number, len(asked))
+        return [answered.result() for answered in asked]
+    except BaseException:
+        server.stop.set()
+        raise
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +196,7 @@ class _Answer:
     """To one question."""
 
     items: dict[str, dict[str, Any]]
-    """By id, in the server's order."""
+    """By id, or by a key that ``is_nameless``, in the server's order."""
 
     matched: int
     """How many there are, as the server says; 0 where it does not. It may be an estimate."""
@@ -242,6 +266,8 @@ class _Search:
             if not new:
                 return found, matched, self._sorts(question, last if len(found) > 1 else None)
             last = ids[-1]
+            if is_nameless(last):
+                return found, matched, False
 
     def _sorts(self, question: _Question, last: str | None) -> bool:
         """Whether the server sorts: asked from the other end, it begins with the last id.
@@ -271,7 +297,7 @@ class _Search:
                     "Its search does not narrow or end its answers; use another catalogue.",
                 )
             try:
-                page = self._server.page(request)
+                page = self._server.page(request, first=not more)
             except RefusedError:
                 if more:  # a link that leads nowhere
                     break
@@ -294,7 +320,7 @@ def _from_id(last: str | None, way: str) -> dict[str, Any]:
     return {"filter-lang": "cql2-json", "filter": condition}
 
 
-def _notes(answers: list[_Answer], whose: str) -> Iterator[str]:
+def _notes(answers: list[_Answer], whose: str, *, nameless: int) -> Iterator[str]:
     """What may be missing, added up over the questions."""
     fewer = [answer for answer in answers if answer.matched > len(answer.items)]
     if fewer:
@@ -308,3 +334,5 @@ def _notes(answers: list[_Answer], whose: str) -> Iterator[str]:
             f"Items {whose} may be missing in {cut} of {len(answers)} questions (a cell and a "
             "month each): the server's pages are full and have no next."
         )
+    if nameless:
+        yield f"Items {whose} without an id are left out: {nameless}."

@@ -3,15 +3,19 @@
 Its answers are data, not trust: a link is followed on the server's own host only.
 """
 
+import hashlib
+import json
 import logging
 import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from math import ceil
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urljoin, urlsplit
 
@@ -26,17 +30,40 @@ PAGE = 100
 """Items a page: 20 to 40 KB each, and some servers cannot answer with more than 6 MB."""
 _SHORT = 10
 """Items; the default page of a STAC API. A shorter page never counts as full."""
-_TRIES = 6
-_LONGEST_PAUSE = 60.0
-"""Seconds."""
+_BUSY_TRIES, _TRIES = 9, 6
+"""Of a request to a server that is busy, about three minutes, and to one that is not reached."""
+_LONGEST_PAUSE, _PATIENCE = 60.0, 300.0
+"""Seconds between two tries, where the server does not say, and where it does."""
+_REDIRECTS = 5
 _TIMEOUTS = (10.0, 60.0)
 """Seconds, to connect and between two bytes."""
 _ROOT = "Check that this is the root of a STAC API."
 _LATER = "Check the address and the network, or try again later."
 
 
+_NAMELESS = "no id, "
+"""Begins the key of an item that has no id."""
+
+
 class RefusedError(ProviderError):
     """A request was refused for good; another may not be."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class _TroubleError(Exception):
+    """A request failed in a way that may pass."""
+
+    def __init__(self, what: str, *, tries: int, asked: float = 0.0, for_all: bool = False) -> None:
+        super().__init__(what)
+        self.tries = tries
+        """How often such a request is made."""
+        self.asked = asked
+        """Seconds that the server wants to be left alone."""
+        self.for_all = for_all
+        """Whether it wants that of everyone who asks."""
 
 
 Request = tuple[str, str, dict[str, Any] | None]
@@ -48,7 +75,7 @@ class Page:
     """One answer to a search."""
 
     items: dict[str, dict[str, Any]]
-    """By id, in the server's order."""
+    """By id, or by a key that ``is_nameless``, in the server's order."""
 
     full: bool
     """Whether it is as long as asked for, or as the longest: more may not fit into a page."""
@@ -67,11 +94,15 @@ class Server:
     """A STAC API: what it claims, and requests to it that do not give up at once.
 
     Shared by the threads. What they learn about it needs no lock: knowing less costs requests, not
-    items.
+    items. When it tells one of them to wait, all do.
     """
 
     def __init__(
-        self, url: str, session: "requests.Session", wait: Callable[[float], object] | None
+        self,
+        url: str,
+        session: "requests.Session",
+        wait: Callable[[float], object] | None,
+        now: Callable[[], float],
     ) -> None:
         parts = urlsplit(url)
         self.url = url
@@ -82,7 +113,9 @@ class Server:
         """Whether it was seen to sort by id."""
         self._search = parts._replace(path=parts.path.rstrip("/") + "/search").geturl()
         self._method, self._extra, self._longest = "POST", dict[str, Any](), _SHORT
-        self._session, self._wait = session, wait or self.stop.wait
+        self._takes_post = False
+        self._session, self._wait, self._now = session, wait or self.stop.wait, now
+        self._not_before, self._lock = now(), threading.Lock()
         self._told = False
 
     def open(self) -> None:
@@ -96,7 +129,7 @@ class Server:
             raise self.failed(
                 "no STAC API with a search answers there", "Give the URL of its root."
             )
-        if methods == {"GET"}:  # whose other parameters are written in more ways than one
+        if searches and "POST" not in methods:  # none said is GET
             self._method = "GET"
             return
         claims = {text.rpartition("#")[2] for text in conforms if "item-search" in text}
@@ -107,26 +140,44 @@ class Server:
         self._extra = {"fields": {"exclude": ["links"]}} if "fields" in claims else {}
 
     def search(self, collection: str, terms: Mapping[str, Any]) -> Request:
-        """The first request of a search."""
+        """The first request of a search. By GET its order and conditions are left out."""
         terms = {"collections": [collection], "limit": PAGE, **terms}
         if self._method == "POST":
             return "POST", self._search, {**terms, **self._extra}
+        return self._by_get(terms)
+
+    def _by_get(self, terms: Mapping[str, Any]) -> Request:
+        """A search by GET, of the terms that every server reads alike."""
         texts = {
             name: ",".join(map(str, value)) if isinstance(value, list) else value
             for name, value in terms.items()
+            if name in ("collections", "limit", "bbox", "datetime")
         }
         mark = "&" if urlsplit(self._search).query else "?"
         return "GET", f"{self._search}{mark}{urlencode(texts)}", None
 
-    def page(self, request: Request) -> Page:
+    def page(self, request: Request, *, first: bool = False) -> Page:
         """A page of items.
+
+        Args:
+            request: of ``search``, or what follows a page.
+            first: whether it may be asked again by GET, and so all others, where POST is not taken.
 
         Raises:
             RefusedError: the server does not take this request.
             ProviderError: it stays down, or does not answer with items.
 
         """
-        page = self._send(request)
+        try:
+            page = self._send(request)
+        except RefusedError as refused:
+            body = request[2]
+            if not first or refused.status not in (404, 405) or body is None or self._takes_post:
+                raise
+            self._method, self.ways, self._extra = "GET", (), {}
+            request = self._by_get(body)
+            page = self._send(request)
+        self._takes_post |= request[0] == "POST"
         features = page.get("features")
         if not isinstance(features, list) or not all(isinstance(item, dict) for item in features):
             raise self.failed("it answered a search with something else than items", _ROOT)
@@ -138,7 +189,7 @@ class Server:
         )
         link = next((link for link in _links(page) if link.get("rel") == "next"), None)
         return Page(
-            items={str(item.get("id")): item for item in features},
+            items={_key(item): item for item in features},
             full=len(features) >= min(PAGE, self._longest),
             matched=max(count if isinstance(count, int) else 0 for count in counts),
             following=self._follow(link, request) if link else None,
@@ -177,39 +228,77 @@ class Server:
 
     def _send(self, request: Request) -> dict[str, Any]:
         """The JSON object that answers a request, tried again where that may help."""
-        import requests
-
-        pause, what = 0.0, ""
-        for attempt in range(_TRIES):
-            if attempt:
-                self._tell(what, pause)
-                self._wait(pause)
-            if self.stop.is_set():
-                raise self.failed("another question failed", _LATER)
-            pause = min(_LONGEST_PAUSE, 2.0**attempt * random.uniform(0.5, 1.0))
-            method, href, body = request
+        failures = Counter[int]()
+        not_before = self._now()
+        while True:
+            self._rest(not_before)
             try:
-                response = self._session.request(
-                    method, href, json=body, timeout=_TIMEOUTS, allow_redirects=False
-                )
-            except (requests.exceptions.SSLError, ValueError) as error:  # no use to try again
-                raise self.failed(_trouble(error), _LATER) from None
-            except OSError as error:  # the root of all that requests raises
-                what = _trouble(error)
-                continue
+                return self._answer(request)
+            except _TroubleError as trouble:
+                failures[trouble.tries] += 1
+                times = failures.total()
+                if failures[trouble.tries] >= trouble.tries:
+                    raise self.failed(f"{trouble}, {times} times in a row", _LATER) from None
+                own = min(_LONGEST_PAUSE, 2.0 ** (times - 1))
+                pause = max(trouble.asked, own) + random.random()
+                self._tell(str(trouble), pause)
+                not_before = self._now() + pause
+                if trouble.for_all:
+                    with self._lock:
+                        self._not_before = max(self._not_before, not_before)
+
+    def _rest(self, not_before: float) -> None:
+        """Wait until then, and as long as the server wants of all who ask."""
+        while not self.stop.is_set():
+            rest = max(not_before, self._not_before) - self._now()
+            if rest <= 0:
+                return
+            self._wait(rest)
+        raise self.failed("another question failed", _LATER)
+
+    def _answer(self, request: Request) -> dict[str, Any]:
+        """The JSON object that answers a request, wherever on its host the server sends it."""
+        method, href, body = request
+        for _ in range(_REDIRECTS + 1):
+            response = self._request(method, href, body)
             status = response.status_code
             if status == 200:
-                if (value := self._json(response)) is not None:
-                    return value
-                what = "its answers are cut short"
-            elif status in (408, 429) or status >= 500:
-                what = f"HTTP {status}"
-                pause = _asked_pause(response.headers.get("Retry-After"), pause)
-            elif (moved := self._moved(response)) is not None:
-                request, pause = (method, moved, body), 0.0
-            else:
-                raise RefusedError(str(self.failed(f"HTTP {status}", _todo(status))))
-        raise self.failed(f"{what or 'it redirects in circles'}, {_TRIES} times in a row", _LATER)
+                return self._json(response)
+            if status in (408, 429) or status >= 500:
+                raise self._busy(status, response.headers.get("Retry-After"))
+            moved = self._moved(response)
+            if moved is None:
+                raise RefusedError(str(self.failed(f"HTTP {status}", _todo(status))), status)
+            href = moved
+        raise self.failed("it redirects in circles", _ROOT)
+
+    def _request(self, method: str, href: str, body: dict[str, Any] | None) -> "requests.Response":
+        """Whatever the server answers."""
+        import requests
+
+        try:
+            return self._session.request(
+                method, href, json=body, timeout=_TIMEOUTS, allow_redirects=False
+            )
+        except (requests.exceptions.SSLError, ValueError) as error:  # no use to try again
+            raise self.failed(_trouble(error), _LATER) from None
+        except requests.exceptions.ChunkedEncodingError as error:
+            raise _TroubleError(_trouble(error), tries=_BUSY_TRIES) from None
+        except OSError as error:  # the root of all that requests raises
+            raise _TroubleError(_trouble(error), tries=_TRIES) from None
+
+    def _busy(self, status: int, after: str | None) -> Exception:
+        """The trouble of a busy server, or the error where it wants more patience than there is."""
+        asked = _seconds(after)
+        if asked is not None and asked > _PATIENCE:
+            return self.failed(
+                f"HTTP {status}, and it wants to be left alone for {ceil(asked / 60)} minutes",
+                "Try again after that.",
+            )
+        for_all = asked is not None or status in (429, 503)
+        return _TroubleError(
+            f"HTTP {status}", tries=_BUSY_TRIES, asked=asked or 0.0, for_all=for_all
+        )
 
     def _tell(self, what: str, pause: float) -> None:
         """Say that there is trouble, once at a time that someone may be waiting for."""
@@ -218,14 +307,14 @@ class Server:
         where = shown(self.url)
         logger.log(level, "The catalogue %s: %s; asked again in %.0f s.", where, what, pause)
 
-    def _json(self, response: "requests.Response") -> dict[str, Any] | None:
-        """An answer's object; None where it is cut short."""
+    def _json(self, response: "requests.Response") -> dict[str, Any]:
+        """An answer's object."""
         with suppress(ValueError):
             value = response.json()
             if isinstance(value, dict):
                 return value
         if response.content.lstrip()[:1] in (b"", b"{"):
-            return None
+            raise _TroubleError("its answers are cut short", tries=_BUSY_TRIES)
         raise self.failed("it answered with something else than JSON objects", _ROOT)
 
     def _moved(self, response: "requests.Response") -> str | None:
@@ -250,19 +339,33 @@ def _todo(status: int) -> str:
     return "It refused the question; check its URL and the collections it has."
 
 
-def _asked_pause(after: str | None, otherwise: float) -> float:
-    """Seconds that a ``Retry-After`` asks for, a little more so that not all come back at once."""
+def _seconds(after: str | None) -> float | None:
+    """Seconds that a ``Retry-After`` asks for, in figures or as a date; None where it says nothing.
+
+    RFC 9110, section 10.2.3.
+    """
     if after is None:
-        return otherwise
-    if after.strip().isdigit():
-        seconds = float(after)
-    else:
-        try:
-            moment = parsedate_to_datetime(after)
-        except ValueError:
-            return otherwise
-        seconds = moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() - time.time()
-    return min(_LONGEST_PAUSE, max(0.0, seconds) + random.random())
+        return None
+    if after.strip().isdecimal():
+        return min(float(after), 1e9)  # any number of figures may have been sent
+    try:
+        moment = parsedate_to_datetime(after)
+    except (ValueError, OverflowError):
+        return None
+    return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() - time.time()
+
+
+def _key(item: Mapping[str, Any]) -> str:
+    """An item's id, or what tells an item without one from all others."""
+    name = item.get("id")
+    if name is not None and name != "":
+        return str(name)
+    return _NAMELESS + hashlib.sha256(json.dumps(item, sort_keys=True).encode()).hexdigest()
+
+
+def is_nameless(key: str) -> bool:
+    """Whether an item's key says that it has no id."""
+    return key.startswith(_NAMELESS)
 
 
 def _trouble(error: Exception) -> str:
