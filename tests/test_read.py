@@ -21,6 +21,7 @@ from rasterio.windows import Window
 from lulcmap.errors import ProviderError, ReadError
 from lulcmap.providers import ITEM_COLLECTION
 from lulcmap.read import Reader
+from lulcmap.remote import fetch
 from lulcmap.remote.assets import Source
 from lulcmap.remote.fetch import Fetcher
 from lulcmap.scenes import Scene
@@ -271,6 +272,7 @@ def test_truncated_foreign_and_mistyped_files_are_read_errors(tmp_path, reader):
 def server(socket_enabled, tmp_path, monkeypatch):
     """Serves the test's folder; nobody pauses after failures."""
     monkeypatch.setattr(Fetcher, "rest", lambda *_: None)
+    monkeypatch.setattr(fetch, "_LONGEST_PAUSE", 0.0)
     with FileServer(tmp_path).running() as server:
         yield server
 
@@ -290,7 +292,6 @@ FAULTS = {
     "refused": Fault("", status=403, times=math.inf),
     "gone": Fault("", status=404, times=math.inf),
     "cut": Fault("", "truncated", times=math.inf),
-    "reset": Fault("", "reset", times=math.inf),
     "a page": Fault("", "html", times=math.inf),
     "other bytes": Fault("", "garbage", times=math.inf),
     "other bytes of tiles": Fault("", "garbage", times=math.inf, after=1),
@@ -309,6 +310,21 @@ def test_no_message_carries_a_token_or_an_address(tmp_path, server, fault):
     for secret in ("SECRET", "sig", "://", "127.0.0.1", str(server.server_port), "a.tif"):
         assert secret not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize("fault", [Fault("", "reset"), Fault("", status=503)], ids=["reset", "503"])
+@pytest.mark.parametrize("after", [0, 1], ids=["header", "tiles"])
+def test_a_server_that_is_down_is_no_assets_error(tmp_path, server, fault, after):
+    write(tmp_path / "a.tif", values())
+    server.behave(replace(fault, after=after, times=math.inf))
+    request = make_scene(B02=f"{server.url}/a.tif"), "B02"
+
+    with Reader(sign=Signer(), patience=0) as reader, pytest.raises(ProviderError) as caught:
+        list(reader.planes([request] * 3, make_grid()))
+
+    assert str(caught.value).startswith(f"127.0.0.1:{server.server_port} has given nothing")
+    for secret in ("SECRET", "sig", "://", "a.tif"):
+        assert secret not in str(caught.value)
 
 
 def test_a_token_that_is_used_up_is_renewed_in_the_middle_of_a_file(tmp_path, server):

@@ -1,6 +1,7 @@
 """HTTP servers of assets: pools of connections, and one request for a range of bytes."""
 
 import ipaddress
+import logging
 import os
 import socket
 import ssl
@@ -53,6 +54,14 @@ class AttemptError(FetchError):
     def __str__(self) -> str:
         """The reason."""
         return str(self.args[0])
+
+
+def _names_no_url(record: logging.LogRecord) -> bool:
+    return not str(record.msg).startswith("Failed to parse headers (url=")
+
+
+# The one warning of urllib3's that holds a URL with its token, and Python prints warnings.
+logging.getLogger("urllib3.connection").addFilter(_names_no_url)
 
 
 class Servers:

@@ -115,18 +115,21 @@ def test_more_lost_than_allowed_ends_with_exit_5_and_goes_on_later(
     assert_same_map(run, offline)
 
 
+@pytest.mark.parametrize("down", [{"kind": "reset"}, {"status": 503}], ids=["reset", "503"])
 def test_a_provider_that_goes_down_ends_with_exit_5_and_the_run_goes_on_later(
-    world, offline, asked, files, items, tmp_path
+    world, offline, asked, files, items, tmp_path, down
 ):
-    files.behave(Fault("", "reset", after=asked.total() // 2, times=math.inf))
+    files.behave(Fault("", after=asked.total() // 2, times=math.inf, **down))
 
-    stopped = world.predict(items, tmp_path / "map.tif")
+    stopped = world.predict(items, tmp_path / "map.tif", "--patience", "3")
     done = stopped.blocks
     files.behave()
     run = world.predict(items, tmp_path / "map.tif", "--keep-run")
 
     assert stopped.code == 5
-    assert "--max-lost" in stopped.stderr
+    assert stopped.stderr.count("\n") == 1
+    assert f"{files.url.removeprefix('http://')} has given nothing" in stopped.stderr
+    assert "--patience" in stopped.stderr
     assert done
     assert {name: run.blocks[name] for name in done} == done
     assert_same_map(run, offline)
