@@ -17,7 +17,7 @@ from pyproj.exceptions import CRSError
 from lulcmap import __version__, grid, zones
 from lulcmap.area import Area
 from lulcmap.block import REACH, Job, ZoneJob
-from lulcmap.catalog import Found, digest, search
+from lulcmap.catalog import Found, digest, outline, search
 from lulcmap.composite import Rules
 from lulcmap.errors import ModelError, NoScenesError, UsageError
 from lulcmap.models import find_model
@@ -237,7 +237,8 @@ def _find(
         max_cloud=settings.max_cloud,
         progress=progress,
     )
-    near = [s for s in found.scenes if area.polygon.intersects(shapely.box(*s.bbox))]
+    pairs = zip(found.items, found.scenes, strict=True)
+    near = [scene for item, scene in pairs if area.polygon.intersects(outline(item))]
     sensors = {scene.sensor for scene in near}
     if not near:
         raise NoScenesError(

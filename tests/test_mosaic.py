@@ -1,5 +1,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from rasterio.vrt import WarpedVRT
 
 from lulcmap import mosaic as module
 from lulcmap.errors import OutputError
-from lulcmap.grid import clip, covering_grid, geobox, inside, project
+from lulcmap.grid import clip, covering, covering_grid, geobox, inside, project
 from lulcmap.mosaic import ZoneBlocks, mosaic, zone_pixels
 from lulcmap.windows import Box
 
@@ -280,3 +281,55 @@ def test_an_interrupted_mosaic_leaves_no_map(tmp_path, blocks):
         )
 
     assert not out.exists()
+
+
+def uniform(folder: Path, zone: int, area: shapely.Geometry, value: int) -> ZoneBlocks:
+    """One block of one value around a part of an area in degrees."""
+    near = project(shapely.MultiPolygon([area.buffer(0.02)]), f"EPSG:{zone}")
+    box, path = covering(near), folder / f"{zone}.tif"
+    place = {"crs": f"EPSG:{zone}", "transform": geobox(box, zone).affine, "nodata": 255}
+    height, width = box.shape
+    with rasterio.open(path, "w", count=1, dtype="uint8", height=height, width=width, **place) as f:
+        f.write(np.full((1, *box.shape), value, np.uint8))
+    return ZoneBlocks(zone, shapely.MultiPolygon([area]), [(path, box)])
+
+
+@pytest.mark.parametrize("crs", ["EPSG:32632", "EPSG:3035"])
+@pytest.mark.parametrize("gap", [0.0, 0.0003, -0.0003])
+def test_between_two_zones_a_centre_s_longitude_decides(tmp_path, crs, gap):
+    """Also where the parts leave a gap along the border, or overlap."""
+    west, east = shapely.box(11.99, 47.0, 12 - gap, 47.01), shapely.box(12, 47.0, 12.01, 47.01)
+    polygon = project(shapely.MultiPolygon([shapely.box(11.99, 47.0, 12.01, 47.01)]), crs)
+    target, out = covering_grid(polygon, crs), tmp_path / "map.tif"
+    zones = [
+        replace(one, part=project(one.part, crs))
+        for one in (uniform(tmp_path, 32632, west, 1), uniform(tmp_path, 32633, east, 2))
+    ]
+
+    counts = mosaic(zones, target=target, polygon=polygon, out=out)
+
+    found, mask = read(out), inside(polygon, target)
+    rows, cols = np.nonzero(mask)
+    lons, _ = Transformer.from_crs(crs, 4326, always_xy=True).transform(
+        *rasterio.transform.xy(target.affine, rows, cols)
+    )
+    np.testing.assert_array_equal(found[mask], np.where(np.asarray(lons) < 12, 1, 2))
+    assert counts[1] > 1000 < counts[2]
+    assert counts[1] + counts[2] == mask.sum()
+
+
+def test_a_centre_just_beyond_all_parts_takes_the_nearest(tmp_path):
+    """An area that ends at 12 degrees east, both sides of the equator; its map 20 m wider."""
+    north, south = shapely.box(11.99, 0, 12, 0.01), shapely.box(11.99, -0.01, 12, 0)
+    polygon = project(shapely.MultiPolygon([shapely.box(11.99, -0.01, 12.0002, 0.01)]), "EPSG:3857")
+    target, out = covering_grid(polygon, "EPSG:3857"), tmp_path / "map.tif"
+    zones = [
+        replace(one, part=project(one.part, "EPSG:3857"))
+        for one in (uniform(tmp_path, 32632, north, 1), uniform(tmp_path, 32732, south, 2))
+    ]
+
+    counts = mosaic(zones, target=target, polygon=polygon, out=out)
+
+    assert counts[1] + counts[2] == inside(polygon, target).sum()
+    edge = read(out)[:, -3]
+    assert np.flatnonzero(edge == 1).max() < np.flatnonzero(edge == 2).min()

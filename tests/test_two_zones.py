@@ -141,10 +141,10 @@ def blocks_of(run: Path):
 def expected(run: Path, lons, lats):
     """The classes that the zones' own block files have at some places, one by one."""
     classes = np.full(lons.shape, NODATA, np.uint8)
-    sure = np.abs(lons - BORDER) * METRES > 0.02
+    sure = np.abs(lons - np.round(lons / 6) * 6) * METRES > 0.02
     for zone, blocks in blocks_of(run).items():
         x, y = Transformer.from_crs(4326, zone, always_xy=True).transform(lons, lats)
-        own = lons < BORDER if zone == 32632 else lons >= BORDER
+        own = np.array([grid.utm_zone(*place) for place in zip(lons, lats, strict=True)]) == zone
         for axis in (x, y):  # centres on an edge between pixels may go either way
             sure &= ~own | (np.abs(axis - 10 * np.round(axis / 10)) > 1e-3)
         for top, left, pixels in blocks:
@@ -176,6 +176,30 @@ def test_every_pixel_is_its_zone_s_and_none_is_missing(country, settings, tmp_pa
     assert sure.mean() > 0.99
     assert min((lons < BORDER).mean(), (lons > BORDER).mean()) > 0.3
     assert report.total == pytest.approx(inside.sum(), rel=0.005)
+
+
+def test_a_country_at_180_degrees_is_one_map(model, tmp_path):
+    west = round(Transformer.from_crs(4326, 32760, always_xy=True).transform(180, -17)[0], -1)
+    place = {"epsg": 32760, "west": int(west) - 1280, "north": 8_119_000}
+    made = simulate(
+        tmp_path / "country",
+        Country(seed=5, height=256, width=256, s2_dates=3, s1_dates=2, cloud=0, **place),
+    )
+    settings = Settings(
+        model=str(model), catalog=str(made.items), block_size=144, device="cpu", keep_run=True
+    )
+
+    report = map_area(str(made.aoi), tmp_path / "map.tif", period=PERIOD, settings=settings)
+
+    classes, inside, lons, lats = mapped_and_inside(report, made)
+    wanted, sure = expected(tmp_path / "map.tif.run", lons, lats)
+    assert report.facts["counted_on"] == ["EPSG:32701", "EPSG:32760"]
+    assert report.facts["crs"] in ("EPSG:32701", "EPSG:32760")
+    assert classes.shape[1] < 260
+    assert report.coverage == 1
+    assert (classes[inside] != NODATA).all()
+    np.testing.assert_array_equal(classes[inside][sure], wanted[sure])
+    assert min((lons < 0).mean(), (lons > 0).mean()) > 0.3
 
 
 def test_near_the_border_the_map_is_as_good_as_elsewhere(country, settings, tmp_path):
