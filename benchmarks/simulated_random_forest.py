@@ -43,9 +43,7 @@ def pixels(country: Country) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
             catalog=str(made.items),
             s1=True,
         )
-        dates, _ = rank_s2(
-            [s for s in found.scenes if s.sensor == "s2"], period, epsg=grid.crs.epsg
-        )
+        dates, _ = rank_s2([s for s in found.scenes if s.sensor == "s2"], period)
         radar = choose_s1([s for s in found.scenes if s.sensor == "s1"], period)
         with Reader(workers=2) as reader:
             seen = composite(

@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 from lulcmap import grid
 from lulcmap.composite import Composite, Rules, composite
 from lulcmap.legend import CLASSES, NODATA
-from lulcmap.plan import Plan, S1Choice
+from lulcmap.plan import Pass, Plan, S1Choice
 from lulcmap.predict import Classified, classify, needed_windows, union
 from lulcmap.read import Reader
 from lulcmap.report import SOURCES
-from lulcmap.run import RunFolder
-from lulcmap.scenes import Scene
+from lulcmap.run import Number, RunFolder
 from lulcmap.sensors import S1_NODATA, S2_NODATA
 from lulcmap.session import Session
 from lulcmap.windows import Blend, Box
@@ -26,27 +25,35 @@ REACH = 20.0
 
 
 @dataclass(frozen=True, slots=True)
+class ZoneJob:
+    """What is mapped on the grid of one UTM zone."""
+
+    epsg: int
+    """Of the zone."""
+
+    part: shapely.MultiPolygon
+    """Of the area, what lies in the zone, in metres of the zone."""
+
+    reach: shapely.MultiPolygon
+    """The part and ``REACH`` around it: what is mapped, so that a map in another CRS, which takes
+    the nearest pixel, finds one all along the border, and along that to the next zone."""
+
+    blocks: tuple[tuple[Number, Box], ...]
+    """Number and box of each block that has a pixel of the part."""
+
+    s2_dates: tuple[Pass, ...]
+    """Ranked datatakes, in each the scenes on the zone's own grid first."""
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """Everything a block needs to be mapped: the plan, with its values in hand."""
 
     plan: Plan
     """What decides the result."""
 
-    zone: int
-    """EPSG code of the UTM zone the area is mapped in."""
-
-    polygon: shapely.MultiPolygon
-    """Of the area, in metres of the zone."""
-
-    reach: shapely.MultiPolygon
-    """The polygon and ``REACH`` around it: what is mapped, so that a map in another CRS, which
-    takes the nearest pixel, finds one all along the border."""
-
-    blocks: tuple[tuple[tuple[int, int], Box], ...]
-    """Number and box of each block that has a pixel of the polygon."""
-
-    s2_dates: tuple[tuple[Scene, ...], ...]
-    """Ranked datatakes."""
+    zones: tuple[ZoneJob, ...]
+    """That the area lies in, by EPSG code."""
 
     s1: S1Choice
     """Passes of the preferred direction, and of the other."""
@@ -54,13 +61,22 @@ class Job:
     rules: Rules
     """Of the Sentinel-2 composite."""
 
+    @property
+    def blocks(self) -> list[tuple[Number, Box]]:
+        """Number and box of each block, zone by zone."""
+        return [block for zone in self.zones for block in zone.blocks]
+
+    def zone(self, number: Number) -> ZoneJob:
+        """The zone of a block."""
+        return next(zone for zone in self.zones if zone.epsg == number[0])
+
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """A block with its composite, ready for the network."""
 
-    number: tuple[int, int]
-    """Its row and column on the zone's lattice of blocks."""
+    number: Number
+    """Its zone, row and column."""
 
     box: Box
     """Its pixels."""
@@ -78,19 +94,17 @@ class Prepared:
     """Over ``over``."""
 
 
-def prepare(
-    job: Job, reader: Reader, session: Session, number: tuple[int, int], box: Box
-) -> Prepared:
+def prepare(job: Job, reader: Reader, session: Session, number: Number, box: Box) -> Prepared:
     """Make the composite a block needs: its pixels, and the windows' around them."""
-    contract = session.contract
-    wanted = grid.inside(job.reach, grid.geobox(box, job.zone))
+    contract, zone = session.contract, job.zone(number)
+    wanted = grid.inside(zone.reach, grid.geobox(box, zone.epsg))
     windows = needed_windows(wanted, box, lattice=contract.lattice, stride=contract.stride)
     # A block that only touches the area wants no pixel: it gets an empty composite of any window.
     over = union(windows or contract.lattice.reaching(box)[:1])
     seen = composite(
         reader.planes,
-        grid.geobox(over, job.zone),
-        s2_dates=job.s2_dates if windows and "s2" in contract.inputs else (),
+        grid.geobox(over, zone.epsg),
+        s2_dates=zone.s2_dates if windows and "s2" in contract.inputs else (),
         s1_passes=job.s1.passes if windows else (),
         s1_others=job.s1.others if windows else (),
         rules=job.rules,
@@ -114,14 +128,15 @@ def finish(
         batch_size=batch_size,
         blend=blend,
     )
-    on = grid.geobox(block.box, job.zone)
+    zone = job.zone(block.number)
+    on = grid.geobox(block.box, zone.epsg)
     bands = _bands(classified, block)
     run.write_block(
         block.number,
         bands,
         on,
         {
-            **_facts(bands, grid.inside(job.polygon, on), seen),
+            **_facts(bands, grid.inside(zone.part, on), seen),
             "device": f"{session.device}, {session.runtime}",
         },
     )

@@ -263,7 +263,7 @@ class _Choice:
         first, last = self.periods[sensor]
         if not first <= acquisition(item["properties"]).date() <= last:
             return None
-        if not shapely.intersects(self.area, _footprint(item)):
+        if not shapely.intersects(self.area, outline(item)):
             return None
         source = self.sources[sensor]
         scene = Scene.from_item(item, source.profile)
@@ -306,7 +306,7 @@ def _read(path: Path) -> dict[str, Any]:
     return collection
 
 
-def _footprint(item: Item) -> shapely.Geometry:
+def outline(item: Item) -> shapely.Geometry:
     """What an item covers, degrees: its geometry, or its bbox where that cannot be used."""
     try:
         shape = shapely.make_valid(shapely.from_geojson(json.dumps(item["geometry"])))

@@ -89,6 +89,6 @@ def _beside(out: Path, country: Simulated) -> tuple[NDArray[np.uint8], NDArray[n
         mapped, on = made.read(1), GeoBox(made.shape, made.transform, made.crs)
         window = known.window(*made.bounds).round_offsets().round_lengths()
         truth = known.read(1, window=window, boundless=True, fill_value=NODATA)
-    border = grid.project(load_area(str(country.aoi)).polygon, made.crs.to_epsg())
+    border = grid.project(load_area(str(country.aoi)).polygon, made.crs.to_string())
     truth[~grid.inside(border, on)] = NODATA
     return mapped, truth

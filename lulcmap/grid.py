@@ -53,26 +53,46 @@ def utm_zone(lon: float, lat: float) -> int:
     return (32600 if lat >= 0 else 32700) + zone
 
 
-def project(polygon: shapely.MultiPolygon, crs: int) -> shapely.MultiPolygon:
-    """A polygon in degrees, in metres of a CRS; its edges stay straight in degrees.
+def project(polygon: shapely.MultiPolygon, crs: str) -> shapely.MultiPolygon:
+    """A polygon in degrees, in units of a CRS; its edges stay straight in degrees.
+
+    Where it was cut at 180 degrees it is one again, if the CRS goes on there.
 
     Args:
         polygon: longitude, latitude, degrees (EPSG:4326).
-        crs: EPSG code.
+        crs: ``"EPSG:<code>"`` or a PROJ string.
 
     Raises:
         AreaError: part of the polygon cannot be expressed in that CRS.
 
     """
     to_crs = Transformer.from_crs(4326, crs, always_xy=True)
-    fine = shapely.segmentize(polygon, _LONGEST_EDGE)
+    fine = shapely.segmentize(_joined(polygon, to_crs), _LONGEST_EDGE)
     projected = shapely.transform(fine, lambda xy: np.column_stack(to_crs.transform(*xy.T)))
     if not np.isfinite(shapely.get_coordinates(projected)).all():
         raise AreaError(
-            f"The area cannot be expressed in EPSG:{crs}; choose a CRS made for it with --crs, or "
+            f"The area cannot be expressed in {crs}; choose a CRS made for it with --crs, or "
             "leave --crs auto."
         )
     return projected
+
+
+def _joined(polygon: shapely.MultiPolygon, to_crs: Transformer) -> shapely.MultiPolygon:
+    """A polygon without its cut at 180 degrees, longitudes beyond; as it is if the CRS ends there.
+
+    The two sides of the cut may have other corners, so that pixels would lie between them.
+    """
+    west, south, east, north = polygon.bounds
+    if (west, east) != (-180, 180):
+        return polygon
+    xs, ys = to_crs.transform([-179.999999, 179.999999] * 2, [south, south, north, north])
+    if not np.hypot(np.diff(xs), np.diff(ys))[::2].max() < 1:  # metre; infinite where there is none
+        return polygon
+    parts = [
+        shapely.transform(part, lambda xy: xy + np.array([360, 0])) if part.bounds[2] <= 0 else part
+        for part in polygon.geoms
+    ]
+    return shapely.MultiPolygon(shapely.get_parts(shapely.union_all(parts)).tolist())
 
 
 def covering(polygon: shapely.MultiPolygon) -> Box:
@@ -101,15 +121,16 @@ def geobox(box: Box, epsg: int) -> GeoBox:
     return GeoBox.from_bbox((left, bottom, right, top), f"EPSG:{epsg}", shape=box.shape, tight=True)
 
 
-def covering_grid(polygon: shapely.MultiPolygon, crs: int) -> GeoBox:
+def covering_grid(polygon: shapely.MultiPolygon, crs: str) -> GeoBox:
     """The smallest grid around a projected polygon, its edges on multiples of the pixel.
 
     Args:
         polygon: in units of ``crs``.
-        crs: EPSG code. Pixels are 10 m; in a geographic CRS 1/12000 degree, 9.3 m on the equator.
+        crs: ``"EPSG:<code>"`` or a PROJ string. Pixels are 10 m; in a geographic CRS 1/12000
+            degree, 9.3 m on the equator.
 
     """
-    pixel = 1 / 12000 if CRS.from_epsg(crs).is_geographic else float(RESOLUTION)
+    pixel = 1 / 12000 if CRS.from_user_input(crs).is_geographic else float(RESOLUTION)
     left, bottom, right, top = polygon.bounds
     return GeoBox.from_bbox(
         (
@@ -118,7 +139,7 @@ def covering_grid(polygon: shapely.MultiPolygon, crs: int) -> GeoBox:
             math.ceil(right / pixel) * pixel,
             math.ceil(top / pixel) * pixel,
         ),
-        f"EPSG:{crs}",
+        crs,
         resolution=pixel,
         tight=True,
     )

@@ -1,7 +1,8 @@
-"""From the blocks of a zone to one national grid, nearest neighbour, in bounded memory."""
+"""From the blocks of all zones to one national grid, nearest neighbour, in bounded memory."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from lulcmap.errors import OutputError
-from lulcmap.grid import RESOLUTION, clip, inside
+from lulcmap.grid import RESOLUTION, clip, inside, utm_zone
 from lulcmap.legend import NODATA
 from lulcmap.windows import Box
 
@@ -52,10 +53,23 @@ _LAYOUT: dict[str, Any] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class ZoneBlocks:
+    """What was mapped in one UTM zone."""
+
+    epsg: int
+    """Of the zone."""
+
+    part: shapely.MultiPolygon
+    """Of the area, what lies in the zone, in the target's CRS."""
+
+    blocks: Sequence[tuple[Path, Box]]
+    """Files, uint8, 255 nodata, and their places in the zone's pixels; they do not overlap."""
+
+
 def mosaic(
-    blocks: Sequence[tuple[Path, Box]],
+    zones: Sequence[ZoneBlocks],
     *,
-    zone: int,
     target: GeoBox,
     polygon: shapely.MultiPolygon,
     out: Path,
@@ -64,13 +78,12 @@ def mosaic(
 ) -> NDArray[np.int64]:
     """Write one band of the blocks as a plain tiled GeoTIFF on the target grid.
 
-    A pixel takes the value at its centre: copied where the target is on the zone's own grid, else
-    looked up at the exactly transformed centre. 255 outside the polygon and where no block is.
+    A pixel takes the value at its centre, of the zone that lies in: copied where the target is on
+    the zone's own grid, else looked up at the exactly transformed centre. 255 outside the polygon
+    and where no block is.
 
     Args:
-        blocks: files of a zone, uint8, 255 nodata, and their places in the zone's pixels; they do
-            not overlap.
-        zone: EPSG code of the zone.
+        zones: what is joined.
         target: north-up grid of the output.
         polygon: in the target's CRS; a pixel belongs to it by its centre.
         out: file to write, or to replace.
@@ -86,21 +99,19 @@ def mosaic(
     """
     if target.crs is None:
         raise ValueError("the target grid has no CRS")
-    to_zone = None
-    if not _aligned(target, zone):
-        to_zone = Transformer.from_crs(target.crs.proj, zone, always_xy=True)
     height, width = target.shape
     place = {"height": height, "width": width, "crs": target.crs.to_wkt()}
     counts = np.zeros(256, np.int64)
     try:
         with rasterio.Env(**_GDAL_ENV):
             with (
-                _Blocks(blocks, band=band) as source,
+                _Files(band) as files,
                 rasterio.open(out, "w", transform=target.affine, **place, **_LAYOUT) as output,
             ):
-                for rows, chunks in _chunks(target, polygon):
-                    for cols, grid, mask in chunks:
-                        values = _values(source, grid, mask=mask, to_zone=to_zone)
+                sources = [_Zone(zone, files, target) for zone in zones]
+                for rows, chunks in _chunks(target, polygon, sources):
+                    for cols, grid, mask, near in chunks:
+                        values = _values(near, grid, mask=mask)
                         counts += np.bincount(values[mask], minlength=256)
                         output.write(values, 1, window=Window.from_slices(rows, cols))
                     progress(rows.stop, height)
@@ -117,46 +128,22 @@ def mosaic(
     return counts
 
 
-class _Blocks:
-    """The blocks of a zone, read as if they were one raster."""
+class _Files:
+    """Reads block files, a few of which stay open."""
 
-    def __init__(self, blocks: Sequence[tuple[Path, Box]], *, band: int) -> None:
-        self._blocks = blocks
+    def __init__(self, band: int) -> None:
         self._band = band
-        self._extents = np.array(
-            [(box.row, box.col, *box.stop) for _, box in blocks], np.int64
-        ).reshape(-1, 4)
         self._open: OrderedDict[Path, Any] = OrderedDict()
 
-    def __enter__(self) -> "_Blocks":
+    def __enter__(self) -> "_Files":
         return self
 
     def __exit__(self, *_: object) -> None:
         while self._open:
             self._open.popitem()[1].close()
 
-    def read(self, box: Box) -> NDArray[np.uint8]:
-        """What the blocks hold in a box of the zone's pixels, (H, W); 255 where there is none."""
-        values = np.full(box.shape, NODATA, np.uint8)
-        row, col, stop_row, stop_col = self._extents.T
-        near = (row < box.stop[0]) & (stop_row > box.row)
-        near &= (col < box.stop[1]) & (stop_col > box.col)
-        for index in np.flatnonzero(near).tolist():
-            path, place = self._blocks[index]
-            part = place.intersection(box)
-            if part is not None:
-                values[part.within(box)] = self._part(path, part.within(place))
-        return values
-
-    def reach(self, rows: NDArray[np.int64], cols: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Which of some pixels of the zone lie in the box around all blocks."""
-        if not self._blocks:
-            return np.zeros(rows.shape, bool)
-        row, col = self._extents[:, :2].min(axis=0)
-        stop_row, stop_col = self._extents[:, 2:].max(axis=0)
-        return (rows >= row) & (rows < stop_row) & (cols >= col) & (cols < stop_col)
-
-    def _part(self, path: Path, place: tuple[slice, slice]) -> NDArray[np.uint8]:
+    def read(self, path: Path, place: tuple[slice, slice]) -> NDArray[np.uint8]:
+        """Some rows and columns of a block."""
         try:
             window = Window.from_slices(*place)
             return np.asarray(self._dataset(path).read(self._band, window=window))
@@ -174,6 +161,56 @@ class _Blocks:
         return dataset
 
 
+class _Zone:
+    """The blocks of a zone, read as if they were one raster."""
+
+    def __init__(self, zone: ZoneBlocks, files: _Files, target: GeoBox) -> None:
+        self.epsg, self.part = zone.epsg, zone.part
+        self._blocks, self._files = zone.blocks, files
+        self._extents = np.array(
+            [(box.row, box.col, *box.stop) for _, box in zone.blocks], np.int64
+        ).reshape(-1, 4)
+        self._to_zone = None
+        if target.crs is not None and not _aligned(target, zone.epsg):
+            self._to_zone = Transformer.from_crs(target.crs.proj, zone.epsg, always_xy=True)
+
+    def values(self, grid: GeoBox, mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+        """The (N,) values of the pixels of a part of the target where the mask is True."""
+        if self._to_zone is None:
+            row, col = round(-grid.affine.f / RESOLUTION), round(grid.affine.c / RESOLUTION)
+            return self._read(Box(row, col, *grid.shape))[mask]
+        rows, cols = (axis[mask] for axis in zone_pixels(grid, self._to_zone))
+        found = np.full(rows.shape, NODATA, np.uint8)
+        reached = self._reach(rows, cols)
+        rows, cols = rows[reached], cols[reached]
+        if rows.size:
+            row, col = int(rows.min()), int(cols.min())
+            box = Box(row, col, int(rows.max()) - row + 1, int(cols.max()) - col + 1)
+            found[reached] = self._read(box)[rows - row, cols - col]
+        return found
+
+    def _read(self, box: Box) -> NDArray[np.uint8]:
+        """What the blocks hold in a box of the zone's pixels, (H, W); 255 where there is none."""
+        values = np.full(box.shape, NODATA, np.uint8)
+        row, col, stop_row, stop_col = self._extents.T
+        near = (row < box.stop[0]) & (stop_row > box.row)
+        near &= (col < box.stop[1]) & (stop_col > box.col)
+        for index in np.flatnonzero(near).tolist():
+            path, place = self._blocks[index]
+            part = place.intersection(box)
+            if part is not None:
+                values[part.within(box)] = self._files.read(path, part.within(place))
+        return values
+
+    def _reach(self, rows: NDArray[np.int64], cols: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which of some pixels of the zone lie in the box around all blocks."""
+        if not self._blocks:
+            return np.zeros(rows.shape, bool)
+        row, col = self._extents[:, :2].min(axis=0)
+        stop_row, stop_col = self._extents[:, 2:].max(axis=0)
+        return (rows >= row) & (rows < stop_row) & (cols >= col) & (cols < stop_col)
+
+
 def _aligned(target: GeoBox, zone: int) -> bool:
     """Whether the target's pixels are the zone's."""
     affine = target.affine
@@ -186,53 +223,87 @@ def _aligned(target: GeoBox, zone: int) -> bool:
     )
 
 
-Chunk = tuple[slice, GeoBox, NDArray[np.bool_]]
+Near = Sequence[tuple[_Zone, shapely.MultiPolygon]]
+"""Zones, and of the part of the area in each what is near some pixels."""
+
+Chunk = tuple[slice, GeoBox, NDArray[np.bool_], Near]
 
 
 def _chunks(
-    target: GeoBox, polygon: shapely.MultiPolygon
+    target: GeoBox, polygon: shapely.MultiPolygon, zones: Sequence[_Zone]
 ) -> Iterator[tuple[slice, Iterator[Chunk]]]:
     """The rows of tiles, and in each the chunks that have a pixel inside the polygon."""
     height = target.shape[0]
     for row in range(0, height, _TILE):
         rows = slice(row, min(row + _TILE, height))
-        yield rows, _chunks_of_row(target[rows, :], polygon)
+        yield rows, _chunks_of_row(target[rows, :], polygon, zones)
 
 
-def _chunks_of_row(strip: GeoBox, polygon: shapely.MultiPolygon) -> Iterator[Chunk]:
-    near = clip(polygon, strip)  # once a row, for a country's border has a million corners
+def _chunks_of_row(
+    strip: GeoBox, polygon: shapely.MultiPolygon, zones: Sequence[_Zone]
+) -> Iterator[Chunk]:
+    # once a row, for a country's border has a million corners
+    near = clip(polygon, strip)
+    parts = [(zone, clip(zone.part, strip)) for zone in zones]
     for col in range(0, strip.shape[1], _CHUNK):
         cols = slice(col, min(col + _CHUNK, strip.shape[1]))
         grid = strip[:, cols]
         mask = inside(near, grid)
         if mask.any():
-            yield cols, grid, mask
+            reached = [(zone, clip(part, grid)) for zone, part in parts]
+            yield cols, grid, mask, [(zone, part) for zone, part in reached if not part.is_empty]
 
 
-def _values(
-    source: _Blocks,
-    grid: GeoBox,
-    *,
-    mask: NDArray[np.bool_],
-    to_zone: Transformer | None,
-) -> NDArray[np.uint8]:
+def _values(zones: Near, grid: GeoBox, *, mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """The (H, W) values of a chunk of the target, 255 where the mask is False."""
-    if to_zone is None:
-        row, col = round(-grid.affine.f / RESOLUTION), round(grid.affine.c / RESOLUTION)
-        values = source.read(Box(row, col, *grid.shape))
-        values[~mask] = NODATA
-        return values
     values = np.full(grid.shape, NODATA, np.uint8)
-    rows, cols = (axis[mask] for axis in zone_pixels(grid, to_zone))
-    reached = source.reach(rows, cols)
-    rows, cols = rows[reached], cols[reached]
-    if rows.size:
-        row, col = int(rows.min()), int(cols.min())
-        box = Box(row, col, int(rows.max()) - row + 1, int(cols.max()) - col + 1)
-        found = np.full(mask.sum(), NODATA, np.uint8)
-        found[reached] = source.read(box)[rows - row, cols - col]
-        values[mask] = found
+    owner = _owner(zones, grid, mask)
+    for number, (zone, _) in enumerate(zones):
+        belongs = mask & (owner == number)
+        if belongs.any():
+            values[belongs] = zone.values(grid, belongs)
     return values
+
+
+def _owner(zones: Near, grid: GeoBox, mask: NDArray[np.bool_]) -> NDArray[np.int16]:
+    """(H, W) which of the zones each pixel's centre lies in, where the mask is True.
+
+    The parts' edges are polylines in the target's CRS, and two that follow one meridian may leave
+    a centimetre between them or overlap by one. There the centre's longitude decides.
+    """
+    owner = np.zeros(grid.shape, np.int16)
+    if len(zones) == 1:
+        return owner
+    times = np.zeros(grid.shape, np.int16)
+    for number, (_, part) in enumerate(zones):
+        belongs = inside(part, grid)
+        owner[belongs] = number
+        times += belongs
+    rows, cols = np.nonzero(mask & (times != 1))
+    if rows.size:
+        owner[rows, cols] = _looked_up(zones, grid, rows, cols)
+    return owner
+
+
+def _looked_up(
+    zones: Near, grid: GeoBox, rows: NDArray[np.int64], cols: NDArray[np.int64]
+) -> list[int]:
+    """Which of the zones some pixels of a grid lie in, one by one; the nearest if in none."""
+    affine = grid.affine
+    xs, ys = affine.c + (cols + 0.5) * affine.a, affine.f + (rows + 0.5) * affine.e
+    to_degrees = Transformer.from_crs(str(grid.crs), 4326, always_xy=True)
+    lons, lats = to_degrees.transform(xs, ys)
+    codes = [zone.epsg for zone, _ in zones]
+    found = []
+    for x, y, lon, lat in zip(xs, ys, lons, np.clip(lats, -80, 84), strict=True):
+        code = utm_zone(lon, lat)
+        if code in codes:
+            found.append(codes.index(code))
+        else:  # an edge of the area follows the meridian
+            found.append(
+                int(np.argmin(shapely.distance([part for _, part in zones], shapely.Point(x, y))))
+            )
+    return found
 
 
 _NOWHERE = np.iinfo(np.int64).min

@@ -16,15 +16,16 @@ from lulcmap.catalog import first_hrefs, freeze, search
 from lulcmap.cog import write_cog
 from lulcmap.composite import Composite, composite
 from lulcmap.errors import NoScenesError, ProviderError
-from lulcmap.mosaic import mosaic
+from lulcmap.mosaic import ZoneBlocks, mosaic
 from lulcmap.output import check_place, is_made, run_folder
-from lulcmap.plan import Period, choose_s1, rank_s2, s1_period
+from lulcmap.plan import Period, choose_s1, own_grid_first, rank_s2, s1_period
 from lulcmap.read import Reader
 from lulcmap.report import MapReport
 from lulcmap.run import RunFolder
 from lulcmap.scenes import Scene
 from lulcmap.signing import signer
 from lulcmap.survey import Progress, Settings, Survey, survey
+from lulcmap.zones import split
 
 __all__ = ["Settings", "composite_of", "map_area"]
 
@@ -122,7 +123,7 @@ def composite_of(
         sensor: [scene for scene in found.scenes if scene.sensor == sensor]
         for sensor in ("s2", "s1")
     }
-    dates, _ = rank_s2(sensors["s2"], period, epsg=zone)
+    dates = own_grid_first(rank_s2(sensors["s2"], period)[0], zone)
     s1 = choose_s1(sensors["s1"], period)
     with Reader(workers=workers, sign=signer(*found.profiles), private=found.private) as reader:
         return composite(
@@ -203,13 +204,13 @@ def _report(out: Path, known: Survey, run: RunFolder) -> MapReport:
             "plan": job.plan.digest,
             "area": known.area.name,
             "period": list(job.plan.period),
-            "crs": f"EPSG:{job.plan.crs}",
+            "crs": job.plan.crs,
             "model": {
                 "name": contract.name,
                 "sha256": known.session.sha256,
                 "knows": contract.knows,
             },
-            "counted_on": f"EPSG:{job.zone}",
+            "counted_on": [f"EPSG:{zone.epsg}" for zone in job.zones],
             "device": sorted({block["device"] for block in blocks}),
             "catalog": found.provider,
             "platforms": _platforms(found.scenes),
@@ -225,16 +226,18 @@ def _platforms(scenes: Sequence[Scene]) -> dict[str, int]:
 
 def _write(out: Path, known: Survey, run: RunFolder, report: MapReport, progress: Progress) -> None:
     """Join the blocks on the map's grid, and make the COG of them."""
-    job, target = known.job, known.job.plan.crs
-    if target == job.zone:
-        polygon, on = job.polygon, grid.geobox(grid.covering(job.polygon), job.zone)
-    else:
-        polygon = grid.project(known.area.polygon, target)
-        on = grid.covering_grid(polygon, target)
-    joined = run.joined_path
+    job, joined = known.job, run.joined_path
+    polygon, on = known.target()
+    parts = split(known.area.polygon)
     mosaic(
-        [(run.block_path(number), box) for number, box in job.blocks],
-        zone=job.zone,
+        [
+            ZoneBlocks(
+                zone.epsg,
+                grid.project(part, job.plan.crs),
+                [(run.block_path(number), box) for number, box in zone.blocks],
+            )
+            for zone, (_, part) in zip(job.zones, parts, strict=True)
+        ],
         target=on,
         polygon=polygon,
         out=joined,

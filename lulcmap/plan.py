@@ -124,18 +124,17 @@ def _by_pass(scenes: Iterable[Scene]) -> list[list[Scene]]:
 
 
 def rank_s2(
-    scenes: Iterable[Scene], period: Period, *, epsg: int
+    scenes: Iterable[Scene], period: Period
 ) -> tuple[tuple[Pass, ...], tuple[tuple[str, str], ...]]:
     """Sentinel-2's dates, the best first.
 
     A date's score is the mean cloud cover of its scenes in percent, plus up to 20 for its distance
     from the middle of the period; the lowest is first. A scene processed twice counts once, the
-    newest processing. Within a date, scenes on the zone's own grid are first.
+    newest processing.
 
     Args:
         scenes: of Sentinel-2.
         period: that is mapped.
-        epsg: of the UTM zone that is mapped.
 
     Returns:
         The dates; and pairs of id and reason for each scene that was put aside.
@@ -151,10 +150,18 @@ def rank_s2(
 
     kept, superseded = _newest(scenes)
     ranked = sorted(_by_pass(kept), key=lambda group: (score(group), group[0].datatake))
-    return tuple(
-        tuple(sorted(group, key=lambda scene: (scene.epsg != epsg, *_latest_first(scene))))
-        for group in ranked
-    ), tuple(superseded)
+    return tuple(tuple(sorted(group, key=_latest_first)) for group in ranked), tuple(superseded)
+
+
+def own_grid_first(dates: Iterable[Pass], epsg: int) -> tuple[Pass, ...]:
+    """Dates in which the scenes on a zone's own grid are looked through first.
+
+    Args:
+        dates: as they are ranked.
+        epsg: of the UTM zone that is mapped.
+
+    """
+    return tuple(tuple(sorted(group, key=lambda scene: scene.epsg != epsg)) for group in dates)
 
 
 def _latest_first(scene: Scene) -> tuple[str, int, str]:
@@ -295,11 +302,8 @@ class Plan:
     area: str
     """SHA-256 of the polygon's WKB."""
 
-    zone: int
-    """EPSG code of the UTM zone in which pixels are classified."""
-
-    crs: int
-    """EPSG code of the map."""
+    crs: str
+    """Of the map: ``"EPSG:<code>"`` or a PROJ string."""
 
     lattice: tuple[int, int]
     """Size and step of the windows, pixels."""
@@ -307,11 +311,12 @@ class Plan:
     block_size: int
     """Pixels a side of a block."""
 
-    blocks: tuple[tuple[int, int], ...]
-    """Numbers of the blocks (row, column)."""
+    blocks: tuple[tuple[int, int, int], ...]
+    """Numbers of the blocks: UTM zone (EPSG code), row and column there."""
 
     s2_dates: tuple[tuple[str, ...], ...]
-    """Ids of Sentinel-2's scenes, the best date first."""
+    """Ids of Sentinel-2's scenes, the best date first; within a date each zone begins with those on
+    its own grid."""
 
     s1_passes: tuple[tuple[str, ...], ...]
     """Ids of Sentinel-1's scenes, pass by pass."""

@@ -2,10 +2,10 @@
 
 ::
 
-    <run>/plan.json              everything that decides the result
-    <run>/items.json             the frozen, unsigned STAC items; can be given as --catalog again
-    <run>/blocks/r12_c-3.tif     class, confidence, margin, S2 count, S1 count, source
-    <run>/map.tif                the blocks on the map's grid, until the map is finished
+    <run>/plan.json                   everything that decides the result
+    <run>/items.json                  the frozen, unsigned STAC items; also a --catalog
+    <run>/blocks/z32632_r12_c-3.tif   class, confidence, margin, S2 count, S1 count, source
+    <run>/map.tif                     the blocks on the map's grid, until the map is finished
 
 Whatever is there is whole: it was written under a temporary name, then renamed. So a run may be
 killed at any moment and resumed. The files carry no time, host, path or worker count.
@@ -33,6 +33,9 @@ from lulcmap.windows import Box
 
 BANDS = ("class", "confidence", "margin", "s2_count", "s1_count", "source")
 """Of a block file, in order, uint8; where nothing is mapped the first three are 255, the last 0."""
+
+Number = tuple[int, int, int]
+"""Of a block: its UTM zone (EPSG code), and its row and column on the zone's lattice of blocks."""
 
 FACTS = "lulcmap"
 """The metadata item of a block file that holds its facts as JSON."""
@@ -122,20 +125,20 @@ class RunFolder:
         """The plan this run was begun under; None if none was, or it is half-written."""
         return _read_json(self.plan_path)
 
-    def block_path(self, number: tuple[int, int]) -> Path:
+    def block_path(self, number: Number) -> Path:
         """Of a block's file.
 
         Examples:
-            >>> RunFolder(Path("map.run")).block_path((12, -3)).name
-            'r12_c-3.tif'
+            >>> RunFolder(Path("map.run")).block_path((32632, 12, -3)).name
+            'z32632_r12_c-3.tif'
 
         """
-        row, col = number
-        return self._blocks / f"r{row}_c{col}.tif"
+        zone, row, col = number
+        return self._blocks / f"z{zone}_r{row}_c{col}.tif"
 
     def write_block(
         self,
-        number: tuple[int, int],
+        number: Number,
         bands: NDArray[np.uint8],
         grid: GeoBox,
         facts: Mapping[str, Any],
@@ -143,7 +146,7 @@ class RunFolder:
         """Write a finished block: all of it, or nothing.
 
         Args:
-            number: row and column of the block.
+            number: zone, row and column of the block.
             bands: (6, H, W) in the order of ``BANDS``, 255 nodata.
             grid: of the block, (H, W).
             facts: what the report wants to know of it, as JSON.
@@ -173,11 +176,11 @@ class RunFolder:
             with _writing(self.path):
                 _write(self.block_path(number), memory.getbuffer())
 
-    def done(self, number: tuple[int, int], box: Box) -> bool:
+    def done(self, number: Number, box: Box) -> bool:
         """Whether a block's file is there and valid, every tile of it; if not, it is removed.
 
         Args:
-            number: row and column of the block.
+            number: zone, row and column of the block.
             box: of the block, in its zone's pixels.
 
         Raises:
@@ -193,7 +196,7 @@ class RunFolder:
             path.unlink()
         return False
 
-    def facts(self, number: tuple[int, int]) -> dict[str, Any]:
+    def facts(self, number: Number) -> dict[str, Any]:
         """What ``write_block`` was told of a block.
 
         Args:
@@ -238,7 +241,7 @@ class RunFolder:
                 if part.name.removesuffix(_PART).endswith((".json", ".tif")):
                     part.unlink()
         if blocks:
-            for block in self._blocks.glob("r*_c*.tif"):
+            for block in self._blocks.glob("z*_r*_c*.tif"):
                 block.unlink()
 
 

@@ -31,7 +31,7 @@ class Scene:
     """Scenes with the same value were seen in one pass and count as one observation."""
 
     bbox: tuple[float, float, float, float]
-    """West, south, east, north, degrees."""
+    """West, south, east, north, degrees; west > east where it crosses 180 degrees."""
 
     epsg: int | None
     """Of its grid, where the item says so."""
@@ -124,6 +124,8 @@ class Scene:
         west, south, east, north = bbox if len(bbox) == 4 else (bbox[i] for i in (0, 1, 3, 4))
         if not (-180 <= west <= 180 and -180 <= east <= 180 and -90 <= south <= north <= 90):
             raise SkippedItem("its bbox is not in degrees")
+        if east - west > 180 and west > -180 and east < 180:
+            west, east = east, west  # no scene is so wide: it crosses 180 degrees
         cloud = properties.get("eo:cloud_cover")
         return cls(
             id=str(item["id"]),

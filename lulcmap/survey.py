@@ -10,18 +10,19 @@ from typing import Literal
 
 import shapely
 import shapely.affinity
+from odc.geo.geobox import GeoBox
 from pyproj import CRS
 from pyproj.exceptions import CRSError
 
-from lulcmap import __version__, grid
+from lulcmap import __version__, grid, zones
 from lulcmap.area import Area
-from lulcmap.block import REACH, Job
-from lulcmap.catalog import Found, digest, search
+from lulcmap.block import REACH, Job, ZoneJob
+from lulcmap.catalog import Found, digest, outline, search
 from lulcmap.composite import Rules
 from lulcmap.errors import ModelError, NoScenesError, UsageError
 from lulcmap.models import find_model
-from lulcmap.plan import Period, Plan, choose_s1, rank_s2, s1_period
-from lulcmap.run import RunFolder
+from lulcmap.plan import Pass, Period, Plan, choose_s1, own_grid_first, rank_s2, s1_period
+from lulcmap.run import Number, RunFolder
 from lulcmap.scenes import Scene
 from lulcmap.session import Session, open_session
 from lulcmap.sources import Source, is_remote, sources_of
@@ -35,10 +36,6 @@ Progress = Callable[[str, int, int], object]
 MARGIN = 0.06
 """Degrees of latitude, 6.6 km: how far beyond the area scenes are looked for; a window of 512 px
 reaches 5.1 km."""
-
-FURTHEST = 6.0
-"""Degrees from a zone's central meridian that the zone's grid is used for; the scale there is off
-by 0.2 % on the equator."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +59,7 @@ class Settings:
     """Percent of cloud cover above which a Sentinel-2 scene is skipped."""
 
     crs: str = "auto"
-    """Of the map: ``"auto"`` (the area's UTM zone) or ``"EPSG:<code>"``."""
+    """Of the map: ``"auto"`` (what ``zones.map_crs`` finds) or ``"EPSG:<code>"``."""
 
     s1: Literal["off", "optional", "required"] = "optional"
     """Whether Sentinel-1 is used; required, a pixel without it is not mapped."""
@@ -134,6 +131,12 @@ class Survey:
         """Sentences for the report."""
         return [*self.area.notes, *self.period.notes, *self.found.notes, *self.job.s1.notes]
 
+    def target(self) -> tuple[shapely.MultiPolygon, GeoBox]:
+        """The area in the map's CRS, and the map's grid."""
+        crs = self.job.plan.crs
+        polygon = grid.project(self.area.polygon, crs)
+        return polygon, grid.covering_grid(polygon, crs)
+
 
 def survey(
     area: Area,
@@ -160,8 +163,7 @@ def survey(
         UsageError: the settings cannot be used, or the run folder is of another area or period.
 
     """
-    zone = _zone(area)
-    target = _target_crs(settings.crs, zone)
+    target = _target_crs(settings.crs, area)
     session = open_session(
         find_model(settings.model), device=settings.device, batch_size=settings.batch_size
     )
@@ -169,29 +171,13 @@ def survey(
         logger.warning(note)
     session = _with_s1(session, settings)
     found = _find(area, period, session, settings, folder, progress)
-    job, superseded = _job(area, period, found, session, settings, zone=zone, target=target)
+    job, superseded = _job(area, period, found, session, settings, target=target)
     return Survey(area, period, session, found, job, (*found.skipped, *superseded))
 
 
-def _zone(area: Area) -> int:
-    centre = area.polygon.centroid
-    zone = grid.utm_zone(centre.x, centre.y)
-    meridian = (zone % 100 - 1) * 6 - 177
-    west, south, east, north = area.polygon.bounds
-    for latitude in (south, north):
-        grid.utm_zone(centre.x, latitude)  # refuses the poles
-    if west < meridian - FURTHEST or east > meridian + FURTHEST:
-        raise UsageError(
-            f"The area spans {west:.1f} to {east:.1f} degrees east; one map reaches {FURTHEST:g} "
-            f"degrees from the central meridian of its UTM zone ({meridian} degrees). "
-            "Split the area into parts."
-        )
-    return zone
-
-
-def _target_crs(crs: str, zone: int) -> int:
+def _target_crs(crs: str, area: Area) -> str:
     if crs.lower() == "auto":
-        return zone
+        return zones.map_crs(area.polygon)
     try:
         code = int(crs.upper().removeprefix("EPSG:"))
         asked = CRS.from_epsg(code)
@@ -205,7 +191,7 @@ def _target_crs(crs: str, zone: int) -> int:
             f"--crs is {crs!r}, {asked.name}, in {' and '.join(sorted(units))}; a map needs a CRS "
             "of two axes in metres or degrees, such as EPSG:3035."
         )
-    return code
+    return f"EPSG:{code}"
 
 
 def _find(
@@ -255,7 +241,8 @@ def _find(
         progress=progress,
     )
     where = found.provider if is_remote(settings.catalog) else settings.catalog
-    near = [s for s in found.scenes if area.polygon.intersects(shapely.box(*s.bbox))]
+    pairs = zip(found.items, found.scenes, strict=True)
+    near = [scene for item, scene in pairs if area.polygon.intersects(outline(item))]
     sensors = {scene.sensor for scene in near}
     if not near:
         raise NoScenesError(
@@ -319,16 +306,15 @@ def _job(
     session: Session,
     settings: Settings,
     *,
-    zone: int,
-    target: int,
+    target: str,
 ) -> tuple[Job, tuple[tuple[str, str], ...]]:
     """The job, and scenes of which there is a newer processing."""
     contract = session.contract
-    polygon = grid.project(area.polygon, zone)
-    reach = shapely.MultiPolygon(shapely.get_parts(polygon.buffer(REACH)).tolist())
-    blocks = tuple(_blocks(reach, zone, session, settings))
     s2_dates, superseded = rank_s2(
-        [scene for scene in found.scenes if scene.sensor == "s2"], period, epsg=zone
+        [scene for scene in found.scenes if scene.sensor == "s2"], period
+    )
+    parts = tuple(
+        _zone(epsg, part, s2_dates, session, settings) for epsg, part in zones.split(area.polygon)
     )
     s1 = choose_s1(
         [scene for scene in found.scenes if scene.sensor == "s1"],
@@ -340,11 +326,10 @@ def _job(
         version=__version__,
         period=(period.start.isoformat(), period.end.isoformat()),
         area=_digest(area),
-        zone=zone,
         crs=target,
         lattice=(contract.window, contract.step),
         block_size=settings.block_size,
-        blocks=tuple(number for number, _ in blocks),
+        blocks=tuple(number for zone in parts for number, _ in zone.blocks),
         s2_dates=_ids(s2_dates),
         s1_passes=_ids(s1.passes),
         s1_others=_ids(s1.others),
@@ -357,8 +342,21 @@ def _job(
         sources=_named(found.sources),
         max_cloud=settings.max_cloud,
     )
-    job = Job(plan, zone, polygon, reach, blocks, s2_dates, s1, settings.rules)
-    return job, superseded
+    return Job(plan, parts, s1, settings.rules), superseded
+
+
+def _zone(
+    epsg: int,
+    part: shapely.MultiPolygon,
+    s2_dates: Sequence[Pass],
+    session: Session,
+    settings: Settings,
+) -> ZoneJob:
+    """What is mapped in a zone, given the part of the area there in degrees."""
+    polygon = grid.project(part, f"EPSG:{epsg}")
+    reach = shapely.MultiPolygon(shapely.get_parts(polygon.buffer(REACH)).tolist())
+    blocks = tuple(_blocks(reach, epsg, session, settings))
+    return ZoneJob(epsg, polygon, reach, blocks, own_grid_first(s2_dates, epsg))
 
 
 def _named(sources: Mapping[str, Source]) -> dict[str, list[str]]:
@@ -375,7 +373,7 @@ def _ids(groups: Sequence[Sequence[Scene]]) -> tuple[tuple[str, ...], ...]:
 
 def _blocks(
     reach: shapely.MultiPolygon, zone: int, session: Session, settings: Settings
-) -> Iterator[tuple[tuple[int, int], Box]]:
+) -> Iterator[tuple[Number, Box]]:
     try:
         blocks = session.contract.lattice.blocks(
             grid.covering(reach), block_size=settings.block_size
@@ -385,6 +383,7 @@ def _blocks(
             f"--block-size is {settings.block_size}; it takes a multiple of the model's step, "
             f"{session.contract.step}."
         ) from None
-    for number, part in blocks:
+    shapely.prepare(reach)
+    for (row, col), part in blocks:
         if shapely.intersects(reach, grid.geobox(part, zone).extent.geom):
-            yield number, part
+            yield (zone, row, col), part

@@ -15,7 +15,7 @@ LAYERS = [
     {"errors", "compiled"},
     {"legend", "sensors", "windows", "remote", "stac"},
     {"scores", "providers", "grid", "contract"},
-    {"scenes", "modelfile", "kernels", "resample", "runtime", "sources"},
+    {"scenes", "modelfile", "kernels", "resample", "runtime", "sources", "zones"},
     {  # stages: they meet only above
         *("area", "catalog", "signing", "plan", "read", "composite", "session", "predict"),
         *("mosaic", "cog", "report", "preview", "simulate", "models", "run", "training"),

@@ -11,6 +11,8 @@ from lulcmap.errors import AreaError
 from lulcmap.grid import covering, covering_grid, footprint, geobox, inside, project, utm_zone
 from lulcmap.windows import Box
 
+LAEA = "+proj=laea +lat_0=47 +lon_0=10 +datum=WGS84 +units=m +no_defs"
+
 POINTS = st.lists(
     st.tuples(st.floats(-300, 300), st.floats(-300, 300)), min_size=3, max_size=12, unique=True
 )
@@ -114,7 +116,7 @@ def test_a_projected_edge_stays_straight_in_degrees():
     polygon = shapely.MultiPolygon([shapely.box(6, 49.5, 12, 50)])
     to_degrees = Transformer.from_crs(32632, 4326, always_xy=True)
 
-    projected = project(polygon, 32632)
+    projected = project(polygon, "EPSG:32632")
 
     edge = shapely.segmentize(projected, 50)
     lon, lat = to_degrees.transform(*shapely.get_coordinates(edge).T)
@@ -124,10 +126,12 @@ def test_a_projected_edge_stays_straight_in_degrees():
 
 def test_an_area_that_a_crs_cannot_express_is_refused():
     with pytest.raises(AreaError, match="EPSG:3575"):
-        project(shapely.MultiPolygon([shapely.box(-5, -91, 5, -80)]), 3575)
+        project(shapely.MultiPolygon([shapely.box(-5, -91, 5, -80)]), "EPSG:3575")
 
 
-@pytest.mark.parametrize(("crs", "pixel"), [(3035, 10), (4326, 1 / 12000)])
+@pytest.mark.parametrize(
+    ("crs", "pixel"), [("EPSG:3035", 10), ("EPSG:4326", 1 / 12000), (LAEA, 10)]
+)
 def test_a_covering_grid_has_its_edges_on_multiples_of_the_pixel(crs, pixel):
     polygon = project(shapely.MultiPolygon([shapely.box(8.001, 47.003, 8.02, 47.017)]), crs)
     grid = covering_grid(polygon, crs)

@@ -1,5 +1,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,8 @@ from rasterio.vrt import WarpedVRT
 
 from lulcmap import mosaic as module
 from lulcmap.errors import OutputError
-from lulcmap.grid import clip, covering_grid, geobox, inside, project
-from lulcmap.mosaic import mosaic, zone_pixels
+from lulcmap.grid import clip, covering, covering_grid, geobox, inside, project
+from lulcmap.mosaic import ZoneBlocks, mosaic, zone_pixels
 from lulcmap.windows import Box
 
 ZONE = 32632
@@ -101,7 +102,9 @@ def test_on_the_zones_own_grid_pixels_are_copied(tmp_path, blocks):
     out, polygon = tmp_path / "map.tif", diamond()
     inner = Box(AREA.row + 33, AREA.col - 7, AREA.height - 40, AREA.width + 100)
 
-    counts = mosaic(blocks, zone=ZONE, target=geobox(inner, ZONE), polygon=polygon, out=out)
+    counts = mosaic(
+        [ZoneBlocks(ZONE, polygon, blocks)], target=geobox(inner, ZONE), polygon=polygon, out=out
+    )
 
     wanted = np.full(AREA.grown(200).shape, 255, np.uint8)
     belongs = shapely.contains_xy(polygon, *CENTRES)
@@ -111,12 +114,12 @@ def test_on_the_zones_own_grid_pixels_are_copied(tmp_path, blocks):
     assert counts[255] == (LAND[33:-7][belongs[33:-7]] == 255).sum() > 0
 
 
-@pytest.mark.parametrize("crs", [3035, 3857, 32633, 4326])
+@pytest.mark.parametrize("crs", ["EPSG:3035", "EPSG:3857", "EPSG:32633", "EPSG:4326"])
 def test_on_another_grid_pixels_are_gdals_nearest(tmp_path, blocks, crs):
     out, polygon = tmp_path / "map.tif", project(degrees(), crs)
     target = covering_grid(polygon, crs)
 
-    counts = mosaic(blocks, zone=ZONE, target=target, polygon=polygon, out=out)
+    counts = mosaic([ZoneBlocks(ZONE, polygon, blocks)], target=target, polygon=polygon, out=out)
 
     with whole(LAND) as land, WarpedVRT(land, **vrt_options(target)) as warped:
         oracle = warped.read(1)
@@ -155,7 +158,12 @@ def test_a_centre_without_a_place_in_the_zone_stays_empty(tmp_path, blocks):
     crs = "+proj=ortho +lat_0=45 +lon_0=8 +ellps=WGS84 +type=crs"
     target = GeoBox.from_bbox(polygon.bounds, crs, shape=(100, 100), tight=True)
 
-    counts = mosaic(blocks, zone=ZONE, target=target, polygon=polygon, out=tmp_path / "map.tif")
+    counts = mosaic(
+        [ZoneBlocks(ZONE, polygon, blocks)],
+        target=target,
+        polygon=polygon,
+        out=tmp_path / "map.tif",
+    )
 
     assert counts[255] >= 10_000 - 1
 
@@ -163,7 +171,13 @@ def test_a_centre_without_a_place_in_the_zone_stays_empty(tmp_path, blocks):
 def test_any_band_may_be_joined(tmp_path, blocks):
     out = tmp_path / "map.tif"
 
-    mosaic(blocks, zone=ZONE, target=geobox(AREA, ZONE), polygon=diamond(), out=out, band=2)
+    mosaic(
+        [ZoneBlocks(ZONE, diamond(), blocks)],
+        target=geobox(AREA, ZONE),
+        polygon=diamond(),
+        out=out,
+        band=2,
+    )
 
     belongs = shapely.contains_xy(diamond(), *CENTRES)
     np.testing.assert_array_equal(read(out), np.where(belongs, 255 - LAND, 255))
@@ -171,10 +185,20 @@ def test_any_band_may_be_joined(tmp_path, blocks):
 
 def test_few_open_files_give_the_same_map(tmp_path, blocks, monkeypatch):
     target = geobox(AREA, ZONE)
-    mosaic(blocks, zone=ZONE, target=target, polygon=diamond(), out=tmp_path / "many.tif")
+    mosaic(
+        [ZoneBlocks(ZONE, diamond(), blocks)],
+        target=target,
+        polygon=diamond(),
+        out=tmp_path / "many.tif",
+    )
     monkeypatch.setattr(module, "_OPEN_FILES", 1)
 
-    mosaic(blocks, zone=ZONE, target=target, polygon=diamond(), out=tmp_path / "few.tif")
+    mosaic(
+        [ZoneBlocks(ZONE, diamond(), blocks)],
+        target=target,
+        polygon=diamond(),
+        out=tmp_path / "few.tif",
+    )
 
     assert (tmp_path / "few.tif").read_bytes() == (tmp_path / "many.tif").read_bytes()
 
@@ -185,8 +209,7 @@ def test_land_without_blocks_is_empty_and_takes_no_room(tmp_path):
     out, done = tmp_path / "map.tif", []
 
     counts = mosaic(
-        [],
-        zone=ZONE,
+        [ZoneBlocks(ZONE, diamond(), [])],
         target=geobox(box, ZONE),
         polygon=diamond(),
         out=out,
@@ -220,7 +243,12 @@ def test_a_broken_block_is_named_and_leaves_no_map(tmp_path, blocks):
     out, target = tmp_path / "map.tif", geobox(AREA, ZONE)
 
     with pytest.raises(OutputError, match=r"broken\.tif"):
-        mosaic([(broken, blocks[0][1])], zone=ZONE, target=target, polygon=diamond(), out=out)
+        mosaic(
+            [ZoneBlocks(ZONE, diamond(), [(broken, blocks[0][1])])],
+            target=target,
+            polygon=diamond(),
+            out=out,
+        )
 
     assert not out.exists()
 
@@ -228,11 +256,11 @@ def test_a_broken_block_is_named_and_leaves_no_map(tmp_path, blocks):
 @pytest.mark.parametrize("lacking", [1, 1000, 10_000_000])
 def test_a_full_disk_leaves_no_map(tmp_path, blocks, lacking):
     out, target = tmp_path / "map.tif", geobox(AREA, ZONE)
-    mosaic(blocks, zone=ZONE, target=target, polygon=diamond(), out=out)
+    mosaic([ZoneBlocks(ZONE, diamond(), blocks)], target=target, polygon=diamond(), out=out)
     room = max(out.stat().st_size - lacking, 0)
 
     with full_disk(after=room), pytest.raises(OutputError, match="disk is not full"):
-        mosaic(blocks, zone=ZONE, target=target, polygon=diamond(), out=out)
+        mosaic([ZoneBlocks(ZONE, diamond(), blocks)], target=target, polygon=diamond(), out=out)
 
     assert not out.exists()
 
@@ -244,6 +272,64 @@ def test_an_interrupted_mosaic_leaves_no_map(tmp_path, blocks):
     out, target = tmp_path / "map.tif", geobox(AREA, ZONE)
 
     with pytest.raises(KeyboardInterrupt):
-        mosaic(blocks, zone=ZONE, target=target, polygon=diamond(), out=out, progress=stop)
+        mosaic(
+            [ZoneBlocks(ZONE, diamond(), blocks)],
+            target=target,
+            polygon=diamond(),
+            out=out,
+            progress=stop,
+        )
 
     assert not out.exists()
+
+
+def uniform(folder: Path, zone: int, area: shapely.Geometry, value: int) -> ZoneBlocks:
+    """One block of one value around a part of an area in degrees."""
+    near = project(shapely.MultiPolygon([area.buffer(0.02)]), f"EPSG:{zone}")
+    box, path = covering(near), folder / f"{zone}.tif"
+    place = {"crs": f"EPSG:{zone}", "transform": geobox(box, zone).affine, "nodata": 255}
+    height, width = box.shape
+    with rasterio.open(path, "w", count=1, dtype="uint8", height=height, width=width, **place) as f:
+        f.write(np.full((1, *box.shape), value, np.uint8))
+    return ZoneBlocks(zone, shapely.MultiPolygon([area]), [(path, box)])
+
+
+@pytest.mark.parametrize("crs", ["EPSG:32632", "EPSG:3035"])
+@pytest.mark.parametrize("gap", [0.0, 0.0003, -0.0003])
+def test_between_two_zones_a_centre_s_longitude_decides(tmp_path, crs, gap):
+    """Also where the parts leave a gap along the border, or overlap."""
+    west, east = shapely.box(11.99, 47.0, 12 - gap, 47.01), shapely.box(12, 47.0, 12.01, 47.01)
+    polygon = project(shapely.MultiPolygon([shapely.box(11.99, 47.0, 12.01, 47.01)]), crs)
+    target, out = covering_grid(polygon, crs), tmp_path / "map.tif"
+    zones = [
+        replace(one, part=project(one.part, crs))
+        for one in (uniform(tmp_path, 32632, west, 1), uniform(tmp_path, 32633, east, 2))
+    ]
+
+    counts = mosaic(zones, target=target, polygon=polygon, out=out)
+
+    found, mask = read(out), inside(polygon, target)
+    rows, cols = np.nonzero(mask)
+    lons, _ = Transformer.from_crs(crs, 4326, always_xy=True).transform(
+        *rasterio.transform.xy(target.affine, rows, cols)
+    )
+    np.testing.assert_array_equal(found[mask], np.where(np.asarray(lons) < 12, 1, 2))
+    assert counts[1] > 1000 < counts[2]
+    assert counts[1] + counts[2] == mask.sum()
+
+
+def test_a_centre_just_beyond_all_parts_takes_the_nearest(tmp_path):
+    """An area that ends at 12 degrees east, both sides of the equator; its map 20 m wider."""
+    north, south = shapely.box(11.99, 0, 12, 0.01), shapely.box(11.99, -0.01, 12, 0)
+    polygon = project(shapely.MultiPolygon([shapely.box(11.99, -0.01, 12.0002, 0.01)]), "EPSG:3857")
+    target, out = covering_grid(polygon, "EPSG:3857"), tmp_path / "map.tif"
+    zones = [
+        replace(one, part=project(one.part, "EPSG:3857"))
+        for one in (uniform(tmp_path, 32632, north, 1), uniform(tmp_path, 32732, south, 2))
+    ]
+
+    counts = mosaic(zones, target=target, polygon=polygon, out=out)
+
+    assert counts[1] + counts[2] == inside(polygon, target).sum()
+    edge = read(out)[:, -3]
+    assert np.flatnonzero(edge == 1).max() < np.flatnonzero(edge == 2).min()

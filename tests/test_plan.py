@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lulcmap.errors import UsageError
-from lulcmap.plan import Plan, choose_s1, make_period, rank_s2, s1_period
+from lulcmap.plan import Plan, choose_s1, make_period, own_grid_first, rank_s2, s1_period
 from lulcmap.scenes import Scene
 
 TODAY = date(2026, 3, 15)
@@ -101,7 +101,7 @@ def test_clear_dates_come_first_and_then_those_near_the_middle():
         s2("cloudy", day=date(2024, 7, 7), cloud=80.0),
         s2("silent", day=date(2024, 6, 27), cloud=None),
     ]
-    ranked, superseded = rank_s2(scenes, YEAR, epsg=32632)
+    ranked, superseded = rank_s2(scenes, YEAR)
 
     # scores: 15 + 0, 1 + 20, 50 + 0, 80 + 1
     assert ids(ranked) == [["july"], ["january"], ["silent"], ["cloudy"]]
@@ -111,7 +111,7 @@ def test_clear_dates_come_first_and_then_those_near_the_middle():
 def test_a_datatake_is_one_date_with_the_zone_s_own_scenes_first():
     scenes = [s2("a", epsg=32631), s2("c"), s2("b"), s2("d", epsg=None)]
 
-    assert ids(rank_s2(scenes, YEAR, epsg=32632)[0]) == [["b", "c", "a", "d"]]
+    assert ids(own_grid_first(rank_s2(scenes, YEAR)[0], 32632)) == [["b", "c", "a", "d"]]
 
 
 @given(st.permutations(range(8)))
@@ -119,7 +119,7 @@ def test_the_ranking_does_not_depend_on_the_catalogue_s_order(order):
     scenes = [s2(str(i), day=date(2024, 1 + i % 4, 5), cloud=float(i // 4)) for i in range(8)]
     shuffled = [scenes[i] for i in order]
 
-    assert rank_s2(shuffled, YEAR, epsg=32632) == rank_s2(scenes, YEAR, epsg=32632)
+    assert rank_s2(shuffled, YEAR) == rank_s2(scenes, YEAR)
 
 
 OLD = "S2A_MSIL2A_20220706T085611_N0400_R007_T33NZA_20220706T153419"
@@ -132,7 +132,7 @@ def test_a_product_s_name_tells_what_an_id_does_not():
     old = replace(s2("S2B_T32ULV_1", datatake="a"), product=name.format("500", "0701"))
     new = replace(s2("S2B_T32ULV_2", datatake="a"), product=name.format("510", "0901"))
 
-    passes, superseded = rank_s2([old, new], YEAR, epsg=32632)
+    passes, superseded = rank_s2([old, new], YEAR)
 
     assert ids(passes) == [["S2B_T32ULV_2"]]
     assert [scene for scene, _ in superseded] == ["S2B_T32ULV_1"]
@@ -141,7 +141,7 @@ def test_a_product_s_name_tells_what_an_id_does_not():
 def test_of_a_scene_processed_twice_the_newest_counts():
     neighbour = OLD.replace("T33NZA", "T33NYA")
     scenes = [s2(name, datatake="one") for name in (OLD, SHORT, NEW, neighbour)]
-    ranked, superseded = rank_s2(scenes, YEAR, epsg=32632)
+    ranked, superseded = rank_s2(scenes, YEAR)
 
     assert ids(ranked) == [[neighbour, NEW]]
     assert superseded == (
@@ -153,7 +153,7 @@ def test_of_a_scene_processed_twice_the_newest_counts():
 def test_the_two_halves_of_a_tile_are_both_kept():
     north = s2(OLD, datatake="one", bbox=(6.0, 49.6, 7.0, 50.0))
     south = s2(NEW, datatake="one", bbox=(6.0, 49.0, 7.0, 49.6))
-    ranked, superseded = rank_s2([north, south], YEAR, epsg=32632)
+    ranked, superseded = rank_s2([north, south], YEAR)
 
     assert ids(ranked) == [[NEW, OLD]]
     assert superseded == ()
@@ -253,11 +253,10 @@ PLAN = Plan(
     version="0.1.0",
     period=("2024-01-01", "2024-12-31"),
     area="0" * 64,
-    zone=32632,
-    crs=32632,
+    crs="EPSG:32632",
     lattice=(512, 384),
     block_size=4608,
-    blocks=((-118, 1), (-118, 2)),
+    blocks=((32632, -118, 1), (32632, -118, 2)),
     s2_dates=(("a", "b"), ("c",)),
     s1_passes=(("d",),),
     s1_others=(),
@@ -285,7 +284,7 @@ def test_a_plan_is_known_again_by_its_digest():
         {"s2_dates": (("b", "a"), ("c",))},
         {"rules": {"min_clear": 4, "masked": (0, 1, 3)}},
         {"model_sha256": "3" * 64},
-        {"crs": 3035},
+        {"crs": "EPSG:3035"},
     ],
 )
 def test_what_decides_the_map_changes_the_digest(change):
@@ -293,4 +292,4 @@ def test_what_decides_the_map_changes_the_digest(change):
 
 
 def test_a_plan_is_plain_json():
-    assert PLAN.to_json()["blocks"] == [[-118, 1], [-118, 2]]
+    assert PLAN.to_json()["blocks"] == [[32632, -118, 1], [32632, -118, 2]]

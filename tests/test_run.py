@@ -14,7 +14,7 @@ from lulcmap.windows import Box
 
 PLAN = {"period": ["2024-01-01", "2024-12-31"], "rules": {"min_clear": 5}, "digest": "aa"}
 ITEMS = {"type": "FeatureCollection", "features": [{"id": "one"}]}
-NUMBER = (12, -3)
+NUMBER = (32632, 12, -3)
 BOX = Box(-500_000, 40_000, 600, 700)
 FACTS = {"used": ["é <&>"], "classes": {"water": 3}}
 
@@ -86,7 +86,10 @@ def test_a_half_written_plan_is_no_plan_and_its_blocks_are_not_trusted(tmp_path,
 
 def test_what_a_killed_run_left_half_written_is_removed_and_no_more(tmp_path):
     run = with_block(tmp_path)
-    half = [run.path / "plan.json.part", run.block_path((0, 0)).with_name("r0_c0.tif.part")]
+    half = [
+        run.path / "plan.json.part",
+        run.block_path((32632, 0, 0)).with_name("z32632_r0_c0.tif.part"),
+    ]
     others = [tmp_path / "film.part", tmp_path / "notes.txt"]
     for path in half + others:
         path.write_text("?")
@@ -109,7 +112,7 @@ def test_a_block_comes_back_as_it_was_written(tmp_path):
     np.testing.assert_array_equal(read, bands())
     assert run.facts(NUMBER) == FACTS
     assert run.done(NUMBER, BOX)
-    assert files(tmp_path) == ["blocks/r12_c-3.tif", "items.json", "plan.json"]
+    assert files(tmp_path) == ["blocks/z32632_r12_c-3.tif", "items.json", "plan.json"]
 
 
 def test_the_same_run_gives_the_same_bytes_anywhere(tmp_path):
@@ -122,7 +125,7 @@ def test_the_same_run_gives_the_same_bytes_anywhere(tmp_path):
     ]
 
     assert digests[0] == digests[1]
-    assert str(tmp_path).encode() not in (folders[0] / "blocks/r12_c-3.tif").read_bytes()
+    assert str(tmp_path).encode() not in (folders[0] / "blocks/z32632_r12_c-3.tif").read_bytes()
 
 
 @pytest.mark.parametrize("wrong", [np.zeros((5, 600, 700), np.uint8), np.zeros((6, 600, 700))])

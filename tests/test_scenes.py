@@ -40,6 +40,18 @@ def read(item: dict) -> Scene:
     return Scene.from_item(item, PLANETARY_COMPUTER)
 
 
+@pytest.mark.parametrize(
+    ("written", "box"),
+    [
+        ((179.4, -17.0, -179.5, -16.0), (179.4, -17.0, -179.5, -16.0)),
+        ((-179.5, -17.0, 179.4, -16.0), (179.4, -17.0, -179.5, -16.0)),
+        ((-180.0, -17.0, 180.0, -16.0), (-180.0, -17.0, 180.0, -16.0)),
+    ],
+)
+def test_a_box_that_crosses_180_degrees_begins_in_the_east(written, box):
+    assert read(s1_item(bbox=written)).bbox == box
+
+
 def recorded(shared_data, name: str) -> list[dict]:
     items = json.loads((shared_data / "stac" / name).read_text())
     return items if isinstance(items, list) else items.get("features", [items])

@@ -81,7 +81,9 @@ _OPTIONS = (
         help="Percent of cloud above which a Sentinel-2 scene is not looked at.",
     ),
     click.option(
-        "--crs", default="auto", help="CRS of the map: auto (the area's UTM zone) or EPSG:<code>."
+        "--crs",
+        default="auto",
+        help="CRS of the map: auto (a UTM zone, or equal-area for a wide area) or EPSG:<code>.",
     ),
     click.option(
         "--device",

@@ -124,7 +124,7 @@ def _what(made: "Estimate") -> Iterator[tuple[str, str]]:
     )
     yield (
         "map",
-        f"EPSG:{grid.epsg}, {grid.height:,} x {grid.width:,} = {_pixels(grid.pixels)}, "
+        f"{grid.crs}, {grid.height:,} x {grid.width:,} = {_pixels(grid.pixels)}, "
         f"{_share(grid.filled)} filled",
     )
     for zone in made.zones:

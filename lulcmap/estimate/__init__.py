@@ -16,7 +16,6 @@ import numpy as np
 import shapely
 from pyproj import Geod
 
-from lulcmap import grid
 from lulcmap.catalog import Found, first_hrefs
 from lulcmap.cog import plan_of
 from lulcmap.errors import LulcmapError, OutputError, ProviderError, UsageError
@@ -87,10 +86,14 @@ def estimate(
     job, found, contract = known.job, known.found, known.session.contract
     outlines = Outlines(found)
     run = RunFolder(folder)
-    todo = [box for number, box in job.blocks if not run.block_path(number).is_file()]
-    windows = needed(job, contract, todo)
-    n_windows = sum(map(len, windows))
-    reads = Reading(job, found, outlines, contract).total(windows)
+    zones, reads = [], Reads(0, 0.0, 0.0, 0.0)
+    for zone in job.zones:
+        todo = [box for number, box in zone.blocks if not run.block_path(number).is_file()]
+        windows = needed(zone, contract, todo)
+        n_windows = sum(map(len, windows))
+        zones.append(Zone(zone.epsg, len(zone.blocks), len(zone.blocks) - len(todo), n_windows))
+        reads += Reading(job, zone, found, outlines, contract).total(windows)
+    n_windows = sum(zone.windows for zone in zones)
     on = _map_grid(known)
     disk = _disk(on, out, folder)
     credentials, missing = _credentials(found)
@@ -102,7 +105,7 @@ def estimate(
         model=contract.name,
         device=f"{known.session.device}, {known.session.runtime}",
         catalogs={sensor: source.name for sensor, source in found.sources.items()},
-        zones=(Zone(job.zone, len(job.blocks), len(job.blocks) - len(todo), n_windows),),
+        zones=tuple(zones),
         grid=on,
         s2=s2_months(job, known.period),
         s1=s1_orbits(job, found),
@@ -116,7 +119,7 @@ def estimate(
             known,
             settings,
             classify=n_windows * (_window(known.session, clock) if n_windows else 0),
-            n_blocks=len(todo),
+            n_blocks=sum(zone.blocks - zone.done for zone in zones),
         ),
         memory=MEMORY
         + MEMORY_A_PIXEL * max((math.prod(b.shape) for _, b in job.blocks), default=0),
@@ -143,15 +146,10 @@ def _km2(polygon: shapely.MultiPolygon) -> float:
 
 
 def _map_grid(known: Survey) -> MapGrid:
-    job, target = known.job, known.job.plan.crs
-    if target == job.zone:
-        polygon, on = job.polygon, grid.geobox(grid.covering(job.polygon), job.zone)
-    else:
-        polygon = grid.project(known.area.polygon, target)
-        on = grid.covering_grid(polygon, target)
+    polygon, on = known.target()
     height, width = on.shape
     filled = polygon.area / abs(on.affine.a * on.affine.e) / (height * width)
-    return MapGrid(target, height, width, min(filled, 1.0))
+    return MapGrid(known.job.plan.crs, height, width, min(filled, 1.0))
 
 
 def _window(session: Session, clock: Callable[[], float]) -> float:

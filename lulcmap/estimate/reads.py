@@ -14,7 +14,7 @@ import shapely
 from numpy.typing import NDArray
 
 from lulcmap import grid
-from lulcmap.block import Job
+from lulcmap.block import Job, ZoneJob
 from lulcmap.catalog import Found
 from lulcmap.contract import Contract
 from lulcmap.estimate.outlines import Outlines, pixel_boxes, to_degrees
@@ -49,13 +49,13 @@ _UNKNOWN_CLOUD = 0.5
 """Share, of a scene that does not say."""
 
 
-def needed(job: Job, contract: Contract, boxes: Sequence[Box]) -> list[list[Box]]:
+def needed(zone: ZoneJob, contract: Contract, boxes: Sequence[Box]) -> list[list[Box]]:
     """The windows that each block runs, from the polygon and not from its pixels: hardly too many.
 
     Args:
-        job: its ``reach`` is what is mapped.
+        zone: its ``reach`` is what is mapped.
         contract: of the model.
-        boxes: of blocks.
+        boxes: of blocks in it.
 
     """
     candidates, limits, owners = [], [], []
@@ -69,10 +69,10 @@ def needed(job: Job, contract: Contract, boxes: Sequence[Box]) -> list[list[Box]
                 owners.append(number)
     inset = grid.RESOLUTION / 2  # it is a pixel's centre that is mapped
     left, bottom, right, top = np.array(limits, float).reshape(-1, 4).T
-    shapely.prepare(job.reach)
+    shapely.prepare(zone.reach)
     parts = shapely.box(left + inset, bottom + inset, right - inset, top - inset)
     found: list[list[Box]] = [[] for _ in boxes]
-    for index in np.flatnonzero(shapely.intersects(job.reach, parts)):
+    for index in np.flatnonzero(shapely.intersects(zone.reach, parts)):
         found[owners[index]].append(candidates[index])
     return found
 
@@ -84,31 +84,34 @@ def _metres(box: Box) -> tuple[float, float, float, float]:
 
 
 class Reading:
-    """Counts what blocks read.
+    """Counts what the blocks of a zone read.
 
     Args:
-        job: with its ranked dates and passes.
+        job: with its passes.
+        zone: with its ranked dates.
         found: the scenes.
         contract: of the model; a sensor it does not take is not read.
 
     """
 
-    def __init__(self, job: Job, found: Found, outlines: Outlines, contract: Contract) -> None:
+    def __init__(
+        self, job: Job, zone: ZoneJob, found: Found, outlines: Outlines, contract: Contract
+    ) -> None:
         numbers = {(s.sensor, s.id): number for number, s in enumerate(found.scenes)}
 
         def numbered(passes: Sequence[Pass]) -> list[NDArray[np.int64]]:
             return [np.array([numbers[s.sensor, s.id] for s in group], int) for group in passes]
 
-        self._job = job
+        self._rules, self._zone = job.rules, zone.epsg
         self._outlines = outlines
-        self._boxes = pixel_boxes(found.scenes, job.zone)
-        self._dates = numbered(job.s2_dates if "s2" in contract.inputs else ())
+        self._boxes = pixel_boxes(found.scenes, zone.epsg)
+        self._dates = numbered(zone.s2_dates if "s2" in contract.inputs else ())
         self._passes, self._others = numbered(job.s1.passes), numbered(job.s1.others)
         self._clear = 1 - np.array(
             [_UNKNOWN_CLOUD if s.cloud_cover is None else s.cloud_cover / 100 for s in found.scenes]
         )
         self._masked = np.array(["SCL" in scene.assets for scene in found.scenes], bool)
-        self._warped = np.array([s.epsg not in (job.zone, None) for s in found.scenes], bool)
+        self._warped = np.array([s.epsg not in (zone.epsg, None) for s in found.scenes], bool)
         self._known: dict[str, set[int]] = {}  # by band, scenes whose header was read
 
     def total(self, blocks: Sequence[Sequence[Box]]) -> Reads:
@@ -127,7 +130,7 @@ class Reading:
         before = self._boxes[:, :2] < np.array(over.stop)
         after = self._boxes[:, 2:] > np.array([over.row, over.col])
         near: NDArray[np.bool_] = np.all(before & after, axis=1)
-        point, scene = self._outlines.over(_points(over, self._job.zone))
+        point, scene = self._outlines.over(_points(over, self._zone))
         tried, picked = self._picked(near, point, scene)
         asked = {band: list(picked) for band in S2_BANDS}
         asked["SCL"] = [number for number in tried if self._masked[number]]
@@ -149,7 +152,7 @@ class Reading:
             scene: (M,) numbers of scenes.
 
         """
-        rules, n = self._job.rules, _POINTS**2
+        rules, n = self._rules, _POINTS**2
         order = np.argsort(scene, kind="stable")
         each, first = np.unique(scene[order], return_index=True)
         split = np.split(point[order], first[1:])  # one empty part where nothing is shown

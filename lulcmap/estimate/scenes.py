@@ -3,7 +3,7 @@
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import shapely
@@ -35,7 +35,7 @@ def s2_months(job: Job, period: Period) -> tuple[S2Month, ...]:
     """Sentinel-2 in every month of the period."""
     dates: Counter[str] = Counter()
     scenes: defaultdict[str, list[Scene]] = defaultdict(list)
-    for date in job.s2_dates:
+    for date in job.zones[0].s2_dates:
         month = _month(date)
         dates[month] += 1
         scenes[month] += date
@@ -127,10 +127,10 @@ def gaps(job: Job, found: Found, outlines: Outlines, period: Period, *, s1: bool
         s1: whether Sentinel-1 is used.
 
     """
-    points = sample(job.polygon, job.zone)
+    points = sample([(zone.part, zone.epsg) for zone in job.zones])
     numbers = {(scene.sensor, scene.id): number for number, scene in enumerate(found.scenes)}
     date_of = np.full(len(found.scenes), -1)
-    for rank, date in enumerate(job.s2_dates):
+    for rank, date in enumerate(job.zones[0].s2_dates):
         date_of[[numbers["s2", scene.id] for scene in date]] = rank
     passes = [scene for group in (*job.s1.passes, *job.s1.others) for scene in group]
     point, scene = outlines.over(points)
@@ -149,22 +149,26 @@ def gaps(job: Job, found: Found, outlines: Outlines, period: Period, *, s1: bool
     )
 
 
-def sample(polygon: shapely.MultiPolygon, zone: int) -> NDArray[np.float64]:
-    """About a thousand points of a polygon on a regular grid, (N, 2) degrees; at least one.
+def sample(parts: Sequence[tuple[shapely.MultiPolygon, int]]) -> NDArray[np.float64]:
+    """About a thousand points of an area on a regular grid, (N, 2) degrees; at least one.
 
     Args:
-        polygon: in metres of a zone.
-        zone: its EPSG code.
+        parts: of the area, each in metres of a zone, with the zone's EPSG code.
 
     """
-    left, bottom, right, top = polygon.bounds
-    step = math.sqrt(polygon.area / _SAMPLE)
-    xs, ys = np.meshgrid(
-        np.arange(left + step / 2, right, step), np.arange(bottom + step / 2, top, step)
-    )
-    shapely.prepare(polygon)
-    inside = shapely.contains_xy(polygon, xs, ys)
-    if not inside.any():
-        middle = polygon.representative_point()
-        return to_degrees(np.array([middle.x]), np.array([middle.y]), zone)
-    return to_degrees(xs[inside], ys[inside], zone)
+    step = math.sqrt(sum(part.area for part, _ in parts) / _SAMPLE)
+    found = []
+    for part, zone in parts:
+        left, bottom, right, top = part.bounds
+        xs, ys = np.meshgrid(
+            np.arange(left + step / 2, right, step), np.arange(bottom + step / 2, top, step)
+        )
+        shapely.prepare(part)
+        inside = shapely.contains_xy(part, xs, ys)
+        found.append(to_degrees(xs[inside], ys[inside], zone))
+    points = np.concatenate(found)
+    if len(points):
+        return points
+    part, zone = parts[0]
+    middle = part.representative_point()
+    return to_degrees(np.array([middle.x]), np.array([middle.y]), zone)

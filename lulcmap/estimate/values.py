@@ -26,8 +26,8 @@ class Zone:
 class MapGrid:
     """The map's pixels."""
 
-    epsg: int
-    """Of its CRS."""
+    crs: str
+    """``"EPSG:<code>"`` or a PROJ string."""
 
     height: int
     """Rows."""
@@ -122,6 +122,15 @@ class Reads:
 
     warped: float
     """Of them, those that come from another grid and must be resampled."""
+
+    def __add__(self, other: "Reads") -> "Reads":
+        """What both read."""
+        return Reads(
+            self.requests + other.requests,
+            self.bytes + other.bytes,
+            self.samples + other.samples,
+            self.warped + other.warped,
+        )
 
 
 @dataclass(frozen=True, slots=True)
