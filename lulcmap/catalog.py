@@ -7,6 +7,7 @@ frozen into an ItemCollection that finds the same again: unsigned, and with the 
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -77,6 +78,11 @@ class Found:
     def private(self) -> bool:
         """Whether assets may lie in a private network."""
         return any(source.private for source in self.sources.values())
+
+    @property
+    def platforms(self) -> dict[str, int]:
+        """How many scenes each satellite gave, as far as they say."""
+        return dict(sorted(Counter(s.platform for s in self.scenes if s.platform).items()))
 
     @property
     def simulated(self) -> bool:

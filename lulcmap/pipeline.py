@@ -1,8 +1,6 @@
 """From a polygon to its land-cover map: the stages, composed."""
 
 import logging
-from collections import Counter
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,7 +20,6 @@ from lulcmap.plan import Period, choose_s1, own_grid_first, rank_s2, s1_period
 from lulcmap.read import Reader
 from lulcmap.report import MapReport
 from lulcmap.run import RunFolder
-from lulcmap.scenes import Scene
 from lulcmap.signing import signer
 from lulcmap.survey import Progress, Settings, Survey, survey
 from lulcmap.zones import split
@@ -213,15 +210,10 @@ def _report(out: Path, known: Survey, run: RunFolder) -> MapReport:
             "counted_on": [f"EPSG:{zone.epsg}" for zone in job.zones],
             "device": sorted({block["device"] for block in blocks}),
             "catalog": found.provider,
-            "platforms": _platforms(found.scenes),
+            "platforms": found.platforms,
             "s1_orbit": job.s1.direction,
         },
     )
-
-
-def _platforms(scenes: Sequence[Scene]) -> dict[str, int]:
-    """How many scenes each satellite gave, as far as they say."""
-    return dict(sorted(Counter(scene.platform for scene in scenes if scene.platform).items()))
 
 
 def _write(out: Path, known: Survey, run: RunFolder, report: MapReport, progress: Progress) -> None:

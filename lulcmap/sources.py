@@ -139,7 +139,7 @@ def _recorded(said: Any) -> dict[str, Source]:
     known = {**PROFILES, ITEM_COLLECTION.name: ITEM_COLLECTION}
     try:
         sources = {s: Source(str(said[s]["provider"]), known[said[s]["profile"]]) for s in said}
-        if "s2" not in sources or set(sources) > {"s2", "s1"}:
+        if not {"s2"} <= set(sources) <= {"s2", "s1"}:
             raise KeyError
     except (KeyError, TypeError):
         raise UsageError(

@@ -12,7 +12,7 @@ import lulcmap
 
 PACKAGE = Path(lulcmap.__file__).parent
 LAYERS = [
-    {"errors", "compiled"},
+    {"errors", "compiled", "retryafter"},
     {"legend", "sensors", "windows", "remote", "stac"},
     {"scores", "providers", "grid", "contract"},
     {"scenes", "modelfile", "kernels", "resample", "runtime", "sources", "zones"},

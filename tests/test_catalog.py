@@ -535,7 +535,10 @@ def test_frozen_assets_hold_no_other_href(monkeypatch, tmp_path):
     assert "SECRET" not in json.dumps(freeze(found))
 
 
-@pytest.mark.parametrize("said", [{"s2": "x"}, {"s1": {"provider": "a", "profile": "cdse"}}, "x"])
+OTHER = {"provider": "a", "profile": "cdse"}
+
+
+@pytest.mark.parametrize("said", [{"s2": "x"}, {"s1": OTHER}, {"s2": OTHER, "x": OTHER}, "x"])
 def test_a_file_whose_sources_are_not_understood_is_refused(tmp_path, said):
     with pytest.raises(UsageError, match="does not understand"):
         look(write(tmp_path, item("a"), **{"lulcmap:sources": said}))

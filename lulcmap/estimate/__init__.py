@@ -21,7 +21,7 @@ from lulcmap.cog import plan_of
 from lulcmap.errors import LulcmapError, OutputError, ProviderError, UsageError
 from lulcmap.estimate.outlines import Outlines
 from lulcmap.estimate.reads import BYTES_A_PIXEL, Reading, needed
-from lulcmap.estimate.scenes import gaps, platforms, s1_orbits, s2_months, skipped
+from lulcmap.estimate.scenes import gaps, s1_orbits, s2_months, skipped
 from lulcmap.estimate.values import (
     Credential,
     Disk,
@@ -109,7 +109,7 @@ def estimate(
         grid=on,
         s2=s2_months(job, known.period),
         s1=s1_orbits(job, found),
-        platforms=platforms(found),
+        platforms=found.platforms,
         skipped=skipped(reason for _, reason in known.skipped),
         gaps=gaps(job, found, outlines, known.period, s1="s1" in found.sources),
         reads=reads,

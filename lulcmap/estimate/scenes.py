@@ -98,11 +98,6 @@ def _orbit(group: Iterable[Scene]) -> tuple[int | None, str | None]:
     return scenes[0].orbit, state
 
 
-def platforms(found: Found) -> dict[str, int]:
-    """How many scenes each satellite gave, as far as they say."""
-    return dict(sorted(Counter(s.platform for s in found.scenes if s.platform).items()))
-
-
 def skipped(reasons: Iterable[str]) -> dict[str, int]:
     """How many items are skipped for each kind of reason, the most frequent first."""
     return dict(Counter(map(_kind, reasons)).most_common())

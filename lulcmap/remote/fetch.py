@@ -11,12 +11,12 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from math import inf
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
+from lulcmap import retryafter
 from lulcmap.errors import ProviderError
 from lulcmap.remote.servers import (
     CONNECTIONS,
@@ -267,7 +267,7 @@ class _Host:
             if now >= self._until:  # else others in flight at the same time were told so too
                 own = min(pause * 2**self._times, _LONGEST_PAUSE) * random.uniform(0.75, 1.25)
                 self._times += 1
-                self._until = now + max(own, _seconds(retry_after) or 0)
+                self._until = now + max(own, retryafter.seconds(retry_after, now=time.time()) or 0)
             if self._until - down_since > patience:
                 raise ProviderError(
                     f"{self._name} has given nothing for {now - down_since:.0f} s ({reason}) "
@@ -288,15 +288,3 @@ def _local(path: Path, start: int, length: int, least: int) -> Part:
     if len(body) < least:
         raise FetchError(f"it ends after {size} bytes, before its pixels do")
     return Part(body, size)
-
-
-def _seconds(retry_after: str | None) -> float | None:
-    """What a server says of when to come back: seconds, or a date."""
-    if not retry_after:
-        return None
-    if retry_after.isdecimal():
-        return float(retry_after)
-    try:
-        return max(parsedate_to_datetime(retry_after).timestamp() - time.time(), 0)
-    except ValueError:
-        return None

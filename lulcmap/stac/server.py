@@ -13,12 +13,11 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from math import ceil
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urljoin, urlsplit
 
+from lulcmap import retryafter
 from lulcmap.errors import ProviderError
 
 if TYPE_CHECKING:
@@ -289,7 +288,7 @@ class Server:
 
     def _busy(self, status: int, after: str | None) -> Exception:
         """The trouble of a busy server, or the error where it wants more patience than there is."""
-        asked = _seconds(after)
+        asked = retryafter.seconds(after, now=time.time())
         if asked is not None and asked > _PATIENCE:
             return self.failed(
                 f"HTTP {status}, and it wants to be left alone for {ceil(asked / 60)} minutes",
@@ -337,22 +336,6 @@ def _todo(status: int) -> str:
     if 300 <= status < 400:
         return "It has moved to another host; give its new URL."
     return "It refused the question; check its URL and the collections it has."
-
-
-def _seconds(after: str | None) -> float | None:
-    """Seconds that a ``Retry-After`` asks for, in figures or as a date; None where it says nothing.
-
-    RFC 9110, section 10.2.3.
-    """
-    if after is None:
-        return None
-    if after.strip().isdecimal():
-        return min(float(after), 1e9)  # any number of figures may have been sent
-    try:
-        moment = parsedate_to_datetime(after)
-    except (ValueError, OverflowError):
-        return None
-    return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() - time.time()
 
 
 def _key(item: Mapping[str, Any]) -> str:
