@@ -10,7 +10,11 @@ from lulcmap.errors import AreaError
 from lulcmap.grid import project, utm_zone
 from lulcmap.zones import centre, map_crs, split
 
-PLACES = st.tuples(st.floats(-180, 180), st.floats(-80, 84))
+PLACES = st.tuples(
+    # as a file has them; GEOS loses whole parts of a polygon with a corner at 1e-300
+    st.floats(-180, 180).map(lambda lon: round(lon, 9)),
+    st.floats(-80, 84).map(lambda lat: round(lat, 9)),
+)
 
 
 def box(west, south, east, north):
