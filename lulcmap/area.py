@@ -10,7 +10,7 @@ import numpy as np
 import pyogrio
 import shapely
 from numpy.typing import NDArray
-from pyproj import CRS, Transformer
+from pyproj import CRS, Geod, Transformer
 from pyproj.exceptions import CRSError, ProjError
 from shapely.geometry.base import BaseGeometry
 
@@ -19,6 +19,9 @@ from lulcmap.errors import AreaError
 _LONGEST_EDGE = 1000.0
 """Metres; a straight edge in a projected CRS is cut this finely before it is turned into degrees
 (a kilometre bends by less than 0.1 m below 80 degrees of latitude)."""
+
+MOST = 20e6
+"""Square kilometres of one area; Russia has 17.1 million."""
 
 _FORMATS = "GeoJSON, GeoPackage or Shapefile"
 
@@ -36,6 +39,21 @@ class Area:
     notes: tuple[str, ...] = ()
     """What was done to the polygon, sentences for the report."""
 
+    def __post_init__(self) -> None:
+        if self.km2 > MOST:
+            raise AreaError(
+                f"The area has {self.km2:,.0f} km2; one map may have {MOST:,.0f} at most, more "
+                "than any country has. Split the area, and map its parts one by one."
+            )
+
+    @property
+    def km2(self) -> float:
+        """Square kilometres on the WGS 84 ellipsoid; edges are straight in degrees."""
+        geod = Geod(ellps="WGS84")
+        parts = shapely.get_parts(shapely.segmentize(self.polygon, 0.1))
+        whole = [shapely.geometry.polygon.orient(part) for part in parts]
+        return sum(float(geod.geometry_area_perimeter(part)[0]) for part in whole) / 1e6
+
 
 def load_area(source: str, *, layer: str | None = None) -> Area:
     """The area a user asks for.
@@ -47,7 +65,8 @@ def load_area(source: str, *, layer: str | None = None) -> Area:
 
     Raises:
         AreaError: the file is missing, unreadable or without polygons, its CRS is unknown, its
-            layers are several, or its coordinates are no longitudes and latitudes.
+            layers are several, its coordinates are no longitudes and latitudes, or it is larger
+            than any country.
 
     """
     box = _numbers(source)

@@ -113,32 +113,62 @@ def prepare(job: Job, reader: Reader, session: Session, number: Number, box: Box
 
 
 def finish(
-    job: Job, run: RunFolder, session: Session, block: Prepared, *, batch_size: int, blend: Blend
-) -> None:
-    """Classify a block and write its file."""
+    job: Job,
+    run: RunFolder,
+    session: Session,
+    block: Prepared,
+    *,
+    batch_size: int,
+    blend: Blend,
+    max_lost: float,
+) -> str | None:
+    """Classify a block and write its file, or why it cannot be made.
+
+    Returns:
+        None, or the reason: more than ``max_lost`` of its assets could not be read, or some and
+        then nothing was left to be mapped.
+
+    """
     seen = block.composite
-    classified = classify(
-        session.run,
-        session.contract,
-        s2=seen.s2,
-        s1=seen.s1,
-        over=block.over,
-        windows=block.windows,
-        box=block.box,
-        batch_size=batch_size,
-        blend=blend,
-    )
+    reason = _too_much_lost(seen, max_lost)
+    if reason is None:
+        classified = classify(
+            session.run,
+            session.contract,
+            s2=seen.s2,
+            s1=seen.s1,
+            over=block.over,
+            windows=block.windows,
+            box=block.box,
+            batch_size=batch_size,
+            blend=blend,
+        )
+        bands = _bands(classified, block)
+        if seen.lost and block.wanted.any() and not bands[5].any():
+            reason = f"nothing could be mapped, and {_lost(seen)}"
+    if reason is not None:
+        run.fail(block.number, reason)
+        return reason
     zone = job.zone(block.number)
     on = grid.geobox(block.box, zone.epsg)
-    bands = _bands(classified, block)
-    run.write_block(
-        block.number,
-        bands,
-        on,
-        {
-            **_facts(bands, grid.inside(zone.part, on), seen),
-            "device": f"{session.device}, {session.runtime}",
-        },
+    device = f"{session.device}, {session.runtime}"
+    facts = _facts(bands, grid.inside(zone.part, on), seen)
+    run.write_block(block.number, bands, on, {**facts, "device": device})
+    return None
+
+
+def _too_much_lost(seen: Composite, max_lost: float) -> str | None:
+    if len(seen.lost) <= max_lost * seen.opened:
+        return None
+    return f"{_lost(seen)}; --max-lost allows {max_lost:.0%}"
+
+
+def _lost(seen: Composite) -> str:
+    names = ", ".join(f"{asset.scene} {asset.band}" for asset in seen.lost[:3])
+    more = ", ..." if len(seen.lost) > 3 else ""
+    return (
+        f"{len(seen.lost)} of {seen.opened} assets could not be read ({names}{more}: "
+        f"{seen.lost[0].reason})"
     )
 
 

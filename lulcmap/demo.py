@@ -11,11 +11,12 @@ from odc.geo.geobox import GeoBox
 from lulcmap import grid
 from lulcmap.area import load_area
 from lulcmap.legend import NODATA
-from lulcmap.pipeline import Settings, composite_of, map_area
+from lulcmap.pipeline import composite_of, map_area
 from lulcmap.plan import Period
 from lulcmap.preview import preview
 from lulcmap.scores import accuracy, confusion, mean_iou
 from lulcmap.simulate import Simulated
+from lulcmap.survey import Settings
 
 FOREST = "random-forest-simulated"
 """The shipped model that the network is compared with: it sees each pixel alone."""

@@ -2,6 +2,7 @@
 
 import math
 import threading
+from collections.abc import Sequence
 
 import numpy as np
 import shapely
@@ -106,6 +107,13 @@ def covering(polygon: shapely.MultiPolygon) -> Box:
     row, col = math.floor(-top / RESOLUTION), math.floor(left / RESOLUTION)
     stop_row, stop_col = math.ceil(-bottom / RESOLUTION), math.ceil(right / RESOLUTION)
     return Box(row, col, max(stop_row - row, 1), max(stop_col - col, 1))
+
+
+def outlines(boxes: Sequence[Box]) -> NDArray[np.object_]:
+    """(N,) rectangles around boxes of whole pixels, in metres of their zone."""
+    corners = np.array([(box.row, box.col, *box.stop) for box in boxes], np.int64).reshape(-1, 4)
+    top, left, bottom, right = corners.T * RESOLUTION
+    return np.asarray(shapely.box(left, -bottom, right, -top), object)
 
 
 def geobox(box: Box, epsg: int) -> GeoBox:

@@ -1,7 +1,9 @@
 """From the blocks of all zones to one national grid, nearest neighbour, in bounded memory."""
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +17,11 @@ from pyproj import Transformer
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
+from lulcmap.disk import keep_free
 from lulcmap.errors import OutputError
-from lulcmap.grid import RESOLUTION, clip, inside, utm_zone
+from lulcmap.grid import RESOLUTION, clip, inside
 from lulcmap.legend import NODATA
+from lulcmap.lookup import zone_pixels, zones_of
 from lulcmap.windows import Box
 
 _TILE = 512
@@ -26,11 +30,15 @@ _TILE = 512
 _CHUNK = 4 * _TILE
 """Columns worked on at once; with ``_TILE`` rows, some 50 MB."""
 
-_KNOT = 32
-"""Pixels between the places where the transformation is evaluated."""
+JOINED = 0.3
+"""Bytes on disk a pixel of the area: of a map with many small patches; a smooth one takes a third.
+Classes that are pure noise would take 0.5."""
 
 _OPEN_FILES = 64
 """Blocks kept open; a row of tiles 2900 km wide touches as many."""
+
+_FAR = 2**40
+"""A row or column that no zone reaches."""
 
 _GDAL_ENV = {
     "GDAL_CACHEMAX": 64 * 2**20,  # bytes; GDAL's default is 5 % of the machine
@@ -94,38 +102,53 @@ def mosaic(
         (256,) pixels of each value inside the polygon; the last is those nothing was mapped for.
 
     Raises:
-        OutputError: a block cannot be read, or the output cannot be written.
+        OutputError: a block cannot be read, the output cannot be written, or the disk has no room
+            for it, before the first row or after any.
 
     """
     if target.crs is None:
         raise ValueError("the target grid has no CRS")
+    keep_free(out.parent, disk_needed(polygon, target), "the joined map")
     height, width = target.shape
     place = {"height": height, "width": width, "crs": target.crs.to_wkt()}
     counts = np.zeros(256, np.int64)
     try:
         with rasterio.Env(**_GDAL_ENV):
             with (
-                _Files(band) as files,
+                closing(_Files(band)) as files,
                 rasterio.open(out, "w", transform=target.affine, **place, **_LAYOUT) as output,
             ):
                 sources = [_Zone(zone, files, target) for zone in zones]
-                for rows, chunks in _chunks(target, polygon, sources):
-                    for cols, grid, mask, near in chunks:
+                for row in range(0, height, _TILE):
+                    rows = slice(row, min(row + _TILE, height))
+                    for cols, grid, mask, near in _chunks(target[rows, :], polygon, sources):
                         values = _values(near, grid, mask=mask)
                         counts += np.bincount(values[mask], minlength=256)
                         output.write(values, 1, window=Window.from_slices(rows, cols))
+                    keep_free(out.parent, 0, "the joined map")
                     progress(rows.stop, height)
             _check(out, counts)
-    except (RasterioError, OSError) as error:
+    except BaseException as error:
         out.unlink(missing_ok=True)
+        if not isinstance(error, RasterioError | OSError):
+            raise
         raise OutputError(
             f"The map cannot be put together in {out} ({error}). See that the disk is not full and "
             "the folder can be written, then run the same command again."
         ) from error
-    except BaseException:
-        out.unlink(missing_ok=True)
-        raise
     return counts
+
+
+def disk_needed(polygon: shapely.MultiPolygon, target: GeoBox) -> int:
+    """Bytes that ``mosaic`` takes for an area; empty tiles take none.
+
+    Args:
+        polygon: in the target's CRS.
+        target: grid of the output.
+
+    """
+    affine = target.affine
+    return math.ceil(JOINED * polygon.area / abs(affine.a * affine.e))
 
 
 class _Files:
@@ -134,13 +157,6 @@ class _Files:
     def __init__(self, band: int) -> None:
         self._band = band
         self._open: OrderedDict[Path, Any] = OrderedDict()
-
-    def __enter__(self) -> "_Files":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        while self._open:
-            self._open.popitem()[1].close()
 
     def read(self, path: Path, place: tuple[slice, slice]) -> NDArray[np.uint8]:
         """Some rows and columns of a block."""
@@ -160,6 +176,10 @@ class _Files:
             self._open.popitem(last=False)[1].close()
         return dataset
 
+    def close(self) -> None:
+        while self._open:
+            self._open.popitem()[1].close()
+
 
 class _Zone:
     """The blocks of a zone, read as if they were one raster."""
@@ -167,12 +187,10 @@ class _Zone:
     def __init__(self, zone: ZoneBlocks, files: _Files, target: GeoBox) -> None:
         self.epsg, self.part = zone.epsg, zone.part
         self._blocks, self._files = zone.blocks, files
-        self._extents = np.array(
-            [(box.row, box.col, *box.stop) for _, box in zone.blocks], np.int64
-        ).reshape(-1, 4)
-        self._to_zone = None
-        if target.crs is not None and not _aligned(target, zone.epsg):
-            self._to_zone = Transformer.from_crs(target.crs.proj, zone.epsg, always_xy=True)
+        extents = np.array([(box.row, box.col, *box.stop) for _, box in zone.blocks]).reshape(-1, 4)
+        first, last = extents[:, :2], extents[:, 2:]
+        self._around = *first.min(axis=0, initial=_FAR), *last.max(axis=0, initial=-_FAR)
+        self._to_zone = _transformer(target, zone.epsg)
 
     def values(self, grid: GeoBox, mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
         """The (N,) values of the pixels of a part of the target where the mask is True."""
@@ -181,7 +199,8 @@ class _Zone:
             return self._read(Box(row, col, *grid.shape))[mask]
         rows, cols = (axis[mask] for axis in zone_pixels(grid, self._to_zone))
         found = np.full(rows.shape, NODATA, np.uint8)
-        reached = self._reach(rows, cols)
+        row, col, stop_row, stop_col = self._around
+        reached = (rows >= row) & (rows < stop_row) & (cols >= col) & (cols < stop_col)
         rows, cols = rows[reached], cols[reached]
         if rows.size:
             row, col = int(rows.min()), int(cols.min())
@@ -192,35 +211,22 @@ class _Zone:
     def _read(self, box: Box) -> NDArray[np.uint8]:
         """What the blocks hold in a box of the zone's pixels, (H, W); 255 where there is none."""
         values = np.full(box.shape, NODATA, np.uint8)
-        row, col, stop_row, stop_col = self._extents.T
-        near = (row < box.stop[0]) & (stop_row > box.row)
-        near &= (col < box.stop[1]) & (stop_col > box.col)
-        for index in np.flatnonzero(near).tolist():
-            path, place = self._blocks[index]
+        for path, place in self._blocks:
             part = place.intersection(box)
             if part is not None:
                 values[part.within(box)] = self._files.read(path, part.within(place))
         return values
 
-    def _reach(self, rows: NDArray[np.int64], cols: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Which of some pixels of the zone lie in the box around all blocks."""
-        if not self._blocks:
-            return np.zeros(rows.shape, bool)
-        row, col = self._extents[:, :2].min(axis=0)
-        stop_row, stop_col = self._extents[:, 2:].max(axis=0)
-        return (rows >= row) & (rows < stop_row) & (cols >= col) & (cols < stop_col)
 
-
-def _aligned(target: GeoBox, zone: int) -> bool:
-    """Whether the target's pixels are the zone's."""
-    affine = target.affine
-    return bool(
-        target.crs is not None
-        and target.crs.epsg == zone
-        and (affine.a, affine.e) == (RESOLUTION, -RESOLUTION)
-        and affine.c % RESOLUTION == 0
-        and affine.f % RESOLUTION == 0
-    )
+def _transformer(target: GeoBox, zone: int) -> Transformer | None:
+    """From the target's CRS to a zone's; None where the target's pixels are the zone's."""
+    affine, crs = target.affine, target.crs
+    aligned = (affine.a, affine.e) == (RESOLUTION, -RESOLUTION)
+    if crs is None or (
+        crs.epsg == zone and aligned and not (affine.c % RESOLUTION or affine.f % RESOLUTION)
+    ):
+        return None
+    return Transformer.from_crs(crs.proj, zone, always_xy=True)
 
 
 Near = Sequence[tuple[_Zone, shapely.MultiPolygon]]
@@ -230,18 +236,9 @@ Chunk = tuple[slice, GeoBox, NDArray[np.bool_], Near]
 
 
 def _chunks(
-    target: GeoBox, polygon: shapely.MultiPolygon, zones: Sequence[_Zone]
-) -> Iterator[tuple[slice, Iterator[Chunk]]]:
-    """The rows of tiles, and in each the chunks that have a pixel inside the polygon."""
-    height = target.shape[0]
-    for row in range(0, height, _TILE):
-        rows = slice(row, min(row + _TILE, height))
-        yield rows, _chunks_of_row(target[rows, :], polygon, zones)
-
-
-def _chunks_of_row(
     strip: GeoBox, polygon: shapely.MultiPolygon, zones: Sequence[_Zone]
 ) -> Iterator[Chunk]:
+    """The parts of a row of tiles that have a pixel inside the polygon."""
     # once a row, for a country's border has a million corners
     near = clip(polygon, strip)
     parts = [(zone, clip(zone.part, strip)) for zone in zones]
@@ -265,116 +262,26 @@ def _values(zones: Near, grid: GeoBox, *, mask: NDArray[np.bool_]) -> NDArray[np
     return values
 
 
-def _owner(zones: Near, grid: GeoBox, mask: NDArray[np.bool_]) -> NDArray[np.int16]:
+def _owner(zones: Near, grid: GeoBox, mask: NDArray[np.bool_]) -> NDArray[np.int64]:
     """(H, W) which of the zones each pixel's centre lies in, where the mask is True.
 
-    The parts' edges are polylines in the target's CRS, and two that follow one meridian may leave
-    a centimetre between them or overlap by one. There the centre's longitude decides.
+    Its longitude and latitude decide, not the parts: their edges along a meridian are polylines,
+    which leave a centimetre between them or overlap by one.
     """
-    owner = np.zeros(grid.shape, np.int16)
-    if len(zones) == 1:
-        return owner
-    times = np.zeros(grid.shape, np.int16)
-    for number, (_, part) in enumerate(zones):
-        belongs = inside(part, grid)
-        owner[belongs] = number
-        times += belongs
-    rows, cols = np.nonzero(mask & (times != 1))
+    if len(zones) < 2:
+        return np.zeros(grid.shape, np.int64)
+    codes, owner = zones_of(grid), np.full(grid.shape, -1)
+    for number, (zone, _) in enumerate(zones):
+        owner[codes == zone.epsg] = number
+    rows, cols = np.nonzero(mask & (owner < 0))  # an edge of the area follows the meridian
     if rows.size:
-        owner[rows, cols] = _looked_up(zones, grid, rows, cols)
+        affine = grid.affine
+        places = shapely.points(
+            affine.c + (cols + 0.5) * affine.a, affine.f + (rows + 0.5) * affine.e
+        )
+        away = [shapely.distance(part, places) for _, part in zones]
+        owner[rows, cols] = np.argmin(away, axis=0)
     return owner
-
-
-def _looked_up(
-    zones: Near, grid: GeoBox, rows: NDArray[np.int64], cols: NDArray[np.int64]
-) -> list[int]:
-    """Which of the zones some pixels of a grid lie in, one by one; the nearest if in none."""
-    affine = grid.affine
-    xs, ys = affine.c + (cols + 0.5) * affine.a, affine.f + (rows + 0.5) * affine.e
-    to_degrees = Transformer.from_crs(str(grid.crs), 4326, always_xy=True)
-    lons, lats = to_degrees.transform(xs, ys)
-    codes = [zone.epsg for zone, _ in zones]
-    found = []
-    for x, y, lon, lat in zip(xs, ys, lons, np.clip(lats, -80, 84), strict=True):
-        code = utm_zone(lon, lat)
-        if code in codes:
-            found.append(codes.index(code))
-        else:  # an edge of the area follows the meridian
-            found.append(
-                int(np.argmin(shapely.distance([part for _, part in zones], shapely.Point(x, y))))
-            )
-    return found
-
-
-_NOWHERE = np.iinfo(np.int64).min
-"""Row and column of a pixel whose centre has no place in the zone."""
-
-
-def zone_pixels(grid: GeoBox, to_zone: Transformer) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The pixel of a zone that each pixel of a grid has its centre in, exactly.
-
-    The transformation is evaluated every 32 pixels and interpolated between; how far that is off is
-    measured in the middle of each cell, where it is worst. The pixels that lie nearer to an edge
-    than four times that, about one in a hundred, are evaluated one by one.
-
-    Args:
-        grid: (H, W), north-up.
-        to_zone: from the grid's CRS to the zone's, x before y.
-
-    Returns:
-        (H, W) row and column in the zone's pixels, from northing 0 and easting 0; the smallest
-        integer where the centre has no place in the zone.
-
-    """
-    height, width = grid.shape
-    at_rows, at_cols = _knots(height), _knots(width)
-    knots = _at(grid, to_zone, *np.meshgrid(at_rows, at_cols, indexing="ij"))
-    middles = np.meshgrid(_between(at_rows), _between(at_cols), indexing="ij")
-    off = np.abs(_at(grid, to_zone, *middles) - _between(_between(knots, axis=1), axis=2))
-    if np.isfinite(knots).all() and np.isfinite(off).all():
-        down, across = _interpolation(at_rows, height), _interpolation(at_cols, width)
-        place = down @ knots @ across.T
-        margin = 4 * off.max() + 1e-6
-        unsure = (np.abs(place - np.round(place)) < margin).any(axis=0)
-    else:
-        place, unsure = np.empty((2, height, width)), np.ones((height, width), bool)
-    place[:, unsure] = _at(grid, to_zone, *(axis.astype(float) for axis in np.nonzero(unsure)))
-    reached = np.isfinite(place).all(axis=0)
-    pixel = np.full(place.shape, _NOWHERE)
-    pixel[:, reached] = np.floor(place[:, reached]).astype(np.int64)
-    return pixel[0], pixel[1]
-
-
-def _knots(length: int) -> NDArray[np.float64]:
-    """Pixels from 0 to the last, no more than ``_KNOT`` apart, at least two."""
-    return np.linspace(0, max(length - 1, 1), max(-(-(length - 1) // _KNOT), 1) + 1)
-
-
-def _between(values: NDArray[np.float64], axis: int = 0) -> NDArray[np.float64]:
-    """The means of neighbours along an axis."""
-    moved = np.moveaxis(values, axis, 0)
-    return np.moveaxis((moved[1:] + moved[:-1]) / 2, 0, axis)
-
-
-def _interpolation(knots: NDArray[np.float64], length: int) -> NDArray[np.float64]:
-    """(length, knots) weights that interpolate linearly between knots."""
-    at = np.arange(length, dtype=np.float64)
-    return np.column_stack([np.interp(at, knots, one) for one in np.eye(len(knots))])
-
-
-def _at(
-    grid: GeoBox,
-    to_zone: Transformer,
-    rows: NDArray[np.float64],
-    cols: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """(2, ...) fractional row and column in the zone of the centres of pixels of a grid."""
-    affine = grid.affine
-    x, y = affine.c + (cols + 0.5) * affine.a, affine.f + (rows + 0.5) * affine.e
-    easting, northing = to_zone.transform(x, y)
-    place = np.stack([-np.asarray(northing), np.asarray(easting)]) / RESOLUTION
-    place[~np.isfinite(place)] = np.nan  # PROJ says inf
-    return place
 
 
 def _check(out: Path, counts: NDArray[np.int64]) -> None:
@@ -386,10 +293,7 @@ def _check(out: Path, counts: NDArray[np.int64]) -> None:
     """
     found = np.zeros(256, np.int64)
     with rasterio.open(out) as dataset:
-        height, width = dataset.shape
-        for row in range(0, height, _TILE):
-            for col in range(0, width, _CHUNK):
-                window = Window(col, row, min(_CHUNK, width - col), min(_TILE, height - row))
-                found += np.bincount(dataset.read(1, window=window).ravel(), minlength=256)
+        for _, window in dataset.block_windows(1):
+            found += np.bincount(dataset.read(1, window=window).ravel(), minlength=256)
     if (found[:NODATA] != counts[:NODATA]).any():
         raise OSError("some pixels did not arrive on disk")

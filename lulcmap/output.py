@@ -1,6 +1,7 @@
 """Where a map and its run are written, looked at before anything else is done."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from lulcmap.cog import plan_of
@@ -38,22 +39,23 @@ def check_place(out: Path) -> None:
         raise OutputError(f"The folder {out.parent} cannot be written to; change --out.")
 
 
-def is_made(out: Path, plan: str, *, overwrite: bool) -> bool:
-    """Whether the map is there already, made to a plan.
+def is_made(outs: Sequence[Path], plan: str, *, overwrite: bool) -> bool:
+    """Whether all files of a map are there already, made to a plan.
 
     Args:
-        out: the map.
+        outs: the files.
         plan: the plan's digest.
-        overwrite: whether another file may be replaced.
+        overwrite: whether other files may be replaced.
 
     Raises:
         OutputError: another file is there.
 
     """
-    if out.exists() and plan_of(out) == plan:
-        return True
-    if out.exists() and not overwrite:
+    plans = {out: plan_of(out) for out in outs if out.exists()}
+    others = [out for out, found in plans.items() if found != plan]
+    if others and not overwrite:
         raise OutputError(
-            f"{out} exists and is not this map. Give --overwrite to replace it, or another --out."
+            f"{others[0]} exists and is not this map. Give --overwrite to replace it, or another "
+            "--out."
         )
-    return False
+    return len(plans) == len(outs) and not others

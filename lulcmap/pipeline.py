@@ -1,32 +1,97 @@
 """From a polygon to its land-cover map: the stages, composed."""
 
 import logging
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import shapely
 from odc.geo.geobox import GeoBox
 
-from lulcmap import __version__, grid
 from lulcmap.area import load_area
-from lulcmap.block import Job, finish, prepare
+from lulcmap.assembly import Block, assemble, check_finished, outputs
+from lulcmap.block import finish, prepare
 from lulcmap.catalog import first_hrefs, freeze, search
-from lulcmap.cog import write_cog
+from lulcmap.cog import plan_of
 from lulcmap.composite import Composite, composite
-from lulcmap.errors import NoScenesError, ProviderError
-from lulcmap.mosaic import ZoneBlocks, mosaic
+from lulcmap.errors import NoScenesError, ProviderError, UsageError
 from lulcmap.output import check_place, is_made, run_folder
 from lulcmap.plan import Period, choose_s1, own_grid_first, rank_s2, s1_period
 from lulcmap.read import Reader
-from lulcmap.report import MapReport
-from lulcmap.run import RunFolder
+from lulcmap.report import MapReport, ShardReport
+from lulcmap.run import Beat, Number, RunFolder, Shard, beat, planning, work
 from lulcmap.signing import signer
 from lulcmap.survey import Progress, Settings, Survey, survey
-from lulcmap.zones import split
 
-__all__ = ["Settings", "composite_of", "map_area"]
+__all__ = [
+    "Engine",
+    "Settings",
+    "assemble_run",
+    "composite_of",
+    "map_area",
+    "map_blocks",
+    "map_shard",
+]
 
 logger = logging.getLogger(__name__)
+
+Done = tuple[Number, str | None]
+"""A block, and why it could not be made, if so."""
+
+Engine = Callable[[Survey, RunFolder, Settings, Sequence[Block]], Generator[Done, None, None]]
+"""Maps some blocks of a run, in any order, and tells each when its file is written."""
+
+_IN_A_ROW = 3
+"""Blocks that fail one after the other, before any is made, until the run is given up."""
+
+
+def map_blocks(
+    known: Survey, run: RunFolder, settings: Settings, todo: Sequence[Block]
+) -> Generator[Done, None, None]:
+    """Map blocks in this process: one is composited while the one before is classified.
+
+    Args:
+        known: the scenes and the plan.
+        run: where the blocks are written.
+        settings: how they are made.
+        todo: the blocks.
+
+    """
+    job, session, found = known.job, known.session, known.found
+    ahead = ThreadPoolExecutor(1, "composite")
+    try:
+        with Reader(
+            workers=settings.workers,
+            sign=signer(*found.profiles),
+            private=found.private,
+            patience=settings.patience,
+        ) as reader:
+            following = ahead.submit(prepare, job, reader, session, *todo[0])
+            for i, (number, _) in enumerate(todo):
+                logger.debug("compositing %s", run.block_path(number).stem)
+                block = following.result()
+                if i + 1 < len(todo):
+                    following = ahead.submit(prepare, job, reader, session, *todo[i + 1])
+                for asset in block.composite.lost:
+                    logger.info("lost: %s", asset.reason)
+                logger.debug("classifying %s", run.block_path(number).stem)
+                reason = finish(
+                    job,
+                    run,
+                    session,
+                    block,
+                    batch_size=settings.batch_size,
+                    blend=settings.blend,
+                    max_lost=settings.max_lost,
+                )
+                del block
+                yield number, reason
+    finally:
+        # Without waiting: what is read ahead of an error or a signal is wanted by nobody.
+        ahead.shutdown(wait=False, cancel_futures=True)
 
 
 def map_area(
@@ -36,6 +101,7 @@ def map_area(
     period: Period,
     layer: str | None = None,
     settings: Settings | None = None,
+    engine: Engine = map_blocks,
     progress: Progress = lambda *_: None,
 ) -> MapReport:
     """Map the land cover of an area and write it as a Cloud-Optimized GeoTIFF.
@@ -48,6 +114,7 @@ def map_area(
         period: what is mapped.
         layer: of the vector file, where it has several.
         settings: how the map is made.
+        engine: what maps the blocks.
         progress: told how far each stage is.
 
     Returns:
@@ -56,41 +123,167 @@ def map_area(
     Raises:
         AreaError: the area cannot be used.
         NoScenesError: nothing was found for this area and period.
-        ProviderError: the provider failed, or too many assets were lost.
+        ProviderError: the provider failed, or blocks lost too many assets.
         ModelError: the model does not fit; ``DeviceError``: the device cannot be had.
-        OutputError: the map exists or cannot be written.
+        OutputError: the map exists or cannot be written, or another process works on the run.
 
     """
     settings = settings or Settings()
+    with _begun(aoi, out, period, layer, settings, None, progress) as begun:
+        report = begun.report
+        if report is None:
+            _map(begun, settings, None, engine, progress)
+            begun.pulse.stage("assembly")
+            report = assemble(
+                begun.run,
+                begun.out,
+                min_coverage=settings.min_coverage,
+                zones=settings.zones,
+                progress=progress,
+            )
+    return report
+
+
+def map_shard(
+    aoi: str,
+    out: Path | None = None,
+    *,
+    shard: Shard,
+    period: Period,
+    layer: str | None = None,
+    settings: Settings | None = None,
+    engine: Engine = map_blocks,
+    progress: Progress = lambda *_: None,
+) -> ShardReport:
+    """Do a share of ``map_area``'s blocks, beside other processes that do the others.
+
+    They share the run folder; whoever comes first freezes the scenes and the plan for all. When
+    every shard is done, ``assembly.assemble`` makes the map.
+
+    Args:
+        aoi: as of ``map_area``, and so are the others and what is raised.
+        out: the COG that is to be made.
+        shard: which blocks.
+        period: what is mapped.
+        layer: of the vector file.
+        settings: how the map is made.
+        engine: what maps the blocks.
+        progress: told how far each stage is.
+
+    """
+    settings = settings or Settings()
+    with _begun(aoi, out, period, layer, settings, shard, progress) as begun:
+        blocks, run = begun.known.job.blocks, begun.run
+        if begun.report is not None:
+            return ShardReport(run.path, str(shard), len(shard.of(blocks)), 0, 0)
+        made = _map(begun, settings, shard, engine, progress)
+        left = sum(not run.block_path(number).is_file() for number, _ in blocks)
+        return ShardReport(run.path, str(shard), len(shard.of(blocks)), made, left)
+
+
+def assemble_run(
+    path: Path,
+    out: Path | None = None,
+    *,
+    min_coverage: float = 0.99,
+    zones: bool = False,
+    keep_run: bool = False,
+    overwrite: bool = False,
+    progress: Progress = lambda *_: None,
+) -> MapReport:
+    """Make the map of a run whose shards are done.
+
+    Args:
+        path: of the run folder.
+        out: the COG to write; None is the run folder's name without ``.run``.
+        min_coverage: as of ``Settings``, and so are the others.
+        zones: whether each UTM zone is written too.
+        keep_run: whether the run folder stays.
+        overwrite: whether another map may be replaced.
+        progress: told how far it is.
+
+    Raises:
+        UsageError: there is no run, it is of another lulcmap, or blocks are not made.
+        ProviderError: blocks failed.
+        NoScenesError: no pixel was mapped.
+        OutputError: the map exists or cannot be written, or another process works on the run.
+
+    """
+    if out is None and path.suffix != ".run":
+        raise UsageError(f"{path} is not named <out>.run; give --out too.")
+    out = out or path.with_suffix("")
+    check_place(out)
+    if RunFolder(path).plan() is None:
+        made = MapReport.read(out, min_coverage=min_coverage) if out.exists() else None
+        if made is not None and made.facts.get("plan") == plan_of(out):
+            return made  # the run is removed when its map is there
+        raise UsageError(f"There is no run in {path}; give the folder <out>.run of a map.")
+    with work(path) as run:
+        with beat(run) as pulse:
+            pulse.stage("assembly")
+            run.clean()
+            check_finished(run)
+            plan, about = run.plan() or {}, run.about()
+            codes = sorted({zone for zone, *_ in plan["blocks"]}) if zones else []
+            is_made(outputs(out, plan["crs"], codes), about["plan"], overwrite=overwrite)
+            report = assemble(run, out, min_coverage=min_coverage, zones=zones, progress=progress)
+        if not keep_run:
+            run.remove()
+    return report
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A run that this process works on."""
+
+    known: Survey
+    """The scenes and the plan."""
+
+    run: RunFolder
+    """Where the blocks are."""
+
+    pulse: Beat
+    """What says how far they are."""
+
+    out: Path
+    """The map."""
+
+    report: MapReport | None
+    """Of the map, if it is made already."""
+
+
+@contextmanager
+def _begun(
+    aoi: str,
+    out: Path | None,
+    period: Period,
+    layer: str | None,
+    settings: Settings,
+    shard: Shard | None,
+    progress: Progress,
+) -> Iterator[_Begun]:
+    """Begin a run, or go on with one, in the body; afterwards, without a shard, it is removed."""
     area = load_area(aoi, layer=layer)
     out = out or Path(f"{area.name}-{period.label}.tif")
     check_place(out)
-    folder = run_folder(out, settings.workdir)
-    known = survey(area, folder, period=period, settings=settings, progress=progress)
-    job = known.job
-    if is_made(out, job.plan.digest, overwrite=settings.overwrite):
-        made = MapReport.read(out)
-        if made is not None and made.facts.get("plan") == job.plan.digest:
-            return made
-    run = RunFolder.open(folder, job.plan.to_json(), freeze(known.found))
-    try:
-        _map_blocks(known, run, settings, progress)
-    except BaseException:
-        if not any(run.block_path(number).exists() for number, _ in job.blocks):
-            run.remove()  # nothing to go on from
-        raise
-    report = _report(out, known, run)
-    if not report.coverage:
-        run.remove()
-        raise NoScenesError(
-            f"No pixel of {area.name} could be mapped: none of {len(known.found.scenes)} scenes "
-            "shows it clearly. Choose a longer period, or look at --mask-codes."
-        )
-    _write(out, known, run, report, progress)
-    report.write()
-    if not settings.keep_run:
-        run.remove()
-    return report
+    with work(run_folder(out, settings.workdir), shard=shard) as run:
+        try:
+            with beat(run, shard) as pulse:
+                with planning(run) if shard else nullcontext():
+                    known = survey(
+                        area, run.path, period=period, settings=settings, progress=progress
+                    )
+                    report = _made(out, known, settings)
+                    if report is None:
+                        frozen = known.job.plan.to_json(), freeze(known.found), _about(known)
+                        RunFolder.open(run.path, *frozen, alone=shard is None)
+                yield _Begun(known, run, pulse, out, report)
+        except BaseException as error:
+            if shard is None and (isinstance(error, NoScenesError) or not run.has_blocks()):
+                run.remove()  # nothing to go on from
+            raise
+        if shard is None and not settings.keep_run:
+            run.remove()
 
 
 def composite_of(
@@ -128,137 +321,92 @@ def composite_of(
         )
 
 
-def _map_blocks(known: Survey, run: RunFolder, settings: Settings, progress: Progress) -> None:
-    """Map every block that is not done: one is composited while the one before is classified."""
-    job, session, found = known.job, known.session, known.found
-    todo = [(number, box) for number, box in job.blocks if not run.done(number, box)]
-    done = len(job.blocks) - len(todo)
-    progress("blocks", done, len(job.blocks))
-    if not todo:
-        return
-    sign = signer(*found.profiles)
-    for href in first_hrefs(found).values():
-        sign(href)  # a credential that is missing shows now, not after hours
-    ahead = ThreadPoolExecutor(1, "composite")
-    try:
-        with Reader(
-            workers=settings.workers,
-            sign=sign,
-            private=found.private,
-            patience=settings.patience,
-        ) as reader:
-            following = ahead.submit(prepare, job, reader, session, *todo[0])
-            for i in range(len(todo)):
-                block = following.result()
-                if i + 1 < len(todo):
-                    following = ahead.submit(prepare, job, reader, session, *todo[i + 1])
-                for asset in block.composite.lost:
-                    logger.info("lost: %s", asset.reason)
-                _check_lost(block.composite, settings.max_lost)
-                finish(
-                    job, run, session, block, batch_size=settings.batch_size, blend=settings.blend
-                )
-                del block
-                progress("blocks", done + i + 1, len(job.blocks))
-                logger.info("block %d of %d is done", done + i + 1, len(job.blocks))
-    finally:
-        # Without waiting: what is read ahead of an error or a signal is wanted by nobody.
-        ahead.shutdown(wait=False, cancel_futures=True)
+def _made(out: Path, known: Survey, settings: Settings) -> MapReport | None:
+    """The report of the map, if it was made before to the same plan."""
+    plan = known.job.plan
+    codes = [zone.epsg for zone in known.job.zones] if settings.zones else []
+    outs = outputs(out, plan.crs, codes)
+    if not is_made(outs, plan.digest, overwrite=settings.overwrite):
+        return None
+    made = MapReport.read(out, min_coverage=settings.min_coverage)
+    return made if made is not None and made.facts.get("plan") == plan.digest else None
 
 
-def _check_lost(seen: Composite, max_lost: float) -> None:
-    if seen.lost and len(seen.lost) > max_lost * seen.opened:
-        names = ", ".join(f"{asset.scene} {asset.band}" for asset in seen.lost[:3])
-        raise ProviderError(
-            f"{len(seen.lost)} of {seen.opened} assets of a block could not be read ({names}"
-            f"{', ...' if len(seen.lost) > 3 else ''}: {seen.lost[0].reason}); --max-lost allows "
-            f"{max_lost:.0%}. Run the same command again later to go on, or raise --max-lost."
-        )
-
-
-def _report(out: Path, known: Survey, run: RunFolder) -> MapReport:
-    job, found, contract = known.job, known.found, known.session.contract
-    warnings = known.notes
-    if contract.knows == "simulated" and not found.simulated:
-        warnings.append(
-            f"Model {contract.name} knows simulated landscapes only; do not use this map of a real "
-            "place for any decision."
-        )
-    blocks = [run.facts(number) for number, _ in job.blocks]
-    return MapReport.collect(
-        out,
-        blocks,
-        scenes={
-            "s2": [scene for group in job.plan.s2_dates for scene in group],
-            "s1": [
-                scene for group in (*job.plan.s1_passes, *job.plan.s1_others) for scene in group
-            ],
-        },
-        skipped=known.skipped,
-        warnings=warnings,
-        facts={
-            "software": f"lulcmap {__version__}",
-            "plan": job.plan.digest,
-            "area": known.area.name,
-            "period": list(job.plan.period),
-            "crs": job.plan.crs,
-            "model": {
-                "name": contract.name,
-                "sha256": known.session.sha256,
-                "knows": contract.knows,
-            },
-            "counted_on": [f"EPSG:{zone.epsg}" for zone in job.zones],
-            "device": sorted({block["device"] for block in blocks}),
-            "catalog": found.provider,
-            "platforms": found.platforms,
-            "s1_orbit": job.s1.direction,
-        },
-    )
-
-
-def _write(out: Path, known: Survey, run: RunFolder, report: MapReport, progress: Progress) -> None:
-    """Join the blocks on the map's grid, and make the COG of them."""
-    job, joined = known.job, run.joined_path
-    polygon, on = known.target()
-    parts = split(known.area.polygon)
-    mosaic(
-        [
-            ZoneBlocks(
-                zone.epsg,
-                grid.project(part, job.plan.crs),
-                [(run.block_path(number), box) for number, box in zone.blocks],
-            )
-            for zone, (_, part) in zip(job.zones, parts, strict=True)
-        ],
-        target=on,
-        polygon=polygon,
-        out=joined,
-        progress=lambda done, total: progress("mosaic", done, total),
-    )
-    write_cog(joined, out, tags=_tags(job, report))
-    joined.unlink()
-
-
-def _tags(job: Job, report: MapReport) -> dict[str, str]:
-    years = f"{job.plan.period[0][:4]}-{job.plan.period[1][:4]}"
-    first, last = years.split("-")
-    covered = first if first == last else years
-    tags = {
-        "TIFFTAG_SOFTWARE": f"lulcmap {__version__}",
-        "TIFFTAG_IMAGEDESCRIPTION": "Land cover in Dynamic World's nine classes, 255 = no data",
-        "TIFFTAG_COPYRIGHT": f"Contains modified Copernicus Sentinel data {covered}",
-        "LULCMAP_PLAN": job.plan.digest,
-        "LULCMAP_MODEL": job.plan.model,
-        "LULCMAP_MODEL_SHA256": job.plan.model_sha256,
-        "LULCMAP_PERIOD": "/".join(job.plan.period),
-        "LULCMAP_SOURCES": ", ".join(
-            f"{len(group)} {sensor.upper()} scenes" for sensor, group in report.scenes.items()
-        ),
-        "LULCMAP_CATALOG": report.facts["catalog"],
-        "LULCMAP_COVERAGE": f"{report.coverage:.6f}",
-        "LICENSE": "CC-BY-4.0",
-        "ATTRIBUTION": f"Contains modified Copernicus Sentinel data {covered}; made with lulcmap",
+def _about(known: Survey) -> dict[str, Any]:
+    """What a map says of itself beyond its plan, as JSON."""
+    job, found = known.job, known.found
+    return {
+        "area": shapely.geometry.mapping(known.area.polygon),
+        "name": known.area.name,
+        "plan": job.plan.digest,
+        "notes": known.notes,
+        "skipped": known.skipped,
+        "catalog": found.provider,
+        "platforms": found.platforms,
+        "simulated": found.simulated,
+        "s1_orbit": job.s1.direction,
+        "knows": known.session.contract.knows,
     }
-    if report.warnings:
-        tags["LULCMAP_WARNINGS"] = " ".join(report.warnings)
-    return tags
+
+
+def _map(
+    begun: _Begun,
+    settings: Settings,
+    shard: Shard | None,
+    engine: Engine,
+    progress: Progress,
+) -> int:
+    """Map every block of a shard that is not done, those that failed before last.
+
+    Returns:
+        How many were made.
+
+    Raises:
+        ProviderError: some could not be made.
+        UsageError: only those that had failed were asked for, and others are left.
+
+    """
+    known, run, pulse = begun.known, begun.run, begun.pulse
+    blocks = shard.of(known.job.blocks) if shard else known.job.blocks
+    todo = [(number, box) for number, box in blocks if not run.done(number, box)]
+    failed = run.failures()
+    before = len(blocks) - len(todo)
+    if settings.retry_failed:
+        todo = [(number, box) for number, box in todo if number in failed]
+    todo.sort(key=lambda block: block[0] in failed)
+    made, failures = 0, dict[Number, str]()
+    pulse.stage("blocks")
+    pulse.blocks(len(blocks), done=before, made=0)
+    progress("blocks", before, len(blocks))
+    if todo:
+        sign = signer(*known.found.profiles)
+        for href in first_hrefs(known.found).values():
+            sign(href)  # a credential that is missing shows now, not after hours
+        with closing(engine(known, run, settings, todo)) as going:
+            for number, reason in going:
+                made += reason is None
+                if reason is not None:
+                    failures[number] = reason
+                    logger.info("%s failed: %s", run.block_path(number).stem, reason)
+                    if not made and len(failures) == _IN_A_ROW:
+                        break
+                pulse.blocks(len(blocks), done=before + made, made=made)
+                progress("blocks", before + made + len(failures), len(blocks))
+                logger.info("block %d of %d is done", before + made, len(blocks))
+    if failures:
+        raise _failed(run, failures, of=len(blocks))
+    left = len(blocks) - before - made
+    if left:
+        raise UsageError(
+            f"No failed block is left, but {left:,} of {len(blocks):,} that were never begun. Give "
+            "the same command without --retry-failed."
+        )
+    return made
+
+
+def _failed(run: RunFolder, failures: dict[Number, str], *, of: int) -> ProviderError:
+    number, reason = next(iter(failures.items()))
+    return ProviderError(
+        f"{len(failures):,} of {of:,} blocks could not be made ({run.block_path(number).stem}: "
+        f"{reason}). Run the same command again later to go on, or raise --max-lost."
+    )

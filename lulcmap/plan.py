@@ -302,8 +302,8 @@ class Plan:
     area: str
     """SHA-256 of the polygon's WKB."""
 
-    crs: str
-    """Of the map: ``"EPSG:<code>"`` or a PROJ string."""
+    crs: tuple[str, ...]
+    """Of each map: ``"EPSG:<code>"`` or a PROJ string."""
 
     lattice: tuple[int, int]
     """Size and step of the windows, pixels."""
@@ -313,6 +313,9 @@ class Plan:
 
     blocks: tuple[tuple[int, int, int], ...]
     """Numbers of the blocks: UTM zone (EPSG code), row and column there."""
+
+    boxes: tuple[tuple[int, int, int, int], ...]
+    """Of each block, its first row and column in the zone's pixels, its height and width."""
 
     s2_dates: tuple[tuple[str, ...], ...]
     """Ids of Sentinel-2's scenes, the best date first; within a date each zone begins with those on

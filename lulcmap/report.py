@@ -58,8 +58,11 @@ class MapReport:
     warnings: Sequence[str] = ()
     """What the map's user should know, each one plain sentence."""
 
+    min_coverage: float = 0.0
+    """Share of the polygon's pixels that a complete map has a class for."""
+
     facts: Mapping[str, Any] = field(default_factory=dict)
-    """Software, plan, area, period, model and device, as plain JSON."""
+    """Software, plan, area, period, maps, model and device, as plain JSON."""
 
     @property
     def total(self) -> int:
@@ -71,6 +74,11 @@ class MapReport:
         """Share of the polygon's pixels that have a class, 0 to 1."""
         return 1 - self.pixels.get("not_mapped", 0) / self.total if self.total else 0.0
 
+    @property
+    def complete(self) -> bool:
+        """Whether as much was mapped as was wanted."""
+        return self.coverage >= self.min_coverage
+
     @classmethod
     def collect(
         cls,
@@ -80,6 +88,7 @@ class MapReport:
         scenes: Mapping[str, Sequence[str]],
         skipped: Sequence[tuple[str, str]],
         warnings: Sequence[str],
+        min_coverage: float,
         facts: Mapping[str, Any],
     ) -> Self:
         """The report of a run, from the facts its blocks carry.
@@ -91,7 +100,8 @@ class MapReport:
             scenes: ids of all scenes the plan has, by sensor.
             skipped: items that could not be used, each with the reason.
             warnings: sentences.
-            facts: software, plan, area, period, model, device.
+            min_coverage: as of the report.
+            facts: software, plan, area, period, maps, model, device.
 
         """
         pixels: Counter[str] = Counter()
@@ -119,6 +129,7 @@ class MapReport:
             lost=sorted(lost),
             unmasked=sorted(unmasked),
             warnings=[*warnings, *_warnings(pixels, sorted(lost), len(unmasked))],
+            min_coverage=min_coverage,
             facts=facts,
         )
 
@@ -128,6 +139,8 @@ class MapReport:
             "map": self.map.name,
             "already_made": self.already_made,
             "coverage": round(self.coverage, 6),
+            "min_coverage": self.min_coverage,
+            "complete": self.complete,
             "pixels": {"total": self.total, **self.pixels},
             "classes": dict(self.classes),
             "warnings": list(self.warnings),
@@ -143,17 +156,24 @@ class MapReport:
         }
 
     @classmethod
-    def read(cls, out: Path) -> Self | None:
-        """The report beside a map that was made before; None where there is none to be read."""
+    def read(cls, out: Path, *, min_coverage: float) -> Self | None:
+        """The report beside a map that was made before; None where there is none to be read.
+
+        Args:
+            out: the map.
+            min_coverage: what is wanted of it now.
+
+        """
         try:
-            return cls._from_dict(out, json.loads(path_of(out).read_text()))
+            seen = json.loads(path_of(out).read_text())
+            return cls._from_dict(out, seen | {"min_coverage": min_coverage})
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
     @classmethod
     def _from_dict(cls, out: Path, seen: dict[str, Any]) -> Self:
-        known = {"map", "already_made", "coverage", "pixels", "classes", "warnings", "scenes"}
-        known |= {"unused", "skipped", "lost", "unmasked"}
+        known = {"map", "already_made", "coverage", "min_coverage", "complete", "pixels"}
+        known |= {"classes", "warnings", "scenes", "unused", "skipped", "lost", "unmasked"}
         return cls(
             map=out,
             already_made=True,
@@ -165,6 +185,7 @@ class MapReport:
             lost=[(entry["scene"], entry["band"], entry["reason"]) for entry in seen["lost"]],
             unmasked=seen["unmasked"],
             warnings=seen["warnings"],
+            min_coverage=seen["min_coverage"],
             facts={name: value for name, value in seen.items() if name not in known},
         )
 
@@ -195,7 +216,53 @@ class MapReport:
         counts = ", ".join(
             f"{len(group)} {sensor.upper()} scenes" for sensor, group in self.scenes.items()
         )
-        return f"{self.map}: {self.coverage:.1%} of {self.total:,} pixels mapped from {counts}"
+        more = len(self.facts.get("maps", [])) - 1
+        others = f" and {more} more" if more > 0 else ""
+        return (
+            f"{self.map}{others}: {self.coverage:.1%} of {self.total:,} pixels mapped from {counts}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ShardReport:
+    """What one process of several did."""
+
+    run: Path
+    """The run folder."""
+
+    shard: str
+    """``"3/10"``."""
+
+    blocks: int
+    """Of the shard, all done."""
+
+    made: int
+    """Of them, those made now."""
+
+    left: int
+    """Blocks of other shards that are not done."""
+
+    warnings: Sequence[str] = ()
+    """What the map's user should know, each one plain sentence."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON."""
+        return {
+            "run": str(self.run),
+            "shard": self.shard,
+            "blocks": self.blocks,
+            "made": self.made,
+            "left": self.left,
+            "warnings": list(self.warnings),
+        }
+
+    def __str__(self) -> str:
+        """One line for the terminal."""
+        rest = f"{self.left:,} blocks of others are left" if self.left else "all blocks are made"
+        return (
+            f"Shard {self.shard} of {self.run}: {self.blocks:,} blocks done, {self.made:,} of them "
+            f"now; {rest}. When none is left: lulcmap assemble {self.run}"
+        )
 
 
 def path_of(out: Path) -> Path:

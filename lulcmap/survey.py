@@ -1,6 +1,5 @@
 """What there is to do, before any pixel is read: the area, its scenes, the plan, the blocks."""
 
-import hashlib
 import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,22 +9,22 @@ from typing import Literal
 
 import shapely
 import shapely.affinity
-from odc.geo.geobox import GeoBox
-from pyproj import CRS
-from pyproj.exceptions import CRSError
 
 from lulcmap import __version__, grid, zones
 from lulcmap.area import Area
 from lulcmap.block import REACH, Job, ZoneJob
-from lulcmap.catalog import Found, digest, outline, search
+from lulcmap.catalog import Found, outline, search
+from lulcmap.catalog import digest as items_digest
 from lulcmap.composite import Rules
 from lulcmap.errors import ModelError, NoScenesError, UsageError
 from lulcmap.models import find_model
 from lulcmap.plan import Pass, Period, Plan, choose_s1, own_grid_first, rank_s2, s1_period
 from lulcmap.run import Number, RunFolder
+from lulcmap.run.folder import check_version
 from lulcmap.scenes import Scene
 from lulcmap.session import Session, open_session
 from lulcmap.sources import Source, is_remote, sources_of
+from lulcmap.targets import SPARSE, Target, digest, targets
 from lulcmap.windows import Blend, Box
 
 logger = logging.getLogger(__name__)
@@ -59,7 +58,10 @@ class Settings:
     """Percent of cloud cover above which a Sentinel-2 scene is skipped."""
 
     crs: str = "auto"
-    """Of the map: ``"auto"`` (what ``zones.map_crs`` finds) or ``"EPSG:<code>"``."""
+    """Of the map: ``"auto"`` (as of ``targets.targets``) or ``"EPSG:<code>"``."""
+
+    sparse: bool = False
+    """Whether a map may be made that is nearly all empty."""
 
     s1: Literal["off", "optional", "required"] = "optional"
     """Whether Sentinel-1 is used; required, a pixel without it is not mapped."""
@@ -80,7 +82,16 @@ class Settings:
     """Pixels a side of a block, a multiple of the model's step; memory grows with it."""
 
     max_lost: float = 0.10
-    """Share of the assets that may be unreadable before the run fails."""
+    """Share of a block's assets that may be unreadable; with more it fails."""
+
+    retry_failed: bool = False
+    """Whether only blocks are made that failed before."""
+
+    min_coverage: float = 0.99
+    """Share of the area that a complete map has a class for."""
+
+    zones: bool = False
+    """Whether each UTM zone is written too, as a map on its own grid."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the model runs."""
@@ -90,6 +101,9 @@ class Settings:
 
     workers: int = 4
     """Threads that read."""
+
+    max_memory: int | None = None
+    """Bytes that the run may take; None is what the machine has."""
 
     patience: float = 300.0
     """Seconds that a server of scenes is waited for while it gives nothing."""
@@ -126,16 +140,13 @@ class Survey:
     skipped: tuple[tuple[str, str], ...]
     """Ids of items that are not used, and why."""
 
+    targets: tuple[Target, ...]
+    """The maps, the largest first."""
+
     @property
     def notes(self) -> list[str]:
         """Sentences for the report."""
         return [*self.area.notes, *self.period.notes, *self.found.notes, *self.job.s1.notes]
-
-    def target(self) -> tuple[shapely.MultiPolygon, GeoBox]:
-        """The area in the map's CRS, and the map's grid."""
-        crs = self.job.plan.crs
-        polygon = grid.project(self.area.polygon, crs)
-        return polygon, grid.covering_grid(polygon, crs)
 
 
 def survey(
@@ -163,7 +174,9 @@ def survey(
         UsageError: the settings cannot be used, or the run folder is of another area or period.
 
     """
-    target = _target_crs(settings.crs, area)
+    maps = targets(area.polygon, settings.crs)
+    if not settings.sparse:
+        _check_filled(maps)
     session = open_session(
         find_model(settings.model), device=settings.device, batch_size=settings.batch_size
     )
@@ -171,27 +184,19 @@ def survey(
         logger.warning(note)
     session = _with_s1(session, settings)
     found = _find(area, period, session, settings, folder, progress)
-    job, superseded = _job(area, period, found, session, settings, target=target)
-    return Survey(area, period, session, found, job, (*found.skipped, *superseded))
+    job, superseded = _job(area, period, found, session, settings, maps=maps)
+    return Survey(area, period, session, found, job, (*found.skipped, *superseded), maps)
 
 
-def _target_crs(crs: str, area: Area) -> str:
-    if crs.lower() == "auto":
-        return zones.map_crs(area.polygon)
-    try:
-        code = int(crs.upper().removeprefix("EPSG:"))
-        asked = CRS.from_epsg(code)
-    except (ValueError, CRSError):
-        raise UsageError(
-            f"--crs is {crs!r}; it takes auto, or an EPSG code such as EPSG:3035."
-        ) from None
-    units = {axis.unit_name for axis in asked.axis_info}
-    if len(asked.axis_info) != 2 or units not in ({"metre"}, {"degree"}):
-        raise UsageError(
-            f"--crs is {crs!r}, {asked.name}, in {' and '.join(sorted(units))}; a map needs a CRS "
-            "of two axes in metres or degrees, such as EPSG:3035."
-        )
-    return f"EPSG:{code}"
+def _check_filled(maps: Sequence[Target]) -> None:
+    for target in maps:
+        if target.filled < SPARSE:
+            height, width = target.grid.shape
+            raise UsageError(
+                f"Of a map's {height:,} x {width:,} pixels in {target.crs} only "
+                f"{target.filled:.2%} would lie in the area. Give --yes if you want it so, or another --crs, or map the "
+                "area's parts one by one."
+            )
 
 
 def _find(
@@ -209,6 +214,7 @@ def _find(
     wants_s1 = settings.s1 != "off" and "s1" in session.contract.inputs
     begun = RunFolder(folder).plan() if is_remote(settings.catalog) else None
     if begun is not None:
+        check_version(folder, begun, {"version": __version__})
         sources, _ = sources_of(
             settings.catalog,
             None,
@@ -217,7 +223,7 @@ def _find(
             s1=wants_s1,
         )
         asked = {
-            "area": _digest(area),
+            "area": digest(area.polygon),
             "period": [period.start.isoformat(), period.end.isoformat()],
             "sources": _named(sources),
             "max_cloud": settings.max_cloud,
@@ -306,7 +312,7 @@ def _job(
     session: Session,
     settings: Settings,
     *,
-    target: str,
+    maps: Sequence[Target],
 ) -> tuple[Job, tuple[tuple[str, str], ...]]:
     """The job, and scenes of which there is a newer processing."""
     contract = session.contract
@@ -325,11 +331,12 @@ def _job(
     plan = Plan(
         version=__version__,
         period=(period.start.isoformat(), period.end.isoformat()),
-        area=_digest(area),
-        crs=target,
+        area=digest(area.polygon),
+        crs=tuple(target.crs for target in maps),
         lattice=(contract.window, contract.step),
         block_size=settings.block_size,
         blocks=tuple(number for zone in parts for number, _ in zone.blocks),
+        boxes=tuple((box.row, box.col, *box.shape) for zone in parts for _, box in zone.blocks),
         s2_dates=_ids(s2_dates),
         s1_passes=_ids(s1.passes),
         s1_others=_ids(s1.others),
@@ -338,7 +345,7 @@ def _job(
         blend=settings.blend,
         model=contract.name,
         model_sha256=session.sha256,
-        items=digest(found),
+        items=items_digest(found),
         sources=_named(found.sources),
         max_cloud=settings.max_cloud,
     )
@@ -363,10 +370,6 @@ def _named(sources: Mapping[str, Source]) -> dict[str, list[str]]:
     return {sensor: [source.name, source.profile.name] for sensor, source in sources.items()}
 
 
-def _digest(area: Area) -> str:
-    return hashlib.sha256(shapely.normalize(area.polygon).wkb).hexdigest()
-
-
 def _ids(groups: Sequence[Sequence[Scene]]) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(scene.id for scene in group) for group in groups)
 
@@ -384,6 +387,7 @@ def _blocks(
             f"{session.contract.step}."
         ) from None
     shapely.prepare(reach)
-    for (row, col), part in blocks:
-        if shapely.intersects(reach, grid.geobox(part, zone).extent.geom):
+    met = shapely.intersects(reach, grid.outlines([part for _, part in blocks]))
+    for ((row, col), part), is_met in zip(blocks, met.tolist(), strict=True):
+        if is_met:
             yield (zone, row, col), part

@@ -92,11 +92,12 @@ class Lattice:
         """Every window that has a pixel of the box, row by row."""
         return [
             Box(row, col, self.size, self.size)
-            for row in self._starts(box.row, box.stop[0])
-            for col in self._starts(box.col, box.stop[1])
+            for row in self.starts(box.row, box.stop[0])
+            for col in self.starts(box.col, box.stop[1])
         ]
 
-    def _starts(self, start: int, stop: int) -> range:
+    def starts(self, start: int, stop: int) -> range:
+        """Along one axis, where the windows begin that have a pixel from start to before stop."""
         first = (start - self.size) // self.step + 1
         last = (stop - 1) // self.step
         return range(first * self.step, last * self.step + 1, self.step)

@@ -6,7 +6,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-# CI judges a change by the examples that judged the one before it; everyone else looks for new ones.
+# CI judges a change by the examples that judged the one before; everyone else looks for new ones.
 hypothesis.settings.register_profile("fixed", derandomize=True, database=None, deadline=None)
 if os.environ.get("LULCMAP_EXAMPLES") == "fixed":
     hypothesis.settings.load_profile("fixed")

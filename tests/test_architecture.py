@@ -13,17 +13,19 @@ import lulcmap
 PACKAGE = Path(lulcmap.__file__).parent
 LAYERS = [
     {"errors", "compiled", "retryafter"},
-    {"legend", "sensors", "windows", "remote", "stac"},
+    {"legend", "sensors", "windows", "remote", "stac", "disk"},
     {"scores", "providers", "grid", "contract"},
-    {"scenes", "modelfile", "kernels", "resample", "runtime", "sources", "zones"},
+    {"scenes", "modelfile", "kernels", "resample", "runtime", "sources", "zones", "lookup"},
     {  # stages: they meet only above
         *("area", "catalog", "signing", "plan", "read", "composite", "session", "predict"),
         *("mosaic", "cog", "report", "preview", "simulate", "models", "run", "training"),
+        "seams",
+        "targets",
     },
-    {"block", "output"},
+    {"block", "output", "assembly"},
     {"survey"},
     {"pipeline", "doctor", "estimate"},
-    {"demo"},
+    {"demo", "cluster"},
     {"cli"},
 ]
 LEVEL = {name: level for level, layer in enumerate(LAYERS) for name in layer}

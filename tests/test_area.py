@@ -281,3 +281,13 @@ def test_curves_become_polygons(tmp_path):
     )
 
     assert load_area(str(path)).polygon.area == pytest.approx(np.pi / 4, rel=0.01)
+
+
+def test_an_area_larger_than_any_country_is_refused_and_russia_is_not(tmp_path):
+    russia, africa = shapely.box(40, 50, 180, 72.5), shapely.box(-20, -30, 40, 30)
+    assert load_area(geojson(tmp_path / "russia.geojson", collection(russia))).km2 > 17.1e6
+
+    with pytest.raises(AreaError, match="more than any country has. Split the area"):
+        load_area(geojson(tmp_path / "africa.geojson", collection(africa)))
+    with pytest.raises(AreaError, match=r"44,\d\d\d,\d\d\d km2; one map may have 20,000,000"):
+        load_area("-20,-30,40,30")

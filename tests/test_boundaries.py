@@ -9,10 +9,12 @@ import shapely
 from pyproj import CRS, Geod, Proj, Transformer
 
 from lulcmap.area import load_area
+from lulcmap.grid import covering_grid, project
 from lulcmap.pipeline import Settings
 from lulcmap.plan import make_period
 from lulcmap.sensors import S2_BANDS
 from lulcmap.survey import survey
+from lulcmap.zones import apart, centre, map_crs, split
 from tests.stubs import contract, make_model
 
 PERIOD = make_period(year=2024, today=date(2026, 1, 1))
@@ -85,7 +87,8 @@ def test_a_country_makes_a_plan_that_keeps_its_area(shared_data, model, tmp_path
     settings = Settings(model=str(model), catalog=catalog_of(area.polygon, tmp_path), device="cpu")
 
     known = survey(area, tmp_path / "map.tif.run", period=PERIOD, settings=settings)
-    polygon, on = known.target()
+    (target, *_) = known.targets
+    polygon, on = target.polygon, target.grid
 
     job, true = known.job, geodesic(area.polygon)
     assert [zone.epsg for zone in job.zones] == sorted({number[0] for number in job.plan.blocks})
@@ -96,3 +99,44 @@ def test_a_country_makes_a_plan_that_keeps_its_area(shared_data, model, tmp_path
     assert unstretched(polygon, job.plan.crs) == pytest.approx(true, rel=1e-3)
     zones = [unstretched(zone.part, f"EPSG:{zone.epsg}") for zone in job.zones]
     assert sum(zones) == pytest.approx(true, rel=1e-3)
+
+
+APART = {  # by country, the middles of its parts more than 500 km from each other
+    "france": [(2.6, 46.6), (-53.2, 3.9), (-61.3, 15.6), (55.5, -21.1), (45.1, -12.8)],
+    "kiribati": [(-157.8, 2.2), (173.5, 0.8), (-155.3, -4.6), (-172.0, -3.6), (-151.8, -11.4)],
+    "netherlands": [(5.6, 52.3), (-68.3, 12.2), (-63.0, 17.5)],
+    "new_zealand": [(172.9, -41.7), (-176.5, -43.9), (-172.0, -8.9)],
+    "united_states_of_america": [(-99.1, 39.5), (-152.6, 64.3), (-156.3, 20.2)],
+}
+SPARSE = {"kiribati": [0, 1, 2, 3], "new_zealand": [2]}
+"""Atolls in more than a hundred times as much sea."""
+
+
+@pytest.mark.parametrize("name", BOUNDARIES)
+def test_a_country_is_as_many_maps_as_it_has_parts_far_from_each_other(shared_data, name):
+    whole = load_area(str(shared_data / "boundaries" / f"{name}.geojson")).polygon
+
+    parts = apart(whole)
+
+    assert sorted(part.wkb for group in parts for part in group.geoms) == sorted(
+        part.wkb for part in whole.geoms
+    )
+    if name in APART:
+        np.testing.assert_allclose([centre(part) for part in parts], APART[name], atol=0.06)
+    else:
+        assert len(parts) == 1
+    sizes = [geodesic(part) for part in parts]
+    assert sizes == sorted(sizes, reverse=True)
+    sparse = []
+    for number, part in enumerate(parts):
+        crs = map_crs(part)
+        polygon = project(part, crs)
+        grid = covering_grid(polygon, crs)
+        if polygon.area / 100 / (grid.shape[0] * grid.shape[1]) < 0.01:
+            sparse.append(number)
+        if crs.startswith("EPSG:"):
+            assert int(crs[5:]) in [epsg for epsg, _ in split(part)]
+        else:
+            lon, lat = (round(degrees) for degrees in centre(part))
+            assert f"+proj=laea +lat_0={lat} +lon_0={lon} " in crs
+    assert sparse == SPARSE.get(name, [])

@@ -29,6 +29,7 @@ from lulcmap.remote.fetch import Fetcher
 from lulcmap.scenes import Scene
 from lulcmap.simulate import Country, simulate
 from lulcmap.survey import survey
+from lulcmap.windows import Box
 from tests.stubs import contract, make_model
 
 PERIOD = make_period(year=2024, today=date(2026, 1, 1))
@@ -137,10 +138,10 @@ def test_the_map_has_the_pixels_that_were_said(country, settings, tmp_path, crs)
 
     with rasterio.open(out) as source:
         filled = (source.read(1) != NODATA).mean()
-        assert (made.grid.height, made.grid.width) == source.shape
-        assert made.grid.crs == source.crs.to_string()
-    assert made.grid.filled == pytest.approx(filled, rel=0.01)
-    assert made.km2 == pytest.approx(made.grid.pixels * made.grid.filled / 1e4, rel=0.003)
+        assert (made.maps[0].height, made.maps[0].width) == source.shape
+        assert made.maps[0].crs == source.crs.to_string()
+    assert made.maps[0].filled == pytest.approx(filled, rel=0.01)
+    assert made.km2 == pytest.approx(made.maps[0].pixels * made.maps[0].filled / 1e4, rel=0.003)
 
 
 @pytest.mark.parametrize("block_size", [96, 480])
@@ -148,7 +149,10 @@ def test_the_windows_are_those_that_the_pixels_need(country, settings, tmp_path,
     known = known_of(country, tmp_path / "map.tif", settings(block_size=block_size))
     (zone,), agreed = known.job.zones, known.session.contract
 
-    said = needed(zone, agreed, [box for _, box in zone.blocks])
+    said = [
+        [Box(row, col, agreed.window, agreed.window) for row, col in windows.tolist()]
+        for windows in needed(zone, agreed, [box for _, box in zone.blocks])
+    ]
 
     run = [
         needed_windows(
@@ -182,6 +186,24 @@ def test_what_is_read_is_within_a_factor_of_two(country, settings, tmp_path, mon
 
     assert sum(read) / 2 < made.reads.bytes < 2 * sum(read)
     assert made.reads.requests >= len(asked)
+
+
+def test_what_a_large_area_reads_is_that_of_some_blocks_scaled_up(
+    country, settings, tmp_path, monkeypatch
+):
+    exact = plan_for(country, tmp_path / "map.tif", settings())
+
+    monkeypatch.setattr("lulcmap.estimate.LOOKED_AT", 5)
+    sampled = plan_for(country, tmp_path / "map.tif", settings())
+
+    assert exact.zones == sampled.zones
+    assert sampled.reads != exact.reads
+    assert sampled.reads.bytes == pytest.approx(exact.reads.bytes, rel=0.25)
+    assert sampled.reads.requests == pytest.approx(exact.reads.requests, rel=0.25)
+    said = [note for note in sampled.notes if "for 5 of" in note]
+    assert len(said) == 1
+    assert f" {exact.zones[0].blocks} blocks" in said[0]
+    assert not any("scaled up" in note for note in exact.notes)
 
 
 @pytest.mark.parametrize(
@@ -343,7 +365,7 @@ def test_the_plan_as_json_is_the_estimate(country, settings, tmp_path):
     said = json.loads(result.stdout)
     made = plan_for(country, out, settings())
     assert said == json.loads(json.dumps(made.to_dict()))
-    assert said["grid"]["pixels"] == made.grid.height * made.grid.width
+    assert said["maps"][0]["pixels"] == made.maps[0].height * made.maps[0].width
     assert said["assumed"]["network_bytes_per_second"] == 25e6
     assert said["seconds"]["total"] > 0
 

@@ -16,7 +16,7 @@ from rasterio.vrt import WarpedVRT
 from lulcmap import mosaic as module
 from lulcmap.errors import OutputError
 from lulcmap.grid import clip, covering, covering_grid, geobox, inside, project
-from lulcmap.mosaic import ZoneBlocks, mosaic, zone_pixels
+from lulcmap.mosaic import ZoneBlocks, mosaic
 from lulcmap.windows import Box
 
 ZONE = 32632
@@ -130,26 +130,6 @@ def test_on_another_grid_pixels_are_gdals_nearest(tmp_path, blocks, crs):
     np.testing.assert_array_equal(found[sure], oracle[sure])
     assert sure.sum() > 0.999 * mask.sum()
     assert counts.sum() == mask.sum()
-
-
-@pytest.mark.parametrize("shape", [(1, 1), (1, 200), (65, 2), (70, 300)])
-@pytest.mark.parametrize(("crs", "pixel"), [(3035, 10), (4326, 1 / 12000), (3413, 10), (32633, 10)])
-def test_a_pixels_place_in_the_zone_is_exact(shape, crs, pixel):
-    corner = Transformer.from_crs(4326, crs, always_xy=True).transform(9.3, 47.2)
-    right, bottom = corner[0] + shape[1] * pixel, corner[1] - shape[0] * pixel
-    grid = GeoBox.from_bbox(
-        (corner[0], bottom, right, corner[1]), f"EPSG:{crs}", shape=shape, tight=True
-    )
-    to_zone = Transformer.from_crs(crs, ZONE, always_xy=True)
-
-    rows, cols = zone_pixels(grid, to_zone)
-
-    row, col = np.indices(shape)
-    easting, northing = to_zone.transform(
-        grid.affine.c + (col + 0.5) * grid.affine.a, grid.affine.f + (row + 0.5) * grid.affine.e
-    )
-    np.testing.assert_array_equal(rows, np.floor(-northing / 10))
-    np.testing.assert_array_equal(cols, np.floor(easting / 10))
 
 
 def test_a_centre_without_a_place_in_the_zone_stays_empty(tmp_path, blocks):

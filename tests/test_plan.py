@@ -253,10 +253,11 @@ PLAN = Plan(
     version="0.1.0",
     period=("2024-01-01", "2024-12-31"),
     area="0" * 64,
-    crs="EPSG:32632",
+    crs=("EPSG:32632",),
     lattice=(512, 384),
     block_size=4608,
     blocks=((32632, -118, 1), (32632, -118, 2)),
+    boxes=((0, 0, 9, 9), (0, 9, 9, 9)),
     s2_dates=(("a", "b"), ("c",)),
     s1_passes=(("d",),),
     s1_others=(),
@@ -284,7 +285,8 @@ def test_a_plan_is_known_again_by_its_digest():
         {"s2_dates": (("b", "a"), ("c",))},
         {"rules": {"min_clear": 4, "masked": (0, 1, 3)}},
         {"model_sha256": "3" * 64},
-        {"crs": "EPSG:3035"},
+        {"crs": ("EPSG:3035",)},
+        {"boxes": ((0, 0, 9, 9), (9, 0, 9, 9))},
     ],
 )
 def test_what_decides_the_map_changes_the_digest(change):

@@ -16,6 +16,7 @@ PLAN = {"period": ["2024-01-01", "2024-12-31"], "rules": {"min_clear": 5}, "dige
 ITEMS = {"type": "FeatureCollection", "features": [{"id": "one"}]}
 NUMBER = (32632, 12, -3)
 BOX = Box(-500_000, 40_000, 600, 700)
+ABOUT = {"name": "somewhere"}
 FACTS = {"used": ["é <&>"], "classes": {"water": 3}}
 
 
@@ -24,7 +25,7 @@ def bands(seed: int = 0, box: Box = BOX) -> np.ndarray:
 
 
 def with_block(path: Path) -> RunFolder:
-    run = RunFolder.open(path, PLAN, ITEMS)
+    run = RunFolder.open(path, PLAN, ITEMS, ABOUT)
     run.write_block(NUMBER, bands(), geobox(BOX, 32632), FACTS)
     return run
 
@@ -34,17 +35,17 @@ def files(folder: Path) -> list[str]:
 
 
 def test_a_new_run_freezes_its_plan_and_items(tmp_path):
-    run = RunFolder.open(tmp_path / "deep" / "map.run", PLAN, ITEMS)
+    run = RunFolder.open(tmp_path / "deep" / "map.run", PLAN, ITEMS, ABOUT)
 
     assert run.plan() == PLAN
     assert json.loads(run.items_path.read_text()) == ITEMS
-    assert files(run.path) == ["items.json", "plan.json"]
+    assert files(run.path) == ["about.json", "items.json", "plan.json"]
 
 
 def test_the_same_plan_resumes_with_its_blocks_and_first_items(tmp_path):
     with_block(tmp_path)
 
-    run = RunFolder.open(tmp_path, {**PLAN, "period": tuple(PLAN["period"])}, {"features": []})
+    run = RunFolder.open(tmp_path, {**PLAN, "period": tuple(PLAN["period"])}, {"features": []}, ABOUT)
 
     assert run.done(NUMBER, BOX)
     assert json.loads(run.items_path.read_text()) == ITEMS
@@ -54,7 +55,7 @@ def test_another_plan_is_refused_with_the_differences(tmp_path):
     with_block(tmp_path)
 
     with pytest.raises(UsageError) as refused:
-        RunFolder.open(tmp_path, {**PLAN, "rules": {"min_clear": 3}, "s1": "off"}, ITEMS)
+        RunFolder.open(tmp_path, {**PLAN, "rules": {"min_clear": 3}, "s1": "off"}, ITEMS, ABOUT)
 
     assert '  rules.min_clear: was 5, now 3\n  s1: was null, now "off"\n' in str(refused.value)
     assert "period" not in str(refused.value)
@@ -62,10 +63,10 @@ def test_another_plan_is_refused_with_the_differences(tmp_path):
 
 
 def test_many_differences_are_counted_and_long_ones_cut(tmp_path):
-    RunFolder.open(tmp_path, {f"k{i}": ["x" * 30] * (i + 3) for i in range(9)}, ITEMS)
+    RunFolder.open(tmp_path, {f"k{i}": ["x" * 30] * (i + 3) for i in range(9)}, ITEMS, ABOUT)
 
     with pytest.raises(UsageError) as refused:
-        RunFolder.open(tmp_path, {f"k{i}": "y" * 99 for i in range(9)}, ITEMS)
+        RunFolder.open(tmp_path, {f"k{i}": "y" * 99 for i in range(9)}, ITEMS, ABOUT)
 
     assert 'k0: was 3 entries, now "yyy' in str(refused.value)
     assert "and 4 more differences" in str(refused.value)
@@ -78,7 +79,7 @@ def test_a_half_written_plan_is_no_plan_and_its_blocks_are_not_trusted(tmp_path,
     run.plan_path.write_text(text)
 
     assert run.plan() is None
-    again = RunFolder.open(tmp_path, {**PLAN, "s1": "off"}, ITEMS)
+    again = RunFolder.open(tmp_path, {**PLAN, "s1": "off"}, ITEMS, ABOUT)
 
     assert again.plan() == {**PLAN, "s1": "off"}
     assert not again.done(NUMBER, BOX)
@@ -94,7 +95,7 @@ def test_what_a_killed_run_left_half_written_is_removed_and_no_more(tmp_path):
     for path in half + others:
         path.write_text("?")
 
-    RunFolder.open(tmp_path, PLAN, ITEMS)
+    RunFolder.open(tmp_path, PLAN, ITEMS, ABOUT)
 
     assert not any(path.exists() for path in half)
     assert all(path.exists() for path in others)
@@ -112,7 +113,7 @@ def test_a_block_comes_back_as_it_was_written(tmp_path):
     np.testing.assert_array_equal(read, bands())
     assert run.facts(NUMBER) == FACTS
     assert run.done(NUMBER, BOX)
-    assert files(tmp_path) == ["blocks/z32632_r12_c-3.tif", "items.json", "plan.json"]
+    assert files(tmp_path) == ["about.json", "blocks/z32632_r12_c-3.tif", "items.json", "plan.json"]
 
 
 def test_the_same_run_gives_the_same_bytes_anywhere(tmp_path):
@@ -130,7 +131,7 @@ def test_the_same_run_gives_the_same_bytes_anywhere(tmp_path):
 
 @pytest.mark.parametrize("wrong", [np.zeros((5, 600, 700), np.uint8), np.zeros((6, 600, 700))])
 def test_a_block_of_another_form_is_a_mistake_in_the_code(tmp_path, wrong):
-    run = RunFolder.open(tmp_path, PLAN, ITEMS)
+    run = RunFolder.open(tmp_path, PLAN, ITEMS, ABOUT)
 
     with pytest.raises(ValueError, match="a block of"):
         run.write_block(NUMBER, wrong, geobox(BOX, 32632), FACTS)
@@ -169,17 +170,17 @@ def test_a_block_of_another_place_or_size_is_not_done(tmp_path, box):
 
 
 def test_a_block_nobody_wrote_is_not_done(tmp_path):
-    assert not RunFolder.open(tmp_path, PLAN, ITEMS).done(NUMBER, BOX)
+    assert not RunFolder.open(tmp_path, PLAN, ITEMS, ABOUT).done(NUMBER, BOX)
 
 
 def test_a_full_disk_is_one_plain_line_and_leaves_nothing_half_written(tmp_path):
-    run = RunFolder.open(tmp_path, PLAN, ITEMS)
+    run = RunFolder.open(tmp_path, PLAN, ITEMS, ABOUT)
 
     with full_disk(after=100_000), pytest.raises(OutputError, match="Free some space") as refused:
         run.write_block(NUMBER, bands(), geobox(BOX, 32632), FACTS)
 
     assert "\n" not in str(refused.value)
-    assert files(tmp_path) == ["items.json", "plan.json"]
+    assert files(tmp_path) == ["about.json", "items.json", "plan.json"]
 
 
 def test_a_failing_write_keeps_the_block_that_was_there(tmp_path):
@@ -195,7 +196,7 @@ def test_a_folder_that_cannot_be_made_is_one_plain_line(tmp_path):
     (tmp_path / "file").write_text("?")
 
     with pytest.raises(OutputError, match="--workdir"):
-        RunFolder.open(tmp_path / "file" / "map.run", PLAN, ITEMS)
+        RunFolder.open(tmp_path / "file" / "map.run", PLAN, ITEMS, ABOUT)
 
 
 def test_remove_takes_the_run_and_nothing_else(tmp_path):

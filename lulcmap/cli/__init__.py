@@ -13,6 +13,8 @@ from lulcmap.cli.export import export_onnx
 from lulcmap.cli.models import models
 from lulcmap.cli.plan import plan
 from lulcmap.cli.predict import predict
+from lulcmap.cli.run import assemble, status
+from lulcmap.cli.seams import seams
 from lulcmap.cli.shell import Group
 
 
@@ -27,7 +29,7 @@ def main() -> None:
     """
 
 
-for command in (predict, plan, demo, export_onnx, models, doctor):
+for command in (predict, plan, status, assemble, seams, demo, export_onnx, models, doctor):
     main.add_command(command)
 
 

@@ -1,5 +1,6 @@
 """The options that say what is mapped and how: the same for making a map and for planning one."""
 
+import re
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -40,6 +41,24 @@ class _Codes(click.ParamType[tuple[int, ...]]):
             )
         return tuple(sorted(codes))
 
+
+class _Size(click.ParamType[int]):
+    """Bytes, as people write them."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int:
+        """The number of bytes."""
+        if isinstance(value, int):
+            return value
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([MGT])i?B?\s*", value, re.IGNORECASE)
+        if match is None:
+            self.fail(f"{value!r} is no size such as 8GB or 800MB.", param, ctx)
+        return int(float(match[1]) * _UNITS[match[2].upper()])
+
+
+_UNITS = {"M": 10**6, "G": 10**9, "T": 10**12}
+"""Bytes."""
 
 _OPTIONS = (
     click.option(
@@ -155,12 +174,25 @@ _OPTIONS = (
         help="Share of a block's assets that may be unreadable.",
     ),
     click.option(
+        "--min-coverage",
+        type=click.FloatRange(0, 1),
+        default=0.99,
+        help="Share of the area with a class below which the exit code is 4.",
+    ),
+    click.option("--zones", is_flag=True, help="Write each UTM zone too, on its own grid."),
+    click.option("--yes", is_flag=True, help="Make a map too that is less than 1 % filled."),
+    click.option(
         "--patience",
         type=click.FloatRange(0),
         default=300,
         help="Seconds to wait for a server of scenes that is busy or down.",
     ),
     click.option("--workers", type=click.IntRange(1, 256), default=4, help="Threads that read."),
+    click.option(
+        "--max-memory",
+        type=_Size(),
+        help="Memory the run may take, such as 8GB.  [default: what the machine has]",
+    ),
     click.option(
         "--workdir", type=_PATH, help="Folder for the run folder.  [default: beside --out]"
     ),
@@ -189,6 +221,7 @@ def of_map(
     mask_dilation: int,
     min_clear: int,
     max_scenes: int,
+    yes: bool,
     **options: Any,
 ) -> tuple["Period", "Settings"]:
     """The period and the settings that the options say.
@@ -212,4 +245,4 @@ def of_map(
     rules = Rules(
         min_clear=min_clear, max_scenes=max_scenes, masked=mask_codes, dilation=mask_dilation
     )
-    return period, Settings(rules=rules, **options)
+    return period, Settings(rules=rules, sparse=yes, **options)

@@ -8,6 +8,7 @@ import click
 
 from lulcmap.cli.options import map_options, of_map
 from lulcmap.cli.shell import configure_logging, json_option, logging_options
+from lulcmap.cli.words import duration
 
 if TYPE_CHECKING:
     from lulcmap.estimate import Estimate, S1Orbit
@@ -114,7 +115,6 @@ def _plain(rows: Iterable[tuple[str, str]]) -> Iterator[str]:
 
 
 def _what(made: "Estimate") -> Iterator[tuple[str, str]]:
-    grid = made.grid
     yield "model", f"{made.model} on {made.device}"
     names = set(made.catalogs.values())
     one = len(names) == 1
@@ -122,11 +122,12 @@ def _what(made: "Estimate") -> Iterator[tuple[str, str]]:
         "catalogue",
         names.pop() if one else ", ".join(f"{_NAMES[s]} {n}" for s, n in made.catalogs.items()),
     )
-    yield (
-        "map",
-        f"{grid.crs}, {grid.height:,} x {grid.width:,} = {_pixels(grid.pixels)}, "
-        f"{_share(grid.filled)} filled",
-    )
+    for number, on in enumerate(made.maps, 1):
+        yield (
+            "map" if len(made.maps) == 1 else f"map {number}",
+            f"{on.crs}, {on.height:,} x {on.width:,} = {_pixels(on.pixels)}, "
+            f"{_share(on.filled)} filled",
+        )
     for zone in made.zones:
         done = f" ({zone.done:,} done)" if zone.done else ""
         yield (
@@ -213,8 +214,8 @@ def _costs(made: "Estimate") -> Iterator[tuple[str, str]]:
     line = made.assumed["network_bytes_per_second"]
     yield (
         "time",
-        f"about {_time(seconds.total)}: reading {_time(seconds.read)}, meanwhile the model "
-        f"{_time(seconds.classify)}, writing {_time(seconds.write)}",
+        f"about {duration(seconds.total)}: reading {duration(seconds.read)}, meanwhile the model "
+        f"{duration(seconds.classify)}, writing {duration(seconds.write)}",
     )
     yield (
         "",
@@ -253,12 +254,3 @@ def _bytes(n: float) -> str:
         if n >= size:
             return f"{n / size:.3g} {name}" if n < 100 * size else f"{n / size:,.0f} {name}"
     return f"{n / 1e3:.0f} kB"
-
-
-def _time(seconds: float) -> str:
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    if seconds < 100 * 60:
-        return f"{seconds / 60:.0f} min"
-    hours = seconds / 3600
-    return f"{hours:.0f} h" if hours < 72 else f"{hours / 24:.1f} days"

@@ -44,7 +44,8 @@ class Group(click.Group):
             message = f"{error.format_message()} See {where} --help."
             _fail(message, kind="UsageError", code=error.exit_code)
         except _Stopped as stop:
-            _say("Stopped. Run the same command again to go on.", kind="Stopped", code=stop.code)
+            why = "Stopped: the time is over." if stop.code == _TIMED_OUT else "Stopped."
+            _say(f"{why} Run the same command again to go on.", kind="Stopped", code=stop.code)
             sys.stdout.flush()
             sys.stderr.flush()
             # At once: threads may be waiting for a server, and nothing they do is on disk.
@@ -62,23 +63,34 @@ class _Stopped(BaseException):
 
     def __init__(self, signum: int) -> None:
         super().__init__(signum)
-        self.code = 128 + signum
+        self.code = _TIMED_OUT if signum == signal.SIGALRM else 128 + signum
+
+
+_TIMED_OUT = 124
+"""Exit code of a command that took too long, as of coreutils' timeout."""
+
+
+def stop_after(seconds: float) -> None:
+    """Stop the command as Ctrl-C does, with exit code 124, when this time is over."""
+    signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 @contextmanager
 def _stoppable() -> Iterator[None]:
-    """Ctrl-C and SIGTERM raise ``_Stopped`` in the body, unless they are ignored."""
+    """Ctrl-C, SIGTERM and time that is over raise ``_Stopped`` in the body, unless ignored."""
 
     def stop(signum: int, _: FrameType | None) -> NoReturn:
         raise _Stopped(signum)
 
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
+    before = {number: signal.getsignal(number) for number in numbers}
     heeded = [number for number in before if before[number] not in (signal.SIG_IGN, None)]
     for number in heeded:
         signal.signal(number, stop)
     try:
         yield
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         for number in heeded:
             signal.signal(number, before[number])
 

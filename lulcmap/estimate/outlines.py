@@ -12,6 +12,9 @@ from lulcmap.catalog import Found, Item
 from lulcmap.grid import RESOLUTION
 from lulcmap.scenes import Scene
 
+_WIDEST = 9.0
+"""Degrees from its meridian that a zone is mapped: 6 around Svalbard, and a window's reach."""
+
 _ALONG = np.linspace(0, 1, 5)
 """Places on each edge of a scene's box that are projected: parallels bend."""
 
@@ -20,6 +23,8 @@ class Outlines:
     """The outlines of all scenes found, by their number there."""
 
     def __init__(self, found: Found) -> None:
+        self.numbers = {(s.sensor, s.id): number for number, s in enumerate(found.scenes)}
+        """Of the scenes, by sensor and id."""
         pairs = zip(found.items, found.scenes, strict=True)
         self._tree = shapely.STRtree([_outline(item, scene) for item, scene in pairs])
 
@@ -55,6 +60,8 @@ def _outline(item: Item, scene: Scene) -> shapely.Geometry:
 def pixel_boxes(scenes: Sequence[Scene], zone: int) -> NDArray[np.float64]:
     """(N, 4) first row and column and those after the last, of the boxes of scenes.
 
+    NaN where a box is further from the zone's meridian than any pixel of the zone can be.
+
     Args:
         scenes: their boxes are in degrees.
         zone: EPSG code of the zone whose pixels are counted.
@@ -63,13 +70,19 @@ def pixel_boxes(scenes: Sequence[Scene], zone: int) -> NDArray[np.float64]:
     bounds = np.array([scene.bbox for scene in scenes], float).reshape(-1, 4)
     west, south, east, north = bounds.T[..., None]
     east = east + 360 * (east < west)
+    meridian = zone % 100 * 6 - 183
+    away = np.abs(((west + east) / 2 - meridian + 180) % 360 - 180) - (east - west) / 2
+    found = np.full((len(scenes), 4), np.nan)
+    near = np.flatnonzero(away <= _WIDEST)
+    west, south, east, north = (side[near] for side in (west, south, east, north))
     across, up = west + (east - west) * _ALONG, south + (north - south) * _ALONG
     lon = np.concatenate([across, across, west + 0 * up, east + 0 * up], axis=1)
     lat = np.concatenate([south + 0 * across, north + 0 * across, up, up], axis=1)
     to_zone = Transformer.from_crs(4326, zone, always_xy=True)
     x, y = to_zone.transform(lon, lat)
     rows, cols = -np.asarray(y) / RESOLUTION, np.asarray(x) / RESOLUTION
-    return np.column_stack([rows.min(1), cols.min(1), rows.max(1), cols.max(1)])
+    found[near] = np.column_stack([rows.min(1), cols.min(1), rows.max(1), cols.max(1)])
+    return found
 
 
 def to_degrees(xs: NDArray[np.float64], ys: NDArray[np.float64], zone: int) -> NDArray[np.float64]:

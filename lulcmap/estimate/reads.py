@@ -20,7 +20,6 @@ from lulcmap.contract import Contract
 from lulcmap.estimate.outlines import Outlines, pixel_boxes, to_degrees
 from lulcmap.estimate.values import Reads
 from lulcmap.plan import Pass
-from lulcmap.predict import union
 from lulcmap.remote import tiff
 from lulcmap.sensors import S1_BANDS, S2_BANDS
 from lulcmap.windows import Box
@@ -49,7 +48,7 @@ _UNKNOWN_CLOUD = 0.5
 """Share, of a scene that does not say."""
 
 
-def needed(zone: ZoneJob, contract: Contract, boxes: Sequence[Box]) -> list[list[Box]]:
+def needed(zone: ZoneJob, contract: Contract, boxes: Sequence[Box]) -> list[NDArray[np.int64]]:
     """The windows that each block runs, from the polygon and not from its pixels: hardly too many.
 
     Args:
@@ -57,24 +56,34 @@ def needed(zone: ZoneJob, contract: Contract, boxes: Sequence[Box]) -> list[list
         contract: of the model.
         boxes: of blocks in it.
 
+    Returns:
+        For each block, (n, 2) first row and column of its windows.
+
     """
-    candidates, limits, owners = [], [], []
-    for number, box in enumerate(boxes):
-        for window in contract.lattice.reaching(box.grown(contract.stride)):
-            # a pixel is interpolated from its own cell and those around it
-            part = window.grown(contract.stride).intersection(box)
-            if part is not None:
-                candidates.append(window)
-                limits.append(_metres(part))
-                owners.append(number)
-    inset = grid.RESOLUTION / 2  # it is a pixel's centre that is mapped
-    left, bottom, right, top = np.array(limits, float).reshape(-1, 4).T
     shapely.prepare(zone.reach)
-    parts = shapely.box(left + inset, bottom + inset, right - inset, top - inset)
-    found: list[list[Box]] = [[] for _ in boxes]
-    for index in np.flatnonzero(shapely.intersects(zone.reach, parts)):
-        found[owners[index]].append(candidates[index])
-    return found
+    full = shapely.covers(zone.reach, grid.outlines(boxes))  # most, in a large area
+    return [
+        _windows(box, contract, None if is_full else zone.reach)
+        for box, is_full in zip(boxes, full.tolist(), strict=True)
+    ]
+
+
+def _windows(box: Box, contract: Contract, reach: shapely.MultiPolygon | None) -> NDArray[np.int64]:
+    """(n, 2) first row and column of a block's windows, those only that a polygon needs."""
+    stride, lattice = contract.stride, contract.lattice
+    starts = (
+        lattice.starts(start - stride, stop + stride)
+        for start, stop in zip((box.row, box.col), box.stop, strict=True)
+    )
+    windows = np.stack(np.meshgrid(*starts, indexing="ij"), axis=-1).reshape(-1, 2)
+    if reach is None:
+        return windows
+    # a pixel is interpolated from its own cell and those around it; its centre is what is mapped
+    top, left = (np.maximum(windows - stride, (box.row, box.col)) + 0.5).T * grid.RESOLUTION
+    stop = np.minimum(windows + lattice.size + stride, box.stop)
+    bottom, right = (stop - 0.5).T * grid.RESOLUTION
+    met: NDArray[np.bool_] = shapely.intersects(reach, shapely.box(left, -bottom, right, -top))
+    return windows[met]
 
 
 def _metres(box: Box) -> tuple[float, float, float, float]:
@@ -97,14 +106,18 @@ class Reading:
     def __init__(
         self, job: Job, zone: ZoneJob, found: Found, outlines: Outlines, contract: Contract
     ) -> None:
-        numbers = {(s.sensor, s.id): number for number, s in enumerate(found.scenes)}
-
-        def numbered(passes: Sequence[Pass]) -> list[NDArray[np.int64]]:
-            return [np.array([numbers[s.sensor, s.id] for s in group], int) for group in passes]
-
-        self._rules, self._zone = job.rules, zone.epsg
+        self._rules, self._zone, self._size = job.rules, zone.epsg, contract.window
         self._outlines = outlines
         self._boxes = pixel_boxes(found.scenes, zone.epsg)
+        here = ~np.isnan(self._boxes[:, 0])
+
+        def numbered(passes: Sequence[Pass]) -> list[NDArray[np.int64]]:
+            groups = (
+                np.array([outlines.numbers[s.sensor, s.id] for s in group], int) for group in passes
+            )
+            near = (group[here[group]] for group in groups)
+            return [group for group in near if len(group)]
+
         self._dates = numbered(zone.s2_dates if "s2" in contract.inputs else ())
         self._passes, self._others = numbered(job.s1.passes), numbered(job.s1.others)
         self._clear = 1 - np.array(
@@ -114,14 +127,25 @@ class Reading:
         self._warped = np.array([s.epsg not in (zone.epsg, None) for s in found.scenes], bool)
         self._known: dict[str, set[int]] = {}  # by band, scenes whose header was read
 
-    def total(self, blocks: Sequence[Sequence[Box]]) -> Reads:
-        """What some blocks read, given the windows of each."""
+    def total(self, blocks: Sequence[NDArray[np.int64]], *, share: float = 1.0) -> Reads:
+        """What some blocks read.
+
+        Args:
+            blocks: the windows of each, as of ``needed``.
+            share: of the blocks, how many are gone through; the others read as much a window.
+
+        """
+        blocks = [windows for windows in blocks if len(windows)]
+        n = math.ceil(len(blocks) * share)
+        looked = np.random.default_rng(0).permutation(len(blocks))[:n]
         sums = np.zeros(4)
-        for windows in blocks:
-            if windows:
-                over = union(windows)
-                for band, scenes in self._requests(over).items():
-                    sums += self._cost(np.array(scenes, int), band, over)
+        for number in sorted(looked.tolist()):
+            (row, col), last = blocks[number].min(axis=0), blocks[number].max(axis=0)
+            over = Box(int(row), int(col), *(last - (row, col) + self._size).tolist())
+            for band, scenes in self._requests(over).items():
+                sums += self._cost(np.array(scenes, int), band, over)
+        if n:
+            sums *= sum(map(len, blocks)) / sum(len(blocks[number]) for number in looked.tolist())
         requests, size, samples, warped = sums.tolist()
         return Reads(round(requests), size, samples, warped)
 

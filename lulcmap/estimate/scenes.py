@@ -123,16 +123,15 @@ def gaps(job: Job, found: Found, outlines: Outlines, period: Period, *, s1: bool
 
     """
     points = sample([(zone.part, zone.epsg) for zone in job.zones])
-    numbers = {(scene.sensor, scene.id): number for number, scene in enumerate(found.scenes)}
     date_of = np.full(len(found.scenes), -1)
     for rank, date in enumerate(job.zones[0].s2_dates):
-        date_of[[numbers["s2", scene.id] for scene in date]] = rank
+        date_of[[outlines.numbers["s2", scene.id] for scene in date]] = rank
     passes = [scene for group in (*job.s1.passes, *job.s1.others) for scene in group]
     point, scene = outlines.over(points)
     optical = date_of[scene] >= 0
     seen = np.unique(np.column_stack([point[optical], date_of[scene[optical]]]), axis=0)
     dates = np.bincount(seen[:, 0], minlength=len(points))
-    radar = np.isin(scene, [numbers["s1", one.id] for one in passes])
+    radar = np.isin(scene, [outlines.numbers["s1", one.id] for one in passes])
     reached = len(np.unique(point[radar]))
     return Gaps(
         points=len(points),

@@ -24,7 +24,7 @@ class Zone:
 
 @dataclass(frozen=True, slots=True)
 class MapGrid:
-    """The map's pixels."""
+    """A map's pixels."""
 
     crs: str
     """``"EPSG:<code>"`` or a PROJ string."""
@@ -214,8 +214,8 @@ class Estimate:
     zones: tuple[Zone, ...]
     """Those that the area is mapped in."""
 
-    grid: MapGrid
-    """Of the map."""
+    maps: tuple[MapGrid, ...]
+    """Their pixels, the largest part of the area first."""
 
     s2: tuple[S2Month, ...]
     """Every month of the period."""
@@ -259,5 +259,6 @@ class Estimate:
     def to_dict(self) -> dict[str, Any]:
         """The estimate as plain JSON values."""
         plain = asdict(self)
-        plain["grid"]["pixels"] = self.grid.pixels
+        for one, on in zip(plain["maps"], self.maps, strict=True):
+            one["pixels"] = on.pixels
         return plain

@@ -2,17 +2,24 @@
 
 ::
 
-    <run>/plan.json                   everything that decides the result
-    <run>/items.json                  the frozen, unsigned STAC items; also a --catalog
-    <run>/blocks/z32632_r12_c-3.tif   class, confidence, margin, S2 count, S1 count, source
-    <run>/map.tif                     the blocks on the map's grid, until the map is finished
+    <run>/plan.json                     everything that decides the result
+    <run>/items.json                    the frozen, unsigned STAC items; also a --catalog
+    <run>/about.json                    the area, and what else the report says
+    <run>/blocks/z32632_r12_c-3.tif     class, confidence, margin, S2 count, S1 count, source
+    <run>/failed/z32632_r12_c-4.json    why a block could not be made
+    <run>/map.tif                       the blocks on a map's grid, until the map is finished
+    <run>/run.lock, shard-3-of-10.lock  held by the processes that work on it
+    <run>/run.beat, shard-3-of-10.beat  how far they are
 
 Whatever is there is whole: it was written under a temporary name, then renamed. So a run may be
-killed at any moment and resumed. The files carry no time, host, path or worker count.
+killed at any moment and resumed. All but locks and heartbeats carries no time, host, path or worker
+count.
 """
 
 import json
 import os
+import re
+import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,9 +33,11 @@ from odc.geo.geobox import GeoBox
 from rasterio.errors import RasterioError
 from rasterio.io import MemoryFile
 
+from lulcmap.disk import keep_free
 from lulcmap.errors import OutputError, UsageError
 from lulcmap.grid import RESOLUTION
 from lulcmap.legend import NODATA
+from lulcmap.run.shard import Shard
 from lulcmap.windows import Box
 
 BANDS = ("class", "confidence", "margin", "s2_count", "s1_count", "source")
@@ -70,15 +79,24 @@ class RunFolder:
     """Of the folder; it may hold other files, which are left alone."""
 
     @classmethod
-    def open(cls, path: Path, plan: Mapping[str, Any], items: Mapping[str, Any]) -> Self:
+    def open(
+        cls,
+        path: Path,
+        plan: Mapping[str, Any],
+        items: Mapping[str, Any],
+        about: Mapping[str, Any],
+        *,
+        alone: bool = True,
+    ) -> Self:
         """A new run, or the one that was begun here under the same plan.
-
-        What a killed run left half-written is removed, and so are blocks without a plan.
 
         Args:
             path: of the folder, made if need be.
             plan: everything that decides the result, as JSON.
             items: STAC ItemCollection; kept only by a new run.
+            about: what else a map is to say of itself, as JSON; kept only by a new run.
+            alone: whether no other process works here: then what a killed run left half-written
+                is removed, and so are blocks without a plan.
 
         Raises:
             UsageError: the folder holds a run under another plan; the differences are named.
@@ -87,6 +105,8 @@ class RunFolder:
         """
         run = cls(path)
         begun = run.plan()
+        if begun is not None:
+            check_version(path, begun, plan)
         if begun is not None and begun != json.loads(_json(plan)):
             raise UsageError(
                 f"The run folder {path} was begun under another plan:\n"
@@ -94,11 +114,14 @@ class RunFolder:
                 "Give the old options again to resume it, name another folder with --workdir, or "
                 "delete it."
             )
-        with _writing(path):
+        with writing(path):
             run._blocks.mkdir(parents=True, exist_ok=True)
-            run._clean(blocks=begun is None)
+            run._failed.mkdir(exist_ok=True)
+            if alone or begun is None:
+                run.clean(blocks=begun is None)
             if begun is None:
                 _write(run.items_path, _json(items))
+                _write(run.about_path, _json(about))
                 _write(run.plan_path, _json(plan))  # last: it says "begun"
         return run
 
@@ -113,17 +136,45 @@ class RunFolder:
         return self.path / "items.json"
 
     @property
+    def about_path(self) -> Path:
+        """Of what else a map is to say of itself."""
+        return self.path / "about.json"
+
+    @property
     def joined_path(self) -> Path:
-        """Of the blocks on the map's grid, while the map is made of them."""
+        """Of the blocks on a map's grid, while the map is made of them."""
         return self.path / "map.tif"
+
+    def lock_path(self, shard: Shard | None = None) -> Path:
+        """Of the file that is held by the process that does a shard, or everything."""
+        name = "run" if shard is None else f"shard-{shard.index}-of-{shard.count}"
+        return self.path / f"{name}.lock"
 
     @property
     def _blocks(self) -> Path:
         return self.path / "blocks"
 
+    @property
+    def _failed(self) -> Path:
+        return self.path / "failed"
+
     def plan(self) -> dict[str, Any] | None:
         """The plan this run was begun under; None if none was, or it is half-written."""
         return _read_json(self.plan_path)
+
+    def about(self) -> dict[str, Any]:
+        """What else a map is to say of itself.
+
+        Raises:
+            OutputError: it cannot be read.
+
+        """
+        about = _read_json(self.about_path)
+        if about is None:
+            raise OutputError(
+                f"{self.about_path} cannot be read. Delete the folder, and map the area again."
+            )
+        return about
 
     def block_path(self, number: Number) -> Path:
         """Of a block's file.
@@ -173,8 +224,35 @@ class RunFolder:
                 dataset.descriptions = BANDS
                 dataset.update_tags(**{FACTS: json.dumps(facts, sort_keys=True)})
                 dataset.write(bands)
-            with _writing(self.path):
+            with writing(self.path):
+                keep_free(self._blocks, len(memory.getbuffer()), "the next block")
                 _write(self.block_path(number), memory.getbuffer())
+                self._failure_path(number).unlink(missing_ok=True)
+
+    def fail(self, number: Number, reason: str) -> None:
+        """Note why a block could not be made.
+
+        Raises:
+            OutputError: it cannot be noted.
+
+        """
+        with writing(self.path):
+            _write(self._failure_path(number), _json({"reason": reason}))
+
+    def failures(self) -> dict[Number, str]:
+        """The blocks that could not be made, and why, in their order."""
+        found = {}
+        for path in self._failed.glob("z*_r*_c*.json"):
+            match = re.fullmatch(r"z(\d+)_r(-?\d+)_c(-?\d+)", path.stem)
+            said = _read_json(path)
+            if match and said is not None:
+                zone, row, col = (int(part) for part in match.groups())
+                if not self.block_path((zone, row, col)).exists():
+                    found[zone, row, col] = str(said.get("reason"))
+        return dict(sorted(found.items()))
+
+    def _failure_path(self, number: Number) -> Path:
+        return self._failed / f"{self.block_path(number).stem}.json"
 
     def done(self, number: Number, box: Box) -> bool:
         """Whether a block's file is there and valid, every tile of it; if not, it is removed.
@@ -192,7 +270,7 @@ class RunFolder:
             return False
         if _valid(path, box):
             return True
-        with _writing(self.path):
+        with writing(self.path):
             path.unlink()
         return False
 
@@ -217,6 +295,10 @@ class RunFolder:
             ) from error
         return facts
 
+    def has_blocks(self) -> bool:
+        """Whether a block was made."""
+        return any(self._blocks.glob("z*_r*_c*.tif"))
+
     def remove(self) -> None:
         """Remove the run, and its folder if nothing else is in it.
 
@@ -224,24 +306,30 @@ class RunFolder:
             OutputError: it cannot be removed.
 
         """
-        with _writing(self.path):
+        with writing(self.path):
             self.plan_path.unlink(missing_ok=True)  # first: without a plan there is no run
-            self.items_path.unlink(missing_ok=True)
-            self.joined_path.unlink(missing_ok=True)
-            if self._blocks.is_dir():
-                self._clean(blocks=True)
-            for folder in (self._blocks, self.path):
+            for path in (self.items_path, self.about_path, self.joined_path):
+                path.unlink(missing_ok=True)
+            self.clean(blocks=True)
+            for pattern in ("run.beat", "shard-*-of-*.beat", "shard-*-of-*.lock", "plan.lock"):
+                for path in self.path.glob(pattern):
+                    path.unlink()
+            self.lock_path().unlink(missing_ok=True)
+            for folder in (self._blocks, self._failed, self.path):
                 if folder.is_dir() and not any(folder.iterdir()):
                     folder.rmdir()
 
-    def _clean(self, *, blocks: bool) -> None:
-        """Remove what is half-written and, if asked, the blocks; nothing that is not ours."""
-        for folder in (self.path, self._blocks):
+    def clean(self, *, blocks: bool = False) -> None:
+        """Remove what is half-written and, if asked, the blocks; nothing that is not ours.
+
+        No other process may work here.
+        """
+        for folder in (self.path, self._blocks, self._failed):
             for part in folder.glob(f"*{_PART}"):
-                if part.name.removesuffix(_PART).endswith((".json", ".tif")):
+                if re.search(r"\.(json|tif|beat)(\.[0-9a-f]{8})?$", part.name.removesuffix(_PART)):
                     part.unlink()
         if blocks:
-            for block in self._blocks.glob("z*_r*_c*.tif"):
+            for block in (*self._blocks.glob("z*_r*_c*.tif"), *self._failed.glob("z*_r*_c*.json")):
                 block.unlink()
 
 
@@ -263,7 +351,8 @@ def _valid(path: Path, box: Box) -> bool:
 
 
 @contextmanager
-def _writing(folder: Path) -> Iterator[None]:
+def writing(folder: Path) -> Iterator[None]:
+    """Turn what the system says in the body into an ``OutputError``."""
     try:
         yield
     except OSError as error:
@@ -275,7 +364,8 @@ def _writing(folder: Path) -> Iterator[None]:
 
 def _write(path: Path, content: bytes | memoryview) -> None:
     """Write a file: all of it, or nothing."""
-    part = path.with_name(path.name + _PART)
+    # Another shard may write the same block, where the shards are not of one count.
+    part = path.with_name(f"{path.name}.{secrets.token_hex(4)}{_PART}")
     try:
         with part.open("wb") as file:
             file.write(content)
@@ -297,6 +387,27 @@ def _read_json(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def check_version(path: Path, begun: Mapping[str, Any], plan: Mapping[str, Any]) -> None:
+    """See that a run was begun by this version of lulcmap.
+
+    Args:
+        path: of the run folder.
+        begun: the plan there.
+        plan: the plan now.
+
+    Raises:
+        UsageError: it was begun by another.
+
+    """
+    old, new = begun.get("version"), plan.get("version")
+    if old != new:
+        raise UsageError(
+            f"The run folder {path} was begun by lulcmap {old}; this is lulcmap {new}, which may "
+            f"map otherwise. Finish it with that version (pip install lulcmap=={old}), or delete "
+            "the folder."
+        )
 
 
 def _differences(begun: Mapping[str, Any], now: Mapping[str, Any]) -> str:

@@ -1,0 +1,355 @@
+"""Joining a country's blocks and writing its COG: memory, time and temporary disk.
+
+A country of two UTM zones, its border of 300,000 corners, islands and lakes, is filled with blocks
+as a run writes them, kept in FOLDER for another time. ``mosaic`` and ``write_cog`` each run in a
+process of their own; then pixels of the map are compared with the block files, place by place.
+
+    python benchmarks/assembly.py [FOLDER] [--gigapixels 6]
+"""
+
+import argparse
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # the process that starts the others stays small
+    import numpy as np
+    import shapely
+    from numpy.typing import NDArray
+    from odc.geo.geobox import GeoBox
+
+    from lulcmap.mosaic import ZoneBlocks
+    from lulcmap.run import RunFolder
+
+LON, LAT = 12, 47
+"""The country's middle, degrees: where zones 32 and 33 meet."""
+
+CRS = f"+proj=laea +lat_0={LAT} +lon_0={LON} +datum=WGS84 +units=m +no_defs"
+"""Of the map, as ``zones.map_crs`` gives it to a country too wide for a UTM zone."""
+
+CORNERS = 300_000
+"""Of the border; another tenth is those of islands and lakes."""
+
+BLOCK = 4608
+"""Pixels a side of a block."""
+
+PATTERN = 1536
+"""Pixels a side of the land that is repeated in a block."""
+
+PATTERNS = 4
+"""Different blocks in a zone."""
+
+SEED = 41
+PIXELS = 20_000
+"""That are compared."""
+
+JOINED, MAP = "map.tif", "cog.tif"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one step took."""
+
+    wall: float
+    """Seconds, from the start of the process to its end."""
+
+    cpu: float
+    """Seconds, all threads, user and system."""
+
+    memory: float
+    """Peak resident memory, bytes."""
+
+    disk: int
+    """Most bytes at one time of the files it wrote, temporary ones included."""
+
+
+def country(gigapixels: float) -> "shapely.MultiPolygon":
+    """A country of about so many pixels of 10 m, in degrees."""
+    import numpy as np
+    import shapely
+
+    rng = np.random.default_rng(SEED)
+    radius = math.sqrt(gigapixels * 1e9 * 100 / math.pi) / 111_200  # degrees of latitude
+    land = _round(rng, 0, 0, radius, corners=CORNERS)
+    lakes, islands = [], []
+    for number in range(60):
+        turn = math.radians(45 + 90 * (number % 4) + rng.uniform(-7, 7))
+        away, size = radius * rng.uniform(1.24, 1.32), radius * rng.uniform(0.003, 0.01)
+        islands.append(
+            _round(rng, away * math.cos(turn), away * math.sin(turn), size, corners=CORNERS // 1200)
+        )
+        x, y = rng.uniform(-0.5, 0.5, 2) * radius
+        lakes.append(_round(rng, x, y, size, corners=CORNERS // 1200))
+    whole = shapely.union(shapely.difference(land, shapely.union_all(lakes)), islands[0])
+    whole = shapely.union_all([whole, *islands])
+    wide = 1 / math.cos(math.radians(LAT))
+    return shapely.transform(
+        shapely.MultiPolygon(shapely.get_parts(whole).tolist()),
+        lambda xy: xy * [wide, 1] + [LON, LAT],
+    )
+
+
+def _round(
+    rng: "np.random.Generator", x: float, y: float, radius: float, *, corners: int
+) -> "shapely.Polygon":
+    """A rough disk around a point: seen from there, its border is noise at all wavelengths."""
+    import numpy as np
+    import shapely
+
+    waves = np.arange(corners // 2 + 1)
+    strength = 0.05 * corners * np.maximum(waves, 3) ** -1.3 * (waves > 0)
+    phase = rng.uniform(0, 2 * np.pi, waves.size)
+    rough = radius * (1 + np.fft.irfft(strength * np.exp(1j * phase), corners))
+    turn = np.linspace(0, 2 * np.pi, corners, endpoint=False)
+    return shapely.Polygon(np.column_stack([x + rough * np.cos(turn), y + rough * np.sin(turn)]))
+
+
+def make(folder: Path, gigapixels: float) -> None:
+    """The country, and the block files that are not there yet."""
+    import numpy as np
+    import rasterio
+    import shapely
+
+    from lulcmap.grid import geobox
+
+    outline = folder / "country.wkb"
+    if not outline.exists():
+        outline.write_bytes(shapely.to_wkb(country(gigapixels)))
+    run, whole = _run(folder), {}
+    run.path.joinpath("blocks").mkdir(parents=True, exist_ok=True)
+    base = _land()
+    for epsg, _, blocks in _zones(folder):
+        for (row, col), box in blocks:
+            path, kind = run.block_path((epsg, row, col)), (row * 3 + col) % PATTERNS
+            if path.exists():
+                whole.setdefault((epsg, kind, box.shape), path)
+                continue
+            grid, like = geobox(box, epsg), whole.get((epsg, kind, box.shape))
+            if like is None:
+                bands = np.roll(base, (379 * kind, 211 * kind + epsg), axis=(1, 2))
+                times = (1, *(-(-length // PATTERN) for length in box.shape))
+                bands = np.ascontiguousarray(np.tile(bands, times)[:, : box.height, : box.width])
+                run.write_block((epsg, row, col), bands, grid, {})
+                whole[epsg, kind, box.shape] = path
+            else:  # a copy in another place takes a tenth of the time
+                part = path.with_suffix(".tif.part")
+                part.write_bytes(like.read_bytes())
+                with rasterio.open(part, "r+") as copied:
+                    copied.transform = grid.affine
+                part.replace(path)
+
+
+def _land() -> "NDArray[np.uint8]":
+    """(6, PATTERN, PATTERN) the bands of a piece of land; one pixel in 33 differs from around."""
+    import numpy as np
+
+    from lulcmap.simulate.land import ground
+
+    rng = np.random.default_rng(SEED)
+    shape = (PATTERN, PATTERN)
+    classes = ground(np.uint64(SEED), shape).truth.copy()
+    odd = rng.random(shape) < 0.03
+    classes[odd] = rng.integers(0, 9, odd.sum(), np.uint8)
+    scores = (60 + rng.integers(0, 3, shape) + 4 * (classes % 3)).astype(np.uint8)
+    coarse = rng.integers(4, 7, (2, PATTERN // 48, PATTERN // 48), np.uint8)
+    counts = coarse.repeat(48, axis=1).repeat(48, axis=2)
+    return np.stack([classes, scores, scores // 2, *counts, np.full(shape, 3, np.uint8)])
+
+
+def _run(folder: Path) -> "RunFolder":
+    from lulcmap.run import RunFolder
+
+    return RunFolder(folder / "run")
+
+
+def _zones(folder: Path) -> "Iterator[tuple[int, shapely.MultiPolygon, list]]":
+    """EPSG code, part of the country in degrees, and numbers and boxes of the blocks of a zone."""
+    import shapely
+
+    from lulcmap import grid, zones
+    from lulcmap.windows import Lattice
+
+    polygon = shapely.from_wkb((folder / "country.wkb").read_bytes())
+    for epsg, part in zones.split(polygon):
+        there = grid.project(part, f"EPSG:{epsg}")
+        reach = shapely.box(*there.bounds).buffer(20).intersection(there.simplify(50).buffer(100))
+        area = shapely.MultiPolygon([shapely.box(*there.bounds).buffer(20)])
+        shapely.prepare(reach)
+        blocks = Lattice().blocks(grid.covering(area), block_size=BLOCK)
+        yield (
+            epsg,
+            part,
+            [
+                (number, box)
+                for number, box in blocks
+                if shapely.intersects(reach, grid.geobox(box, epsg).extent.geom)
+            ],
+        )
+
+
+def _target(folder: Path) -> "tuple[shapely.MultiPolygon, GeoBox]":
+    import shapely
+
+    from lulcmap import grid
+
+    polygon = grid.project(shapely.from_wkb((folder / "country.wkb").read_bytes()), CRS)
+    return polygon, grid.covering_grid(polygon, CRS)
+
+
+def _sources(folder: Path) -> "list[ZoneBlocks]":
+    from lulcmap import grid
+    from lulcmap.mosaic import ZoneBlocks
+
+    run = _run(folder)
+    return [
+        ZoneBlocks(
+            epsg,
+            grid.project(part, CRS),
+            [(run.block_path((epsg, *number)), box) for number, box in blocks],
+        )
+        for epsg, part, blocks in _zones(folder)
+    ]
+
+
+def join(folder: Path) -> None:
+    """Blocks to the joined map; what there is of it is said on stdout."""
+    from lulcmap.mosaic import mosaic
+
+    polygon, on = _target(folder)
+    counts = mosaic(_sources(folder), target=on, polygon=polygon, out=folder / JOINED)
+    said = {"pixels": int(counts.sum()), "empty": int(counts[255]), "grid": math.prod(on.shape)}
+    (folder / "joined.json").write_text(json.dumps(said))
+
+
+def write(folder: Path) -> None:
+    """The joined map to the COG."""
+    from lulcmap.cog import write_cog
+
+    write_cog(folder / JOINED, folder / MAP, tags={"LULCMAP_PLAN": "0"})
+
+
+def check(folder: Path) -> None:
+    """Compare random pixels of the COG with the blocks, looked up exactly."""
+    import numpy as np
+    import rasterio
+    import shapely
+    from pyproj import Transformer
+
+    polygon, on = _target(folder)
+    rng = np.random.default_rng(SEED)
+    rows, cols = rng.integers(0, on.shape[0], PIXELS), rng.integers(0, on.shape[1], PIXELS)
+    x, y = on.affine.c + (cols + 0.5) * 10, on.affine.f - (rows + 0.5) * 10
+    shapely.prepare(polygon)
+    inside = shapely.contains_xy(polygon, x, y)
+    wanted = np.full(PIXELS, 255, np.uint8)
+    lons, _ = Transformer.from_crs(CRS, 4326, always_xy=True).transform(x, y)
+    for zone in _sources(folder):
+        here = inside & ((lons < LON) == (zone.epsg == 32632))
+        to_zone = Transformer.from_crs(CRS, zone.epsg, always_xy=True)
+        easting, northing = to_zone.transform(x, y)
+        row, col = np.floor(-northing / 10), np.floor(easting / 10)
+        for path, box in zone.blocks:
+            found = here & (row >= box.row) & (row < box.stop[0])
+            found &= (col >= box.col) & (col < box.stop[1])
+            with rasterio.open(path) as block:
+                places = np.column_stack(
+                    [easting[found], northing[found]]
+                )  # by the block's own georeferencing, which the mosaic does not look at
+                wanted[found] = [value[0] for value in block.sample(places, indexes=1)]
+    with rasterio.open(folder / MAP) as made:
+        seen = np.array([value[0] for value in made.sample(np.column_stack([x, y]))], np.uint8)
+    differ = int((seen != wanted).sum())
+    print(
+        f"{PIXELS:,} pixels compared, {int(inside.sum()):,} of them inside the country: "
+        f"{differ} differ"
+    )
+    if differ or (wanted[inside] == 255).any():
+        sys.exit("the map is not what the blocks hold")
+
+
+def measured(folder: Path, step: str) -> Cost:
+    """Run a step in a process of its own, and watch it."""
+    before = _size(folder)
+    begun = time.perf_counter()
+    process = subprocess.Popen([sys.executable, __file__, str(folder), "--step", step])
+    most, ended = 0, 0
+    while not ended:
+        time.sleep(0.05)
+        most = max(most, _size(folder) - before)
+        ended, status, usage = os.wait4(process.pid, os.WNOHANG)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        sys.exit(f"the step {step} ended with {process.returncode}")
+    return Cost(
+        wall=time.perf_counter() - begun,
+        cpu=usage.ru_utime + usage.ru_stime,
+        memory=usage.ru_maxrss * 1024,  # kilobytes on Linux
+        disk=most,
+    )
+
+
+def _size(folder: Path) -> int:
+    total = 0
+    for entry in os.scandir(folder):
+        try:
+            total += entry.stat().st_size if entry.is_file() else 0
+        except FileNotFoundError:  # renamed meanwhile
+            continue
+    return total
+
+
+def measure(folder: Path, gigapixels: float) -> float:
+    """Print the table; the largest peak memory, GiB."""
+    make_it = [sys.executable, __file__, str(folder), "--gigapixels", str(gigapixels)]
+    subprocess.run([*make_it, "--step", "make"], check=True)
+    for name in (JOINED, MAP):
+        (folder / name).unlink(missing_ok=True)
+    costs = {step: measured(folder, step) for step in ("join", "write")}
+    subprocess.run([sys.executable, __file__, str(folder), "--step", "check"], check=True)
+    said = json.loads((folder / "joined.json").read_text())
+    filled = said["pixels"] - said["empty"]
+    print(
+        f"{filled / 1e9:.2f} gigapixels mapped on a grid of {said['grid'] / 1e9:.2f}; blocks "
+        f"{_size(folder / 'run' / 'blocks') / filled:.2f}, joined "
+        f"{(folder / JOINED).stat().st_size / filled:.3f}, COG "
+        f"{(folder / MAP).stat().st_size / filled:.3f} bytes a mapped pixel"
+    )
+    print("step     wall s     CPU s  s/gigapixel  peak MiB  peak disk, bytes a mapped pixel")
+    for step, cost in costs.items():
+        print(
+            f"{step:5s}  {cost.wall:8.1f}  {cost.cpu:8.1f}  {cost.wall / filled * 1e9:11.1f}"
+            f"  {cost.memory / 2**20:8.0f}  {cost.disk / filled:10.3f}"
+        )
+    return max(cost.memory for cost in costs.values()) / 2**30
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, nargs="?", help="keeps the blocks for another time")
+    parser.add_argument("--gigapixels", type=float, default=6.0, help="of the country")
+    parser.add_argument("--memory", type=float, default=2.0, help="most that is allowed, GiB")
+    parser.add_argument("--step", choices=["make", "join", "write", "check"], help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.step == "make":
+        make(options.folder, options.gigapixels)
+    elif options.step:
+        {"join": join, "write": write, "check": check}[options.step](options.folder)
+    else:
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = options.folder or Path(temporary)
+            folder.mkdir(parents=True, exist_ok=True)
+            memory = measure(folder, options.gigapixels)
+        if memory > options.memory:
+            sys.exit(f"the peak of {memory:.2f} GiB is above {options.memory:g}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""Pairs of neighbours across the borders of blocks and windows: lines in a zone's pixels."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from pyproj import Transformer
+
+from lulcmap.legend import NODATA
+from lulcmap.seams.rasters import Patch
+from lulcmap.seams.tally import STRETCH, Crossings, Tally, numbered
+from lulcmap.windows import Lattice
+
+AWAY = 32
+"""Pixels from a border to where its rate is compared: what the network does repeats every 32."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Rows and columns of a zone's pixels before which something ends."""
+
+    lattice: Lattice = field(default_factory=Lattice)
+    """Of the windows."""
+
+    block_size: int = 4608
+    """Pixels a side of a block."""
+
+    def __post_init__(self) -> None:
+        if self.block_size <= 0 or self.block_size % self.lattice.step:
+            raise ValueError(f"block size {self.block_size} is no multiple of {self.lattice.step}")
+
+    @property
+    def kinds(self) -> Mapping[str, tuple[int, tuple[int, ...]]]:
+        """Period and first lines of each kind.
+
+        ``block``: a block ends. ``window``: a window begins or ends. ``overlap``: the middle
+        between those two, where windows meet if they are cropped instead of blended.
+        """
+        size, step, overlap = self.lattice.size, self.lattice.step, self.lattice.overlap
+        return {
+            "block": (self.block_size, (size // 2,)),
+            "window": (step, (0, overlap)),
+            "overlap": (step, (overlap // 2,)),
+        }
+
+    def of(self, kind: str, lines: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which of some lines are of a kind."""
+        period, first = self.kinds[kind]
+        return np.isin(lines % period, [line % period for line in first])
+
+    def any(self, lines: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which of some lines are of any kind."""
+        return np.any([self.of(kind, lines) for kind in self.kinds], axis=0)
+
+
+def count_lines(
+    patch: Patch,
+    pixels: tuple[NDArray[np.int64], NDArray[np.int64]],
+    *,
+    zone: int,
+    mine: NDArray[np.bool_],
+    lines: Lines,
+    tallies: Mapping[str, Tally],
+) -> None:
+    """Count the pairs of a patch that are neighbours in a zone, at its lines and away from them.
+
+    Where the map is on another grid, some of the zone's pixels appear in it twice and some not at
+    all; so only pixels that are neighbours in the zone too are a pair.
+
+    Args:
+        patch: of the map.
+        pixels: (H, W) row and column in the zone of the patch's pixels.
+        zone: EPSG code.
+        mine: (H, W) which pixels of the patch lie in the zone.
+        lines: that are judged.
+        tallies: of each kind of line.
+
+    """
+    good = mine & (patch.values != NODATA)
+    if not good.any():
+        return
+    for axis in (0, 1):
+        across, along = pixels[axis], pixels[1 - axis]
+        low, high = int(across[good].min()), int(across[good].max())
+        wanted = _wanted(lines, np.arange(low, high + 1))
+        for first, second in patch.pairs():
+            chosen = good[first] & good[second]
+            chosen &= np.abs(across[first] - across[second]) == 1
+            chosen &= along[first] == along[second]
+            line = np.where(chosen, np.maximum(across[first], across[second]), low)
+            row, col = np.nonzero(chosen & wanted[line - low])
+            if row.size:
+                x, y = patch.centres(row + first[0].start, col + first[1].start)
+                changed = patch.values[first] != patch.values[second]
+                _add(
+                    Crossings(
+                        stretch=along[first][row, col] // STRETCH,
+                        away=np.zeros(row.shape, bool),
+                        length=np.ones(row.shape),
+                        changed=changed[row, col],
+                        x=x,
+                        y=y,
+                    ),
+                    line[row, col],
+                    border=2 * zone + axis,
+                    lines=lines,
+                    tallies=tallies,
+                    to_degrees=patch.to_degrees,
+                )
+
+
+def _wanted(lines: Lines, line: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which lines are of any kind, or as far from one as its rate is compared."""
+    return lines.any(line) | lines.any(line - AWAY) | lines.any(line + AWAY)
+
+
+def _add(
+    pairs: Crossings,
+    line: NDArray[np.int64],
+    *,
+    border: int,
+    lines: Lines,
+    tallies: Mapping[str, Tally],
+    to_degrees: Transformer,
+) -> None:
+    """Add pairs (N,) across some lines (N,) to the kinds that the lines are of, or are beside."""
+    free = ~lines.any(line)
+    for kind in lines.kinds:
+        for shift in (0, AWAY, -AWAY):
+            chosen = lines.of(kind, line - shift)
+            if shift:
+                chosen &= free  # another border is no place to compare with
+            part = pairs.of(chosen)
+            at = numbered(border, line[chosen] - shift, part.stretch)
+            part = replace(part, stretch=at, away=np.full(at.shape, bool(shift)))
+            tallies[kind].add(part, to_degrees)
