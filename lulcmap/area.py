@@ -20,6 +20,9 @@ _LONGEST_EDGE = 1000.0
 """Metres; a straight edge in a projected CRS is cut this finely before it is turned into degrees
 (a kilometre bends by less than 0.1 m below 80 degrees of latitude)."""
 
+LEAST = 1e-6
+"""Square kilometres of an area; geometry in degrees has no meaning for smaller ones."""
+
 MOST = 20e6
 """Square kilometres of one area; Russia has 17.1 million."""
 
@@ -40,6 +43,11 @@ class Area:
     """What was done to the polygon, sentences for the report."""
 
     def __post_init__(self) -> None:
+        if self.km2 < LEAST:
+            raise AreaError(
+                "The area has less than a square metre, and a pixel has a hundred. Check its "
+                "coordinates; they should be longitude, latitude, in degrees."
+            )
         if self.km2 > MOST:
             raise AreaError(
                 f"The area has {self.km2:,.0f} km2; one map may have {MOST:,.0f} at most, more "

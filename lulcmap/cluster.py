@@ -29,9 +29,6 @@ logger = logging.getLogger(__name__)
 _SECONDS = 30
 """Waited for a scheduler, or for its first worker."""
 
-_DEATHS = 3
-"""Workers that may die over one block before the run is given up."""
-
 
 def on_dask(address: str) -> Engine:
     """An engine that maps blocks on a Dask cluster.
@@ -171,26 +168,29 @@ def _on(
     client: "Client", known: Survey, run: RunFolder, settings: Settings, todo: Sequence[Block]
 ) -> Generator[Done, None, None]:
     """Send the blocks to the workers, and tell each that is done."""
-    import dask
     from distributed import KilledWorker, as_completed
 
     machines = client.scheduler_info(n_workers=-1)["workers"].values()
     here = sum(machine["host"] == "127.0.0.1" for machine in machines)
     threads = max((os.cpu_count() or 1) // here, 1) if here else None
     work = _Work(_lean(known), str(run.path.resolve()), settings, threads)
-    with dask.config.set({"distributed.scheduler.allowed-failures": _DEATHS}):
-        sent: Any = client.scatter(work, broadcast=True, hash=False)
-        futures = client.map(_make, [sent] * len(todo), todo, pure=False, retries=0)
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        except KilledWorker as error:
-            raise DeviceError(
-                f"{_DEATHS + 1} Dask workers died over one block: {error}. They may lack memory; "
-                "give them more, or a smaller --block-size."
-            ) from error
-        finally:
-            client.cancel(futures)
+    # A task, not scattered data: when its worker dies, the scheduler makes it anew.
+    sent: Any = client.submit(_same, work, pure=False)
+    futures = client.map(_make, [sent] * len(todo), todo, pure=False)
+    try:
+        for future in as_completed(futures, loop=client.loop):
+            yield future.result()
+    except KilledWorker as error:
+        raise DeviceError(
+            f"Several Dask workers died over one block: {error}. They may lack memory; give them "
+            "more, or a smaller --block-size."
+        ) from error
+    finally:
+        client.cancel(futures)
+
+
+def _same(work: _Work) -> _Work:
+    return work
 
 
 def _lean(known: Survey) -> Survey:

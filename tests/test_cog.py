@@ -1,15 +1,19 @@
 import hashlib
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
-from disk import full_disk
+from disk import disk_with, full_disk
+from rasterio._err import CPLE_BaseError
+from rasterio.errors import RasterioError
 from rasterio.windows import Window
 from rio_cogeo.cogeo import cog_info, cog_validate
 
 from lulcmap import cog as module
 from lulcmap.cog import plan_of, write_cog
+from lulcmap.disk import RESERVE
 from lulcmap.errors import OutputError
 from lulcmap.grid import geobox
 from lulcmap.legend import CLASSES
@@ -174,8 +178,71 @@ def test_a_full_disk_leaves_the_folder_as_it_was(tmp_path, cog, lacking):
 
 
 def test_a_folder_that_is_not_there_is_one_plain_line(tmp_path):
-    with pytest.raises(OutputError, match="cannot be written"):
+    with pytest.raises(OutputError, match="cannot be reached"):
         write_cog(source(tmp_path, land((8, 8))), tmp_path / "no" / "map.tif", tags=TAGS)
+
+
+def test_a_map_without_room_is_not_begun(tmp_path, monkeypatch):
+    monkeypatch.setattr("rasterio.shutil.copy", None)
+    made = source(tmp_path, land())
+    needed = module.disk_needed(made.stat().st_size) + RESERVE
+
+    with disk_with(needed - 1), pytest.raises(OutputError, match=r"has \d+ MB free.*the map") as no:
+        write_cog(made, tmp_path / "map.tif", tags=TAGS)
+
+    assert "\n" not in str(no.value)
+    assert names(tmp_path) == ["mosaic.tif"]
+
+
+def test_a_disk_that_fills_up_meanwhile_ends_the_map(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_PAUSE", 0)
+    out = tmp_path / "out" / "map.tif"
+    out.parent.mkdir()
+    out.write_text("old")
+
+    with disk_with(10**12, 10**12, RESERVE - 1), pytest.raises(OutputError, match="the map"):
+        write_cog(source(tmp_path, land((2000, 2000))), out, tags=TAGS)
+
+    assert (names(out.parent), out.read_text()) == (["map.tif"], "old")
+
+
+def test_an_interrupt_is_heard_while_the_map_is_written(tmp_path, monkeypatch):
+    def look(_, needed, __):
+        if not needed:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "_PAUSE", 0)
+    monkeypatch.setattr(module, "keep_free", look)
+
+    with pytest.raises(KeyboardInterrupt):
+        write_cog(source(tmp_path, land((2000, 2000))), tmp_path / "map.tif", tags=TAGS)
+
+    assert names(tmp_path) == ["mosaic.tif"]
+
+
+class StopAfter(threading.Event):
+    """Set after so many looks at it."""
+
+    def __init__(self, looks: int) -> None:
+        super().__init__()
+        self.left = looks
+
+    def is_set(self) -> bool:
+        self.left -= 1
+        return self.left < 0
+
+
+def test_a_copy_ends_when_it_is_told_to(tmp_path):
+    """At once, while the overviews are made, and while the map is written."""
+    made, out, most = source(tmp_path, land((2000, 2000))), tmp_path / "map.tif", 10**6
+    never = StopAfter(most)
+    module._copy(made, out, never, tags={}, legend=())
+
+    for share in (0.0, 0.6, 0.9):
+        stop = StopAfter(round(share * (most - never.left)))
+        with pytest.raises((RasterioError, CPLE_BaseError)):
+            module._copy(made, out, stop, tags={}, legend=())
+        assert stop.left > -10
 
 
 def test_a_map_that_lost_pixels_does_not_get_its_name(tmp_path, monkeypatch):

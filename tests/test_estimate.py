@@ -457,6 +457,20 @@ def test_the_sample_of_an_area_is_regular_and_inside():
     assert len(tiny) == 1
 
 
+def test_the_sample_of_a_strip_along_a_line_stays_small(monkeypatch):
+    line = shapely.LineString([(300_000, 5_000_000), (700_000, 6_000_000)])
+    tried = []
+    inside = shapely.contains_xy
+    monkeypatch.setattr(
+        shapely, "contains_xy", lambda part, x, y: tried.append(x.size) or inside(part, x, y)
+    )
+
+    for width in (0.1, 10_000):
+        points = sample([(shapely.MultiPolygon([line.buffer(width)]), 32632)])
+        assert 1 <= len(points) < 1200
+    assert max(tried) < 1.01e6
+
+
 def test_reasons_are_counted_by_kind():
     reasons = [
         "its cloud cover is 97 %, more than 95 %",

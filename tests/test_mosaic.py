@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -7,16 +9,18 @@ import numpy as np
 import pytest
 import rasterio
 import shapely
-from disk import full_disk
+from disk import disk_with, full_disk
 from odc.geo.geobox import GeoBox
 from pyproj import Transformer
 from rasterio.io import MemoryFile
 from rasterio.vrt import WarpedVRT
 
 from lulcmap import mosaic as module
+from lulcmap.cog import write_cog
+from lulcmap.disk import RESERVE
 from lulcmap.errors import OutputError
 from lulcmap.grid import clip, covering, covering_grid, geobox, inside, project
-from lulcmap.mosaic import ZoneBlocks, mosaic
+from lulcmap.mosaic import ZoneBlocks, disk_needed, mosaic
 from lulcmap.windows import Box
 
 ZONE = 32632
@@ -245,6 +249,46 @@ def test_a_full_disk_leaves_no_map(tmp_path, blocks, lacking):
     assert not out.exists()
 
 
+def test_a_mosaic_without_room_is_not_begun(tmp_path, blocks):
+    out, target = tmp_path / "map.tif", geobox(AREA, ZONE)
+    out.write_text("old")
+    needed = disk_needed(diamond(), target) + RESERVE
+
+    with disk_with(needed - 1), pytest.raises(OutputError, match="the joined map needs"):
+        mosaic([ZoneBlocks(ZONE, diamond(), blocks)], target=target, polygon=diamond(), out=out)
+
+    assert out.read_text() == "old"
+
+
+def test_a_disk_that_fills_up_meanwhile_leaves_no_map(tmp_path, blocks):
+    out, target, done = tmp_path / "map.tif", geobox(AREA, ZONE), []
+
+    with (
+        disk_with(10**12, 10**12, RESERVE - 1),
+        pytest.raises(OutputError, match="Free some space") as refused,
+    ):
+        mosaic(
+            [ZoneBlocks(ZONE, diamond(), blocks)],
+            target=target,
+            polygon=diamond(),
+            out=out,
+            progress=lambda row, _: done.append(row),
+        )
+
+    assert "\n" not in str(refused.value)
+    assert done == [512]
+    assert not out.exists()
+
+
+def test_what_a_mosaic_needs_is_enough_for_it(tmp_path, blocks):
+    out, target = tmp_path / "map.tif", geobox(AREA, ZONE)
+
+    mosaic([ZoneBlocks(ZONE, diamond(), blocks)], target=target, polygon=diamond(), out=out)
+
+    noise = 2  # the blocks are; land takes a quarter
+    assert out.stat().st_size < noise * disk_needed(diamond(), target)
+
+
 def test_an_interrupted_mosaic_leaves_no_map(tmp_path, blocks):
     def stop(*_):
         raise KeyboardInterrupt
@@ -272,6 +316,22 @@ def uniform(folder: Path, zone: int, area: shapely.Geometry, value: int) -> Zone
     with rasterio.open(path, "w", count=1, dtype="uint8", height=height, width=width, **place) as f:
         f.write(np.full((1, *box.shape), value, np.uint8))
     return ZoneBlocks(zone, shapely.MultiPolygon([area]), [(path, box)])
+
+
+def test_each_zone_has_a_map_of_its_own_on_its_own_grid(tmp_path):
+    """As ``--zones`` keeps them: the part in the zone's CRS is the area of the map too."""
+    west, east = shapely.box(11.98, 47.0, 12, 47.01), shapely.box(12, 47.0, 12.02, 47.01)
+    for zone in (uniform(tmp_path, 32632, west, 1), uniform(tmp_path, 32633, east, 2)):
+        crs, made = f"EPSG:{zone.epsg}", tmp_path / f"map-{zone.epsg}.tif"
+        part = project(zone.part, crs)
+        target = covering_grid(part, crs)
+
+        counts = mosaic([replace(zone, part=part)], target=target, polygon=part, out=tmp_path / "j")
+        write_cog(tmp_path / "j", made, tags={})
+
+        mask, value = inside(part, target), zone.epsg - 32631
+        np.testing.assert_array_equal(read(made), np.where(mask, value, 255))
+        assert counts[value] == counts.sum() == mask.sum() > 10_000
 
 
 @pytest.mark.parametrize("crs", ["EPSG:32632", "EPSG:3035"])
@@ -313,3 +373,17 @@ def test_a_centre_just_beyond_all_parts_takes_the_nearest(tmp_path):
     assert counts[1] + counts[2] == inside(polygon, target).sum()
     edge = read(out)[:, -3]
     assert np.flatnonzero(edge == 1).max() < np.flatnonzero(edge == 2).min()
+
+
+def test_a_country_is_joined_and_written_in_bounded_memory(tmp_path):
+    """The benchmark, on a small one: 300,000 corners, two zones, every pixel compared is right."""
+    script = Path(__file__).parents[1] / "benchmarks" / "assembly.py"
+
+    run = subprocess.run(
+        [sys.executable, script, tmp_path, "--gigapixels", "0.02", "--memory", "1"],
+        capture_output=True,
+        text=True,
+    )
+
+    assert not run.returncode, run.stderr
+    assert "0 differ" in run.stdout

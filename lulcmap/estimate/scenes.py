@@ -19,6 +19,9 @@ from lulcmap.scenes import Scene
 _SAMPLE = 1000
 """Points in the area."""
 
+_TRIED = 1e6
+"""Points of the grid around each part of an area, inside or not; islands fill 0.1 % of it."""
+
 _REASONS = (
     (r"its cloud cover is \S+ %, more than (.*)", r"cloud cover above \1"),
     (r"\S+ % of it is no data", "hardly any data"),
@@ -146,14 +149,17 @@ def gaps(job: Job, found: Found, outlines: Outlines, period: Period, *, s1: bool
 def sample(parts: Sequence[tuple[shapely.MultiPolygon, int]]) -> NDArray[np.float64]:
     """About a thousand points of an area on a regular grid, (N, 2) degrees; at least one.
 
+    Fewer of an area that is nearly nothing of its bounds, such as a strip along a power line.
+
     Args:
         parts: of the area, each in metres of a zone, with the zone's EPSG code.
 
     """
-    step = math.sqrt(sum(part.area for part, _ in parts) / _SAMPLE)
+    usual = math.sqrt(sum(part.area for part, _ in parts) / _SAMPLE)
     found = []
     for part, zone in parts:
         left, bottom, right, top = part.bounds
+        step = max(usual, math.sqrt((right - left) * (top - bottom) / _TRIED))
         xs, ys = np.meshgrid(
             np.arange(left + step / 2, right, step), np.arange(bottom + step / 2, top, step)
         )

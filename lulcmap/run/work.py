@@ -32,12 +32,13 @@ def work(path: Path, *, shard: Shard | None = None) -> Iterator[RunFolder]:
             with writing(path):
                 path.mkdir(parents=True, exist_ok=True)
                 try:
+                    stack.enter_context(lock(run.lock_path(), shared=shard is not None))
                     if shard is not None:
                         stack.enter_context(lock(run.lock_path(shard)))
-                    stack.enter_context(lock(run.lock_path(), shared=shard is not None))
                 except HeldError as held:
+                    who = str(held) if shard else _shards(path) or str(held)
                     raise OutputError(
-                        f"{_others(path) or held} works on the run in {path}. Let it finish "
+                        f"{who[0].upper()}{who[1:]} works on the run in {path}. Let it finish "
                         "(`lulcmap status` says how far it is), or stop it."
                     ) from None
             yield run
@@ -62,7 +63,7 @@ def beat(run: RunFolder, shard: Shard | None = None) -> Beat:
     return Beat(path.with_suffix(".beat"), shard=str(shard) if shard else None)
 
 
-def _others(path: Path) -> str:
+def _shards(path: Path) -> str:
     """The shards that are held, and by whom."""
     found = {lock_.stem: holder(lock_) for lock_ in sorted(path.glob("shard-*.lock"))}
     return ", ".join(f"{name} ({who})" for name, who in found.items() if who)[:200]

@@ -136,13 +136,16 @@ class Tally:
             self._shrink(8 * _MOST_STRETCHES)
 
     def _shrink(self, most: int) -> None:
-        """Put stretches together that follow each other, so that there are no more than some."""
-        order = np.argsort(self._keys, kind="stable")
+        """Put counts of one stretch together, and stretches that follow each other if too many."""
+        order = np.lexsort((self._counts[:, _PAIRS] == 0, self._keys))
         keys, counts = self._keys[order], self._counts[order]
-        starts = np.arange(0, keys.size, max(-(-keys.size // most), 1))
-        self._keys = keys[starts]
-        self._counts = np.add.reduceat(counts, starts) if starts.size else counts
-        self._counts[:, _LON:] = counts[starts, _LON:]
+        starts = np.flatnonzero(np.diff(keys, prepend=-1))
+        starts = starts[:: max(-(-starts.size // most), 1)]
+        if starts.size:
+            places = counts[starts, _LON:]  # of a pair across, if there is one
+            counts = np.add.reduceat(counts, starts)
+            counts[:, _LON:] = places
+        self._keys, self._counts = keys[starts], counts
 
     def judged(self, kind: str) -> Border:
         """What the counts say."""
