@@ -1,7 +1,8 @@
 """Joining a country's blocks and writing its COG: memory, time and temporary disk.
 
 A country of two UTM zones, its border of 300,000 corners, islands and lakes, is filled with blocks
-as a run writes them, kept in FOLDER for another time. ``mosaic`` and ``write_cog`` each run in a
+as a run writes them, kept in FOLDER for another time (a small one has fewer corners, and smaller
+blocks). ``mosaic`` and ``write_cog`` each run in a
 process of their own; then pixels of the map are compared with the block files, place by place.
 
     python benchmarks/assembly.py [FOLDER] [--gigapixels 6]
@@ -36,10 +37,13 @@ CRS = f"+proj=laea +lat_0={LAT} +lon_0={LON} +datum=WGS84 +units=m +no_defs"
 """Of the map, as ``zones.map_crs`` gives it to a country too wide for a UTM zone."""
 
 CORNERS = 300_000
-"""Of the border; another tenth is those of islands and lakes."""
+"""Of the border of a country of a gigapixel or more; islands and lakes have another tenth."""
 
-BLOCK = 4608
-"""Pixels a side of a block."""
+BLOCKS = 4608, 1536
+"""Pixels a side of a block, and of one of a country below a gigapixel."""
+
+SMALL = 1e11 / 111_200**2 / math.cos(math.radians(LAT))
+"""Square degrees that a gigapixel takes here."""
 
 PATTERN = 1536
 """Pixels a side of the land that is repeated in a block."""
@@ -78,18 +82,18 @@ def country(gigapixels: float) -> "shapely.MultiPolygon":
 
     rng = np.random.default_rng(SEED)
     radius = math.sqrt(gigapixels * 1e9 * 100 / math.pi) / 111_200  # degrees of latitude
-    land = _round(rng, 0, 0, radius, corners=CORNERS)
+    corners = 2 * round(CORNERS / 2 * min(1, math.sqrt(gigapixels)))
+    land = _round(rng, 0, 0, radius, corners=corners)
     lakes, islands = [], []
     for number in range(60):
         turn = math.radians(45 + 90 * (number % 4) + rng.uniform(-7, 7))
         away, size = radius * rng.uniform(1.24, 1.32), radius * rng.uniform(0.003, 0.01)
         islands.append(
-            _round(rng, away * math.cos(turn), away * math.sin(turn), size, corners=CORNERS // 1200)
+            _round(rng, away * math.cos(turn), away * math.sin(turn), size, corners=corners // 1200)
         )
         x, y = rng.uniform(-0.5, 0.5, 2) * radius
-        lakes.append(_round(rng, x, y, size, corners=CORNERS // 1200))
-    whole = shapely.union(shapely.difference(land, shapely.union_all(lakes)), islands[0])
-    whole = shapely.union_all([whole, *islands])
+        lakes.append(_round(rng, x, y, size, corners=corners // 1200))
+    whole = shapely.union_all([shapely.difference(land, shapely.union_all(lakes)), *islands])
     wide = 1 / math.cos(math.radians(LAT))
     return shapely.transform(
         shapely.MultiPolygon(shapely.get_parts(whole).tolist()),
@@ -183,7 +187,7 @@ def _zones(folder: Path) -> "Iterator[tuple[int, shapely.MultiPolygon, list]]":
         reach = shapely.box(*there.bounds).buffer(20).intersection(there.simplify(50).buffer(100))
         area = shapely.MultiPolygon([shapely.box(*there.bounds).buffer(20)])
         shapely.prepare(reach)
-        blocks = Lattice().blocks(grid.covering(area), block_size=BLOCK)
+        blocks = Lattice().blocks(grid.covering(area), block_size=BLOCKS[polygon.area < SMALL])
         yield (
             epsg,
             part,
@@ -336,7 +340,9 @@ def main() -> None:
     parser.add_argument("folder", type=Path, nargs="?", help="keeps the blocks for another time")
     parser.add_argument("--gigapixels", type=float, default=6.0, help="of the country")
     parser.add_argument("--memory", type=float, default=2.0, help="most that is allowed, GiB")
-    parser.add_argument("--step", choices=["make", "join", "write", "check"], help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--step", choices=["make", "join", "write", "check"], help=argparse.SUPPRESS
+    )
     options = parser.parse_args()
     if options.step == "make":
         make(options.folder, options.gigapixels)

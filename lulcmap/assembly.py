@@ -3,6 +3,7 @@
 Everything comes from the run's folder, so any machine that sees it can do this.
 """
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +23,8 @@ from lulcmap.run.folder import check_version
 from lulcmap.targets import digest, files, planned
 from lulcmap.windows import Box
 from lulcmap.zones import split
+
+logger = logging.getLogger(__name__)
 
 Progress = Callable[[str, int, int], object]
 """Called with a stage's name, how much of it is done, and how much there is."""
@@ -126,6 +129,7 @@ def assemble(
     plan, about = run.plan(), run.about()
     if plan is None:
         raise ValueError(f"no run was begun in {run.path}")
+    logger.debug("assembling %s", out.name)
     sheets = list(_sheets(run, out, plan, about, zones=zones))
     report = _report(run, out, plan, about, sheets, min_coverage=min_coverage)
     if not report.coverage:

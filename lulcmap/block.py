@@ -1,5 +1,6 @@
 """One block: from its scenes to a finished file. The unit of work, of resuming and of memory."""
 
+import logging
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,8 @@ from lulcmap.run import Number, RunFolder
 from lulcmap.sensors import S1_NODATA, S2_NODATA
 from lulcmap.session import Session
 from lulcmap.windows import Blend, Box
+
+logger = logging.getLogger(__name__)
 
 REACH = 20.0
 """Metres beyond the polygon that are mapped too."""
@@ -96,6 +99,7 @@ class Prepared:
 
 def prepare(job: Job, reader: Reader, session: Session, number: Number, box: Box) -> Prepared:
     """Make the composite a block needs: its pixels, and the windows' around them."""
+    logger.debug("compositing z%d_r%d_c%d", *number)
     contract, zone = session.contract, job.zone(number)
     wanted = grid.inside(zone.reach, grid.geobox(box, zone.epsg))
     windows = needed_windows(wanted, box, lattice=contract.lattice, stride=contract.stride)

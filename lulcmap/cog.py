@@ -39,9 +39,9 @@ _OPTIONS = {
     "NUM_THREADS": 4,  # each takes 13 MB; tiles are written in one order, so the bytes are the same
 }
 
-_GROWTH = 2.0
-"""Most that is on disk at a time beside the joined map, its temporary overviews included, in sizes
-of the joined map: 1.3 to 1.4 for land, 1.8 for noise."""
+_GROWTH = 1.5
+"""Most that is on disk at a time beside the joined map, the temporary overviews included, in sizes
+of the joined map: 1.28 was measured for land, 1.41 for noise (``benchmarks/README.md``)."""
 
 _PAUSE = 0.5
 """Seconds between two looks at the disk."""

@@ -25,6 +25,12 @@ _Places = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float6
 """From rows and columns of a grid, of any shape (...), to (2, ...) coordinates; NaN is nowhere."""
 
 
+@cache
+def transformer(crs: str, to: str) -> Transformer:
+    """From one CRS to another, x before y; the same one for the same CRS, for each takes long."""
+    return Transformer.from_crs(crs, to, always_xy=True)
+
+
 def zone_pixels(grid: GeoBox, to_zone: Transformer) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The pixel of a zone that each pixel of a grid has its centre in, exactly.
 
@@ -55,7 +61,7 @@ def zones_of(grid: GeoBox) -> NDArray[np.int64]:
         (H, W) codes; 0 where there is none, as beyond 84 N.
 
     """
-    to_degrees = Transformer.from_crs(str(grid.crs), 4326, always_xy=True)
+    to_degrees = transformer(str(grid.crs), "EPSG:4326")
     cells = _floors(grid, lambda *at: _degrees(grid, to_degrees, *at))
     east, north = np.clip(cells[0], -61, 61), np.clip(cells[1], -21, 21)
     codes: NDArray[np.int64] = _zone_table()[east, north]

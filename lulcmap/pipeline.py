@@ -1,10 +1,12 @@
 """From a polygon to its land-cover map: the stages, composed."""
 
 import logging
+import math
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,12 @@ from odc.geo.geobox import GeoBox
 
 from lulcmap.area import load_area
 from lulcmap.assembly import Block, assemble, check_finished, outputs
-from lulcmap.block import finish, prepare
+from lulcmap.block import Prepared, finish, prepare
 from lulcmap.catalog import first_hrefs, freeze, search
 from lulcmap.cog import plan_of
 from lulcmap.composite import Composite, composite
 from lulcmap.errors import NoScenesError, ProviderError, UsageError
+from lulcmap.memory import budget
 from lulcmap.output import check_place, is_made, run_folder
 from lulcmap.plan import Period, choose_s1, own_grid_first, rank_s2, s1_period
 from lulcmap.read import Reader
@@ -25,6 +28,7 @@ from lulcmap.report import MapReport, ShardReport
 from lulcmap.run import Beat, Number, RunFolder, Shard, beat, planning, work
 from lulcmap.signing import signer
 from lulcmap.survey import Progress, Settings, Survey, survey
+from lulcmap.windows import Box
 
 __all__ = [
     "Engine",
@@ -61,37 +65,60 @@ def map_blocks(
 
     """
     job, session, found = known.job, known.session, known.found
-    ahead = ThreadPoolExecutor(1, "composite")
-    try:
-        with Reader(
-            workers=settings.workers,
+    fits = budget(
+        max(math.prod(box.shape) for _, box in todo),
+        readers=settings.workers,
+        allowed=settings.max_memory,
+    )
+    with (
+        Reader(
+            workers=fits.readers,
             sign=signer(*found.profiles),
             private=found.private,
             patience=settings.patience,
-        ) as reader:
-            following = ahead.submit(prepare, job, reader, session, *todo[0])
-            for i, (number, _) in enumerate(todo):
-                logger.debug("compositing %s", run.block_path(number).stem)
-                block = following.result()
-                if i + 1 < len(todo):
-                    following = ahead.submit(prepare, job, reader, session, *todo[i + 1])
-                for asset in block.composite.lost:
-                    logger.info("lost: %s", asset.reason)
-                logger.debug("classifying %s", run.block_path(number).stem)
-                reason = finish(
-                    job,
-                    run,
-                    session,
-                    block,
-                    batch_size=settings.batch_size,
-                    blend=settings.blend,
-                    max_lost=settings.max_lost,
-                )
-                del block
-                yield number, reason
+        ) as reader,
+        closing(
+            _prepared(todo, partial(prepare, job, reader, session), ahead=fits.blocks > 1)
+        ) as prepared,
+    ):
+        for block in prepared:
+            for asset in block.composite.lost:
+                logger.info("lost: %s", asset.reason)
+            logger.debug("classifying %s", run.block_path(block.number).stem)
+            reason = finish(
+                job,
+                run,
+                session,
+                block,
+                batch_size=settings.batch_size,
+                blend=settings.blend,
+                max_lost=settings.max_lost,
+            )
+            number = block.number
+            del block
+            yield number, reason
+
+
+def _prepared(
+    todo: Sequence[Block], make: Callable[[Number, Box], Prepared], *, ahead: bool
+) -> Generator[Prepared, None, None]:
+    """Each block with its composite; ``ahead``, the next one is begun while one is in use."""
+    if not ahead:
+        for number, box in todo:
+            yield make(number, box)
+        return
+    pool = ThreadPoolExecutor(1, "composite")
+    try:
+        following = pool.submit(make, *todo[0])
+        for i in range(1, len(todo) + 1):
+            block = following.result()
+            if i < len(todo):
+                following = pool.submit(make, *todo[i])
+            yield block
+            del block
     finally:
         # Without waiting: what is read ahead of an error or a signal is wanted by nobody.
-        ahead.shutdown(wait=False, cancel_futures=True)
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def map_area(

@@ -194,8 +194,8 @@ def _check_filled(maps: Sequence[Target]) -> None:
             height, width = target.grid.shape
             raise UsageError(
                 f"Of a map's {height:,} x {width:,} pixels in {target.crs} only "
-                f"{target.filled:.2%} would lie in the area. Give --yes if you want it so, or another --crs, or map the "
-                "area's parts one by one."
+                f"{target.filled:.2%} would lie in the area. Give --yes if you want it so, or "
+                "another --crs, or map the area's parts one by one."
             )
 
 

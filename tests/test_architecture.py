@@ -13,7 +13,7 @@ import lulcmap
 PACKAGE = Path(lulcmap.__file__).parent
 LAYERS = [
     {"errors", "compiled", "retryafter"},
-    {"legend", "sensors", "windows", "remote", "stac", "disk"},
+    {"legend", "sensors", "windows", "remote", "stac", "disk", "memory"},
     {"scores", "providers", "grid", "contract"},
     {"scenes", "modelfile", "kernels", "resample", "runtime", "sources", "zones", "lookup"},
     {  # stages: they meet only above

@@ -45,7 +45,9 @@ def test_a_new_run_freezes_its_plan_and_items(tmp_path):
 def test_the_same_plan_resumes_with_its_blocks_and_first_items(tmp_path):
     with_block(tmp_path)
 
-    run = RunFolder.open(tmp_path, {**PLAN, "period": tuple(PLAN["period"])}, {"features": []}, ABOUT)
+    run = RunFolder.open(
+        tmp_path, {**PLAN, "period": tuple(PLAN["period"])}, {"features": []}, ABOUT
+    )
 
     assert run.done(NUMBER, BOX)
     assert json.loads(run.items_path.read_text()) == ITEMS

@@ -17,6 +17,7 @@ count.
 """
 
 import json
+import logging
 import os
 import re
 import secrets
@@ -39,6 +40,8 @@ from lulcmap.grid import RESOLUTION
 from lulcmap.legend import NODATA
 from lulcmap.run.shard import Shard
 from lulcmap.windows import Box
+
+logger = logging.getLogger(__name__)
 
 BANDS = ("class", "confidence", "margin", "s2_count", "s1_count", "source")
 """Of a block file, in order, uint8; where nothing is mapped the first three are 255, the last 0."""
@@ -224,10 +227,12 @@ class RunFolder:
                 dataset.descriptions = BANDS
                 dataset.update_tags(**{FACTS: json.dumps(facts, sort_keys=True)})
                 dataset.write(bands)
+            logger.debug("writing %s", self.block_path(number).stem)
             with writing(self.path):
                 keep_free(self._blocks, len(memory.getbuffer()), "the next block")
                 _write(self.block_path(number), memory.getbuffer())
                 self._failure_path(number).unlink(missing_ok=True)
+            logger.debug("wrote %s", self.block_path(number).stem)
 
     def fail(self, number: Number, reason: str) -> None:
         """Note why a block could not be made.

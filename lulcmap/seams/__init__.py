@@ -15,12 +15,12 @@ from rasterio.errors import RasterioError
 
 from lulcmap.errors import UsageError
 from lulcmap.legend import NODATA
-from lulcmap.lookup import zone_pixels, zones_of
+from lulcmap.lookup import transformer, zone_pixels, zones_of
 from lulcmap.seams.files import opened
 from lulcmap.seams.lines import Lines, count_lines
 from lulcmap.seams.rasters import Raster
 from lulcmap.seams.tally import Border, Tally
-from lulcmap.seams.zones import HALO, between, count_zone_borders
+from lulcmap.seams.zones import HALO, count_zone_borders
 
 __all__ = ["Border", "Findings", "find_seams"]
 
@@ -91,23 +91,23 @@ def _reading(path: Path) -> Iterator[None]:
 def _count(raster: Raster, row: int, col: int, *, lines: Lines, tallies: dict[str, Tally]) -> None:
     """Count the pairs of neighbours in a part of a raster."""
     patch = raster.patch(row, col, shape=(_ROWS, _COLS))
-    valid = patch.values != NODATA
-    if not valid.any():
+    if (patch.values == NODATA).all():
         return
     if raster.zone is None:
         zones = zones_of(patch.grid)
     else:
         zones = np.full(patch.values.shape, raster.zone)
-    for zone in np.unique(zones[valid]).tolist():
+    several = zones.min() != zones.max()
+    for zone in np.unique(zones).tolist() if several else [int(zones[0, 0])]:
         if zone:
             count_lines(
                 patch,
-                zone_pixels(patch.grid, between(str(patch.grid.crs), f"EPSG:{zone}")),
+                zone_pixels(patch.grid, transformer(str(patch.grid.crs), f"EPSG:{zone}")),
                 zone=zone,
                 mine=zones == zone,
                 lines=lines,
                 tallies=tallies,
             )
-    if zones.min() != zones.max():
+    if several:
         wide = raster.patch(row, col, shape=(_ROWS, _COLS), halo=HALO)
         count_zone_borders(wide, zones_of(wide.grid), lines=lines, tally=tallies["zone"])

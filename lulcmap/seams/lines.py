@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pyproj import Transformer
 
+from lulcmap.compiled import compiled
 from lulcmap.legend import NODATA
 from lulcmap.seams.rasters import Patch
 from lulcmap.seams.tally import STRETCH, Crossings, Tally, numbered
@@ -14,6 +15,10 @@ from lulcmap.windows import Lattice
 
 AWAY = 32
 """Pixels from a border to where its rate is compared: what the network does repeats every 32."""
+
+
+_FAR = 2**40
+"""More than any row or column of a zone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,32 +87,75 @@ def count_lines(
         return
     for axis in (0, 1):
         across, along = pixels[axis], pixels[1 - axis]
-        low, high = int(across[good].min()), int(across[good].max())
+        low = int(across.min(where=good, initial=_FAR))
+        high = int(across.max(where=good, initial=-_FAR))
         wanted = _wanted(lines, np.arange(low, high + 1))
         for first, second in patch.pairs():
-            chosen = good[first] & good[second]
-            chosen &= np.abs(across[first] - across[second]) == 1
-            chosen &= along[first] == along[second]
-            line = np.where(chosen, np.maximum(across[first], across[second]), low)
-            row, col = np.nonzero(chosen & wanted[line - low])
+            chosen = np.zeros(patch.values[first].shape, bool)
+            _choose(
+                across[first],
+                across[second],
+                along[first],
+                along[second],
+                good[first] & good[second],
+                wanted,
+                low,
+                chosen,
+            )
+            row, col = np.nonzero(chosen)
             if row.size:
                 x, y = patch.centres(row + first[0].start, col + first[1].start)
-                changed = patch.values[first] != patch.values[second]
+                line = np.maximum(across[first][row, col], across[second][row, col])
                 _add(
                     Crossings(
                         stretch=along[first][row, col] // STRETCH,
                         away=np.zeros(row.shape, bool),
                         length=np.ones(row.shape),
-                        changed=changed[row, col],
+                        changed=patch.values[first][row, col] != patch.values[second][row, col],
                         x=x,
                         y=y,
                     ),
-                    line[row, col],
+                    line,
                     border=2 * zone + axis,
                     lines=lines,
                     tallies=tallies,
                     to_degrees=patch.to_degrees,
                 )
+
+
+@compiled
+def _choose(
+    one: NDArray[np.int64],
+    other: NDArray[np.int64],
+    along: NDArray[np.int64],
+    other_along: NDArray[np.int64],
+    good: NDArray[np.bool_],
+    wanted: NDArray[np.bool_],
+    low: int,
+    chosen: NDArray[np.bool_],
+) -> None:
+    """Mark the pairs of neighbours in a zone that lie on both sides of a line that is wanted.
+
+    Args:
+        one: (H, W) row, or column, in the zone of the first pixels.
+        other: (H, W) of the second pixels.
+        along: (H, W) column, or row, of the first pixels.
+        other_along: (H, W) of the second pixels.
+        good: (H, W) which pairs are looked at.
+        wanted: which lines are, from the line ``low``.
+        low: the smallest row, or column, of good pairs.
+        chosen: (H, W) False; becomes True.
+
+    """
+    for y in range(good.shape[0]):
+        for x in range(good.shape[1]):
+            if (
+                good[y, x]
+                and abs(one[y, x] - other[y, x]) == 1
+                and along[y, x] == other_along[y, x]
+                and wanted[max(one[y, x], other[y, x]) - low]
+            ):
+                chosen[y, x] = True
 
 
 def _wanted(lines: Lines, line: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,8 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from pyproj import Transformer
 from rasterio.windows import Window
+
+from lulcmap.lookup import transformer
 
 Index = tuple[slice, slice]
 """Rows and columns of an array."""
@@ -82,10 +83,8 @@ class Raster:
         values = self.dataset.read(1, window=Window(left, top, right - left, bottom - top))
         core = row - top, col - left, min(shape[0], height - row), min(shape[1], width - col)
         return Patch(
-            values, self.grid[top:bottom, left:right], core, _to_degrees(str(self.grid.crs))
+            values,
+            self.grid[top:bottom, left:right],
+            core,
+            transformer(str(self.grid.crs), "EPSG:4326"),
         )
-
-
-@cache
-def _to_degrees(crs: str) -> Transformer:
-    return Transformer.from_crs(crs, 4326, always_xy=True)

@@ -1,14 +1,11 @@
 """Pairs of neighbours across the borders of UTM zones, which are meridians and the equator."""
 
-from functools import cache
-
 import numpy as np
 from numpy.typing import NDArray
-from pyproj import Transformer
 
 from lulcmap.grid import RESOLUTION
 from lulcmap.legend import NODATA
-from lulcmap.lookup import zone_pixels
+from lulcmap.lookup import transformer, zone_pixels
 from lulcmap.seams.lines import AWAY, Lines
 from lulcmap.seams.rasters import Patch
 from lulcmap.seams.tally import STRETCH, Crossings, Tally, numbered
@@ -69,18 +66,12 @@ def count_zone_borders(
             tally.add(pairs, patch.to_degrees)
 
 
-@cache
-def between(crs: str, other: str) -> Transformer:
-    """From one CRS to another, x before y."""
-    return Transformer.from_crs(crs, other, always_xy=True)
-
-
 def _sources(patch: Patch, zones: NDArray[np.int64]) -> NDArray[np.int64]:
     """(2, H, W) row and column, in its own zone, of the pixel that each pixel was taken from."""
     found = np.zeros((2, *zones.shape), np.int64)
     for code in np.unique(zones[zones > 0]).tolist():
         mine = zones == code
-        pixels = zone_pixels(patch.grid, between(str(patch.grid.crs), f"EPSG:{code}"))
+        pixels = zone_pixels(patch.grid, transformer(str(patch.grid.crs), f"EPSG:{code}"))
         found[:, mine] = [axis[mine] for axis in pixels]
     return found
 
@@ -119,7 +110,7 @@ def _across(patch: Patch, zones: NDArray[np.int64], one: _Places, other: _Places
     x, y = patch.centres(*one)
     lon, lat = patch.to_degrees.transform(x, y)
     meridian = _along_meridian(zones, one, other)
-    from_degrees = between("EPSG:4326", str(patch.grid.crs))
+    from_degrees = transformer("EPSG:4326", str(patch.grid.crs))
     beyond = from_degrees.transform(lon + _STEP * meridian, lat + _STEP * ~meridian)
     affine = patch.grid.affine
     step = np.stack([(beyond[1] - y) / affine.e, (beyond[0] - x) / affine.a])
@@ -146,7 +137,7 @@ def _lengths(
     codes = np.stack([zones[*here], zones[*there]])
     for source, target in np.unique(codes[:, codes[0] != codes[1]], axis=1).T[:, ::-1].tolist():
         moved = (codes[0] == target) & (codes[1] == source)
-        to_first = between(f"EPSG:{source}", f"EPSG:{target}")
+        to_first = transformer(f"EPSG:{source}", f"EPSG:{target}")
         x, y = to_first.transform(RESOLUTION * end[1, moved], -RESOLUTION * end[0, moved])
         end[:, moved] = np.stack([-y, x]) / RESOLUTION
     distances: NDArray[np.float64] = np.hypot(*(end - begin))

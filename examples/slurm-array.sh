@@ -1,0 +1,42 @@
+#!/bin/sh
+# A map on a SLURM cluster: an array of tasks that share its blocks, then a job that joins them.
+#
+#     ./slurm-array.sh france.geojson 2024 /shared/maps/france.tif 10
+#
+# All nodes must see the map's folder. Options of sbatch, such as the partition, are taken from its
+# environment variables (SBATCH_PARTITION=gpu ./slurm-array.sh ...).
+#
+# A task is stopped by its own time limit in good time and queued again, until its blocks are done.
+# Tasks that failed are sent again by number, and then the joining:
+#
+#     sbatch --array=3,7 ./slurm-array.sh france.geojson 2024 /shared/maps/france.tif 10
+#     lulcmap assemble /shared/maps/france.tif.run
+#
+# so the number of shards is an argument, not SLURM_ARRAY_TASK_COUNT, which would be 2 there. Arrays
+# begin here at 1, as shards do.
+#SBATCH --job-name=lulcmap
+#SBATCH --cpus-per-task=4
+#SBATCH --mem=10G
+#SBATCH --time=12:00:00
+#SBATCH --requeue
+#SBATCH --open-mode=append
+set -eu
+area=$1
+year=$2
+out=$3
+shards=$4
+
+if [ -z "${SLURM_ARRAY_TASK_ID:-}" ]; then # not a task: called by hand
+    job=$(sbatch --parsable --array="1-$shards" "$0" "$@")
+    sbatch --dependency="afterok:${job%%;*}" --kill-on-invalid-dep=yes --job-name=lulcmap-assemble \
+        --cpus-per-task=2 --mem=10G --time=12:00:00 --wrap="lulcmap assemble '$out.run'"
+    exit
+fi
+
+code=0
+lulcmap predict --aoi "$area" --year "$year" --out "$out" --shard "$SLURM_ARRAY_TASK_ID/$shards" \
+    --timeout 41400 --max-memory 8GB --log-format json || code=$?
+if [ "$code" -eq 124 ]; then # 11.5 of its 12 hours are over
+    scontrol requeue "$SLURM_JOB_ID"
+fi
+exit "$code"
