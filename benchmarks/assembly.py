@@ -55,6 +55,9 @@ SEED = 41
 PIXELS = 20_000
 """That are compared."""
 
+NEAR = 1000
+"""Metres from the border of the zones within which a pixel may be of either."""
+
 JOINED, MAP = "map.tif", "cog.tif"
 
 
@@ -253,29 +256,27 @@ def check(folder: Path) -> None:
     x, y = on.affine.c + (cols + 0.5) * 10, on.affine.f - (rows + 0.5) * 10
     shapely.prepare(polygon)
     inside = shapely.contains_xy(polygon, x, y)
-    wanted = np.full(PIXELS, 255, np.uint8)
-    lons, _ = Transformer.from_crs(CRS, 4326, always_xy=True).transform(x, y)
-    for zone in _sources(folder):
-        here = inside & ((lons < LON) == (zone.epsg == 32632))
+    held = np.full((2, PIXELS), 255, np.uint8)
+    for values, zone in zip(held, _sources(folder), strict=True):
         to_zone = Transformer.from_crs(CRS, zone.epsg, always_xy=True)
         easting, northing = to_zone.transform(x, y)
         row, col = np.floor(-northing / 10), np.floor(easting / 10)
         for path, box in zone.blocks:
-            found = here & (row >= box.row) & (row < box.stop[0])
+            found = inside & (row >= box.row) & (row < box.stop[0])
             found &= (col >= box.col) & (col < box.stop[1])
-            with rasterio.open(path) as block:
-                places = np.column_stack(
-                    [easting[found], northing[found]]
-                )  # by the block's own georeferencing, which the mosaic does not look at
-                wanted[found] = [value[0] for value in block.sample(places, indexes=1)]
+            places = np.column_stack([easting[found], northing[found]])
+            with rasterio.open(path) as block:  # at the place that the block itself says it has
+                values[found] = [value[0] for value in block.sample(places, indexes=1)]
+    own, other = np.where(x < 0, held, held[::-1])  # the border of the zones is the middle meridian
     with rasterio.open(folder / MAP) as made:
         seen = np.array([value[0] for value in made.sample(np.column_stack([x, y]))], np.uint8)
-    differ = int((seen != wanted).sum())
+    right = (seen == own) | ((seen == other) & (np.abs(x) < NEAR))
+    differ = int((~right).sum())
     print(
         f"{PIXELS:,} pixels compared, {int(inside.sum()):,} of them inside the country: "
         f"{differ} differ"
     )
-    if differ or (wanted[inside] == 255).any():
+    if differ or (own[inside] == 255).any():
         sys.exit("the map is not what the blocks hold")
 
 

@@ -14,9 +14,10 @@ HEAD = """# The command line
 Written by `python docs/make_cli.py` from what `--help` says; a test sees that it is current.
 
 Results are told on stdout, all else on stderr. Exit codes: 0 made, or already made; 1 a bug, or
-`doctor` found a fault; 2 options, dates or area; 3 no scenes; 5 the provider, or too many assets
-lost; 6 the model, its runtime or the device; 7 the output; 130 and 143 stopped by Ctrl-C or
-SIGTERM, and the same command goes on where it was.
+`doctor` or `seams` found a fault; 2 options, dates or area; 3 no scenes; 4 less mapped than was
+wanted; 5 the provider, or too many assets lost; 6 the model, its runtime or the device; 7 the
+output, the disk, or another process on the same run; 124 the time is over, and 130 and 143 stopped
+by Ctrl-C or SIGTERM, and the same command goes on where it was.
 """
 
 

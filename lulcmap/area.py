@@ -26,6 +26,10 @@ LEAST = 1e-6
 MOST = 20e6
 """Square kilometres of one area; Russia has 17.1 million."""
 
+LONGEST = 50_000.0
+"""Degrees along all borders of an area; those of the most ragged coasts have some 5,000, and the
+time and the memory of a plan grow with them."""
+
 _FORMATS = "GeoJSON, GeoPackage or Shapefile"
 
 
@@ -43,6 +47,12 @@ class Area:
     """What was done to the polygon, sentences for the report."""
 
     def __post_init__(self) -> None:
+        if self.polygon.length > LONGEST:
+            raise AreaError(
+                f"The area's borders are {self.polygon.length:,.0f} degrees long together; "
+                f"{LONGEST:,.0f} are the most, ten times the most ragged coast. Simplify the "
+                "polygon, or split it."
+            )
         if self.km2 < LEAST:
             raise AreaError(
                 "The area has less than a square metre, and a pixel has a hundred. Check its "

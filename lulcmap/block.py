@@ -38,11 +38,12 @@ class ZoneJob:
     """Of the area, what lies in the zone, in metres of the zone."""
 
     reach: shapely.MultiPolygon
-    """The part and ``REACH`` around it: what is mapped, so that a map in another CRS, which takes
-    the nearest pixel, finds one all along the border, and along that to the next zone."""
+    """What is mapped: the part; what the next zones have near the border with this one, because
+    there the zones are joined; and ``REACH`` around both, so that a map in another CRS, which takes
+    the nearest pixel, finds one all along the area's border."""
 
     blocks: tuple[tuple[Number, Box], ...]
-    """Number and box of each block that has a pixel of the part."""
+    """Number and box of each block that has a pixel of the reach."""
 
     s2_dates: tuple[Pass, ...]
     """Ranked datatakes, in each the scenes on the zone's own grid first."""

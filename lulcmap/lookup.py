@@ -68,6 +68,35 @@ def zones_of(grid: GeoBox) -> NDArray[np.int64]:
     return codes
 
 
+def degrees(grid: GeoBox) -> NDArray[np.float64]:
+    """Longitude and latitude of the pixels of a grid, to within a metre.
+
+    The transformation is evaluated every 32 pixels and interpolated between.
+
+    Args:
+        grid: (H, W), north-up.
+
+    Returns:
+        (2, H, W) degrees; longitudes run on past 180; NaN where there is no such place.
+
+    """
+    height, width = grid.shape
+    at_rows, at_cols = _knots(height), _knots(width)
+    to_degrees = transformer(str(grid.crs), "EPSG:4326")
+    places = np.meshgrid(at_rows, at_cols, indexing="ij")
+    lon, lat = to_degrees.transform(*_centres(grid, *places))
+    knots = _finite(np.asarray(lon), np.asarray(lat))
+    knots[0] = knots[0, 0, 0] + (knots[0] - knots[0, 0, 0] + 180) % 360 - 180
+    down, across = _weights(at_rows, height), _weights(at_cols, width)
+    return down @ knots @ across.T
+
+
+def _weights(knots: NDArray[np.float64], length: int) -> NDArray[np.float64]:
+    """(length, knots) weights that interpolate linearly between knots."""
+    at = np.arange(length, dtype=np.float64)
+    return np.column_stack([np.interp(at, knots, one) for one in np.eye(len(knots))])
+
+
 @cache
 def _zone_table() -> NDArray[np.int64]:
     """Zones of the cells; indices from -60 and from -20, which count from the end."""

@@ -20,6 +20,7 @@ from rasterio.windows import Window
 from lulcmap.disk import keep_free
 from lulcmap.errors import OutputError
 from lulcmap.grid import RESOLUTION, clip, inside
+from lulcmap.joint import CLASS, join
 from lulcmap.legend import NODATA
 from lulcmap.lookup import zone_pixels, zones_of
 from lulcmap.windows import Box
@@ -81,21 +82,22 @@ def mosaic(
     target: GeoBox,
     polygon: shapely.MultiPolygon,
     out: Path,
-    band: int = 1,
     progress: Callable[[int, int], object] = lambda *_: None,
 ) -> NDArray[np.int64]:
-    """Write one band of the blocks as a plain tiled GeoTIFF on the target grid.
+    """Write the class of the blocks as a plain tiled GeoTIFF on the target grid.
 
-    A pixel takes the value at its centre, of the zone that lies in: copied where the target is on
-    the zone's own grid, else looked up at the exactly transformed centre. 255 outside the polygon
-    and where no block is.
+    A pixel takes the class at its centre, of the zone that lies in: copied where the target is on
+    the zone's own grid, else looked up at the exactly transformed centre. Within ``zones.JOINT`` of
+    another zone that has a class there too, the one is taken whose confidence is the greater,
+    weighted by a raised cosine across the border: two zones are composited and classified apart,
+    and where neither is sure a straight cut between them would show. 255 outside the polygon and
+    where no block is.
 
     Args:
         zones: what is joined.
         target: north-up grid of the output.
         polygon: in the target's CRS; a pixel belongs to it by its centre.
         out: file to write, or to replace.
-        band: of the block files, from 1.
         progress: told how many of the target's rows are done, and how many there are.
 
     Returns:
@@ -115,7 +117,7 @@ def mosaic(
     try:
         with rasterio.Env(**_GDAL_ENV):
             with (
-                closing(_Files(band)) as files,
+                closing(_Files()) as files,
                 rasterio.open(out, "w", transform=target.affine, **place, **_LAYOUT) as output,
             ):
                 sources = [_Zone(zone, files, target) for zone in zones]
@@ -123,6 +125,7 @@ def mosaic(
                     rows = slice(row, min(row + _TILE, height))
                     for cols, grid, mask, near in _chunks(target[rows, :], polygon, sources):
                         values = _values(near, grid, mask=mask)
+                        join(values, sources, grid)
                         counts += np.bincount(values[mask], minlength=256)
                         output.write(values, 1, window=Window.from_slices(rows, cols))
                     keep_free(out.parent, 0, "the joined map")
@@ -154,15 +157,14 @@ def disk_needed(polygon: shapely.MultiPolygon, target: GeoBox) -> int:
 class _Files:
     """Reads block files, a few of which stay open."""
 
-    def __init__(self, band: int) -> None:
-        self._band = band
+    def __init__(self) -> None:
         self._open: OrderedDict[Path, Any] = OrderedDict()
 
-    def read(self, path: Path, place: tuple[slice, slice]) -> NDArray[np.uint8]:
+    def read(self, path: Path, place: tuple[slice, slice], *, band: int) -> NDArray[np.uint8]:
         """Some rows and columns of a block."""
         try:
             window = Window.from_slices(*place)
-            return np.asarray(self._dataset(path).read(self._band, window=window))
+            return np.asarray(self._dataset(path).read(band, window=window))
         except RasterioError as error:
             raise OutputError(
                 f"Block {path} cannot be read ({error}). Run the same command again: it is made "
@@ -192,11 +194,13 @@ class _Zone:
         self._around = *first.min(axis=0, initial=_FAR), *last.max(axis=0, initial=-_FAR)
         self._to_zone = _transformer(target, zone.epsg)
 
-    def values(self, grid: GeoBox, mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    def values(
+        self, grid: GeoBox, mask: NDArray[np.bool_], *, band: int = CLASS
+    ) -> NDArray[np.uint8]:
         """The (N,) values of the pixels of a part of the target where the mask is True."""
         if self._to_zone is None:
             row, col = round(-grid.affine.f / RESOLUTION), round(grid.affine.c / RESOLUTION)
-            return self._read(Box(row, col, *grid.shape))[mask]
+            return self._read(Box(row, col, *grid.shape), band)[mask]
         rows, cols = (axis[mask] for axis in zone_pixels(grid, self._to_zone))
         found = np.full(rows.shape, NODATA, np.uint8)
         row, col, stop_row, stop_col = self._around
@@ -205,16 +209,16 @@ class _Zone:
         if rows.size:
             row, col = int(rows.min()), int(cols.min())
             box = Box(row, col, int(rows.max()) - row + 1, int(cols.max()) - col + 1)
-            found[reached] = self._read(box)[rows - row, cols - col]
+            found[reached] = self._read(box, band)[rows - row, cols - col]
         return found
 
-    def _read(self, box: Box) -> NDArray[np.uint8]:
+    def _read(self, box: Box, band: int) -> NDArray[np.uint8]:
         """What the blocks hold in a box of the zone's pixels, (H, W); 255 where there is none."""
         values = np.full(box.shape, NODATA, np.uint8)
         for path, place in self._blocks:
             part = place.intersection(box)
             if part is not None:
-                values[part.within(box)] = self._files.read(path, part.within(place))
+                values[part.within(box)] = self._files.read(path, part.within(place), band=band)
         return values
 
 

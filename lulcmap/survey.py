@@ -9,6 +9,7 @@ from typing import Literal
 
 import shapely
 import shapely.affinity
+from shapely.geometry.base import BaseGeometry
 
 from lulcmap import __version__, grid, zones
 from lulcmap.area import Area
@@ -320,7 +321,8 @@ def _job(
         [scene for scene in found.scenes if scene.sensor == "s2"], period
     )
     parts = tuple(
-        _zone(epsg, part, s2_dates, session, settings) for epsg, part in zones.split(area.polygon)
+        _zone(epsg, part, zones.beyond(area.polygon, epsg), s2_dates, session, settings)
+        for epsg, part in zones.split(area.polygon)
     )
     s1 = choose_s1(
         [scene for scene in found.scenes if scene.sensor == "s1"],
@@ -355,13 +357,17 @@ def _job(
 def _zone(
     epsg: int,
     part: shapely.MultiPolygon,
+    beyond: shapely.MultiPolygon,
     s2_dates: Sequence[Pass],
     session: Session,
     settings: Settings,
 ) -> ZoneJob:
-    """What is mapped in a zone, given the part of the area there in degrees."""
+    """What is mapped in a zone, given the part of the area there, and beside it, in degrees."""
     polygon = grid.project(part, f"EPSG:{epsg}")
-    reach = shapely.MultiPolygon(shapely.get_parts(polygon.buffer(REACH)).tolist())
+    whole: BaseGeometry = polygon.buffer(REACH)
+    if not beyond.is_empty:
+        whole = shapely.union(whole, grid.project(beyond, f"EPSG:{epsg}").buffer(REACH))
+    reach = shapely.MultiPolygon(shapely.get_parts(whole).tolist())
     blocks = tuple(_blocks(reach, epsg, session, settings))
     return ZoneJob(epsg, polygon, reach, blocks, own_grid_first(s2_dates, epsg))
 

@@ -1,12 +1,15 @@
 """From an area to its UTM zones, to its parts far from each other, and to the CRS of a map."""
 
 import math
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
 import shapely
+import shapely.affinity
 from numpy.typing import NDArray
 from pyproj import Transformer
+from shapely.geometry.base import BaseGeometry
 
 from lulcmap.grid import utm_zone
 
@@ -28,6 +31,13 @@ _FEW = 10_000
 
 _LONGEST_EDGE = 0.1
 """Degrees; between places so near on two borders 500 km apart, the distance is off by 0.1 km."""
+
+JOINT = 640.0
+"""Metres on either side of a border of zones in which both zones are mapped, and their classes
+joined: 64 pixels, as the overlap of windows."""
+
+_DEGREE = 111_195.0
+"""Metres of a degree of latitude."""
 
 _SOUTH, _NORTH = -80, 84
 
@@ -58,20 +68,75 @@ def split(polygon: shapely.MultiPolygon) -> list[tuple[int, shapely.MultiPolygon
     return sorted((code, part) for code, part in parts.items() if part.area > 0)
 
 
-def _strips(west: float, south: float, east: float, north: float) -> dict[int, shapely.Geometry]:
+def beyond(polygon: shapely.MultiPolygon, code: int) -> shapely.MultiPolygon:
+    """What of an area lies outside a zone, and within ``JOINT`` of it or a little more.
+
+    Args:
+        polygon: longitude, latitude, degrees.
+        code: EPSG code of the zone.
+
+    Returns:
+        Longitude, latitude, degrees; maybe empty.
+
+    """
+    frames = []
+    for west, south, east, north in _boxes()[code]:
+        up = JOINT / _DEGREE
+        aside = up / math.cos(math.radians(max(abs(south - up), abs(north + up))))
+        frame = shapely.box(west - aside, south - up, east + aside, north + up)
+        frames += [frame, *(shapely.affinity.translate(frame, turn) for turn in (-360, 360))]
+    own = shapely.union_all([shapely.box(*box) for box in _boxes()[code]])
+    around = shapely.difference(shapely.union_all(frames), own)
+    return _polygons(shapely.intersection(polygon, around))
+
+
+def distance(code: int, lon: NDArray[np.float64], lat: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Metres from some places to a zone, good to 1 % where they are a few kilometres.
+
+    Args:
+        code: EPSG code of the zone.
+        lon: degrees; may run on past 180.
+        lat: degrees.
+
+    Returns:
+        In the form of ``lon``; 0 inside.
+
+    """
+    metres = np.full(lon.shape, np.inf)
+    for west, south, east, north in _boxes()[code]:
+        aside = np.abs((lon - (west + east) / 2 + 180) % 360 - 180) - (east - west) / 2
+        up = np.abs(lat - (south + north) / 2) - (north - south) / 2
+        aside = np.maximum(aside, 0) * np.cos(np.radians(lat))
+        np.minimum(metres, _DEGREE * np.hypot(aside, np.maximum(up, 0)), out=metres)
+    return metres
+
+
+def _strips(west: float, south: float, east: float, north: float) -> dict[int, BaseGeometry]:
     """Outlines of the zones that reach a box, by EPSG code; north and south are two zones."""
-    pieces: dict[int, list[shapely.Polygon]] = {}
+    strips = {}
+    for code, boxes in _boxes().items():
+        reached = [
+            shapely.box(*box)
+            for box in boxes
+            if box[0] < east and box[2] > west and box[1] < north and box[3] > south
+        ]
+        if reached:
+            strips[code] = shapely.union_all(reached)
+    return strips
+
+
+@cache
+def _boxes() -> dict[int, list[tuple[float, float, float, float]]]:
+    """West, south, east and north of the boxes that each zone is made of, by EPSG code."""
+    boxes: dict[int, list[tuple[float, float, float, float]]] = {}
     bands = [_SOUTH, 0, *(latitude for band in _BORDERS for latitude in band)]
     for low, high in pairwise(bands):
-        if low >= north or high <= south:
-            continue
         own = _BORDERS.get((low, high), (0,))
         usual = [lon for lon in range(-180, 181, 6) if not own[0] <= lon <= own[-1]]
         for left, right in pairwise(sorted([*usual, *own])):
-            if left < east and right > west:
-                code = utm_zone((left + right) / 2, (low + high) / 2)
-                pieces.setdefault(code, []).append(shapely.box(left, low, right, high))
-    return {code: shapely.union_all(boxes) for code, boxes in pieces.items()}
+            code = utm_zone((left + right) / 2, (low + high) / 2)
+            boxes.setdefault(code, []).append((left, low, right, high))
+    return boxes
 
 
 def _polygons(shape: shapely.Geometry) -> shapely.MultiPolygon:

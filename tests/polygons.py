@@ -71,7 +71,7 @@ def closed(ring: Points) -> Points:
 units = st.lists(st.floats(-1, 1), min_size=2, max_size=2)
 """A point of the square from -1 to 1."""
 
-sizes = st.floats(-12, 1).map(lambda power: 10**power)
+sizes = st.floats(-12, 0.3).map(lambda power: 10**power)
 """Degrees, down to a tenth of a micrometre."""
 
 longitudes = st.one_of(st.floats(-180, 180), st.sampled_from([-180.0, 0.0, 6.0, 180.0]))

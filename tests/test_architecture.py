@@ -15,7 +15,8 @@ LAYERS = [
     {"errors", "compiled", "retryafter"},
     {"legend", "sensors", "windows", "remote", "stac", "disk", "memory"},
     {"scores", "providers", "grid", "contract"},
-    {"scenes", "modelfile", "kernels", "resample", "runtime", "sources", "zones", "lookup"},
+    {"zones", "lookup"},
+    {"scenes", "modelfile", "kernels", "resample", "runtime", "sources", "joint"},
     {  # stages: they meet only above
         *("area", "catalog", "signing", "plan", "read", "composite", "session", "predict"),
         *("mosaic", "cog", "report", "preview", "simulate", "models", "run", "training"),

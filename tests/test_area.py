@@ -283,11 +283,24 @@ def test_curves_become_polygons(tmp_path):
     assert load_area(str(path)).polygon.area == pytest.approx(np.pi / 4, rel=0.01)
 
 
+def test_a_border_that_has_no_end_is_refused(tmp_path):
+    teeth = [(number * 0.001, 40 * (number % 2)) for number in range(2001)]
+    comb = shapely.Polygon([*teeth, (2, -1), (0, -1)])
+
+    with pytest.raises(AreaError, match=r"borders are 80,0\d\d degrees long together; 50,000 are"):
+        load_area(geojson(tmp_path / "comb.geojson", collection(comb)))
+
+
+def test_an_area_smaller_than_a_pixel_s_hundredth_is_refused():
+    with pytest.raises(AreaError, match="less than a square metre, and a pixel has a hundred"):
+        load_area("6,49,6.000000001,49.000000001")
+
+
 def test_an_area_larger_than_any_country_is_refused_and_russia_is_not(tmp_path):
     russia, africa = shapely.box(40, 50, 180, 72.5), shapely.box(-20, -30, 40, 30)
     assert load_area(geojson(tmp_path / "russia.geojson", collection(russia))).km2 > 17.1e6
 
-    with pytest.raises(AreaError, match="more than any country has. Split the area"):
+    with pytest.raises(AreaError, match=r"more than any country has\. Split the area"):
         load_area(geojson(tmp_path / "africa.geojson", collection(africa)))
     with pytest.raises(AreaError, match=r"4\d,\d\d\d,\d\d\d km2; one map may have 20,000,000"):
         load_area("-20,-30,40,30")

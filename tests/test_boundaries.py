@@ -84,19 +84,27 @@ def unstretched(polygon, crs):
 @pytest.mark.parametrize("name", BOUNDARIES)
 def test_a_country_makes_a_plan_that_keeps_its_area(shared_data, model, tmp_path, name):
     area = load_area(str(shared_data / "boundaries" / f"{name}.geojson"))
-    settings = Settings(model=str(model), catalog=catalog_of(area.polygon, tmp_path), device="cpu")
+    settings = Settings(
+        model=str(model),
+        catalog=catalog_of(area.polygon, tmp_path),
+        device="cpu",
+        sparse=name in SPARSE,
+    )
 
     known = survey(area, tmp_path / "map.tif.run", period=PERIOD, settings=settings)
-    (target, *_) = known.targets
-    polygon, on = target.polygon, target.grid
 
     job, true = known.job, geodesic(area.polygon)
     assert [zone.epsg for zone in job.zones] == sorted({number[0] for number in job.plan.blocks})
     assert len(set(job.plan.blocks)) == len(job.plan.blocks)
-    assert CRS.from_user_input(job.plan.crs).is_projected
-    assert (on.affine.a, on.affine.e) == (10, -10)
-    assert on.affine.c % 10 == on.affine.f % 10 == 0
-    assert unstretched(polygon, job.plan.crs) == pytest.approx(true, rel=1e-3)
+    assert [target.crs for target in known.targets] == list(job.plan.crs)
+    for target in known.targets:
+        assert CRS.from_user_input(target.crs).is_projected
+        affine = target.grid.affine
+        assert (affine.a, affine.e) == (10, -10)
+        assert affine.c % 10 == affine.f % 10 == 0
+        part = unstretched(target.polygon, target.crs)
+        assert part == pytest.approx(geodesic(target.area), rel=1e-3)
+    assert sum(geodesic(target.area) for target in known.targets) == pytest.approx(true)
     zones = [unstretched(zone.part, f"EPSG:{zone.epsg}") for zone in job.zones]
     assert sum(zones) == pytest.approx(true, rel=1e-3)
 
@@ -109,7 +117,7 @@ APART = {  # by country, the middles of its parts more than 500 km from each oth
     "united_states_of_america": [(-99.1, 39.5), (-152.6, 64.3), (-156.3, 20.2)],
 }
 SPARSE = {"kiribati": [0, 1, 2, 3], "new_zealand": [2]}
-"""Atolls in more than a hundred times as much sea."""
+"""Atolls in more than a hundred times as much sea, by country the numbers of their maps."""
 
 
 @pytest.mark.parametrize("name", BOUNDARIES)

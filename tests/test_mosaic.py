@@ -11,7 +11,7 @@ import rasterio
 import shapely
 from disk import disk_with, full_disk
 from odc.geo.geobox import GeoBox
-from pyproj import Transformer
+from pyproj import Geod, Transformer
 from rasterio.io import MemoryFile
 from rasterio.vrt import WarpedVRT
 
@@ -22,6 +22,7 @@ from lulcmap.errors import OutputError
 from lulcmap.grid import clip, covering, covering_grid, geobox, inside, project
 from lulcmap.mosaic import ZoneBlocks, disk_needed, mosaic
 from lulcmap.windows import Box
+from lulcmap.zones import JOINT
 
 ZONE = 32632
 AREA = Box(-500_100, 40_000, 1000, 2300)  # 8 degrees east, 45 north
@@ -150,21 +151,6 @@ def test_a_centre_without_a_place_in_the_zone_stays_empty(tmp_path, blocks):
     )
 
     assert counts[255] >= 10_000 - 1
-
-
-def test_any_band_may_be_joined(tmp_path, blocks):
-    out = tmp_path / "map.tif"
-
-    mosaic(
-        [ZoneBlocks(ZONE, diamond(), blocks)],
-        target=geobox(AREA, ZONE),
-        polygon=diamond(),
-        out=out,
-        band=2,
-    )
-
-    belongs = shapely.contains_xy(diamond(), *CENTRES)
-    np.testing.assert_array_equal(read(out), np.where(belongs, 255 - LAND, 255))
 
 
 def test_few_open_files_give_the_same_map(tmp_path, blocks, monkeypatch):
@@ -307,14 +293,17 @@ def test_an_interrupted_mosaic_leaves_no_map(tmp_path, blocks):
     assert not out.exists()
 
 
-def uniform(folder: Path, zone: int, area: shapely.Geometry, value: int) -> ZoneBlocks:
+def uniform(
+    folder: Path, zone: int, area: shapely.Geometry, value: int, *, confidence: int = 50
+) -> ZoneBlocks:
     """One block of one value around a part of an area in degrees."""
     near = project(shapely.MultiPolygon([area.buffer(0.02)]), f"EPSG:{zone}")
     box, path = covering(near), folder / f"{zone}.tif"
     place = {"crs": f"EPSG:{zone}", "transform": geobox(box, zone).affine, "nodata": 255}
     height, width = box.shape
-    with rasterio.open(path, "w", count=1, dtype="uint8", height=height, width=width, **place) as f:
-        f.write(np.full((1, *box.shape), value, np.uint8))
+    with rasterio.open(path, "w", count=2, dtype="uint8", height=height, width=width, **place) as f:
+        f.write(np.full(box.shape, value, np.uint8), 1)
+        f.write(np.full(box.shape, confidence, np.uint8), 2)
     return ZoneBlocks(zone, shapely.MultiPolygon([area]), [(path, box)])
 
 
@@ -356,6 +345,59 @@ def test_between_two_zones_a_centre_s_longitude_decides(tmp_path, crs, gap):
     np.testing.assert_array_equal(found[mask], np.where(np.asarray(lons) < 12, 1, 2))
     assert counts[1] > 1000 < counts[2]
     assert counts[1] + counts[2] == mask.sum()
+
+
+@pytest.mark.parametrize("crs", ["EPSG:32632", "EPSG:3035", "EPSG:4326"])
+@pytest.mark.parametrize("confidences", [(50, 50), (90, 30), (20, 99), (0, 100)])
+def test_near_a_border_the_surer_zone_is_taken(tmp_path, crs, confidences):
+    west, east = shapely.box(11.985, 47.0, 12, 47.004), shapely.box(12, 47.0, 12.015, 47.004)
+    polygon = project(shapely.MultiPolygon([shapely.box(11.985, 47.0, 12.015, 47.004)]), crs)
+    target, out = covering_grid(polygon, crs), tmp_path / "map.tif"
+    zones = [
+        replace(uniform(tmp_path, zone, part, value, confidence=sure), part=project_of(part, crs))
+        for zone, part, value, sure in zip(
+            (32632, 32633), (west, east), (1, 2), confidences, strict=True
+        )
+    ]
+
+    mosaic(zones, target=target, polygon=polygon, out=out)
+
+    rows, cols = np.nonzero(inside(polygon, target))
+    lons, lats = Transformer.from_crs(crs, 4326, always_xy=True).transform(
+        *rasterio.transform.xy(target.affine, rows, cols)
+    )
+    metres = Geod(ellps="WGS84").inv(lons, lats, np.full(lons.shape, 12.0), lats)[2]
+    metres *= np.sign(np.asarray(lons) - 12)
+    weight = np.sin(np.pi / 4 * (1 + np.clip(metres / JOINT, -1, 1))) ** 2  # of the east
+    says = (1 - weight) * (confidences[0] + 1), weight * (confidences[1] + 1)
+    clear = np.abs(says[0] - says[1]) > 0.5
+    found = read(out)[rows, cols]
+    np.testing.assert_array_equal(found[clear], np.where(says[0] > says[1], 1, 2)[clear])
+    assert clear.mean() > 0.97
+    assert set(found[np.abs(metres) > JOINT + 10]) == {1, 2}
+
+
+def test_a_zone_that_has_nothing_there_has_no_say(tmp_path):
+    """And what a zone has not mapped itself stays so."""
+    west, east = shapely.box(11.99, 47.0, 12, 47.01), shapely.box(12, 47.0, 12.01, 47.01)
+    polygon = project(shapely.MultiPolygon([shapely.box(11.99, 47.0, 12.01, 47.01)]), "EPSG:32632")
+    target, out = covering_grid(polygon, "EPSG:32632"), tmp_path / "map.tif"
+    zones = [
+        replace(one, part=project_of(part, "EPSG:32632"))
+        for one, part in (
+            (uniform(tmp_path, 32632, west, 1, confidence=1), west),
+            (uniform(tmp_path, 32633, east, 255, confidence=255), east),
+        )
+    ]
+
+    counts = mosaic(zones, target=target, polygon=polygon, out=out)
+
+    assert set(np.flatnonzero(counts)) == {1, 255}
+    assert counts[1] == pytest.approx(counts[255], rel=0.01)
+
+
+def project_of(part: shapely.Polygon, crs: str) -> shapely.MultiPolygon:
+    return project(shapely.MultiPolygon([part]), crs)
 
 
 def test_a_centre_just_beyond_all_parts_takes_the_nearest(tmp_path):

@@ -20,7 +20,7 @@ _SAMPLE = 1000
 """Points in the area."""
 
 _TRIED = 1e6
-"""Points of the grid around each part of an area, inside or not; islands fill 0.1 % of it."""
+"""Points of the grid around an area, inside or not; islands fill 0.1 % of it."""
 
 _REASONS = (
     (r"its cloud cover is \S+ %, more than (.*)", r"cloud cover above \1"),
@@ -155,11 +155,11 @@ def sample(parts: Sequence[tuple[shapely.MultiPolygon, int]]) -> NDArray[np.floa
         parts: of the area, each in metres of a zone, with the zone's EPSG code.
 
     """
-    usual = math.sqrt(sum(part.area for part, _ in parts) / _SAMPLE)
+    around = sum(part.envelope.area for part, _ in parts)
+    step = math.sqrt(max(sum(part.area for part, _ in parts) / _SAMPLE, around / _TRIED))
     found = []
     for part, zone in parts:
         left, bottom, right, top = part.bounds
-        step = max(usual, math.sqrt((right - left) * (top - bottom) / _TRIED))
         xs, ys = np.meshgrid(
             np.arange(left + step / 2, right, step), np.arange(bottom + step / 2, top, step)
         )

@@ -1,10 +1,11 @@
-"""What a map costs: pixels a second, CPU-seconds and peak memory, for 1, 4 and 16 blocks.
+"""What a map costs: pixels a second, CPU-seconds and peak memory, for 1, 4, 16 and 64 blocks.
 
 One country is simulated, in a process of its own, and kept in FOLDER. Its middle block, the four in
-the middle and all sixteen are mapped with ``lulcmap predict --block-size 1152``, each in a fresh
-process, in turns; medians are printed. Peak memory must not grow with the area.
+the middle, sixteen and all are mapped with ``lulcmap predict --block-size 768``, each in a fresh
+process, in turns; medians are printed. Peak memory must not grow with the area. Then sixteen blocks
+are mapped by one worker on one core, and by two shards on a core each.
 
-    python benchmarks/end_to_end.py [FOLDER] [--rounds 3] [--model NAME|FILE]
+    python benchmarks/scale.py [FOLDER] [--rounds 3] [--model NAME|FILE]
 """
 
 import argparse
@@ -18,8 +19,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-BLOCK = 1152
-"""Pixels a side of a block: three steps of the lattice."""
+BLOCK = 768
+"""Pixels a side of a block: two steps of the lattice."""
 
 MARGIN = 256
 """Pixels by which the windows of a block reach beyond it; also where block 0 begins, for a block's
@@ -30,10 +31,10 @@ INSET = 30
 must not touch a further block."""
 
 EPSG = 32632
-FIRST_ROW, FIRST_COL = -460, 38
+FIRST_ROW, FIRST_COL = -690, 57
 """The first block of the country, counted from the zone's origin: 48 degrees north, 8 east."""
 
-MOST = 4
+MOST = 8
 """Blocks a side of the country."""
 
 SEED = 31
@@ -95,12 +96,17 @@ def write_area(path: Path, side: int) -> None:
     path.write_text(json.dumps({"type": "Polygon", "coordinates": [ring]}), encoding="utf-8")
 
 
+def command_of(folder: Path, side: int, out: Path, options: list[str]) -> list[str]:
+    """The command that maps an area."""
+    command = [sys.executable, "-m", "lulcmap", "predict", "--year", str(YEAR), "--json"]
+    command += ["--aoi", str(folder / f"{side}.geojson"), "--out", str(out / f"{side}.tif")]
+    command += ["--catalog", str(folder / "items.json"), "--block-size", str(BLOCK)]
+    return [*command, "--keep-run", *options]
+
+
 def map_once(folder: Path, side: int, out: Path, options: list[str]) -> Cost:
     """Map an area with the command, and ask the kernel what the process took."""
-    command = [sys.executable, "-c", "from lulcmap.cli import main; main()", "predict"]
-    command += ["--aoi", str(folder / f"{side}.geojson"), "--year", str(YEAR), "--json"]
-    command += ["--catalog", str(folder / "items.json"), "--block-size", str(BLOCK)]
-    command += ["--out", str(out / f"{side}.tif"), "--keep-run", *options]
+    command = command_of(folder, side, out, options)
     begun = time.perf_counter()
     with (out / "result.json").open("w+") as result:
         process = subprocess.Popen(command, stdout=result)
@@ -156,11 +162,42 @@ def measure(folder: Path, sides: list[int], *, rounds: int, options: list[str]) 
     return growth < GROWTH
 
 
+def share(folder: Path, side: int, workers: int, options: list[str]) -> float:
+    """Seconds in which some workers, each on a core of its own, map the blocks of an area."""
+    with tempfile.TemporaryDirectory() as out:
+        command = command_of(folder, side, Path(out), options)
+        begun = time.perf_counter()
+        running = [
+            subprocess.Popen(
+                ["taskset", "--cpu-list", str(core), *command, "--shard", f"{core + 1}/{workers}"],
+                stdout=subprocess.DEVNULL,
+            )
+            for core in range(workers)
+        ]
+        codes = [process.wait() for process in running]
+        if any(codes):
+            sys.exit("a shard did not end well")
+        return time.perf_counter() - begun
+
+
+def measure_workers(folder: Path, side: int, *, rounds: int, options: list[str]) -> None:
+    """Print how much faster two workers are than one."""
+    times: dict[int, list[float]] = {1: [], 2: []}
+    for _ in range(rounds):
+        for workers, found in times.items():
+            found.append(share(folder, side, workers, options))
+    one, two = (statistics.median(found) for found in times.values())
+    print(
+        f"{side * side} blocks: {one:.1f} s by one worker, {two:.1f} s by two, each on one core: "
+        f"efficiency {one / two / 2:.0%}."
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, nargs="?", help="keeps the country for another time")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--sides", type=int, nargs="+", default=[1, 2, 4], help="of the areas")
+    parser.add_argument("--sides", type=int, nargs="+", default=[1, 2, 4, 8], help="of the areas")
     parser.add_argument("--model", help="a shipped model or a file; else the default")
     parser.add_argument("--simulate", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -177,6 +214,7 @@ def main() -> None:
         model = ["--model", options.model] if options.model else []
         if not measure(folder, options.sides, rounds=options.rounds, options=model):
             sys.exit(1)
+        measure_workers(folder, 4, rounds=options.rounds, options=model)
 
 
 if __name__ == "__main__":
