@@ -1,25 +1,37 @@
-"""How much memory a run takes, and how much there is."""
+"""How much memory a run takes, and how much there is.
 
+The figures are of ``lulcformer-tiny`` on the CPU, 24 Sentinel-2 dates at hand, blocks of 384 to
+2304 px; with them the peak of a run was foretold to within 10 % upwards and 30 % downwards.
+"""
+
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from lulcmap.errors import UsageError
 
-BASE = 0.45e9
+BASE = 0.6e9
 """Bytes of a run with tiny blocks: Python, its libraries, and the model at work."""
 
-BLOCK_A_PIXEL = 40
-"""Bytes a pixel of a block that is composited, or classified."""
+COMPOSITED = 99
+"""Bytes a pixel of a block, and of the windows around it, that is composited."""
 
-READER = 12e6
-"""Bytes a thread that reads holds: what it has fetched and what it has decoded."""
+AHEAD = 28
+"""Bytes a pixel more, where the block before is classified meanwhile."""
+
+READER = 25e6
+"""Bytes that a thread holds that reads: what it has fetched, and what it has decoded."""
+
+AROUND = 512
+"""Pixels by which a block's windows reach beyond it, both sides together."""
 
 _SHARE = 0.8
 """Of the memory that is free, what a run may take that was told nothing."""
 
-_CGROUP = Path("/sys/fs/cgroup")
-"""Where Linux tells a container's limits."""
+_MEMINFO = Path("/proc/meminfo")
+_CGROUP = Path("/proc/self/cgroup")
+_CGROUPS = Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +48,11 @@ class Budget:
     """Bytes that this takes, about."""
 
 
-def budget(pixels: int, *, readers: int, allowed: int | None) -> Budget:
+def budget(shape: tuple[int, int], *, readers: int, allowed: int | None) -> Budget:
     """What fits into memory: first fewer threads read, then blocks are made one after the other.
 
     Args:
-        pixels: of the largest block.
+        shape: of the largest block, pixels.
         readers: threads that are wanted.
         allowed: bytes; None is what the machine has free.
 
@@ -48,39 +60,53 @@ def budget(pixels: int, *, readers: int, allowed: int | None) -> Budget:
         UsageError: not even one block fits, and the memory was stated.
 
     """
+    pixels = (shape[0] + AROUND) * (shape[1] + AROUND)
     room = allowed if allowed is not None else free() * _SHARE
     for blocks, threads in ((2, readers), (2, max(readers // 2, 1)), (1, readers), (1, 1)):
-        peak = BASE + blocks * pixels * BLOCK_A_PIXEL + threads * READER
+        peak = BASE + pixels * (COMPOSITED + (blocks - 1) * AHEAD) + threads * READER
         if peak <= room:
             return Budget(blocks, threads, peak)
     if allowed is None:  # an estimate is no reason to refuse
         return Budget(1, 1, peak)
     raise UsageError(
-        f"--max-memory is {allowed / 1e9:.1f} GB, and blocks of {pixels / 1e6:.1f} Mpx need about "
-        f"{peak / 1e9:.1f} GB. Give a smaller --block-size, or more memory."
+        f"--max-memory is {allowed / 1e9:.1f} GB, and blocks of {shape[0]} x {shape[1]} px need "
+        f"about {peak / 1e9:.1f} GB. Give a smaller --block-size, or more memory."
     )
 
 
 def free() -> float:
-    """Bytes of memory that this process may still take: the machine's, or its container's."""
-    limits = [_of_machine()]
-    for limit, used in (
-        ("memory.max", "memory.current"),
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
-    ):
-        try:
-            limits.append(
-                float((_CGROUP / limit).read_text()) - float((_CGROUP / used).read_text())
-            )
-        except (OSError, ValueError):  # no container, or "max"
-            continue
-    return max(min(limits), 0.0)
+    """Bytes that this process may take; infinite where nobody says."""
+    told = [value for value in (available(), limit()) if value is not None]
+    return min(told, default=math.inf)
 
 
-def _of_machine() -> float:
+def available() -> float | None:
+    """Bytes that can be had without swapping."""
+    if _MEMINFO.is_file():
+        for line in _MEMINFO.read_text(encoding="utf-8").splitlines():
+            if line.startswith("MemAvailable:"):
+                return float(line.split()[1]) * 1024
     try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        told = dict(line.split(":", 1) for line in lines)
-        return float(told["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError, ValueError):
-        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+        return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (AttributeError, ValueError, OSError):  # Windows; macOS
+        return None
+
+
+def limit() -> float | None:
+    """Bytes that the control groups of this process allow, the least of them; None if any."""
+    try:
+        own = _CGROUP.read_text(encoding="utf-8").splitlines()
+    except OSError:  # not Linux
+        return None
+    # of version 2, the line "0::/path"; in a container the path is its own root
+    paths = [line.removeprefix("0::/") for line in own if line.startswith("0::/")]
+    places = [place for path in paths for place in (_CGROUPS / path / "x").parents]
+    files = [place / "memory.max" for place in places if place.is_relative_to(_CGROUPS)]
+    files.append(_CGROUPS / "memory" / "memory.limit_in_bytes")  # of version 1, in a container
+    limits = []
+    for file in files:
+        try:
+            limits.append(float(file.read_text(encoding="utf-8")))
+        except (OSError, ValueError):  # there is none, or it says "max"
+            continue
+    return min(limits, default=None)

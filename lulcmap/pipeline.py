@@ -66,7 +66,7 @@ def map_blocks(
     """
     job, session, found = known.job, known.session, known.found
     fits = budget(
-        max(math.prod(box.shape) for _, box in todo),
+        max((box.shape for _, box in todo), key=math.prod),
         readers=settings.workers,
         allowed=settings.max_memory,
     )

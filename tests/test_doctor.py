@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from rasterio.io import MemoryFile
 from rasterio.transform import Affine
 
-from lulcmap import doctor
+from lulcmap import doctor, memory
 from lulcmap import models as registry
 from lulcmap.cli.doctor import doctor as command
 from lulcmap.cli.shell import Group
@@ -226,9 +226,9 @@ def test_memory_is_the_container_s_where_that_is_less(monkeypatch, tmp_path):
     nested.mkdir(parents=True)
     (tmp_path / "meminfo").write_text("MemTotal: 9 kB\nMemAvailable:   16000000 kB\n")
     (tmp_path / "cgroup").write_text("0::/slurm/job_7/step_0\n")
-    monkeypatch.setattr(machine, "_MEMINFO", tmp_path / "meminfo")
-    monkeypatch.setattr(machine, "_CGROUP", tmp_path / "cgroup")
-    monkeypatch.setattr(machine, "_CGROUPS", tmp_path)
+    monkeypatch.setattr(memory, "_MEMINFO", tmp_path / "meminfo")
+    monkeypatch.setattr(memory, "_CGROUP", tmp_path / "cgroup")
+    monkeypatch.setattr(memory, "_CGROUPS", tmp_path)
     assert machine.memory() == ("ok", "16.4 GB free")
 
     (tmp_path / "memory.max").write_text("max\n")

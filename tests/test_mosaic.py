@@ -422,7 +422,7 @@ def test_a_country_is_joined_and_written_in_bounded_memory(tmp_path):
     script = Path(__file__).parents[1] / "benchmarks" / "assembly.py"
 
     run = subprocess.run(
-        [sys.executable, script, tmp_path, "--gigapixels", "0.02", "--memory", "1"],
+        [sys.executable, script, tmp_path, "--gigapixels", "0.01", "--memory", "1"],
         capture_output=True,
         text=True,
     )

@@ -32,6 +32,7 @@ from lulcmap.estimate.values import (
     Seconds,
     Zone,
 )
+from lulcmap.memory import budget
 from lulcmap.output import check_place, is_made
 from lulcmap.run import RunFolder
 from lulcmap.session import Session
@@ -55,10 +56,6 @@ scene on another grid."""
 WRITE = 3e6
 """Filled pixels a second to join the blocks, write the COG with its overviews, and check it: two
 cores, a map of 67 Mpx with many small patches."""
-
-MEMORY, MEMORY_A_PIXEL = 1.3e9, 43
-"""Peak bytes of a run with tiny blocks, and a pixel of a block: 1.3 to 1.4 GB with blocks of 1152
-px and 2.2 GB with 4608 px were measured (``benchmarks/README.md``)."""
 
 BLOCK_FILE, JOINED, COG, OVERVIEWS = 1.25, 0.3, 0.35, 0.15
 """Bytes on disk a filled pixel: of the blocks' files, the joined blocks, the map, and what is
@@ -104,6 +101,12 @@ def estimate(
     disk = _disk(filled, out, folder)
     credentials, missing = _credentials(found)
     obstacles = [*_refusals(known, settings, out, run), *missing]
+    memory = 0.0
+    try:
+        largest = max((box.shape for _, box in job.blocks), key=math.prod)
+        memory = budget(largest, readers=settings.workers, allowed=settings.max_memory).peak
+    except UsageError as error:
+        obstacles.append(error)
     return Estimate(
         area=known.area.name,
         km2=known.area.km2,
@@ -127,8 +130,7 @@ def estimate(
             classify=n_windows * (_window(known.session, clock) if n_windows else 0),
             n_blocks=sum(zone.blocks - zone.done for zone in zones),
         ),
-        memory=MEMORY
-        + MEMORY_A_PIXEL * max((math.prod(b.shape) for _, b in job.blocks), default=0),
+        memory=memory,
         disk=disk,
         credentials=credentials,
         obstacles=tuple(Obstacle(str(error), error.exit_code) for error in obstacles),
