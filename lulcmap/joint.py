@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from lulcmap.legend import NODATA
-from lulcmap.lookup import degrees
+from lulcmap.lookup import degrees, places
 from lulcmap.zones import JOINT, distance
 
 CLASS, CONFIDENCE = 1, 2
@@ -22,6 +22,9 @@ CLASS, CONFIDENCE = 1, 2
 
 _COARSE = 32
 """Pixels between the places at which a border is looked for."""
+
+_SLACK = 500.0
+"""Metres; no pixel is further from such a place."""
 
 
 class Zone(Protocol):
@@ -44,24 +47,19 @@ def join(classes: NDArray[np.uint8], zones: Sequence[Zone], grid: GeoBox) -> Non
         grid: (H, W), north-up.
 
     """
-    if len(zones) < 2:
+    found = _near_a_border(zones, grid) if len(zones) > 1 else None
+    if found is None:
         return
-    lon, lat = degrees(grid)
-    near = [zone for zone in zones if _reaches(zone, lon, lat)]
-    if len(near) < 2:
-        return
+    near, part = found
+    grid, classes = grid[part], classes[part]
     rows, cols = np.nonzero(classes != NODATA)
-    away = np.stack([distance(zone.epsg, lon[rows, cols], lat[rows, cols]) for zone in near])
+    lon, lat = degrees(grid)[:, rows, cols]
+    away = np.stack([distance(zone.epsg, lon, lat) for zone in near])
     own = away.argmin(axis=0)
     others = np.where(np.arange(len(near))[:, None] == own, np.inf, away).min(axis=0)
     joint = (away.min(axis=0) == 0) & (others < JOINT)
-    rows, cols, away, own, others = (
-        rows[joint],
-        cols[joint],
-        away[:, joint],
-        own[joint],
-        others[joint],
-    )
+    rows, cols, own, others = rows[joint], cols[joint], own[joint], others[joint]
+    away = away[:, joint]
     best = np.zeros(rows.size)
     for number, zone in enumerate(near):
         signed = np.where(own == number, others, -away[number])
@@ -69,19 +67,31 @@ def join(classes: NDArray[np.uint8], zones: Sequence[Zone], grid: GeoBox) -> Non
         mask = np.zeros(grid.shape, bool)
         mask[rows[mine], cols[mine]] = True
         # a mask's pixels come row by row, and so do these
-        found = zone.values(grid, mask, band=CLASS)
+        classed = zone.values(grid, mask, band=CLASS)
         sure = zone.values(grid, mask, band=CONFIDENCE).astype(float) + 1
         weight = np.sin(np.pi / 4 * (1 + np.minimum(signed[mine] / JOINT, 1))) ** 2
-        say = np.where(found == NODATA, 0, weight * sure)
+        say = np.where(classed == NODATA, 0, weight * sure)
         better = say > best[mine]
         chosen = np.flatnonzero(mine)[better]
         best[chosen] = say[better]
-        classes[rows[chosen], cols[chosen]] = found[better]
+        classes[rows[chosen], cols[chosen]] = classed[better]
 
 
-def _reaches(zone: Zone, lon: NDArray[np.float64], lat: NDArray[np.float64]) -> bool:
-    """Whether a zone, or what is joined with it, may have a pixel of a grid."""
-    coarse = (slice(None, None, _COARSE),) * 2
-    return bool(
-        np.nanmin(distance(zone.epsg, lon[coarse], lat[coarse]), initial=np.inf) < 2 * JOINT
-    )
+def _near_a_border(
+    zones: Sequence[Zone], grid: GeoBox
+) -> tuple[list[Zone], tuple[slice, slice]] | None:
+    """The zones that meet on a grid or beside it, and the rows and columns where they do."""
+    height, width = grid.shape
+    rows, cols = (np.append(np.arange(0, size, _COARSE), size - 1) for size in (height, width))
+    lon, lat = places(grid, *np.meshgrid(rows, cols, indexing="ij"))
+    close = np.stack([distance(zone.epsg, lon, lat) < JOINT + _SLACK for zone in zones])
+    meet = close.sum(axis=0) > 1
+    if not meet.any():
+        return None
+    near = [zone for zone, reached in zip(zones, close, strict=True) if reached[meet].any()]
+    down, across = rows[meet.any(axis=1)], cols[meet.any(axis=0)]
+    return near, (_around(down, height), _around(across, width))
+
+
+def _around(places: NDArray[np.int64], size: int) -> slice:
+    return slice(max(int(places[0]) - _COARSE, 0), min(int(places[-1]) + _COARSE, size))

@@ -82,13 +82,19 @@ def degrees(grid: GeoBox) -> NDArray[np.float64]:
     """
     height, width = grid.shape
     at_rows, at_cols = _knots(height), _knots(width)
-    to_degrees = transformer(str(grid.crs), "EPSG:4326")
-    places = np.meshgrid(at_rows, at_cols, indexing="ij")
-    lon, lat = to_degrees.transform(*_centres(grid, *places))
-    knots = _finite(np.asarray(lon), np.asarray(lat))
+    knots = places(grid, *np.meshgrid(at_rows, at_cols, indexing="ij"))
     knots[0] = knots[0, 0, 0] + (knots[0] - knots[0, 0, 0] + 180) % 360 - 180
     down, across = _weights(at_rows, height), _weights(at_cols, width)
     return down @ knots @ across.T
+
+
+def places(
+    grid: GeoBox, rows: NDArray[np.float64], cols: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """(2, ...) longitude and latitude of the centres of some pixels of a grid, degrees."""
+    to_degrees = transformer(str(grid.crs), "EPSG:4326")
+    lon, lat = to_degrees.transform(*_centres(grid, rows, cols))
+    return _finite(np.asarray(lon), np.asarray(lat))
 
 
 def _weights(knots: NDArray[np.float64], length: int) -> NDArray[np.float64]:

@@ -1,0 +1,116 @@
+"""Does a map show where it was cut? A simulated country along the border of two UTM zones.
+
+Every scene is there on the grids of both zones, as real ones are, moved by nearest neighbour. The
+country is mapped with the default model, and ``lulcmap seams`` compares how often the class changes
+across borders with how often it does 32 px away. Then one block's file is shifted by three pixels,
+and the map is cut without blending: both must be found.
+
+    python -m benchmarks.seams [FOLDER] [--height 10752]
+"""
+
+import argparse
+import copy
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import rasterio
+
+from tests.test_two_zones import on_the_next_grid
+
+WIDTH = 640
+"""Pixels of the country from west to east; the border is near its middle."""
+
+BLOCK = 1536
+YEAR = 2024
+
+
+def simulate_country(folder: Path, height: int) -> None:
+    """A long country on both sides of 12 degrees east."""
+    from lulcmap.simulate import Country, simulate
+
+    # the border leaves the column by 1.3 km in 100 km, towards the east
+    west = 725_400 - WIDTH * 5
+    made = simulate(
+        folder,
+        Country(
+            seed=4,
+            height=height,
+            width=WIDTH,
+            west=west,
+            north=5_306_000,
+            s2_dates=5,
+            s1_dates=4,
+            cloud=0.2,
+        ),
+    )
+    collection = json.loads(made.items.read_text())
+    twins = []
+    for item in collection["features"]:
+        twin = copy.deepcopy(item)
+        twin["id"] = f"{item['id']}-33"
+        for asset in twin["assets"].values():
+            source = folder / asset["href"]
+            moved = source.with_name(f"33-{source.name}")
+            shutil.copy(source, moved)
+            asset["href"] = f"./{moved.relative_to(folder)}"
+        on_the_next_grid(twin, folder)
+        twins.append(twin)
+    collection["features"] += twins
+    made.items.write_text(json.dumps(collection))
+
+
+def lulcmap(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "lulcmap", *words]
+    return subprocess.run(command, text=True, capture_output=True, check=False)
+
+
+def make(folder: Path, name: str, *options: str) -> Path:
+    """Map the country, if that is not done, and keep the run."""
+    out = folder / f"{name}.tif"
+    if not out.exists():
+        words = ["predict", "--aoi", str(folder / "aoi.geojson"), "--year", str(YEAR)]
+        words += ["--catalog", str(folder / "items.json"), "--block-size", str(BLOCK)]
+        made = lulcmap(*words, "--out", str(out), "--device", "cpu", "--keep-run", *options)
+        if made.returncode not in (0, 4):
+            sys.exit(made.stderr)
+    return out
+
+
+def judge(title: str, path: Path, *, seams: bool) -> bool:
+    """Print what ``lulcmap seams`` says; whether that is as it should be."""
+    said = lulcmap("seams", str(path))
+    print(f"{title}: exit code {said.returncode}\n{said.stdout}{said.stderr}")
+    return said.returncode == int(seams)
+
+
+def shift(run: Path) -> None:
+    """Move the pixels of the largest block by three rows."""
+    path = max(run.glob("blocks/*.tif"), key=lambda path: path.stat().st_size)
+    with rasterio.open(path, "r+") as block:
+        block.write(np.roll(block.read(), 3, axis=1))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, nargs="?", help="keeps the country and its maps")
+    parser.add_argument("--height", type=int, default=10_752, help="pixels from north to south")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = args.folder or Path(temporary)
+        if not (folder / "items.json").exists():
+            simulate_country(folder, args.height)
+        good = judge("the map", make(folder, "map"), seams=False)
+        shutil.copytree(folder / "map.tif.run", folder / "shifted.tif.run", dirs_exist_ok=True)
+        shift(folder / "shifted.tif.run")
+        good &= judge("one block shifted", folder / "shifted.tif.run", seams=True)
+        good &= judge("cut", make(folder, "cut", "--blend", "centre"), seams=True)
+    sys.exit(not good)
+
+
+if __name__ == "__main__":
+    main()
