@@ -33,8 +33,8 @@ def simulate_country(folder: Path, height: int) -> None:
     """A long country on both sides of 12 degrees east."""
     from lulcmap.simulate import Country, simulate
 
-    # the border leaves the column by 1.3 km in 100 km, towards the east
-    west = 725_400 - WIDTH * 5
+    # 12 degrees east run from 724.3 km of easting in the north to 728.5 km, 108 km further south
+    west = 726_400 - WIDTH * 5
     made = simulate(
         folder,
         Country(

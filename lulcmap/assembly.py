@@ -138,7 +138,7 @@ def assemble(
             f"No pixel of {about['name']} could be mapped: none of {count} scenes shows it "
             "clearly. Choose a longer period, or look at --mask-codes."
         )
-    tags = _tags(plan, report)
+    tags = _tags(plan, about, report)
     for number, sheet in enumerate(sheets, 1):
         what = "mosaic" if len(sheets) == 1 else f"mosaic {number} of {len(sheets)}"
         _write(run, sheet, plan, tags, partial(progress, what))
@@ -250,7 +250,7 @@ def _report(
     )
 
 
-def _tags(plan: Mapping[str, Any], report: MapReport) -> dict[str, str]:
+def _tags(plan: Mapping[str, Any], about: Mapping[str, Any], report: MapReport) -> dict[str, str]:
     years = f"{plan['period'][0][:4]}-{plan['period'][1][:4]}"
     first, last = years.split("-")
     covered = first if first == last else years
@@ -259,6 +259,7 @@ def _tags(plan: Mapping[str, Any], report: MapReport) -> dict[str, str]:
         "TIFFTAG_IMAGEDESCRIPTION": "Land cover in Dynamic World's nine classes, 255 = no data",
         "TIFFTAG_COPYRIGHT": f"Contains modified Copernicus Sentinel data {covered}",
         "LULCMAP_PLAN": report.facts["plan"],
+        "LULCMAP_REQUEST": about["request"],
         "LULCMAP_MODEL": plan["model"],
         "LULCMAP_MODEL_SHA256": plan["model_sha256"],
         "LULCMAP_PERIOD": "/".join(plan["period"]),

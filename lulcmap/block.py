@@ -23,6 +23,9 @@ from lulcmap.windows import Blend, Box
 
 logger = logging.getLogger(__name__)
 
+BYTES_A_PIXEL = 1.25
+"""Of a block's file; simulated countries have 1.23, smooth land less."""
+
 REACH = 20.0
 """Metres beyond the polygon that are mapped too."""
 

@@ -24,6 +24,9 @@ from lulcmap.legend import CLASSES, NODATA, LandCover
 PLAN_TAG = "LULCMAP_PLAN"
 """The tag with the digest of the plan a map was made under."""
 
+REQUEST_TAG = "LULCMAP_REQUEST"
+"""The tag with the digest of what was asked for: the plan without its scenes."""
+
 _TILE = 512
 """Pixels a side of a tile, also of the overviews."""
 
@@ -105,12 +108,21 @@ def disk_needed(joined: int) -> int:
 
 def plan_of(path: Path) -> str | None:
     """Digest of the plan a map was made under; None if there is no map, or it is not lulcmap's."""
+    return _tag(path, PLAN_TAG)
+
+
+def request_of(path: Path) -> str | None:
+    """Digest of what was asked for when a map was made; None as of ``plan_of``."""
+    return _tag(path, REQUEST_TAG)
+
+
+def _tag(path: Path, name: str) -> str | None:
     try:
         with rasterio.Env(**_GDAL_ENV), rasterio.open(path) as dataset:
-            digest: str | None = dataset.tags().get(PLAN_TAG)
+            value: str | None = dataset.tags().get(name)
     except RasterioError:
         return None
-    return digest
+    return value
 
 
 def _watched(work: Callable[[threading.Event], None], folder: Path) -> None:

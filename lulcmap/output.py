@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from lulcmap.cog import plan_of
+from lulcmap.cog import plan_of, request_of
 from lulcmap.errors import OutputError
 
 
@@ -39,13 +39,17 @@ def check_place(out: Path) -> None:
         raise OutputError(f"The folder {out.parent} cannot be written to; change --out.")
 
 
-def is_made(outs: Sequence[Path], plan: str, *, overwrite: bool) -> bool:
+def is_made(
+    outs: Sequence[Path], plan: str, *, overwrite: bool, request: str | None = None
+) -> bool:
     """Whether all files of a map are there already, made to a plan.
 
     Args:
         outs: the files.
         plan: the plan's digest.
         overwrite: whether other files may be replaced.
+        request: digest of what is asked for, where a map that was made to it of other scenes
+            serves too; not if files may be replaced.
 
     Raises:
         OutputError: another file is there.
@@ -53,6 +57,8 @@ def is_made(outs: Sequence[Path], plan: str, *, overwrite: bool) -> bool:
     """
     plans = {out: plan_of(out) for out in outs if out.exists()}
     others = [out for out, found in plans.items() if found != plan]
+    if request is not None and not overwrite:
+        others = [out for out in others if request_of(out) != request]
     if others and not overwrite:
         raise OutputError(
             f"{others[0]} exists and is not this map. Give --overwrite to replace it, or another "

@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,11 @@ from odc.geo.geobox import GeoBox
 
 from lulcmap.area import load_area
 from lulcmap.assembly import Block, assemble, check_finished, outputs
-from lulcmap.block import Prepared, finish, prepare
+from lulcmap.block import BYTES_A_PIXEL, Prepared, finish, prepare
 from lulcmap.catalog import first_hrefs, freeze, search
 from lulcmap.cog import plan_of
 from lulcmap.composite import Composite, composite
+from lulcmap.disk import free
 from lulcmap.errors import NoScenesError, ProviderError, UsageError
 from lulcmap.memory import budget
 from lulcmap.output import check_place, is_made, run_folder
@@ -27,6 +28,7 @@ from lulcmap.read import Reader
 from lulcmap.report import MapReport, ShardReport
 from lulcmap.run import Beat, Number, RunFolder, Shard, beat, planning, work
 from lulcmap.signing import signer
+from lulcmap.sources import is_remote
 from lulcmap.survey import Progress, Settings, Survey, survey
 from lulcmap.windows import Box
 
@@ -353,10 +355,17 @@ def _made(out: Path, known: Survey, settings: Settings) -> MapReport | None:
     plan = known.job.plan
     codes = [zone.epsg for zone in known.job.zones] if settings.zones else []
     outs = outputs(out, plan.crs, codes)
-    if not is_made(outs, plan.digest, overwrite=settings.overwrite):
+    # What a provider has changes by the day, also of a year that is over: no reason to map anew.
+    request = plan.request if is_remote(settings.catalog) else None
+    if not is_made(outs, plan.digest, overwrite=settings.overwrite, request=request):
         return None
     made = MapReport.read(out, min_coverage=settings.min_coverage)
-    return made if made is not None and made.facts.get("plan") == plan.digest else None
+    if made is None or made.facts.get("plan") != plan_of(out):
+        return None
+    if plan_of(out) == plan.digest:
+        return made
+    note = "The catalogue has other scenes now than when the map was made; --overwrite maps anew."
+    return replace(made, warnings=[*made.warnings, note])
 
 
 def _about(known: Survey) -> dict[str, Any]:
@@ -366,6 +375,7 @@ def _about(known: Survey) -> dict[str, Any]:
         "area": shapely.geometry.mapping(known.area.polygon),
         "name": known.area.name,
         "plan": job.plan.digest,
+        "request": job.plan.request,
         "notes": known.notes,
         "skipped": known.skipped,
         "catalog": found.provider,
@@ -406,6 +416,7 @@ def _map(
     pulse.blocks(len(blocks), done=before, made=0)
     progress("blocks", before, len(blocks))
     if todo:
+        _check_room(run, todo)
         sign = signer(*known.found.profiles)
         for href in first_hrefs(known.found).values():
             sign(href)  # a credential that is missing shows now, not after hours
@@ -429,6 +440,20 @@ def _map(
             "the same command without --retry-failed."
         )
     return made
+
+
+def _check_room(run: RunFolder, todo: Sequence[Block]) -> None:
+    """Say beforehand if the disk may be too small; it is looked at again before each block."""
+    needed = BYTES_A_PIXEL * sum(math.prod(box.shape) for _, box in todo)
+    left = free(run.path)
+    if left < needed:
+        logger.warning(
+            "The blocks may take up to %.1f GB, and the disk of %s has %.1f GB free. If it fills "
+            "up the run stops, and goes on when there is room.",
+            needed / 1e9,
+            run.path,
+            left / 1e9,
+        )
 
 
 def _failed(run: RunFolder, failures: dict[Number, str], *, of: int) -> ProviderError:

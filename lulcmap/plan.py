@@ -358,5 +358,15 @@ class Plan:
     @property
     def digest(self) -> str:
         """SHA-256 of the plan, hexadecimal: equal where the map is."""
-        text = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()
+        return _digest(self.to_json())
+
+    @property
+    def request(self) -> str:
+        """SHA-256 of what was asked for: the plan without the scenes that were found."""
+        found = {"items", "s2_dates", "s1_passes", "s1_others"}
+        return _digest({key: value for key, value in self.to_json().items() if key not in found})
+
+
+def _digest(value: Mapping[str, Any]) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

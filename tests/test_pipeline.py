@@ -481,7 +481,7 @@ def api(country, monkeypatch, socket_enabled):
             items = (item for item in collection["features"] if item["collection"] == wanted)
             return Asked(tuple(sorted(items, key=lambda item: item["id"])), ())
 
-        files.asked = []
+        files.asked, files.collection = [], collection
         monkeypatch.setattr("lulcmap.catalog.ask", ask)
         yield files
 
@@ -509,6 +509,34 @@ def test_a_run_that_goes_on_keeps_the_scenes_it_began_with(
 
     assert api.asked == []
     assert report.map.read_bytes() == whole.map.read_bytes()
+
+
+def test_a_map_is_left_alone_though_the_provider_has_other_scenes_now(
+    api, country, settings, tmp_path
+):
+    served = settings(catalog=f"{api.url}/stac")
+    out = tmp_path / "map.tif"
+    first = map_area(str(country.aoi), out, period=PERIOD, settings=served)
+    content = out.read_bytes()
+    gone = api.collection["features"].pop()
+
+    second = map_area(str(country.aoi), out, period=PERIOD, settings=served)
+    with pytest.raises(OutputError, match="is not this map"):
+        map_area(
+            str(country.aoi),
+            out,
+            period=PERIOD,
+            settings=replace(served, max_s1_scenes=1, s1="off"),
+        )
+    assert out.read_bytes() == content
+    third = map_area(str(country.aoi), out, period=PERIOD, settings=replace(served, overwrite=True))
+
+    assert gone["id"] in {scene for group in first.scenes.values() for scene in group} | set(
+        first.unused
+    )
+    assert second.already_made
+    assert "other scenes now" in second.warnings[-1]
+    assert not third.already_made
 
 
 @pytest.mark.parametrize(

@@ -72,14 +72,22 @@ _TIMED_OUT = 124
 
 def stop_after(seconds: float) -> None:
     """Stop the command as Ctrl-C does, with exit code 124, when this time is over."""
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN)
+
+
+_AGAIN = 10
+"""Seconds after which a command is told again that its time is over, if a library did not pass it
+on."""
 
 
 @contextmanager
 def _stoppable() -> Iterator[None]:
     """Ctrl-C, SIGTERM and time that is over raise ``_Stopped`` in the body, unless ignored."""
 
+    asked = []
+
     def stop(signum: int, _: FrameType | None) -> NoReturn:
+        asked.append(signum)
         raise _Stopped(signum)
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
@@ -89,6 +97,11 @@ def _stoppable() -> Iterator[None]:
         signal.signal(number, stop)
     try:
         yield
+    except Exception as error:
+        # What is raised in the middle of a library's import comes out of it as another error.
+        if asked:
+            raise _Stopped(asked[0]) from error
+        raise
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         for number in heeded:

@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from lulcmap.assembly import outputs
+from lulcmap.block import BYTES_A_PIXEL as BYTES_A_FILE_PIXEL
 from lulcmap.catalog import Found, first_hrefs
-from lulcmap.cog import plan_of
+from lulcmap.cog import disk_needed, plan_of
 from lulcmap.errors import LulcmapError, OutputError, ProviderError, UsageError
 from lulcmap.estimate.outlines import Outlines
 from lulcmap.estimate.reads import BYTES_A_PIXEL, Reading, needed
@@ -33,6 +34,7 @@ from lulcmap.estimate.values import (
     Zone,
 )
 from lulcmap.memory import budget
+from lulcmap.mosaic import JOINED
 from lulcmap.output import check_place, is_made
 from lulcmap.run import RunFolder
 from lulcmap.session import Session
@@ -56,11 +58,6 @@ scene on another grid."""
 WRITE = 3e6
 """Filled pixels a second to join the blocks, write the COG with its overviews, and check it: two
 cores, a map of 67 Mpx with many small patches."""
-
-BLOCK_FILE, JOINED, COG, OVERVIEWS = 1.25, 0.3, 0.35, 0.15
-"""Bytes on disk a filled pixel: of the blocks' files, the joined blocks, the map, and what is
-temporary beside it. Simulated countries have 1.23 in blocks; the others are of a map with many
-small patches (smooth ones take a quarter)."""
 
 
 def estimate(
@@ -98,7 +95,7 @@ def estimate(
     n_windows = sum(zone.windows for zone in zones)
     maps = tuple(_map_grid(target) for target in known.targets)
     filled = sum(on.pixels * on.filled for on in maps)
-    disk = _disk(filled, out, folder)
+    disk = _disk(filled, settings, out, folder)
     credentials, missing = _credentials(found)
     obstacles = [*_refusals(known, settings, out, run), *missing]
     memory = 0.0
@@ -185,10 +182,11 @@ def _seconds(
     return Seconds(read, classify, write, together + write)
 
 
-def _disk(filled: float, out: Path, folder: Path) -> Disk:
+def _disk(filled: float, settings: Settings, out: Path, folder: Path) -> Disk:
+    """What is needed at most; ``filled`` pixels are mapped, and with zones written twice."""
     return Disk(
-        run=filled * (BLOCK_FILE + JOINED),
-        map=filled * (COG + OVERVIEWS),
+        run=filled * (BYTES_A_FILE_PIXEL + JOINED),
+        map=disk_needed(round(filled * JOINED)) * (2 if settings.zones else 1),
         free_for_run=_free(folder.parent),
         free_for_map=_free(out.parent),
     )
