@@ -87,14 +87,20 @@ class Attempt:
         return self._process.wait()
 
 
-def simulate_country(folder: Path) -> None:
-    """A country on both sides of 12 degrees east."""
+def simulate_country(folder: Path, size: int) -> None:
+    """A country of ``size`` by ``size`` pixels on both sides of 12 degrees east."""
     from lulcmap.simulate import Country, simulate
 
     simulate(
         folder,
         Country(
-            seed=4, height=512, width=512, west=721_840, north=5_306_000, s2_dates=4, s1_dates=2
+            seed=4,
+            height=size,
+            width=size,
+            west=724_400 - size * 5,
+            north=5_306_000,
+            s2_dates=4,
+            s1_dates=2,
         ),
     )
 
@@ -155,6 +161,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--model", help="a shipped model or a file; else the default")
     parser.add_argument("--block-size", default="384")
+    parser.add_argument("--size", type=int, default=512, help="pixels a side of the country")
     parser.add_argument("--seed", type=int, help="of the moments")
     args = parser.parse_args()
     random.seed(args.seed)
@@ -163,7 +170,7 @@ def main() -> None:
         folder = args.folder or Path(temporary)
         country, state = folder / "country", folder / "kills.json"
         if not (country / "items.json").exists():
-            simulate_country(country)
+            simulate_country(country, args.size)
         count = Count()
         if state.exists():
             kept = json.loads(state.read_text())

@@ -83,7 +83,6 @@ on."""
 @contextmanager
 def _stoppable() -> Iterator[None]:
     """Ctrl-C, SIGTERM and time that is over raise ``_Stopped`` in the body, unless ignored."""
-
     asked = []
 
     def stop(signum: int, _: FrameType | None) -> NoReturn:
