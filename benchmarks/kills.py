@@ -30,7 +30,7 @@ EVENTS = {"compositing": "read", "classifying": "predict", "writing": "write", "
 EVENTS["assembling"] = "assembly"
 """What the log says, and the stage that begins with it."""
 
-LONGEST = {"read": 0.3, "predict": 0.3, "write": 0.01, "assembly": 0.3}
+LONGEST = {"read": 0.3, "predict": 0.1, "write": 0.0, "assembly": 0.3}
 """Seconds after a stage was seen to begin, before the end of which the kill falls."""
 
 YEAR = 2024
@@ -66,7 +66,8 @@ class Attempt:
         for line in self._process.stderr:
             match = re.match(r"Debug: (\w+) (\S+)$", line)
             if match and match[1] in EVENTS:
-                self.stage = EVENTS[match[1]]
+                if match[1] != "compositing" or self.stage != "predict":  # that goes on beside
+                    self.stage = EVENTS[match[1]]
                 if match[1] == "classifying":
                     self.begun.append(match[2])
                 if self.stage == stage and match[1] != "wrote":

@@ -15,7 +15,7 @@ from odc.geo.geobox import GeoBox
 
 from lulcmap import __version__, grid
 from lulcmap.cog import write_cog
-from lulcmap.errors import NoScenesError, OutputError, ProviderError, UsageError
+from lulcmap.errors import NothingMappedError, OutputError, ProviderError, UsageError
 from lulcmap.mosaic import ZoneBlocks, mosaic
 from lulcmap.report import MapReport
 from lulcmap.run import Number, RunFolder
@@ -73,8 +73,39 @@ def blocks_of(plan: Mapping[str, Any]) -> list[Block]:
     ]
 
 
+def frozen(run: RunFolder) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The plan of a run, and what else a map of it says.
+
+    Raises:
+        UsageError: no run was begun there, or by another version of lulcmap.
+        OutputError: the folder cannot be read.
+
+    """
+    plan = run.plan()
+    if plan is None:
+        raise UsageError(f"There is no run in {run.path}; give the folder <out>.run of a map.")
+    about = run.about()
+    if plan.keys() >= {"version"}:
+        check_version(run.path, plan, {"version": __version__})
+    if not (plan.keys() >= _PLAN and about.keys() >= _ABOUT):
+        raise UsageError(
+            f"What {run.path} holds is no run of this lulcmap; give the folder <out>.run of a map."
+        )
+    return plan, about
+
+
+_PLAN = {"area", "blocks", "boxes", "crs", "version"}
+"""What every plan has, as far as a map is put together of it."""
+
+_ABOUT = {
+    *("area", "catalog", "knows", "name", "notes", "plan", "platforms", "request", "s1_orbit"),
+    *("simulated", "skipped"),
+}
+"""What is known beside it."""
+
+
 def check_finished(run: RunFolder) -> None:
-    """See that every block of a run is done; a broken one is removed, to be made anew.
+    """See that every block of a run is done.
 
     Raises:
         UsageError: no run was begun there, it is of another lulcmap, or blocks are missing.
@@ -82,20 +113,17 @@ def check_finished(run: RunFolder) -> None:
         OutputError: the folder cannot be read.
 
     """
-    plan = run.plan()
-    if plan is None:
-        raise UsageError(f"There is no run in {run.path}; give the folder <out>.run of a map.")
-    check_version(run.path, plan, {"version": __version__})
-    blocks = blocks_of(plan)
-    missing = [number for number, box in blocks if not run.done(number, box)]
+    plan, about = frozen(run)
+    blocks, digest = blocks_of(plan), about["plan"]
+    missing = [number for number, box in blocks if not run.is_done(number, box, plan=digest)]
     if not missing:
         return
     failures = run.failures()
     said = f"{len(missing):,} of {len(blocks):,} blocks in {run.path} are not made"
-    if failures:
+    if len(failures) == len(missing):
         number, reason = next(iter(failures.items()))
         raise ProviderError(
-            f"{said}; {len(failures):,} failed ({run.block_path(number).stem}: {reason}). Give "
+            f"{said}, and failed ({run.block_path(number).stem}: {reason}). Give "
             "the run's command again with --retry-failed, then assemble."
         )
     raise UsageError(f"{said}. Run the shards that are left, or the run's command, then assemble.")
@@ -122,19 +150,17 @@ def assemble(
         The report.
 
     Raises:
-        NoScenesError: no pixel was mapped.
+        NothingMappedError: no pixel was mapped.
         OutputError: a block cannot be read, or a map cannot be written.
 
     """
-    plan, about = run.plan(), run.about()
-    if plan is None:
-        raise ValueError(f"no run was begun in {run.path}")
+    plan, about = frozen(run)
     logger.debug("assembling %s", out.name)
     sheets = list(_sheets(run, out, plan, about, zones=zones))
     report = _report(run, out, plan, about, sheets, min_coverage=min_coverage)
     if not report.coverage:
         count = sum(map(len, (*plan["s2_dates"], *plan["s1_passes"], *plan["s1_others"])))
-        raise NoScenesError(
+        raise NothingMappedError(
             f"No pixel of {about['name']} could be mapped: none of {count} scenes shows it "
             "clearly. Choose a longer period, or look at --mask-codes."
         )

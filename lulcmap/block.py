@@ -68,6 +68,9 @@ class Job:
     rules: Rules
     """Of the Sentinel-2 composite."""
 
+    digest: str
+    """Of the plan."""
+
     @property
     def blocks(self) -> list[tuple[Number, Box]]:
         """Number and box of each block, zone by zone."""
@@ -161,7 +164,8 @@ def finish(
     on = grid.geobox(block.box, zone.epsg)
     device = f"{session.device}, {session.runtime}"
     facts = _facts(bands, grid.inside(zone.part, on), seen)
-    run.write_block(block.number, bands, on, {**facts, "device": device})
+    known = {"device": device, "plan": job.digest}
+    run.write_block(block.number, bands, on, {**facts, **known})
     return None
 
 

@@ -52,6 +52,10 @@ def on_dask(address: str) -> Engine:
     def engine(
         known: Survey, run: RunFolder, settings: Settings, todo: Sequence[Block]
     ) -> Generator[Done, None, None]:
+        if settings.max_memory is not None and n_local is not None:
+            settings = replace(settings, max_memory=settings.max_memory // n_local)
+        if settings.model is not None and Path(settings.model).is_file():
+            settings = replace(settings, model=str(Path(settings.model).resolve()))
         with _client(address, n_local) as client:
             yield from _on(client, known, run, settings, todo)
 
@@ -63,7 +67,7 @@ def _local(address: str) -> int | None:
     kind, _, rest = address.partition(":")
     if kind == "local" and rest.isdecimal() and int(rest) > 0:
         return int(rest)
-    if kind not in ("tcp", "tls", "ucx", "ws", "wss") or not rest.startswith("//"):
+    if kind != "tcp" or not rest.startswith("//"):
         raise UsageError(
             f"--dask is {address!r}; it takes a scheduler's address such as tcp://10.0.0.5:8786, "
             "or local:4 for four processes on this machine."
@@ -78,7 +82,7 @@ def _client(address: str, n_local: int | None) -> Iterator["Client"]:
     if n_local is None:
         try:
             client = Client(address, timeout=_SECONDS, set_as_default=False)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError) as error:
             raise UsageError(
                 f"No Dask scheduler answers at {address} ({type(error).__name__}). Start one, or "
                 "give --dask local:4."
@@ -131,13 +135,15 @@ _sessions: dict[tuple[str, str], Session] = {}
 def _make(work: _Work, block: Block) -> Done:
     """Map one block on a worker."""
     run = RunFolder(Path(work.path))
-    if run.plan() is None:
+    if run.plan() != work.known.job.plan.to_json():
         raise UsageError(
-            f"A Dask worker does not see the run folder {work.path}. Put it where all machines "
-            "see it under one path, with --workdir."
+            f"A Dask worker does not see the run in {work.path}. Put it where all machines see it "
+            "under one path, with --workdir."
         )
     number, box = block
-    if run.done(number, box):  # by a worker that died before it could say so
+    if run.done(
+        number, box, plan=work.known.job.digest
+    ):  # by a worker that died before it could say so
         return number, None
     known = replace(work.known, session=_session(work))
     (done,) = map_blocks(known, run, work.settings, [block])
@@ -168,7 +174,8 @@ def _on(
     client: "Client", known: Survey, run: RunFolder, settings: Settings, todo: Sequence[Block]
 ) -> Generator[Done, None, None]:
     """Send the blocks to the workers, and tell each that is done."""
-    from distributed import KilledWorker, as_completed
+    from distributed import CancelledError, KilledWorker, as_completed
+    from distributed.comm.core import CommClosedError
 
     machines = client.scheduler_info(n_workers=-1)["workers"].values()
     here = sum(machine["host"] == "127.0.0.1" for machine in machines)
@@ -184,6 +191,10 @@ def _on(
         raise DeviceError(
             f"Several Dask workers died over one block: {error}. They may lack memory; give them "
             "more, or a smaller --block-size."
+        ) from error
+    except (CancelledError, CommClosedError) as error:
+        raise DeviceError(
+            "The Dask scheduler was lost. Start it, then run the same command again to go on."
         ) from error
     finally:
         client.cancel(futures)

@@ -5,6 +5,7 @@ import io
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -220,5 +221,6 @@ def _check(
 
 def _remove(part: Path) -> None:
     """Remove a temporary file, and those GDAL makes beside it for the overviews."""
-    for path in part.parent.glob(f"{glob.escape(part.name)}*"):
-        path.unlink(missing_ok=True)
+    with suppress(OSError):  # what could not be written is told, not what could not be removed
+        for path in part.parent.glob(f"{glob.escape(part.name)}*"):
+            path.unlink(missing_ok=True)

@@ -6,6 +6,7 @@
     ├── UsageError            2    options, dates, configuration
     │   └── AreaError         2    the area of interest cannot be used
     ├── NoScenesError         3    the catalogue holds nothing for this area and period
+    │   └── NothingMappedError 3   no pixel could be mapped from what it holds
     ├── ProviderError         5    a provider, its credentials, or too many of its assets failed
     │   └── ReadError         5    one asset's pixels could not be read
     ├── ModelError            6    the model file does not fit, or is no model
@@ -37,6 +38,10 @@ class NoScenesError(LulcmapError):
     """The catalogue holds nothing for this area and period."""
 
     exit_code = 3
+
+
+class NothingMappedError(NoScenesError):
+    """No pixel of the area could be mapped from the scenes there are."""
 
 
 class ProviderError(LulcmapError):

@@ -2,9 +2,10 @@
 
 import logging
 import math
+import shlex
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,19 +15,20 @@ import shapely
 from odc.geo.geobox import GeoBox
 
 from lulcmap.area import load_area
-from lulcmap.assembly import Block, assemble, check_finished, outputs
+from lulcmap.assembly import Block, assemble, check_finished, frozen, outputs
 from lulcmap.block import BYTES_A_PIXEL, Prepared, finish, prepare
 from lulcmap.catalog import first_hrefs, freeze, search
 from lulcmap.cog import plan_of
 from lulcmap.composite import Composite, composite
 from lulcmap.disk import free
-from lulcmap.errors import NoScenesError, ProviderError, UsageError
+from lulcmap.errors import NothingMappedError, OutputError, ProviderError, UsageError
 from lulcmap.memory import budget
 from lulcmap.output import check_place, is_made, run_folder
 from lulcmap.plan import Period, choose_s1, own_grid_first, rank_s2, s1_period
 from lulcmap.read import Reader
 from lulcmap.report import MapReport, ShardReport
 from lulcmap.run import Beat, Number, RunFolder, Shard, beat, planning, work
+from lulcmap.run.folder import writing
 from lulcmap.signing import signer
 from lulcmap.sources import is_remote
 from lulcmap.survey import Progress, Settings, Survey, survey
@@ -204,10 +206,27 @@ def map_shard(
     with _begun(aoi, out, period, layer, settings, shard, progress) as begun:
         blocks, run = begun.known.job.blocks, begun.run
         if begun.report is not None:
-            return ShardReport(run.path, str(shard), len(shard.of(blocks)), 0, 0)
-        made = _map(begun, settings, shard, engine, progress)
-        left = sum(not run.block_path(number).is_file() for number, _ in blocks)
-        return ShardReport(run.path, str(shard), len(shard.of(blocks)), made, left)
+            made = left = 0
+        else:
+            made = _map(begun, settings, shard, engine, progress)
+            left = sum(not run.block_path(number).is_file() for number, _ in blocks)
+        then = _assembling(run, begun.out, settings)
+        return ShardReport(run.path, str(shard), len(shard.of(blocks)), made, left, then)
+
+
+def _assembling(run: RunFolder, out: Path, settings: Settings) -> str:
+    """The command that makes the map of a run, as its user wanted it."""
+    words = ["lulcmap", "assemble", str(run.path)]
+    if out != run.path.with_suffix(""):
+        words += ["--out", str(out)]
+    if settings.min_coverage != Settings().min_coverage:
+        words += ["--min-coverage", f"{settings.min_coverage:g}"]
+    flags = {
+        "--zones": settings.zones,
+        "--keep-run": settings.keep_run,
+        "--overwrite": settings.overwrite,
+    }
+    return shlex.join([*words, *(flag for flag, given in flags.items() if given)])
 
 
 def assemble_run(
@@ -244,21 +263,34 @@ def assemble_run(
     check_place(out)
     if RunFolder(path).plan() is None:
         made = MapReport.read(out, min_coverage=min_coverage) if out.exists() else None
-        if made is not None and made.facts.get("plan") == plan_of(out):
-            return made  # the run is removed when its map is there
-        raise UsageError(f"There is no run in {path}; give the folder <out>.run of a map.")
-    with work(path) as run:
+        if made is None or made.facts.get("plan") != plan_of(out) or not _all_there(made, zones):
+            raise UsageError(f"There is no run in {path}; give the folder <out>.run of a map.")
+        if path.is_dir():  # killed when it was being removed
+            with work(path) as run:
+                run.remove()
+        return made
+    with writing(path), work(path) as run:
         with beat(run) as pulse:
             pulse.stage("assembly")
             run.clean()
             check_finished(run)
-            plan, about = run.plan() or {}, run.about()
+            plan, about = frozen(run)
             codes = sorted({zone for zone, *_ in plan["blocks"]}) if zones else []
-            is_made(outputs(out, plan["crs"], codes), about["plan"], overwrite=overwrite)
-            report = assemble(run, out, min_coverage=min_coverage, zones=zones, progress=progress)
+            outs = outputs(out, plan["crs"], codes)
+            there = is_made(outs, about["plan"], overwrite=overwrite)
+            made = MapReport.read(out, min_coverage=min_coverage) if there else None
+            if made is None or made.facts.get("plan") != about["plan"]:
+                made = assemble(run, out, min_coverage=min_coverage, zones=zones, progress=progress)
         if not keep_run:
             run.remove()
-    return report
+    return made
+
+
+def _all_there(made: MapReport, zones: bool) -> bool:
+    """Whether the files of a map are where its report says, with those of zones if asked for."""
+    names = [one["file"] for one in made.facts.get("maps", [])]
+    own = not zones or any(Path(name).stem[: -len("32632")].endswith("-z") for name in names)
+    return own and all((made.map.parent / name).exists() for name in names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,7 +327,9 @@ def _begun(
     area = load_area(aoi, layer=layer)
     out = out or Path(f"{area.name}-{period.label}.tif")
     check_place(out)
-    with work(run_folder(out, settings.workdir), shard=shard) as run:
+    folder = run_folder(out, settings.workdir)
+    with writing(folder), work(folder, shard=shard) as run:
+        fresh = run.plan() is None and run.is_blank()
         try:
             with beat(run, shard) as pulse:
                 with planning(run) if shard else nullcontext():
@@ -308,8 +342,10 @@ def _begun(
                         RunFolder.open(run.path, *frozen, alone=shard is None)
                 yield _Begun(known, run, pulse, out, report)
         except BaseException as error:
-            if shard is None and (isinstance(error, NoScenesError) or not run.has_blocks()):
-                run.remove()  # nothing to go on from
+            over = isinstance(error, NothingMappedError)
+            if shard is None and (over or (fresh and run.is_blank())):
+                with suppress(OutputError, OSError):
+                    run.remove()  # nothing to go on from
             raise
         if shard is None and not settings.keep_run:
             run.remove()
@@ -405,7 +441,8 @@ def _map(
     """
     known, run, pulse = begun.known, begun.run, begun.pulse
     blocks = shard.of(known.job.blocks) if shard else known.job.blocks
-    todo = [(number, box) for number, box in blocks if not run.done(number, box)]
+    digest = known.job.digest
+    todo = [(number, box) for number, box in blocks if not run.done(number, box, plan=digest)]
     failed = run.failures()
     before = len(blocks) - len(todo)
     if settings.retry_failed:
@@ -428,13 +465,14 @@ def _map(
                     logger.info("%s failed: %s", run.block_path(number).stem, reason)
                     if not made and len(failures) == _IN_A_ROW:
                         break
+                else:
+                    logger.info("block %d of %d is done", before + made, len(blocks))
                 pulse.blocks(len(blocks), done=before + made, made=made)
                 progress("blocks", before + made + len(failures), len(blocks))
-                logger.info("block %d of %d is done", before + made, len(blocks))
     if failures:
         raise _failed(run, failures, of=len(blocks))
     left = len(blocks) - before - made
-    if left:
+    if left and shard is None:
         raise UsageError(
             f"No failed block is left, but {left:,} of {len(blocks):,} that were never begun. Give "
             "the same command without --retry-failed."

@@ -166,7 +166,8 @@ class MapReport:
         """
         try:
             seen = json.loads(path_of(out).read_text())
-            return cls._from_dict(out, seen | {"min_coverage": min_coverage})
+            made = cls._from_dict(out, seen | {"min_coverage": min_coverage})
+            return made if 0 <= made.coverage <= 1 else None
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
@@ -240,7 +241,10 @@ class ShardReport:
     """Of them, those made now."""
 
     left: int
-    """Blocks of other shards that are not done."""
+    """Blocks of the run that are not done, of all shards."""
+
+    then: str
+    """The command that makes the map when none is left."""
 
     warnings: Sequence[str] = ()
     """What the map's user should know, each one plain sentence."""
@@ -253,15 +257,16 @@ class ShardReport:
             "blocks": self.blocks,
             "made": self.made,
             "left": self.left,
+            "then": self.then,
             "warnings": list(self.warnings),
         }
 
     def __str__(self) -> str:
         """One line for the terminal."""
-        rest = f"{self.left:,} blocks of others are left" if self.left else "all blocks are made"
+        rest = f"{self.left:,} of the run are left" if self.left else "none of the run is left"
         return (
-            f"Shard {self.shard} of {self.run}: {self.blocks:,} blocks done, {self.made:,} of them "
-            f"now; {rest}. When none is left: lulcmap assemble {self.run}"
+            f"Shard {self.shard} of {self.run}: {self.blocks:,} blocks, {self.made:,} made now; "
+            f"{rest}. When none is left: {self.then}"
         )
 
 

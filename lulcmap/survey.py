@@ -351,7 +351,7 @@ def _job(
         sources=_named(found.sources),
         max_cloud=settings.max_cloud,
     )
-    return Job(plan, parts, s1, settings.rules), superseded
+    return Job(plan, parts, s1, settings.rules, plan.digest), superseded
 
 
 def _zone(

@@ -80,9 +80,13 @@ def beyond(polygon: shapely.MultiPolygon, code: int) -> shapely.MultiPolygon:
 
     """
     frames = []
-    for west, south, east, north in _boxes()[code]:
-        up = JOINT / _DEGREE
-        aside = up / math.cos(math.radians(max(abs(south - up), abs(north + up))))
+    up = JOINT / _DEGREE
+    _, least, _, most = polygon.bounds
+    for west, lowest, east, highest in _boxes()[code]:
+        south, north = max(lowest, least), min(highest, most)
+        if south - up > north + up:
+            continue
+        aside = up / math.cos(math.radians(max(abs(south), abs(north)) + up))
         frame = shapely.box(west - aside, south - up, east + aside, north + up)
         frames += [frame, *(shapely.affinity.translate(frame, turn) for turn in (-360, 360))]
     own = shapely.union_all([shapely.box(*box) for box in _boxes()[code]])

@@ -4,11 +4,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.stubs import contract, make_model
 
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "kills.py"
 
 
+@pytest.mark.timeout(1500)
 def test_a_run_survives_kills_at_any_moment(tmp_path):
     model = make_model(tmp_path / "stub.onnx", contract(), kernel=8)
     words = [sys.executable, str(SCRIPT), "--kills", "12", "--seed", "3"]

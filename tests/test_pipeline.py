@@ -266,7 +266,7 @@ def test_broken_assets_are_named_and_the_rest_goes_on(settings, tmp_path):
         )
 
     assert {band for _, band, _ in report.lost} == {"B03", "B04"}
-    assert left_in(tmp_path) == ["country", "map.tif", "map.tif.report.json"]
+    assert left_in(tmp_path) == ["country", "map.tif", "map.tif.report.json", "other.tif.run"]
 
 
 def test_an_area_where_nothing_was_seen_has_no_scenes(country, settings, tmp_path):

@@ -9,7 +9,7 @@ from disk import full_disk
 
 from lulcmap.errors import OutputError, UsageError
 from lulcmap.grid import geobox
-from lulcmap.run import BANDS, RunFolder
+from lulcmap.run import BANDS, RunFolder, work
 from lulcmap.windows import Box
 
 PLAN = {"period": ["2024-01-01", "2024-12-31"], "rules": {"min_clear": 5}, "digest": "aa"}
@@ -17,7 +17,7 @@ ITEMS = {"type": "FeatureCollection", "features": [{"id": "one"}]}
 NUMBER = (32632, 12, -3)
 BOX = Box(-500_000, 40_000, 600, 700)
 ABOUT = {"name": "somewhere"}
-FACTS = {"used": ["é <&>"], "classes": {"water": 3}}
+FACTS = {"used": ["é <&>"], "classes": {"water": 3}, "plan": "aa"}
 
 
 def bands(seed: int = 0, box: Box = BOX) -> np.ndarray:
@@ -49,7 +49,7 @@ def test_the_same_plan_resumes_with_its_blocks_and_first_items(tmp_path):
         tmp_path, {**PLAN, "period": tuple(PLAN["period"])}, {"features": []}, ABOUT
     )
 
-    assert run.done(NUMBER, BOX)
+    assert run.done(NUMBER, BOX, plan="aa")
     assert json.loads(run.items_path.read_text()) == ITEMS
 
 
@@ -61,7 +61,7 @@ def test_another_plan_is_refused_with_the_differences(tmp_path):
 
     assert '  rules.min_clear: was 5, now 3\n  s1: was null, now "off"\n' in str(refused.value)
     assert "period" not in str(refused.value)
-    assert RunFolder(tmp_path).done(NUMBER, BOX)
+    assert RunFolder(tmp_path).done(NUMBER, BOX, plan="aa")
 
 
 def test_many_differences_are_counted_and_long_ones_cut(tmp_path):
@@ -84,7 +84,39 @@ def test_a_half_written_plan_is_no_plan_and_its_blocks_are_not_trusted(tmp_path,
     again = RunFolder.open(tmp_path, {**PLAN, "s1": "off"}, ITEMS, ABOUT)
 
     assert again.plan() == {**PLAN, "s1": "off"}
-    assert not again.done(NUMBER, BOX)
+    assert again.is_done(NUMBER, BOX, plan="aa")  # the plan it was made to
+    assert not again.is_done(NUMBER, BOX, plan="bb")
+    assert again.block_path(NUMBER).exists()
+    assert not again.done(NUMBER, BOX, plan="bb")
+    assert not again.block_path(NUMBER).exists()
+
+
+@pytest.mark.parametrize("name", ["plan_path", "about_path"])
+def test_a_file_that_cannot_be_read_now_is_not_taken_for_none(tmp_path, name):
+    """As over a network mount that went away: nothing is removed."""
+    run = with_block(tmp_path)
+    path = getattr(run, name)
+    path.unlink()
+    path.mkdir()
+
+    with pytest.raises(OutputError, match="cannot be used"):
+        run.plan() if name == "plan_path" else run.about()
+    with pytest.raises(OutputError), work(tmp_path):
+        run.plan() if name == "plan_path" else run.about()
+
+    assert run.is_done(NUMBER, BOX, plan="aa")
+
+
+def test_a_block_that_cannot_be_read_now_is_not_removed(tmp_path):
+    run = with_block(tmp_path)
+    path = run.block_path(NUMBER)
+    path.rename(tmp_path / "kept")
+    path.mkdir()
+
+    with pytest.raises(OutputError, match="cannot be used"):
+        run.done(NUMBER, BOX, plan="aa")
+
+    assert path.exists()
 
 
 def test_what_a_killed_run_left_half_written_is_removed_and_no_more(tmp_path):
@@ -101,7 +133,7 @@ def test_what_a_killed_run_left_half_written_is_removed_and_no_more(tmp_path):
 
     assert not any(path.exists() for path in half)
     assert all(path.exists() for path in others)
-    assert run.done(NUMBER, BOX)
+    assert run.done(NUMBER, BOX, plan="aa")
 
 
 def test_a_block_comes_back_as_it_was_written(tmp_path):
@@ -114,7 +146,7 @@ def test_a_block_comes_back_as_it_was_written(tmp_path):
         assert (block.profile["compress"], block.block_shapes[0]) == ("deflate", (512, 512))
     np.testing.assert_array_equal(read, bands())
     assert run.facts(NUMBER) == FACTS
-    assert run.done(NUMBER, BOX)
+    assert run.done(NUMBER, BOX, plan="aa")
     assert files(tmp_path) == ["about.json", "blocks/z32632_r12_c-3.tif", "items.json", "plan.json"]
 
 
@@ -158,7 +190,7 @@ def test_a_damaged_block_is_not_done_and_is_removed(tmp_path, damage):
     run = with_block(tmp_path)
     damage(run.block_path(NUMBER))
 
-    assert not run.done(NUMBER, BOX)
+    assert not run.done(NUMBER, BOX, plan="aa")
     assert not run.block_path(NUMBER).exists()
     with pytest.raises(OutputError, match="made anew"):
         run.facts(NUMBER)
@@ -168,11 +200,11 @@ def test_a_damaged_block_is_not_done_and_is_removed(tmp_path, damage):
 def test_a_block_of_another_place_or_size_is_not_done(tmp_path, box):
     run = with_block(tmp_path)
 
-    assert not run.done(NUMBER, box)
+    assert not run.done(NUMBER, box, plan="aa")
 
 
 def test_a_block_nobody_wrote_is_not_done(tmp_path):
-    assert not RunFolder.open(tmp_path, PLAN, ITEMS, ABOUT).done(NUMBER, BOX)
+    assert not RunFolder.open(tmp_path, PLAN, ITEMS, ABOUT).done(NUMBER, BOX, plan="aa")
 
 
 def test_a_full_disk_is_one_plain_line_and_leaves_nothing_half_written(tmp_path):
@@ -191,7 +223,7 @@ def test_a_failing_write_keeps_the_block_that_was_there(tmp_path):
     with full_disk(after=100_000), pytest.raises(OutputError):
         run.write_block(NUMBER, bands(seed=1), geobox(BOX, 32632), FACTS)
 
-    assert run.done(NUMBER, BOX)
+    assert run.done(NUMBER, BOX, plan="aa")
 
 
 def test_a_folder_that_cannot_be_made_is_one_plain_line(tmp_path):

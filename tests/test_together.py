@@ -3,9 +3,12 @@
 import json
 import os
 import random
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import date
 
 import psutil
@@ -13,13 +16,15 @@ import pytest
 import shapely
 from click.testing import CliRunner
 
+from lulcmap.area import load_area
 from lulcmap.cli import main
 from lulcmap.cluster import on_dask
-from lulcmap.errors import OutputError, ProviderError, UsageError
+from lulcmap.errors import ModelError, OutputError, ProviderError, UsageError
 from lulcmap.pipeline import Settings, assemble_run, map_area, map_blocks, map_shard
 from lulcmap.plan import make_period
 from lulcmap.run import RunFolder, Shard, beat, status, work
 from lulcmap.simulate import Country, simulate
+from lulcmap.survey import survey
 from tests.stubs import contract, make_model
 
 PERIOD = make_period(year=2024, today=date(2026, 1, 1))
@@ -330,7 +335,7 @@ def test_failed_blocks_are_never_done_and_are_made_again(country, settings, whol
     with pytest.raises(ProviderError, match=r"2 of .* blocks could not be made .*sky fell"):
         map_area(str(country.aoi), out, engine=fails_at([1, 4]), **given)
     seen = status(folder)
-    with pytest.raises(ProviderError, match=r"2 failed .*--retry-failed"):
+    with pytest.raises(ProviderError, match=r"not made, and failed .*--retry-failed"):
         assemble_run(folder)
     asked = []
 
@@ -406,6 +411,90 @@ def test_status_says_how_far_a_run_is(country, settings, tmp_path):
     (worker,) = seen[-1].workers
     assert (worker.pid, worker.alive, worker.stage) == (os.getpid(), True, "blocks")
     assert worker.made == seen[-1].blocks
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"settings": {"max_cloud": 12.0}}, {"settings": {"model": "typo"}}]
+)
+def test_a_refusal_leaves_the_run_as_it_is(country, settings, tmp_path, wrong):
+    """Also where no block was made yet."""
+    run = tmp_path / "map.tif.run"
+    known = survey(load_area(str(country.aoi)), run, period=PERIOD, settings=settings())
+    RunFolder.open(run, known.job.plan.to_json(), {"features": []}, {})
+
+    with pytest.raises((UsageError, ModelError)):
+        map_area(
+            str(country.aoi),
+            tmp_path / "map.tif",
+            period=PERIOD,
+            settings=settings(**wrong["settings"]),
+        )
+
+    assert RunFolder(run).plan() == known.job.plan.to_json()
+
+
+def test_a_block_of_another_plan_is_made_anew(country, settings, whole, tmp_path):
+    given = {"shard": Shard(1, 1), "period": PERIOD}
+    other = replace(settings().rules, dilation=9)
+    map_shard(str(country.aoi), tmp_path / "a.tif", settings=settings(rules=other), **given)
+    map_shard(str(country.aoi), tmp_path / "b.tif", settings=settings(), **given)
+    foreign = sorted((tmp_path / "a.tif.run" / "blocks").iterdir())[5]
+    shutil.copy(foreign, tmp_path / "b.tif.run" / "blocks")
+
+    with pytest.raises(UsageError, match="1 of"):
+        assemble_run(tmp_path / "b.tif.run")
+    map_shard(str(country.aoi), tmp_path / "b.tif", settings=settings(), **given)
+
+    assert assemble_run(tmp_path / "b.tif.run").map.read_bytes() == whole
+
+
+def test_a_shard_tells_the_whole_command_that_comes_next(country, settings, tmp_path):
+    (tmp_path / "work").mkdir()
+    done = map_shard(
+        str(country.aoi),
+        tmp_path / "map.tif",
+        shard=Shard(1, 1),
+        period=PERIOD,
+        settings=settings(workdir=tmp_path / "work", zones=True, min_coverage=0.5),
+    )
+
+    said = CliRunner().invoke(main, shlex.split(done.then)[1:])
+    again = CliRunner().invoke(main, shlex.split(done.then)[1:])
+
+    assert said.exit_code == 0, said.output
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "map-z32632.tif",
+        "map.tif",
+        "map.tif.report.json",
+        "work",
+    ]
+    assert "already made" in again.output
+    (tmp_path / "map-z32632.tif").unlink()
+    assert CliRunner().invoke(main, shlex.split(done.then)[1:]).exit_code == 2
+
+
+def test_an_assembly_killed_while_the_run_is_removed_is_cleared_up(country, settings, tmp_path):
+    given = {"shard": Shard(1, 1), "period": PERIOD, "settings": settings()}
+    map_shard(str(country.aoi), tmp_path / "map.tif", **given)
+    run = tmp_path / "map.tif.run"
+    assemble_run(run, keep_run=True)
+    (run / "plan.json").unlink()
+
+    assert assemble_run(run).already_made
+    assert left_in(tmp_path) == ["map.tif", "map.tif.report.json"]
+
+
+@pytest.mark.parametrize("name", ["plan.json", "about.json", "run.beat"])
+def test_files_of_others_in_a_run_folder_are_one_plain_line(country, settings, tmp_path, name):
+    given = {"shard": Shard(1, 1), "period": PERIOD, "settings": settings()}
+    map_shard(str(country.aoi), tmp_path / "map.tif", **given)
+    run = tmp_path / "map.tif.run"
+    (run / name).write_text("{}")
+
+    for command in ("status", "assemble"):
+        said = CliRunner().invoke(main, [command, str(run)])
+        assert said.exit_code in (0, 2, 7), said.output
+        assert "bug" not in said.output
 
 
 def test_a_clock_that_is_set_back_changes_nothing(tmp_path, monkeypatch):

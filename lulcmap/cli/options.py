@@ -51,14 +51,14 @@ class _Size(click.ParamType[int]):
         """The number of bytes."""
         if isinstance(value, int):
             return value
-        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([MGT])i?B?\s*", value, re.IGNORECASE)
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([MGT])(i?)B?\s*", value, re.IGNORECASE)
         if match is None:
             self.fail(f"{value!r} is no size such as 8GB or 800MB.", param, ctx)
-        return int(float(match[1]) * _UNITS[match[2].upper()])
+        return int(float(match[1]) * (1024 if match[3] else 1000) ** _POWERS[match[2].upper()])
 
 
-_UNITS = {"M": 10**6, "G": 10**9, "T": 10**12}
-"""Bytes."""
+_POWERS = {"M": 2, "G": 3, "T": 4}
+"""Of 1000, or 1024."""
 
 _OPTIONS = (
     click.option(
@@ -191,7 +191,7 @@ _OPTIONS = (
     click.option(
         "--max-memory",
         type=_Size(),
-        help="Memory the run may take, such as 8GB.  [default: what the machine has]",
+        help="Memory the process may take, such as 8GB.  [default: what the machine has]",
     ),
     click.option(
         "--workdir", type=_PATH, help="Folder for the run folder.  [default: beside --out]"

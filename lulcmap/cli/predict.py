@@ -36,7 +36,7 @@ INCOMPLETE = 4
 @click.option("--retry-failed", is_flag=True, help="Map only the blocks that failed before.")
 @click.option(
     "--timeout",
-    type=click.FloatRange(0, min_open=True),
+    type=click.FloatRange(0, 1e8, min_open=True),
     metavar="SECONDS",
     help="Stop then with exit code 124; the same command goes on.",
 )
@@ -72,14 +72,18 @@ def predict(
     of the area more than 500 km apart become maps of their own, <out>-2.tif and so on.
     """
     configure_logging(verbose=verbose, quiet=quiet, log_format=log_format)
+    from lulcmap.run.shard import Shard
+
+    part = Shard.parse(shard) if shard is not None else None
     if dry_run:
         forecast(ctx, aoi, out, layer=layer, as_json=as_json, **options)
         return
     if timeout is not None:
+        if timeout != timeout:  # Click lets "nan" through
+            raise click.BadParameter("nan is no time.", param_hint="--timeout")
         stop_after(timeout)
     from lulcmap.cli.progress import bars
     from lulcmap.pipeline import map_area, map_blocks, map_shard
-    from lulcmap.run import Shard
 
     period, settings = of_map(retry_failed=retry_failed, **options)
     given: dict[str, Any] = {"period": period, "layer": layer, "settings": settings}
@@ -89,8 +93,8 @@ def predict(
 
         given["engine"] = on_dask(dask)
     with bars(hidden=quiet or log_format == "json") as progress:
-        if shard is not None:
-            done = map_shard(aoi, out, shard=Shard.parse(shard), progress=progress, **given)
+        if part is not None:
+            done = map_shard(aoi, out, shard=part, progress=progress, **given)
             if not quiet or as_json:
                 click.echo(json.dumps(done.to_dict()) if as_json else done)
             return

@@ -210,5 +210,5 @@ def configure_logging(*, verbose: int, quiet: bool, log_format: str) -> None:
     logging.captureWarnings(True)
     # What these say is raised too, and shown in one line of our own: rasterio repeats each of
     # GDAL's errors, urllib3 tells each retry, Python's warnings are for developers.
-    for name in ("rasterio", "urllib3", "py.warnings"):
+    for name in ("rasterio", "urllib3", "py.warnings", "distributed", "tornado", "asyncio"):
         logging.getLogger(name).setLevel(logging.WARNING if verbose > 1 else logging.CRITICAL)

@@ -17,7 +17,7 @@ import numpy as np
 from lulcmap.assembly import outputs
 from lulcmap.block import BYTES_A_PIXEL as BYTES_A_FILE_PIXEL
 from lulcmap.catalog import Found, first_hrefs
-from lulcmap.cog import disk_needed, plan_of
+from lulcmap.cog import disk_needed
 from lulcmap.errors import LulcmapError, OutputError, ProviderError, UsageError
 from lulcmap.estimate.outlines import Outlines
 from lulcmap.estimate.reads import BYTES_A_PIXEL, Reading, needed
@@ -97,7 +97,8 @@ def estimate(
     filled = sum(on.pixels * on.filled for on in maps)
     disk = _disk(filled, settings, out, folder)
     credentials, missing = _credentials(found)
-    obstacles = [*_refusals(known, settings, out, run), *missing]
+    refusals, made = _refusals(known, settings, out, run)
+    obstacles = [*refusals, *missing]
     memory = 0.0
     try:
         largest = max((box.shape for _, box in job.blocks), key=math.prod)
@@ -131,7 +132,7 @@ def estimate(
         disk=disk,
         credentials=credentials,
         obstacles=tuple(Obstacle(str(error), error.exit_code) for error in obstacles),
-        notes=(*known.notes, *known.session.notes, *_remarks(known, out, folder, disk)),
+        notes=(*known.notes, *known.session.notes, *_remarks(known, out, folder, disk, made=made)),
         assumed={
             "network_bytes_per_second": NETWORK,
             "samples_read_per_cpu_second": READ,
@@ -216,12 +217,17 @@ def _credentials(found: Found) -> tuple[tuple[Credential, ...], list[ProviderErr
     return tuple(states), errors
 
 
-def _refusals(known: Survey, settings: Settings, out: Path, run: RunFolder) -> list[LulcmapError]:
-    """What ``predict`` would refuse to do here."""
+def _refusals(
+    known: Survey, settings: Settings, out: Path, run: RunFolder
+) -> tuple[list[LulcmapError], bool]:
+    """What ``predict`` would refuse to do here, and whether the map is there."""
     errors: list[LulcmapError] = []
+    plan, made = known.job.plan, False
+    codes = [zone.epsg for zone in known.job.zones] if settings.zones else []
+    outs = outputs(out, plan.crs, codes)
     try:
         check_place(out)
-        _is_made(known, settings, out)
+        made = is_made(outs, plan.digest, overwrite=settings.overwrite)
     except OutputError as error:
         errors.append(error)
     begun = run.plan()
@@ -232,23 +238,17 @@ def _refusals(known: Survey, settings: Settings, out: Path, run: RunFolder) -> l
                 "again to resume it, name another folder with --workdir, or delete it."
             )
         )
-    return errors
+    return errors, made
 
 
-def _is_made(known: Survey, settings: Settings, out: Path) -> bool:
-    plan = known.job.plan
-    codes = [zone.epsg for zone in known.job.zones] if settings.zones else []
-    return is_made(outputs(out, plan.crs, codes), plan.digest, overwrite=settings.overwrite)
-
-
-def _remarks(known: Survey, out: Path, folder: Path, disk: Disk) -> list[str]:
+def _remarks(known: Survey, out: Path, folder: Path, disk: Disk, *, made: bool) -> list[str]:
     remarks = []
     if len(known.job.blocks) > LOOKED_AT:
         remarks.append(
             f"What is read was counted for {LOOKED_AT} of {len(known.job.blocks):,} blocks, and "
             "scaled up."
         )
-    if plan_of(out) == known.job.plan.digest:
+    if made:
         remarks.append(f"{out} is there, made to this plan; predict has nothing to do.")
     places: dict[int, tuple[float, float, Path]] = {}
     for place, size, free in (

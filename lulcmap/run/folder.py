@@ -99,7 +99,7 @@ class RunFolder:
             items: STAC ItemCollection; kept only by a new run.
             about: what else a map is to say of itself, as JSON; kept only by a new run.
             alone: whether no other process works here: then what a killed run left half-written
-                is removed, and so are blocks without a plan.
+                is removed. Blocks of another plan are found out one by one, by ``done``.
 
         Raises:
             UsageError: the folder holds a run under another plan; the differences are named.
@@ -120,8 +120,8 @@ class RunFolder:
         with writing(path):
             run._blocks.mkdir(parents=True, exist_ok=True)
             run._failed.mkdir(exist_ok=True)
-            if alone or begun is None:
-                run.clean(blocks=begun is None)
+            if alone:
+                run.clean()
             if begun is None:
                 _write(run.items_path, _json(items))
                 _write(run.about_path, _json(about))
@@ -162,8 +162,14 @@ class RunFolder:
         return self.path / "failed"
 
     def plan(self) -> dict[str, Any] | None:
-        """The plan this run was begun under; None if none was, or it is half-written."""
-        return _read_json(self.plan_path)
+        """The plan this run was begun under; None if none was, or it is half-written.
+
+        Raises:
+            OutputError: it is there and cannot be read.
+
+        """
+        with writing(self.path):
+            return _read_json(self.plan_path)
 
     def about(self) -> dict[str, Any]:
         """What else a map is to say of itself.
@@ -172,7 +178,8 @@ class RunFolder:
             OutputError: it cannot be read.
 
         """
-        about = _read_json(self.about_path)
+        with writing(self.path):
+            about = _read_json(self.about_path)
         if about is None:
             raise OutputError(
                 f"{self.about_path} cannot be read. Delete the folder, and map the area again."
@@ -203,7 +210,7 @@ class RunFolder:
             number: zone, row and column of the block.
             bands: (6, H, W) in the order of ``BANDS``, 255 nodata.
             grid: of the block, (H, W).
-            facts: what the report wants to know of it, as JSON.
+            facts: what the report wants to know of it, as JSON, and ``plan``, the plan's digest.
 
         Raises:
             OutputError: it cannot be written, as on a full disk.
@@ -259,24 +266,31 @@ class RunFolder:
     def _failure_path(self, number: Number) -> Path:
         return self._failed / f"{self.block_path(number).stem}.json"
 
-    def done(self, number: Number, box: Box) -> bool:
-        """Whether a block's file is there and valid, every tile of it; if not, it is removed.
+    def is_done(self, number: Number, box: Box, *, plan: str) -> bool:
+        """Whether a block's file is there, made to a plan, and valid, every tile of it.
 
         Args:
             number: zone, row and column of the block.
             box: of the block, in its zone's pixels.
+            plan: the plan's digest, as the block's facts have it.
 
         Raises:
-            OutputError: a broken file cannot be removed.
+            OutputError: the file is there and cannot be read.
 
         """
-        path = self.block_path(number)
-        if not path.is_file():
-            return False
-        if _valid(path, box):
+        with writing(self.path):
+            try:
+                content = self.block_path(number).read_bytes()
+            except FileNotFoundError:
+                return False
+        return _valid(content, box, plan)
+
+    def done(self, number: Number, box: Box, *, plan: str) -> bool:
+        """As ``is_done``; a file that is not is removed."""
+        if self.is_done(number, box, plan=plan):
             return True
         with writing(self.path):
-            path.unlink()
+            self.block_path(number).unlink(missing_ok=True)
         return False
 
     def facts(self, number: Number) -> dict[str, Any]:
@@ -300,9 +314,10 @@ class RunFolder:
             ) from error
         return facts
 
-    def has_blocks(self) -> bool:
-        """Whether a block was made."""
-        return any(self._blocks.glob("z*_r*_c*.tif"))
+    def is_blank(self) -> bool:
+        """Whether no block was made, nor failed."""
+        made, failed = self._blocks.glob("z*_r*_c*.tif"), self._failed.glob("z*_r*_c*.json")
+        return not any(made) and not any(failed)
 
     def remove(self) -> None:
         """Remove the run, and its folder if nothing else is in it.
@@ -338,10 +353,14 @@ class RunFolder:
                 block.unlink()
 
 
-def _valid(path: Path, box: Box) -> bool:
+def _valid(content: bytes, box: Box, plan: str) -> bool:
     left, top = box.col * RESOLUTION, -box.row * RESOLUTION
     try:
-        with rasterio.Env(**_GDAL_ENV), rasterio.open(path) as dataset:
+        with (
+            rasterio.Env(**_GDAL_ENV),
+            MemoryFile(content) as memory,
+            memory.open() as dataset,
+        ):
             for band in dataset.indexes:  # a broken tile shows only when it is inflated
                 dataset.read(band)
             return bool(
@@ -349,9 +368,9 @@ def _valid(path: Path, box: Box) -> bool:
                 and dataset.descriptions == BANDS
                 and set(dataset.dtypes) == {"uint8"}
                 and (dataset.transform.c, dataset.transform.f) == (left, top)
-                and FACTS in dataset.tags()
+                and json.loads(dataset.tags()[FACTS]).get("plan") == plan
             )
-    except RasterioError:
+    except (RasterioError, KeyError, ValueError, AttributeError):
         return False
 
 
@@ -361,8 +380,10 @@ def writing(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno is None or isinstance(error, ConnectionError | TimeoutError):
+            raise  # of a network
         raise OutputError(
-            f"The run folder {folder} cannot be written ({error.strerror or error}). Free some "
+            f"The run folder {folder} cannot be used ({error.strerror or error}). Free some "
             "space, or name another folder with --workdir; then run the same command again."
         ) from error
 
@@ -389,7 +410,7 @@ def _json(value: Mapping[str, Any]) -> bytes:
 def _read_json(path: Path) -> dict[str, Any] | None:
     try:
         value = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
     return value if isinstance(value, dict) else None
 

@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,10 @@ logger = logging.getLogger(__name__)
 
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
 """What a filesystem says that has no locks."""
+
+
+_TRIES, _PAUSE = 10, 0.1
+"""Who only asks whether a lock is held, has it for a moment; seconds between two tries."""
 
 
 class HeldError(Exception):
@@ -52,7 +57,7 @@ def lock(path: Path, *, shared: bool = False, wait: bool = False) -> Iterator[No
 def holder(path: Path) -> str | None:
     """The process that holds a file alone; None if none does."""
     try:
-        descriptor = os.open(path, os.O_RDWR)
+        descriptor = os.open(path, os.O_RDONLY)
     except OSError:
         return None
     try:
@@ -68,6 +73,7 @@ def holder(path: Path) -> str | None:
 
 def _hold(path: Path, *, shared: bool, wait: bool) -> int:
     kind = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB)
+    tries = _TRIES
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
@@ -76,7 +82,11 @@ def _hold(path: Path, *, shared: bool, wait: bool) -> int:
                 return descriptor
         except BlockingIOError:
             os.close(descriptor)
-            raise HeldError(_who(path)) from None
+            tries -= 1
+            if not tries:
+                raise HeldError(_who(path)) from None
+            time.sleep(_PAUSE)
+            continue
         except OSError as error:
             if error.errno in _NO_LOCKS:
                 logger.warning(

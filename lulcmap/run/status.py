@@ -114,7 +114,12 @@ def status(path: Path) -> RunStatus:
         if alive:
             return RunStatus(path, "running", 0, 0, {}, None, workers)
         raise UsageError(f"There is no run in {path}; give the folder <out>.run of a map.")
-    numbers = [(zone, row, col) for zone, row, col in plan["blocks"]]
+    try:
+        numbers = [(int(zone), int(row), int(col)) for zone, row, col in plan["blocks"]]
+    except (KeyError, TypeError, ValueError):
+        raise UsageError(
+            f"{run.plan_path} is no plan of lulcmap; give the folder <out>.run of a map."
+        ) from None
     done = sum(run.block_path(number).is_file() for number in numbers)
     busy = [one for one in alive if one.stage == "blocks" and one.made and one.seconds > 0]
     rate = sum(one.made / one.seconds for one in busy) * 3600
@@ -128,9 +133,15 @@ def _worker(beat: Path) -> Worker | None:
         said = json.loads(beat.read_text())
         return Worker(
             name=f"shard {said['shard']}" if said["shard"] else "run",
+            host=str(said["host"]),
+            pid=int(said["pid"]),
             alive=holder(beat.with_suffix(".lock")) is not None,
-            **{key: said[key] for key in ("host", "pid", "stage", "blocks", "done", "made")},
-            **{key: said[key] for key in ("seconds", "at")},
+            stage=str(said["stage"]),
+            blocks=int(said["blocks"]),
+            done=int(said["done"]),
+            made=int(said["made"]),
+            seconds=float(said["seconds"]),
+            at=str(said["at"]),
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -43,9 +43,11 @@ def work(path: Path, *, shard: Shard | None = None) -> Iterator[RunFolder]:
                     ) from None
             yield run
     finally:
-        if run.plan() is None:
-            with suppress(HeldError, OSError, OutputError), lock(run.lock_path()):
-                run.remove()
+        # A folder that cannot be read now may hold the work of days.
+        with suppress(HeldError, OSError, OutputError):
+            if run.plan() is None and run.is_blank():
+                with lock(run.lock_path()):
+                    run.remove()
 
 
 @contextmanager

@@ -92,7 +92,7 @@ def _run(path: Path, stack: ExitStack) -> tuple[list[Raster], Lines]:
             "map that lulcmap made."
         ) from None
     by_zone: dict[int, list[Path]] = {}
-    for block in sorted((path / "blocks").glob("z*_r*_c*.tif")):
+    for block in sorted((path / "blocks").glob("z[0-9]*_r*_c*.tif")):
         by_zone.setdefault(int(block.name[1:].split("_")[0]), []).append(block)
     if not by_zone:
         raise UsageError(f"{path} has no finished block yet; let the run go on, then ask again.")
