@@ -27,7 +27,8 @@ def seams(ctx: click.Context, *, path: Path, as_json: bool) -> None:
 
     Neighbouring pixels must not differ more often across the borders of blocks, windows and UTM
     zones than 32 pixels away. The two rates are compared, with a 95 % interval of their ratio from
-    a bootstrap over stretches of 64 pixels of border; an interval above 1 is a seam.
+    a bootstrap over stretches of 64 pixels of border. It is a seam where the ratio is above 1 with
+    95 % for all four kinds at once.
 
     Exits with 1 if there is a seam, and says where it is worst. Windows meet in the middle of their
     overlap where they are cropped instead of blended, so that is judged too.
