@@ -15,7 +15,7 @@ import rasterio
 COMMAND = Path(sys.executable).with_name("lulcmap")
 """The command of the environment that runs the tests."""
 
-_OF_ITS_CATALOGUE = {"LULCMAP_PLAN", "LULCMAP_CATALOG"}
+_OF_ITS_CATALOGUE = {"LULCMAP_PLAN", "LULCMAP_REQUEST", "LULCMAP_CATALOG"}
 """Tags that say where the scenes came from; all else of a map does not depend on that."""
 
 _COUNTS = ("coverage", "pixels", "classes", "scenes", "unused", "skipped", "lost", "unmasked")
