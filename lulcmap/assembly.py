@@ -53,7 +53,7 @@ class Sheet:
     """Of the polygon, what lies in each UTM zone (EPSG code), in the file's CRS."""
 
 
-def outputs(out: Path, crs: Sequence[str], codes: Sequence[int]) -> list[Path]:
+def outputs(out: Path, crs: Sequence[str], codes: Sequence[int | str]) -> list[Path]:
     """The files that are written for a map.
 
     Args:
@@ -85,7 +85,7 @@ def frozen(run: RunFolder) -> tuple[dict[str, Any], dict[str, Any]]:
     if plan is None:
         raise UsageError(f"There is no run in {run.path}; give the folder <out>.run of a map.")
     about = run.about()
-    if plan.keys() >= {"version"}:
+    if "version" in plan:
         check_version(run.path, plan, {"version": __version__})
     if not (plan.keys() >= _PLAN and about.keys() >= _ABOUT):
         raise UsageError(

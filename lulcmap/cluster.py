@@ -141,9 +141,8 @@ def _make(work: _Work, block: Block) -> Done:
             "under one path, with --workdir."
         )
     number, box = block
-    if run.done(
-        number, box, plan=work.known.job.digest
-    ):  # by a worker that died before it could say so
+    # A worker that died may have made it, and not have said so.
+    if run.done(number, box, plan=work.known.job.digest):
         return number, None
     known = replace(work.known, session=_session(work))
     (done,) = map_blocks(known, run, work.settings, [block])

@@ -15,7 +15,7 @@ import shapely
 from odc.geo.geobox import GeoBox
 
 from lulcmap.area import load_area
-from lulcmap.assembly import Block, assemble, check_finished, frozen, outputs
+from lulcmap.assembly import Block, Progress, assemble, check_finished, frozen, outputs
 from lulcmap.block import BYTES_A_PIXEL, Prepared, finish, prepare
 from lulcmap.catalog import first_hrefs, freeze, search
 from lulcmap.cog import plan_of
@@ -31,7 +31,7 @@ from lulcmap.run import Beat, Number, RunFolder, Shard, beat, planning, work
 from lulcmap.run.folder import writing
 from lulcmap.signing import signer
 from lulcmap.sources import is_remote
-from lulcmap.survey import Progress, Settings, Survey, survey
+from lulcmap.survey import Settings, Survey, survey
 from lulcmap.windows import Box
 
 __all__ = [
@@ -288,9 +288,10 @@ def assemble_run(
 
 def _all_there(made: MapReport, zones: bool) -> bool:
     """Whether the files of a map are where its report says, with those of zones if asked for."""
-    names = [one["file"] for one in made.facts.get("maps", [])]
-    own = not zones or any(Path(name).stem[: -len("32632")].endswith("-z") for name in names)
-    return own and all((made.map.parent / name).exists() for name in names)
+    codes = [crs.removeprefix("EPSG:") for crs in made.facts["counted_on"]] if zones else []
+    names = {one["file"] for one in made.facts["maps"]}
+    names |= {path.name for path in outputs(made.map, [""], codes)}
+    return all((made.map.parent / name).exists() for name in names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,9 +338,14 @@ def _begun(
                         area, run.path, period=period, settings=settings, progress=progress
                     )
                     report = _made(out, known, settings)
+                    plan = known.job.plan.to_json()
+                    # The map may be there, and beside it the begun run of another one.
+                    ours = report is None or run.plan() in (None, plan)
                     if report is None:
-                        frozen = known.job.plan.to_json(), freeze(known.found), _about(known)
-                        RunFolder.open(run.path, *frozen, alone=shard is None)
+                        about = _about(known)
+                        RunFolder.open(
+                            run.path, plan, freeze(known.found), about, alone=shard is None
+                        )
                 yield _Begun(known, run, pulse, out, report)
         except BaseException as error:
             over = isinstance(error, NothingMappedError)
@@ -347,7 +353,7 @@ def _begun(
                 with suppress(OutputError, OSError):
                     run.remove()  # nothing to go on from
             raise
-        if shard is None and not settings.keep_run:
+        if shard is None and not settings.keep_run and ours:
             run.remove()
 
 

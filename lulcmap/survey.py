@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -13,6 +13,7 @@ from shapely.geometry.base import BaseGeometry
 
 from lulcmap import __version__, grid, zones
 from lulcmap.area import Area
+from lulcmap.assembly import Progress
 from lulcmap.block import REACH, Job, ZoneJob
 from lulcmap.catalog import Found, outline, search
 from lulcmap.catalog import digest as items_digest
@@ -29,9 +30,6 @@ from lulcmap.targets import SPARSE, Target, digest, targets
 from lulcmap.windows import Blend, Box
 
 logger = logging.getLogger(__name__)
-
-Progress = Callable[[str, int, int], object]
-"""Called with a stage's name, how much of it is done, and how much there is."""
 
 MARGIN = 0.06
 """Degrees of latitude, 6.6 km: how far beyond the area scenes are looked for; a window of 512 px

@@ -433,6 +433,20 @@ def test_a_refusal_leaves_the_run_as_it_is(country, settings, tmp_path, wrong):
     assert RunFolder(run).plan() == known.job.plan.to_json()
 
 
+def test_a_made_map_leaves_the_begun_run_of_another_alone(country, settings, tmp_path):
+    """A map is to be replaced, and that run is stopped; then somebody asks for the old one."""
+    out, given = tmp_path / "map.tif", {"period": PERIOD}
+    map_area(str(country.aoi), out, settings=settings(), **given)
+    other = settings(rules=replace(settings().rules, dilation=9), overwrite=True)
+    map_shard(str(country.aoi), out, shard=Shard(1, 2), settings=other, **given)
+    before = left_in(tmp_path / "map.tif.run")
+
+    report = map_area(str(country.aoi), out, settings=settings(), **given)
+
+    assert report.already_made
+    assert {*before} - {*left_in(tmp_path / "map.tif.run")} <= {"run.beat"}
+
+
 def test_a_block_of_another_plan_is_made_anew(country, settings, whole, tmp_path):
     given = {"shard": Shard(1, 1), "period": PERIOD}
     other = replace(settings().rules, dilation=9)
