@@ -23,8 +23,9 @@ from shapely import box as rectangle
 from lulcmap.composite import Composite
 from lulcmap.contract import Contract
 from lulcmap.grid import footprint, geobox
+from lulcmap.image import composite_of
 from lulcmap.models import find_model
-from lulcmap.pipeline import Settings, composite_of, map_area
+from lulcmap.pipeline import Settings, map_area
 from lulcmap.plan import make_period
 from lulcmap.predict import classify, needed_windows
 from lulcmap.scores import accuracy, confusion, mean_iou

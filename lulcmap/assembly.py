@@ -14,13 +14,16 @@ import shapely
 from odc.geo.geobox import GeoBox
 
 from lulcmap import __version__, grid
-from lulcmap.cog import write_cog
+from lulcmap.cog import plan_of, write_cog
 from lulcmap.errors import NothingMappedError, OutputError, ProviderError, UsageError
+from lulcmap.legend import LandCover
 from lulcmap.mosaic import ZoneBlocks, mosaic
+from lulcmap.output import check_place, held, is_made, outputs
+from lulcmap.provenance import report_of, tags_of
 from lulcmap.report import MapReport
-from lulcmap.run import Number, RunFolder
-from lulcmap.run.folder import check_version
-from lulcmap.targets import digest, files, planned
+from lulcmap.run import Number, RunFolder, beat, work
+from lulcmap.run.folder import check_version, writing
+from lulcmap.targets import digest, planned
 from lulcmap.windows import Box
 from lulcmap.zones import split
 
@@ -52,17 +55,11 @@ class Sheet:
     parts: Sequence[tuple[int, shapely.MultiPolygon]]
     """Of the polygon, what lies in each UTM zone (EPSG code), in the file's CRS."""
 
-
-def outputs(out: Path, crs: Sequence[str], codes: Sequence[int | str]) -> list[Path]:
-    """The files that are written for a map.
-
-    Args:
-        out: the first of them.
-        crs: of each map.
-        codes: of the UTM zones that are written too.
-
-    """
-    return [*files(out, len(crs)), *(out.with_stem(f"{out.stem}-z{code}") for code in codes)]
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the report says of the file."""
+        height, width = self.on.shape
+        return {"file": self.out.name, "crs": self.crs, "height": height, "width": width}
 
 
 def blocks_of(plan: Mapping[str, Any]) -> list[Block]:
@@ -98,8 +95,8 @@ _PLAN = {"area", "blocks", "boxes", "crs", "version"}
 """What every plan has, as far as a map is put together of it."""
 
 _ABOUT = {
-    *("area", "catalog", "knows", "name", "notes", "plan", "platforms", "request", "s1_orbit"),
-    *("simulated", "skipped"),
+    *("area", "catalog", "knows", "legend", "name", "notes", "plan", "platforms", "request"),
+    *("s1_orbit", "simulated", "skipped"),
 }
 """What is known beside it."""
 
@@ -129,6 +126,71 @@ def check_finished(run: RunFolder) -> None:
     raise UsageError(f"{said}. Run the shards that are left, or the run's command, then assemble.")
 
 
+def assemble_run(
+    path: Path,
+    out: Path | None = None,
+    *,
+    min_coverage: float = 0.99,
+    zones: bool = False,
+    keep_run: bool = False,
+    overwrite: bool = False,
+    progress: Progress = lambda *_: None,
+) -> MapReport:
+    """Make the map of a run whose shards are done.
+
+    Args:
+        path: of the run folder.
+        out: the COG to write; None is the run folder's name without ``.run``.
+        min_coverage: as of ``Settings``, and so are the others.
+        zones: whether each UTM zone is written too.
+        keep_run: whether the run folder stays.
+        overwrite: whether another map may be replaced.
+        progress: told how far it is.
+
+    Raises:
+        UsageError: there is no run, it is of another lulcmap, or blocks are not made.
+        ProviderError: blocks failed.
+        NoScenesError: no pixel was mapped.
+        OutputError: the map exists or cannot be written, or another process works on the run.
+
+    """
+    if out is None and path.suffix != ".run":
+        raise UsageError(f"{path} is not named <out>.run; give --out too.")
+    out = out or path.with_suffix("")
+    check_place(out)
+    if RunFolder(path).plan() is None:
+        made = MapReport.read(out, min_coverage=min_coverage) if out.exists() else None
+        if made is None or made.facts.get("plan") != plan_of(out) or not _all_there(made, zones):
+            raise UsageError(f"There is no run in {path}; give the folder <out>.run of a map.")
+        if path.is_dir():  # killed when it was being removed
+            with work(path) as run:
+                run.remove()
+        return made
+    with writing(path), work(path) as run:
+        with beat(run) as pulse:
+            pulse.stage("assembly")
+            run.clean()
+            check_finished(run)
+            plan, about = frozen(run)
+            codes = sorted({zone for zone, *_ in plan["blocks"]}) if zones else []
+            outs = outputs(out, plan["crs"], codes)
+            there = is_made(outs, about["plan"], overwrite=overwrite)
+            made = MapReport.read(out, min_coverage=min_coverage) if there else None
+            if made is None or made.facts.get("plan") != about["plan"]:
+                made = assemble(run, out, min_coverage=min_coverage, zones=zones, progress=progress)
+        if not keep_run:
+            run.remove()
+    return made
+
+
+def _all_there(made: MapReport, zones: bool) -> bool:
+    """Whether the files of a map are where its report says, with those of zones if asked for."""
+    codes = [crs.removeprefix("EPSG:") for crs in made.facts["counted_on"]] if zones else []
+    names = {one["file"] for one in made.facts["maps"]}
+    names |= {path.name for path in outputs(made.map, [""], codes)}
+    return all((made.map.parent / name).exists() for name in names)
+
+
 def assemble(
     run: RunFolder,
     out: Path,
@@ -156,19 +218,31 @@ def assemble(
     """
     plan, about = frozen(run)
     logger.debug("assembling %s", out.name)
+    legend = _legend(run, about)
     sheets = list(_sheets(run, out, plan, about, zones=zones))
-    report = _report(run, out, plan, about, sheets, min_coverage=min_coverage)
+    report = report_of(
+        out,
+        [run.facts(number) for number, _ in blocks_of(plan)],
+        plan,
+        about,
+        legend=legend,
+        maps=[sheet.facts for sheet in sheets],
+        min_coverage=min_coverage,
+    )
     if not report.coverage:
         count = sum(map(len, (*plan["s2_dates"], *plan["s1_passes"], *plan["s1_others"])))
         raise NothingMappedError(
             f"No pixel of {about['name']} could be mapped: none of {count} scenes shows it "
             "clearly. Choose a longer period, or look at --mask-codes."
         )
-    tags = _tags(plan, about, report)
-    for number, sheet in enumerate(sheets, 1):
-        what = "mosaic" if len(sheets) == 1 else f"mosaic {number} of {len(sheets)}"
-        _write(run, sheet, plan, tags, partial(progress, what))
-    report.write()
+    tags = tags_of(plan, about, report, legend=legend)
+    with held(out):
+        for number, sheet in enumerate(sheets, 1):
+            what = "mosaic" if len(sheets) == 1 else f"mosaic {number} of {len(sheets)}"
+            _join(run, sheet, plan, partial(progress, what))
+            write_cog(run.joined_path, sheet.out, tags=tags, legend=legend)
+            run.joined_path.unlink()
+        report.write()
     return report
 
 
@@ -203,14 +277,26 @@ def _area(
     return area
 
 
-def _write(
+def _legend(run: RunFolder, about: Mapping[str, Any]) -> tuple[LandCover, ...]:
+    try:
+        legend = tuple(LandCover(**cover) for cover in about["legend"])
+    except (TypeError, ValueError):
+        legend = ()
+    if not legend:
+        raise OutputError(
+            f"The legend in {run.about_path} cannot be read: the file was changed. Delete the "
+            "folder, and map the area again."
+        )
+    return legend
+
+
+def _join(
     run: RunFolder,
     sheet: Sheet,
     plan: Mapping[str, Any],
-    tags: Mapping[str, str],
     progress: Callable[[int, int], object],
 ) -> None:
-    """Join the blocks on a file's grid, and make the COG of them."""
+    """Join the blocks on a file's grid."""
     places: dict[int, list[tuple[Path, Box]]] = {}
     for number, box in blocks_of(plan):
         places.setdefault(number[0], []).append((run.block_path(number), box))
@@ -221,85 +307,3 @@ def _write(
         out=run.joined_path,
         progress=progress,
     )
-    write_cog(run.joined_path, sheet.out, tags=tags)
-    run.joined_path.unlink()
-
-
-def _report(
-    run: RunFolder,
-    out: Path,
-    plan: Mapping[str, Any],
-    about: Mapping[str, Any],
-    sheets: Sequence[Sheet],
-    *,
-    min_coverage: float,
-) -> MapReport:
-    blocks = [run.facts(number) for number, _ in blocks_of(plan)]
-    model = {"name": plan["model"], "sha256": plan["model_sha256"], "knows": about["knows"]}
-    warnings = list(about["notes"])
-    if about["knows"] == "simulated" and not about["simulated"]:
-        warnings.append(
-            f"Model {plan['model']} knows simulated landscapes only; do not use this map of a real "
-            "place for any decision."
-        )
-    return MapReport.collect(
-        out,
-        blocks,
-        scenes={
-            "s2": [scene for group in plan["s2_dates"] for scene in group],
-            "s1": [scene for group in (*plan["s1_passes"], *plan["s1_others"]) for scene in group],
-        },
-        skipped=[(name, reason) for name, reason in about["skipped"]],
-        warnings=warnings,
-        min_coverage=min_coverage,
-        facts={
-            "software": f"lulcmap {plan['version']}",
-            "plan": about["plan"],
-            "area": about["name"],
-            "period": list(plan["period"]),
-            "maps": [
-                {
-                    "file": sheet.out.name,
-                    "crs": sheet.crs,
-                    "height": sheet.on.shape[0],
-                    "width": sheet.on.shape[1],
-                }
-                for sheet in sheets
-            ],
-            "model": model,
-            "counted_on": sorted({f"EPSG:{zone}" for zone, *_ in plan["blocks"]}),
-            "device": sorted({block["device"] for block in blocks}),
-            "catalog": about["catalog"],
-            "platforms": about["platforms"],
-            "s1_orbit": about["s1_orbit"],
-        },
-    )
-
-
-def _tags(plan: Mapping[str, Any], about: Mapping[str, Any], report: MapReport) -> dict[str, str]:
-    years = f"{plan['period'][0][:4]}-{plan['period'][1][:4]}"
-    first, last = years.split("-")
-    covered = first if first == last else years
-    tags = {
-        "TIFFTAG_SOFTWARE": f"lulcmap {plan['version']}",
-        "TIFFTAG_IMAGEDESCRIPTION": "Land cover in Dynamic World's nine classes, 255 = no data",
-        "TIFFTAG_COPYRIGHT": f"Contains modified Copernicus Sentinel data {covered}",
-        "LULCMAP_PLAN": report.facts["plan"],
-        "LULCMAP_REQUEST": about["request"],
-        "LULCMAP_MODEL": plan["model"],
-        "LULCMAP_MODEL_SHA256": plan["model_sha256"],
-        "LULCMAP_PERIOD": "/".join(plan["period"]),
-        "LULCMAP_LATTICE": "/".join(map(str, plan["lattice"])),
-        "LULCMAP_BLOCK": str(plan["block_size"]),
-        "LULCMAP_SOURCES": ", ".join(
-            f"{len(group)} {sensor.upper()} scenes" for sensor, group in report.scenes.items()
-        ),
-        "LULCMAP_CATALOG": report.facts["catalog"],
-        "LULCMAP_COVERAGE": f"{report.coverage:.6f}",
-        "LULCMAP_COMPLETE": "yes" if report.complete else "no",
-        "LICENSE": "CC-BY-4.0",
-        "ATTRIBUTION": f"Contains modified Copernicus Sentinel data {covered}; made with lulcmap",
-    }
-    if report.warnings:
-        tags["LULCMAP_WARNINGS"] = " ".join(report.warnings)
-    return tags

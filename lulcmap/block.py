@@ -2,6 +2,7 @@
 
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from lulcmap import grid
 from lulcmap.composite import Composite, Rules, composite
-from lulcmap.legend import CLASSES, NODATA
+from lulcmap.legend import NODATA, LandCover
 from lulcmap.plan import Pass, Plan, S1Choice
 from lulcmap.predict import Classified, classify, needed_windows, union
 from lulcmap.read import Reader
@@ -163,7 +164,7 @@ def finish(
     zone = job.zone(block.number)
     on = grid.geobox(block.box, zone.epsg)
     device = f"{session.device}, {session.runtime}"
-    facts = _facts(bands, grid.inside(zone.part, on), seen)
+    facts = _facts(bands, grid.inside(zone.part, on), seen, legend=session.contract.legend)
     known = {"device": device, "plan": job.digest}
     run.write_block(block.number, bands, on, {**facts, **known})
     return None
@@ -210,13 +211,19 @@ def _source(seen: Composite, rows: slice, cols: slice) -> NDArray[np.uint8]:
     return np.select(cases, [4, 1, 2, 5, 3], 0).astype(np.uint8)
 
 
-def _facts(bands: NDArray[np.uint8], inside: NDArray[np.bool_], seen: Composite) -> dict[str, Any]:
+def _facts(
+    bands: NDArray[np.uint8],
+    inside: NDArray[np.bool_],
+    seen: Composite,
+    *,
+    legend: Sequence[LandCover],
+) -> dict[str, Any]:
     """What the report wants to know of a block; it travels in the block's file."""
     sources = Counter(dict(enumerate(np.bincount(bands[5][inside], minlength=len(SOURCES)))))
     classes = np.bincount(bands[0][inside], minlength=NODATA + 1)
     return {
         "pixels": {name: int(sources[i]) for i, name in enumerate(SOURCES)},
-        "classes": {cover.name: int(classes[cover.id]) for cover in CLASSES},
+        "classes": {cover.name: int(classes[cover.id]) for cover in legend},
         "used": sorted(seen.used),
         "unmasked": sorted(seen.unmasked),
         "lost": [(asset.scene, asset.band, asset.reason) for asset in seen.lost],

@@ -1,6 +1,6 @@
 """Blocks mapped by the workers of a Dask cluster, on one machine or many.
 
-Every worker runs what one process alone would run, ``pipeline.map_blocks``, and writes its blocks
+Every worker runs what one process alone would run, ``engine.map_blocks``, and writes its blocks
 into the run's folder, which all of them must see under one path. Nothing but numbers comes back.
 """
 
@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from lulcmap.assembly import Block
 from lulcmap.catalog import Found
+from lulcmap.engine import Done, Engine, map_blocks
 from lulcmap.errors import DeviceError, UsageError
 from lulcmap.models import find_model
-from lulcmap.pipeline import Done, Engine, map_blocks
 from lulcmap.run import RunFolder
 from lulcmap.session import Session, open_session
 from lulcmap.survey import Settings, Survey

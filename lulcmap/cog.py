@@ -20,6 +20,7 @@ from rio_cogeo.cogeo import cog_validate
 
 from lulcmap.disk import keep_free
 from lulcmap.errors import OutputError
+from lulcmap.gdal import ENV
 from lulcmap.legend import CLASSES, NODATA, LandCover
 
 PLAN_TAG = "LULCMAP_PLAN"
@@ -50,12 +51,6 @@ of the joined map: 1.28 was measured for land, 1.41 for noise (``benchmarks/READ
 _PAUSE = 0.5
 """Seconds between two looks at the disk."""
 
-_GDAL_ENV = {
-    "GDAL_CACHEMAX": 64 * 2**20,  # bytes; GDAL's default is 5 % of the machine
-    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # a side file of an older map is not this map's
-    "GDAL_PAM_ENABLED": "NO",  # everything is in the file, nothing in an .aux.xml
-}
-
 
 def write_cog(
     source: Path,
@@ -85,7 +80,7 @@ def write_cog(
     try:
         keep_free(out.parent, disk_needed(source.stat().st_size), "the map")
         _watched(partial(_copy, source, part, tags=tags, legend=legend), out.parent)
-        with rasterio.Env(**_GDAL_ENV):
+        with rasterio.Env(**ENV):
             _check(part, source, tags=tags, legend=legend)
         part.replace(out)
     except (RasterioError, CPLE_BaseError, OSError) as error:
@@ -119,7 +114,7 @@ def request_of(path: Path) -> str | None:
 
 def _tag(path: Path, name: str) -> str | None:
     try:
-        with rasterio.Env(**_GDAL_ENV), rasterio.open(path) as dataset:
+        with rasterio.Env(**ENV), rasterio.open(path) as dataset:
             value: str | None = dataset.tags().get(name)
     except RasterioError:
         return None
@@ -173,7 +168,7 @@ def _copy(
 ) -> None:
     """Write the COG of a file, with the tags and the palette."""
     with (
-        rasterio.Env(**_GDAL_ENV),
+        rasterio.Env(**ENV),
         rasterio.open(source.resolve(), opener=partial(_Stoppable, stop=stop)) as given,
         MemoryFile(ext=".vrt") as virtual,
     ):

@@ -177,6 +177,27 @@ def composite(
     )
 
 
+def mean_backscatter(
+    planes: Planes, grid: GeoBox, passes: Sequence[Sequence[Scene]]
+) -> tuple[NDArray[np.int16], tuple[str, ...], tuple[Lost, ...]]:
+    """The mean of passes of Sentinel-1, as a composite has it, on any grid.
+
+    Args:
+        planes: gives the pixels.
+        grid: north-up.
+        passes: datatakes; each its scenes, and a pixel takes the first that has data there.
+
+    Returns:
+        (2, H, W) gamma-nought, hundredths of a decibel, -32768 nodata: the mean of the linear power
+        of all passes that reach the pixel; ids of the scenes that gave pixels; assets that could
+        not be read.
+
+    """
+    log = _Log()
+    image, _, _ = _radar(planes, grid, _Near(grid).only(passes), [], log)
+    return image, tuple(log.used), tuple(log.lost)
+
+
 class _Near:
     """Tells which scenes may reach a grid, from their boxes alone."""
 

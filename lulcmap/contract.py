@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
 from lulcmap.errors import ModelError
-from lulcmap.legend import CLASSES
+from lulcmap.legend import CLASSES, LandCover, legend_of
 from lulcmap.sensors import S1_BANDS, S1_NODATA, S2_BANDS, S2_NODATA
 from lulcmap.windows import Lattice
 
@@ -74,7 +74,7 @@ class Contract:
     """Pixel size, metres."""
 
     classes: tuple[str, ...] = tuple(cover.name for cover in CLASSES)
-    """Names, in the order of the logits; each one of Dynamic World's."""
+    """Names, in the order of the logits: any 1 to 254; Dynamic World's or others."""
 
     colours: tuple[str, ...] = tuple(cover.colour for cover in CLASSES)
     """RRGGBB, in the order of ``classes``."""
@@ -95,6 +95,22 @@ class Contract:
     def lattice(self) -> Lattice:
         """Of the windows."""
         return Lattice(self.window, self.step)
+
+    @property
+    def legend(self) -> tuple[LandCover, ...]:
+        """Of the map: ``legend.legend_of`` the classes."""
+        return legend_of(self.classes, self.colours)
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """Of the classes in the legend, in the order of the logits."""
+        by_name = {cover.name: cover.id for cover in self.legend}
+        return tuple(by_name[name] for name in self.classes)
+
+    @property
+    def bytes_a_pixel(self) -> float:
+        """Of the logits of a block's cells, float32."""
+        return 4 * len(self.classes) / self.stride**2
 
     def to_json(self) -> str:
         """The text for ``metadata_props``; the same contract gives the same text."""
@@ -154,10 +170,6 @@ class Contract:
                     )
         if not self.inputs:
             self._refuse("has no input", "it needs s2, s1 or both")
-        names = [cover.name for cover in CLASSES]
-        for name in self.classes:
-            if name not in names:
-                self._refuse(f"gives a class {name!r}", f"the classes are {', '.join(names)}")
         if self.resolution != 10:
             self._refuse(f"wants pixels of {self.resolution:g} m", "they are 10 m")
         half = (self.window - self.step) // 2
@@ -186,13 +198,10 @@ class Contract:
             number = getattr(self, what)
             if type(number) not in (int, float) or not 0 < number < math.inf:
                 self._refuse(f"has {what} {number!r}", "it is a number above 0")
-        if not self.classes or len(set(self.classes)) != len(self.classes):
-            self._refuse(f"has the classes {self.classes}", "each is named once")
-        if len(self.colours) != len(self.classes):
-            self._refuse(
-                f"has {len(self.colours)} colours for {len(self.classes)} classes",
-                "each class has one",
-            )
+        try:
+            legend_of(self.classes, self.colours)
+        except ValueError as error:
+            self._refuse("has a legend that cannot be used", str(error))
         if self.knows not in ("simulated", "real"):
             self._refuse(f"knows {self.knows!r} land", "it is simulated or real")
         if type(self.name) is not str:

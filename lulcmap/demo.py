@@ -10,8 +10,9 @@ from odc.geo.geobox import GeoBox
 
 from lulcmap import grid
 from lulcmap.area import load_area
+from lulcmap.image import composite_of
 from lulcmap.legend import NODATA
-from lulcmap.pipeline import composite_of, map_area
+from lulcmap.pipeline import map_area
 from lulcmap.plan import Period
 from lulcmap.preview import preview
 from lulcmap.scores import accuracy, confusion, mean_iou

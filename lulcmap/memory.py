@@ -20,6 +20,9 @@ COMPOSITED = 99
 AHEAD = 28
 """Bytes a pixel more, where the block before is classified meanwhile."""
 
+LOGITS = 2.25
+"""Bytes a pixel of the blended logits in that: nine classes in cells of 4 x 4 pixels, float32."""
+
 READER = 25e6
 """Bytes that a thread holds that reads: what it has fetched, and what it has decoded."""
 
@@ -48,13 +51,16 @@ class Budget:
     """Bytes that this takes, about."""
 
 
-def budget(shape: tuple[int, int], *, readers: int, allowed: int | None) -> Budget:
+def budget(
+    shape: tuple[int, int], *, readers: int, allowed: int | None, logits: float = LOGITS
+) -> Budget:
     """What fits into memory: first fewer threads read, then blocks are made one after the other.
 
     Args:
         shape: of the largest block, pixels.
         readers: threads that are wanted.
         allowed: bytes; None is what the machine has free.
+        logits: bytes a pixel that the model's blended logits take.
 
     Raises:
         UsageError: not even one block fits, and the memory was stated.
@@ -62,8 +68,10 @@ def budget(shape: tuple[int, int], *, readers: int, allowed: int | None) -> Budg
     """
     pixels = (shape[0] + AROUND) * (shape[1] + AROUND)
     room = allowed if allowed is not None else free() * _SHARE
+    more = max(logits - LOGITS, 0)
     for blocks, threads in ((2, readers), (2, max(readers // 2, 1)), (1, readers), (1, 1)):
-        peak = BASE + pixels * (COMPOSITED + (blocks - 1) * AHEAD) + threads * READER
+        block = COMPOSITED + (blocks - 1) * AHEAD + more
+        peak = BASE + pixels * block + threads * READER
         if peak <= room:
             return Budget(blocks, threads, peak)
     if allowed is None:  # an estimate is no reason to refuse

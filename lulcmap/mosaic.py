@@ -19,6 +19,7 @@ from rasterio.windows import Window
 
 from lulcmap.disk import keep_free
 from lulcmap.errors import OutputError
+from lulcmap.gdal import ENV
 from lulcmap.grid import RESOLUTION, clip, inside
 from lulcmap.joint import CLASS, join
 from lulcmap.legend import NODATA
@@ -40,12 +41,6 @@ _OPEN_FILES = 64
 
 _FAR = 2**40
 """A row or column that no zone reaches."""
-
-_GDAL_ENV = {
-    "GDAL_CACHEMAX": 64 * 2**20,  # bytes; GDAL's default is 5 % of the machine
-    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # do not list the blocks' folder for each block
-    "GDAL_PAM_ENABLED": "NO",  # no .aux.xml beside the output
-}
 
 _LAYOUT: dict[str, Any] = {
     "driver": "GTiff",
@@ -115,7 +110,7 @@ def mosaic(
     place = {"height": height, "width": width, "crs": target.crs.to_wkt()}
     counts = np.zeros(256, np.int64)
     try:
-        with rasterio.Env(**_GDAL_ENV):
+        with rasterio.Env(**ENV):
             with (
                 closing(_Files()) as files,
                 rasterio.open(out, "w", transform=target.affine, **place, **_LAYOUT) as output,

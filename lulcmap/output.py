@@ -1,11 +1,14 @@
 """Where a map and its run are written, looked at before anything else is done."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from lulcmap.cog import plan_of, request_of
 from lulcmap.errors import OutputError
+from lulcmap.run.lock import HeldError, lock
+from lulcmap.targets import files
 
 
 def run_folder(out: Path, workdir: Path | None) -> Path:
@@ -22,6 +25,18 @@ def run_folder(out: Path, workdir: Path | None) -> Path:
     if workdir and not workdir.is_dir():
         raise OutputError(f"There is no folder {workdir}; make it, or change --workdir.")
     return (workdir or out.parent) / f"{out.name}.run"
+
+
+def outputs(out: Path, crs: Sequence[str], codes: Sequence[int | str]) -> list[Path]:
+    """The files that are written for a map.
+
+    Args:
+        out: the first of them.
+        crs: of each map.
+        codes: of the UTM zones that are written too.
+
+    """
+    return [*files(out, len(crs)), *(out.with_stem(f"{out.stem}-z{code}") for code in codes)]
 
 
 def check_place(out: Path) -> None:
@@ -65,3 +80,38 @@ def is_made(
             "--out."
         )
     return len(plans) == len(outs) and not others
+
+
+@contextmanager
+def held(out: Path) -> Iterator[None]:
+    """Hold a map's name in the body against runs in other folders, who write the same files.
+
+    The lock is a hidden file beside the map. A process that is killed leaves it; nobody holds it
+    then, and the next one to write the map removes it.
+
+    Args:
+        out: the map.
+
+    Raises:
+        OutputError: another process writes it, or nothing can be written there.
+
+    """
+    path = out.with_name(f".{out.name}.lock")
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(lock(path))
+        except HeldError as other:
+            raise OutputError(
+                f"Another run writes {out} ({other}). Let it finish, or choose another --out; then "
+                "run the same command again to go on."
+            ) from None
+        except OSError as error:
+            raise OutputError(
+                f"The map cannot be written to {out} ({error.strerror or error}). See that the "
+                "disk is not full and the folder can be written, then run the same command again."
+            ) from error
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                path.unlink(missing_ok=True)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from lulcmap.compiled import compiled
 from lulcmap.contract import Contract
-from lulcmap.legend import CLASSES, NODATA
+from lulcmap.legend import NODATA
 from lulcmap.sensors import S1_BANDS, S2_BANDS
 from lulcmap.windows import Blend, Box, Lattice, weights
 
@@ -128,14 +128,13 @@ def classify(
     seen = box.intersection(over)
     if seen is not None:
         wanted[seen.within(box)] = usable[seen.within(over)]
-    ids = {cover.name: cover.id for cover in CLASSES}
     out = np.full((3, *box.shape), NODATA, np.uint8)
     _decide(
         total,
         *_between(box.row, box.height, first_cell=cells.row, stride=stride),
         *_between(box.col, box.width, first_cell=cells.col, stride=stride),
         wanted,
-        np.array([ids[name] for name in contract.classes], np.uint8),
+        np.array(contract.ids, np.uint8),
         contract.temperature,
         out,
     )

@@ -38,6 +38,7 @@ def preview(
     *,
     composite: NDArray[np.uint16] | None = None,
     truth: NDArray[np.uint8] | None = None,
+    legend: Sequence[LandCover] = CLASSES,
     title: str,
     note: str = "",
 ) -> None:
@@ -48,6 +49,7 @@ def preview(
         classes: (H, W) class ids, 255 nodata.
         composite: (9, H, W) reflectance x 10000 in the order of ``S2_BANDS``, 0 nodata.
         truth: (H, W) class ids, 255 nodata.
+        legend: names and colours of the classes.
         title: over the panels.
         note: one smaller line under the title, such as how good the map is.
 
@@ -61,8 +63,8 @@ def preview(
             None if composite is None else true_colour(composite),
             Image.Resampling.LANCZOS,
         ),
-        ("Land cover", coloured(classes), Image.Resampling.NEAREST),
-        ("Truth", None if truth is None else coloured(truth), Image.Resampling.NEAREST),
+        ("Land cover", coloured(classes, legend), Image.Resampling.NEAREST),
+        ("Truth", None if truth is None else coloured(truth, legend), Image.Resampling.NEAREST),
     ]
     side = (_WIDTH - 4 * _GAP) // 3
     panels = [
@@ -71,8 +73,8 @@ def preview(
         if pixels is not None
     ]
     shown = np.unique(classes if truth is None else np.stack([classes, truth]))
-    legend = [cover for cover in CLASSES if cover.id in shown]
-    picture = _page(panels, legend, title=title, note=note, empty=NODATA in shown)
+    there = [cover for cover in legend if cover.id in shown]
+    picture = _page(panels, there, title=title, note=note, empty=NODATA in shown)
     try:
         picture.save(out, format="PNG", optimize=True)
     except OSError as error:
@@ -106,18 +108,21 @@ def true_colour(composite: NDArray[np.uint16]) -> NDArray[np.uint8]:
     return pixels
 
 
-def coloured(classes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def coloured(
+    classes: NDArray[np.uint8], legend: Sequence[LandCover] = CLASSES
+) -> NDArray[np.uint8]:
     """A class map in its legend's colours.
 
     Args:
         classes: (H, W) class ids, 255 nodata.
+        legend: colours of the classes.
 
     Returns:
         (H, W, 3) red, green, blue; light grey where there is nothing.
 
     """
     palette = np.full((256, 3), _EMPTY, np.uint8)
-    for cover in CLASSES:
+    for cover in legend:
         palette[cover.id] = cover.rgb
     return palette[classes]
 

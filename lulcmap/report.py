@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from lulcmap.errors import OutputError
-from lulcmap.legend import CLASSES
+from lulcmap.legend import LandCover
 
 SOURCES = (
     "not_mapped",
@@ -62,7 +62,7 @@ class MapReport:
     """Share of the polygon's pixels that a complete map has a class for."""
 
     facts: Mapping[str, Any] = field(default_factory=dict)
-    """Software, plan, area, period, maps, model and device, as plain JSON."""
+    """Software, plan, area, period, legend, maps, model and device, as plain JSON."""
 
     @property
     def total(self) -> int:
@@ -85,6 +85,7 @@ class MapReport:
         out: Path,
         blocks: Iterable[Mapping[str, Any]],
         *,
+        legend: Sequence[LandCover],
         scenes: Mapping[str, Sequence[str]],
         skipped: Sequence[tuple[str, str]],
         warnings: Sequence[str],
@@ -97,11 +98,12 @@ class MapReport:
             out: the COG.
             blocks: for each block ``pixels`` and ``classes`` (counts by name), ``used``,
                 ``unmasked`` (scene ids) and ``lost`` (scene, band, reason).
+            legend: of the map; classes are named in its order.
             scenes: ids of all scenes the plan has, by sensor.
             skipped: items that could not be used, each with the reason.
             warnings: sentences.
             min_coverage: as of the report.
-            facts: software, plan, area, period, maps, model, device.
+            facts: software, plan, area, period, legend, maps, model, device.
 
         """
         pixels: Counter[str] = Counter()
@@ -119,7 +121,7 @@ class MapReport:
         return cls(
             map=out,
             pixels={name: pixels[name] for name in SOURCES if pixels[name]},
-            classes={cover.name: classes[cover.name] for cover in CLASSES if classes[cover.name]},
+            classes={cover.name: classes[cover.name] for cover in legend if classes[cover.name]},
             scenes={
                 sensor: [scene for scene in group if scene in used]
                 for sensor, group in scenes.items()

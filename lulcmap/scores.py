@@ -62,6 +62,36 @@ def iou(matrix: NDArray[np.int64]) -> NDArray[np.float64]:
     return _ratio(hits, matrix.sum(axis=0) + matrix.sum(axis=1) - hits)
 
 
+def precision(matrix: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Precision of each class, TP / (TP + FP): how much of what was given the class is it.
+
+    Remote sensing says user's accuracy.
+
+    Args:
+        matrix: (K, K) as ``confusion`` gives it.
+
+    Returns:
+        (K,) 0 to 1; NaN for a class that is not in the prediction.
+
+    """
+    return _ratio(np.diag(matrix), matrix.sum(axis=0))
+
+
+def recall(matrix: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Recall of each class, TP / (TP + FN): how much of the class was found.
+
+    Remote sensing says producer's accuracy.
+
+    Args:
+        matrix: (K, K) as ``confusion`` gives it.
+
+    Returns:
+        (K,) 0 to 1; NaN for a class that is not in the truth.
+
+    """
+    return _ratio(np.diag(matrix), matrix.sum(axis=1))
+
+
 def f1(matrix: NDArray[np.int64]) -> NDArray[np.float64]:
     """F1 of each class, 2 TP / (2 TP + FP + FN), the harmonic mean of precision and recall.
 

@@ -21,16 +21,18 @@ from shapely import MultiPolygon, box
 from tqdm import tqdm
 
 from lulcmap.grid import footprint
+from lulcmap.image import composite_of
 from lulcmap.legend import NAMES
-from lulcmap.pipeline import composite_of
 from lulcmap.plan import make_period
 from lulcmap.scores import accuracy, iou, mean_iou
 from lulcmap.simulate import Country, simulate
 from lulcmap.training.checkpoint import deployed_from, load_checkpoint, save_checkpoint
 from lulcmap.training.chips import Chips
 from lulcmap.training.deployed import Deployed
-from lulcmap.training.fit import Settings, fit, measure
+from lulcmap.training.fit import fit
 from lulcmap.training.network import LULCFORMER_TINY
+from lulcmap.training.settings import Settings
+from lulcmap.training.tiles import measure
 
 CHIP = 512
 """Pixels a side of a chip; a country is two by two."""
@@ -137,7 +139,7 @@ def main() -> None:
         seen,
         options.folder,
         config=LULCFORMER_TINY,
-        settings=Settings(epochs=options.epochs, batch=4, learning_rate=7e-4),
+        settings=Settings(epochs=options.epochs, batch=4, crop=256, learning_rate=7e-4),
         knows="simulated",
         source=f"{options.countries} simulated countries of {2 * CHIP} x {2 * CHIP} px, "
         f"seeds {seeds.start} to {seeds.stop - 1}, composited as by lulcmap predict",

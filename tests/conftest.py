@@ -19,3 +19,32 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("the folder of real data (../shared/data) is not beside this checkout")
     return folder
+
+
+@pytest.fixture(scope="session")
+def country(tmp_path_factory):
+    """A small simulated country, shared by the tests that map one: read it, do not change it."""
+    from lulcmap.simulate import Country, simulate  # here, so that other tests start at once
+
+    folder = tmp_path_factory.mktemp("country")
+    return simulate(folder, Country(seed=1, height=256, width=320, s2_dates=4, s1_dates=3))
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory):
+    """The file of a model that gives Dynamic World's classes, at random."""
+    from tests.stubs import contract, make_model
+
+    return make_model(tmp_path_factory.mktemp("model") / "stub.onnx", contract(), kernel=8)
+
+
+@pytest.fixture(scope="session")
+def settings(country, model):
+    """Makes settings with which ``model`` maps ``country`` in a dozen blocks."""
+    from lulcmap.survey import Settings
+
+    def of(**changes):
+        defaults = {"model": str(model), "catalog": str(country.items), "block_size": 96}
+        return Settings(**{**defaults, "device": "cpu", **changes})
+
+    return of

@@ -13,20 +13,22 @@ import lulcmap
 PACKAGE = Path(lulcmap.__file__).parent
 LAYERS = [
     {"errors", "compiled", "retryafter"},
-    {"legend", "sensors", "windows", "remote", "stac", "disk", "memory"},
-    {"scores", "providers", "grid", "contract"},
+    {"legend", "sensors", "windows", "remote", "stac", "disk", "memory", "gdal"},
+    {"scores", "votes", "providers", "grid", "contract"},
     {"zones", "lookup"},
-    {"scenes", "modelfile", "kernels", "resample", "runtime", "sources", "joint"},
+    {"scenes", "modelfile", "kernels", "resample", "runtime", "sources", "joint", "chipset"},
     {  # stages: they meet only above
         *("area", "catalog", "signing", "plan", "read", "composite", "session", "predict"),
         *("mosaic", "cog", "report", "preview", "simulate", "models", "run", "training"),
         "seams",
         "targets",
     },
-    {"block", "output", "assembly"},
+    {"block", "image", "output", "provenance"},
+    {"assembly"},
     {"survey"},
-    {"pipeline", "doctor", "estimate"},
-    {"demo", "cluster"},
+    {"engine"},
+    {"pipeline", "doctor", "estimate", "evaluate"},
+    {"demo", "cluster", "dataset"},
     {"cli"},
 ]
 LEVEL = {name: level for level, layer in enumerate(LAYERS) for name in layer}

@@ -5,8 +5,15 @@ import pytest
 
 from lulcmap.contract import S1_INPUT, S2_INPUT, Contract
 from lulcmap.errors import ModelError
+from lulcmap.legend import CLASSES
 
 GOOD = Contract(name="good", inputs={"s2": S2_INPUT, "s1": S1_INPUT}, stride=4)
+
+
+def of(count, **changes):
+    """A contract with a legend of its own."""
+    own = {"classes": tuple(f"class {i}" for i in range(count)), "colours": ("7B2D43",) * count}
+    return replace(GOOD, **{**own, **changes})
 
 
 def test_a_contract_survives_its_text():
@@ -33,6 +40,32 @@ def test_a_foreign_contract_that_fits_is_accepted(contract):
     contract.check()
 
 
+@pytest.mark.parametrize("count", [1, 3, 254])
+def test_own_classes_have_the_ids_of_their_order(count):
+    contract = of(count)
+
+    contract.check()
+
+    assert contract.ids == tuple(range(count))
+    assert [(cover.id, cover.name, cover.colour) for cover in contract.legend] == [
+        (i, f"class {i}", "7B2D43") for i in range(count)
+    ]
+
+
+def test_dynamic_world_s_classes_keep_their_ids_in_any_number_and_order():
+    some = replace(GOOD, classes=("snow_and_ice", "trees"), colours=("FFFFFF", "000000"))
+
+    assert (GOOD.ids, GOOD.legend) == (tuple(range(9)), CLASSES)
+    assert (some.ids, some.legend) == ((8, 1), CLASSES)
+
+
+def test_one_class_of_another_name_makes_the_legend_the_model_s_own():
+    mixed = of(3, classes=("trees", "vines", "water"))
+
+    assert mixed.ids == (0, 1, 2)
+    assert [cover.name for cover in mixed.legend] == ["trees", "vines", "water"]
+
+
 @pytest.mark.parametrize(
     ("contract", "named"),
     [
@@ -42,12 +75,18 @@ def test_a_foreign_contract_that_fits_is_accepted(contract):
         (replace(GOOD, inputs={"s1": replace(S1_INPUT, unit="linear")}), "unit 'linear'"),
         (replace(GOOD, inputs={"s2": replace(S2_INPUT, dtype="int16")}), "dtype 'int16'"),
         (replace(GOOD, inputs={"s1": replace(S1_INPUT, nodata=0)}), "nodata 0"),
-        (
-            replace(GOOD, classes=("water", "ice cream"), colours=("419BDF", "FFFFFF")),
-            "'ice cream'",
-        ),
         (replace(GOOD, colours=("419BDF",)), "1 colours for 9 classes"),
-        (replace(GOOD, classes=("water",) * 9), "named once"),
+        (replace(GOOD, classes=("water",) * 9), "'water' twice"),
+        (of(2, classes=("vines", "vines")), "'vines' twice"),
+        (of(2, classes=("vines", " ")), "named ' '"),
+        (of(2, classes=("vines", "a\nb")), r"named 'a\\nb'"),
+        (of(2, classes=("vines", 2)), "named 2"),
+        (of(2, colours=("7B2D43", "#00FF00")), "'class 1' has the colour '#00FF00'"),
+        (of(2, colours=("7B2D43", "green")), "'class 1' has the colour 'green'"),
+        (of(2, colours=("7B2D43", None)), "'class 1' has the colour None"),
+        (replace(GOOD, colours=("419BDG",) * 9), "'water' has the colour '419BDG'"),
+        (of(0), "0 classes, and a map has room for 1 to 254"),
+        (of(255), "255 classes, and a map has room for 1 to 254"),
         (replace(GOOD, stride=0), "stride 0"),
         (replace(GOOD, stride="4"), "stride '4'"),
         (replace(GOOD, temperature=0), "temperature 0"),

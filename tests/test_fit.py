@@ -1,20 +1,29 @@
+import csv
 import json
 import math
+import os
+import types
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from networks import MICRO, checkpoint, make_chips
+from networks import MICRO, checkpoint, deployed, make_chips
 from torch import nn
 
-from lulcmap.errors import ModelError, UsageError
+from lulcmap.errors import DeviceError, ModelError, UsageError
 from lulcmap.scores import accuracy
 from lulcmap.training.augment import augmented, cut, gap, turned
+from lulcmap.training.batches import batches
 from lulcmap.training.checkpoint import deployed_from, load_checkpoint, save_checkpoint
-from lulcmap.training.chips import Chips, class_weights_of, normalisation_of
-from lulcmap.training.fit import Settings, batches, fit, focal_loss, measure
+from lulcmap.training.chips import Chips, class_weights_of, histograms_of, normalisation_of
+from lulcmap.training.deployed import Deployed
+from lulcmap.training.fit import _Run, fit
+from lulcmap.training.loss import focal_loss, full_size, weight_of
+from lulcmap.training.network import LULCFORMER, LulcFormer
+from lulcmap.training.settings import Hardware, Settings
+from lulcmap.training.tiles import measure
 
 SETTINGS = Settings(epochs=3, batch=2, crop=32, seed=4, missing_s2=0.3, missing_s1=0.3)
 
@@ -46,6 +55,145 @@ def test_a_killed_training_goes_on_to_the_same_weights(tmp_path):
     assert all(torch.equal(whole["weights"][k], v) for k, v in resumed["weights"].items())
     last = resumed["resume"]["network"]
     assert all(torch.equal(whole["resume"]["network"][k], v) for k, v in last.items())
+
+
+def test_a_killed_training_goes_on_to_the_same_best_epoch_and_log(tmp_path):
+    def kill(epoch):
+        if epoch.number == 2:
+            raise KeyboardInterrupt
+
+    unseen = make_chips(3, seed=5)
+    whole = trained(tmp_path / "whole", validation=unseen)
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path / "killed", validation=unseen, progress=kill)
+    with (tmp_path / "killed/log.csv").open("a") as log:
+        log.write("3,written before the checkpoint was\n")
+    resumed = trained(tmp_path / "killed", validation=unseen)
+
+    assert resumed["training"] == whole["training"]
+    assert all(torch.equal(whole["weights"][k], v) for k, v in resumed["weights"].items())
+    logs = [
+        list(csv.DictReader((tmp_path / name / "log.csv").read_text().splitlines()))
+        for name in ("whole", "killed")
+    ]
+    for log in logs:
+        assert [row["epoch"] for row in log] == ["1", "2", "3"]
+    assert [row["mean_iou"] for row in logs[0]] == [row["mean_iou"] for row in logs[1]]
+
+
+def test_the_best_epoch_is_kept_and_patience_ends_a_training(tmp_path, monkeypatch):
+    scores = iter([0.2, 0.5, 0.4, 0.5, 0.3, 0.9])
+    told = {"accuracy": 0.5, "mean_f1": 0.5}
+    monkeypatch.setattr(_Run, "validated", lambda *_: {"mean_iou": next(scores), **told})
+    epochs = []
+    settings = replace(SETTINGS, epochs=6, patience=3)
+
+    best = trained(tmp_path, settings=settings, validation=make_chips(1), progress=epochs.append)
+
+    assert [epoch.best for epoch in epochs] == [True, True, False, False, False]
+    assert best["training"]["validation"] == {"epoch": 2, "mean_iou": 0.5, **told}
+    assert len(best["training"]["losses"]) == 2
+    assert len(load_checkpoint(tmp_path / "checkpoint.pt")["training"]["losses"]) == 5
+    trained(tmp_path, settings=settings, validation=make_chips(1), progress=epochs.append)
+    assert len(epochs) == 5
+
+
+def test_a_step_in_parts_is_the_step(tmp_path):
+    # batch norm sees a part at a time, so a network without it: all but SegFormer's and its like
+    # have it; the loss and the gradient are compared where it is in eval mode
+    torch.manual_seed(0)
+    chips = make_chips(4)
+    alpha = torch.rand(9)
+    network = deployed()
+    (whole,) = next(batches(chips, replace(SETTINGS, batch=4), 0))
+    parts = next(batches(chips, replace(SETTINGS, batch=4), 0, parts=2))
+
+    def gradient(batches):
+        network.zero_grad()
+        total = torch.stack([weight_of(label, alpha=alpha).sum() for *_, label in batches]).sum()
+        for s2, s1, label in batches:
+            logits = full_size(network(s2, s1), stride=4)
+            focal_loss(logits, label, alpha=alpha, gamma=2, total=total).backward()
+        return torch.cat([p.grad.flatten() for p in network.parameters()])
+
+    torch.testing.assert_close(gradient(parts), gradient([whole]), rtol=1e-3, atol=1e-6)
+
+
+def test_two_processes_learn_as_one_does_in_two_parts(tmp_path):
+    settings = replace(SETTINGS, epochs=2, batch=4)
+    two = {"hardware": Hardware(devices=2, workers=1), "validation": make_chips(3, seed=5)}
+
+    one = trained(tmp_path / "one", settings=settings, hardware=Hardware(parts=2))
+    shared = trained(tmp_path / "two", settings=settings, **two)
+
+    ours, theirs = (load_checkpoint(tmp_path / n / "checkpoint.pt") for n in ("two", "one"))
+    assert ours["training"]["losses"] == pytest.approx(theirs["training"]["losses"], rel=1e-3)
+    weight = "stages.3.blocks.0.s2.ffn.widen.weight"
+    torch.testing.assert_close(
+        ours["weights"][weight], one["weights"][weight], rtol=0.01, atol=1e-4
+    )
+    assert set(shared["training"]["validation"]) >= {"epoch", "mean_iou", "iou_water"}
+
+
+def test_what_goes_wrong_in_one_of_several_processes_is_said_in_one_line(tmp_path):
+    settings = replace(SETTINGS, batch=4, learning_rate=math.inf)
+
+    with pytest.raises(ModelError, match="Lower the learning rate"):
+        trained(tmp_path, settings=settings, hardware=Hardware(devices=2, workers=1))
+
+
+@pytest.mark.parametrize(
+    ("settings", "hardware", "says"),
+    [
+        (replace(SETTINGS, batch=3), Hardware(devices=2), "cannot be shared by 2 devices"),
+        (replace(SETTINGS, batch=8), Hardware(parts=8), "of 5"),
+        (replace(SETTINGS, precision="fp16"), Hardware(), "fp16 needs a GPU"),
+    ],
+)
+def test_trainings_that_cannot_be_are_refused(tmp_path, settings, hardware, says):
+    with pytest.raises(UsageError, match=says):
+        trained(tmp_path / "run", settings=settings, hardware=hardware)
+    assert not (tmp_path / "run").exists()
+
+
+def test_cuda_that_is_not_there_is_said_so(tmp_path):
+    if torch.cuda.is_available():
+        pytest.skip("there is CUDA")
+    with pytest.raises(DeviceError, match="finds no CUDA device"):
+        trained(tmp_path, hardware=Hardware(device="cuda"))
+
+
+def test_half_precision_learns(tmp_path):
+    settings = replace(SETTINGS, precision="bf16")
+
+    losses = trained(tmp_path / "half", settings=settings)["training"]["losses"]
+
+    whole = trained(tmp_path / "whole")["training"]["losses"]
+    assert losses == pytest.approx(whole, rel=0.05)
+    assert losses != whole
+
+
+@pytest.mark.skipif("LULCMAP_SLOW" not in os.environ, reason="a minute; set LULCMAP_SLOW=1")
+def test_lulcformer_learns_eight_chips_by_heart():
+    torch.set_num_threads(2)
+    torch.manual_seed(0)
+    chips = make_chips(8, size=32)
+    found = histograms_of(chips, step=1)
+    network = Deployed(LulcFormer(LULCFORMER), normalisation_of(found)).train()
+    s2, s1 = torch.from_numpy(chips.s2), torch.from_numpy(chips.s1)
+    label = torch.from_numpy(chips.label.astype(np.int64))
+    optimizer = torch.optim.AdamW(network.parameters(), lr=3e-4)
+
+    losses = [math.inf]
+    while losses[-1] > 0.01 and len(losses) < 150:
+        logits = full_size(network(s2, s1), stride=4)
+        loss = focal_loss(logits, label, alpha=torch.ones(9), gamma=2)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+
+    assert losses[-1] <= 0.01
 
 
 def test_a_finished_training_is_not_run_again(tmp_path):
@@ -146,13 +294,28 @@ def test_chips_without_a_label_give_no_loss():
 def test_a_sample_depends_on_seed_epoch_and_number_only():
     chips = make_chips()
 
-    once, again = (list(batches(chips, SETTINGS, 7)) for _ in range(2))
-    later = list(batches(chips, SETTINGS, 8))
+    def seen(epoch, **kwargs):
+        return [
+            torch.cat([s2 for s2, _, _ in step])
+            for step in batches(chips, SETTINGS, epoch, **kwargs)
+        ]
 
-    flat = [torch.cat([batch[0].int().flatten() for batch in run]) for run in (once, again, later)]
-    assert torch.equal(flat[0], flat[1])
-    assert not torch.equal(flat[0], flat[2])
-    assert sum(len(batch[2]) for batch in once) == len(chips)
+    once = seen(7)
+    for again in (seen(7), seen(7, parts=2), seen(7, workers=5)):
+        assert all(torch.equal(a, b) for a, b in zip(once, again, strict=True))
+    shares = [seen(7, rank=rank, world=2) for rank in (0, 1)]
+    assert all(
+        torch.equal(whole, torch.cat(both)) for whole, *both in zip(once, *shares, strict=True)
+    )
+    assert not all(torch.equal(a, b) for a, b in zip(once, seen(8), strict=True))
+
+
+def test_an_epoch_has_whole_steps_only_and_one_at_least():
+    chips = make_chips(5)
+
+    for batch, steps in ((2, 2), (5, 1), (9, 1)):
+        made = list(batches(chips, replace(SETTINGS, batch=batch), 0))
+        assert [sum(len(label) for _, _, label in step) for step in made] == [min(batch, 5)] * steps
 
 
 def test_cuts_and_turns_keep_pixels_together():
@@ -220,11 +383,11 @@ def test_normalisation_is_of_valid_clipped_pixels():
     chips = make_chips()
     chips.s2[:, :, :16], chips.s1[:, :, 3] = 0, -32768
 
-    found = normalisation_of(chips, step=1)
+    found = normalisation_of(histograms_of(chips, step=1))
 
     band = chips.s2[:, 4, 16:].astype(float)
     low, high = np.percentile(band, (1, 99))
-    assert (found.s2.p01[4], found.s2.p99[4]) == (low, high)
+    assert (found.s2.p01[4], found.s2.p99[4]) == pytest.approx((low, high), rel=1e-12)
     assert found.s2.mean[4] == pytest.approx(band.clip(low, high).mean())
     assert found.s2.std[4] == pytest.approx(band.clip(low, high).std())
     assert min(found.s1.p01) > -3000
@@ -235,7 +398,8 @@ def test_chips_without_a_sensor_cannot_be_normalised():
     chips.s1[:] = -32768
 
     with pytest.raises(UsageError, match="No chip has a Sentinel-1 pixel"):
-        normalisation_of(chips)
+        normalisation_of(histograms_of(chips))
+    assert normalisation_of(histograms_of(chips), ("s2",)).s1 is None
 
 
 def test_rare_classes_count_more_and_the_average_pixel_counts_one():
@@ -243,7 +407,7 @@ def test_rare_classes_count_more_and_the_average_pixel_counts_one():
     label[0, :16], label[0, 16:20] = 0, 6
     chips = Chips(np.ones((1, 9, 32, 32), np.uint16), np.ones((1, 2, 32, 32), np.int16), label)
 
-    weights = class_weights_of(chips, power=0.5)
+    weights = class_weights_of(histograms_of(chips).classes, power=0.5)
 
     assert weights[6] / weights[0] == pytest.approx(2)
     assert weights[0] * 0.8 + weights[6] * 0.2 == pytest.approx(1)
@@ -270,6 +434,12 @@ def test_chips_that_do_not_match_are_refused():
 
 def test_measuring_counts_every_labelled_pixel_at_full_size():
     class Water(nn.Module):
+        network = types.SimpleNamespace(stride=4)
+
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.zeros(1))
+
         def forward(self, s2, _):
             logits = torch.zeros(len(s2), 9, s2.shape[2] // 4, s2.shape[3] // 4)
             logits[:, 0] = 1

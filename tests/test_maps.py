@@ -16,14 +16,8 @@ from lulcmap.legend import NODATA
 from lulcmap.pipeline import Settings, map_area
 from lulcmap.plan import make_period
 from lulcmap.simulate import Country, simulate
-from tests.stubs import contract, make_model
 
 PERIOD = make_period(year=2024, today=date(2026, 1, 1))
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return make_model(tmp_path_factory.mktemp("model") / "stub.onnx", contract(), kernel=8)
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import pytest
 
 from lulcmap import memory
 from lulcmap.errors import UsageError
-from lulcmap.memory import AHEAD, BASE, COMPOSITED, READER, budget
+from lulcmap.memory import AHEAD, BASE, COMPOSITED, LOGITS, READER, budget
 
 SHAPE = 4608, 4608
 ONE = BASE + 5120 * 5120 * COMPOSITED
@@ -25,6 +25,13 @@ def test_first_readers_go_then_the_block_ahead(allowed, blocks, readers):
 
     assert (fits.blocks, fits.readers) == (blocks, readers)
     assert fits.peak <= allowed
+
+
+def test_more_classes_take_more():
+    usual = budget(SHAPE, readers=1, allowed=10**11, logits=LOGITS)
+    many = budget(SHAPE, readers=1, allowed=10**11, logits=4 * 254 / 16)
+
+    assert many.peak - usual.peak == pytest.approx(5120 * 5120 * 4 * (254 - 9) / 16)
 
 
 def test_what_does_not_fit_is_refused_with_what_is_needed():

@@ -1,5 +1,5 @@
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 import torch
@@ -7,9 +7,21 @@ import torch.nn.functional as F
 from networks import MICRO, NORMALISATION, deployed, lively
 from torch import nn
 
+from lulcmap.errors import UsageError
 from lulcmap.training.deployed import Deployed, Normalisation, Standardise
 from lulcmap.training.export import composites
-from lulcmap.training.network import LULCFORMER, LULCFORMER_TINY, Attention, Config, LulcFormer
+from lulcmap.training.network import LULCFORMER, LULCFORMER_TINY, Attention, LulcFormer
+from lulcmap.training.peers import SegFormer, UNet, UNetConfig
+from lulcmap.training.zoo import (
+    MODELS,
+    SEGFORMER,
+    SEGFORMER_TINY,
+    UNET,
+    UNET_TINY,
+    build,
+    config_from,
+    config_of,
+)
 
 
 def millions(*modules: nn.Module) -> float:
@@ -150,12 +162,23 @@ def test_normalisation_stays_in_full_precision_under_half():
     network = deployed()
     network.network.half()
 
-    assert network.s2(raw()[0])[0].dtype == torch.float32
+    assert network.sensors["s2"](raw()[0])[0].dtype == torch.float32
     assert network(*raw()).dtype == torch.float16
 
 
-def test_gradients_reach_every_parameter():
-    network = Deployed(lively(MICRO).train(), NORMALISATION)
+@pytest.mark.parametrize(
+    "network",
+    [
+        pytest.param(lambda: LulcFormer(LULCFORMER), id="lulcformer"),
+        pytest.param(lambda: LulcFormer(replace(MICRO, dmem=False)), id="without DMEM"),
+        pytest.param(lambda: LulcFormer(replace(MICRO, mmam=False)), id="without MMAM"),
+        pytest.param(lambda: SegFormer(replace(SEGFORMER_TINY, inputs=("s2",))), id="segformer"),
+        pytest.param(lambda: UNet(UNetConfig("small", width=4)), id="unet"),
+    ],
+)
+def test_gradients_reach_every_parameter(network):
+    torch.manual_seed(0)
+    network = Deployed(network().train(), NORMALISATION)
 
     network(*raw((2, 64, 64))).square().sum().backward()
 
@@ -166,5 +189,90 @@ def test_configuration_and_normalisation_survive_json():
     config = json.loads(json.dumps(asdict(LULCFORMER)))
     normalisation = json.loads(json.dumps(NORMALISATION.to_dict()))
 
-    assert Config.from_dict(config) == LULCFORMER
+    assert config_from(config) == LULCFORMER
     assert Normalisation.from_dict(normalisation) == NORMALISATION
+
+
+@pytest.mark.parametrize("config", MODELS.values(), ids=MODELS)
+def test_every_shape_survives_json(config):
+    assert config_from(json.loads(json.dumps(asdict(config)))) == config
+
+
+def test_the_peers_are_of_lulcformers_size():
+    with torch.device("meta"):
+        sizes = {name: millions(build(config)) for name, config in MODELS.items()}
+
+    assert sizes["segformer"] == pytest.approx(sizes["lulcformer"], rel=0.05)
+    assert sizes["unet"] == pytest.approx(sizes["lulcformer"], rel=0.05)
+    assert sizes["segformer-tiny"] == pytest.approx(sizes["lulcformer-tiny"], rel=0.05)
+    assert sizes["unet-tiny"] == pytest.approx(sizes["lulcformer-tiny"], rel=0.05)
+
+
+@pytest.mark.parametrize(("config", "stride"), [(SEGFORMER_TINY, 4), (UNET_TINY, 1)])
+def test_peers_see_the_sensors_they_are_given_and_no_others(config, stride):
+    torch.manual_seed(0)
+    s2, s1 = raw()
+    both = Deployed(build(config), NORMALISATION).eval()
+    one = Deployed(build(replace(config, inputs=("s1",))), NORMALISATION).eval()
+
+    assert both(s2, s1).shape == (1, 9, 64 // stride, 96 // stride)
+    assert not torch.allclose(both(s2, s1), both(s2, s1 + 300))
+    assert torch.equal(one(s2, s1), one(None, s1))
+
+
+def test_an_unet_is_ronnebergers():
+    with torch.device("meta"):
+        wide = UNet(UNetConfig("classic", width=64, classes=2))
+
+    # 31.03 M are the classic's, of one input plane, with biases where batch norm has none
+    assert millions(wide) == pytest.approx(31.03, rel=0.01)
+    assert millions(build(UNET)) < millions(wide)
+
+
+def test_variants_of_lulcformer_differ_in_what_they_say():
+    full = config_of("lulcformer", classes=9)
+    even = config_of("lulcformer", classes=9, allocation="1:1")
+
+    assert full == LULCFORMER
+    assert even.s2_widths == even.s1_widths == (32, 64, 160, 256)
+    for ratio in ("1:3", "7:1", "2:1", "1:100"):
+        config = config_of("lulcformer", classes=9, allocation=ratio)
+        sums = [a + b for a, b in zip(config.s2_widths, config.s1_widths, strict=True)]
+        assert sums == [64, 128, 320, 512]
+        assert not any(w % h for w, h in zip(config.s2_widths, config.heads, strict=True))
+        with torch.device("meta"):
+            build(config)
+    with torch.device("meta"):
+        parameters = [
+            millions(build(config_of("lulcformer", classes=9, **kwargs)))
+            for kwargs in ({}, {"dmem": False}, {"mmam": False})
+        ]
+    assert parameters[0] - parameters[1] == pytest.approx(5.68, rel=0.01)  # cross-attention
+    assert parameters[0] - parameters[2] == pytest.approx(2.70, rel=0.01)  # aggregation
+
+
+def test_lulcformer_of_one_sensor_is_a_segformer_with_its_budget():
+    with torch.device("meta"):
+        one = build(config_of("lulcformer", classes=5, modalities=["s2"]))
+        segformer = build(replace(SEGFORMER, inputs=("s2",), classes=5))
+
+    assert isinstance(one, SegFormer)
+    assert millions(one) == millions(segformer)
+    assert one.config.name == "lulcformer-s2"
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "says"),
+    [
+        ({"model": "resnet"}, "There is no model 'resnet'; there are lulcformer"),
+        ({"modalities": ["s3"]}, "s2, s1 or s2,s1"),
+        ({"modalities": []}, "s2, s1 or s2,s1"),
+        ({"allocation": "3"}, "two whole numbers such as 3:1"),
+        ({"allocation": "0:1"}, "two whole numbers such as 3:1"),
+        ({"model": "unet", "dmem": False}, "not of unet"),
+        ({"modalities": ["s2"], "allocation": "1:1"}, "with two sensors"),
+    ],
+)
+def test_networks_that_are_not_there_are_refused(kwargs, says):
+    with pytest.raises(UsageError, match=says):
+        config_of(**({"model": "lulcformer", "classes": 9} | kwargs))

@@ -17,7 +17,7 @@ from rio_cogeo.cogeo import cog_validate
 from lulcmap.contract import S1_INPUT, S2_INPUT
 from lulcmap.errors import ModelError, NoScenesError, OutputError, ProviderError, UsageError
 from lulcmap.legend import CLASSES, NODATA
-from lulcmap.pipeline import Settings, map_area
+from lulcmap.pipeline import map_area
 from lulcmap.plan import make_period
 from lulcmap.run import RunFolder
 from lulcmap.simulate import Country, simulate
@@ -26,33 +26,6 @@ from tests.integration.servers import FileServer
 from tests.stubs import contract, make_model
 
 PERIOD = make_period(year=2024, today=date(2026, 1, 1))
-
-
-@pytest.fixture(scope="module")
-def country(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("country")
-    return simulate(folder, Country(seed=1, height=256, width=320, s2_dates=4, s1_dates=3))
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return make_model(tmp_path_factory.mktemp("model") / "stub.onnx", contract(), kernel=8)
-
-
-@pytest.fixture
-def settings(country, model):
-    def of(**changes):
-        return Settings(
-            **{
-                "model": str(model),
-                "catalog": str(country.items),
-                "block_size": 96,
-                "device": "cpu",
-                **changes,
-            }
-        )
-
-    return of
 
 
 def pixels(path):
@@ -547,7 +520,7 @@ def test_a_run_begun_with_other_sources_is_refused(
 ):
     served = settings(catalog=f"{api.url}/stac")
     with monkeypatch.context() as patch:
-        patch.setattr("lulcmap.pipeline.finish", lambda *_, **__: 1 / 0)
+        patch.setattr("lulcmap.engine.finish", lambda *_, **__: 1 / 0)
         patch.setattr(RunFolder, "remove", lambda _: None)
         with pytest.raises(ZeroDivisionError):
             map_area(str(country.aoi), tmp_path / "map.tif", period=PERIOD, settings=served)

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from lulcmap.errors import OutputError
-from lulcmap.legend import CLASSES
+from lulcmap.legend import CLASSES, legend_of
 from lulcmap.preview import coloured, preview, true_colour
 
 EMPTY = (233, 236, 239)
@@ -26,6 +26,14 @@ def test_classes_have_the_legends_colours():
         *(cover.rgb for cover in CLASSES),
         EMPTY,
     ]
+
+
+def test_classes_of_another_legend_have_its_colours():
+    legend = legend_of(["vines", "water"], ["7B2D43", "419BDF"])
+
+    pixels = coloured(np.uint8([[0, 1, 2, 255]]), legend)
+
+    assert pixels[0].tolist() == [[0x7B, 0x2D, 0x43], [0x41, 0x9B, 0xDF], [*EMPTY], [*EMPTY]]
 
 
 def test_true_colour_is_red_green_blue_and_grey_stays_grey():

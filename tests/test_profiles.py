@@ -11,7 +11,7 @@ import rasterio
 from odc.geo.geobox import GeoBox
 
 from lulcmap.area import load_area
-from lulcmap.pipeline import composite_of
+from lulcmap.image import composite_of
 from lulcmap.plan import make_period
 from lulcmap.providers import CDSE, EARTH_SEARCH, PROFILES
 from lulcmap.scenes import Scene

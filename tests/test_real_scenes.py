@@ -11,8 +11,9 @@ import shapely
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
+from lulcmap.image import composite_of
 from lulcmap.legend import NODATA
-from lulcmap.pipeline import Settings, composite_of, map_area
+from lulcmap.pipeline import Settings, map_area
 from lulcmap.plan import make_period
 from tests.stubs import contract, make_model
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from lulcmap.scores import accuracy, confusion, f1, iou, mean_f1, mean_iou
+from lulcmap.scores import accuracy, confusion, f1, iou, mean_f1, mean_iou, precision, recall
 
 
 @pytest.fixture
@@ -25,6 +25,8 @@ def test_every_figure_equals_scikit_learn(maps):
     np.testing.assert_array_equal(matrix, metrics.confusion_matrix(*pair))
     np.testing.assert_allclose(iou(matrix), metrics.jaccard_score(*pair, average=None))
     np.testing.assert_allclose(f1(matrix), metrics.f1_score(*pair, average=None))
+    np.testing.assert_allclose(precision(matrix), metrics.precision_score(*pair, average=None))
+    np.testing.assert_allclose(recall(matrix), metrics.recall_score(*pair, average=None))
     assert mean_iou(matrix) == pytest.approx(metrics.jaccard_score(*pair, average="macro"))
     assert mean_f1(matrix) == pytest.approx(metrics.f1_score(*pair, average="macro"))
     assert accuracy(matrix) == pytest.approx(metrics.accuracy_score(*pair))
@@ -48,6 +50,8 @@ def test_a_class_only_predicted_scores_zero_and_is_not_in_the_mean():
 
     np.testing.assert_allclose(iou(matrix), [3 / 4, 0])
     np.testing.assert_allclose(f1(matrix), [6 / 7, 0])
+    np.testing.assert_allclose(precision(matrix), [1, 0])
+    np.testing.assert_allclose(recall(matrix), [3 / 4, np.nan])
     assert mean_iou(matrix) == 3 / 4
 
 

@@ -17,37 +17,18 @@ import shapely
 from click.testing import CliRunner
 
 from lulcmap.area import load_area
+from lulcmap.assembly import assemble_run
 from lulcmap.cli import main
 from lulcmap.cluster import on_dask
+from lulcmap.cog import write_cog
+from lulcmap.engine import map_blocks
 from lulcmap.errors import ModelError, OutputError, ProviderError, UsageError
-from lulcmap.pipeline import Settings, assemble_run, map_area, map_blocks, map_shard
+from lulcmap.pipeline import map_area, map_shard
 from lulcmap.plan import make_period
 from lulcmap.run import RunFolder, Shard, beat, status, work
-from lulcmap.simulate import Country, simulate
 from lulcmap.survey import survey
-from tests.stubs import contract, make_model
 
 PERIOD = make_period(year=2024, today=date(2026, 1, 1))
-
-
-@pytest.fixture(scope="module")
-def country(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("country")
-    return simulate(folder, Country(seed=1, height=256, width=320, s2_dates=4, s1_dates=3))
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return make_model(tmp_path_factory.mktemp("model") / "stub.onnx", contract(), kernel=8)
-
-
-@pytest.fixture(scope="module")
-def settings(country, model):
-    def of(**changes):
-        defaults = {"model": str(model), "catalog": str(country.items), "block_size": 96}
-        return Settings(**{**defaults, "device": "cpu", **changes})
-
-    return of
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +48,10 @@ def command(country, model, tmp_path):
 
 def left_in(folder):
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def names_in(folder):
+    return sorted(path.name for path in folder.iterdir())
 
 
 def test_shards_in_any_order_give_the_map_of_one_process(country, settings, whole, tmp_path):
@@ -181,6 +166,58 @@ def test_an_assembled_run_is_made_and_says_so(country, settings, tmp_path):
         assemble_run(tmp_path / "other.tif.run")
 
     assert again.already_made
+
+
+@pytest.fixture
+def two_runs(country, settings, tmp_path):
+    """Two runs of one map in two folders, all their blocks made."""
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        changed = settings(workdir=tmp_path / name)
+        out = tmp_path / "map.tif"
+        map_shard(str(country.aoi), out, shard=Shard(1, 1), period=PERIOD, settings=changed)
+    return tmp_path / "a" / "map.tif.run", tmp_path / "b" / "map.tif.run"
+
+
+def test_two_runs_of_one_map_do_not_write_it_at_once(two_runs, whole, tmp_path, monkeypatch):
+    one, other = two_runs
+    refused = []
+
+    def meanwhile(*args, **options):
+        with pytest.raises(OutputError, match=r"Another run writes .*map\.tif \(process \d+ on"):
+            assemble_run(other, tmp_path / "map.tif")
+        refused.append(other)
+        write_cog(*args, **options)
+
+    monkeypatch.setattr("lulcmap.assembly.write_cog", meanwhile)
+    report = assemble_run(one, tmp_path / "map.tif")
+
+    assert refused == [other]
+    assert status(other).state == "mapped"
+    assert report.map.read_bytes() == whole
+    assert names_in(tmp_path) == ["a", "b", "map.tif", "map.tif.report.json"]
+
+
+def test_what_a_run_left_that_was_killed_while_it_wrote_another_one_removes(
+    two_runs, whole, tmp_path
+):
+    killed, other = two_runs
+    code = f"""
+import os, lulcmap.cog
+from pathlib import Path
+from lulcmap.assembly import assemble_run
+lulcmap.cog._check = lambda *_, **__: os.kill(os.getpid(), 9)
+assemble_run(Path({str(killed)!r}), Path({str(tmp_path / "map.tif")!r}))
+"""
+    dead = subprocess.run([sys.executable, "-c", code], check=False)
+    left = names_in(tmp_path)
+
+    report = assemble_run(other, tmp_path / "map.tif")
+
+    assert dead.returncode == -9
+    assert left == [".map.tif.lock", ".map.tif.part.tif", "a", "b"]
+    assert report.map.read_bytes() == whole
+    assert names_in(tmp_path) == ["a", "b", "map.tif", "map.tif.report.json"]
 
 
 @pytest.mark.parametrize("workers", [2, 4])
@@ -476,12 +513,7 @@ def test_a_shard_tells_the_whole_command_that_comes_next(country, settings, tmp_
     again = CliRunner().invoke(main, shlex.split(done.then)[1:])
 
     assert said.exit_code == 0, said.output
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "map-z32632.tif",
-        "map.tif",
-        "map.tif.report.json",
-        "work",
-    ]
+    assert names_in(tmp_path) == ["map-z32632.tif", "map.tif", "map.tif.report.json", "work"]
     assert "already made" in again.output
     (tmp_path / "map-z32632.tif").unlink()
     assert CliRunner().invoke(main, shlex.split(done.then)[1:]).exit_code == 2

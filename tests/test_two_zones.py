@@ -24,7 +24,6 @@ from lulcmap.plan import make_period
 from lulcmap.simulate import Country, simulate
 from lulcmap.survey import survey
 from lulcmap.zones import JOINT
-from tests.stubs import contract, make_model
 
 PERIOD = make_period(year=2024, today=date(2026, 1, 1))
 BORDER = 12.0
@@ -93,11 +92,6 @@ def country(request, tmp_path_factory):
             on_the_next_grid(item, folder)
         made.items.write_text(json.dumps(collection))
     return made
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return make_model(tmp_path_factory.mktemp("model") / "stub.onnx", contract(), kernel=8)
 
 
 @pytest.fixture

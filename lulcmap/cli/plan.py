@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 _MOST = 12
-"""Orbits, reasons or years that are listed one by one."""
+"""Classes, orbits, reasons or years that are listed one by one."""
 
 _NAMES = {"s2": "Sentinel-2", "s1": "Sentinel-1"}
 
@@ -116,6 +116,8 @@ def _plain(rows: Iterable[tuple[str, str]]) -> Iterator[str]:
 
 def _what(made: "Estimate") -> Iterator[tuple[str, str]]:
     yield "model", f"{made.model} on {made.device}"
+    more = f", and {len(made.classes) - _MOST} more" if len(made.classes) > _MOST else ""
+    yield "classes", ", ".join(made.classes[:_MOST]) + more
     names = set(made.catalogs.values())
     one = len(names) == 1
     yield (

@@ -83,7 +83,8 @@ def predict(
             raise click.BadParameter("nan is no time.", param_hint="--timeout")
         stop_after(timeout)
     from lulcmap.cli.progress import bars
-    from lulcmap.pipeline import map_area, map_blocks, map_shard
+    from lulcmap.engine import map_blocks
+    from lulcmap.pipeline import map_area, map_shard
 
     period, settings = of_map(retry_failed=retry_failed, **options)
     given: dict[str, Any] = {"period": period, "layer": layer, "settings": settings}

@@ -56,8 +56,8 @@ def assemble(
         lulcmap assemble france.tif.run
     """
     configure_logging(verbose=verbose, quiet=quiet, log_format=log_format)
+    from lulcmap.assembly import assemble_run
     from lulcmap.cli.progress import bars
-    from lulcmap.pipeline import assemble_run
 
     with bars(hidden=quiet or log_format == "json") as progress:
         report = assemble_run(

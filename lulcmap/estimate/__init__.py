@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 
-from lulcmap.assembly import outputs
 from lulcmap.block import BYTES_A_PIXEL as BYTES_A_FILE_PIXEL
 from lulcmap.catalog import Found, first_hrefs
 from lulcmap.cog import disk_needed
@@ -35,7 +34,7 @@ from lulcmap.estimate.values import (
 )
 from lulcmap.memory import budget
 from lulcmap.mosaic import JOINED
-from lulcmap.output import check_place, is_made
+from lulcmap.output import check_place, is_made, outputs
 from lulcmap.run import RunFolder
 from lulcmap.session import Session
 from lulcmap.signing import signer
@@ -102,7 +101,12 @@ def estimate(
     memory = 0.0
     try:
         largest = max((box.shape for _, box in job.blocks), key=math.prod)
-        memory = budget(largest, readers=settings.workers, allowed=settings.max_memory).peak
+        memory = budget(
+            largest,
+            readers=settings.workers,
+            allowed=settings.max_memory,
+            logits=contract.bytes_a_pixel,
+        ).peak
     except UsageError as error:
         obstacles.append(error)
     return Estimate(
@@ -110,6 +114,7 @@ def estimate(
         km2=known.area.km2,
         period=(known.period.start.isoformat(), known.period.end.isoformat()),
         model=contract.name,
+        classes=tuple(cover.name for cover in contract.legend),
         device=f"{known.session.device}, {known.session.runtime}",
         catalogs={sensor: source.name for sensor, source in found.sources.items()},
         zones=tuple(zones),

@@ -205,6 +205,9 @@ class Estimate:
     model: str
     """Its name."""
 
+    classes: tuple[str, ...]
+    """Of the map's legend, in the order of their ids."""
+
     device: str
     """Where it runs, and in which runtime."""
 

@@ -36,6 +36,7 @@ from rasterio.io import MemoryFile
 
 from lulcmap.disk import keep_free
 from lulcmap.errors import OutputError, UsageError
+from lulcmap.gdal import ENV
 from lulcmap.grid import RESOLUTION
 from lulcmap.legend import NODATA
 from lulcmap.run.shard import Shard
@@ -63,11 +64,6 @@ _BLOCK_LAYOUT: Mapping[str, Any] = {
     "compress": "deflate",
     "zlevel": 1,  # half the time of 6 for a tenth more bytes, in files that are soon removed
     "interleave": "band",  # the mosaic reads one band and shall not inflate the other five
-}
-
-_GDAL_ENV = {
-    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # do not list the blocks' folder for each block
-    "GDAL_PAM_ENABLED": "NO",  # no .aux.xml beside a block
 }
 
 _MOST_DIFFERENCES = 5
@@ -220,7 +216,7 @@ class RunFolder:
         if crs is None or bands.shape != (len(BANDS), *grid.shape) or bands.dtype != np.uint8:
             raise ValueError(f"a block of {bands.dtype} {bands.shape} on a grid of {grid.shape}")
         # Encoded in memory, so that a full disk is Python's error and not a line in GDAL's log.
-        with rasterio.Env(**_GDAL_ENV), MemoryFile() as memory:
+        with rasterio.Env(**ENV), MemoryFile() as memory:
             with memory.open(
                 count=len(BANDS),
                 height=grid.shape[0],
@@ -305,7 +301,7 @@ class RunFolder:
         """
         path = self.block_path(number)
         try:
-            with rasterio.Env(**_GDAL_ENV), rasterio.open(path) as dataset:
+            with rasterio.Env(**ENV), rasterio.open(path) as dataset:
                 facts: dict[str, Any] = json.loads(dataset.tags()[FACTS])
         except (RasterioError, KeyError, ValueError) as error:
             raise OutputError(
@@ -357,7 +353,7 @@ def _valid(content: bytes, box: Box, plan: str) -> bool:
     left, top = box.col * RESOLUTION, -box.row * RESOLUTION
     try:
         with (
-            rasterio.Env(**_GDAL_ENV),
+            rasterio.Env(**ENV),
             MemoryFile(content) as memory,
             memory.open() as dataset,
         ):

@@ -15,8 +15,8 @@ from lulcmap.run.shard import Shard
 def work(path: Path, *, shard: Shard | None = None) -> Iterator[RunFolder]:
     """A run folder, held against other processes in the body.
 
-    A process without a shard holds the run alone; shards share it, each once. A folder in which no
-    run was begun is removed afterwards.
+    A process without a shard holds the run alone; shards share it, each once. Afterwards a folder
+    without any block is removed, if no run was begun there, or only now and by this process alone.
 
     Args:
         path: of the folder, made if need be.
@@ -26,7 +26,7 @@ def work(path: Path, *, shard: Shard | None = None) -> Iterator[RunFolder]:
         OutputError: another process holds it, or the folder cannot be written.
 
     """
-    run = RunFolder(path)
+    run, fresh = RunFolder(path), False
     try:
         with ExitStack() as stack:
             with writing(path):
@@ -41,11 +41,12 @@ def work(path: Path, *, shard: Shard | None = None) -> Iterator[RunFolder]:
                         f"{who[0].upper()}{who[1:]} works on the run in {path}. Let it finish "
                         "(`lulcmap status` says how far it is), or stop it."
                     ) from None
+            fresh = shard is None and run.plan() is None and run.is_blank()
             yield run
     finally:
         # A folder that cannot be read now may hold the work of days.
         with suppress(HeldError, OSError, OutputError):
-            if run.plan() is None and run.is_blank():
+            if run.is_blank() and (fresh or run.plan() is None):
                 with lock(run.lock_path()):
                     run.remove()
 

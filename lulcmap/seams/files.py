@@ -13,6 +13,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import MemoryFile
 
 from lulcmap.errors import UsageError
+from lulcmap.gdal import ENV
 from lulcmap.legend import NODATA
 from lulcmap.seams.lines import Lines
 from lulcmap.seams.rasters import Raster
@@ -20,11 +21,6 @@ from lulcmap.windows import Lattice
 
 LATTICE_TAG, BLOCK_TAG = "LULCMAP_LATTICE", "LULCMAP_BLOCK"
 """The tags of a map with its windows' size and step, as in ``512/384``, and its blocks' size."""
-
-_GDAL_ENV = {
-    "GDAL_CACHEMAX": 64 * 2**20,  # bytes; GDAL's default is 5 % of the machine
-    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # do not list the blocks' folder for each block
-}
 
 
 @contextmanager
@@ -35,7 +31,7 @@ def opened(path: Path) -> Iterator[tuple[list[Raster], Lines]]:
         UsageError: it is neither, or cannot be opened.
 
     """
-    with rasterio.Env(**_GDAL_ENV), ExitStack() as stack:
+    with rasterio.Env(**ENV), ExitStack() as stack:
         if path.is_dir():
             yield _run(path, stack)
         else:
@@ -57,8 +53,8 @@ def _map(path: Path, stack: ExitStack) -> tuple[list[Raster], Lines]:
         found += " without a CRS"
     if (dataset.count, dataset.dtypes[0]) != (1, "uint8") or crs is None:
         raise UsageError(
-            f"{path} has {found}; a map of lulcmap has one of uint8, classes 0 to 8 and 255. "
-            "Give such a map, or a run folder."
+            f"{path} has {found}; a map of lulcmap has one of uint8, class ids and 255 where there "
+            "is none. Give such a map, or a run folder."
         )
     if transform.b or transform.d or transform.a <= 0 or transform.e >= 0:
         raise UsageError(f"{path} is not north-up; give a map that lulcmap made, or a run folder.")

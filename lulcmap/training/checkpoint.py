@@ -2,14 +2,18 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
+from lulcmap.contract import S1_INPUT, S2_INPUT, Contract, ModelInput
 from lulcmap.errors import ModelError
+from lulcmap.legend import CLASSES
 from lulcmap.training.deployed import Deployed, Normalisation
-from lulcmap.training.network import Config, LulcFormer
+from lulcmap.training.network import MULTIPLE
+from lulcmap.training.zoo import build, config_from
 
 NEEDED = {"config", "normalisation", "settings", "weights", "knows", "training"}
 """What a checkpoint holds; a training that may go on also has ``resume``."""
@@ -56,15 +60,45 @@ def deployed_from(checkpoint: dict[str, Any]) -> Deployed:
 
     """
     try:
-        network = LulcFormer(Config.from_dict(checkpoint["config"]))
+        network = build(config_from(checkpoint["config"]))
         network.load_state_dict(checkpoint["weights"])
         normalisation = Normalisation.from_dict(checkpoint["normalisation"])
-    except (RuntimeError, TypeError, KeyError) as error:
+    except (RuntimeError, TypeError, KeyError, ValueError) as error:
         raise ModelError(
             "The checkpoint's weights do not fit its network "
             f"({str(error).splitlines()[0]}). Train it again with this version."
         ) from error
     return Deployed(network, normalisation).eval()
+
+
+def contract_of(
+    checkpoint: dict[str, Any],
+    *,
+    name: str | None = None,
+    precision: Literal["fp32", "fp16"] = "fp32",
+) -> Contract:
+    """What a model file made from a checkpoint says of itself."""
+    with torch.device("meta"):  # asked for its inputs and stride only
+        network = build(config_from(checkpoint["config"]))
+    one = len(network.inputs) == 1
+    inputs: dict[str, ModelInput] = {
+        kind: replace(given, optional=not one)
+        for kind, given in (("s2", S2_INPUT), ("s1", S1_INPUT))
+        if kind in network.inputs
+    }
+    classes = checkpoint.get("classes") or [(cover.name, cover.colour) for cover in CLASSES]
+    training = {key: value for key, value in checkpoint["training"].items() if key != "losses"}
+    return Contract(
+        name=name or checkpoint["config"]["name"],
+        inputs=inputs,
+        stride=network.stride,
+        multiple=MULTIPLE,
+        classes=tuple(name for name, _ in classes),
+        colours=tuple(colour for _, colour in classes),
+        precision=precision,
+        knows=checkpoint["knows"],
+        training={**training, "network": checkpoint["config"], "settings": checkpoint["settings"]},
+    )
 
 
 def plain(fields: dict[str, Any]) -> dict[str, Any]:

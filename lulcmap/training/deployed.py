@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from lulcmap.sensors import S1_NODATA, S2_NODATA
-from lulcmap.training.network import LulcFormer
+from lulcmap.training.network import Inputs
+from lulcmap.training.zoo import Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +32,11 @@ class BandStatistics:
 class Normalisation:
     """How composites become the network's inputs: clip, subtract the mean, divide by std."""
 
-    s2: BandStatistics
-    """DN: reflectance x 10000, offset removed."""
+    s2: BandStatistics | None
+    """DN: reflectance x 10000, offset removed. None if the network does not take the sensor."""
 
-    s1: BandStatistics
-    """Gamma0 in hundredths of a decibel."""
+    s1: BandStatistics | None
+    """Gamma0 in hundredths of a decibel. None if the network does not take the sensor."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for a checkpoint."""
@@ -45,7 +46,9 @@ class Normalisation:
     def from_dict(cls, fields: dict[str, Any]) -> Self:
         """The normalisation a checkpoint carries."""
 
-        def of(sensor: dict[str, Any]) -> BandStatistics:
+        def of(sensor: dict[str, Any] | None) -> BandStatistics | None:
+            if sensor is None:
+                return None
             return BandStatistics(**{k: tuple(v) for k, v in sensor.items()})
 
         return cls(s2=of(fields["s2"]), s1=of(fields["s1"]))
@@ -88,25 +91,53 @@ class Deployed(nn.Module):
     Training, measuring and export all run this module, so they share one normalisation.
     """
 
-    def __init__(self, network: LulcFormer, normalisation: Normalisation) -> None:
+    def __init__(self, network: Network, normalisation: Normalisation) -> None:
         super().__init__()
         self.normalisation = normalisation
-        self.s2 = Standardise(normalisation.s2, S2_NODATA)
-        self.s1 = Standardise(normalisation.s1, S1_NODATA)
         self.network = network
+        self.sensors = nn.ModuleDict()
+        for name in network.inputs:
+            statistics = normalisation.s2 if name == "s2" else normalisation.s1
+            if statistics is None:
+                raise ValueError(f"the network takes {name}, of which nothing is known")
+            self.sensors[name] = Standardise(statistics, S2_NODATA if name == "s2" else S1_NODATA)
 
-    def forward(self, s2: Tensor, s1: Tensor) -> Tensor:
-        """Class scores of every cell of 4 x 4 pixels.
+    @property
+    def inputs(self) -> Inputs:
+        """The sensors it takes, in order."""
+        return self.network.inputs
+
+    def forward(self, s2: Tensor | None, s1: Tensor | None) -> Tensor:
+        """Class scores of every cell of ``stride`` x ``stride`` pixels.
 
         Args:
-            s2: (B, 9, H, W) uint16 DN, 0 nodata; H and W multiples of 32.
-            s1: (B, 2, H, W) int16 hundredths of a decibel, -32768 nodata.
+            s2: (B, 9, H, W) uint16 DN, 0 nodata; H and W multiples of 32. Not looked at, and may
+                be None, if the network does not take it.
+            s1: (B, 2, H, W) int16 hundredths of a decibel, -32768 nodata; as ``s2``.
 
         Returns:
-            (B, K, H / 4, W / 4) logits, in the precision of the network's weights.
+            (B, K, H / stride, W / stride) logits, in the precision of the network's weights.
 
         """
-        dtype = self.network.decoder.classify.weight.dtype
-        s2, s2_valid = self.s2(s2)
-        s1, s1_valid = self.s1(s1)
-        return self.network(s2.to(dtype), s1.to(dtype), s2_valid.to(dtype), s1_valid.to(dtype))
+        dtype = next(self.network.parameters()).dtype
+        planes: dict[str, tuple[Tensor | None, Tensor | None]] = {}
+        for name, raw in (("s2", s2), ("s1", s1)):
+            planes[name] = (None, None)
+            if name in self.sensors:
+                bands, valid = self.sensors[name](raw)
+                planes[name] = bands.to(dtype), valid.to(dtype)
+        (bands2, valid2), (bands1, valid1) = planes["s2"], planes["s1"]
+        return self.network(bands2, bands1, valid2, valid1)
+
+
+class OneSensor(nn.Module):
+    """A deployed network of one sensor, called with that alone: as it is exported."""
+
+    def __init__(self, deployed: Deployed) -> None:
+        super().__init__()
+        self.deployed = deployed
+
+    def forward(self, composite: Tensor) -> Tensor:
+        """As ``Deployed.forward``, of the one composite."""
+        s2 = self.deployed.inputs == ("s2",)
+        return self.deployed(composite if s2 else None, None if s2 else composite)

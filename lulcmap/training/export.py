@@ -17,15 +17,16 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.export import Dim
 
-from lulcmap.contract import KEY, S1_INPUT, S2_INPUT, Contract
+from lulcmap.contract import KEY
 from lulcmap.errors import DeviceError, ModelError, OutputError
 from lulcmap.runtime import SILENT, load_runtime
 from lulcmap.sensors import S1_BANDS, S1_NODATA, S2_BANDS, S2_NODATA
 from lulcmap.training.card import card_of
-from lulcmap.training.checkpoint import deployed_from
-from lulcmap.training.deployed import Deployed
-from lulcmap.training.fit import full_size
-from lulcmap.training.network import MULTIPLE, STRIDE, Decoder
+from lulcmap.training.checkpoint import contract_of, deployed_from
+from lulcmap.training.deployed import Deployed, OneSensor
+from lulcmap.training.loss import full_size
+from lulcmap.training.network import MULTIPLE, Decoder
+from lulcmap.training.peers import UNet
 
 OPSET = 20
 """The first with GELU as one operator."""
@@ -122,7 +123,7 @@ def export_onnx(
         if path.exists() and not overwrite:
             raise OutputError(f"{path} exists. Give another --out, or --overwrite.")
     deployed = deployed_from(checkpoint)
-    contract = contract_of(checkpoint, name=name, fp16=fp16)
+    contract = contract_of(checkpoint, name=name, precision="fp16" if fp16 else "fp32")
     model = trace(folded(deployed, fp16=fp16))
     onnx.helper.set_model_props(model, {KEY: contract.to_json()})
     data: bytes = model.SerializeToString(deterministic=True)
@@ -133,31 +134,17 @@ def export_onnx(
     return Exported(out, card, tuple(checks))
 
 
-def contract_of(checkpoint: dict[str, Any], *, name: str | None, fp16: bool) -> Contract:
-    """What the model file will say of itself."""
-    training = {key: value for key, value in checkpoint["training"].items() if key != "losses"}
-    return Contract(
-        name=name or checkpoint["config"]["name"],
-        inputs={"s2": S2_INPUT, "s1": S1_INPUT},
-        stride=STRIDE,
-        multiple=MULTIPLE,
-        precision="fp16" if fp16 else "fp32",
-        knows=checkpoint["knows"],
-        training={**training, "network": checkpoint["config"], "settings": checkpoint["settings"]},
-    )
-
-
 def folded(deployed: Deployed, *, fp16: bool) -> Deployed:
     """A copy whose decoder is one linear a stage; the normalisation stays fp32."""
     copied = copy.deepcopy(deployed).eval()
-    if isinstance(copied.network.decoder, Decoder):
+    if not isinstance(copied.network, UNet) and isinstance(copied.network.decoder, Decoder):
         copied.network.decoder = copied.network.decoder.folded()
     if fp16:
         copied.network.half()
     return copied
 
 
-def trace(deployed: nn.Module) -> Any:
+def trace(deployed: Deployed) -> Any:
     """The module as an ``onnx.ModelProto``: any batch, rows and columns in multiples of 32.
 
     What the exporter notes of this machine (paths, stack traces) is taken out.
@@ -165,16 +152,18 @@ def trace(deployed: nn.Module) -> Any:
     images, rows, cols = Dim("images"), Dim("rows"), Dim("cols")
     axes = {0: images, 2: MULTIPLE * rows, 3: MULTIPLE * cols}
     s2, s1 = composites((2, 4 * MULTIPLE, 5 * MULTIPLE), seed=0)
+    seen = {"s2": torch.from_numpy(s2), "s1": torch.from_numpy(s1)}
+    names = deployed.inputs
     with _silence():
         program = torch.onnx.export(
-            deployed,
-            (torch.from_numpy(s2), torch.from_numpy(s1)),
+            deployed if len(names) == 2 else OneSensor(deployed),
+            tuple(seen[name] for name in names),
             dynamo=True,
             opset_version=OPSET,
             external_data=False,
-            input_names=["s2", "s1"],
+            input_names=list(names),
             output_names=["logits"],
-            dynamic_shapes={"s2": axes, "s1": axes},
+            dynamic_shapes=(axes,) * len(names),
             verbose=False,
         )
     if program is None:
@@ -242,15 +231,17 @@ def compare(
 
     """
     checks = []
-    whats: tuple[Missing, ...] = ("nothing", "parts", "s1", "s2")
+    both: tuple[Missing, ...] = ("nothing", "parts", "s1", "s2")
+    whats = both if len(deployed.inputs) == 2 else both[:2]
+    stride = deployed.network.stride
     for seed, (shape, missing) in enumerate((s, w) for s in SIZES for w in whats):
         s2, s1 = composites(shape, seed=seed, missing=missing)
         with torch.inference_mode():
             expected = deployed(torch.from_numpy(s2), torch.from_numpy(s1))
         got = torch.from_numpy(run(s2, s1)).float()
-        labels = full_size(got).argmax(1) != full_size(expected).argmax(1)
+        ours, theirs = (full_size(x, stride=stride).argmax(1) for x in (got, expected))
         difference = (got - expected).abs().nan_to_num(nan=torch.inf).max()
-        checks.append(Check(shape, missing, float(difference), int(labels.sum())))
+        checks.append(Check(shape, missing, float(difference), int((ours != theirs).sum())))
     return checks
 
 
@@ -307,7 +298,9 @@ def _runner(
     session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
 
     def run(s2: NDArray[np.uint16], s1: NDArray[np.int16]) -> NDArray[np.floating[Any]]:
-        logits: NDArray[np.floating[Any]] = session.run(["logits"], {"s2": s2, "s1": s1})[0]
+        given = {"s2": s2, "s1": s1}
+        wanted = {one.name: given[one.name] for one in session.get_inputs()}
+        logits: NDArray[np.floating[Any]] = session.run(["logits"], wanted)[0]
         return logits
 
     return run

@@ -2,154 +2,190 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import numpy as np
 import torch
-import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from lulcmap.errors import ModelError, UsageError
-from lulcmap.legend import CLASSES, NODATA
-from lulcmap.scores import confusion
-from lulcmap.sensors import S1_NODATA, S2_NODATA
-from lulcmap.training.augment import augmented
+from lulcmap.scores import accuracy, iou, mean_f1, mean_iou
+from lulcmap.training.batches import Batch, batches, steps_of
 from lulcmap.training.checkpoint import load_checkpoint, plain, save_checkpoint
-from lulcmap.training.chips import Chips, class_weights_of, normalisation_of
+from lulcmap.training.chips import Samples, class_weights_of, histograms_of, normalisation_of
 from lulcmap.training.deployed import Deployed, Normalisation
-from lulcmap.training.network import STRIDE, Config, LulcFormer
+from lulcmap.training.log import Epoch, Log
+from lulcmap.training.loss import focal_loss, full_size, weight_of
+from lulcmap.training.settings import Hardware, Settings, learning_rate
+from lulcmap.training.team import Team, device_of, together
+from lulcmap.training.tiles import measure
+from lulcmap.training.zoo import AnyConfig, build
 
 CHECKPOINT = "checkpoint.pt"
 """The file in a training's folder: the last finished epoch."""
 
+BEST = "best.pt"
+"""The file in a training's folder: the epoch that was best on the validation chips."""
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What decides a training, beside its chips and the network's shape."""
+Knows = Literal["simulated", "real"]
 
-    epochs: int = 20
-    """Each visits every chip once, with one crop of it."""
-
-    batch: int = 8
-    """Samples a step."""
-
-    crop: int = 256
-    """Pixels a side of what is cut from a chip; a multiple of 32."""
-
-    learning_rate: float = 5e-4
-    """At the top of the schedule (the paper's)."""
-
-    weight_decay: float = 0.01
-    """Of AdamW, on matrices only."""
-
-    warmup: float = 0.05
-    """Share of the steps over which the learning rate rises."""
-
-    gamma: float = 2.0
-    """Of the focal loss: how much pixels that are right already count less."""
-
-    balance: float = 0.5
-    """Classes weigh as their frequency to the power of minus this: 0 not at all, 1 all alike."""
-
-    missing_s2: float = 0.1
-    """Share of the samples whose Sentinel-2 is taken away, wholly or beyond a line."""
-
-    missing_s1: float = 0.15
-    """Share of the samples whose Sentinel-1 is taken away, wholly or beyond a line."""
-
-    average: float = 0.999
-    """Of the weights: the share of the old average each step keeps."""
-
-    clip: float = 1.0
-    """Largest norm of the gradient."""
-
-    seed: int = 0
-    """Of the first weights and of every draw."""
-
-
-@dataclass(frozen=True, slots=True)
-class Epoch:
-    """What one epoch of training came to."""
-
-    number: int
-    """From 1."""
-
-    epochs: int
-    """To be run in all."""
-
-    loss: float
-    """Mean over its steps."""
-
-    samples_per_second: float
-    """Of wall-clock time."""
+AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def fit(
-    chips: Chips,
+    samples: Samples,
     folder: Path,
     *,
-    config: Config,
+    config: AnyConfig,
     settings: Settings,
-    knows: Literal["simulated", "real"],
+    knows: Knows,
     source: str = "",
+    validation: Samples | None = None,
+    hardware: Hardware = Hardware(),  # noqa: B008  # it is frozen
     progress: Callable[[Epoch], None] | None = None,
+    ticks: Callable[[int, int], None] | None = None,
 ) -> Path:
     """Train a network, or go on where a killed training left off.
 
     On a CPU with one number of threads the resumed training gives the same weights, bit for bit.
 
     Args:
-        chips: to learn from.
-        folder: where the checkpoint is kept; made if need be.
+        samples: to learn from.
+        folder: where the checkpoints and the log are kept; made if need be.
         config: the network's shape.
         settings: of the training.
         knows: the kind of land the chips show.
         source: what the chips are and where they come from, a sentence for the model card.
+        validation: chips the averaged weights are measured on after each epoch.
+        hardware: what it runs on. With several devices ``progress`` and ``ticks`` are functions of
+            a module.
         progress: told of every finished epoch.
+        ticks: told of every finished step of an epoch, and of how many it has.
 
     Returns:
-        The checkpoint's path. Its ``weights`` are the average over the training.
+        The path of the best epoch's checkpoint; of the last one's without ``validation``. Its
+        ``weights`` are the average over the training.
 
     Raises:
-        UsageError: the folder holds a training with other settings or another shape.
+        UsageError: the folder holds a training with other settings or chips or another shape, or
+            the chips, the settings and the hardware do not fit.
+        DeviceError: the device cannot be had.
         ModelError: the loss is no number, or the folder's checkpoint cannot be read.
 
     """
+    device = device_of(hardware.device)
+    _check(samples, config, settings, hardware, device)
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / CHECKPOINT
-    run = _Run.resume(path, config, settings) if path.exists() else None
-    if run is None:
-        run = _Run.start(chips, config, settings)
-    provenance = {
-        "source": source,
-        "chips": len(chips),
-        "chip_size": list(chips.label.shape[1:]),
-        "crop": settings.crop,
-        "torch": str(torch.__version__),  # a subclass that would not load again
+    facts = {
+        "knows": knows,
+        "classes": [[cover.name, cover.colour] for cover in samples.classes],
+        "training": {
+            "source": source,
+            "chips": len(samples),
+            "digest": samples.digest,
+            "crop": settings.crop,
+            "torch": str(torch.__version__),  # a subclass that would not load again
+        },
     }
-    for number in range(run.done, settings.epochs):
-        began = time.perf_counter()
-        loss = run.epoch(chips, number)
-        run.done, run.losses = number + 1, [*run.losses, loss]
-        save_checkpoint(
-            path,
-            run.checkpoint() | {"knows": knows, "training": provenance | {"losses": run.losses}},
+    together(
+        _work,
+        *(samples, validation, folder, config, settings, hardware, facts, progress, ticks),
+        device=device,
+        devices=hardware.devices,
+    )
+    return folder / (CHECKPOINT if validation is None else BEST)
+
+
+def _check(
+    samples: Samples,
+    config: AnyConfig,
+    settings: Settings,
+    hardware: Hardware,
+    device: torch.device,
+) -> None:
+    """See that a step can be shared out."""
+    if not len(samples):
+        raise UsageError("There is no chip to learn from. Look at the dataset's splits.")
+    if config.classes != len(samples.classes):
+        raise UsageError(
+            f"The network has {config.classes} classes, the chips have {len(samples.classes)}."
         )
-        if progress is not None:
+    shares = hardware.devices * hardware.parts
+    if settings.batch % shares or min(settings.batch, len(samples)) < shares:
+        raise UsageError(
+            f"A step of {settings.batch} samples (of {len(samples)}) cannot be shared by "
+            f"{hardware.devices} devices in {hardware.parts} parts each. Give a --batch-size that "
+            "is a multiple of both, and enough chips."
+        )
+    if settings.precision == "fp16" and device.type == "cpu":
+        raise UsageError("fp16 needs a GPU; give --precision fp32 or bf16.")
+
+
+def _work(
+    team: Team,
+    samples: Samples,
+    validation: Samples | None,
+    folder: Path,
+    config: AnyConfig,
+    settings: Settings,
+    hardware: Hardware,
+    facts: Mapping[str, Any],
+    progress: Callable[[Epoch], None] | None,
+    ticks: Callable[[int, int], None] | None,
+) -> None:
+    """What each process of a training does; the first one writes and tells."""
+    path = folder / CHECKPOINT
+    if path.exists():
+        run = _Run.resume(path, config, settings, facts, team)
+    else:
+        run = _Run.start(samples, config, settings, team, workers=hardware.workers)
+    first = team.rank == 0
+    log = Log(folder, done=run.done) if first else None
+    try:
+        for number in range(run.done, settings.epochs):
+            if run.is_over():
+                break
+            began = time.perf_counter()
+            loss = run.epoch(samples, number, hardware, ticks if first else None)
             seconds = time.perf_counter() - began
-            progress(Epoch(number + 1, settings.epochs, loss, len(chips) / seconds))
-    return path
+            scores = None if validation is None else run.validated(validation)
+            better = run.finished(number + 1, loss, scores)
+            if log is None:
+                continue
+            saved = run.checkpoint(facts)
+            if better:
+                save_checkpoint(folder / BEST, saved)
+            epoch = Epoch(
+                number + 1,
+                settings.epochs,
+                loss,
+                run.rate,
+                steps_of(len(samples), settings) * settings.batch / seconds,
+                scores,
+                better,
+            )
+            log.write(epoch)
+            save_checkpoint(path, saved)
+            if progress is not None:
+                progress(epoch)
+    finally:
+        if log is not None:
+            log.close()
 
 
 class _Run:
     """A training between two epochs: everything that must outlive a kill."""
 
-    def __init__(self, deployed: Deployed, settings: Settings, class_weights: list[float]) -> None:
-        self.deployed, self.settings, self.class_weights = deployed, settings, class_weights
+    def __init__(
+        self, deployed: Deployed, settings: Settings, class_weights: list[float], team: Team
+    ) -> None:
+        self.settings, self.class_weights, self.team = settings, class_weights, team
+        self.deployed = deployed.to(team.device)
+        self.alpha = torch.tensor(class_weights, device=team.device)
         self.average = {k: v.clone() for k, v in deployed.network.state_dict().items()}
         matrices = [p for p in deployed.network.parameters() if p.ndim > 1]
         others = [p for p in deployed.network.parameters() if p.ndim <= 1]
@@ -160,48 +196,55 @@ class _Run:
             ],
             lr=settings.learning_rate,
         )
-        self.done, self.step, self.losses = 0, 0, list[float]()
+        self.scaler = torch.amp.GradScaler(team.device.type, enabled=settings.precision == "fp16")
+        self.wrapped = team.wrapped(self.deployed)
+        self.done, self.step, self.rate = 0, 0, 0.0
+        self.losses, self.validations = list[float](), list[dict[str, float]]()
 
     @classmethod
-    def start(cls, chips: Chips, config: Config, settings: Settings) -> Self:
+    def start(
+        cls, samples: Samples, config: AnyConfig, settings: Settings, team: Team, *, workers: int
+    ) -> Self:
         torch.manual_seed(settings.seed)
-        deployed = Deployed(LulcFormer(config), normalisation_of(chips))
-        return cls(deployed, settings, class_weights_of(chips, power=settings.balance))
+        found = histograms_of(samples, workers=workers)
+        network = build(config)
+        deployed = Deployed(network, normalisation_of(found, network.inputs))
+        return cls(
+            deployed, settings, class_weights_of(found.classes, power=settings.balance), team
+        )
 
     @classmethod
-    def resume(cls, path: Path, config: Config, settings: Settings) -> Self:
+    def resume(
+        cls,
+        path: Path,
+        config: AnyConfig,
+        settings: Settings,
+        facts: Mapping[str, Any],
+        team: Team,
+    ) -> Self:
         saved = load_checkpoint(path)
-        for what, old, new in (
-            ("settings", saved["settings"], asdict(settings)),
-            ("network", saved["config"], plain(asdict(config))),
-        ):
-            other = [
-                f"{key}: {old.get(key)} there, {new[key]} now"
-                for key in new
-                if old.get(key) != new[key]
-            ]
-            if other:
-                raise UsageError(
-                    f"{path} is a training with another {what} ({'; '.join(other)}). "
-                    "Go on with its own, or give another folder."
-                )
+        _refuse_another(path, saved, config, settings, facts)
         resume = saved["resume"]
-        deployed = Deployed(LulcFormer(config), Normalisation.from_dict(saved["normalisation"]))
-        run = cls(deployed, settings, resume["class_weights"])
-        run.average = saved["weights"]
+        deployed = Deployed(build(config), Normalisation.from_dict(saved["normalisation"]))
         deployed.network.load_state_dict(resume["network"])
+        run = cls(deployed, settings, resume["class_weights"], team)
+        run.average = {k: v.to(team.device) for k, v in saved["weights"].items()}
         run.optimizer.load_state_dict(resume["optimizer"])
-        run.done, run.step, run.losses = (
-            resume["epochs"],
-            resume["steps"],
-            saved["training"]["losses"],
-        )
+        run.scaler.load_state_dict(resume["scaler"])
+        run.done, run.step = resume["epochs"], resume["steps"]
+        run.losses, run.validations = saved["training"]["losses"], resume["validations"]
         torch.set_rng_state(resume["rng"])
         return run
 
-    def checkpoint(self) -> dict[str, Any]:
-        """What is saved, less the provenance."""
+    def checkpoint(self, facts: Mapping[str, Any]) -> dict[str, Any]:
+        """What is saved."""
+        training = {**facts["training"], "losses": self.losses}
+        if self.validations:
+            best = self._best()
+            training["validation"] = {"epoch": best + 1, **self.validations[best]}
         return {
+            **facts,
+            "training": training,
             "config": plain(asdict(self.deployed.network.config)),
             "normalisation": plain(self.deployed.normalisation.to_dict()),
             "settings": asdict(self.settings),
@@ -211,35 +254,87 @@ class _Run:
                 "steps": self.step,
                 "network": self.deployed.network.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
+                "scaler": self.scaler.state_dict(),
                 "class_weights": self.class_weights,
+                "validations": self.validations,
                 "rng": torch.get_rng_state(),
             },
         }
 
-    def epoch(self, chips: Chips, number: int) -> float:
-        """Visit every chip once; the mean loss."""
-        settings, alpha = self.settings, torch.tensor(self.class_weights)
-        total = settings.epochs * math.ceil(len(chips) / settings.batch)
-        self.deployed.train()
-        losses = []
-        for s2, s1, label in batches(chips, settings, number):
-            rate = learning_rate(self.step, total, settings)
+    def epoch(
+        self,
+        samples: Samples,
+        number: int,
+        hardware: Hardware,
+        ticks: Callable[[int, int], None] | None,
+    ) -> float:
+        """Learn from every chip once; the mean loss."""
+        settings, steps = self.settings, steps_of(len(samples), self.settings)
+        self.wrapped.train()
+        total = 0.0
+        shares = batches(
+            samples,
+            settings,
+            number,
+            rank=self.team.rank,
+            world=self.team.world,
+            parts=hardware.parts,
+            workers=hardware.workers,
+        )
+        for done, parts in enumerate(shares, 1):
+            self.rate = learning_rate(self.step, settings.epochs * steps, settings)
             for group in self.optimizer.param_groups:
-                group["lr"] = rate
-            logits = full_size(self.deployed(s2, s1))
-            loss = focal_loss(logits, label, alpha=alpha, gamma=settings.gamma)
-            if not torch.isfinite(loss):
-                raise ModelError(
-                    f"The loss is {loss.item()} in step {self.step + 1}. Lower the learning rate."
-                )
-            self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(self.deployed.parameters(), settings.clip)
-            self.optimizer.step()
-            self.step += 1
+                group["lr"] = self.rate
+            total += self._learn(parts)
             self._keep_average()
-            losses.append(loss.item())
-        return sum(losses) / len(losses)
+            if ticks is not None:
+                ticks(done, steps)
+        return total / steps
+
+    def _learn(self, parts: list[Batch]) -> float:
+        """One step of the optimizer; its loss."""
+        device = self.team.device
+        labels = [label.to(device, non_blocking=True) for _, _, label in parts]
+        # What the whole step's pixels count, so that parts and devices add up to the whole.
+        weight = torch.stack([weight_of(label, alpha=self.alpha).sum() for label in labels]).sum()
+        weight = self.team.sum(weight)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = torch.zeros((), device=device)
+        for i, ((s2, s1, _), label) in enumerate(zip(parts, labels, strict=True), 1):
+            later = isinstance(self.wrapped, DistributedDataParallel) and i < len(parts)
+            with self.wrapped.no_sync() if later else nullcontext():  # type: ignore[operator]
+                part = self._loss(s2.to(device), s1.to(device), label, weight)
+                # Over several processes gradients are averaged; the loss is a sum.
+                self.scaler.scale(part * self.team.world).backward()  # type: ignore[no-untyped-call]
+            loss += part.detach()
+        value = float(self.team.sum(loss))
+        if not math.isfinite(value):
+            raise ModelError(
+                f"The loss is {value} in step {self.step + 1}. Lower the learning rate."
+            )
+        self.scaler.unscale_(self.optimizer)
+        nn.utils.clip_grad_norm_(self.deployed.parameters(), self.settings.clip)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.step += 1
+        return value
+
+    def _loss(self, s2: Tensor, s1: Tensor, label: Tensor, weight: Tensor) -> Tensor:
+        precision = self.settings.precision
+        half = (
+            nullcontext()
+            if precision == "fp32"
+            else torch.autocast(self.team.device.type, AUTOCAST[precision])
+        )
+        with half:
+            logits = self.wrapped(s2, s1)
+        return focal_loss(
+            full_size(logits, stride=self.deployed.network.stride),
+            label,
+            alpha=self.alpha,
+            gamma=self.settings.gamma,
+            total=weight,
+        )
 
     def _keep_average(self) -> None:
         keep = min(self.settings.average, (1 + self.step) / (10 + self.step))
@@ -250,104 +345,69 @@ class _Run:
                 else:
                     self.average[name].copy_(value)
 
+    def validated(self, samples: Samples) -> dict[str, float]:
+        """What the averaged weights are worth on other chips, of which each process takes some."""
+        network = build(self.deployed.network.config)
+        network.load_state_dict(self.average)
+        deployed = Deployed(network, self.deployed.normalisation).to(self.team.device)
+        part = slice(self.team.rank, None, self.team.world)
+        counts = torch.from_numpy(measure(deployed, samples, part=part)).to(self.team.device)
+        matrix = self.team.sum(counts).cpu().numpy()
+        scores = {
+            "mean_iou": mean_iou(matrix),
+            "accuracy": accuracy(matrix),
+            "mean_f1": mean_f1(matrix),
+        }
+        named = zip(samples.classes, iou(matrix).tolist(), strict=True)
+        seen = {f"iou_{cover.name}": value for cover, value in named if not math.isnan(value)}
+        return scores | seen
 
-def learning_rate(step: int, total: int, settings: Settings) -> float:
-    """Of one step: a linear rise, then half a cosine down to 0.
+    def finished(self, epochs: int, loss: float, scores: dict[str, float] | None) -> bool:
+        """Take note of an epoch; whether none before it was as good on the validation chips."""
+        self.done, self.losses = epochs, [*self.losses, loss]
+        if scores is None:
+            return False
+        self.validations = [*self.validations, scores]
+        return self._best() == epochs - 1
 
-    Examples:
-        >>> settings = Settings(warmup=0.1, learning_rate=1.0)
-        >>> [round(learning_rate(step, 100, settings), 2) for step in (0, 9, 10, 55, 99)]
-        [0.1, 1.0, 1.0, 0.5, 0.0]
+    def is_over(self) -> bool:
+        """Whether nothing was gained for longer than the settings' patience."""
+        patience = self.settings.patience
+        if patience is None or not self.validations:
+            return False
+        return len(self.validations) - 1 - self._best() >= patience
+
+    def _best(self) -> int:
+        values = [scores["mean_iou"] for scores in self.validations]
+        return values.index(max(values))
+
+
+def _refuse_another(
+    path: Path,
+    saved: Mapping[str, Any],
+    config: AnyConfig,
+    settings: Settings,
+    facts: Mapping[str, Any],
+) -> None:
+    """See that a training in a folder is the one that is asked for.
+
+    Raises:
+        UsageError: naming what differs.
 
     """
-    rise = max(1, round(settings.warmup * total))
-    if step < rise:
-        return settings.learning_rate * (step + 1) / rise
-    return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - rise) / (total - rise)))
-
-
-def focal_loss(logits: Tensor, label: Tensor, *, alpha: Tensor, gamma: float) -> Tensor:
-    """The alpha-balanced focal loss of Lin et al. (2017), over the pixels with a label.
-
-    Args:
-        logits: (B, K, H, W).
-        label: (B, H, W) int64 class ids, 255 where unknown.
-        alpha: (K,) what a pixel of each class counts.
-        gamma: 0 gives the weighted cross-entropy.
-
-    Returns:
-        The mean, weighted by ``alpha``; 0 where no pixel has a label.
-
-    """
-    entropy = F.cross_entropy(logits, label, ignore_index=NODATA, reduction="none")  # (B, H, W)
-    known = label != NODATA
-    weight = alpha[torch.where(known, label, 0)] * known
-    hard = (1 - torch.exp(-entropy)) ** gamma
-    return (weight * hard * entropy).sum() / weight.sum().clamp(min=1e-6)
-
-
-def full_size(logits: Tensor) -> Tensor:
-    """Logits (B, K, H / 4, W / 4) at every pixel (B, K, H, W), in fp32."""
-    return F.interpolate(logits.float(), scale_factor=float(STRIDE), mode="bilinear")
-
-
-def batches(
-    chips: Chips, settings: Settings, epoch: int
-) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """One epoch's augmented samples: (B, 9, H, W) uint16, (B, 2, H, W) int16, (B, H, W) int64.
-
-    The order depends on seed and epoch; a sample on seed, epoch and its number. Nothing else.
-    """
-    order = np.random.default_rng((settings.seed, epoch)).permutation(len(chips))
-    for start in range(0, len(chips), settings.batch):
-        samples = [
-            augmented(
-                chips.sample(index),
-                np.random.default_rng((settings.seed, epoch, index)),
-                crop=settings.crop,
-                missing_s2=settings.missing_s2,
-                missing_s1=settings.missing_s1,
-            )
-            for index in order[start : start + settings.batch].tolist()
+    chips = ("chips", "digest")
+    for what, old, new in (
+        ("settings", saved["settings"], asdict(settings)),
+        ("network", saved["config"], plain(asdict(config))),
+        ("chips", saved["training"], {key: facts["training"][key] for key in chips}),
+    ):
+        other = [
+            f"{key}: {old.get(key)} there, {new[key]} now"
+            for key in new
+            if old.get(key) != new[key]
         ]
-        s2, s1, label = (np.stack(arrays) for arrays in zip(*samples, strict=True))
-        yield (
-            torch.from_numpy(s2),
-            torch.from_numpy(s1),
-            torch.from_numpy(label.astype(np.int64)),
-        )
-
-
-@torch.inference_mode()
-def measure(
-    deployed: Deployed,
-    chips: Chips,
-    *,
-    batch: int = 4,
-    without: Literal["s2", "s1"] | None = None,
-) -> NDArray[np.int64]:
-    """The confusion matrix of a network on chips, at full size.
-
-    Args:
-        deployed: the network.
-        chips: with their truth.
-        batch: chips at once.
-        without: a sensor to be taken away.
-
-    Returns:
-        (K, K) counts of pixels, truth by prediction.
-
-    """
-    deployed.eval()
-    matrix = np.zeros((len(CLASSES), len(CLASSES)), np.int64)
-    for start in range(0, len(chips), batch):
-        part = slice(start, start + batch)
-        s2, s1 = np.array(chips.s2[part]), np.array(chips.s1[part])
-        if without == "s2":
-            s2[:] = S2_NODATA
-        elif without == "s1":
-            s1[:] = S1_NODATA
-        logits = full_size(deployed(torch.from_numpy(s2), torch.from_numpy(s1)))
-        predicted = logits.argmax(1).numpy().astype(np.uint8)
-        matrix += confusion(np.asarray(chips.label[part]), predicted)
-    return matrix
+        if other:
+            raise UsageError(
+                f"{path} is a training with another {what} ({'; '.join(other)}). "
+                "Go on with its own, or give another folder."
+            )

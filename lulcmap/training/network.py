@@ -9,8 +9,9 @@ Feature maps are (B, h, w, C) between layers: normalisations and linears act on 
 convolution sees the same memory as a channels-last image, so nothing is copied.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -26,6 +27,7 @@ MULTIPLE = 32
 """Height and width of an image must be multiples of this: the coarsest stage's stride."""
 
 Four = tuple[int, int, int, int]
+Inputs = tuple[Literal["s2", "s1"], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +58,16 @@ class Config:
     classes: int = len(CLASSES)
     """Logits a cell."""
 
-    @classmethod
-    def from_dict(cls, fields: dict[str, Any]) -> Self:
-        """The configuration a checkpoint carries (its sequences may be lists)."""
-        values: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()
-        }
-        return cls(**values)
+    dmem: bool = True
+    """Whether each branch reads the other; without it there is self-attention only (the paper's
+    ablation of the dual-modal enhancement module)."""
+
+    mmam: bool = True
+    """Whether the branches' maps are re-weighted and fused for the decoder; without it they are
+    concatenated (the paper's ablation of the mutual modal aggregation module)."""
+
+    kind: Literal["lulcformer"] = "lulcformer"
+    """Which network this is the shape of."""
 
 
 LULCFORMER = Config(
@@ -154,16 +159,36 @@ class MixFFN(nn.Module):
 
 
 class StreamBlock(nn.Module):
-    """One branch's half of a dual-modal block."""
+    """One branch's block: it reads itself, perhaps the other branch, then mixes channels."""
 
-    def __init__(self, width: int, other: int, *, heads: int, reduction: int) -> None:
+    def __init__(self, width: int, other: int | None, *, heads: int, reduction: int) -> None:
         super().__init__()
         self.norm_self = nn.LayerNorm(width)
         self.self_attention = Attention(width, width, heads=heads, reduction=reduction)
-        self.norm_cross = nn.LayerNorm(width)
-        self.cross_attention = Attention(width, other, heads=heads, reduction=reduction)
+        if other is not None:
+            self.norm_cross = nn.LayerNorm(width)
+            self.cross_attention = Attention(width, other, heads=heads, reduction=reduction)
         self.norm_ffn = nn.LayerNorm(width)
         self.ffn = MixFFN(width)
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, h, w, C) -> (B, h, w, C)
+        """The stream by itself: SegFormer's block."""
+        own = self.norm_self(x)
+        x = x + self.self_attention(own, own)
+        return x + self.ffn(self.norm_ffn(x))
+
+
+class TwoBlocks(nn.Module):
+    """Both branches' blocks, neither of which reads the other."""
+
+    def __init__(self, s2_width: int, s1_width: int, *, heads: int, reduction: int) -> None:
+        super().__init__()
+        self.s2 = StreamBlock(s2_width, None, heads=heads, reduction=reduction)
+        self.s1 = StreamBlock(s1_width, None, heads=heads, reduction=reduction)
+
+    def forward(self, s2: Tensor, s1: Tensor) -> tuple[Tensor, Tensor]:
+        """Both streams; (B, h, w, C2) and (B, h, w, C1), the same shapes back."""
+        return self.s2(s2), self.s1(s1)
 
 
 class DualBlock(nn.Module):
@@ -208,6 +233,14 @@ class Aggregation(nn.Module):
         return self.fuse(torch.cat(gated, -1))
 
 
+class Concatenation(nn.Module):
+    """Both streams, one after the other along the channels: what stands in for MMAM."""
+
+    def forward(self, s2: Tensor, s1: Tensor) -> Tensor:
+        """(B, h, w, C2) and (B, h, w, C1), gives (B, h, w, C2 + C1)."""
+        return torch.cat([s2, s1], -1)
+
+
 class Stage(nn.Module):
     """One resolution: patches, dual-modal blocks, and the fused map for the decoder."""
 
@@ -220,12 +253,13 @@ class Stage(nn.Module):
         kernel, stride = (3, 2) if index else (7, 4)
         self.embed2 = PatchEmbedding(bands2, s2, kernel=kernel, stride=stride)
         self.embed1 = PatchEmbedding(bands1, s1, kernel=kernel, stride=stride)
+        block = DualBlock if config.dmem else TwoBlocks
         self.blocks = nn.ModuleList(
-            DualBlock(s2, s1, heads=config.heads[index], reduction=config.reductions[index])
+            block(s2, s1, heads=config.heads[index], reduction=config.reductions[index])
             for _ in range(config.depths[index])
         )
         self.norm2, self.norm1 = nn.LayerNorm(s2), nn.LayerNorm(s1)
-        self.aggregate = Aggregation(s2, s1)
+        self.aggregate = Aggregation(s2, s1) if config.mmam else Concatenation()
 
     def forward(self, s2: Tensor, s1: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Both streams, which go on unfused, and the fused map; all (B, h, w, C)."""
@@ -244,14 +278,12 @@ class Decoder(nn.Module):
     at that stage's own resolution: the same parameters and the same function, a third of the work.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, widths: Sequence[int], width: int, *, classes: int) -> None:
         super().__init__()
-        widths = [a + b for a, b in zip(config.s2_widths, config.s1_widths, strict=True)]
-        width = config.decoder_width
         self.stages = nn.ModuleList(nn.Linear(stage, width) for stage in widths)
         self.fuse = nn.Linear(len(widths) * width, width, bias=False)
         self.norm = nn.BatchNorm2d(width)
-        self.classify = nn.Conv2d(width, config.classes, 1)
+        self.classify = nn.Conv2d(width, classes, 1)
 
     def forward(self, maps: list[Tensor]) -> Tensor:
         """Logits (B, K, H / 4, W / 4) of the four fused maps (B, h, w, C), finest first."""
@@ -311,11 +343,15 @@ class LulcFormer(nn.Module):
     decoder: Decoder | FoldedDecoder
     """Folded for export only."""
 
+    inputs: Inputs = ("s2", "s1")
+    stride = STRIDE
+
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
         self.stages = nn.ModuleList(Stage(config, index) for index in range(4))
-        self.decoder = Decoder(config)
+        widths = [a + b for a, b in zip(config.s2_widths, config.s1_widths, strict=True)]
+        self.decoder = Decoder(widths, config.decoder_width, classes=config.classes)
         self.apply(initialise)
 
     def forward(self, s2: Tensor, s1: Tensor, s2_valid: Tensor, s1_valid: Tensor) -> Tensor:

@@ -1,0 +1,263 @@
+"""``lulcmap evaluate``: how good a model or a map is, against labels."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lulcmap.cli.shell import json_option
+
+if TYPE_CHECKING:
+    from lulcmap.evaluate import Evaluation
+    from lulcmap.evaluate.regions import Regions
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+
+_MAPS = {".tif", ".tiff", ".vrt"}
+
+
+@click.command(short_help="Measure a model or a map against labels.")
+@click.argument("subject", metavar="MODEL|MAP")
+@click.option("--data", type=_FOLDER, help="Dataset that a model is measured on.")
+@click.option(
+    "--split",
+    type=click.Choice(["test", "validation", "train", "all"]),
+    default="test",
+    help="Part of --data.",
+)
+@click.option(
+    "--votes",
+    type=click.Choice(["strict", "simple-majority", "consensus", "majority"]),
+    default="consensus",
+    help="What makes one label of several annotators' in --data.",
+)
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    help="Where the model runs.",
+)
+@click.option(
+    "--labels", type=_FILE, help="Raster, points or polygons that a map is measured against."
+)
+@click.option("--label-column", default="label", help="Of points and polygons.")
+@click.option(
+    "--crosswalk",
+    metavar="FILE|NAME",
+    help="From codes of --labels to classes of the map: a CSV file, dynamic-world, esri or "
+    "worldcover.",
+)
+@click.option(
+    "--regions",
+    type=_FILE,
+    show_default=False,
+    help="Polygons to give figures for.  [default: cells of 30 degrees]",
+)
+@click.option("--region-column", default="name", help="Of --regions, with their names.")
+@click.option("--draws", type=click.IntRange(100), default=1000, help="Of the bootstrap.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Of the bootstrap.")
+@click.option("--out", type=_FOLDER, help="Folder for metrics.json, tables and pictures.")
+@click.option("--overwrite", is_flag=True, help="Replace an evaluation that is in --out.")
+@json_option
+def evaluate(
+    *,
+    subject: str,
+    data: Path | None,
+    split: str,
+    votes: str,
+    device: str,
+    labels: Path | None,
+    label_column: str,
+    crosswalk: str | None,
+    regions: Path | None,
+    region_column: str,
+    draws: int,
+    seed: int,
+    out: Path | None,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Measure a model on a dataset, or a finished map against labels.
+
+    \b
+        lulcmap evaluate run/checkpoint.pt --data dataset --out scores
+        lulcmap evaluate lulcformer-tiny.onnx --data dataset --votes strict
+        lulcmap evaluate luxembourg-2024.tif --labels sample.gpkg
+        lulcmap evaluate luxembourg-2024.tif --labels worldcover.tif --crosswalk worldcover
+
+    A model is a training's checkpoint, an ONNX file or a name from `lulcmap models`; a map is a
+    GeoTIFF of classes. Gives mean IoU, overall accuracy, F1 and the figures of each class with
+    95 % confidence intervals (a bootstrap over places), regions, calibration, and for a model each
+    sensor alone. Of a sample that `lulcmap sample` drew, also the area-adjusted accuracies and
+    areas of Olofsson et al. (2014).
+    """
+    import json
+
+    from lulcmap.cli.progress import bars
+    from lulcmap.evaluate import facts, judge_map
+    from lulcmap.evaluate.folder import check_folder, write_folder
+    from lulcmap.evaluate.regions import Regions, load_regions
+
+    is_map = Path(subject).suffix.lower() in _MAPS
+    _check(is_map=is_map, data=data, labels=labels, crosswalk=crosswalk)
+    if out is not None:
+        check_folder(out, overwrite=overwrite)
+    where = Regions() if regions is None else load_regions(regions, column=region_column)
+    with bars(hidden=as_json) as progress:
+        if labels is not None:
+            found = judge_map(
+                Path(subject),
+                labels,
+                crosswalk=crosswalk,
+                label_column=label_column,
+                regions=where,
+                progress=lambda *done: progress("labels", *done),
+            )
+        else:
+            found = _of_model(
+                subject, data, split, votes, device, where, lambda *done: progress("chips", *done)
+            )
+    figures = facts(found, draws=draws, seed=seed)
+    if out is not None:
+        write_folder(out, figures, overwrite=overwrite)
+    if as_json:
+        click.echo(json.dumps(figures))
+    else:
+        _show(figures, out)
+
+
+def _check(*, is_map: bool, data: Path | None, labels: Path | None, crosswalk: str | None) -> None:
+    """See that the options fit what is measured."""
+    if is_map and (labels is None or data is not None):
+        raise click.UsageError("A map is measured against --labels; --data is for a model.")
+    if not is_map and (data is None or labels is not None or crosswalk is not None):
+        raise click.UsageError(
+            "A model is measured on --data, the folder of a dataset; --labels and --crosswalk are "
+            "for a map (.tif)."
+        )
+
+
+def _of_model(
+    subject: str,
+    data: Any,
+    split: str,
+    votes: str,
+    device: Any,
+    regions: "Regions",
+    progress: Any,
+) -> "Evaluation":
+    """Measure a checkpoint or a model file."""
+    from lulcmap.chipset import Dataset
+    from lulcmap.errors import DeviceError, UsageError
+    from lulcmap.evaluate import judge_model
+    from lulcmap.evaluate.shipped import predictor
+    from lulcmap.models import find_model
+
+    dataset = Dataset.open(data)
+    path = Path(subject)
+    if path.suffix == ".pt":
+        if not path.is_file():
+            raise UsageError(f"There is no file {subject}; give the checkpoint of a training.")
+        try:
+            from lulcmap.training.tiles import predictor as of_checkpoint
+        except ImportError as error:
+            raise DeviceError(
+                "Evaluating a checkpoint needs torch, which is not installed: pip install "
+                "'lulcmap[train]'. An exported model (.onnx) needs none."
+            ) from error
+        predict, described = of_checkpoint(path, device)
+        kind = "checkpoint"
+    else:
+        predict, described = predictor(find_model(subject), device)
+        kind = "model file"
+    return judge_model(
+        predict,
+        described,
+        dataset,
+        split=split,
+        scheme=votes,
+        regions=regions,
+        subject={"name": described.name, "kind": kind, "file": path.name},
+        progress=progress,
+    )
+
+
+def _show(figures: dict[str, Any], out: Path | None) -> None:
+    """Print tables and notes."""
+    subject, labels = figures["subject"], figures["labels"]
+    click.echo(f"{subject['name']} against {labels['name']}; votes: {labels['votes']}")
+    unmapped = f", {figures['unmapped']:,} labelled ones not mapped" * bool(figures["unmapped"])
+    click.echo(f"{figures['pixels']:,} pixels in {figures['places']:,} places{unmapped}\n")
+    if figures["area_adjusted"]:
+        _show_adjusted(figures["area_adjusted"])
+    for name, title in (("miou", "mean IoU"), ("oa", "overall accuracy"), ("f1", "mean F1")):
+        click.echo(f"{title:<20}{_span(figures['scores'][name])}")
+    click.echo(
+        f"\n{'class':<22}{'IoU':>7}  {'95 % interval':<15}{'precision':>10}{'recall':>8}{'F1':>8}"
+        f"{'true pixels':>15}"
+    )
+    for row in figures["per_class"]:
+        ends = _ends(row["iou"])
+        click.echo(
+            f"{row['class']:<22}{_percent(row['iou']['value']):>7}  {ends:<15}"
+            f"{_percent(row['precision']['value']):>10}{_percent(row['recall']['value']):>8}"
+            f"{_percent(row['f1']['value']):>8}{row['true_pixels']:>15,}"
+        )
+    _show_rows("sensors", figures["sensors"])
+    _show_rows("region", figures["regions"])
+    if figures["calibration"]:
+        click.echo(f"\nexpected calibration error {_percent(figures['calibration']['ece'])}")
+    click.echo()
+    for note in figures["notes"]:
+        click.echo(note)
+    if out is not None:
+        click.echo(f"Written to {out}.")
+
+
+def _show_rows(name: str, rows: list[dict[str, Any]]) -> None:
+    """A table of figures of parts, if there are any."""
+    if rows:
+        click.echo(f"\n{name:<32}{'mIoU':>8}{'OA':>8}{'F1':>8}{'pixels':>15}")
+    for row in rows:
+        click.echo(
+            f"{row[name]:<32}{_percent(row['miou']):>8}{_percent(row['oa']):>8}"
+            f"{_percent(row['f1']):>8}{row['pixels']:>15,}"
+        )
+
+
+def _show_adjusted(adjusted: dict[str, Any]) -> None:
+    """Print area-adjusted estimates, each with half its 95 % confidence interval."""
+    click.echo(f"Area-adjusted ({adjusted['method']}), +- 95 %:")
+    click.echo(f"overall accuracy {_margin(adjusted['overall_accuracy'])}")
+    click.echo(
+        f"{'class':<22}{'users accuracy':>18}{'producers accuracy':>20}{'mapped km2':>16}"
+        f"{'true km2':>32}"
+    )
+    for row in adjusted["per_class"]:
+        area = row["area_km2"]
+        click.echo(
+            f"{row['class']:<22}{_margin(row['users_accuracy']):>18}"
+            f"{_margin(row['producers_accuracy']):>20}{row['mapped_km2']:>16,.2f}"
+            f"{area['value']:>18,.2f} +- {area['margin']:,.2f}"
+        )
+    click.echo("\nOf the points themselves:")
+
+
+def _margin(one: dict[str, float | None]) -> str:
+    value, margin = one["value"], one["margin"]
+    return "-" if value is None or margin is None else f"{value:.1%} +- {margin:.1%}"
+
+
+def _span(one: dict[str, float | None]) -> str:
+    ends = _ends(one)
+    return _percent(one["value"]) + (f"  (95 %: {ends})" if ends else "")
+
+
+def _ends(one: dict[str, float | None]) -> str:
+    low, high = one["low"], one["high"]
+    return "" if low is None or high is None else f"{low:.1%} - {high:.1%}"
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"

@@ -1,0 +1,115 @@
+"""A dataset as it is asked for: which labels, which images, which splits."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lulcmap.dataset.archive import Archive, Source
+from lulcmap.dataset.build import Built, build
+from lulcmap.dataset.images import Composites, TileImages
+from lulcmap.dataset.legend import DYNAMIC_WORLD, PLAIN, read_legend
+from lulcmap.dataset.raster import RasterLabels
+from lulcmap.dataset.tiles import Tiles
+from lulcmap.dataset.vector import VectorLabels
+from lulcmap.errors import UsageError
+from lulcmap.plan import Period
+
+Progress = Callable[[str, int, int], object]
+
+_RASTERS = (".tif", ".tiff", ".vrt", ".img")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for. The defaults are the command's."""
+
+    labels: Path
+    """A folder of Dynamic World's tiles, or a raster or vector file."""
+
+    source: Source = field(default_factory=Source)
+    """Of the images."""
+
+    classes: Path | None = None
+    """CSV file of the legend; None is Dynamic World's."""
+
+    votes: str = "consensus"
+    """Scheme by which the hold-out's votes become one label."""
+
+    s1_days: int = 180
+    """Days of Sentinel-1 on either side of a tile's day."""
+
+    period: Period | None = None
+    """Of the composites, for a raster or vector file."""
+
+    attribute: str = "code"
+    """Of a vector file, with the code."""
+
+    layer: str | None = None
+    """Of a vector file, where it has several."""
+
+    validation: float = 0.1
+    """Share of the places that training is stopped by."""
+
+    test: float = 0.0
+    """Share of the places to test with, besides the hold-out."""
+
+    limit: int | None = None
+    """Most chips."""
+
+
+def make(request: Request, out: Path, *, progress: Progress = lambda *_: None) -> Built:
+    """Build a dataset, or go on with one.
+
+    Args:
+        request: what is asked for.
+        out: the dataset's folder.
+        progress: told how far each stage is.
+
+    Raises:
+        UsageError: the labels or the options cannot be used, or the folder is of other ones.
+        NoScenesError: there is no image.
+        ProviderError: the provider failed.
+        OutputError: the folder cannot be used.
+
+    """
+    if not request.labels.exists():
+        raise UsageError(f"There is no {request.labels}; --labels takes a folder or a file.")
+    if not 0 <= request.validation + request.test < 1:
+        raise UsageError("--validation and --test leave nothing to learn from; give smaller ones.")
+    legend = None if request.classes is None else read_legend(request.classes)
+
+    def found(done: int, total: int) -> None:
+        progress("labels", done, total)
+
+    labels: Tiles | RasterLabels | VectorLabels
+    with Archive(request.source) as archive:
+        if request.labels.is_dir():
+            if request.period is not None:
+                raise UsageError(
+                    "Label tiles have their own days. Leave --year, --start and --end out."
+                )
+            legend = legend or DYNAMIC_WORLD
+            labels = Tiles(request.labels, legend, request.votes)
+            labels.find(found)
+            images: TileImages | Composites = TileImages(archive, request.s1_days)
+        else:
+            if request.period is None:
+                raise UsageError("Of which time are the labels? Give --year, or --start and --end.")
+            legend = legend or PLAIN
+            if request.labels.suffix.lower() in _RASTERS:
+                labels = RasterLabels(request.labels, legend)
+            else:
+                labels = VectorLabels(request.labels, legend, request.attribute, request.layer)
+            labels.find(found)
+            images = Composites(archive, request.period).find(labels.samples)
+        return build(
+            labels,
+            images,
+            out,
+            legend=legend,
+            validation=request.validation,
+            test=request.test,
+            workers=request.source.workers,
+            limit=request.limit,
+            progress=progress,
+        )

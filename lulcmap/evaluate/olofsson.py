@@ -1,0 +1,153 @@
+"""Accuracies and areas from a stratified random sample of a map.
+
+The estimators of Olofsson et al. (2014), Good practices for estimating area and assessing accuracy
+of land change, Remote Sensing of Environment 148:42-57, in the form of Stehman (2014),
+International Journal of Remote Sensing 35:4923-4939, which also holds where the strata are no
+longer the classes of the map: classes were merged by a crosswalk, or the sample of one map judges
+another. Where they are, both are the same.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+_Z = 1.96
+"""Standard errors on each side of a 95 % confidence interval, rounded as in the paper."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a sample says, and how sure that is: half a 95 % confidence interval."""
+
+    value: float
+    """NaN where the sample cannot tell."""
+
+    margin: float
+    """To either side; NaN as ``value``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Adjusted:
+    """Area-adjusted estimates."""
+
+    overall: Estimate
+    """Share of the area that is mapped as what it is, 0 to 1."""
+
+    users: tuple[Estimate, ...]
+    """Of each class, share of its mapped area that it truly is, 0 to 1."""
+
+    producers: tuple[Estimate, ...]
+    """Of each class, share of its true area that is mapped as it, 0 to 1."""
+
+    areas: tuple[Estimate, ...]
+    """Of each class, its true area, in the unit of the strata."""
+
+    proportions: NDArray[np.float64]
+    """(K, K) estimated shares of the area: row the class of the *map*, column the true one."""
+
+
+def adjusted(
+    strata: NDArray[np.int64],
+    mapped: NDArray[np.int64],
+    truth: NDArray[np.int64],
+    *,
+    areas: NDArray[np.float64],
+    n_classes: int,
+    weights: NDArray[np.float64] | None = None,
+) -> Adjusted:
+    """The estimates of a labelled sample.
+
+    Args:
+        strata: (n,) stratum of each point, 0 to S - 1.
+        mapped: (n,) class of the map there, 0 to K - 1.
+        truth: (n,) true class there, 0 to K - 1.
+        areas: (S,) of the strata, any unit.
+        n_classes: K.
+        weights: (n,) area of the pixel of each point, any unit; None: they are all the same.
+
+    Raises:
+        ValueError: a stratum has fewer than two points, so that nothing is known of how they vary.
+
+    """
+    sizes = np.bincount(strata, minlength=len(areas))
+    if (sizes < 2).any():
+        raise ValueError(f"strata have {sizes.min()} points and more; each needs two")
+    if weights is None:
+        weights = np.ones(len(strata))
+    sample = _Sample(strata, areas / areas.sum(), weights)
+    classes = np.arange(n_classes)
+    is_mapped = mapped[:, None] == classes  # (n, K)
+    is_true = truth[:, None] == classes
+    both = is_mapped & is_true
+    hits = (mapped == truth)[:, None]
+    pairs = (is_mapped[:, :, None] & is_true[:, None, :]).reshape(len(truth), -1)
+    total = float(areas.sum())
+    return Adjusted(
+        overall=sample.shares(hits)[0],
+        users=sample.ratios(both, is_mapped),
+        producers=sample.ratios(both, is_true),
+        areas=tuple(
+            Estimate(total * share.value, total * share.margin) for share in sample.shares(is_true)
+        ),
+        proportions=sample.means(pairs).reshape(n_classes, n_classes),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """Points of a stratified random sample, equally probable within each stratum."""
+
+    strata: NDArray[np.int64]
+    """(n,) 0 to S - 1."""
+
+    parts: NDArray[np.float64]
+    """(S,) shares of the area."""
+
+    weights: NDArray[np.float64]
+    """(n,) area of the pixel of each point."""
+
+    def means(self, values: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """(V,) shares of the area where the values (n, V) are true; Stehman's equation 3."""
+        return self.parts @ self._within(values)
+
+    def shares(self, values: NDArray[np.bool_]) -> tuple[Estimate, ...]:
+        """Those shares as estimates."""
+        found = self.means(values)
+        errors = self._errors(values - self._within(values)[self.strata])
+        return tuple(map(_estimate, found, errors))
+
+    def ratios(self, part: NDArray[np.bool_], whole: NDArray[np.bool_]) -> tuple[Estimate, ...]:
+        """Areas where ``part`` (n, V) is true, of those where ``whole`` is; equations 27 and 28."""
+        parts, wholes = self.means(part), self.means(whole)
+        known = wholes > 0
+        found = np.divide(parts, wholes, out=np.full(len(parts), np.nan), where=known)
+        off = part - self._within(part)[self.strata]
+        off = off - np.nan_to_num(found) * (whole - self._within(whole)[self.strata])
+        errors = np.divide(self._errors(off), wholes, out=np.full(len(parts), np.nan), where=known)
+        return tuple(map(_estimate, found, errors))
+
+    def _within(self, values: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """(S, V) mean of values (n, V) in each stratum, each point counting as its pixel's area."""
+        sums = self._sums(self.weights[:, None] * values)
+        return sums / self._sums(self.weights[:, None])
+
+    def _errors(self, off: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(V,) standard errors, of how far the values (n, V) are off their stratum's mean.
+
+        Without the correction for a finite population, as in the paper: pixels are many.
+        """
+        sizes = np.bincount(self.strata, minlength=len(self.parts))
+        mean_weight = self._sums(self.weights[:, None])[:, 0] / sizes
+        squares = self._sums((off * (self.weights / mean_weight[self.strata])[:, None]) ** 2)
+        return np.sqrt((self.parts**2 / (sizes * (sizes - 1))) @ squares)
+
+    def _sums(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(S, V) sums of values (n, V) in each stratum."""
+        sums = np.zeros((len(self.parts), values.shape[1]))
+        np.add.at(sums, self.strata, values)
+        return sums
+
+
+def _estimate(value: float, error: float) -> Estimate:
+    return Estimate(float(value), float(_Z * error))

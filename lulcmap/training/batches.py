@@ -1,0 +1,95 @@
+"""The samples of each step, in an order that seed and epoch decide, read and augmented ahead."""
+
+import math
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lulcmap.training.augment import Sample, augmented
+from lulcmap.training.chips import Samples
+from lulcmap.training.settings import Settings
+
+Batch = tuple[Tensor, Tensor, Tensor]
+"""(B, 9, H, W) uint16, (B, 2, H, W) int16 and (B, H, W) int64."""
+
+AHEAD = 2
+"""Steps whose samples are made while one is learnt from."""
+
+
+def steps_of(n_samples: int, settings: Settings) -> int:
+    """Steps of an epoch: whole ones only, but one at least."""
+    return max(1, n_samples // settings.batch)
+
+
+def batches(
+    samples: Samples,
+    settings: Settings,
+    epoch: int,
+    *,
+    rank: int = 0,
+    world: int = 1,
+    parts: int = 1,
+    workers: int = 2,
+) -> Iterator[list[Batch]]:
+    """One epoch's steps, each the parts that one process makes of its share.
+
+    The order depends on seed and epoch; a sample on seed, epoch and its number. Nothing else: with
+    any number of processes, parts and threads a step has the same samples. Those that do not fill a
+    last step are left out; which these are changes with the epoch.
+
+    Args:
+        samples: to learn from.
+        settings: of the training.
+        epoch: from 0.
+        rank: of this process.
+        world: how many processes share the steps.
+        parts: a share is made in.
+        workers: threads that read and augment.
+
+    """
+    order = np.random.default_rng((settings.seed, epoch)).permutation(len(samples))
+    shares = []
+    for step in range(steps_of(len(samples), settings)):
+        whole = order[step * settings.batch : (step + 1) * settings.batch].tolist()
+        shares.append(whole[rank * len(whole) // world : (rank + 1) * len(whole) // world])
+
+    def make(index: int) -> Sample:
+        return augmented(
+            samples.sample(index),
+            np.random.default_rng((settings.seed, epoch, index)),
+            crop=settings.crop,
+            missing_s2=settings.missing_s2,
+            missing_s1=settings.missing_s1,
+        )
+
+    pool = ThreadPoolExecutor(workers, "chips")
+    try:
+        made: deque[list[Future[Sample]]] = deque()
+        for share in shares:
+            made.append([pool.submit(make, index) for index in share])
+            if len(made) > AHEAD:
+                yield _stacked(made.popleft(), parts)
+        while made:
+            yield _stacked(made.popleft(), parts)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _stacked(share: list[Future[Sample]], parts: int) -> list[Batch]:
+    size = math.ceil(len(share) / parts)
+    stacked = []
+    for start in range(0, len(share), size):
+        chosen = [future.result() for future in share[start : start + size]]
+        s2, s1, label = (np.stack(arrays) for arrays in zip(*chosen, strict=True))
+        stacked.append(
+            (
+                torch.from_numpy(s2),
+                torch.from_numpy(s1),
+                torch.from_numpy(label.astype(np.int64)),
+            )
+        )
+    return stacked
