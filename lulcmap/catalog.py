@@ -87,8 +87,7 @@ class Found:
     @property
     def simulated(self) -> bool:
         """Whether every item says of itself that it shows simulated land."""
-        flags = [item["properties"].get(_SIMULATED) is True for item in self.items]
-        return bool(flags) and all(flags)
+        return _all_simulated(self.items)
 
 
 def search(
@@ -287,6 +286,21 @@ class _Choice:
             except RefusedError as reason:
                 raise SkippedItem(f"the href of its {band} {reason}") from None
         return replace(scene, assets=places)
+
+
+def shows_simulated(path: Path) -> bool:
+    """Whether every item of an ItemCollection file says that it shows simulated land.
+
+    Raises:
+        UsageError: it is no such file.
+
+    """
+    return _all_simulated(_read(path)["features"])
+
+
+def _all_simulated(items: Iterable[Item]) -> bool:
+    flags = [(item.get("properties") or {}).get(_SIMULATED) is True for item in items]
+    return bool(flags) and all(flags)
 
 
 def _read(path: Path) -> dict[str, Any]:

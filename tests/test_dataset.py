@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import MISSING, fields
 from datetime import date, timedelta
 
 import numpy as np
@@ -22,6 +23,7 @@ from lulcmap.read import Reader
 from lulcmap.sensors import S1_NODATA, S2_BANDS
 from lulcmap.simulate import Country, simulate
 from lulcmap.simulate.labels import LabelSet, simulate_labels
+from lulcmap.votes import SCHEMES
 
 COUNTRY = Country(seed=5, height=320, width=300, s2_dates=4, s1_dates=6, cloud=0.2)
 FINE = ("B02", "B03", "B04", "B08")
@@ -478,6 +480,16 @@ def test_the_command_prints_splits_and_classes_and_refuses_in_one_line(labels, s
         "Error: Label tiles have their own days. Leave --year, --start and --end out.\n"
     )
     assert (tmp_path / "out" / INDEX).exists()
+
+
+def test_the_commands_defaults_are_the_librarys():
+    build = command.commands["build"]
+    options = {option.name: option for option in build.params}
+
+    assert tuple(options["votes"].type.choices) == SCHEMES
+    for field in (*fields(Source), *fields(Request)):
+        if field.name in options and field.default is not MISSING and field.default:
+            assert options[field.name].default == field.default, field.name
 
 
 def test_the_command_ends_with_3_where_no_label_has_an_image(scenes, tmp_path):

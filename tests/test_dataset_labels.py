@@ -288,6 +288,18 @@ def test_a_simulated_hold_out_has_four_who_disagree_a_little(scenes, tmp_path):
     assert codes & {0, 10}
 
 
+def test_the_same_country_gives_the_same_label_tiles(scenes, tmp_path):
+    few = LabelSet(size=60, experts=1, nonexperts=1, holdout=1)
+    one, two = (simulate_labels(tmp_path / name, COUNTRY, scenes, few) for name in "ab")
+
+    tiles = sorted(path.relative_to(one) for path in one.rglob("*.tif"))
+
+    assert len(tiles) == 1 + 1 + 4
+    assert all((one / path).read_bytes() == (two / path).read_bytes() for path in tiles)
+    with pytest.raises(ValueError, match="of 50 tiles of 60 pixels only 12 found room"):
+        simulate_labels(tmp_path, COUNTRY, scenes, LabelSet(size=60, experts=39))
+
+
 # Places and splits
 
 

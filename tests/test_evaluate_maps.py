@@ -464,6 +464,19 @@ def test_a_sample_of_which_too_little_is_labelled_says_what_is_missing(country, 
         judged(path, labelled(tmp_path / "sample.gpkg", tmp_path / "done.gpkg", ids))
 
 
+def test_a_labelled_point_counts_as_the_area_of_its_pixel(tmp_path):
+    flat = write(tmp_path / "map.tif", np.full((50, 50), 2, np.uint8))
+    path = tmp_path / "points.csv"
+    rows = ["9.83,57.2340,grass,2,80,3", "9.83,57.2342,grass,2,80,3"]
+    rows += ["9.83,57.2344,water,2,80,1", "9.83,57.2346,water,2,80,1"]
+    path.write_text("\n".join(["lon,lat,label,stratum,stratum_area_km2,pixel_area_m2", *rows]))
+
+    found = judged(flat, path)["area_adjusted"]
+
+    assert found["overall_accuracy"]["value"] == pytest.approx(0.75)
+    assert found["per_class"][0]["area_km2"]["value"] == pytest.approx(20)
+
+
 def test_strata_whose_areas_were_changed_are_refused(tmp_path, class_map):
     path = tmp_path / "points.csv"
     path.write_text(

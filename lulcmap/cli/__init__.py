@@ -7,15 +7,19 @@ from typing import NoReturn
 
 import click
 
+from lulcmap.cli.dataset import dataset
 from lulcmap.cli.demo import demo
 from lulcmap.cli.doctor import doctor
+from lulcmap.cli.evaluate import evaluate
 from lulcmap.cli.export import export_onnx
 from lulcmap.cli.models import models
 from lulcmap.cli.plan import plan
 from lulcmap.cli.predict import predict
 from lulcmap.cli.run import assemble, status
+from lulcmap.cli.sample import sample
 from lulcmap.cli.seams import seams
 from lulcmap.cli.shell import Group
+from lulcmap.cli.train import train
 
 
 @click.group(cls=Group, context_settings={"show_default": True, "max_content_width": 100})
@@ -29,7 +33,10 @@ def main() -> None:
     """
 
 
-for command in (predict, plan, status, assemble, seams, demo, export_onnx, models, doctor):
+for command in (
+    *(predict, plan, status, assemble, seams, demo),
+    *(dataset, train, evaluate, sample, export_onnx, models, doctor),
+):
     main.add_command(command)
 
 

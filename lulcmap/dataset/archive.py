@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 
 import shapely
 
-from lulcmap.catalog import Found, search
+from lulcmap.catalog import Found, search, shows_simulated
 from lulcmap.read import Reader
 from lulcmap.scenes import Scene
 from lulcmap.signing import signer
@@ -55,6 +55,7 @@ class Source:
         }
         if not is_remote(self.catalog) and Path(self.catalog).is_file():
             said["catalog"] = Path(self.catalog).name
+            said["simulated"] = shows_simulated(Path(self.catalog))
             said["catalog_sha256"] = hashlib.sha256(Path(self.catalog).read_bytes()).hexdigest()
         return said
 

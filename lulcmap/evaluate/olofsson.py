@@ -108,7 +108,7 @@ class _Sample:
     """(n,) area of the pixel of each point."""
 
     def means(self, values: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """(V,) shares of the area where the values (n, V) are true; Stehman's equation 3."""
+        """(V,) shares of the area where the values (n, V) are true."""
         return self.parts @ self._within(values)
 
     def shares(self, values: NDArray[np.bool_]) -> tuple[Estimate, ...]:
@@ -118,7 +118,7 @@ class _Sample:
         return tuple(map(_estimate, found, errors))
 
     def ratios(self, part: NDArray[np.bool_], whole: NDArray[np.bool_]) -> tuple[Estimate, ...]:
-        """Areas where ``part`` (n, V) is true, of those where ``whole`` is; equations 27 and 28."""
+        """Areas where ``part`` (n, V) is true, of those where ``whole`` is."""
         parts, wholes = self.means(part), self.means(whole)
         known = wholes > 0
         found = np.divide(parts, wholes, out=np.full(len(parts), np.nan), where=known)

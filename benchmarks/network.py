@@ -1,0 +1,177 @@
+"""The networks: parameters, arithmetic, samples a second for training and inference, memory.
+
+Each is measured in a process of its own, in turns, on random composites of 512 px; medians are
+printed. On a GPU also in bf16 and compiled, beside what a large matrix product reaches there.
+
+    python benchmarks/network.py [--models lulcformer,...] [--rounds 3] [--batch 2] [--device cpu]
+
+Arithmetic is counted by torch on the network as it is trained (convolutions, linears, attention),
+and given in both conventions: multiply-adds, and floating-point operations, twice as many. The
+paper gives 109.59 G FLOPs and 26.70 M parameters for LULC-Former at 510 px; its decoder is counted
+here as it is computed, each stage's slice at that stage's own resolution, so the figure is lower.
+"""
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from lulcmap.legend import CLASSES
+from lulcmap.training.deployed import BandStatistics, Deployed, Normalisation
+from lulcmap.training.loss import focal_loss, full_size
+from lulcmap.training.zoo import MODELS, build
+
+SIZE = 512
+"""Pixels a side."""
+
+NORMALISATION = Normalisation(
+    s2=BandStatistics(*((value,) * 9 for value in (100.0, 6000.0, 2000.0, 900.0))),
+    s1=BandStatistics(*((value,) * 2 for value in (-2800.0, 0.0, -1300.0, 400.0))),
+)
+
+STEPS = {"cpu": (1, 2), "cuda": (5, 20)}
+"""By device: steps before the clock is started, and while it runs."""
+
+MATRIX = 8192
+"""Rows and columns of the product whose rate stands for the GPU's peak."""
+
+
+def composites(batch: int, device: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Random ones, with random labels."""
+    rng = np.random.default_rng(0)
+    s2 = rng.integers(100, 5000, (batch, 9, SIZE, SIZE)).astype(np.uint16)
+    s1 = rng.integers(-2500, 0, (batch, 2, SIZE, SIZE)).astype(np.int16)
+    label = rng.integers(0, len(CLASSES), (batch, SIZE, SIZE))
+    return (
+        torch.from_numpy(s2).to(device),
+        torch.from_numpy(s1).to(device),
+        torch.from_numpy(label).to(device),
+    )
+
+
+def gmacs(name: str) -> float:
+    """Of one sample, in thousands of millions of multiply-adds."""
+    network = build(MODELS[name]).eval()
+    planes = [torch.zeros(1, n, SIZE, SIZE) for n in (9, 2, 1, 1)]
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        network(*planes)
+    return counter.get_total_flops() / 2e9
+
+
+def rate(step: Callable[[], object], device: str) -> float:
+    """Calls a second."""
+    before, during = STEPS[device]
+    for _ in range(before):
+        step()
+    if device == "cuda":
+        torch.cuda.synchronize()
+    began = time.perf_counter()
+    for _ in range(during):
+        step()
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return during / (time.perf_counter() - began)
+
+
+def measured(name: str, what: str, *, batch: int, device: str, mode: str) -> dict[str, float]:
+    """Samples a second and peak memory (MB) of ``what``: training or inference."""
+    torch.manual_seed(0)
+    deployed = Deployed(build(MODELS[name]), NORMALISATION).to(device)
+    s2, s1, label = composites(batch, device)
+    stride, parameters = deployed.network.stride, list(deployed.parameters())
+    alpha = torch.ones(len(CLASSES), device=device)
+    if mode == "compiled":
+        deployed.network = torch.compile(deployed.network)  # type: ignore[assignment]
+    half = torch.autocast(device, torch.bfloat16, enabled=mode != "fp32")
+    optimizer = torch.optim.AdamW(parameters)
+
+    def learn() -> None:
+        with half:
+            logits = deployed(s2, s1)
+        loss = focal_loss(full_size(logits, stride=stride), label, alpha=alpha, gamma=2.0)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+
+    def infer() -> None:
+        with half, torch.inference_mode():
+            deployed(s2, s1)
+
+    deployed.train(what == "training")
+    found = rate(learn if what == "training" else infer, device) * batch
+    if device == "cuda":
+        memory = torch.cuda.max_memory_allocated() / 1e6
+    else:
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    return {"samples_per_second": found, "memory": memory}
+
+
+def peak() -> float:
+    """What the GPU reaches in a large bf16 matrix product, TFLOP/s."""
+    a, b = (torch.randn(MATRIX, MATRIX, device="cuda", dtype=torch.bfloat16) for _ in range(2))
+    return 2e-12 * MATRIX**3 * rate(lambda: a @ b, "cuda")
+
+
+def main() -> None:
+    """Every model in every way, each in a process of its own, in turns."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--models", default=",".join(MODELS))
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--batch", type=int, default=2)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        name, what, mode = options.one
+        print(
+            json.dumps(measured(name, what, batch=options.batch, device=options.device, mode=mode))
+        )
+        return
+    names = options.models.split(",")
+    modes = ["fp32", "bf16", "compiled"] if options.device == "cuda" else ["fp32"]
+    runs = defaultdict(list)
+    for _ in range(options.rounds):
+        for name in names:
+            for what in ("training", "inference"):
+                for mode in modes:
+                    command = [sys.executable, __file__, "--one", name, what, mode]
+                    command += ["--batch", str(options.batch), "--device", options.device]
+                    out = subprocess.run(command, capture_output=True, text=True, check=True)
+                    runs[name, what, mode].append(json.loads(out.stdout.splitlines()[-1]))
+    top = peak() if options.device == "cuda" else None
+    if top:
+        print(f"A bf16 product of {MATRIX} x {MATRIX} matrices: {top:.0f} TFLOP/s")
+    print(
+        f"{'model':16} {'M':>6} {'GMAC':>6} {'GFLOP':>6}  what       mode      samples/s  peak MB"
+    )
+    for name in names:
+        with torch.device("meta"):
+            size = sum(p.numel() for p in build(MODELS[name]).parameters()) / 1e6
+        work = gmacs(name)
+        for what in ("training", "inference"):
+            for mode in modes:
+                rows = runs[name, what, mode]
+                speed = statistics.median(row["samples_per_second"] for row in rows)
+                memory = statistics.median(row["memory"] for row in rows)
+                times = 6 if what == "training" else 2  # backward costs twice the forward
+                share = f" {times * work * speed / 1e3 / top:6.1%} of that" if top else ""
+                print(
+                    f"{name:16} {size:6.2f} {work:6.1f} {2 * work:6.1f}  {what:10} {mode:8} "
+                    f"{speed:10.2f} {memory:8.0f}{share}",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main()
