@@ -16,6 +16,7 @@ from lulcmap.cog import plan_of
 from lulcmap.engine import Engine, make_blocks, map_blocks
 from lulcmap.errors import NothingMappedError, OutputError
 from lulcmap.image import composite_of
+from lulcmap.memory import give_back
 from lulcmap.output import check_place, is_made, outputs, run_folder
 from lulcmap.plan import Period
 from lulcmap.report import MapReport, ShardReport
@@ -73,6 +74,8 @@ def map_area(
                 pulse=begun.pulse,
                 progress=progress,
             )
+            begun.known.session.close()
+            give_back()
             begun.pulse.stage("assembly")
             report = assemble(
                 begun.run,

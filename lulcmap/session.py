@@ -37,7 +37,7 @@ _DTYPES = {"uint16": "tensor(uint16)", "int16": "tensor(int16)"}
 _BANDS = {"s2": S2_BANDS, "s1": S1_BANDS}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Session:
     """A model ready to run."""
 
@@ -60,6 +60,10 @@ class Session:
     """Windows in every call of the runtime, short ones filled up; 1 on the CPU."""
 
     _ort: Any = field(repr=False)
+
+    def close(self) -> None:
+        """Let go of the model and its memory; nothing can be run afterwards."""
+        self._ort = None
 
     def run(self, s2: NDArray[np.uint16], s1: NDArray[np.int16]) -> NDArray[np.float32]:
         """The logits of some windows. May be called from several threads.
