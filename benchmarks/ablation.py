@@ -1,0 +1,209 @@
+"""The paper's comparisons on simulated countries under clouds: sensors, modules, allocation, peers.
+
+Every variant of LULC-Former, and a SegFormer and a U-Net of its size, learns from the same
+composites in the same number of steps, with three seeds, and is measured on countries none of them
+has seen. Both sensors are there in training, as they are in the composites: none is taken away.
+
+    python -m benchmarks.ablation FOLDER [--seeds 3] [--steps 300] [--runs 2]
+
+FOLDER keeps composites, trainings and results: stopped at any moment, the same command goes on. A
+run takes 4 minutes on one core (U-Net 10), and two go on at once.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from odc.geo.geobox import GeoBox
+from shapely import MultiPolygon, box
+
+from lulcmap.grid import footprint
+from lulcmap.image import composite_of
+from lulcmap.legend import CLASSES, NAMES
+from lulcmap.plan import make_period
+from lulcmap.scores import accuracy, iou, mean_f1, mean_iou
+from lulcmap.simulate import Country, simulate
+from lulcmap.training.checkpoint import deployed_from, load_checkpoint
+from lulcmap.training.chips import Chips
+from lulcmap.training.fit import fit
+from lulcmap.training.settings import Hardware, Settings
+from lulcmap.training.tiles import measure
+from lulcmap.training.zoo import config_of
+
+SIZE = 512
+"""Pixels a side of a country."""
+
+LEARNT, JUDGED = range(7000, 7032), range(8000, 8012)
+"""Seeds of the countries to learn from, and of those that are measured on."""
+
+BATCH, CROP = 8, 128
+
+VARIANTS: dict[str, dict[str, object]] = {
+    "LULC-Former, S2+S1": {},
+    "LULC-Former, S2": {"modalities": ["s2"]},
+    "LULC-Former, S1": {"modalities": ["s1"]},
+    "without DMEM": {"dmem": False},
+    "without MMAM": {"mmam": False},
+    "channels 1:1": {"allocation": "1:1"},
+    "SegFormer, S2+S1": {"model": "segformer-tiny"},
+    "U-Net, S2+S1": {"model": "unet-tiny"},
+}
+
+
+def country(seed: int) -> Country:
+    """A cloudy one: two to five dates, most of each under clouds."""
+    rng = np.random.default_rng(seed)
+    return Country(
+        seed=seed,
+        height=SIZE,
+        width=SIZE,
+        s2_dates=int(rng.integers(2, 6)),
+        s1_dates=int(rng.integers(2, 9)),
+        cloud=float(rng.uniform(0.4, 0.7)),
+    )
+
+
+def make_chip(path: Path, seed: int) -> None:
+    """A country's composite, as ``lulcmap predict`` makes it, and its truth."""
+    with tempfile.TemporaryDirectory() as folder:
+        made = simulate(Path(folder), country(seed))
+        with rasterio.open(made.truth) as source:
+            truth, on = source.read(1), GeoBox(source.shape, source.transform, source.crs)
+        seen = composite_of(
+            MultiPolygon([box(*footprint(on))]),
+            on,
+            period=make_period(year=country(seed).year, today=date(2026, 1, 1)),
+            catalog=str(made.items),
+            workers=1,
+        )
+    with path.with_suffix(".part").open("wb") as part:
+        np.savez(part, s2=seen.s2, s1=seen.s1, label=truth)
+    path.with_suffix(".part").replace(path)
+
+
+def chips(folder: Path, seeds: range) -> Chips:
+    """Of some countries, made once."""
+    folder.mkdir(parents=True, exist_ok=True)
+    arrays: dict[str, list[np.ndarray]] = {"s2": [], "s1": [], "label": []}
+    for seed in seeds:
+        path = folder / f"{seed}.npz"
+        if not path.exists():
+            make_chip(path, seed)
+            print(f"composite of country {seed}", file=sys.stderr, flush=True)
+        with np.load(path) as part:
+            for name, found in arrays.items():
+                found.append(part[name])
+    return Chips(*(np.stack(found) for found in arrays.values()))
+
+
+def run(folder: Path, variant: str, seed: int, steps: int) -> None:
+    """Train one network and measure it; the result is kept beside its training."""
+    seen, unseen = chips(folder / "composites", LEARNT), chips(folder / "composites", JUDGED)
+    arguments = {"model": "lulcformer-tiny", **VARIANTS[variant]}
+    config = config_of(classes=len(CLASSES), **arguments)  # type: ignore[arg-type]
+    out = place(folder, variant, seed)
+    path = fit(
+        seen,
+        out,
+        config=config,
+        settings=Settings(
+            epochs=round(steps * BATCH / len(seen)),
+            batch=BATCH,
+            crop=CROP,
+            learning_rate=7e-4,
+            missing_s2=0,
+            missing_s1=0,
+            seed=seed,
+        ),
+        knows="simulated",
+        hardware=Hardware(workers=1),
+    )
+    deployed = deployed_from(load_checkpoint(path))
+    matrix = measure(deployed, unseen, batch=1)
+    found = {
+        "parameters": sum(p.numel() for p in deployed.network.parameters()),
+        "mean_iou": mean_iou(matrix),
+        "accuracy": accuracy(matrix),
+        "mean_f1": mean_f1(matrix),
+        "iou": dict(zip(NAMES, iou(matrix).tolist(), strict=True)),
+    }
+    (out / "result.part").write_text(json.dumps(found))
+    (out / "result.part").replace(out / "result.json")
+
+
+def place(folder: Path, variant: str, seed: int) -> Path:
+    """Where a run is kept."""
+    name = "".join(letter if letter.isalnum() else "-" for letter in variant.lower())
+    return folder / "runs" / f"{name}-{seed}"
+
+
+def table(folder: Path, seeds: range) -> None:
+    """Print what is there: mean and standard deviation over the seeds."""
+    print(f"{'':22} {'M':>5} {'runs':>4}  {'mean IoU':>15} {'accuracy':>15} {'F1':>15}")
+    first: dict[int, float] = {}
+    for variant in VARIANTS:
+        paths = {seed: place(folder, variant, seed) / "result.json" for seed in seeds}
+        found = {s: json.loads(p.read_text()) for s, p in paths.items() if p.exists()}
+        if not found:
+            continue
+        said = []
+        for what in ("mean_iou", "accuracy", "mean_f1"):
+            values = [100 * result[what] for result in found.values()]
+            spread = statistics.stdev(values) if len(values) > 1 else float("nan")
+            said.append(f"{statistics.mean(values):7.2f} ± {spread:5.2f}")
+        if not first:
+            first = {seed: result["mean_iou"] for seed, result in found.items()}
+        apart = [100 * (found[seed]["mean_iou"] - first[seed]) for seed in found if seed in first]
+        millions = next(iter(found.values()))["parameters"] / 1e6
+        print(
+            f"{variant:22} {millions:5.2f} {len(found):4d}  "
+            + " ".join(f"{text:>15}" for text in said)
+            + "   by seed "
+            + " ".join(f"{value:+.2f}" for value in apart)
+        )
+
+
+def main() -> None:
+    """All runs that are not there, two at once, each in a process of its own on one thread."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--runs", type=int, default=2, help="at once")
+    parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        run(options.folder, options.one[0], int(options.one[1]), options.steps)
+        return
+    chips(options.folder / "composites", LEARNT)
+    chips(options.folder / "composites", JUDGED)
+
+    def start(variant: str, seed: int) -> None:
+        if (place(options.folder, variant, seed) / "result.json").exists():
+            return
+        command = [sys.executable, "-m", "benchmarks.ablation", str(options.folder)]
+        command += ["--steps", str(options.steps), "--one", variant, str(seed)]
+        subprocess.run(command, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+        print(f"{variant}, seed {seed}", file=sys.stderr, flush=True)
+
+    with ThreadPoolExecutor(options.runs) as pool:
+        for done in [
+            pool.submit(start, variant, seed)
+            for seed in range(options.seeds)  # so that an unfinished table compares like with like
+            for variant in VARIANTS
+        ]:
+            done.result()
+    table(options.folder, range(options.seeds))
+
+
+if __name__ == "__main__":
+    main()
