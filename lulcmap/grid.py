@@ -93,7 +93,13 @@ def _joined(polygon: shapely.MultiPolygon, to_crs: Transformer) -> shapely.Multi
         shapely.transform(part, lambda xy: xy + np.array([360, 0])) if part.bounds[2] <= 0 else part
         for part in polygon.geoms
     ]
-    return shapely.MultiPolygon(shapely.get_parts(shapely.union_all(parts)).tolist())
+    return polygons(shapely.union_all(parts))
+
+
+def polygons(shape: shapely.Geometry) -> shapely.MultiPolygon:
+    """The polygons of a geometry; lines and points, to which slivers shrink, are left out."""
+    parts = shapely.get_parts(shape)
+    return shapely.MultiPolygon([part for part in parts if isinstance(part, shapely.Polygon)])
 
 
 def covering(polygon: shapely.MultiPolygon) -> Box:
@@ -182,9 +188,7 @@ def clip(polygon: shapely.MultiPolygon, grid: GeoBox) -> shapely.MultiPolygon:
     """
     near = shapely.intersection(polygon, shapely.box(*grid.pad(1).boundingbox.bbox))
     # A polygon that only touches the box leaves a line, which would be burned as pixels.
-    return shapely.MultiPolygon(
-        [part for part in shapely.get_parts(near) if isinstance(part, shapely.Polygon)]
-    )
+    return polygons(near)
 
 
 def footprint(grid: GeoBox) -> tuple[float, float, float, float]:

@@ -279,9 +279,7 @@ def _around(polygon: shapely.MultiPolygon) -> shapely.MultiPolygon:
     grown = shapely.affinity.scale(polygon, xfact=widest, yfact=1, origin=(0, 0)).buffer(MARGIN)
     grown = shapely.affinity.scale(grown, xfact=1 / widest, yfact=1, origin=(0, 0))
     inside = shapely.intersection(grown, shapely.box(-180, -90, 180, 90))
-    return shapely.MultiPolygon(
-        [part for part in shapely.get_parts(inside) if part.geom_type == "Polygon"]
-    )
+    return grid.polygons(inside)
 
 
 def _with_s1(session: Session, settings: Settings) -> Session:
@@ -365,7 +363,7 @@ def _zone(
     whole: BaseGeometry = polygon.buffer(REACH)
     if not beyond.is_empty:
         whole = shapely.union(whole, grid.project(beyond, f"EPSG:{epsg}").buffer(REACH))
-    reach = shapely.MultiPolygon(shapely.get_parts(whole).tolist())
+    reach = grid.polygons(whole)
     blocks = tuple(_blocks(reach, epsg, session, settings))
     return ZoneJob(epsg, polygon, reach, blocks, own_grid_first(s2_dates, epsg))
 

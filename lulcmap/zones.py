@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pyproj import Transformer
 from shapely.geometry.base import BaseGeometry
 
-from lulcmap.grid import utm_zone
+from lulcmap.grid import polygons, utm_zone
 
 NEAR = 6.0
 """Degrees from its central meridian that a zone's grid may be stretched for a whole map; the scale
@@ -63,7 +63,7 @@ def split(polygon: shapely.MultiPolygon) -> list[tuple[int, shapely.MultiPolygon
     if len(strips) == 1:
         return [(code, polygon) for code in strips]
     parts = {
-        code: _polygons(shapely.intersection(polygon, strip)) for code, strip in strips.items()
+        code: polygons(shapely.intersection(polygon, strip)) for code, strip in strips.items()
     }
     return sorted((code, part) for code, part in parts.items() if part.area > 0)
 
@@ -91,7 +91,7 @@ def beyond(polygon: shapely.MultiPolygon, code: int) -> shapely.MultiPolygon:
         frames += [frame, *(shapely.affinity.translate(frame, turn) for turn in (-360, 360))]
     own = shapely.union_all([shapely.box(*box) for box in _boxes()[code]])
     around = shapely.difference(shapely.union_all(frames), own)
-    return _polygons(shapely.intersection(polygon, around))
+    return polygons(shapely.intersection(polygon, around))
 
 
 def distance(code: int, lon: NDArray[np.float64], lat: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -141,11 +141,6 @@ def _boxes() -> dict[int, list[tuple[float, float, float, float]]]:
             code = utm_zone((left + right) / 2, (low + high) / 2)
             boxes.setdefault(code, []).append((left, low, right, high))
     return boxes
-
-
-def _polygons(shape: shapely.Geometry) -> shapely.MultiPolygon:
-    parts = shapely.get_parts(shape)
-    return shapely.MultiPolygon([part for part in parts if isinstance(part, shapely.Polygon)])
 
 
 def _size(polygon: shapely.MultiPolygon) -> float:

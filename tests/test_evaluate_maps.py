@@ -313,6 +313,14 @@ def test_points_off_the_map_or_without_a_label_are_not_counted(class_map, points
     assert "Points without a label, not counted: 1." in found["notes"]
 
 
+def test_points_that_nobody_has_labelled_yet_are_said_so(class_map, points, tmp_path):
+    lon, lat, _ = points
+    path = write_points(tmp_path / "points.csv", lon, lat, [""] * len(lon))
+
+    with pytest.raises(UsageError, match=r"80 points have nothing in the column 'label'"):
+        judged(class_map, path)
+
+
 def test_a_point_without_a_place_is_not_counted(class_map, points, tmp_path):
     lon, lat, ids = points
     path = write_points(tmp_path / "points.gpkg", lon, lat, ids.tolist())

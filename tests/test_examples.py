@@ -16,6 +16,7 @@ from tests.test_docs import check
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SLURM, CRON = EXAMPLES / "slurm-array.sh", EXAMPLES / "monthly-cron.sh"
+OWN = EXAMPLES / "train-your-own.sh"
 AREA, OUT = "/shared/two words.geojson", "/shared/two words.tif"
 FOR_SLURM = AREA, "2024", OUT, "5"
 
@@ -254,3 +255,15 @@ def test_cron_is_told_how_it_went_in_one_line(desk, tmp_path, code, said):
     assert value(call, "--timeout") == "60"
     assert value(call, "--log-format") == "json"
     assert Path(f"{value(call, '--out')}.log").read_text() == 2 * line
+
+
+@pytest.mark.timeout(1500)
+def test_the_whole_way_from_labels_to_a_map_of_ones_own_network(tmp_path):
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
+    done = sh(OWN, tmp_path, SIDE=640, TILE=96, EPOCHS=25, PATH=path)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    for name, least in (("scores", 0.5), ("map-scores", 0.5)):
+        figures = json.loads((tmp_path / name / "metrics.json").read_text())
+        assert figures["accuracy"] > least

@@ -13,7 +13,8 @@ from lulcmap.cli import main
 from lulcmap.errors import DeviceError, ModelError, OutputError
 from lulcmap.modelfile import read_model
 from lulcmap.training import export
-from lulcmap.training.checkpoint import deployed_from, save_checkpoint
+from lulcmap.training.card import card_of
+from lulcmap.training.checkpoint import contract_of, deployed_from, save_checkpoint
 from lulcmap.training.export import composites, export_onnx
 from lulcmap.training.loss import full_size
 from lulcmap.training.network import LULCFORMER, LULCFORMER_TINY
@@ -106,6 +107,21 @@ def test_the_card_says_what_it_knows_and_what_it_cannot_do(tiny):
         assert said in card
     assert "simulated landscapes only" in card
     assert "classes on 0 of" in card
+
+
+def test_the_card_has_the_figures_of_the_validation_if_there_are_no_others():
+    saved = checkpoint()
+    saved["training"]["validation"] = {"epoch": 7, "mean_iou": 0.4}
+
+    chosen = card_of(contract_of(saved), saved, checks=[])
+    saved["training"]["figures"] = {"mean_iou": 0.3}
+    measured = card_of(contract_of(saved), saved, checks=[])
+
+    assert "by which the best epoch was chosen" in chosen
+    assert "| mean_iou | 0.4 |" in chosen
+    assert "| mean_iou | 0.3 |" in measured
+    assert "chosen" not in measured
+    assert "Not measured" not in chosen + measured
 
 
 def test_half_precision_keeps_the_map_and_normalises_in_full(half):

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from networks import MICRO, checkpoint, deployed, make_chips
 from torch import nn
 
-from lulcmap.errors import DeviceError, ModelError, UsageError
-from lulcmap.scores import accuracy
+from lulcmap.errors import DeviceError, ModelError, OutputError, UsageError
+from lulcmap.scores import accuracy, mean_iou
 from lulcmap.training.augment import augmented, cut, gap, turned
 from lulcmap.training.batches import batches
 from lulcmap.training.checkpoint import deployed_from, load_checkpoint, save_checkpoint
@@ -23,7 +23,7 @@ from lulcmap.training.fit import _Run, fit
 from lulcmap.training.loss import focal_loss, full_size, weight_of
 from lulcmap.training.network import LULCFORMER, LulcFormer
 from lulcmap.training.settings import Hardware, Settings
-from lulcmap.training.tiles import measure
+from lulcmap.training.tiles import measure, predictor
 
 SETTINGS = Settings(epochs=3, batch=2, crop=32, seed=4, missing_s2=0.3, missing_s1=0.3)
 
@@ -135,6 +135,18 @@ def test_two_processes_learn_as_one_does_in_two_parts(tmp_path):
     assert set(shared["training"]["validation"]) >= {"epoch", "mean_iou", "iou_water"}
 
 
+def test_several_processes_validate_the_weights_that_are_saved(tmp_path):
+    """On a CPU each has batch norm statistics of its own samples."""
+    unseen = make_chips(6, seed=5)
+    settings = replace(SETTINGS, epochs=2, batch=4, average=0.1)
+
+    trained(tmp_path, settings=settings, hardware=Hardware(devices=2, workers=1), validation=unseen)
+
+    saved = load_checkpoint(tmp_path / "checkpoint.pt")
+    matrix = measure(deployed_from(saved), unseen)
+    assert saved["resume"]["validations"][-1]["mean_iou"] == mean_iou(matrix)
+
+
 def test_what_goes_wrong_in_one_of_several_processes_is_said_in_one_line(tmp_path):
     settings = replace(SETTINGS, batch=4, learning_rate=math.inf)
 
@@ -148,6 +160,7 @@ def test_what_goes_wrong_in_one_of_several_processes_is_said_in_one_line(tmp_pat
         (replace(SETTINGS, batch=3), Hardware(devices=2), "cannot be shared by 2 devices"),
         (replace(SETTINGS, batch=8), Hardware(parts=8), "of 5"),
         (replace(SETTINGS, precision="fp16"), Hardware(), "fp16 needs a GPU"),
+        (replace(SETTINGS, patience=2), Hardware(), "needs validation chips"),
     ],
 )
 def test_trainings_that_cannot_be_are_refused(tmp_path, settings, hardware, says):
@@ -245,6 +258,50 @@ def test_a_failed_save_leaves_the_old_checkpoint(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["checkpoint.pt"]
 
 
+def test_a_folder_that_cannot_be_written_is_said_in_one_line(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="cannot be written"):
+        trained(tmp_path / "file" / "run")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OutputError, match=r"\(No space left on device\)\. Make room"):
+        trained(tmp_path / "run")
+    assert not list((tmp_path / "run").glob("*.pt")) + list((tmp_path / "run").glob(".*"))
+
+
+def test_what_a_kill_left_of_a_save_is_removed(tmp_path):
+    (tmp_path / ".best.pt.1.tmp").write_bytes(b"half")
+
+    trained(tmp_path)
+
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_checkpoint_without_its_optimizer_is_not_gone_on_with(tmp_path):
+    saved = trained(tmp_path)
+    del saved["resume"]
+    save_checkpoint(tmp_path / "checkpoint.pt", saved)
+
+    with pytest.raises(ModelError, match="it lacks resume"):
+        trained(tmp_path)
+
+    save_checkpoint(tmp_path / "checkpoint.pt", saved | {"settings": {"momentum": 0.9}})
+    with pytest.raises(ModelError, match="it lacks settings of this version"):
+        trained(tmp_path)
+
+
+def test_a_network_of_another_version_is_refused_in_one_line(tmp_path):
+    saved = checkpoint()
+    saved["config"]["kind"] = "transformer-of-tomorrow"
+    save_checkpoint(tmp_path / "checkpoint.pt", saved)
+
+    with pytest.raises(ModelError, match="do not fit its network"):
+        predictor(tmp_path / "checkpoint.pt", "cpu")
+
+
 def test_a_file_that_is_no_checkpoint_is_refused_in_one_line(tmp_path):
     path = tmp_path / "checkpoint.pt"
     path.write_bytes(b"no checkpoint")
@@ -316,6 +373,50 @@ def test_an_epoch_has_whole_steps_only_and_one_at_least():
     for batch, steps in ((2, 2), (5, 1), (9, 1)):
         made = list(batches(chips, replace(SETTINGS, batch=batch), 0))
         assert [sum(len(label) for _, _, label in step) for step in made] == [min(batch, 5)] * steps
+
+
+class OfTwoSizes:
+    """Chips of 64 and of 32 pixels."""
+
+    classes, digest = make_chips().classes, ""
+
+    def __len__(self):
+        return 4
+
+    def sample(self, index):
+        return make_chips(4, size=64 if index % 2 else 32).sample(index)
+
+
+def test_chips_of_several_sizes_share_a_step():
+    settings = replace(SETTINGS, batch=4, crop=64, missing_s2=0, missing_s1=0)
+
+    ((step,),) = batches(OfTwoSizes(), settings, 0)
+
+    s2, s1, label = step
+    assert (s2.shape, s1.shape, label.shape) == ((4, 9, 64, 64), (4, 2, 64, 64), (4, 64, 64))
+    small = [i for i in range(4) if (label[i, 32:] == 255).all()]
+    assert len(small) == 2
+    for planes, nodata in ((s2, 0), (s1, -32768), (label, 255)):
+        outside = planes[small].numpy().copy()
+        assert (outside[..., :32, :32] != nodata).all()
+        outside[..., :32, :32] = nodata
+        assert (outside == nodata).all()
+
+
+def test_a_cut_of_a_sparsely_labelled_chip_has_a_label():
+    place = np.arange(96 * 96).reshape(96, 96)
+    label = np.full((96, 96), 255, np.uint8)
+    label[3, 90] = label[95, 0] = 1
+    sample = (place[None].astype(np.uint16), place[None].astype(np.int16), label)
+
+    seen = set()
+    for seed in range(40):
+        s2, s1, part = cut(sample, np.random.default_rng(seed), crop=32)
+        assert part.shape == (32, 32)
+        assert (s2 == s1).all()
+        seen |= set(s2[0][part == 1].tolist())
+
+    assert seen == {3 * 96 + 90, 95 * 96}
 
 
 def test_cuts_and_turns_keep_pixels_together():

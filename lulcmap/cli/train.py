@@ -13,6 +13,7 @@ from lulcmap.cli.shell import configure_logging, logging_options
 if TYPE_CHECKING:
     from lulcmap.chipset import Dataset
     from lulcmap.training.log import Epoch
+    from lulcmap.training.network import Transform
 
 MODELS = ("lulcformer", "lulcformer-tiny", "segformer", "segformer-tiny", "unet", "unet-tiny")
 """Keys of ``lulcmap.training.zoo.MODELS``, said here so that ``--help`` needs no torch."""
@@ -48,6 +49,12 @@ MODELS = ("lulcformer", "lulcformer-tiny", "segformer", "segformer-tiny", "unet"
     "--mmam/--no-mmam",
     default=True,
     help="Whether LULC-Former re-weights its branches' channels before it fuses them.",
+)
+@click.option(
+    "--transform",
+    type=click.Choice(["standardised", "log-indices"]),
+    default="standardised",
+    help="Sentinel-2 as the network sees it: bands, or their logarithms with indices.",
 )
 @click.option("--epochs", type=click.IntRange(1), default=200, help="Passes over the chips.")
 @click.option(
@@ -102,6 +109,12 @@ MODELS = ("lulcformer", "lulcformer-tiny", "segformer", "segformer-tiny", "unet"
     help="Share of samples without Sentinel-1.",
 )
 @click.option(
+    "--augmentation",
+    type=click.Choice(["gentle", "strong"]),
+    default="gentle",
+    help="How far light, haze and backscatter stray from the chip's.",
+)
+@click.option(
     "--average",
     type=click.FloatRange(0, 1, max_open=True),
     default=0.999,
@@ -137,6 +150,7 @@ def train(
     allocation: str,
     dmem: bool,
     mmam: bool,
+    transform: "Transform",
     parts: int,
     device: str,
     devices: int,
@@ -187,6 +201,7 @@ def train(
         allocation=allocation,
         dmem=dmem,
         mmam=mmam,
+        transform=transform,
     )
     if len(modalities.split(",")) == 1:  # nothing may be taken away
         settings |= {"missing_s2": 0.0, "missing_s1": 0.0}

@@ -131,7 +131,10 @@ def judge_map(
             )
         notes = [*unknown_note(found.unknown), *_notes(given, found, crosswalk)]
     if not found.tally.places:
-        raise UsageError(f"No label of {labels} that is a class lies on a mapped pixel of {path}.")
+        raise UsageError(
+            f"No label of {labels} that is a class lies on a mapped pixel of {path}"
+            f"{_why_none(found, label_column)}."
+        )
     tally, classes = _without_other(found.tally, walk.classes)
     return Evaluation(
         subject={"name": path.name, "kind": "map"},
@@ -149,6 +152,19 @@ def judge_map(
         adjusted=found.sample.estimate(len(classes)) if found.sample else None,
         notes=notes,
     )
+
+
+def _why_none(found: Compared, label_column: str) -> str:
+    """What was found instead of labels, as the end of a sentence."""
+    if found.unlabelled:
+        return (
+            f": {found.unlabelled:,} {found.kind} have nothing in the column {label_column!r}; "
+            "write the classes into it"
+        )
+    if found.unknown:
+        names = ", ".join(label for label, _ in found.unknown.most_common(5))
+        return f": they are {names}, which the --crosswalk does not have"
+    return ". They may be of another place, or their CRS may be wrong"
 
 
 def _walk(given: ClassMap, labels: Path, crosswalk: str | None) -> Crosswalk:

@@ -1,31 +1,76 @@
 """What a chip may also have looked like: other cuts, turns, light, noise and gaps."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lulcmap.legend import NODATA
 from lulcmap.sensors import S1_NODATA, S2_NODATA
+from lulcmap.training.settings import Augmentation
 
 T = TypeVar("T", bound=np.generic)
 
 Sample = tuple[NDArray[np.uint16], NDArray[np.int16], NDArray[np.uint8]]
 """Sentinel-2 (9, H, W) DN, Sentinel-1 (2, H, W) hundredths of a decibel, classes (H, W)."""
 
-S2_GAIN = 0.05
-"""Standard deviation of the logarithm of the light on a whole sample."""
 
-S2_BAND_GAIN = 0.03
-"""Standard deviation of the logarithm of each band's own gain."""
+@dataclass(frozen=True, slots=True)
+class Strength:
+    """How far a sample may stray from its chip: standard deviations, 0 where it does not."""
 
-S2_NOISE = 15.0
-"""Standard deviation of a pixel's noise, DN."""
+    s2_gain: float
+    """Of the logarithm of the light on a whole sample."""
 
-S1_SHIFT = 50.0
-"""Standard deviation of a sample's shift, hundredths of a decibel: incidence angle, wetness."""
+    s2_band_gain: float
+    """Of the logarithm of each band's own gain."""
 
-S1_BAND_SHIFT = 20.0
-"""Standard deviation of each polarisation's own shift, hundredths of a decibel."""
+    s2_noise: float
+    """Of each pixel's and band's noise, DN."""
+
+    s1_shift: float
+    """Of a sample's shift, hundredths of a decibel: incidence angle, wetness, sigma or gamma."""
+
+    s1_band_shift: float
+    """Of each polarisation's own shift, hundredths of a decibel."""
+
+    s2_pixel: float = 0.0
+    """Of the logarithm of each pixel's light, in all bands alike."""
+
+    s2_pixel_band: float = 0.0
+    """Of the logarithm of each pixel's and band's own."""
+
+    haze: float = 0.0
+    """Of what haze adds to B02, DN; less than nothing where it was over-corrected."""
+
+    s1_noise: float = 0.0
+    """Of each pixel's noise, hundredths of a decibel."""
+
+
+STRENGTHS: Mapping[Augmentation, Strength] = {
+    "gentle": Strength(0.05, 0.03, 15.0, 50.0, 20.0),
+    "strong": Strength(
+        s2_gain=0.2,
+        s2_band_gain=0.05,
+        s2_noise=15.0,
+        s1_shift=120.0,
+        s1_band_shift=80.0,
+        s2_pixel=0.05,
+        s2_pixel_band=0.04,
+        haze=200.0,
+        s1_noise=70.0,
+    ),
+}
+"""Gentle: as composites of one archive differ. Strong: so far that no level can be relied on, for
+networks of few samples that must read other archives and other skies."""
+
+HAZE_COLOUR = np.array([1, 0.75, 0.55, 0.45, 0.3, 0.27, 0.22, 0.08, 0.05], np.float32)
+"""What haze adds to each band, beside B02."""
+
+HAZE_BAND = 0.2
+"""Standard deviation of the logarithm of each band's haze."""
 
 WHOLLY = 0.6
 """Share of the missing sensors that are missing everywhere; the others end at a swath's edge."""
@@ -38,6 +83,7 @@ def augmented(
     crop: int,
     missing_s2: float,
     missing_s1: float,
+    strength: Strength = STRENGTHS["gentle"],
 ) -> Sample:
     """One random cut of a chip, turned, flipped, relit, perhaps with a sensor missing.
 
@@ -49,10 +95,11 @@ def augmented(
         crop: pixels a side of the cut; the chip's side if that is smaller.
         missing_s2: how often Sentinel-2 is taken away.
         missing_s1: how often Sentinel-1 is; never both.
+        strength: how far light and backscatter stray.
 
     """
     s2, s1, label = turned(cut(sample, rng, crop=crop), rng)
-    s2, s1 = relit_s2(s2, rng), shifted_s1(s1, rng)
+    s2, s1 = relit_s2(s2, rng, strength), shifted_s1(s1, rng, strength)
     draw = rng.random()
     if draw < missing_s2:
         s2[:, gap(label.shape, rng)] = S2_NODATA
@@ -62,10 +109,16 @@ def augmented(
 
 
 def cut(sample: Sample, rng: np.random.Generator, *, crop: int) -> Sample:
-    """A random square of the chip."""
-    height, width = sample[2].shape
+    """A random square of the chip; one with a label in it, for others teach nothing."""
+    label = sample[2]
+    height, width = label.shape
     rows, cols = min(crop, height), min(crop, width)
     row, col = int(rng.integers(height - rows + 1)), int(rng.integers(width - cols + 1))
+    if (label[row : row + rows, col : col + cols] == NODATA).all() and (label != NODATA).any():
+        # sparse labels: around one of their pixels instead
+        places = np.argwhere(label != NODATA)
+        y, x = places[rng.integers(len(places))] - rng.integers((rows, cols))
+        row, col = int(np.clip(y, 0, height - rows)), int(np.clip(x, 0, width - cols))
     window = np.s_[..., row : row + rows, col : col + cols]
     return sample[0][window], sample[1][window], sample[2][window]
 
@@ -83,18 +136,37 @@ def turned(sample: Sample, rng: np.random.Generator) -> Sample:
     return turn(sample[0]), turn(sample[1]), turn(sample[2])
 
 
-def relit_s2(s2: NDArray[np.uint16], rng: np.random.Generator) -> NDArray[np.uint16]:
-    """Under other light: (9, H, W) DN with gains and noise; 0 stays nodata, and only it is 0."""
-    gain = np.exp(rng.normal(0, S2_GAIN) + rng.normal(0, S2_BAND_GAIN, (len(s2), 1, 1)))
+def relit_s2(
+    s2: NDArray[np.uint16], rng: np.random.Generator, strength: Strength = STRENGTHS["gentle"]
+) -> NDArray[np.uint16]:
+    """In other light: (9, H, W) DN with gains, haze and noise; 0 stays nodata, and only it is 0."""
+    bands = (len(s2), 1, 1)
+    gain = np.exp(rng.normal(0, strength.s2_gain) + rng.normal(0, strength.s2_band_gain, bands))
     noise = rng.standard_normal(s2.shape, dtype=np.float32)
-    lit = s2 * gain.astype(np.float32) + np.float32(S2_NOISE) * noise
+    lit = s2 * gain.astype(np.float32)
+    if strength.s2_pixel or strength.s2_pixel_band:
+        alike = rng.standard_normal(s2.shape[1:], dtype=np.float32)
+        each = rng.standard_normal(s2.shape, dtype=np.float32)
+        each *= np.float32(strength.s2_pixel_band)
+        lit *= np.exp(np.float32(strength.s2_pixel) * alike + each)
+    if strength.haze:
+        colour = HAZE_COLOUR[:, None, None] * np.exp(rng.normal(0, HAZE_BAND, bands))
+        lit += (rng.normal(0, strength.haze) * colour).astype(np.float32)
+    lit += np.float32(strength.s2_noise) * noise
     return np.where(s2 == S2_NODATA, S2_NODATA, np.rint(lit).clip(1, 65535)).astype(np.uint16)
 
 
-def shifted_s1(s1: NDArray[np.int16], rng: np.random.Generator) -> NDArray[np.int16]:
+def shifted_s1(
+    s1: NDArray[np.int16], rng: np.random.Generator, strength: Strength = STRENGTHS["gentle"]
+) -> NDArray[np.int16]:
     """A little brighter or darker: (2, H, W) hundredths of a decibel; nodata stays."""
-    shift = rng.normal(0, S1_SHIFT) + rng.normal(0, S1_BAND_SHIFT, (len(s1), 1, 1))
-    moved = np.rint(s1 + shift).clip(S1_NODATA + 1, 32767)
+    bands = (len(s1), 1, 1)
+    shift = rng.normal(0, strength.s1_shift) + rng.normal(0, strength.s1_band_shift, bands)
+    moved = s1 + shift
+    if strength.s1_noise:
+        noise = rng.standard_normal(s1.shape, dtype=np.float32)
+        moved = moved + np.float32(strength.s1_noise) * noise
+    moved = np.rint(moved).clip(S1_NODATA + 1, 32767)
     return np.where(s1 == S1_NODATA, S1_NODATA, moved).astype(np.int16)
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lulcmap.training.augment import Sample, augmented
-from lulcmap.training.chips import Samples
+from lulcmap.training.augment import STRENGTHS, Sample, augmented
+from lulcmap.training.chips import Samples, filled_up
 from lulcmap.training.settings import Settings
 
 Batch = tuple[Tensor, Tensor, Tensor]
@@ -39,7 +39,8 @@ def batches(
 
     The order depends on seed and epoch; a sample on seed, epoch and its number. Nothing else: with
     any number of processes, parts and threads a step has the same samples. Those that do not fill a
-    last step are left out; which these are changes with the epoch.
+    last step are left out; which these are changes with the epoch. Smaller samples are filled up
+    with nodata to the size of the largest in their part.
 
     Args:
         samples: to learn from.
@@ -64,6 +65,7 @@ def batches(
             crop=settings.crop,
             missing_s2=settings.missing_s2,
             missing_s1=settings.missing_s1,
+            strength=STRENGTHS[settings.augmentation],
         )
 
     pool = ThreadPoolExecutor(workers, "chips")
@@ -84,7 +86,9 @@ def _stacked(share: list[Future[Sample]], parts: int) -> list[Batch]:
     stacked = []
     for start in range(0, len(share), size):
         chosen = [future.result() for future in share[start : start + size]]
-        s2, s1, label = (np.stack(arrays) for arrays in zip(*chosen, strict=True))
+        rows, cols = (max(label.shape[axis] for *_, label in chosen) for axis in (0, 1))
+        alike = [filled_up(sample, least=(rows, cols)) for sample in chosen]
+        s2, s1, label = (np.stack(arrays) for arrays in zip(*alike, strict=True))
         stacked.append(
             (
                 torch.from_numpy(s2),

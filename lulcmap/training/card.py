@@ -16,6 +16,16 @@ _KNOWS = {
     ),
 }
 
+_NETWORKS = {
+    "lulcformer": (
+        "LULC-Former, built after Yu et al. 2026 (doi 10.1109/JSTARS.2025.3641788), not the "
+        "authors' network"
+    ),
+    "segformer": "SegFormer (Xie et al. 2021) over all bands at once",
+    "unet": "U-Net (Ronneberger et al. 2015) over all bands at once",
+}
+"""By the kind of network."""
+
 
 def card_of(contract: Contract, checkpoint: Mapping[str, Any], *, checks: Sequence[str]) -> str:
     """The card of an exported model, Markdown.
@@ -28,15 +38,16 @@ def card_of(contract: Contract, checkpoint: Mapping[str, Any], *, checks: Sequen
     """
     parameters = sum(value.numel() for key, value in checkpoint["weights"].items() if _learned(key))
     training = checkpoint["training"]
-    figures = training.get("figures")
     facts = {
-        key: value for key, value in training.items() if key not in ("source", "figures", "losses")
+        key: value
+        for key, value in training.items()
+        if key not in ("source", "figures", "losses", "validation")
     }
     lines = [
         f"# {contract.name}",
         "",
-        f"LULC-Former, built after Yu et al. 2026 (doi 10.1109/JSTARS.2025.3641788); "
-        f"{parameters / 1e6:.2f} M parameters, {contract.precision}. Not the authors' network.",
+        f"{_NETWORKS[checkpoint['config'].get('kind', 'lulcformer')]}; {parameters / 1e6:.2f} M "
+        f"parameters, {contract.precision}.",
         "",
         "## What it takes and gives",
         *(
@@ -56,20 +67,45 @@ def card_of(contract: Contract, checkpoint: Mapping[str, Any], *, checks: Sequen
         *_table(checkpoint["settings"]),
         "",
         "## How good it is",
-        *(_table(figures) if figures else ["Not measured."]),
+        *_worth(training),
         "",
         "## What it cannot do",
         f"- {_KNOWS[contract.knows]}",
-        "- It tells the nine classes of Dynamic World apart and no others.",
-        f"- It decides on cells of {contract.stride} px; what is narrower is often lost.",
-        "- It needs composites as lulcmap makes them: other units, bands or sensors give nonsense.",
-        "- A missing sensor costs accuracy; with both missing there is no map.",
+        f"- It tells the {len(contract.classes)} classes above apart and no others.",
+        *_limits(contract),
         "",
         "## The file beside torch",
         *(f"- {check}" for check in checks),
         "",
     ]
     return "\n".join(lines)
+
+
+def _worth(training: Mapping[str, Any]) -> list[str]:
+    if "figures" in training:
+        return _table(training["figures"])
+    if "validation" in training:
+        return [
+            "On the validation chips, by which the best epoch was chosen, so a little too good:",
+            "",
+            *_table(training["validation"]),
+        ]
+    return ["Not measured."]
+
+
+def _limits(contract: Contract) -> list[str]:
+    lines = [
+        "- It needs composites as lulcmap makes them: other units, bands or sensors give nonsense."
+    ]
+    if contract.stride > 1:
+        lines.append(
+            f"- It decides on cells of {contract.stride} px; what is narrower is often lost."
+        )
+    if any(given.optional for given in contract.inputs.values()):
+        lines.append("- A missing sensor costs accuracy; with both missing there is no map.")
+    else:
+        lines.append(f"- Where {' or '.join(contract.inputs)} is missing there is no map.")
+    return lines
 
 
 def _learned(key: str) -> bool:

@@ -19,11 +19,23 @@ NEEDED = {"config", "normalisation", "settings", "weights", "knows", "training"}
 """What a checkpoint holds; a training that may go on also has ``resume``."""
 
 
+def remove_stale(folder: Path) -> None:
+    """Remove what a training that was killed in the middle of a save left in its folder."""
+    for stale in folder.glob(".*.pt.*.tmp"):
+        stale.unlink(missing_ok=True)
+
+
 def save_checkpoint(path: Path, checkpoint: dict[str, Any]) -> None:
-    """Write under a temporary name, then rename: a kill leaves the old file or the new."""
+    """Write under a temporary name, then rename: a kill leaves the old file or the new.
+
+    Raises:
+        OSError: it cannot be written.
+
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        torch.save(checkpoint, temporary)
+        with temporary.open("wb") as file:  # opened here: torch says a full disk in other words
+            torch.save(checkpoint, file)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -95,6 +107,7 @@ def contract_of(
         multiple=MULTIPLE,
         classes=tuple(name for name, _ in classes),
         colours=tuple(colour for _, colour in classes),
+        temperature=checkpoint.get("temperature", 1.0),
         precision=precision,
         knows=checkpoint["knows"],
         training={**training, "network": checkpoint["config"], "settings": checkpoint["settings"]},

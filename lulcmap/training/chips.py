@@ -108,10 +108,21 @@ class ChipFolder:
         return filled_up(self.dataset.read(self.chips[index]))
 
 
-def filled_up(sample: Sample) -> Sample:
-    """A sample with nodata at its lower and right edge, so that its sides are multiples of 32."""
+def filled_up(sample: Sample, *, least: tuple[int, int] = (0, 0)) -> Sample:
+    """A sample with nodata at its lower and right edge, so that its sides are multiples of 32.
+
+    Args:
+        sample: of any size.
+        least: rows and columns it is to have at least.
+
+    """
     s2, s1, label = sample
-    edges = [(0, -size % MULTIPLE) for size in label.shape]
+    sides = [max(pair) for pair in zip(label.shape, least, strict=True)]
+    edges = [
+        (0, side - size + -side % MULTIPLE) for side, size in zip(sides, label.shape, strict=True)
+    ]
+    if not any(after for _, after in edges):
+        return sample
     return (
         np.pad(s2, [(0, 0), *edges], constant_values=S2_NODATA),
         np.pad(s1, [(0, 0), *edges], constant_values=S1_NODATA),

@@ -1,12 +1,13 @@
 """The network as it is shipped: raw integer composites in, logits out."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
-from lulcmap.sensors import S1_NODATA, S2_NODATA
+from lulcmap.sensors import S1_NODATA, S2_BANDS, S2_NODATA
 from lulcmap.training.network import Inputs
 from lulcmap.training.zoo import Network
 
@@ -85,6 +86,58 @@ class Standardise(nn.Module):
         return (clipped - self.mean) * self.scale * valid, valid
 
 
+INDICES = (
+    ("B08", "B04"),  # NDVI: green leaves
+    ("B03", "B08"),  # NDWI of McFeeters: open water
+    ("B03", "B11"),  # NDSI, and MNDWI: snow, and water again
+    ("B11", "B08"),  # NDBI: built and bare
+    ("B12", "B11"),  # dry soil, roofs
+    ("B06", "B05"),  # the red edge
+)
+"""Normalised differences (a - b) / (a + b) that stand beside the bands."""
+
+LOG_FLOOR = 0.02
+"""Added to reflectance before its logarithm, so that dark water is not all noise."""
+
+LOG_CENTRE = 1.7
+"""Added to the logarithm: usual land is then near 0, and most of it within -2 to 2."""
+
+REFLECTANCES = (0.0005, 2.0)
+"""What reflectance is clipped to: saturated pixels of snow reach 1.6."""
+
+INDEX_FLOOR = 0.01
+"""Added to the sum in an index, so that two dark bands make no index of noise."""
+
+
+class LogIndices(nn.Module):
+    """Sentinel-2 as logarithms of reflectance and normalised differences, in fp32.
+
+    Light that is twice as strong moves all logarithms alike and the indices hardly. Nothing is
+    fitted to a training set.
+    """
+
+    def forward(self, raw: Tensor) -> tuple[Tensor, Tensor]:
+        """Planes (B, 15, H, W), 0 where missing, and validity (B, 1, H, W).
+
+        Args:
+            raw: (B, 9, H, W) DN, 0 nodata.
+
+        """
+        x = raw.float()
+        valid = (x.amin(1, keepdim=True) > S2_NODATA).float()
+        reflectance = (x / 1e4).clamp(*REFLECTANCES)
+        logarithms = torch.log(reflectance + LOG_FLOOR) + LOG_CENTRE
+        one, other = (_bands(reflectance, [pair[i] for pair in INDICES]) for i in (0, 1))
+        indices = (one - other) / (one + other + INDEX_FLOOR)
+        return torch.cat([logarithms, indices], 1) * valid, valid
+
+
+def _bands(planes: Tensor, names: Sequence[str]) -> Tensor:
+    """Some of the nine bands; sliced one by one, as index tensors are slow in ONNX Runtime."""
+    places = [S2_BANDS.index(name) for name in names]
+    return torch.cat([planes[:, place : place + 1] for place in places], 1)
+
+
 class Deployed(nn.Module):
     """The network as it is shipped: raw integer composites in, logits out.
 
@@ -100,6 +153,9 @@ class Deployed(nn.Module):
             statistics = normalisation.s2 if name == "s2" else normalisation.s1
             if statistics is None:
                 raise ValueError(f"the network takes {name}, of which nothing is known")
+            if name == "s2" and network.config.transform == "log-indices":
+                self.sensors[name] = LogIndices()
+                continue
             self.sensors[name] = Standardise(statistics, S2_NODATA if name == "s2" else S1_NODATA)
 
     @property

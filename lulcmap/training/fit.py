@@ -2,8 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from lulcmap.errors import ModelError, UsageError
+from lulcmap.errors import ModelError, OutputError, UsageError
 from lulcmap.scores import accuracy, iou, mean_f1, mean_iou
 from lulcmap.training.batches import Batch, batches, steps_of
-from lulcmap.training.checkpoint import load_checkpoint, plain, save_checkpoint
+from lulcmap.training.checkpoint import load_checkpoint, plain, remove_stale, save_checkpoint
 from lulcmap.training.chips import Samples, class_weights_of, histograms_of, normalisation_of
 from lulcmap.training.deployed import Deployed, Normalisation
 from lulcmap.training.log import Epoch, Log
@@ -23,7 +23,7 @@ from lulcmap.training.loss import focal_loss, full_size, weight_of
 from lulcmap.training.settings import Hardware, Settings, learning_rate
 from lulcmap.training.team import Team, device_of, together
 from lulcmap.training.tiles import measure
-from lulcmap.training.zoo import AnyConfig, build
+from lulcmap.training.zoo import AnyConfig, build, config_from
 
 CHECKPOINT = "checkpoint.pt"
 """The file in a training's folder: the last finished epoch."""
@@ -73,13 +73,20 @@ def fit(
     Raises:
         UsageError: the folder holds a training with other settings or chips or another shape, or
             the chips, the settings and the hardware do not fit.
+        OutputError: the folder cannot be written to.
         DeviceError: the device cannot be had.
         ModelError: the loss is no number, or the folder's checkpoint cannot be read.
 
     """
     device = device_of(hardware.device)
     _check(samples, config, settings, hardware, device)
-    folder.mkdir(parents=True, exist_ok=True)
+    if settings.patience is not None and validation is None:
+        raise UsageError(
+            "--patience needs validation chips, and the dataset has none. Leave it out."
+        )
+    with _writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        remove_stale(folder)
     facts = {
         "knows": knows,
         "classes": [[cover.name, cover.colour] for cover in samples.classes],
@@ -144,7 +151,8 @@ def _work(
     else:
         run = _Run.start(samples, config, settings, team, workers=hardware.workers)
     first = team.rank == 0
-    log = Log(folder, done=run.done) if first else None
+    with _writing(folder):
+        log = Log(folder, done=run.done) if first else None
     try:
         for number in range(run.done, settings.epochs):
             if run.is_over():
@@ -156,25 +164,38 @@ def _work(
             better = run.finished(number + 1, loss, scores)
             if log is None:
                 continue
-            saved = run.checkpoint(facts)
-            if better:
-                save_checkpoint(folder / BEST, saved)
             epoch = Epoch(
                 number + 1,
                 settings.epochs,
                 loss,
                 run.rate,
-                steps_of(len(samples), settings) * settings.batch / seconds,
+                steps_of(len(samples), settings) * min(settings.batch, len(samples)) / seconds,
                 scores,
                 better,
             )
-            log.write(epoch)
-            save_checkpoint(path, saved)
+            saved = run.checkpoint(facts)
+            with _writing(folder):
+                if better:
+                    save_checkpoint(folder / BEST, saved)
+                log.write(epoch)
+                save_checkpoint(path, saved)
             if progress is not None:
                 progress(epoch)
     finally:
         if log is not None:
             log.close()
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """What the disk says, in one line."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"The training in {folder} cannot be written ({error.strerror or error}). Make room, "
+            "or name another folder with --out; then run the same command again to go on."
+        ) from error
 
 
 class _Run:
@@ -347,6 +368,8 @@ class _Run:
 
     def validated(self, samples: Samples) -> dict[str, float]:
         """What the averaged weights are worth on other chips, of which each process takes some."""
+        for value in self.average.values():
+            self.team.share(value)  # batch norm on CPUs saw other samples in each process
         network = build(self.deployed.network.config)
         network.load_state_dict(self.average)
         deployed = Deployed(network, self.deployed.normalisation).to(self.team.device)
@@ -368,7 +391,7 @@ class _Run:
         if scores is None:
             return False
         self.validations = [*self.validations, scores]
-        return self._best() == epochs - 1
+        return self._best() == len(self.validations) - 1
 
     def is_over(self) -> bool:
         """Whether nothing was gained for longer than the settings' patience."""
@@ -393,12 +416,25 @@ def _refuse_another(
 
     Raises:
         UsageError: naming what differs.
+        ModelError: it cannot be gone on with.
 
     """
     chips = ("chips", "digest")
+    try:
+        # an older training knows fewer of them, and had what is their default now
+        old_settings = asdict(Settings(**saved["settings"]))
+        old_config = plain(asdict(config_from(saved["config"])))
+        missing = {"resume"} - set(saved)
+    except (TypeError, KeyError):
+        missing = {"settings of this version"}
+    if missing:
+        raise ModelError(
+            f"{path} is no training that can be gone on with: it lacks {missing.pop()}. Give "
+            "another folder."
+        )
     for what, old, new in (
-        ("settings", saved["settings"], asdict(settings)),
-        ("network", saved["config"], plain(asdict(config))),
+        ("settings", old_settings, asdict(settings)),
+        ("network", old_config, plain(asdict(config))),
         ("chips", saved["training"], {key: facts["training"][key] for key in chips}),
     ):
         other = [

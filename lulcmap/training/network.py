@@ -9,7 +9,7 @@ Feature maps are (B, h, w, C) between layers: normalisations and linears act on 
 convolution sees the same memory as a channels-last image, so nothing is copied.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -27,6 +27,12 @@ MULTIPLE = 32
 """Height and width of an image must be multiples of this: the coarsest stage's stride."""
 
 Four = tuple[int, int, int, int]
+Transform = Literal["standardised", "log-indices"]
+"""How Sentinel-2 reaches the network: as standardised bands, or as logarithms and indices."""
+
+S2_PLANES: Mapping[Transform, int] = {"standardised": len(S2_BANDS), "log-indices": 15}
+"""Planes of Sentinel-2 that each transform makes, the validity plane aside."""
+
 Inputs = tuple[Literal["s2", "s1"], ...]
 
 
@@ -65,6 +71,9 @@ class Config:
     mmam: bool = True
     """Whether the branches' maps are re-weighted and fused for the decoder; without it they are
     concatenated (the paper's ablation of the mutual modal aggregation module)."""
+
+    transform: Transform = "standardised"
+    """What the deployed graph makes of Sentinel-2 before the network sees it."""
 
     kind: Literal["lulcformer"] = "lulcformer"
     """Which network this is the shape of."""
@@ -248,7 +257,7 @@ class Stage(nn.Module):
         super().__init__()
         s2, s1 = config.s2_widths[index], config.s1_widths[index]
         # one more channel of each input says which pixels it has: missing is not the mean
-        bands2 = config.s2_widths[index - 1] if index else len(S2_BANDS) + 1
+        bands2 = config.s2_widths[index - 1] if index else S2_PLANES[config.transform] + 1
         bands1 = config.s1_widths[index - 1] if index else len(S1_BANDS) + 1
         kernel, stride = (3, 2) if index else (7, 4)
         self.embed2 = PatchEmbedding(bands2, s2, kernel=kernel, stride=stride)
@@ -358,7 +367,7 @@ class LulcFormer(nn.Module):
         """Class scores of every cell of 4 x 4 pixels.
 
         Args:
-            s2: (B, 9, H, W) standardised reflectance, 0 where missing; H and W multiples of 32.
+            s2: (B, P, H, W) planes of the transform, 0 where missing; H and W multiples of 32.
             s1: (B, 2, H, W) standardised backscatter, 0 where missing.
             s2_valid: (B, 1, H, W) 1 where ``s2`` has a pixel, else 0.
             s1_valid: (B, 1, H, W) 1 where ``s1`` has a pixel, else 0.

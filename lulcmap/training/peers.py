@@ -12,8 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lulcmap.legend import CLASSES
-from lulcmap.sensors import S1_BANDS, S2_BANDS
+from lulcmap.sensors import S1_BANDS
 from lulcmap.training.network import (
+    S2_PLANES,
     STRIDE,
     Decoder,
     FoldedDecoder,
@@ -21,11 +22,9 @@ from lulcmap.training.network import (
     Inputs,
     PatchEmbedding,
     StreamBlock,
+    Transform,
     initialise,
 )
-
-PLANES = {"s2": len(S2_BANDS) + 1, "s1": len(S1_BANDS) + 1}
-"""Channels of a sensor: its bands and its validity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +55,9 @@ class SegFormerConfig:
     classes: int = len(CLASSES)
     """Logits a cell."""
 
+    transform: Transform = "standardised"
+    """What the deployed graph makes of Sentinel-2 before the network sees it."""
+
     kind: Literal["segformer"] = "segformer"
     """Which network this is the shape of."""
 
@@ -76,6 +78,9 @@ class UNetConfig:
     classes: int = len(CLASSES)
     """Logits a pixel."""
 
+    transform: Transform = "standardised"
+    """What the deployed graph makes of Sentinel-2 before the network sees it."""
+
     kind: Literal["unet"] = "unet"
     """Which network this is the shape of."""
 
@@ -91,7 +96,7 @@ class SegFormer(nn.Module):
     def __init__(self, config: SegFormerConfig) -> None:
         super().__init__()
         self.config, self.inputs = config, config.inputs
-        widths = (sum(PLANES[name] for name in config.inputs), *config.widths)
+        widths = (planes_of(config.inputs, config.transform), *config.widths)
         self.embeddings = nn.ModuleList(
             PatchEmbedding(
                 widths[i], widths[i + 1], kernel=3 if i else 7, stride=2 if i else STRIDE
@@ -154,7 +159,7 @@ class UNet(nn.Module):
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
         self.config, self.inputs = config, config.inputs
-        bands = sum(PLANES[name] for name in config.inputs)
+        bands = planes_of(config.inputs, config.transform)
         widths = [config.width << level for level in range(5)]
         self.down = nn.ModuleList(
             DoubleConv(bands if i == 0 else widths[i - 1], widths[i]) for i in range(5)
@@ -181,6 +186,12 @@ class UNet(nn.Module):
         for up, join, skipped in zip(self.up, self.join, passed[-2::-1], strict=True):
             x = join(torch.cat([skipped, up(x)], 1))
         return self.classify(x)
+
+
+def planes_of(inputs: Inputs, transform: Transform) -> int:
+    """Channels of the sensors: the planes of each and its validity."""
+    planes = {"s2": S2_PLANES[transform] + 1, "s1": len(S1_BANDS) + 1}
+    return sum(planes[name] for name in inputs)
 
 
 def concatenated(*planes: Tensor | None) -> Tensor:

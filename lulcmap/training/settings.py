@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Precision = Literal["fp32", "bf16", "fp16"]
+Augmentation = Literal["gentle", "strong"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,10 @@ class Settings:
 
     missing_s1: float = 0.15
     """Share of the samples whose Sentinel-1 is taken away, wholly or beyond a line."""
+
+    augmentation: Augmentation = "gentle"
+    """How far light, haze and backscatter stray: what composites of one archive do, or so far that
+    a network of few samples does not rely on any level."""
 
     average: float = 0.999
     """Of the weights: the share of the old average each step keeps."""

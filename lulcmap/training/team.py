@@ -41,6 +41,11 @@ class Team:
         warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
         return DistributedDataParallel(module)
 
+    def share(self, value: Tensor) -> None:
+        """Make it the first process's in all of them."""
+        if self.world > 1:
+            dist.broadcast(value, 0)
+
     def sum(self, value: Tensor) -> Tensor:
         """Over all processes."""
         if self.world > 1:

@@ -138,8 +138,8 @@ def predictor(path: Path, device: str = "auto") -> tuple[Predict, Contract]:
 
     """
     saved: dict[str, Any] = load_checkpoint(path)
-    contract = contract_of(saved)
     deployed = deployed_from(saved).to(device_of(device))
+    contract = contract_of(saved)
 
     def predict(
         s2: NDArray[np.uint16], s1: NDArray[np.int16]

@@ -5,7 +5,15 @@ from dataclasses import replace
 from typing import Any
 
 from lulcmap.errors import UsageError
-from lulcmap.training.network import LULCFORMER, LULCFORMER_TINY, Config, Four, Inputs, LulcFormer
+from lulcmap.training.network import (
+    LULCFORMER,
+    LULCFORMER_TINY,
+    Config,
+    Four,
+    Inputs,
+    LulcFormer,
+    Transform,
+)
 from lulcmap.training.peers import SegFormer, SegFormerConfig, UNet, UNetConfig
 
 AnyConfig = Config | SegFormerConfig | UNetConfig
@@ -50,6 +58,7 @@ def config_of(
     allocation: str = "3:1",
     dmem: bool = True,
     mmam: bool = True,
+    transform: Transform = "standardised",
 ) -> AnyConfig:
     """The shape of a network, or of one of the paper's variants of LULC-Former.
 
@@ -63,6 +72,7 @@ def config_of(
         allocation: channels of the spectral to those of the SAR branch, such as ``"3:1"``.
         dmem: whether the branches attend to each other.
         mmam: whether their maps are re-weighted before they are fused.
+        transform: of Sentinel-2, in the deployed graph.
 
     Raises:
         UsageError: there is no such model or variant.
@@ -71,7 +81,7 @@ def config_of(
     if model not in MODELS:
         raise UsageError(f"There is no model {model!r}; there are {', '.join(MODELS)}.")
     inputs = _inputs(modalities)
-    base = MODELS[model]
+    base = replace(MODELS[model], transform=transform)
     varied = not (dmem and mmam and allocation == "3:1")
     if varied and not (isinstance(base, Config) and len(inputs) == 2):
         raise UsageError(
@@ -105,6 +115,7 @@ def _one_branch(base: Config, inputs: Inputs, *, classes: int) -> SegFormerConfi
         inputs=inputs,
         reductions=base.reductions,
         classes=classes,
+        transform=base.transform,
     )
 
 

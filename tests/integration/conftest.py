@@ -12,9 +12,9 @@ from typing import TypeVar
 
 import pytest
 
-from lulcmap.simulate import Country, simulate
+from lulcmap.simulate import simulate
 from tests.integration import services
-from tests.integration.runs import Run, World
+from tests.integration.runs import COUNTRY, Run, World
 from tests.integration.servers import FileServer
 from tests.stubs import contract, make_model
 
@@ -49,7 +49,7 @@ def start() -> Iterator[Callable[[AbstractContextManager[Service]], Service]]:
 def world(tmp_path_factory) -> World:
     """A small country, four dates of Sentinel-2 and three of Sentinel-1."""
     folder = tmp_path_factory.mktemp("country")
-    made = simulate(folder, Country(seed=1, height=256, width=320, s2_dates=4, s1_dates=3))
+    made = simulate(folder, COUNTRY)
     model = make_model(tmp_path_factory.mktemp("model") / "stub.onnx", contract(), kernel=8)
     return World(folder, json.loads(made.items.read_text())["features"], made.aoi, model)
 

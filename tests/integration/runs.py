@@ -12,6 +12,11 @@ from typing import Any
 import numpy as np
 import rasterio
 
+from lulcmap.simulate import Country
+
+COUNTRY = Country(seed=1, height=256, width=320, s2_dates=4, s1_dates=3)
+"""The world's."""
+
 COMMAND = Path(sys.executable).with_name("lulcmap")
 """The command of the environment that runs the tests."""
 

@@ -2,10 +2,15 @@
 
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 
+from lulcmap.chipset import Dataset
+from lulcmap.dataset import Request, Source, make
+from lulcmap.simulate import Simulated
+from lulcmap.simulate.labels import LabelSet, simulate_labels
 from tests.integration import services
-from tests.integration.runs import assert_same_map
+from tests.integration.runs import COUNTRY, assert_same_map
 from tests.integration.servers import FileServer
 
 
@@ -39,6 +44,23 @@ def test_an_api_makes_the_map_that_its_items_make_offline(world, offline, api, t
     assert_same_map(run, offline)
     assert again.code == 0, again.stderr
     assert again.out.read_bytes() == run.out.read_bytes()
+
+
+def test_a_dataset_from_an_api_is_that_of_its_items(world, api, tmp_path):
+    scenes = Simulated(world.folder / "items.json", world.folder / "truth.tif", world.aoi)
+    labels = LabelSet(size=64, experts=2, nonexperts=1, holdout=1)
+    simulate_labels(tmp_path / "labels", COUNTRY, scenes, labels)
+
+    sources = {"api": Source(api, profile="planetary-computer"), "file": Source(str(scenes.items))}
+    for name, source in sources.items():
+        make(Request(tmp_path / "labels", source=source), tmp_path / name)
+
+    ours, theirs = Dataset.open(tmp_path / "api"), Dataset.open(tmp_path / "file")
+    assert ours.rows == theirs.rows
+    assert len(ours.rows) == 4
+    for chip in ours.rows:
+        for one, other in zip(ours.read(chip), theirs.read(chip), strict=True):
+            np.testing.assert_array_equal(one, other)
 
 
 def test_an_api_without_scenes_of_the_area_ends_with_exit_3(world, api, tmp_path):
