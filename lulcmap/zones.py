@@ -62,9 +62,7 @@ def split(polygon: shapely.MultiPolygon) -> list[tuple[int, shapely.MultiPolygon
     strips = _strips(west, south, east, north)
     if len(strips) == 1:
         return [(code, polygon) for code in strips]
-    parts = {
-        code: polygons(shapely.intersection(polygon, strip)) for code, strip in strips.items()
-    }
+    parts = {code: polygons(shapely.intersection(polygon, strip)) for code, strip in strips.items()}
     return sorted((code, part) for code, part in parts.items() if part.area > 0)
 
 

@@ -82,15 +82,17 @@ def test_one_place_gives_no_interval():
     assert intervals(tally) is None
 
 
-def test_a_class_that_is_in_few_places_still_has_an_interval_and_an_absent_one_none():
-    tally = Tally(3)
+def test_a_class_in_two_places_of_four_has_an_interval_and_one_in_a_single_place_none():
+    tally = Tally(4)
     for number in range(4):
-        tally.add(f"{number}", np.uint8([0, number == 0]), np.uint8([0, 0]), at=(0, 0))
+        truth = np.uint8([0, 0, number < 2, 2 * (number == 0)])
+        tally.add(f"{number}", truth, np.uint8([0, 0, 0, 0]), at=(0, 0))
 
     found = intervals(tally, draws=200)
 
-    assert np.isfinite(found["class_recall"][:, 1]).all()
-    assert np.isnan(found["class_iou"][:, 2]).all()
+    assert np.isfinite(found["class_recall"][:, :2]).all()
+    assert np.isnan(found["class_recall"][:, 2]).all()  # in one place
+    assert np.isnan(found["class_iou"][:, 3]).all()  # in none
 
 
 # --- calibration -----------------------------------------------------------------------------

@@ -1,4 +1,5 @@
 import json
+import math
 from dataclasses import asdict, replace
 
 import pytest
@@ -276,3 +277,14 @@ def test_lulcformer_of_one_sensor_is_a_segformer_with_its_budget():
 def test_networks_that_are_not_there_are_refused(kwargs, says):
     with pytest.raises(UsageError, match=says):
         config_of(**({"model": "lulcformer", "classes": 9} | kwargs))
+
+
+@pytest.mark.parametrize("name", ["lulcformer-tiny", "segformer-tiny", "unet-tiny"])
+def test_a_network_begins_unsure(name):
+    torch.manual_seed(0)
+    network = Deployed(build(MODELS[name]), NORMALISATION).train()
+
+    logits = network(*raw((2, 64, 64)))
+
+    entropy = -(logits.softmax(1) * logits.log_softmax(1)).sum(1).mean()
+    assert entropy > 0.9 * math.log(9)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from lulcmap.chipset import Dataset
 from lulcmap.cli import main
 from lulcmap.cli.train import MODELS
 from lulcmap.dataset import Request, Source, make
+from lulcmap.run.lock import lock
 from lulcmap.simulate import Country, simulate
 from lulcmap.simulate.labels import LabelSet, simulate_labels
 from lulcmap.training import zoo
@@ -150,6 +152,25 @@ def test_what_cannot_be_trained_is_said_in_one_line(data, tmp_path, arguments, s
     assert says in made.output
     assert made.output.count("\n") == 1
     assert not (tmp_path / "run").exists()
+
+
+def test_a_second_process_in_one_folder_is_told_so(data, tmp_path):
+    (tmp_path / "run").mkdir()
+    with lock(tmp_path / "run/.lock"):
+        made = train("--data", data, "--out", tmp_path / "run", *QUICK)
+
+    assert made.exit_code == 7
+    assert f"process {os.getpid()}" in made.output
+    assert "give another --out" in made.output
+
+
+def test_another_dataset_of_the_same_labels_is_another_training(data):
+    dataset = Dataset.open(data)
+    other = replace(dataset, settings=dataset.settings | {"orbit": "any"})
+
+    one, two = (ChipFolder(each, each.split("train")).digest for each in (dataset, other))
+
+    assert one != two
 
 
 def test_a_folder_that_is_no_dataset_is_said_so(tmp_path):

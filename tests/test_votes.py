@@ -65,5 +65,5 @@ def test_who_agrees_under_a_harder_scheme_agrees_under_an_easier_one():
     ("shape", "scheme"), [((2, 4, 4), "strict"), ((4, 4), "strict"), ((3, 4, 4), "loud")]
 )
 def test_what_is_no_vote_is_refused(shape, scheme):
-    with pytest.raises(ValueError, match="votes have shape|no such scheme"):
+    with pytest.raises(ValueError, match=r"votes have shape|no such scheme"):
         vote(np.zeros(shape, np.uint8), scheme)

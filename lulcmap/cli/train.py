@@ -2,6 +2,8 @@
 
 import sys
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,7 +71,7 @@ MODELS = ("lulcformer", "lulcformer-tiny", "segformer", "segformer-tiny", "unet"
     "parts",
     type=click.IntRange(1),
     default=1,
-    help="Parts a step is made in, one after the other: less memory, the same gradient.",
+    help="Parts a step is made in, one after the other: less memory; batch norm sees a part.",
 )
 @click.option(
     "--crop",
@@ -207,23 +209,53 @@ def train(
         settings |= {"missing_s2": 0.0, "missing_s1": 0.0}
     seen, unseen = dataset.split("train"), dataset.split("validation")
     teller = _Teller(quiet=quiet, bar=not quiet and log_format == "text" and sys.stderr.isatty())
-    path = fit(
-        ChipFolder(dataset, seen),
-        out,
-        config=config,
-        settings=Settings(**settings),
-        knows="simulated" if dataset.settings.get("simulated") else "real",
-        source=_source(dataset, len(seen)),
-        validation=ChipFolder(dataset, unseen) if unseen else None,
-        hardware=Hardware(device, devices, parts, workers),
-        progress=teller.epoch,
-        ticks=teller.ticks,
-    )
+    with _alone(out):
+        path = fit(
+            ChipFolder(dataset, seen),
+            out,
+            config=config,
+            settings=Settings(**settings),
+            knows="simulated" if dataset.settings.get("simulated") else "real",
+            source=_source(dataset, len(seen)),
+            validation=ChipFolder(dataset, unseen) if unseen else None,
+            hardware=Hardware(device, devices, parts, workers),
+            progress=teller.epoch,
+            ticks=teller.ticks,
+        )
     click.echo(
         f"Trained {config.name}: {path}\n"
         f"How good it is:  lulcmap evaluate {path} --data {data} --split test\n"
         f"To map with it:  lulcmap export-onnx {path}"
     )
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Hold a training's folder in the body; one that nothing was put into is removed again.
+
+    Raises:
+        OutputError: another process trains there, or the folder cannot be made.
+
+    """
+    from lulcmap.errors import OutputError
+    from lulcmap.run.lock import HeldError, lock
+
+    held = out / ".lock"
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with lock(held):
+            try:
+                yield
+            finally:
+                held.unlink(missing_ok=True)
+                if not any(out.iterdir()):
+                    out.rmdir()
+    except HeldError as error:
+        raise OutputError(f"{error} trains in {out}. Wait for it, or give another --out.") from None
+    except OSError as error:
+        raise OutputError(
+            f"{out} cannot be written to ({error.strerror}). Give another --out."
+        ) from error
 
 
 def _source(dataset: "Dataset", count: int) -> str:

@@ -123,7 +123,8 @@ def intervals(tally: Tally, *, draws: int = DRAWS, seed: int = 0) -> Intervals |
         seed: the same one gives the same intervals.
 
     Returns:
-        The ends, NaN where a figure is not known in any draw; None with fewer than two places.
+        The ends, NaN where a figure is not known in any draw or its class is in one place only;
+        None with fewer than two places.
 
     """
     places = list(tally.places.values())
@@ -140,7 +141,11 @@ def intervals(tally: Tally, *, draws: int = DRAWS, seed: int = 0) -> Intervals |
             found.setdefault(name, []).append(total(matrix))
         for name, each in OF_A_CLASS.items():
             found.setdefault(f"class_{name}", []).append(each(matrix))
-    return {name: _middle(np.asarray(values)) for name, values in found.items()}
+    ends = {name: _middle(np.asarray(values)) for name, values in found.items()}
+    in_places = (pairs.reshape(len(places), tally.n_classes, -1).sum(axis=2) > 0).sum(axis=0)
+    for name in OF_A_CLASS:
+        ends[f"class_{name}"][:, in_places < 2] = np.nan  # one place says nothing of others
+    return ends
 
 
 def _middle(values: NDArray[np.float64]) -> NDArray[np.float64]:

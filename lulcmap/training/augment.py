@@ -151,8 +151,8 @@ def relit_s2(
         lit *= np.exp(np.float32(strength.s2_pixel) * alike + each)
     if strength.haze:
         colour = HAZE_COLOUR[:, None, None] * np.exp(rng.normal(0, HAZE_BAND, bands))
-        lit += (rng.normal(0, strength.haze) * colour).astype(np.float32)
-    lit += np.float32(strength.s2_noise) * noise
+        lit = lit + (rng.normal(0, strength.haze) * colour).astype(np.float32)
+    lit = lit + np.float32(strength.s2_noise) * noise
     return np.where(s2 == S2_NODATA, S2_NODATA, np.rint(lit).clip(1, 65535)).astype(np.uint16)
 
 

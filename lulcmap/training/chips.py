@@ -1,6 +1,7 @@
 """Chips: labelled composites to learn from, and what is read off them before training."""
 
 import hashlib
+import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -96,9 +97,10 @@ class ChipFolder:
 
     @property
     def digest(self) -> str:
-        """Of the chips' names and class counts."""
-        rows = "".join(f"{chip.chip} {list(chip.counts)}\n" for chip in self.chips)
-        return hashlib.sha256(rows.encode()).hexdigest()
+        """Of what the dataset was built with, and of the chips' names and class counts."""
+        built = json.dumps(self.dataset.settings, sort_keys=True)
+        rows = [f"{chip.chip} {list(chip.counts)}" for chip in self.chips]
+        return hashlib.sha256("\n".join([built, *rows]).encode()).hexdigest()
 
     def __len__(self) -> int:
         return len(self.chips)

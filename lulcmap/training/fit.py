@@ -94,6 +94,7 @@ def fit(
             "source": source,
             "chips": len(samples),
             "digest": samples.digest,
+            "validated_on": None if validation is None else validation.digest,
             "crop": settings.crop,
             "torch": str(torch.__version__),  # a subclass that would not load again
         },
@@ -419,7 +420,7 @@ def _refuse_another(
         ModelError: it cannot be gone on with.
 
     """
-    chips = ("chips", "digest")
+    chips = ("chips", "digest", "validated_on")
     try:
         # an older training knows fewer of them, and had what is their default now
         old_settings = asdict(Settings(**saved["settings"]))
@@ -434,7 +435,7 @@ def _refuse_another(
         )
     for what, old, new in (
         ("settings", old_settings, asdict(settings)),
-        ("network", old_config, plain(asdict(config))),
+        ("networks", old_config, plain(asdict(config))),
         ("chips", saved["training"], {key: facts["training"][key] for key in chips}),
     ):
         other = [
@@ -444,6 +445,6 @@ def _refuse_another(
         ]
         if other:
             raise UsageError(
-                f"{path} is a training with another {what} ({'; '.join(other)}). "
+                f"{path} is a training with other {what} ({'; '.join(other)}). "
                 "Go on with its own, or give another folder."
             )

@@ -362,6 +362,7 @@ class LulcFormer(nn.Module):
         widths = [a + b for a, b in zip(config.s2_widths, config.s1_widths, strict=True)]
         self.decoder = Decoder(widths, config.decoder_width, classes=config.classes)
         self.apply(initialise)
+        start_unsure(self.decoder.classify)
 
     def forward(self, s2: Tensor, s1: Tensor, s2_valid: Tensor, s1_valid: Tensor) -> Tensor:
         """Class scores of every cell of 4 x 4 pixels.
@@ -383,6 +384,11 @@ class LulcFormer(nn.Module):
             s2, s1, both = stage(s2, s1)  # (B, h, w, C), h = H / 4, 8, 16, 32
             fused.append(both)
         return self.decoder(fused)
+
+
+def start_unsure(classify: nn.Conv2d) -> None:
+    """Make a network give every class nearly the same: its first steps then correct nothing."""
+    nn.init.normal_(classify.weight, std=0.01)
 
 
 def initialise(module: nn.Module) -> None:

@@ -24,6 +24,7 @@ from lulcmap.training.network import (
     StreamBlock,
     Transform,
     initialise,
+    start_unsure,
 )
 
 
@@ -120,6 +121,7 @@ class SegFormer(nn.Module):
         )
         self.decoder = Decoder(config.widths, config.decoder_width, classes=config.classes)
         self.apply(initialise)
+        start_unsure(self.decoder.classify)
 
     def forward(
         self,
