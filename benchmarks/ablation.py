@@ -4,10 +4,10 @@ Every variant of LULC-Former, and a SegFormer and a U-Net of its size, learns fr
 composites in the same number of steps, with three seeds, and is measured on countries none of them
 has seen. Both sensors are there in training, as they are in the composites: none is taken away.
 
-    python -m benchmarks.ablation FOLDER [--seeds 3] [--steps 150] [--runs 2]
+    python -m benchmarks.ablation FOLDER [--seeds 3] [--steps 300] [--runs 2]
 
 FOLDER keeps composites, trainings and results: stopped at any moment, the same command goes on. A
-run takes 2 minutes on one core (U-Net 5), and two go on at once.
+run takes 5 minutes on one core (U-Net 10), and two go on at once.
 """
 
 import argparse
@@ -177,7 +177,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--runs", type=int, default=2, help="at once")
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
