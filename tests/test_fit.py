@@ -494,6 +494,17 @@ def test_normalisation_is_of_valid_clipped_pixels():
     assert min(found.s1.p01) > -3000
 
 
+def test_parts_of_the_chips_add_up_to_all_of_them():
+    chips = make_chips()
+
+    parts = [histograms_of(chips, part=slice(rank, None, 3)) for rank in range(3)]
+
+    whole = histograms_of(chips)
+    assert (sum(part.s2 for part in parts) == whole.s2).all()
+    assert (sum(part.s1 for part in parts) == whole.s1).all()
+    assert (sum(part.classes for part in parts) == whole.classes).all()
+
+
 def test_chips_without_a_sensor_cannot_be_normalised():
     chips = make_chips()
     chips.s1[:] = -32768

@@ -146,22 +146,25 @@ class Histograms:
     """(K,) pixels of each class."""
 
 
-def histograms_of(samples: Samples, *, step: int = 4, workers: int = 2) -> Histograms:
+def histograms_of(
+    samples: Samples, *, step: int = 4, workers: int = 2, part: slice = slice(None)
+) -> Histograms:
     """Count the values of every band and class.
 
     Args:
         samples: to be described; each is read once.
         step: of the bands, every ``step``-th row and column is looked at.
         workers: threads that read.
+        part: of the samples.
 
     """
     s2 = np.zeros((len(S2_BANDS), 1 << 16), np.int64)
     s1 = np.zeros((len(S1_BANDS), 1 << 16), np.int64)
     classes = np.zeros(NODATA + 1, np.int64)
+    numbers = range(len(samples))[part]
     with ThreadPoolExecutor(workers) as pool:
-        for start in range(0, len(samples), 64):  # not all at once: they would all be in memory
-            part = range(start, min(start + 64, len(samples)))
-            for optical, radar, label in pool.map(samples.sample, part):
+        for start in range(0, len(numbers), 64):  # not all at once: they would all be in memory
+            for optical, radar, label in pool.map(samples.sample, numbers[start : start + 64]):
                 _count(s2, optical[:, ::step, ::step], S2_NODATA, lowest=0)
                 _count(s1, radar[:, ::step, ::step], S1_NODATA, lowest=S1_NODATA)
                 classes += np.bincount(label.ravel(), minlength=NODATA + 1)

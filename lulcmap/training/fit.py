@@ -16,7 +16,13 @@ from lulcmap.errors import ModelError, OutputError, UsageError
 from lulcmap.scores import accuracy, iou, mean_f1, mean_iou
 from lulcmap.training.batches import Batch, batches, steps_of
 from lulcmap.training.checkpoint import load_checkpoint, plain, remove_stale, save_checkpoint
-from lulcmap.training.chips import Samples, class_weights_of, histograms_of, normalisation_of
+from lulcmap.training.chips import (
+    Histograms,
+    Samples,
+    class_weights_of,
+    histograms_of,
+    normalisation_of,
+)
 from lulcmap.training.deployed import Deployed, Normalisation
 from lulcmap.training.log import Epoch, Log
 from lulcmap.training.loss import focal_loss, full_size, weight_of
@@ -228,7 +234,13 @@ class _Run:
         cls, samples: Samples, config: AnyConfig, settings: Settings, team: Team, *, workers: int
     ) -> Self:
         torch.manual_seed(settings.seed)
-        found = histograms_of(samples, workers=workers)
+        part = slice(team.rank, None, team.world)
+        counted = histograms_of(samples, workers=workers, part=part)
+        s2, s1, classes = (
+            team.sum(torch.from_numpy(counts).to(team.device)).cpu().numpy()
+            for counts in (counted.s2, counted.s1, counted.classes)
+        )
+        found = Histograms(s2, s1, classes)
         network = build(config)
         deployed = Deployed(network, normalisation_of(found, network.inputs))
         return cls(
