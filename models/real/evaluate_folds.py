@@ -1,0 +1,244 @@
+"""What a model is worth on places it has not seen, beside a random forest of the same samples.
+
+    python -m models.real.evaluate_folds MODEL... --data ../shared/data --run RUN_FOLDER
+
+MODEL is an ONNX file, measured by the code that makes maps, or a checkpoint. Several are seeds of
+one recipe: their mean and spread are told too. Four things are measured:
+
+- *patches*: every held-out sample as a small scene of nothing else, one month and the year's
+  median; the forest is fitted to the samples to learn from, months and years alike.
+- *landscapes*: the test split of the run's dataset, made of held-out samples.
+- *scenes*: the labelled scenes of the archive. Rangeland there is grass or shrub. Beside each is
+  what naming the commonest class everywhere would give. No choice may be made by one of them.
+- either sensor taken away, of all the above.
+"""
+
+import argparse
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.ensemble import RandomForestClassifier
+
+from lulcmap.chipset import Dataset
+from lulcmap.evaluate.crosswalk import load
+from lulcmap.evaluate.shipped import predictor
+from lulcmap.legend import CLASSES, NAMES, NODATA
+from lulcmap.scores import accuracy, confusion, mean_f1
+from lulcmap.sensors import S1_NODATA, S2_NODATA
+from models.real import points as real
+from models.real.samples import OPTICAL, completed, median
+from models.real.scenes import Scene, judges
+
+Predict = Callable[[NDArray[np.uint16], NDArray[np.int16]], NDArray[np.uint8]]
+"""(9, H, W) and (2, H, W) to ids (H, W)."""
+
+SCENES = Path(__file__).parent / "scenes.csv"
+"""Crosswalk of the labelled scenes: Esri's classes, but numbered without gaps, so that
+``--crosswalk esri`` misreads them; clouds (8) count as unknown."""
+
+PATCH = 64
+"""Pixels a side of a scene that is one sample."""
+
+PIXELS = 400
+"""Of each landscape that the forest is asked about."""
+
+TREES = 200
+
+
+def spectra_of(points: real.Points) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Samples (N, 11) and their classes (N,): clear months, yearly medians, months under snow.
+
+    Canadian places are left out: most samples are of its fields, and figures would be of Canada.
+    """
+    chosen = points[points.weight == 1]
+    seen = np.isfinite(chosen.clear[:, :, 0])
+    place, month = np.nonzero(seen)
+    there = np.flatnonzero(seen.any(1))
+    snow = chosen.snowy[np.isfinite(chosen.snowy[:, :, 0])]
+    spectra = np.concatenate([chosen.clear[place, month], median(chosen.clear[there]), snow])
+    under = np.full(len(snow), real.SNOW, np.uint8)
+    label = np.concatenate([chosen.label[place], chosen.label[there], under])
+    return completed(spectra, label.astype(np.intp)), label
+
+
+def forest_of(points: real.Points, *, seed: int = 0) -> Predict:
+    """A random forest of single pixels, fitted to the samples that networks learn from."""
+    spectra, label = spectra_of(points)
+    forest = RandomForestClassifier(
+        TREES, min_samples_leaf=2, max_features="sqrt", n_jobs=1, random_state=seed
+    ).fit(spectra, label)
+
+    def predict(s2: NDArray[np.uint16], s1: NDArray[np.int16]) -> NDArray[np.uint8]:
+        planes = np.concatenate([s2.astype(np.float32), s1.astype(np.float32) / 100])
+        ids: NDArray[np.uint8] = forest.predict(planes.reshape(len(planes), -1).T)
+        return ids.reshape(s2.shape[1:])
+
+    return predict
+
+
+def model_of(path: Path) -> Predict:
+    """A model file through the code that makes maps, or a checkpoint through torch."""
+    if path.suffix == ".onnx":
+        shipped, contract = predictor(path, "cpu")
+    else:
+        from lulcmap.training import tiles  # torch is wanted for checkpoints only
+
+        shipped, contract = tiles.predictor(path, "cpu")
+    if contract.classes != NAMES:
+        raise SystemExit(f"{path} has other classes than Dynamic World.")
+    return lambda s2, s1: shipped(s2, s1)[0]
+
+
+def without(predict: Predict, sensor: str) -> Predict:
+    """The same with a sensor taken away."""
+
+    def blind(s2: NDArray[np.uint16], s1: NDArray[np.int16]) -> NDArray[np.uint8]:
+        if sensor == "s2":
+            return predict(np.full_like(s2, S2_NODATA), s1)
+        return predict(s2, np.full_like(s1, S1_NODATA))
+
+    return blind
+
+
+def on_patches(predict: Predict, points: real.Points, *, side: int = PATCH) -> NDArray[np.int64]:
+    """The confusion matrix on held-out samples, each a scene of its own."""
+    matrix = np.zeros((len(NAMES), len(NAMES)), np.int64)
+    for spectrum, label in zip(*spectra_of(points), strict=True):
+        s2 = np.rint(spectrum[:OPTICAL]).clip(1, 65535).astype(np.uint16)
+        s1 = np.rint(100 * spectrum[OPTICAL:]).astype(np.int16)
+        shown = (np.broadcast_to(x[:, None, None], (len(x), side, side)).copy() for x in (s2, s1))
+        given = predict(*shown)[side // 2, side // 2]
+        matrix[label, given] += 1
+    return matrix
+
+
+def on_landscapes(
+    predict: Predict, dataset: Dataset, *, pixels: int | None = None
+) -> NDArray[np.int64]:
+    """The confusion matrix on the test split, of all pixels or of some of each landscape."""
+    matrix = np.zeros((len(NAMES), len(NAMES)), np.int64)
+    rng = np.random.default_rng(0)
+    for chip in dataset.split("test"):
+        s2, s1, label = dataset.read(chip)
+        if pixels is not None:
+            place = rng.choice(label.size, pixels, replace=False)
+            s2 = s2.reshape(len(s2), 1, -1)[..., place]
+            s1 = s1.reshape(len(s1), 1, -1)[..., place]
+            label = label.reshape(1, -1)[:, place]
+        matrix += confusion(label, predict(s2, s1))
+    return matrix
+
+
+def on_scene(predict: Predict, scene: Scene) -> dict[str, float]:
+    """Agreement with a labelled scene, and the share of its commonest class."""
+    walk = load(str(SCENES), dict(enumerate(NAMES)))
+    truth = walk.of_codes(scene.label)
+    there = (truth != NODATA) & (scene.s2 > 0).all(0)
+    given = walk.values[predict(scene.s2, scene.s1)]
+    commonest = np.bincount(truth[there]).max() / there.sum()
+    return {
+        "agreement": float((given == truth)[there].mean()),
+        "commonest": float(commonest),
+    }
+
+
+def scores(matrix: NDArray[np.int64]) -> dict[str, Any]:
+    """Accuracy, macro F1 over the classes that are there, F1 of each, and the matrix."""
+    right = np.diag(matrix)
+    of_class = 2 * right / np.maximum(matrix.sum(0) + matrix.sum(1), 1)
+    return {
+        "accuracy": accuracy(matrix),
+        "macro_f1": mean_f1(matrix),
+        "f1": {cover.name: round(float(of_class[cover.id]), 4) for cover in CLASSES},
+        "confusion": matrix.tolist(),
+    }
+
+
+def figures(
+    predict: Predict,
+    *,
+    points: real.Points,
+    dataset: Dataset | None,
+    scenes: Sequence[Scene],
+    pixels: int | None = None,
+    side: int = PATCH,
+    sensors: bool = True,
+) -> dict[str, Any]:
+    """Everything that is measured of one model."""
+    found: dict[str, Any] = {"patches": scores(on_patches(predict, points, side=side))}
+    if dataset is not None:
+        found["landscapes"] = scores(on_landscapes(predict, dataset, pixels=pixels))
+    found["scenes"] = {scene.name: on_scene(predict, scene) for scene in scenes}
+    if sensors:
+        for sensor, name in (("s1", "Sentinel-2 only"), ("s2", "Sentinel-1 only")):
+            blind = without(predict, sensor)
+            part: dict[str, Any] = {"patches": scores(on_patches(blind, points, side=side))}
+            if dataset is not None:
+                part["landscapes"] = scores(on_landscapes(blind, dataset, pixels=pixels))
+            part["scenes"] = {scene.name: on_scene(blind, scene) for scene in scenes}
+            found[name] = part
+    return found
+
+
+def lines_of(name: str, found: Mapping[str, Any]) -> list[str]:
+    """One line a set of sensors."""
+    lines = []
+    for what, part in (("", found), *((k, v) for k, v in found.items() if k.endswith("only"))):
+        words = [
+            f"{kind} {part[kind]['accuracy']:.3f} / {part[kind]['macro_f1']:.3f}"
+            for kind in ("patches", "landscapes")
+            if kind in part
+        ]
+        words += [
+            f"{scene} {one['agreement']:.3f} (commonest {one['commonest']:.3f})"
+            for scene, one in part["scenes"].items()
+        ]
+        lines.append(f"{name}{', ' if what else ''}{what}: {'; '.join(words)}")
+    return lines
+
+
+def main() -> None:
+    """Measure, tell, keep."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("models", nargs="+", type=Path)
+    parser.add_argument("--data", type=Path, required=True, help="with points/ and archive/")
+    parser.add_argument("--run", type=Path, required=True, help="folder of the recipe's run")
+    parser.add_argument("--out", type=Path, help="JSON to write")
+    options = parser.parse_args()
+
+    dataset = Dataset.open(options.run / "dataset")
+    parts = real.split(real.load(options.data / "points"), int(dataset.settings["fold"]))
+    scenes = judges(options.data / "archive")
+    told: dict[str, Any] = {}
+    for path in options.models:
+        found = figures(model_of(path), points=parts["test"], dataset=dataset, scenes=scenes)
+        told[str(path)] = found
+        print(*lines_of(path.name, found), sep="\n", flush=True)
+    forest = figures(
+        forest_of(parts["train"]),
+        points=parts["test"],
+        dataset=dataset,
+        scenes=scenes,
+        pixels=PIXELS,
+        side=1,
+        sensors=False,
+    )
+    told["random forest"] = forest
+    print(*lines_of("random forest", forest), sep="\n")
+    if len(options.models) > 1:
+        for kind in ("patches", "landscapes"):
+            for score in ("accuracy", "macro_f1"):
+                values = [told[str(path)][kind][score] for path in options.models]
+                print(f"{kind}, {score}: {np.mean(values):.3f} +- {np.std(values, ddof=1):.3f}")
+    if options.out is not None:
+        options.out.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

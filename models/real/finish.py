@@ -1,0 +1,118 @@
+"""From a trained checkpoint to the model file: a temperature, figures, a source, the export."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+
+from lulcmap.chipset import Dataset
+from lulcmap.evaluate.calibration import Reliability
+from lulcmap.legend import NAMES
+from lulcmap.scores import accuracy, iou, mean_f1, mean_iou
+from lulcmap.training.checkpoint import deployed_from, load_checkpoint, save_checkpoint
+from lulcmap.training.chips import ChipFolder
+from lulcmap.training.deployed import Deployed
+from lulcmap.training.export import export_onnx
+from lulcmap.training.tiles import logits_of, measure
+from lulcmap.windows import Lattice
+from models.real import points as real
+
+SOURCE = (
+    "{count} made-up landscapes of real samples: pixels of Sentinel-2 L2A and Sentinel-1 at "
+    "{places} places with ESA WorldCover 2021 classes (CC BY 4.0; contains modified Copernicus "
+    "Sentinel data 2017-2023), texture of unlabelled real scenes; fold {fold} of {folds} held out. "
+    "Recipe: python -m models.real"
+)
+
+PIXELS = 500
+"""Of each landscape that the temperature is fitted on."""
+
+
+def finish(checkpoint: Path, out: Path, dataset: Dataset, *, name: str) -> None:
+    """Fit the temperature on the validation split, measure on the test split, export.
+
+    Args:
+        checkpoint: of the training; what is found is written into it.
+        out: ONNX file.
+        dataset: the checkpoint was trained on.
+        name: of the model.
+
+    """
+    saved = load_checkpoint(checkpoint)
+    deployed = deployed_from(saved)
+    temperature = temperature_of(*logits_and_truth(deployed, dataset, "validation"))
+    logits, truth = logits_and_truth(deployed, dataset, "test")
+    saved["temperature"] = temperature
+    saved["training"]["source"] = SOURCE.format(
+        count=len(dataset.split("train")),
+        places=len({chip.place for chip in dataset.split("train")}),
+        fold=dataset.settings["fold"],
+        folds=real.FOLDS,
+    )
+    saved["training"]["figures"] = {
+        **_figures(deployed, dataset),
+        "ece": round(ece(logits, truth), 4),
+        "ece_with_temperature": round(ece(logits / temperature, truth), 4),
+        "temperature": round(temperature, 3),
+    }
+    save_checkpoint(checkpoint, saved)
+    print(saved["training"]["figures"])
+    export_onnx(saved, out, name=name, overwrite=True)
+    print(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
+
+
+def logits_and_truth(
+    deployed: Deployed, dataset: Dataset, split: str
+) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """Logits (N, K) and classes (N,) of some pixels of each landscape of a split."""
+    samples = ChipFolder(dataset, dataset.split(split))
+    rng = np.random.default_rng(0)
+    parts = []
+    for number in range(len(samples)):
+        s2, s1, label = samples.sample(number)
+        seen = logits_of(
+            deployed, torch.from_numpy(s2)[None], torch.from_numpy(s1)[None], lattice=Lattice()
+        )[0]
+        place = rng.choice(label.size, min(PIXELS, label.size), replace=False)
+        known = place[label.ravel()[place] < len(NAMES)]
+        parts.append((seen.flatten(1).numpy().T[known], label.ravel()[known]))
+    logits, truth = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return logits.astype(np.float64), truth.astype(np.intp)
+
+
+def temperature_of(logits: NDArray[np.float64], truth: NDArray[np.intp]) -> float:
+    """By which logits must be divided to be most likely (Guo et al. 2017)."""
+
+    def surprise(log_temperature: float) -> float:
+        scaled = logits / np.exp(log_temperature)
+        return float((_log_sum(scaled) - scaled[np.arange(len(truth)), truth]).mean())
+
+    return float(np.exp(minimize_scalar(surprise, bounds=(-2, 2), method="bounded").x))
+
+
+def ece(logits: NDArray[np.float64], truth: NDArray[np.intp]) -> float:
+    """Expected calibration error of softmax."""
+    sure = np.exp(logits.max(1) - _log_sum(logits))
+    return Reliability.of(sure, logits.argmax(1) == truth).ece
+
+
+def _log_sum(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    highest = logits.max(1)
+    return highest + np.log(np.exp(logits - highest[:, None]).sum(1))
+
+
+def _figures(deployed: Deployed, dataset: Dataset) -> dict[str, Any]:
+    samples = ChipFolder(dataset, dataset.split("test"))
+    whole = measure(deployed, samples)
+    return {
+        "landscapes": len(samples),
+        "accuracy": round(accuracy(whole), 4),
+        "macro_f1": round(mean_f1(whole), 4),
+        "mean_iou": round(mean_iou(whole), 4),
+        "iou": dict(zip(NAMES, np.round(iou(whole), 4).tolist(), strict=True)),
+        "accuracy_s2_only": round(accuracy(measure(deployed, samples, without="s1")), 4),
+        "accuracy_s1_only": round(accuracy(measure(deployed, samples, without="s2")), 4),
+    }

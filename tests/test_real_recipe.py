@@ -1,0 +1,466 @@
+"""The recipe of the real-sample model: its samples, its landscapes, its transform, a miniature."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+import pytest
+import torch
+
+from lulcmap.chipset import Dataset
+from lulcmap.dataset.check import check
+from lulcmap.legend import NAMES
+from lulcmap.sensors import S1_NODATA, S2_BANDS, S2_NODATA
+from lulcmap.training.augment import STRENGTHS, augmented, relit_s2, shifted_s1
+from lulcmap.training.checkpoint import contract_of
+from lulcmap.training.deployed import Deployed, LogIndices
+from lulcmap.training.zoo import build, config_from, config_of
+from models.real import points as real
+from models.real.dataset import build as build_dataset
+from models.real.evaluate_folds import figures, forest_of, lines_of, model_of, on_scene
+from models.real.finish import ece, temperature_of
+from models.real.generator import PLAIN, WINTER, Generator
+from models.real.noise import along, fractal, smooth
+from models.real.samples import Season, Source, median
+from models.real.sensor import Look
+from tests.networks import MICRO, NORMALISATION, checkpoint
+
+SPECTRA = {  # DN of nine bands, VV and VH in decibels; rounded from typical land
+    10: (300, 450, 350, 750, 1800, 2300, 2500, 1500, 700, -9, -15),
+    20: (600, 800, 1000, 1300, 1700, 1900, 2000, 2600, 1900, -11, -18),
+    30: (500, 800, 700, 1200, 2300, 2700, 2900, 2200, 1300, -11, -18),
+    40: (550, 850, 750, 1350, 2500, 2950, 3150, 2300, 1350, -10, -17),
+    50: (1200, 1400, 1550, 1750, 1950, 2100, 2250, 2300, 2050, -5, -12),
+    60: (1300, 1700, 2150, 2400, 2550, 2650, 2800, 3500, 3000, -13, -21),
+    80: (420, 480, 380, 350, 300, 280, 250, 200, 150, -21, -27),
+    90: (400, 600, 500, 900, 1900, 2200, 2300, 1300, 700, -9, -15),
+}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """A folder of made-up points: eight places of each class in each of eight far-apart regions."""
+    folder = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(5)
+    rows = []
+    for region in range(8):
+        for code, spectrum in SPECTRA.items():
+            for _ in range(4):
+                lat, lon = 40 + rng.uniform(0, 5), -120 + 30 * region + rng.uniform(0, 5)
+                for step in range(12):
+                    seen = np.array(spectrum, np.float64)
+                    seen[:9] = np.rint(seen[:9] * np.exp(rng.normal(0, 0.05, 9)))
+                    if step == 3 and code in (30, 40):  # January
+                        seen[:9] = (7000, 6800, 6600, 6500, 6300, 6200, 6100, 1200, 900)
+                    if step == 5:
+                        seen[9:] = np.nan
+                    rows.append((lat, lon, step, *seen, code, "global"))
+    names = ("lat", "lon", "step", *real.BANDS, "worldcover", "source")
+    columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+    (folder / "points").mkdir()
+    pyarrow.parquet.write_table(pyarrow.table(columns), folder / "points" / real.FILE)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def points(data):
+    return real.load(data / "points")
+
+
+def spectrum(**bands):
+    seen = np.array(SPECTRA[40], np.float32)[None]
+    for band, value in bands.items():
+        seen[0, real.BANDS.index(band)] = value
+    return seen
+
+
+SNOW = {"B02": 6000, "B03": 6000, "B08": 5500, "B11": 1000}
+
+
+def test_snow_is_told_from_cloud_and_both_from_fields():
+    land = np.zeros(1, bool)
+
+    assert real.is_snow(spectrum(**SNOW)).all()
+    assert real.is_clear(spectrum(**SNOW), water=land).all()
+    assert not real.is_snow(spectrum(B02=3000, B03=3000)).any()
+    assert not real.is_clear(spectrum(B02=3000, B03=3000), water=land).any()
+    assert not real.is_snow(spectrum()).any()
+    assert real.is_clear(spectrum(), water=land).all()
+
+
+def test_a_spectrum_that_lacks_a_band_or_is_saturated_is_not_clear():
+    land = np.zeros(1, bool)
+
+    assert not real.is_clear(spectrum(B07=np.nan), water=land).any()
+    assert not real.is_clear(spectrum(B12=54000), water=land).any()
+
+
+def test_water_that_looks_like_sand_is_not_wet():
+    assert not real.is_wet(np.array(SPECTRA[60], np.float32)[None]).any()
+    assert real.is_wet(np.array(SPECTRA[80], np.float32)[None]).all()
+
+
+def test_steps_count_from_october_outside_canada(points):
+    snowy = np.isfinite(points.snowy[:, :, 0])
+
+    assert snowy.any(0).tolist() == [True] + [False] * 11
+    assert set(points.label[snowy.any(1)].tolist()) == {2, 4}
+    assert not np.isfinite(points.clear[snowy]).any()
+
+
+def test_every_code_has_a_class_of_dynamic_world(points):
+    assert set(real.CROSSWALK.values()) == set(NAMES)
+    assert set(points.label.tolist()) == set(range(8))
+
+
+def test_folds_lie_at_least_two_degrees_apart(points):
+    for fold in range(real.FOLDS):
+        parts = real.split(points, fold)
+        for one, other in (("train", "test"), ("train", "validation"), ("validation", "test")):
+            assert real.apart(parts[one], np.zeros(len(parts[one]), bool)).all()
+            assert nearest_degrees(parts[one], parts[other]) >= real.APART
+
+
+def nearest_degrees(one, other):
+    """Haversine, another formula than the recipe's."""
+    a, b = np.radians(one.lat)[:, None], np.radians(other.lat)[None]
+    dlon = np.radians(one.lon)[:, None] - np.radians(other.lon)[None]
+    h = np.sin((a - b) / 2) ** 2 + np.cos(a) * np.cos(b) * np.sin(dlon / 2) ** 2
+    return np.degrees(2 * np.arcsin(np.sqrt(h))).min()
+
+
+def test_folds_share_out_all_places_and_do_not_depend_on_their_order(points):
+    order = np.random.default_rng(0).permutation(len(points))
+
+    folds = real.folds_of(points)
+
+    assert set(folds.tolist()) == set(range(real.FOLDS))
+    assert (real.folds_of(points[order]) == folds[order]).all()
+    assert all(len(set(folds[points.block == block])) == 1 for block in points.block)
+
+
+def test_the_median_of_months_is_that_of_what_was_seen():
+    rng = np.random.default_rng(0)
+    seen = rng.normal(size=(20, 12, 3)).astype(np.float32)
+    seen[rng.random((20, 12)) < 0.5] = np.nan
+    seen[:, 0] = 0.5
+
+    assert np.allclose(median(seen), np.nanmedian(seen, 1))
+
+
+def test_noise_has_the_same_deviation_at_all_wavelengths():
+    rng = np.random.default_rng(0)
+    for wavelength in (2, 3.3, 8, 30):
+        fields = [smooth(rng, 64, wavelength) for _ in range(200)]
+        assert np.std(fields) == pytest.approx(1, abs=0.1)
+        assert abs(np.mean(fields)) < 0.1
+    assert np.std([fractal(rng, 64, 20) for _ in range(200)]) == pytest.approx(1, abs=0.1)
+    assert np.std([along(rng, 64, 20) for _ in range(400)]) == pytest.approx(1, abs=0.1)
+
+
+def test_every_pixel_of_a_plain_landscape_is_a_sample_of_its_class(points):
+    made = Generator(points, size=64, look=PLAIN)
+    optical = np.concatenate([points.clear[..., :9], points.snowy[..., :9]], 1)
+    of = {label: as_set(optical[points.label == label]) for label in range(8)}
+    bare_fields = of[NAMES.index("crops")] | of[NAMES.index("bare")]
+
+    for number in range(12):
+        # composites are medians, which are no month's own
+        landscape = made.landscape(number)
+        if len(landscape.season.months) > 1:
+            continue
+        for label in np.unique(landscape.label):
+            seen = as_set(landscape.s2[:, landscape.label == label].T)
+            known = as_set(points.snowy[..., :9]) if label == 8 else of[int(label)]
+            if NAMES[label] == "crops":
+                known = bare_fields
+            mixed = NAMES[label] in ("shrub_and_scrub", "grass", "trees")  # savanna, hedges
+            assert mixed or not seen - known, NAMES[label]
+
+
+def as_set(spectra):
+    flat = spectra.reshape(-1, spectra.shape[-1])
+    return {tuple(row) for row in flat[np.isfinite(flat.astype(float)).all(1)].astype(int).tolist()}
+
+
+def test_landscapes_are_composites(points):
+    made = Generator(points, size=64)
+
+    for number in range(6):
+        landscape = made.landscape(number)
+
+        assert landscape.s2.shape == (9, 64, 64)
+        assert landscape.s2.dtype == np.uint16
+        assert landscape.s2.min() > S2_NODATA
+        assert landscape.s1.shape == (2, 64, 64)
+        assert landscape.s1.dtype == np.int16
+        assert landscape.s1.min() > S1_NODATA
+        assert landscape.label.max() < len(NAMES)
+        assert -4000 < np.median(landscape.s1) < 500
+
+
+def test_the_same_seed_and_number_give_the_same_landscape(points):
+    one, again = Generator(points, size=64, seed=3), Generator(points, size=64, seed=3)
+    again.landscape(9)
+    other = Generator(points, size=64, seed=4)
+
+    first, second, third = (made.landscape(5) for made in (one, again, other))
+
+    assert (first.s2 == second.s2).all()
+    assert (first.s1 == second.s1).all()
+    assert (first.label == second.label).all()
+    assert (first.s2 != third.s2).any()
+
+
+def test_all_classes_come_and_common_ones_more_often(points):
+    made = Generator(points, size=64)
+
+    counts = sum(np.bincount(made.landscape(n).label.ravel(), minlength=9) for n in range(150))
+
+    assert (counts > 0).all()
+    assert counts[8] / counts.sum() < 3 * WINTER
+
+
+def test_bands_of_20_m_are_no_sharper_than_that(points):
+    made = Generator(points, size=64, look=Look(texture=0, relief=0, speckle=0))
+    coarse = [S2_BANDS.index(band) for band in ("B05", "B11")]
+    steps = []
+    for number in range(8):
+        s2 = made.landscape(number).s2.astype(float)
+        within = np.abs(np.diff(s2[coarse], axis=2))[:, :, ::2].mean()
+        steps.append(within / max(np.abs(np.diff(s2[coarse], axis=2))[:, :, 1::2].mean(), 1e-9))
+
+    assert min(steps) == 0  # nearest: both pixels of a 20 m cell are one
+    assert max(steps) < 1.1
+
+
+def test_samples_of_a_landscape_are_of_its_place_and_season(points):
+    source = Source(points)
+    anchor = int(np.flatnonzero(points.label == 4)[0])
+    rng = np.random.default_rng(0)
+
+    palette = source.palette(rng, anchor, Season((6,)))
+
+    near = np.abs(points.lon - points.lon[anchor]) < 60
+    known = as_set(points.clear[near][:, 5:8, :9])
+    summer = palette.spectra[palette.cover < 8][:, :9]
+    found = [tuple(row) in known for row in summer.astype(int).tolist()]
+    assert np.mean(found) > 0.9
+    assert np.isfinite(palette.spectra).all()
+
+
+def oracle(s2):
+    """The transform in numpy, in double precision, written out."""
+    r = (s2.astype(np.float64) / 1e4).clip(0.0005, 2.0)
+    b = dict(zip(S2_BANDS, r, strict=True))
+    pairs = ("B08 B04", "B03 B08", "B03 B11", "B11 B08", "B12 B11", "B06 B05")
+    indices = [(b[p[:3]] - b[p[4:]]) / (b[p[:3]] + b[p[4:]] + 0.01) for p in pairs]
+    planes = np.concatenate([np.log(r + 0.02) + 1.7, np.stack(indices)])
+    return planes * (s2 > 0).all(0)
+
+
+def test_logarithms_and_indices_are_what_numpy_makes_of_them():
+    rng = np.random.default_rng(0)
+    s2 = rng.integers(0, 12000, (9, 32, 32)).astype(np.uint16)
+    s2[:, 0, 0], s2[3, 5, 5], s2[:, 8, 8] = 0, 0, 65535
+
+    planes, valid = LogIndices()(torch.from_numpy(s2)[None])
+
+    assert planes.shape == (1, 15, 32, 32)
+    assert np.allclose(planes[0].numpy(), oracle(s2), atol=1e-5)
+    assert (valid[0, 0].numpy() == (s2 > 0).all(0)).all()
+    assert planes.abs().max() < 6
+
+
+def test_twice_the_light_moves_logarithms_alike_and_indices_hardly():
+    s2 = np.array(SPECTRA[40][:9], np.uint16).reshape(1, 9, 1, 1)
+    one, _ = LogIndices()(torch.from_numpy(s2))
+    two, _ = LogIndices()(torch.from_numpy(2 * s2))
+
+    assert (two - one)[0, :9].flatten().numpy() == pytest.approx(np.log(2), abs=0.25)
+    assert (two - one)[0, 9:].abs().max() < 0.05
+
+
+@pytest.mark.parametrize("model", ["lulcformer-tiny", "segformer-tiny", "unet-tiny"])
+def test_every_network_takes_the_transform_and_its_contract_names_it(model):
+    config = config_of(model, classes=9, transform="log-indices")
+    saved = checkpoint() | {"config": json.loads(json.dumps(vars_of(config)))}
+    deployed = Deployed(build(config), NORMALISATION).eval()
+    s2 = torch.full((1, 9, 32, 32), 1000, dtype=torch.uint16)
+    s1 = torch.full((1, 2, 32, 32), -1000, dtype=torch.int16)
+
+    with torch.inference_mode():
+        logits = deployed(s2, s1)
+
+    assert logits.shape[:2] == (1, 9)
+    assert contract_of(saved).training["network"]["transform"] == "log-indices"
+
+
+def vars_of(config):
+    return {name: getattr(config, name) for name in config.__dataclass_fields__}
+
+
+def test_a_checkpoint_without_a_transform_is_of_standardised_bands():
+    fields = {name: value for name, value in vars_of(MICRO).items() if name != "transform"}
+
+    assert config_from(fields).transform == "standardised"
+
+
+def test_strong_augmentation_strays_as_far_as_it_says():
+    rng = np.random.default_rng(0)
+    strong = STRENGTHS["strong"]
+    s2 = np.full((9, 16, 16), 3000, np.uint16)
+    s1 = np.full((2, 16, 16), -1500, np.int16)
+
+    lit = np.stack([relit_s2(s2, rng, strong) for _ in range(800)]).astype(float)
+    moved = np.stack([shifted_s1(s1, rng, strong) for _ in range(800)]).astype(float)
+
+    gain = np.log(lit[:, 8].mean((1, 2)) / 3000)  # B12: hardly any haze
+    assert gain.std() == pytest.approx(np.hypot(0.2, 0.05), rel=0.1)
+    assert np.log(lit[:, 8] / lit[:, 8].mean((1, 2), keepdims=True)).std() == pytest.approx(
+        np.hypot(0.05, 0.04), rel=0.1
+    )
+    haze = lit[:, 0].mean((1, 2)) - lit[:, 8].mean((1, 2))
+    bands = 3000 * 0.05 * np.sqrt(2)
+    assert haze.std() == pytest.approx(np.hypot(200, bands), rel=0.15)
+    assert abs(np.mean(haze)) < 30  # of both signs
+    shift = moved.mean((2, 3)) + 1500
+    assert shift.mean(1).std() == pytest.approx(np.hypot(120, 80 / np.sqrt(2)), rel=0.1)
+    assert (moved - moved.mean((2, 3), keepdims=True)).std() == pytest.approx(70, rel=0.1)
+
+
+def test_augmentation_keeps_nodata_and_makes_none():
+    rng = np.random.default_rng(0)
+    s2, s1 = np.full((9, 32, 32), 30, np.uint16), np.full((2, 32, 32), -2000, np.int16)
+    s2[:, :4], s1[:, :, :4] = S2_NODATA, S1_NODATA
+    label = np.zeros((32, 32), np.uint8)
+
+    for _ in range(20):
+        lit, moved, _ = augmented(
+            (s2, s1, label),
+            rng,
+            crop=32,
+            missing_s2=0,
+            missing_s1=0,
+            strength=STRENGTHS["strong"],
+        )
+        assert (lit == S2_NODATA).sum() == (s2 == S2_NODATA).sum()
+        assert (moved == S1_NODATA).sum() == (s1 == S1_NODATA).sum()
+
+
+def test_the_temperature_makes_a_boastful_network_honest():
+    rng = np.random.default_rng(0)
+    honest = rng.normal(0, 2, (20000, 4))
+    odds = np.exp(honest) / np.exp(honest).sum(1, keepdims=True)
+    truth = (odds.cumsum(1) > rng.random((20000, 1))).argmax(1)
+
+    found = temperature_of(3 * honest, truth)
+
+    assert found == pytest.approx(3, rel=0.05)
+    assert ece(3 * honest, truth) > 0.1
+    assert ece(3 * honest / found, truth) < 0.02
+
+
+def test_a_miniature_of_the_recipe_ends_in_a_model_file(data, points, tmp_path, monkeypatch):
+    import models.real.__main__ as recipe
+
+    exported = []
+
+    def export(saved, out, **options):  # slow, and tested by itself
+        exported.append((saved, options))
+        out.write_bytes(b"a model")
+
+    monkeypatch.setattr("models.real.finish.export_onnx", export)
+    run = tmp_path / "run"
+    arguments = f"{run} --data {data} --chips 12 --held 3 --size 64 --crop 32 --batch-size 4"
+    arguments += " --epochs 1 --workers 1 --device cpu --model segformer-tiny"
+    monkeypatch.setattr(sys, "argv", ["real", *arguments.split()])
+
+    recipe.main()
+
+    dataset = Dataset.open(run / "dataset")
+    assert not check(run / "dataset").faults
+    assert [len(dataset.split(split)) for split in ("train", "validation", "test")] == [12, 3, 3]
+    saved, options = exported[0]
+    contract = contract_of(saved, name=options["name"])
+    assert contract.knows == "real"
+    assert contract.temperature != 1
+    assert "WorldCover" in contract.training["source"]
+    parts = real.split(points, 0)
+    few = parts["test"][np.arange(len(parts["test"])) % 8 == 0]
+    trained = model_of(run / "seed-0" / "best.pt")
+    found = figures(trained, points=few, dataset=dataset, scenes=[], sensors=False)
+    assert 0 <= found["landscapes"]["accuracy"] <= 1
+    assert lines_of("model", found)[0].startswith("model: patches 0.")
+    forest = figures(
+        forest_of(parts["train"]), points=few, dataset=None, scenes=[], side=1, sensors=False
+    )
+    assert forest["patches"]["accuracy"] > 0.8
+
+
+def test_a_dataset_goes_on_where_it_was_stopped_and_is_the_same(data, tmp_path):
+    counts = {"train": 3, "validation": 1, "test": 1}
+
+    def made(folder, stop=99):
+        def progress(done, _):
+            if done == stop:
+                raise KeyboardInterrupt
+
+        build_dataset(data, folder, counts=counts, size=32, progress=progress)
+
+    made(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        made(tmp_path / "stopped", stop=2)
+    made(tmp_path / "stopped")
+
+    whole, stopped = Dataset.open(tmp_path / "whole"), Dataset.open(tmp_path / "stopped")
+    assert whole.rows == stopped.rows
+    for chip in whole.rows:
+        for one, other in zip(whole.read(chip), stopped.read(chip), strict=True):
+            assert (one == other).all()
+
+
+def test_the_real_points_have_every_class_in_every_fold(shared_data: Path):
+    points = real.load(shared_data / "points")
+
+    assert len(points) == 4619
+    for fold in range(real.FOLDS):
+        test = real.split(points, fold)["test"]
+        held = np.bincount(test.label[test.weight == 1], minlength=8)[:8]
+        assert (held >= 2).all()
+
+
+def test_textures_have_no_colour_left_and_leave_the_labelled_scenes_out(shared_data: Path):
+    from models.real.scenes import judges, textures
+
+    clips = textures(shared_data / "archive")
+
+    assert len(clips) >= 8
+    assert all(abs(float(clip.mean())) < 0.05 for clip in clips)
+    assert all(clip.shape[1] != 224 for clip in clips)  # the side of the labelled scenes
+    assert [scene.name for scene in judges(shared_data / "archive")] == ["denmark", "ontario"]
+
+
+def test_the_labelled_scenes_are_read_in_their_own_codes(shared_data: Path):
+    from models.real.scenes import judges
+
+    in_ids = np.array([255, 0, 1, 255, 4, 6, 255, 8, 255, 2], np.uint8)
+    for scene in judges(shared_data / "archive"):
+
+        def knows_all(s2, s1, *, label=scene.label):
+            return in_ids[label]
+
+        found = on_scene(knows_all, scene)
+
+        assert found["agreement"] == 1
+        assert found["commonest"] == pytest.approx(
+            {"denmark": 0.8845, "ontario": 1}[scene.name], abs=1e-3
+        )
+
+
+def test_a_temperature_reaches_the_contract():
+    assert contract_of(checkpoint() | {"temperature": 1.7}).temperature == 1.7
+    assert contract_of(checkpoint()).temperature == 1
