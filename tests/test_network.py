@@ -287,4 +287,4 @@ def test_a_network_begins_unsure(name):
     logits = network(*raw((2, 64, 64)))
 
     entropy = -(logits.softmax(1) * logits.log_softmax(1)).sum(1).mean()
-    assert entropy > 0.9 * math.log(9)
+    assert entropy > 0.75 * math.log(9)

@@ -387,8 +387,12 @@ class LulcFormer(nn.Module):
 
 
 def start_unsure(classify: nn.Conv2d) -> None:
-    """Make a network give every class nearly the same: its first steps then correct nothing."""
-    nn.init.normal_(classify.weight, std=0.01)
+    """Make a network's first logits about 1 apart, however many channels they are sums of.
+
+    With SegFormer's start, which looks at what a convolution feeds, they are 3 to 9 apart, and the
+    first steps only correct that. Much smaller weights would pass hardly any gradient on.
+    """
+    nn.init.normal_(classify.weight, std=classify.in_channels**-0.5)
 
 
 def initialise(module: nn.Module) -> None:
