@@ -469,6 +469,8 @@ def test_the_command_prints_splits_and_classes_and_refuses_in_one_line(labels, s
     first = run(*given)
     again = run(*given, "--json")
     refused = run(*given, "--year", "2024")
+    useless = run(*given, "--attribute", "kind")
+    other = run("build", "--labels", scenes.items, "--out", tmp_path / "b", "--votes", "strict")
 
     assert first.exit_code == 0, first.output
     assert "7 chips, 7 of them made now" in first.output
@@ -479,6 +481,9 @@ def test_the_command_prints_splits_and_classes_and_refuses_in_one_line(labels, s
     assert refused.output == (
         "Error: Label tiles have their own days. Leave --year, --start and --end out.\n"
     )
+    assert "--attribute cannot be used here: They are for a file of labels" in useless.output
+    assert "--votes cannot be used here: They are for Dynamic World's tiles" in other.output
+    assert (useless.exit_code, other.exit_code) == (2, 2)
     assert (tmp_path / "out" / INDEX).exists()
 
 

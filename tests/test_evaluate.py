@@ -474,7 +474,9 @@ def test_the_command_measures_a_checkpoint(tmp_path, monkeypatch):
         (["model.onnx"], "A model is measured on --data"),
         (["map.tif"], "A map is measured against --labels"),
         (["map.tif", "--data", "."], "A map is measured against --labels"),
-        (["model.onnx", "--data", ".", "--crosswalk", "esri"], "are for a map"),
+        (["map.tif", "--votes", "strict", "--device", "cpu"], "--votes and --device cannot be"),
+        (["model.onnx", "--data", ".", "--crosswalk", "esri"], "labels are for a map"),
+        (["model.onnx", "--data", ".", "--label-column", "x"], "--label-column cannot be used"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(words, message):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lulcmap.cli.shell import configure_logging, json_option, logging_options
+from lulcmap.cli.shell import configure_logging, json_option, logging_options, refuse_given
 
 if TYPE_CHECKING:
     from lulcmap.dataset import Built, Checked
@@ -109,7 +109,10 @@ def dataset() -> None:
 )
 @logging_options
 @json_option
+@click.pass_context
 def build(
+    ctx: click.Context,
+    /,
     *,
     labels: Path,
     out: Path,
@@ -144,6 +147,8 @@ def build(
     left out or skipped, and why.
     """
     configure_logging(verbose=verbose, quiet=quiet, log_format=log_format)
+    if labels.exists():
+        _check(ctx, tiles=labels.is_dir())
     from lulcmap.cli.progress import bars
     from lulcmap.dataset import Request, Source, make
 
@@ -166,6 +171,16 @@ def build(
         click.echo(json.dumps(built.to_dict()))
     elif not quiet:
         _show_built(built)
+
+
+def _check(ctx: click.Context, *, tiles: bool) -> None:
+    """See that the options fit the labels."""
+    if tiles:
+        why = "They are for a file of labels, and --labels is a folder of Dynamic World's tiles."
+        refuse_given(ctx, ("attribute", "layer"), why)
+    else:
+        why = "They are for Dynamic World's tiles, and --labels is a file."
+        refuse_given(ctx, ("votes", "s1_days"), why)
 
 
 def _period(year: int | None, start: datetime | None, end: datetime | None) -> "Period | None":

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lulcmap.cli.shell import json_option
+from lulcmap.cli.shell import json_option, refuse_given
 
 if TYPE_CHECKING:
     from lulcmap.evaluate import Evaluation
@@ -60,7 +60,10 @@ _MAPS = {".tif", ".tiff", ".vrt"}
 @click.option("--out", type=_FOLDER, help="Folder for metrics.json, tables and pictures.")
 @click.option("--overwrite", is_flag=True, help="Replace an evaluation that is in --out.")
 @json_option
+@click.pass_context
 def evaluate(
+    ctx: click.Context,
+    /,
     *,
     subject: str,
     data: Path | None,
@@ -100,7 +103,7 @@ def evaluate(
     from lulcmap.evaluate.regions import Regions, load_regions
 
     is_map = Path(subject).suffix.lower() in _MAPS
-    _check(is_map=is_map, data=data, labels=labels, crosswalk=crosswalk)
+    _check(ctx, is_map=is_map)
     if out is not None:
         check_folder(out, overwrite=overwrite)
     where = Regions() if regions is None else load_regions(regions, column=region_column)
@@ -127,15 +130,16 @@ def evaluate(
         _show(figures, out)
 
 
-def _check(*, is_map: bool, data: Path | None, labels: Path | None, crosswalk: str | None) -> None:
+def _check(ctx: click.Context, *, is_map: bool) -> None:
     """See that the options fit what is measured."""
-    if is_map and (labels is None or data is not None):
-        raise click.UsageError("A map is measured against --labels; --data is for a model.")
-    if not is_map and (data is None or labels is not None or crosswalk is not None):
-        raise click.UsageError(
-            "A model is measured on --data, the folder of a dataset; --labels and --crosswalk are "
-            "for a map (.tif)."
-        )
+    if is_map:
+        why = "A map is measured against --labels; a dataset is for a model."
+        refuse_given(ctx, ("data", "split", "votes", "device"), why)
+    else:
+        why = "A model is measured on --data, the folder of a dataset; labels are for a map (.tif)."
+        refuse_given(ctx, ("labels", "label_column", "crosswalk"), why)
+    if ctx.params["labels" if is_map else "data"] is None:
+        raise click.UsageError(why)
 
 
 def _of_model(

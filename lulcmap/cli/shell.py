@@ -6,7 +6,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, NoReturn, TypeVar
@@ -56,6 +56,30 @@ class Group(click.Group):
             logger.exception("Not foreseen:")
             text = f"{type(error).__name__}: {error}".splitlines()[0]
             _fail(f"This is a bug in lulcmap, please report it: {text}", kind="Bug", code=1)
+
+
+def refuse_given(ctx: click.Context, names: Collection[str], why: str) -> None:
+    """See that none of some options was given, where they would change nothing.
+
+    Args:
+        ctx: of the command.
+        names: of the options' parameters.
+        why: what they are for, and what to give in their stead.
+
+    Raises:
+        click.UsageError: naming those that were given.
+
+    """
+    given = [
+        max(option.opts, key=len)
+        for option in ctx.command.params
+        if option.name in names and ctx.get_parameter_source(option.name) is _GIVEN
+    ]
+    if given:
+        raise click.UsageError(f"{' and '.join(given)} cannot be used here: {why}")
+
+
+_GIVEN = click.core.ParameterSource.COMMANDLINE
 
 
 class _Stopped(BaseException):

@@ -1,6 +1,8 @@
 """A network on whole images: overlapping windows, blended; what it is worth on labelled chips."""
 
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
 
@@ -110,14 +112,25 @@ def measure(
 def _of_one_size(samples: Samples, numbers: range, *, batch: int) -> Iterator[Sample]:
     """Samples stacked, as many at once as follow each other in one size."""
     held: list[Sample] = []
-    for number in numbers:
-        sample = samples.sample(number)
+    for sample in _read_ahead(samples, numbers, ahead=2 * batch):
         if held and (len(held) == batch or held[0][2].shape != sample[2].shape):
             yield _stack(held)
             held = []
         held.append(sample)
     if held:
         yield _stack(held)
+
+
+def _read_ahead(samples: Samples, numbers: range, *, ahead: int) -> Iterator[Sample]:
+    """Samples in their order, the next ones read by threads while one is in use."""
+    with ThreadPoolExecutor(ahead) as pool:
+        coming: deque[Future[Sample]] = deque()
+        for number in numbers:
+            coming.append(pool.submit(samples.sample, number))
+            if len(coming) > ahead:
+                yield coming.popleft().result()
+        while coming:
+            yield coming.popleft().result()
 
 
 def _stack(held: list[Sample]) -> Sample:
