@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from lulcmap import grid
 from lulcmap.composite import Composite, Rules, composite
+from lulcmap.contract import Prior
 from lulcmap.legend import NODATA, LandCover
 from lulcmap.plan import Pass, Plan, S1Choice
 from lulcmap.predict import Classified, classify, needed_windows, union
@@ -132,6 +133,7 @@ def finish(
     *,
     batch_size: int,
     blend: Blend,
+    prior: Prior,
     max_lost: float,
 ) -> str | None:
     """Classify a block and write its file, or why it cannot be made.
@@ -154,6 +156,7 @@ def finish(
             box=block.box,
             batch_size=batch_size,
             blend=blend,
+            prior=prior,
         )
         bands = _bands(classified, block)
         if seen.lost and block.wanted.any() and not bands[5].any():

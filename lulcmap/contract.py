@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
-from lulcmap.errors import ModelError
+from lulcmap.errors import ModelError, UsageError
 from lulcmap.legend import CLASSES, LandCover, legend_of
 from lulcmap.sensors import S1_BANDS, S1_NODATA, S2_BANDS, S2_NODATA
 from lulcmap.windows import Lattice
@@ -19,6 +19,12 @@ KEY = "lulcmap"
 
 FORMAT = 1
 """Version of the contract's form."""
+
+Prior = Literal["natural", "balanced"]
+"""How common a map takes classes to be: as in what the model learnt from, or more alike."""
+
+RAREST = 0.001
+"""Share that a class of what a model learnt from counts at least, where classes are evened."""
 
 S2_UNIT = "DN, reflectance x 10000, offset removed"
 S1_UNIT = "gamma0, dB x 100"
@@ -88,6 +94,13 @@ class Contract:
     knows: Literal["simulated", "real"] = "simulated"
     """The kind of land the model was trained on."""
 
+    prior: tuple[float, ...] = ()
+    """Share of each class in what the model learnt from, as its loss counted them, in the order of
+    the logits; empty where it is not known."""
+
+    standing: str = ""
+    """What the model is worth, in one line; empty where it was not measured."""
+
     training: Mapping[str, Any] = field(default_factory=dict)
     """Where the weights come from: data, settings, software; plain JSON."""
 
@@ -106,6 +119,38 @@ class Contract:
         """Of the classes in the legend, in the order of the logits."""
         by_name = {cover.name: cover.id for cover in self.legend}
         return tuple(by_name[name] for name in self.classes)
+
+    def told_apart(self, prior: Prior) -> tuple[float, ...]:
+        """What is added to the logits of each class, so that rare classes are seen more, or not.
+
+        ``"balanced"`` divides the probability of each class by the square root of its share in what
+        the model learnt from: halfway to a model for which all classes are as common. Rare classes
+        are found more often then, and more often where they are not.
+
+        Raises:
+            UsageError: the model does not say how common its classes were.
+
+        """
+        if prior == "natural":
+            return (0.0,) * len(self.classes)
+        if not self.prior:
+            raise UsageError(
+                f"Model {self.name!r} does not say how common its classes were in what it learnt "
+                "from, which --prior balanced needs. Leave --prior out, or train and export it "
+                "again."
+            )
+        logs = [math.log(max(share, RAREST)) for share in self.prior]
+        mean = math.fsum(logs) / len(logs)
+        return tuple(0.5 * self.temperature * (mean - log) for log in logs)
+
+    @property
+    def worth(self) -> str:
+        """The model in one line: its name, what it knows, what it is worth."""
+        if self.knows == "simulated":
+            told = "knows simulated landscapes only; its maps of real land are a demonstration"
+        else:
+            told = self.standing or "trained on real images; what it is worth was not measured"
+        return f"{self.name}: {told}"
 
     @property
     def bytes_a_pixel(self) -> float:
@@ -136,8 +181,9 @@ class Contract:
                 name: ModelInput(**{**values, "bands": tuple(values["bands"])})
                 for name, values in fields.pop("inputs").items()
             }
-            classes, colours = tuple(fields.pop("classes")), tuple(fields.pop("colours"))
-            return cls(inputs=inputs, classes=classes, colours=colours, **fields)
+            for name in ("classes", "colours", "prior"):
+                fields[name] = tuple(fields.get(name, ()))
+            return cls(inputs=inputs, **fields)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ModelError(
                 f"The model's contract cannot be read ({error}). "
@@ -206,6 +252,15 @@ class Contract:
             self._refuse(f"knows {self.knows!r} land", "it is simulated or real")
         if type(self.name) is not str:
             self._refuse("has no name", "it is a text")
+        if type(self.standing) is not str:
+            self._refuse(f"has a standing {self.standing!r}", "it is a text")
+        if self.prior and (
+            len(self.prior) != len(self.classes)
+            or not all(type(share) in (int, float) and 0 <= share <= 1 for share in self.prior)
+        ):
+            self._refuse(
+                f"has the shares {self.prior!r}", "they are a number from 0 to 1 for each class"
+            )
 
     def _refuse(self, found: str, expected: str) -> None:
         raise ModelError(

@@ -72,6 +72,7 @@ def map_blocks(
                 block,
                 batch_size=settings.batch_size,
                 blend=settings.blend,
+                prior=settings.prior,
                 max_lost=settings.max_lost,
             )
             number = block.number

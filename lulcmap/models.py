@@ -1,13 +1,14 @@
-"""The models lulcmap ships: names to files, and their cards."""
+"""Models by their names, shipped or fetched: their files and cards."""
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import lulcmap
+from lulcmap import modelcache
 from lulcmap.errors import ModelError
+from lulcmap.modelfile import read_model
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +64,12 @@ def find_model(name_or_path: str | Path | None) -> Path:
     """The file of a model.
 
     Args:
-        name_or_path: a shipped model's name, or a file; None is the registry's default.
+        name_or_path: the name of a shipped or a fetched model, or a file; None is the registry's
+            default.
 
     Raises:
-        ModelError: there is no such model or file, or the shipped file is not the one registered.
+        ModelError: there is no such model or file, or it is not the one that was shipped or
+            fetched.
 
     """
     models = {model.name: model for model in shipped()}
@@ -80,9 +83,26 @@ def find_model(name_or_path: str | Path | None) -> Path:
     path = Path(name_or_path)
     if path.is_file():
         return path
+    fetched = {model.name: model for model in modelcache.cached()}
+    if str(name_or_path) in fetched:
+        return _as_fetched(fetched[str(name_or_path)])
     raise ModelError(
-        f"{str(name_or_path)!r} is neither a file nor a shipped model "
-        f"({', '.join(models) or 'there is none'}). See lulcmap models."
+        f"{str(name_or_path)!r} is neither a file nor a model that is here "
+        f"({', '.join([*models, *fetched]) or 'there is none'}). See lulcmap models."
+    )
+
+
+def fetch_model(
+    url: str,
+    *,
+    sha256: str,
+    name: str | None = None,
+    progress: modelcache.Progress = lambda *_: None,
+) -> modelcache.CachedModel:
+    """Bring a model from a URL into the cache, verified; as of ``modelcache.fetch``."""
+    taken = [model.name for model in shipped()]
+    return modelcache.fetch(
+        url, sha256=sha256, check=read_model, name=name, taken=taken, progress=progress
     )
 
 
@@ -112,11 +132,20 @@ def _verified(model: ShippedModel) -> Path:
         raise ModelError(
             f"The file of model {model.name!r}, {model.path}, is missing. Install lulcmap again."
         )
-    with model.path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found = modelcache.sha256_of(model.path)
     if found != model.sha256:
         raise ModelError(
             f"{model.path} is not the model {model.name!r} that was shipped: its sha256 begins "
             f"{found[:12]}, registered is {model.sha256[:12]}. Install lulcmap again."
+        )
+    return model.path
+
+
+def _as_fetched(model: modelcache.CachedModel) -> Path:
+    """The file of a fetched model, if it is still what was fetched."""
+    if modelcache.sha256_of(model.path) != model.sha256:
+        raise ModelError(
+            f"{model.path} is no longer the model that was fetched: its sha256 is another than its "
+            "name says. Remove it, and fetch it again: lulcmap models fetch."
         )
     return model.path

@@ -336,6 +336,9 @@ class Plan:
     blend: str
     """How windows are joined."""
 
+    prior: str
+    """How common classes are taken to be."""
+
     model: str
     """Name of the model."""
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lulcmap.compiled import compiled
-from lulcmap.contract import Contract
+from lulcmap.contract import Contract, Prior
 from lulcmap.legend import NODATA
 from lulcmap.sensors import S1_BANDS, S2_BANDS
 from lulcmap.windows import Blend, Box, Lattice, weights
@@ -84,6 +84,7 @@ def classify(
     box: Box,
     batch_size: int,
     blend: Blend = "hann",
+    prior: Prior = "natural",
     progress: Callable[[int], None] | None = None,
 ) -> Classified:
     """The classes of a block's pixels.
@@ -102,6 +103,7 @@ def classify(
         batch_size: windows in one call of the network; the result does not depend on it where the
             network's does not.
         blend: how windows are joined.
+        prior: how common classes are taken to be, as of ``Contract.told_apart``.
         progress: told how many windows were finished.
 
     """
@@ -112,7 +114,8 @@ def classify(
     stride = contract.stride
     cells = _cells(box, stride=stride).grown(1)
     along = weights(contract.lattice, stride=stride, blend=blend)
-    total = np.zeros((*cells.shape, len(contract.classes)), np.float32)
+    total = np.empty((*cells.shape, len(contract.classes)), np.float32)
+    total[:] = contract.told_apart(prior)  # windows' weights add up to one, so it counts once
     for batch in _batches(filled, batch_size):
         parts = [window.within(over) for window in batch]
         logits = run(

@@ -18,6 +18,7 @@ from lulcmap.block import REACH, Job, ZoneJob
 from lulcmap.catalog import Found, outline, search
 from lulcmap.catalog import digest as items_digest
 from lulcmap.composite import Rules
+from lulcmap.contract import Prior
 from lulcmap.errors import ModelError, NoScenesError, UsageError
 from lulcmap.models import find_model
 from lulcmap.plan import Pass, Period, Plan, choose_s1, own_grid_first, rank_s2, s1_period
@@ -76,6 +77,9 @@ class Settings:
 
     blend: Blend = "hann"
     """How windows are joined."""
+
+    prior: Prior = "natural"
+    """How common classes are taken to be."""
 
     block_size: int = 4608
     """Pixels a side of a block, a multiple of the model's step; memory grows with it."""
@@ -181,6 +185,7 @@ def survey(
     )
     for note in session.notes:
         logger.warning(note)
+    session.contract.told_apart(settings.prior)  # a model that cannot is said now
     session = _with_s1(session, settings)
     found = _find(area, period, session, settings, folder, progress)
     job, superseded = _job(area, period, found, session, settings, maps=maps)
@@ -341,6 +346,7 @@ def _job(
         rules=asdict(settings.rules),
         s1=settings.s1,
         blend=settings.blend,
+        prior=settings.prior,
         model=contract.name,
         model_sha256=session.sha256,
         items=items_digest(found),

@@ -12,9 +12,9 @@ import lulcmap
 
 PACKAGE = Path(lulcmap.__file__).parent
 LAYERS = [
-    {"errors", "compiled", "retryafter"},
+    {"errors", "compiled", "retryafter", "connection"},
     {"legend", "sensors", "windows", "remote", "stac", "disk", "memory", "gdal"},
-    {"scores", "votes", "providers", "grid", "contract"},
+    {"scores", "votes", "providers", "grid", "contract", "modelcache"},
     {"zones", "lookup"},
     {"scenes", "modelfile", "kernels", "resample", "runtime", "sources", "joint", "chipset"},
     {  # stages: they meet only above

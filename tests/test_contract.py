@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from lulcmap.contract import S1_INPUT, S2_INPUT, Contract
-from lulcmap.errors import ModelError
+from lulcmap.errors import ModelError, UsageError
 from lulcmap.legend import CLASSES
 
 GOOD = Contract(name="good", inputs={"s2": S2_INPUT, "s1": S1_INPUT}, stride=4)
@@ -17,7 +17,9 @@ def of(count, **changes):
 
 
 def test_a_contract_survives_its_text():
-    contract = replace(GOOD, training={"seeds": [1, 2]}, temperature=1.5)
+    contract = replace(
+        GOOD, training={"seeds": [1, 2]}, temperature=1.5, prior=(1 / 9,) * 9, standing="good"
+    )
 
     assert Contract.from_json(contract.to_json()) == contract
     assert Contract.from_json(contract.to_json()).to_json() == contract.to_json()
@@ -38,6 +40,20 @@ def test_a_usual_contract_is_accepted():
 )
 def test_a_foreign_contract_that_fits_is_accepted(contract):
     contract.check()
+
+
+def test_a_model_that_does_not_know_its_classes_shares_cannot_even_them():
+    assert GOOD.told_apart("natural") == (0,) * 9
+    with pytest.raises(UsageError, match="does not say how common its classes were"):
+        GOOD.told_apart("balanced")
+
+
+def test_the_line_of_a_model_says_what_it_is_worth():
+    real = replace(GOOD, knows="real")
+
+    assert "simulated landscapes only" in replace(GOOD, standing="splendid").worth
+    assert "not measured" in real.worth
+    assert replace(real, standing="right on 0.6").worth == "good: right on 0.6"
 
 
 @pytest.mark.parametrize("count", [1, 3, 254])
@@ -91,6 +107,9 @@ def test_one_class_of_another_name_makes_the_legend_the_model_s_own():
         (replace(GOOD, stride="4"), "stride '4'"),
         (replace(GOOD, temperature=0), "temperature 0"),
         (replace(GOOD, temperature="hot"), "temperature 'hot'"),
+        (replace(GOOD, prior=(0.5, 0.5)), "the shares (0.5, 0.5)"),
+        (replace(GOOD, prior=(2,) * 9), "a number from 0 to 1"),
+        (replace(GOOD, standing=3), "a standing 3"),
         (replace(GOOD, knows="foo"), "knows 'foo'"),
         (replace(GOOD, name=None), "no name"),
         (replace(GOOD, resolution=20.0), "20 m"),

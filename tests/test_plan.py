@@ -264,6 +264,7 @@ PLAN = Plan(
     rules={"min_clear": 5, "masked": (0, 1, 3)},
     s1="optional",
     blend="hann",
+    prior="natural",
     model="lulcformer-tiny",
     model_sha256="1" * 64,
     items="2" * 64,

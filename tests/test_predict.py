@@ -35,7 +35,9 @@ def make_session(tmp_path_factory):
     return make
 
 
-def mapped(session, world, box, *, mask=None, blend="hann", batch_size=4, run=None):
+def mapped(
+    session, world, box, *, mask=None, blend="hann", prior="natural", batch_size=4, run=None
+):
     """A box's classes, from the pixels of the windows it needs and no other."""
     agreed = session.contract
     mask = np.ones(box.shape, bool) if mask is None else mask
@@ -52,6 +54,7 @@ def mapped(session, world, box, *, mask=None, blend="hann", batch_size=4, run=No
         box=box,
         batch_size=batch_size,
         blend=blend,
+        prior=prior,
     )
 
 
@@ -63,13 +66,18 @@ def upsampled(logits, cells, box, stride):
     return np.stack([map_coordinates(plane.astype(np.float64), at, order=1) for plane in logits])
 
 
-def in_one_window(session, world, box):
-    """What scipy makes of the logits of one window over the whole world."""
+def in_one_window(session, world, box, *, divisor=1.0):
+    """What scipy makes of the logits of one window over the whole world.
+
+    ``divisor`` (K, 1, 1) is what the classes' probabilities are divided by.
+    """
     stride = session.contract.stride
     s2, s1 = world
     (logits,) = session.run(s2[None], s1[None])
     cells = Box(WORLD.row // stride, WORLD.col // stride, ROWS // stride, COLS // stride)
-    odds = softmax(upsampled(logits, cells, box, stride), axis=0)
+    odds = softmax(upsampled(logits, cells, box, stride) / session.contract.temperature, axis=0)
+    odds = odds / divisor
+    odds /= odds.sum(0)
     ranked = np.sort(odds, axis=0)
     return odds.argmax(0), 100 * ranked[-1], 100 * (ranked[-1] - ranked[-2])
 
@@ -101,6 +109,25 @@ def test_windows_give_the_map_of_one_big_window(make_session, world, stride, ker
     assert clear.mean() > 0.999
     np.testing.assert_allclose(found.confidence, confidence, atol=0.501)
     np.testing.assert_allclose(found.margin, margin, atol=0.501)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.5])
+def test_balanced_divides_by_the_root_of_the_classes_shares(make_session, world, temperature):
+    shares = np.array([0.3, 0.25, 0.2, 0.1, 0.08, 0.04, 0.02, 0.01, 0.0])
+    agreed = contract(prior=tuple(shares.tolist()), temperature=temperature)
+    session = make_session(agreed, kernel=4)
+    box = Box(-143, -61, 151, 160)
+
+    found = mapped(session, world, box, prior="balanced")
+
+    divisor = np.sqrt(np.maximum(shares, 0.001))[:, None, None]
+    classes, confidence, margin = in_one_window(session, world, box, divisor=divisor)
+    clear = margin > 0.01
+    np.testing.assert_array_equal(found.classes[clear], classes[clear])
+    np.testing.assert_allclose(found.confidence, confidence, atol=0.501)
+    np.testing.assert_allclose(found.margin, margin, atol=0.501)
+    natural = mapped(session, world, box)
+    assert (found.classes == 7).sum() > (natural.classes == 7).sum()
 
 
 def test_centre_hides_the_edges_of_a_network_that_sees_a_few_pixels_further(make_session, world):

@@ -5,10 +5,10 @@ import click
 from lulcmap.cli.shell import json_option
 
 
-@click.group(invoke_without_command=True, short_help="List the shipped models, or show one.")
+@click.group(invoke_without_command=True, short_help="List models, show one, or fetch one.")
 @click.pass_context
 def models(ctx: click.Context) -> None:
-    """List the shipped models; * marks the default.
+    """List the models that are here, shipped and fetched; * marks the default.
 
     \b
         lulcmap models
@@ -16,16 +16,52 @@ def models(ctx: click.Context) -> None:
     """
     if ctx.invoked_subcommand is not None:
         return
+    from lulcmap.modelcache import cached
     from lulcmap.models import folder, shipped
 
-    found = shipped()
+    found, fetched = shipped(), cached()
     if not found:
         click.echo(f"No model is shipped in {folder()}. Give a file: --model FILE.onnx.")
-    width = max((len(model.name) for model in found), default=0)
+    names = [*(model.name for model in found), *(model.name for model in fetched)]
+    width = max(map(len, names), default=0)
     for model in found:
         size = f"{model.path.stat().st_size / 1e6:.1f} MB" if model.path.is_file() else "missing"
         mark = "*" if model.default else " "
         click.echo(f"{mark} {model.name:<{width}}  {size:>9}  {model.summary}")
+    for other in fetched:
+        size = f"{other.path.stat().st_size / 1e6:.1f} MB"
+        click.echo(f"  {other.name:<{width}}  {size:>9}  fetched, sha256 {other.sha256[:12]}")
+
+
+@models.command()
+@click.argument("url", metavar="URL")
+@click.option("--sha256", required=True, metavar="HEX", help="That the file must have.")
+@click.option("--name", help="To call it.  [default: the file's]")
+@json_option
+def fetch(*, url: str, sha256: str, name: str | None, as_json: bool) -> None:
+    """Fetch a model file, verify it and keep it; --model takes its name then.
+
+    \b
+        lulcmap models fetch https://example.org/larger.onnx --sha256 0f3a...
+        lulcmap predict --aoi luxembourg.geojson --year 2024 --model larger
+
+    It is kept in LULCMAP_CACHE, or ~/.cache/lulcmap. With another sha256 than the one given, or
+    cut off, nothing is kept.
+    """
+    import json
+
+    from lulcmap.cli.progress import bars
+    from lulcmap.models import fetch_model
+
+    with bars(hidden=as_json) as progress:
+        found = fetch_model(
+            url, sha256=sha256, name=name, progress=lambda *done: progress("bytes", *done)
+        )
+    if as_json:
+        said = {"name": found.name, "file": str(found.path), "sha256": found.sha256}
+        click.echo(json.dumps(said))
+    else:
+        click.echo(f"{found.name} is in {found.path}. What it is: lulcmap models show {found.name}")
 
 
 @models.command()

@@ -162,6 +162,13 @@ _OPTIONS = (
         help="How windows are joined.",
     ),
     click.option(
+        "--prior",
+        type=click.Choice(["natural", "balanced"]),
+        default="natural",
+        help="How common classes are taken to be: as in what the model learnt from, or more alike "
+        "(finds more of rare classes, and more that is none).",
+    ),
+    click.option(
         "--block-size",
         type=click.IntRange(1),
         default=4608,

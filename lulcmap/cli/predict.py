@@ -2,6 +2,7 @@
 
 import json
 import logging
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from lulcmap.cli.plan import forecast
 from lulcmap.cli.shell import configure_logging, json_option, logging_options, stop_after
 
 if TYPE_CHECKING:
+    from lulcmap.assembly import Progress
     from lulcmap.report import MapReport
 
 logger = logging.getLogger(__name__)
@@ -93,7 +95,9 @@ def predict(
         from lulcmap.cluster import on_dask
 
         given["engine"] = on_dask(dask)
-    with bars(hidden=quiet or log_format == "json") as progress:
+    silent = quiet or log_format == "json"
+    with bars(hidden=silent) as drawn:
+        progress = drawn if silent or as_json else _naming_model(settings.model, drawn)
         if part is not None:
             done = map_shard(aoi, out, shard=part, progress=progress, **given)
             if not quiet or as_json:
@@ -101,6 +105,26 @@ def predict(
             return
         report = map_area(aoi, out, progress=progress, **given)
     show(ctx, report, quiet=quiet, as_json=as_json)
+
+
+def _naming_model(model: str | None, progress: "Progress") -> "Progress":
+    """The same progress, which says before the first block what the map's model is worth."""
+    said = False
+
+    def told(stage: str, done: int, total: int) -> None:
+        nonlocal said
+        if stage == "blocks" and not said:
+            from tqdm import tqdm
+
+            from lulcmap.modelfile import read_model
+            from lulcmap.models import find_model
+
+            said, file = True, read_model(find_model(model))
+            more = f"lulcmap models show {model or file.path.stem}"
+            tqdm.write(f"Model {file.contract.worth}. More: {more}", file=sys.stderr)
+        progress(stage, done, total)
+
+    return told
 
 
 def show(ctx: click.Context, report: "MapReport", *, quiet: bool, as_json: bool) -> None:

@@ -16,7 +16,8 @@ from typing import Any
 
 import shapely
 
-from lulcmap.stac.server import RefusedError, Request, Server, is_nameless, shown
+from lulcmap.connection import shown
+from lulcmap.stac.server import RefusedError, Request, Server, is_nameless
 
 Period = tuple[date, date]
 """First and last day, both included."""

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urljoin, urlsplit
 
 from lulcmap import retryafter
+from lulcmap.connection import shown, trouble
 from lulcmap.errors import ProviderError
 
 if TYPE_CHECKING:
@@ -280,11 +281,11 @@ class Server:
                 method, href, json=body, timeout=_TIMEOUTS, allow_redirects=False
             )
         except (requests.exceptions.SSLError, ValueError) as error:  # no use to try again
-            raise self.failed(_trouble(error), _LATER) from None
+            raise self.failed(trouble(error), _LATER) from None
         except requests.exceptions.ChunkedEncodingError as error:
-            raise _TroubleError(_trouble(error), tries=_BUSY_TRIES) from None
+            raise _TroubleError(trouble(error), tries=_BUSY_TRIES) from None
         except OSError as error:  # the root of all that requests raises
-            raise _TroubleError(_trouble(error), tries=_TRIES) from None
+            raise _TroubleError(trouble(error), tries=_TRIES) from None
 
     def _busy(self, status: int, after: str | None) -> Exception:
         """The trouble of a busy server, or the error where it wants more patience than there is."""
@@ -349,28 +350,3 @@ def _key(item: Mapping[str, Any]) -> str:
 def is_nameless(key: str) -> bool:
     """Whether an item's key says that it has no id."""
     return key.startswith(_NAMELESS)
-
-
-def _trouble(error: Exception) -> str:
-    """What a failed connection means; its own text may hold a query string."""
-    import requests
-
-    kinds = {
-        requests.exceptions.SSLError: "its certificate is not trusted",
-        requests.exceptions.ProxyError: "the proxy could not be used",
-        requests.exceptions.Timeout: "it did not answer in time",
-        requests.exceptions.ChunkedEncodingError: "its answers are cut short",
-        ValueError: "its address cannot be used",
-    }
-    for kind, what in kinds.items():
-        if isinstance(error, kind):
-            return what
-    if "NameResolutionError" in str(error):
-        return "its host name is not known"
-    return "the connection was refused" if "refused" in str(error) else "the connection broke off"
-
-
-def shown(url: str) -> str:
-    """An address without user, password and query."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

@@ -108,6 +108,8 @@ def contract_of(
         classes=tuple(name for name, _ in classes),
         colours=tuple(colour for _, colour in classes),
         temperature=checkpoint.get("temperature", 1.0),
+        prior=tuple(checkpoint.get("prior", ())),
+        standing=checkpoint.get("standing", ""),
         precision=precision,
         knows=checkpoint["knows"],
         training={**training, "network": checkpoint["config"], "settings": checkpoint["settings"]},

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, Self
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -209,9 +210,15 @@ class _Run:
     """A training between two epochs: everything that must outlive a kill."""
 
     def __init__(
-        self, deployed: Deployed, settings: Settings, class_weights: list[float], team: Team
+        self,
+        deployed: Deployed,
+        settings: Settings,
+        class_weights: list[float],
+        prior: list[float],
+        team: Team,
     ) -> None:
         self.settings, self.class_weights, self.team = settings, class_weights, team
+        self.prior = prior
         self.deployed = deployed.to(team.device)
         self.alpha = torch.tensor(class_weights, device=team.device)
         self.average = {k: v.clone() for k, v in deployed.network.state_dict().items()}
@@ -243,9 +250,9 @@ class _Run:
         found = Histograms(s2, s1, classes)
         network = build(config)
         deployed = Deployed(network, normalisation_of(found, network.inputs))
-        return cls(
-            deployed, settings, class_weights_of(found.classes, power=settings.balance), team
-        )
+        weights = class_weights_of(found.classes, power=settings.balance)
+        counted_for = found.classes * np.array(weights)
+        return cls(deployed, settings, weights, (counted_for / counted_for.sum()).tolist(), team)
 
     @classmethod
     def resume(
@@ -261,7 +268,8 @@ class _Run:
         resume = saved["resume"]
         deployed = Deployed(build(config), Normalisation.from_dict(saved["normalisation"]))
         deployed.network.load_state_dict(resume["network"])
-        run = cls(deployed, settings, resume["class_weights"], team)
+        prior = saved.get("prior", [])  # an older training does not know it
+        run = cls(deployed, settings, resume["class_weights"], prior, team)
         run.average = {k: v.to(team.device) for k, v in saved["weights"].items()}
         run.optimizer.load_state_dict(resume["optimizer"])
         run.scaler.load_state_dict(resume["scaler"])
@@ -282,6 +290,7 @@ class _Run:
             "config": plain(asdict(self.deployed.network.config)),
             "normalisation": plain(self.deployed.normalisation.to_dict()),
             "settings": asdict(self.settings),
+            "prior": self.prior,
             "weights": self.average,
             "resume": {
                 "epochs": self.done,
