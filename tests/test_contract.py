@@ -107,7 +107,7 @@ def test_one_class_of_another_name_makes_the_legend_the_model_s_own():
         (replace(GOOD, stride="4"), "stride '4'"),
         (replace(GOOD, temperature=0), "temperature 0"),
         (replace(GOOD, temperature="hot"), "temperature 'hot'"),
-        (replace(GOOD, prior=(0.5, 0.5)), "the shares (0.5, 0.5)"),
+        (replace(GOOD, prior=(0.5, 0.5)), "a number from 0 to 1"),
         (replace(GOOD, prior=(2,) * 9), "a number from 0 to 1"),
         (replace(GOOD, standing=3), "a standing 3"),
         (replace(GOOD, knows="foo"), "knows 'foo'"),
