@@ -1,0 +1,221 @@
+"""The card of the real-sample model: ``card.md`` beside this file, with the measured figures in it.
+
+    lulcmap evaluate MODEL.onnx --data RUN_FOLDER/dataset --out SCORES
+    python -m models.real.evaluate_folds MODEL.onnx OTHER_SEED.onnx ... --data ../shared/data \\
+        --run RUN_FOLDER --out FOLD.json
+    python -m models.real.card MODEL.onnx --scores SCORES/metrics.json --folds FOLD.json ... \\
+        --out models/MODEL.md
+
+The first model in the first ``FOLD.json`` is the card's; those after it in that file are other
+seeds of its recipe; further files are of other folds.
+"""
+
+import argparse
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from statistics import mean, stdev
+from string import Template
+from typing import Any
+
+from lulcmap.contract import Contract
+from lulcmap.legend import NAMES
+from lulcmap.modelfile import read_model
+
+TEMPLATE = Path(__file__).with_name("card.md")
+
+FOREST = "random forest"
+"""Its name in the figures of a fold."""
+
+Figures = Mapping[str, Any]
+"""What ``lulcmap evaluate`` or ``evaluate_folds`` wrote."""
+
+
+def card(
+    template: str, exported: str, contract: Contract, *, scores: Figures, folds: Sequence[Figures]
+) -> str:
+    """The card, Markdown.
+
+    Args:
+        template: with ``$names`` of the tables.
+        exported: the card that the export wrote beside the model.
+        contract: of the model.
+        scores: of ``lulcmap evaluate`` on the held-out landscapes.
+        folds: of ``evaluate_folds``.
+
+    """
+    export = _sections(exported)
+    figures = contract.training["figures"]
+    values = {
+        "name": contract.name,
+        "standing": contract.standing,
+        "takes": export["What it takes and gives"],
+        "settings": export["Settings"],
+        "parity": export["The file beside torch"],
+        "source": contract.training["source"],
+        "totals": "\n".join(_totals(scores)),
+        "classes": "\n".join(_classes(scores)),
+        "confusion": "\n".join(_confusion(scores)),
+        "reliability": "\n".join(_reliability(scores)),
+        "ece": f"{figures['ece']:.3f}",
+        "ece_with_temperature": f"{figures['ece_with_temperature']:.3f}",
+        "temperature": f"{contract.temperature:.2f}",
+        "folds": "\n".join(_folds(folds)),
+        "seeds": "\n".join(_seeds(folds[0])),
+        "scenes": "\n".join(_scenes(folds[0])),
+        "prior": "\n".join(_prior(contract)),
+    }
+    return Template(template).substitute(values)
+
+
+def _sections(text: str) -> dict[str, str]:
+    """A card's sections by their headings."""
+    parts = (part.partition("\n") for part in text.split("\n## ")[1:])
+    return {head.strip(): body.strip() for head, _, body in parts}
+
+
+def _table(head: Sequence[str], rows: Iterator[Sequence[str]]) -> Iterator[str]:
+    yield f"| {' | '.join(head)} |"
+    yield f"|{' --- |' * len(head)}"
+    for row in rows:
+        yield f"| {' | '.join(row)} |"
+
+
+def _span(found: Mapping[str, float | None]) -> str:
+    """A value and its interval."""
+    if found["value"] is None:
+        return "-"
+    ends = found["low"], found["high"]
+    text = f"{found['value']:.3f}"
+    return text if None in ends else f"{text} ({ends[0]:.3f} to {ends[1]:.3f})"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _totals(scores: Figures) -> Iterator[str]:
+    """Both sensors with intervals, then either alone."""
+
+    def rows() -> Iterator[Sequence[str]]:
+        of_all = (_span(scores["scores"][name]) for name in ("oa", "f1", "miou"))
+        yield "both sensors", *of_all
+        for row in scores["sensors"]:
+            yield row["sensors"], *(_number(row[name]) for name in ("oa", "f1", "miou"))
+
+    yield from _table(("", "accuracy", "macro F1", "mean IoU"), rows())
+
+
+def _classes(scores: Figures) -> Iterator[str]:
+    figures = ("f1", "iou", "precision", "recall")
+    rows = (
+        (row["class"], f"{row['true_pixels']:,}", *(_span(row[name]) for name in figures))
+        for row in scores["per_class"]
+    )
+    yield from _table(("class", "true pixels", "F1", "IoU", "precision", "recall"), rows)
+
+
+def _confusion(scores: Figures) -> Iterator[str]:
+    """Percent of the pixels that truly are of each class."""
+
+    def rows() -> Iterator[Sequence[str]]:
+        for name, counts in zip(scores["classes"], scores["confusion"], strict=True):
+            total = sum(counts)
+            yield name, *(f"{100 * n / total:.0f}" if total else "-" for n in counts)
+
+    yield from _table(("truth, down; given, across", *scores["classes"]), rows())
+
+
+def _reliability(scores: Figures) -> Iterator[str]:
+    rows = (
+        (
+            f"{one['from']:.0%} to {one['to']:.0%}",
+            f"{one['pixels']:,}",
+            _number(one["confidence"]),
+            _number(one["accuracy"]),
+        )
+        for one in scores["calibration"]["bins"]
+        if one["pixels"]
+    )
+    yield from _table(("confidence", "pixels", "its mean", "share that is right"), rows)
+
+
+def _models(fold: Figures) -> list[Figures]:
+    """Of a fold, without the forest."""
+    return [found for name, found in fold.items() if name != FOREST]
+
+
+def _folds(folds: Sequence[Figures]) -> Iterator[str]:
+    """Model and forest on the held-out samples of each fold: accuracy / macro F1."""
+
+    def rows() -> Iterator[Sequence[str]]:
+        for number, fold in enumerate(folds):
+            model, forest = _models(fold)[0], fold[FOREST]
+            yield (
+                str(number),
+                *(
+                    f"{of[kind]['accuracy']:.3f} / {of[kind]['macro_f1']:.3f}"
+                    for kind in ("patches", "landscapes")
+                    for of in (model, forest)
+                ),
+            )
+
+    head = ("fold", "patches", "forest there", "landscapes", "forest there")
+    yield from _table(head, rows())
+
+
+def _seeds(fold: Figures) -> Iterator[str]:
+    """Mean and standard deviation over the seeds of one fold."""
+    models = _models(fold)
+
+    def spread(values: list[float]) -> str:
+        return f"{mean(values):.3f} +- {stdev(values):.3f}" if len(values) > 1 else "one seed"
+
+    def rows() -> Iterator[Sequence[str]]:
+        for kind in ("patches", "landscapes"):
+            told = (spread([one[kind][name] for one in models]) for name in ("accuracy", "macro_f1"))
+            yield kind, *told
+
+    yield from _table((f"{len(models)} seeds", "accuracy", "macro F1"), rows())
+
+
+def _scenes(fold: Figures) -> Iterator[str]:
+    """Agreement with the labelled scenes, of every seed."""
+    models = _models(fold)
+
+    def rows() -> Iterator[Sequence[str]]:
+        for name, first in models[0]["scenes"].items():
+            ours = ", ".join(f"{one['scenes'][name]['agreement']:.3f}" for one in models)
+            forest = fold[FOREST]["scenes"][name]["agreement"]
+            yield name, ours, f"{first['commonest']:.3f}", f"{forest:.3f}"
+
+    yield from _table(("scene", "seeds", "its commonest class", FOREST), rows())
+
+
+def _prior(contract: Contract) -> Iterator[str]:
+    rows = ((name, f"{share:.1%}") for name, share in zip(NAMES, contract.prior, strict=True))
+    yield from _table(("class", "share"), rows)
+
+
+def main() -> None:
+    """Read, fill in, write."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--scores", type=Path, required=True, help="metrics.json")
+    parser.add_argument("--folds", type=Path, nargs="+", required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    text = card(
+        TEMPLATE.read_text(encoding="utf-8"),
+        options.model.with_suffix(".md").read_text(encoding="utf-8"),
+        read_model(options.model).contract,
+        scores=json.loads(options.scores.read_text(encoding="utf-8")),
+        folds=[json.loads(path.read_text(encoding="utf-8")) for path in options.folds],
+    )
+    options.out.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
