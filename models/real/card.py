@@ -1,9 +1,9 @@
-"""The card of the real-sample model: ``card.md`` beside this file, with the measured figures in it.
+r"""The card of the real-sample model: ``card.md`` beside this file, with the measured figures in it.
 
     lulcmap evaluate MODEL.onnx --data RUN_FOLDER/dataset --out SCORES
-    python -m models.real.evaluate_folds MODEL.onnx OTHER_SEED.onnx ... --data ../shared/data \\
+    python -m models.real.evaluate_folds MODEL.onnx OTHER_SEED.onnx ... --data ../shared/data \
         --run RUN_FOLDER --out FOLD.json
-    python -m models.real.card MODEL.onnx --scores SCORES/metrics.json --folds FOLD.json ... \\
+    python -m models.real.card MODEL.onnx --scores SCORES/metrics.json --folds FOLD.json ... \
         --out models/MODEL.md
 
 The first model in the first ``FOLD.json`` is the card's; those after it in that file are other
@@ -173,8 +173,8 @@ def _seeds(fold: Figures) -> Iterator[str]:
 
     def rows() -> Iterator[Sequence[str]]:
         for kind in ("patches", "landscapes"):
-            told = (spread([one[kind][name] for one in models]) for name in ("accuracy", "macro_f1"))
-            yield kind, *told
+            names = ("accuracy", "macro_f1")
+            yield kind, *(spread([one[kind][name] for one in models]) for name in names)
 
     yield from _table((f"{len(models)} seeds", "accuracy", "macro F1"), rows())
 
