@@ -19,6 +19,8 @@ from lulcmap.training.checkpoint import contract_of
 from lulcmap.training.deployed import Deployed, LogIndices
 from lulcmap.training.zoo import build, config_from, config_of
 from models.real import points as real
+from models.real.card import TEMPLATE
+from models.real.card import card as made_card
 from models.real.dataset import build as build_dataset
 from models.real.evaluate_folds import figures, forest_of, lines_of, model_of, on_scene
 from models.real.finish import ece, temperature_of
@@ -459,6 +461,56 @@ def test_the_labelled_scenes_are_read_in_their_own_codes(shared_data: Path):
         assert found["commonest"] == pytest.approx(
             {"denmark": 0.8845, "ontario": 1}[scene.name], abs=1e-3
         )
+
+
+def test_the_card_has_every_figure_and_leaves_no_gap():
+    def span(value):
+        return {"value": value, "low": value - 0.01, "high": value + 0.01}
+
+    names, few = list(NAMES), {"accuracy": 0.61, "macro_f1": 0.52}
+    row = {"true_pixels": 12345, **dict.fromkeys(("f1", "iou", "precision", "recall"), span(0.41))}
+    scores = {
+        "classes": names,
+        "scores": {"oa": span(0.71), "f1": span(0.53), "miou": span(0.44)},
+        "sensors": [{"sensors": "Sentinel-1 only", "oa": 0.49, "f1": 0.31, "miou": None}],
+        "per_class": [{"class": name, **row} for name in names],
+        "confusion": (np.eye(9, dtype=int) * 7).tolist(),
+        "calibration": {
+            "bins": [{"from": 0, "to": 1, "pixels": 63, "confidence": 0.7, "accuracy": 0.65}]
+        },
+    }
+
+    def fold(*seeds):
+        of = {
+            name: {"patches": few | {"accuracy": value}, "landscapes": few, "scenes": {}}
+            for name, value in seeds
+        }
+        first = next(iter(of.values()))
+        first["scenes"] = {"denmark": {"agreement": 0.79, "commonest": 0.885}}
+        return {name: one | {"scenes": first["scenes"]} for name, one in of.items()}
+
+    folds = [
+        fold(("a", 0.66), ("b", 0.68), ("random forest", 0.55)),
+        fold(("c", 0.6), ("random forest", 0.5)),
+    ]
+    figures = {"ece": 0.081, "ece_with_temperature": 0.032}
+    contract = contract_of(
+        checkpoint()
+        | {"temperature": 1.37, "standing": "tried", "prior": [1 / 9] * 9}
+        | {"training": {"source": "Landscapes.", "figures": figures}},
+        name="model",
+    )
+    exported = "# x\n\ny\n\n## What it takes and gives\nboth\n\n## Settings\n| a | 1 |\n\n"
+    exported += "## The file beside torch\n- equal\n"
+
+    text = made_card(TEMPLATE.read_text(), exported, contract, scores=scores, folds=folds)
+
+    assert "$" not in text
+    for said in ("0.710 (0.700 to 0.720)", "| a | 1 |", "- equal", "1.37", "0.081", "11.1%"):
+        assert said in text
+    assert "| patches | 0.670 +- 0.014 | 0.520 +- 0.000 |" in text
+    assert "| 1 | 0.600 / 0.520 | 0.500 / 0.520 |" in text
+    assert "| denmark | 0.790, 0.790 | 0.885 | 0.790 |" in text
 
 
 def test_a_temperature_reaches_the_contract():

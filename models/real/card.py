@@ -1,4 +1,4 @@
-r"""The card of the real-sample model: ``card.md`` beside this file, with the measured figures in it.
+r"""The card of the real-sample model: ``card.md`` beside this file, with what was measured in it.
 
     lulcmap evaluate MODEL.onnx --data RUN_FOLDER/dataset --out SCORES
     python -m models.real.evaluate_folds MODEL.onnx OTHER_SEED.onnx ... --data ../shared/data \
