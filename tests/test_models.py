@@ -33,6 +33,16 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+def test_a_model_s_worth_and_shares_are_shown(tmp_path):
+    agreed = contract(standing="right on half", prior=(0.2,) + (0.1,) * 8)
+    path = make_model(tmp_path / "model.onnx", agreed)
+
+    said = invoke("show", str(path)).stdout
+
+    assert "worth       right on half\n" in said
+    assert "prior       water 20.0%, trees 10.0%," in said
+
+
 @pytest.fixture
 def no_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(models, "folder", lambda: tmp_path / "none")

@@ -98,6 +98,11 @@ def show(*, model: str, as_json: bool) -> None:
     click.echo(f"windows     {agreed.window} px every {agreed.step} px of {agreed.resolution:g} m")
     click.echo(f"precision   {agreed.precision}, temperature {agreed.temperature:g}")
     click.echo(f"knows       {agreed.knows} land")
+    if agreed.standing:
+        click.echo(f"worth       {agreed.standing}")
+    if agreed.prior:
+        shares = zip(agreed.classes, agreed.prior, strict=True)
+        click.echo(f"prior       {', '.join(f'{name} {share:.1%}' for name, share in shares)}")
     for key, value in agreed.training.items():
         click.echo(f"training    {key}: {value}")
     if text:
