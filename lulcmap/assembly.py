@@ -95,7 +95,18 @@ _PLAN = {"area", "blocks", "boxes", "crs", "version"}
 """What every plan has, as far as a map is put together of it."""
 
 _ABOUT = {
-    *("area", "catalog", "knows", "legend", "name", "notes", "plan", "platforms", "request"),
+    *(
+        "area",
+        "catalog",
+        "knows",
+        "legend",
+        "name",
+        "notes",
+        "plan",
+        "platforms",
+        "request",
+        "worth",
+    ),
     *("s1_orbit", "simulated", "skipped"),
 }
 """What is known beside it."""

@@ -145,12 +145,10 @@ class Contract:
 
     @property
     def worth(self) -> str:
-        """The model in one line: its name, what it knows, what it is worth."""
+        """What the model knows and is worth, to be said after its name."""
         if self.knows == "simulated":
-            told = "knows simulated landscapes only; its maps of real land are a demonstration"
-        else:
-            told = self.standing or "trained on real images; what it is worth was not measured"
-        return f"{self.name}: {told}"
+            return "knows simulated landscapes only; its maps of real land are a demonstration"
+        return self.standing or "was trained on real images; what it is worth was not measured"
 
     @property
     def bytes_a_pixel(self) -> float:

@@ -243,5 +243,6 @@ def _about(known: Survey) -> dict[str, Any]:
         "simulated": found.simulated,
         "s1_orbit": job.s1.direction,
         "knows": known.session.contract.knows,
+        "worth": known.session.contract.worth,
         "legend": [asdict(cover) for cover in known.session.contract.legend],
     }

@@ -31,7 +31,8 @@ def report_of(
         min_coverage: share of the area, below which the map is incomplete.
 
     """
-    model = {"name": plan["model"], "sha256": plan["model_sha256"], "knows": about["knows"]}
+    model = {"name": plan["model"], "sha256": plan["model_sha256"]}
+    model |= {"knows": about["knows"], "worth": about["worth"]}
     warnings = list(about["notes"])
     if about["knows"] == "simulated" and not about["simulated"]:
         warnings.append(

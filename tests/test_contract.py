@@ -53,7 +53,7 @@ def test_the_line_of_a_model_says_what_it_is_worth():
 
     assert "simulated landscapes only" in replace(GOOD, standing="splendid").worth
     assert "not measured" in real.worth
-    assert replace(real, standing="right on 0.6").worth == "good: right on 0.6"
+    assert replace(real, standing="is right on 0.6").worth == "is right on 0.6"
 
 
 @pytest.mark.parametrize("count", [1, 3, 254])

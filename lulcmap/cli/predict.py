@@ -2,7 +2,6 @@
 
 import json
 import logging
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,6 @@ from lulcmap.cli.plan import forecast
 from lulcmap.cli.shell import configure_logging, json_option, logging_options, stop_after
 
 if TYPE_CHECKING:
-    from lulcmap.assembly import Progress
     from lulcmap.report import MapReport
 
 logger = logging.getLogger(__name__)
@@ -95,9 +93,7 @@ def predict(
         from lulcmap.cluster import on_dask
 
         given["engine"] = on_dask(dask)
-    silent = quiet or log_format == "json"
-    with bars(hidden=silent) as drawn:
-        progress = drawn if silent or as_json else _naming_model(settings.model, drawn)
+    with bars(hidden=quiet or log_format == "json") as progress:
         if part is not None:
             done = map_shard(aoi, out, shard=part, progress=progress, **given)
             if not quiet or as_json:
@@ -107,28 +103,10 @@ def predict(
     show(ctx, report, quiet=quiet, as_json=as_json)
 
 
-def _naming_model(model: str | None, progress: "Progress") -> "Progress":
-    """The same progress, which says before the first block what the map's model is worth."""
-    said = False
-
-    def told(stage: str, done: int, total: int) -> None:
-        nonlocal said
-        if stage == "blocks" and not said:
-            from tqdm import tqdm
-
-            from lulcmap.modelfile import read_model
-            from lulcmap.models import find_model
-
-            said, file = True, read_model(find_model(model))
-            more = f"lulcmap models show {model or file.path.stem}"
-            tqdm.write(f"Model {file.contract.worth}. More: {more}", file=sys.stderr)
-        progress(stage, done, total)
-
-    return told
-
-
 def show(ctx: click.Context, report: "MapReport", *, quiet: bool, as_json: bool) -> None:
     """Print a finished map's report: JSON on stdout, or a line there and its warnings on stderr.
+
+    Among these, the model and what it is worth.
 
     Leaves with exit code 4 if too little was mapped.
     """
@@ -138,6 +116,8 @@ def show(ctx: click.Context, report: "MapReport", *, quiet: bool, as_json: bool)
         for warning in report.warnings:
             logger.warning(warning)
         if not quiet:
+            model = report.facts["model"]
+            click.echo(f"Model {model['name']} {model['worth']}.", err=True)
             click.echo(report)
     if not report.complete:
         logger.error(

@@ -28,8 +28,8 @@ SOURCE = (
 )
 
 STANDING = (
-    "learnt from made-up landscapes of real pixels, {accuracy:.0%} right on those of places it has "
-    "not seen; on real land less so, look at its maps before you use them"
+    "learnt from made-up landscapes of real pixels; it is {accuracy:.0%} right on those of places "
+    "it has not seen, and less so on real land: look at its maps before you use them"
 )
 
 PIXELS = 500
