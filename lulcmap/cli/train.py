@@ -4,6 +4,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 MODELS = ("lulcformer", "lulcformer-tiny", "segformer", "segformer-tiny", "unet", "unet-tiny")
 """Keys of ``lulcmap.training.zoo.MODELS``, said here so that ``--help`` needs no torch."""
+
+_KEPT = 0.4
+"""Of the memory that is free, what chips may be kept in."""
 
 
 @click.command(short_help="Train a network on a dataset.")
@@ -188,6 +192,7 @@ def train(
             "Install it: pip install 'lulcmap[train]'."
         ) from error
     from lulcmap.chipset import Dataset
+    from lulcmap.memory import free
     from lulcmap.training.chips import ChipFolder
     from lulcmap.training.fit import fit
     from lulcmap.training.settings import Hardware, Settings
@@ -208,16 +213,18 @@ def train(
     if len(modalities.split(",")) == 1:  # nothing may be taken away
         settings |= {"missing_s2": 0.0, "missing_s1": 0.0}
     seen, unseen = dataset.split("train"), dataset.split("validation")
+    there = free()
+    room = there * _KEPT / devices if isfinite(there) else 0.0
     teller = _Teller(quiet=quiet, bar=not quiet and log_format == "text" and sys.stderr.isatty())
     with _alone(out):
         path = fit(
-            ChipFolder(dataset, seen),
+            ChipFolder(dataset, seen, room=room),
             out,
             config=config,
             settings=Settings(**settings),
             knows="simulated" if dataset.settings.get("simulated") else "real",
             source=_source(dataset, len(seen)),
-            validation=ChipFolder(dataset, unseen) if unseen else None,
+            validation=ChipFolder(dataset, unseen, room=room / 4) if unseen else None,
             hardware=Hardware(device, devices, parts, workers),
             progress=teller.epoch,
             ticks=teller.ticks,

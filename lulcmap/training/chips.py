@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -82,13 +82,22 @@ class Chips:
 
 @dataclass(frozen=True)
 class ChipFolder:
-    """Chips of a dataset on disk, each read when it is wanted."""
+    """Chips of a dataset on disk, read when they are wanted, and kept while there is room.
+
+    A training wants every chip in every epoch, and decoding one takes a core longer than the
+    augmentation does.
+    """
 
     dataset: Dataset
     """As ``lulcmap dataset build`` makes it."""
 
     chips: Sequence[Chip]
     """Those to be learnt from."""
+
+    room: float = 0.0
+    """Bytes that chips may be kept in."""
+
+    _kept: dict[int, Sample] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def classes(self) -> Sequence[LandCover]:
@@ -107,7 +116,16 @@ class ChipFolder:
 
     def sample(self, index: int) -> Sample:
         """One chip, filled up with nodata to sides that are multiples of 32: 510 px become 512."""
-        return filled_up(self.dataset.read(self.chips[index]))
+        kept = self._kept.get(index)
+        if kept is not None:
+            return kept
+        read = filled_up(self.dataset.read(self.chips[index]))
+        # Chips are about as large as each other; two threads may both find room for the last.
+        if (len(self._kept) + 1) * sum(array.nbytes for array in read) <= self.room:
+            for array in read:
+                array.flags.writeable = False
+            self._kept[index] = read
+        return read
 
 
 def filled_up(sample: Sample, *, least: tuple[int, int] = (0, 0)) -> Sample:

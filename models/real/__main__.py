@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--balance", type=float, default=0.25, help="of the landscapes' classes")
     parser.add_argument("--model", default="lulcformer-tiny")
     parser.add_argument("--transform", default="log-indices")
-    parser.add_argument("--epochs", type=int, default=32)
+    parser.add_argument("--epochs", type=int, default=16)
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--crop", type=int, default=128)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
