@@ -49,6 +49,24 @@ def rows(folder):
     return list(csv.DictReader((folder / "log.csv").read_text().splitlines()))
 
 
+def test_chips_are_read_once_while_there_is_room_for_them(data, monkeypatch):
+    dataset = Dataset.open(data)
+    chips, asked = dataset.split("train"), []
+    read = Dataset.read
+    monkeypatch.setattr(Dataset, "read", lambda self, chip: asked.append(chip) or read(self, chip))
+    one = sum(array.nbytes for array in ChipFolder(dataset, chips).sample(0))
+    few, none = ChipFolder(dataset, chips, room=2.5 * one), ChipFolder(dataset, chips)
+    asked.clear()
+
+    for _ in range(2):
+        for index in (0, 1, 2):
+            for kept, fresh in zip(few.sample(index), none.sample(index), strict=True):
+                np.testing.assert_array_equal(kept, fresh)
+                assert kept.flags.writeable == (index == 2)
+
+    assert [asked.count(chip) for chip in chips[:3]] == [3, 3, 4]
+
+
 def test_help_names_every_model_there_is():
     assert set(MODELS) == set(zoo.MODELS)
 
