@@ -41,7 +41,6 @@ def main() -> None:
     parser.add_argument("--chips", type=int, default=3000, help="landscapes to learn from")
     parser.add_argument("--held", type=int, default=96, help="to choose by, and to test on")
     parser.add_argument("--size", type=int, default=256, help="pixels a side of a landscape")
-    parser.add_argument("--balance", type=float, default=0.25, help="of the landscapes' classes")
     parser.add_argument("--model", default="lulcformer-tiny")
     parser.add_argument("--transform", default="log-indices")
     parser.add_argument("--epochs", type=int, default=16)
@@ -61,7 +60,6 @@ def main() -> None:
         counts={"train": options.chips, "validation": options.held, "test": options.held},
         fold=options.fold,
         size=options.size,
-        balance=options.balance,
         workers=options.workers,
         progress=lambda done, _: bar.update(done - bar.n),
     )

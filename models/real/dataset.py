@@ -46,7 +46,6 @@ def build(
     counts: Mapping[str, int],
     fold: int = 0,
     size: int = 256,
-    balance: float = 0.25,
     seed: int = 0,
     workers: int = 1,
     progress: Progress = lambda *_: None,
@@ -59,7 +58,6 @@ def build(
         counts: landscapes by split.
         fold: of the points that the test split is made of; the next one makes the validation.
         size: pixels a side.
-        balance: as of ``Generator``.
         seed: of all draws.
         workers: processes that make landscapes.
         progress: told how many are done.
@@ -70,7 +68,6 @@ def build(
         "points": real.FILE,
         "fold": fold,
         "size": size,
-        "balance": balance,
         "seed": seed,
         "look": asdict(Look()),
         **{f"{name}_chips": counts[name] for name in SPLITS},
@@ -88,7 +85,7 @@ def build(
             }
             rows += [_placed(row, split) for row in done.values()]
             missing = [number for number in wanted if number not in done]
-            make = partial(_make, data, fold, split, size, balance, seed)
+            make = partial(_make, data, fold, split, size, seed)
             for number, (block, made) in zip(missing, _few_ahead(pool, make, missing), strict=True):
                 sample = _sample(split, number, block=block, size=size)
                 row = folder.write(sample, digest, Label(made.label), _image(made), len(CLASSES))
@@ -109,16 +106,16 @@ _generators: dict[tuple[Any, ...], Generator] = {}
 
 
 def _make(
-    data: Path, fold: int, split: str, size: int, balance: float, seed: int, number: int
+    data: Path, fold: int, split: str, size: int, seed: int, number: int
 ) -> tuple[int, Landscape]:
     """One landscape and the block of its place; a process reads the points once."""
-    key = (data, fold, split, size, balance, seed)
+    key = (data, fold, split, size, seed)
     if key not in _generators:
         seen = real.split(real.load(data / "points"), fold)[split]
         archive = data / "archive"
         clips = textures(archive) if archive.is_dir() else []
         own = seed * len(SPLITS) + SPLITS.index(split)
-        _generators[key] = Generator(seen, clips, size=size, balance=balance, seed=own)
+        _generators[key] = Generator(seen, clips, size=size, seed=own)
     generator = _generators[key]
     made = generator.landscape(number)
     return int(generator.source.points.block[made.anchor]), made

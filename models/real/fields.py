@@ -6,6 +6,9 @@ from numpy.typing import NDArray
 from models.real.canvas import BARE, CROPS, GRASS, TREES, Canvas
 from models.real.noise import coordinates, fractal, smooth
 
+SOWN = 0.6
+"""Share of the farmlands whose plots of grass are called crops."""
+
 
 def parcels(rng: np.random.Generator, size: int) -> tuple[NDArray[np.int64], int]:
     """Parcels of a farmed land: (N, N) numbers, and how many there are.
@@ -64,11 +67,13 @@ def farmland(canvas: Canvas, rng: np.random.Generator, *, pasture: float) -> Non
     )
     twins = 1 / (1 + np.exp(-2 * fractal(rng, size, rng.uniform(6, 25), octaves=3)))
     uneven = np.float32(rng.uniform(0.05, 0.4)) * twins.astype(np.float32)
+    # Bare fields are crops between two harvests. Grass that is sown or mown in plots is crops to
+    # Dynamic World and Esri, a pasture is grass; how it looks does not tell, and its shape does.
+    names = {BARE: CROPS, GRASS: CROPS if rng.random() < SOWN else GRASS}
     for cover in (GRASS, TREES, BARE, CROPS):
         first = canvas.patches(cover, 2 * count)
         where = farmed & (kind == cover)[parcel]
-        # bare fields are crops between two harvests: they look bare and are farmland
-        named = CROPS if cover == BARE else cover
+        named = names.get(cover, cover)
         canvas.paint(where, named, first + parcel, second=first + count + parcel, share=uneven)
     canvas.rough[farmed] *= 0.4
     if rng.random() < 0.5:

@@ -59,7 +59,6 @@ class Generator:
         textures: Sequence[NDArray[np.float32]] = (),
         *,
         size: int = 256,
-        balance: float = 0.25,
         look: Look = Look(),  # noqa: B008  # it is frozen
         seed: int = 0,
     ) -> None:
@@ -69,14 +68,13 @@ class Generator:
             points: to draw from; at least one place of two classes.
             textures: (9, H, W) clips as ``scenes.textures`` gives them.
             size: pixels a side, even.
-            balance: of the classes in the middle of landscapes: 0 natural, 1 all alike.
             look: how strongly landscapes differ from bare samples.
             seed: of all draws.
 
         """
         self.source = Source(points)
         self.textures, self.size, self.look, self.seed = textures, size, look, seed
-        self.odds = self.source.anchors(balance=balance)
+        self.odds = self.source.anchors
         self.can_snow = bool(self.source.snowy.any())
 
     def landscape(self, number: int) -> Landscape:
@@ -121,7 +119,7 @@ class Generator:
         if {TREES, SHRUB} <= can and rng.random() < 0.2 + 0.3 * min(dry, 1):
             nature.savanna(canvas, rng)
         if {CROPS, TREES, BARE} <= can:
-            fields.farmland(canvas, rng, pasture=float(rng.choice([0.03, 0.1, 0.35])))
+            fields.farmland(canvas, rng, pasture=float(rng.choice([0.05, 0.2, 0.5])))
             if anchored in (CROPS, BARE) and rng.random() < 0.1:
                 fields.pivots(canvas, rng)
         if FLOODED in can and rng.random() < (0.9 if anchored == FLOODED else 0.2):
@@ -135,8 +133,8 @@ class Generator:
     def _settled(self, canvas: Canvas, rng: np.random.Generator, anchored: int) -> None:
         if anchored == BUILT:
             towns.town(canvas, rng, share=rng.uniform(0.2, 0.9))
-        elif anchored != SNOW and rng.random() < (0.35 if anchored == CROPS else 0.2):
-            share = float(np.exp(rng.uniform(np.log(0.005), np.log(0.2))))
+        elif anchored != SNOW and rng.random() < (0.5 if anchored == CROPS else 0.25):
+            share = float(np.exp(rng.uniform(np.log(0.005), np.log(0.4))))
             towns.town(canvas, rng, share=share)
         if rng.random() < 0.4:
             towns.road(canvas, rng)
@@ -148,7 +146,7 @@ class Generator:
     ) -> NDArray[np.float64]:
         """(K,) how much of each class the land has before people come."""
         points = self.source.points
-        near = self.source.nearness(anchor)
+        near = self.source.nearness(anchor) * self.source.commoner[points.label]
         shares = np.bincount(points.label, near, len(NAMES)) / near.sum()
         shares = (shares + 0.01) ** 0.8 * np.exp(rng.normal(0, 1, len(NAMES)))
         shares /= shares.sum()
