@@ -95,19 +95,8 @@ _PLAN = {"area", "blocks", "boxes", "crs", "version"}
 """What every plan has, as far as a map is put together of it."""
 
 _ABOUT = {
-    *(
-        "area",
-        "catalog",
-        "knows",
-        "legend",
-        "name",
-        "notes",
-        "plan",
-        "platforms",
-        "request",
-        "worth",
-    ),
-    *("s1_orbit", "simulated", "skipped"),
+    *("area", "catalog", "knows", "legend", "name", "notes", "plan", "platforms"),
+    *("request", "s1_orbit", "simulated", "skipped", "worth"),
 }
 """What is known beside it."""
 

@@ -12,6 +12,14 @@ if os.environ.get("LULCMAP_EXAMPLES") == "fixed":
     hypothesis.settings.load_profile("fixed")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _empty_cache(tmp_path_factory):
+    """Models that whoever runs the tests has fetched are not seen by them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LULCMAP_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real scenes, points, items and boundaries, which lies beside the project."""

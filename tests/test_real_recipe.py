@@ -524,10 +524,20 @@ def test_the_card_has_every_figure_and_leaves_no_gap():
     exported = "# x\n\ny\n\n## What it takes and gives\nboth\n\n## Settings\n| a | 1 |\n\n"
     exported += "## The file beside torch\n- equal\n"
 
-    text = made_card(TEMPLATE.read_text(), exported, contract, scores=scores, folds=folds)
+    text = made_card(
+        TEMPLATE.read_text(), exported, contract, scores=scores, folds=folds, failures="Haze.\n"
+    )
 
     assert "$" not in text
-    for said in ("0.710 (0.700 to 0.720)", "| a | 1 |", "- equal", "1.37", "0.081", "11.1%"):
+    for said in (
+        "0.710 (0.700 to 0.720)",
+        "| a | 1 |",
+        "- equal",
+        "1.37",
+        "0.081",
+        "11.1%",
+        "\n\nHaze.\n\n",
+    ):
         assert said in text
     assert "| patches | 0.670 +- 0.014 | 0.520 +- 0.000 |" in text
     assert "| 1 | 0.600 / 0.520 | 0.500 / 0.520 |" in text

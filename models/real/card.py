@@ -4,7 +4,7 @@ r"""The card of the real-sample model: ``card.md`` beside this file, with what w
     python -m models.real.evaluate_folds MODEL.onnx OTHER_SEED.onnx ... --data ../shared/data \
         --run RUN_FOLDER --out FOLD.json
     python -m models.real.card MODEL.onnx --scores SCORES/metrics.json --folds FOLD.json ... \
-        --out models/MODEL.md
+        --failures FAILURES.md --out models/MODEL.md
 
 The first model in the first ``FOLD.json`` is the card's; those after it in that file are other
 seeds of its recipe; further files are of other folds.
@@ -32,7 +32,13 @@ Figures = Mapping[str, Any]
 
 
 def card(
-    template: str, exported: str, contract: Contract, *, scores: Figures, folds: Sequence[Figures]
+    template: str,
+    exported: str,
+    contract: Contract,
+    *,
+    scores: Figures,
+    folds: Sequence[Figures],
+    failures: str,
 ) -> str:
     """The card, Markdown.
 
@@ -42,6 +48,7 @@ def card(
         contract: of the model.
         scores: of ``lulcmap evaluate`` on the held-out landscapes.
         folds: of ``evaluate_folds``.
+        failures: what was seen to go wrong on its maps, Markdown.
 
     """
     export = _sections(exported)
@@ -64,6 +71,7 @@ def card(
         "seeds": "\n".join(_seeds(folds[0])),
         "scenes": "\n".join(_scenes(folds[0])),
         "prior": "\n".join(_prior(contract)),
+        "failures": failures.strip(),
     }
     return Template(template).substitute(values)
 
@@ -205,6 +213,7 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("--scores", type=Path, required=True, help="metrics.json")
     parser.add_argument("--folds", type=Path, nargs="+", required=True)
+    parser.add_argument("--failures", type=Path, required=True, help="Markdown, written by hand")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     text = card(
@@ -213,6 +222,7 @@ def main() -> None:
         read_model(options.model).contract,
         scores=json.loads(options.scores.read_text(encoding="utf-8")),
         folds=[json.loads(path.read_text(encoding="utf-8")) for path in options.folds],
+        failures=options.failures.read_text(encoding="utf-8"),
     )
     options.out.write_text(text, encoding="utf-8")
 
