@@ -26,7 +26,7 @@ from models.real.evaluate_folds import figures, forest_of, lines_of, model_of, o
 from models.real.finish import ece, temperature_of
 from models.real.generator import PLAIN, WINTER, Generator
 from models.real.noise import along, fractal, smooth
-from models.real.samples import LAND, Season, Source, median
+from models.real.samples import AS_LAND, LAND, Season, Source, median
 from models.real.sensor import Look
 from tests.networks import MICRO, NORMALISATION, checkpoint
 
@@ -122,7 +122,7 @@ def test_landscapes_lie_where_land_is_as_the_earth_s(points):
     even = 1 / len(there)  # as common are all classes among these points
     for label in there:
         land = LAND[NAMES[label]]
-        assert odds[label] == pytest.approx((even + land) / 2, rel=0.1)
+        assert odds[label] == pytest.approx(AS_LAND * land + (1 - AS_LAND) * even, rel=0.1)
 
 
 def test_steps_count_from_october_outside_canada(points):

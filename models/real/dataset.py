@@ -44,7 +44,7 @@ def build(
     out: Path,
     *,
     counts: Mapping[str, int],
-    fold: int = 0,
+    fold: int | None,
     size: int = 256,
     seed: int = 0,
     workers: int = 1,
@@ -55,8 +55,9 @@ def build(
     Args:
         data: folder with ``points`` and, for texture, ``archive``.
         out: folder of the dataset.
-        counts: landscapes by split.
-        fold: of the points that the test split is made of; the next one makes the validation.
+        counts: landscapes by split; of splits that are not named there are none.
+        fold: of the points that the test split is made of; the next one makes the validation. None
+            makes the training's of all points, and no others.
         size: pixels a side.
         seed: of all draws.
         workers: processes that make landscapes.
@@ -70,14 +71,14 @@ def build(
         "size": size,
         "seed": seed,
         "look": asdict(Look()),
-        **{f"{name}_chips": counts[name] for name in SPLITS},
+        **{f"{name}_chips": counts.get(name, 0) for name in SPLITS},
     }
     digest = json.dumps(settings, sort_keys=True)
     total = sum(counts.values())
     rows: list[Chip] = []
     with opened(out, CLASSES, settings) as folder, ProcessPoolExecutor(workers) as pool:
         for split in SPLITS:
-            wanted = range(counts[split])
+            wanted = range(counts.get(split, 0))
             done = {
                 number: row
                 for number in wanted
@@ -106,7 +107,7 @@ _generators: dict[tuple[Any, ...], Generator] = {}
 
 
 def _make(
-    data: Path, fold: int, split: str, size: int, seed: int, number: int
+    data: Path, fold: int | None, split: str, size: int, seed: int, number: int
 ) -> tuple[int, Landscape]:
     """One landscape and the block of its place; a process reads the points once."""
     key = (data, fold, split, size, seed)

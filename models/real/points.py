@@ -197,18 +197,20 @@ def apart(points: Points, held: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return far
 
 
-def split(points: Points, fold: int) -> dict[str, Points]:
-    """Points to learn from, to choose by, and to test on when one fold is held out.
+def split(points: Points, fold: int | None) -> dict[str, Points]:
+    """Points to learn from, to fit the temperature on, and to test on when a fold is held out.
 
     Args:
         points: all of them.
-        fold: that is tested on; the next one is chosen by.
+        fold: that is tested on; the temperature is fitted on the next one. None holds nothing out.
 
     Returns:
         ``"train"``, ``"validation"`` and ``"test"``; no two of a pair nearer than ``APART``
-        degrees. Places between are in none.
+        degrees. Places between are in none. Only ``"train"`` where nothing is held out.
 
     """
+    if fold is None:
+        return {"train": points}
     folds = folds_of(points)
     test = folds == fold
     validation = (folds == (fold + 1) % FOLDS) & apart(points, test)

@@ -28,6 +28,9 @@ LAND: Mapping[str, float] = {
 vegetation shared out among shrub and bare, rounded. The samples are half crops and a sixth trees,
 for they were gathered to tell crops from the rest."""
 
+AS_LAND = 2 / 3
+"""How much of the landscapes' composition is the land's; the rest is the samples'."""
+
 CANDIDATES = 40
 """Samples of a class that a landscape may choose from."""
 
@@ -112,14 +115,15 @@ class Source:
     def commoner(self) -> NDArray[np.float64]:
         """(K,) by how much a class's samples count more, so that landscapes are as land is.
 
-        Half as among the samples, which lie where people ask what the land is, and half as in
+        One part as among the samples, which lie where people ask what the land is, and two as in
         ``LAND``.
         """
         points = self.points
         odds = points.weight * self.crowding**-0.5 * self.seen.any(1)
         share = np.bincount(points.label, odds, len(NAMES)) / odds.sum()
         land = np.array([LAND.get(name, 0.0) for name in NAMES])
-        return np.divide((share + land) / 2, share, out=np.zeros(len(NAMES)), where=share > 0)
+        wanted = AS_LAND * land + (1 - AS_LAND) * share
+        return np.divide(wanted, share, out=np.zeros(len(NAMES)), where=share > 0)
 
     def nearness(self, anchor: int) -> NDArray[np.float64]:
         """(P,) how likely a place lends its samples to a landscape about an anchor."""
