@@ -23,9 +23,10 @@ from models.real.card import TEMPLATE
 from models.real.card import card as made_card
 from models.real.dataset import build as build_dataset
 from models.real.evaluate_folds import figures, forest_of, lines_of, model_of, on_scene
-from models.real.finish import ece, temperature_of
+from models.real.finish import MEASURED, ece, temperature_of
 from models.real.generator import PLAIN, WINTER, Generator
 from models.real.noise import along, fractal, smooth
+from models.real.quilt import quilt
 from models.real.samples import AS_LAND, LAND, Season, Source, median
 from models.real.sensor import Look
 from tests.networks import MICRO, NORMALISATION, checkpoint
@@ -154,6 +155,13 @@ def nearest_degrees(one, other):
     return np.degrees(2 * np.arcsin(np.sqrt(h))).min()
 
 
+def test_nothing_is_held_out_of_what_is_shipped(points):
+    parts = real.split(points, None)
+
+    assert list(parts) == ["train"]
+    assert len(parts["train"]) == len(points)
+
+
 def test_folds_share_out_all_places_and_do_not_depend_on_their_order(points):
     order = np.random.default_rng(0).permutation(len(points))
 
@@ -185,7 +193,8 @@ def test_noise_has_the_same_deviation_at_all_wavelengths():
 
 def test_every_pixel_of_a_plain_landscape_is_a_sample_of_its_class(points):
     made = Generator(points, size=64, look=PLAIN)
-    optical = np.concatenate([points.clear[..., :9], points.snowy[..., :9]], 1)
+    years = median(points.clear)[:, None]
+    optical = np.concatenate([points.clear, points.snowy, years], 1)[..., :9]
     of = {label: as_set(optical[points.label == label]) for label in range(8)}
     fields = of[NAMES.index("crops")] | of[NAMES.index("bare")] | of[NAMES.index("grass")]
 
@@ -207,6 +216,22 @@ def test_every_pixel_of_a_plain_landscape_is_a_sample_of_its_class(points):
 def as_set(spectra):
     flat = spectra.reshape(-1, spectra.shape[-1])
     return {tuple(row) for row in flat[np.isfinite(flat.astype(float)).all(1)].astype(int).tolist()}
+
+
+def test_a_quilt_shows_samples_as_common_as_they_are(points):
+    source, rng = Source(points), np.random.default_rng(0)
+    counts = np.zeros(9)
+    years = median(points.clear)
+    optical = as_set(np.concatenate([points.clear, points.snowy, years[:, None]], 1)[..., :9])
+
+    for _ in range(40):
+        canvas, planes = quilt(rng, source, 128)
+        counts += np.bincount(canvas.label.ravel(), minlength=9)
+        assert np.isfinite(planes).all()
+        assert not as_set(planes[:9].reshape(9, -1).T) - optical
+
+    assert counts[:8] / counts.sum() == pytest.approx(np.full(8, 1 / 8), abs=0.05)
+    assert 0 < counts[8] / counts.sum() < 0.05
 
 
 def test_landscapes_are_composites(points):
@@ -404,17 +429,30 @@ def test_a_miniature_of_the_recipe_ends_in_a_model_file(data, points, tmp_path, 
 
     recipe.main()
 
-    dataset = Dataset.open(run / "dataset")
-    assert not check(run / "dataset").faults
+    dataset = Dataset.open(run / "fold-0" / "dataset")
+    assert not check(run / "fold-0" / "dataset").faults
     assert [len(dataset.split(split)) for split in ("train", "validation", "test")] == [12, 3, 3]
-    saved, options = exported[0]
-    contract = contract_of(saved, name=options["name"])
-    assert contract.knows == "real"
-    assert contract.temperature != 1
-    assert "WorldCover" in contract.training["source"]
+    whole = Dataset.open(run / "whole" / "dataset")
+    assert [len(whole.split(split)) for split in ("train", "validation", "test")] == [12, 0, 0]
+    (twin, of_twin), (shipped, of_shipped) = (
+        (saved, contract_of(saved, name=options["name"])) for saved, options in exported
+    )
+    assert of_twin.name == "segformer-tiny-real-fold-0-seed-0"
+    assert of_shipped.name == "segformer-tiny-real"
+    assert "fold 0 of 5 held out" in of_twin.training["source"]
+    assert "none held out" in of_shipped.training["source"]
+    for contract in (of_twin, of_shipped):
+        assert contract.knows == "real"
+        assert contract.temperature == of_twin.temperature != 1
+        assert contract.training["figures"] == of_twin.training["figures"]
+        assert "WorldCover" in contract.training["source"]
+    assert any(
+        (twin["weights"][name] != shipped["weights"][name]).any() for name in twin["weights"]
+    )
+    assert "resume" not in shipped
     parts = real.split(points, 0)
     few = parts["test"][np.arange(len(parts["test"])) % 8 == 0]
-    trained = model_of(run / "seed-0" / "best.pt")
+    trained = model_of(run / "fold-0" / "seed-0" / MEASURED)
     found = figures(trained, points=few, dataset=dataset, scenes=[], sensors=False)
     assert 0 <= found["landscapes"]["accuracy"] <= 1
     assert lines_of("model", found)[0].startswith("model: patches 0.")
@@ -432,7 +470,7 @@ def test_a_dataset_goes_on_where_it_was_stopped_and_is_the_same(data, tmp_path):
             if done == stop:
                 raise KeyboardInterrupt
 
-        build_dataset(data, folder, counts=counts, size=32, progress=progress)
+        build_dataset(data, folder, counts=counts, fold=0, size=32, progress=progress)
 
     made(tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):

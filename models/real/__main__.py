@@ -2,7 +2,9 @@
 
     python -m models.real RUN_FOLDER --data ../shared/data
 
-Stopped at any moment, the same command goes on. ``README.md`` beside this file says more.
+The recipe is followed twice: with a fold of the samples held out, to measure what it is worth and
+how sure it may be, and with all of them, which is the model that is shipped. Stopped at any moment,
+the same command goes on. ``README.md`` beside this file says more.
 """
 
 import argparse
@@ -13,7 +15,7 @@ from tqdm import tqdm
 from lulcmap.chipset import Dataset
 from lulcmap.cli.train import train
 from models.real.dataset import build
-from models.real.finish import finish
+from models.real.finish import export, with_figures, with_figures_of
 
 LEARNT = (
     *("--augmentation", "strong"),
@@ -26,8 +28,12 @@ LEARNT = (
 no pixel for being hard, so that what the network is sure of stays true of land as it is."""
 
 
+PASSED_ON = ("model", "transform", "epochs", "batch_size", "crop", "learning_rate", "average")
+"""Options of this command that ``lulcmap train`` gets as they are."""
+
+
 def main() -> None:
-    """Dataset, training, figures, file."""
+    """Datasets, trainings, figures, file."""
     parser = argparse.ArgumentParser(
         prog="python -m models.real",
         description=__doc__,
@@ -35,15 +41,15 @@ def main() -> None:
     )
     parser.add_argument("folder", type=Path, help="where the run is kept")
     parser.add_argument("--data", type=Path, required=True, help="with points/ and archive/")
-    parser.add_argument("--out", type=Path, help="ONNX file; in the run's folder if left out")
-    parser.add_argument("--fold", type=int, default=0, help="that is held out, 0 to 4")
+    parser.add_argument("--fold", type=int, default=0, help="to be measured on, 0 to 4")
     parser.add_argument("--seed", type=int, default=0, help="of the training; landscapes stay")
+    parser.add_argument("--measure-only", action="store_true", help="end after the held-out twin")
     parser.add_argument("--chips", type=int, default=3000, help="landscapes to learn from")
-    parser.add_argument("--held", type=int, default=96, help="to choose by, and to test on")
+    parser.add_argument("--held", type=int, default=96, help="for the temperature, and to test on")
     parser.add_argument("--size", type=int, default=256, help="pixels a side of a landscape")
     parser.add_argument("--model", default="lulcformer-tiny")
     parser.add_argument("--transform", default="log-indices")
-    parser.add_argument("--epochs", type=int, default=16)
+    parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--crop", type=int, default=128)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
@@ -52,35 +58,49 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
 
-    dataset, training = options.folder / "dataset", options.folder / f"seed-{options.seed}"
-    bar = tqdm(desc="landscapes", total=options.chips + 2 * options.held)
-    build(
-        options.data,
-        dataset,
-        counts={"train": options.chips, "validation": options.held, "test": options.held},
-        fold=options.fold,
-        size=options.size,
-        workers=options.workers,
-        progress=lambda done, _: bar.update(done - bar.n),
-    )
-    bar.close()
-    given = ("model", "transform", "epochs", "batch_size", "crop", "learning_rate", "average")
+    name = f"{options.model}-real"
+    dataset, training = _trained(options, fold=options.fold)
+    twin = with_figures(training, dataset)
+    own = f"fold-{options.fold}-seed-{options.seed}"
+    export(twin, options.folder / f"{own}.onnx", name=f"{name}-{own}")
+    if options.measure_only:
+        return
+    dataset, training = _trained(options, fold=None)
+    shipped = with_figures_of(twin, training, dataset)
+    export(shipped, options.folder / f"{name}.onnx", name=name)
+
+
+def _trained(options: argparse.Namespace, *, fold: int | None) -> tuple[Dataset, Path]:
+    """Landscapes, and the folder of what learnt from them; None holds no fold out."""
+    place = options.folder / ("whole" if fold is None else f"fold-{fold}")
+    counts = {"train": options.chips}
+    if fold is not None:
+        counts |= {"validation": options.held, "test": options.held}
+    folder, training = place / "dataset", place / f"seed-{options.seed}"
+    with tqdm(desc=f"landscapes, {place.name}", total=sum(counts.values())) as bar:
+        build(
+            options.data,
+            folder,
+            counts=counts,
+            fold=fold,
+            size=options.size,
+            workers=options.workers,
+            progress=lambda done, _: bar.update(done - bar.n),
+        )
     train.main(
         [
-            *("--data", str(dataset), "--out", str(training), "--seed", str(options.seed)),
+            *("--data", str(folder), "--out", str(training), "--seed", str(options.seed)),
             *("--device", options.device, "--workers", str(options.workers)),
             *(
                 word
-                for name in given
+                for name in PASSED_ON
                 for word in (f"--{name.replace('_', '-')}", str(getattr(options, name)))
             ),
             *LEARNT,
         ],
         standalone_mode=False,
     )
-    name = f"{options.model}-real"
-    out = options.out or options.folder / f"{name}-{options.seed}.onnx"
-    finish(training / "best.pt", out, Dataset.open(dataset), name=name)
+    return Dataset.open(folder), training
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
 r"""The card of the real-sample model: ``card.md`` beside this file, with what was measured in it.
 
-    lulcmap evaluate MODEL.onnx --data RUN_FOLDER/dataset --out SCORES
-    python -m models.real.evaluate_folds MODEL.onnx OTHER_SEED.onnx ... --data ../shared/data \
-        --run RUN_FOLDER --out FOLD.json
+    lulcmap evaluate TWIN.onnx --data RUN_FOLDER/fold-0/dataset --out SCORES
+    python -m models.real.evaluate_folds TWIN.onnx OTHER_SEED.onnx ... --data ../shared/data \
+        --dataset RUN_FOLDER/fold-0/dataset --out FOLD.json
     python -m models.real.card MODEL.onnx --scores SCORES/metrics.json --folds FOLD.json ... \
         --failures FAILURES.md --out models/MODEL.md
 
-The first model in the first ``FOLD.json`` is the card's; those after it in that file are other
-seeds of its recipe; further files are of other folds.
+MODEL learnt from all samples and TWIN, of the same recipe and seed, without a fold: what is
+measured is the twin. It is the first model in the first ``FOLD.json``; those after it in that file
+are other seeds; further files are of other folds.
 """
 
 import argparse

@@ -1,13 +1,14 @@
-"""What a model is worth on places it has not seen, beside a random forest of the same samples.
+r"""What a model is worth on places it has not seen, beside a random forest of the same samples.
 
-    python -m models.real.evaluate_folds MODEL... --data ../shared/data --run RUN_FOLDER
+    python -m models.real.evaluate_folds MODEL... --data ../shared/data \
+        --dataset RUN_FOLDER/fold-0/dataset
 
 MODEL is an ONNX file, measured by the code that makes maps, or a checkpoint. Several are seeds of
 one recipe: their mean and spread are told too. Four things are measured:
 
 - *patches*: every held-out sample as a small scene of nothing else, one month and the year's
   median; the forest is fitted to the samples to learn from, months and years alike.
-- *landscapes*: the test split of the run's dataset, made of held-out samples.
+- *landscapes*: the test split of the fold's dataset, made of held-out samples.
 - *scenes*: the labelled scenes of the archive. Rangeland there is grass or shrub. Beside each is
   what naming the commonest class everywhere would give. No choice may be made by one of them.
 - either sensor taken away, of all the above.
@@ -208,11 +209,11 @@ def main() -> None:
     )
     parser.add_argument("models", nargs="+", type=Path)
     parser.add_argument("--data", type=Path, required=True, help="with points/ and archive/")
-    parser.add_argument("--run", type=Path, required=True, help="folder of the recipe's run")
+    parser.add_argument("--dataset", type=Path, required=True, help="of the fold")
     parser.add_argument("--out", type=Path, help="JSON to write")
     options = parser.parse_args()
 
-    dataset = Dataset.open(options.run / "dataset")
+    dataset = Dataset.open(options.dataset)
     parts = real.split(real.load(options.data / "points"), int(dataset.settings["fold"]))
     scenes = judges(options.data / "archive")
     told: dict[str, Any] = {}

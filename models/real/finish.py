@@ -1,4 +1,4 @@
-"""From a trained checkpoint to the model file: a temperature, figures, a source, the export."""
+"""From a training to the model file: a temperature, figures, a source, the export."""
 
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from lulcmap.training.checkpoint import deployed_from, load_checkpoint, save_che
 from lulcmap.training.chips import ChipFolder
 from lulcmap.training.deployed import Deployed
 from lulcmap.training.export import export_onnx
+from lulcmap.training.fit import CHECKPOINT
 from lulcmap.training.tiles import logits_of, measure
 from lulcmap.windows import Lattice
 from models.real import points as real
@@ -23,51 +24,95 @@ from models.real import points as real
 SOURCE = (
     "{count} made-up landscapes of real samples: pixels of Sentinel-2 L2A and Sentinel-1 at "
     "{places} places with ESA WorldCover 2021 classes (CC BY 4.0; contains modified Copernicus "
-    "Sentinel data 2017-2023), texture of unlabelled real scenes; fold {fold} of {folds} held out. "
+    "Sentinel data 2017-2023), texture of unlabelled real scenes; {held}. "
     "Recipe: python -m models.real"
 )
 
 STANDING = (
-    "learnt from made-up landscapes of real pixels; it is {accuracy:.0%} right on those of places "
-    "it has not seen, and less so on real land: look at its maps before you use them"
+    "learnt from made-up landscapes of real pixels; its recipe is right on {accuracy:.0%} of such "
+    "landscapes of places it has not seen, and on less of real land: look at the map before you "
+    "use it"
 )
+
+MEASURED = "measured.pt"
+"""In a training's folder: its last epoch with temperature and figures, without what resumes it."""
 
 PIXELS = 500
 """Of each landscape that the temperature is fitted on."""
 
 
-def finish(checkpoint: Path, out: Path, dataset: Dataset, *, name: str) -> None:
-    """Fit the temperature on the validation split, measure on the test split, export.
+def with_figures(training: Path, dataset: Dataset) -> Path:
+    """Fit the temperature on the validation split and measure on the test split.
 
     Args:
-        checkpoint: of the training; what is found is written into it.
-        out: ONNX file.
-        dataset: the checkpoint was trained on.
-        name: of the model.
+        training: its folder. Its last epoch is taken: none is chosen.
+        dataset: it was trained on, with a fold held out.
+
+    Returns:
+        A checkpoint that has them, ``MEASURED``.
 
     """
-    saved = load_checkpoint(checkpoint)
+    saved = _last(training)
     deployed = deployed_from(saved)
     temperature = temperature_of(*logits_and_truth(deployed, dataset, "validation"))
     logits, truth = logits_and_truth(deployed, dataset, "test")
     saved["temperature"] = temperature
-    saved["training"]["source"] = SOURCE.format(
-        count=len(dataset.split("train")),
-        places=len({chip.place for chip in dataset.split("train")}),
-        fold=dataset.settings["fold"],
-        folds=real.FOLDS,
-    )
+    saved["training"]["source"] = _source(dataset)
     saved["training"]["figures"] = {
         **_figures(deployed, dataset),
         "ece": round(ece(logits, truth), 4),
         "ece_with_temperature": round(ece(logits / temperature, truth), 4),
         "temperature": round(temperature, 3),
+        "fold": dataset.settings["fold"],
     }
     saved["standing"] = STANDING.format(**saved["training"]["figures"])
-    save_checkpoint(checkpoint, saved)
+    save_checkpoint(training / MEASURED, saved)
+    return training / MEASURED
+
+
+def with_figures_of(measured: Path, training: Path, dataset: Dataset) -> Path:
+    """What learnt from all places, with the temperature and figures of its twin.
+
+    Args:
+        measured: of ``with_figures``: the same recipe, a fold held out.
+        training: folder of the training that held nothing out, and has nothing to be measured on.
+        dataset: it was trained on.
+
+    Returns:
+        A checkpoint that has them, ``MEASURED``.
+
+    """
+    saved, twin = _last(training), load_checkpoint(measured)
+    saved["temperature"], saved["standing"] = twin["temperature"], twin["standing"]
+    saved["training"]["source"] = _source(dataset)
+    saved["training"]["figures"] = twin["training"]["figures"]
+    save_checkpoint(training / MEASURED, saved)
+    return training / MEASURED
+
+
+def export(measured: Path, out: Path, *, name: str) -> None:
+    """The model file, and the card the export writes."""
+    saved = load_checkpoint(measured)
     print(saved["training"]["figures"])
     export_onnx(saved, out, name=name, overwrite=True)
     print(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
+
+
+def _last(training: Path) -> dict[str, Any]:
+    """The last epoch, without what a training goes on from."""
+    saved = load_checkpoint(training / CHECKPOINT)
+    saved.pop("resume", None)
+    return saved
+
+
+def _source(dataset: Dataset) -> str:
+    fold, rows = dataset.settings["fold"], dataset.split("train")
+    twin = "none held out, and figures are of a twin that a fifth was held out from"
+    return SOURCE.format(
+        count=len(rows),
+        places=len({chip.place for chip in rows}),
+        held=twin if fold is None else f"fold {fold} of {real.FOLDS} held out",
+    )
 
 
 def logits_and_truth(

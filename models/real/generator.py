@@ -7,7 +7,7 @@ composite is: uint16 DN, int16 hundredths of a decibel, and a class for every pi
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from models.real import fields, nature, towns
 from models.real.canvas import BARE, BUILT, CROPS, FLOODED, SHRUB, SNOW, TREES, WATER, Canvas
 from models.real.noise import fractal
 from models.real.points import Points
+from models.real.quilt import quilt
 from models.real.samples import OPTICAL, Palette, Season, Source
 from models.real.sensor import Look, optical, radar
 
@@ -25,6 +26,9 @@ PLAIN = Look(mixing=0, texture=0, relief=0, blur=0, speckle=0)
 
 FEW = (WATER, SNOW, TREES, SHRUB, BARE, FLOODED)
 """Classes of which one landscape mostly shows two samples, however many patches."""
+
+QUILTS = 0.12
+"""Share of the landscapes that are none: samples side by side."""
 
 WINTER = 0.05
 """Share of the landscapes that lie under snow."""
@@ -80,6 +84,8 @@ class Generator:
     def landscape(self, number: int) -> Landscape:
         """One landscape."""
         rng = np.random.default_rng((self.seed, number))
+        if rng.random() < QUILTS:
+            return self._quilt(rng)
         points = self.source.points
         anchor = int(rng.choice(len(points), p=self.odds))
         winter = self.can_snow and rng.random() < WINTER
@@ -95,6 +101,23 @@ class Generator:
         s2 = optical(planes[:OPTICAL], canvas, height, rng, textures=self.textures, look=self.look)
         s1 = radar(planes[OPTICAL:], canvas, height, rng, look=self.look)
         return Landscape(s2, s1, canvas.label, anchor, season)
+
+    def _quilt(self, rng: np.random.Generator) -> Landscape:
+        """Samples from anywhere; filed under a place and a season all the same."""
+        canvas, planes = quilt(rng, self.source, self.size)
+        planes[OPTICAL:] = 10 ** (planes[OPTICAL:] / 10)
+        strength = float(rng.choice((0.0, 0.5, 1.0)))
+        look = replace(
+            self.look,
+            texture=strength * self.look.texture,
+            speckle=strength * self.look.speckle,
+            relief=0,
+        )
+        flat = np.zeros((self.size, self.size), np.float32)
+        s2 = optical(planes[:OPTICAL], canvas, flat, rng, textures=self.textures, look=look)
+        s1 = radar(planes[OPTICAL:], canvas, flat, rng, look=look)
+        anchor = int(rng.choice(len(self.odds), p=self.odds))
+        return Landscape(s2, s1, canvas.label, anchor, self._season(rng, anchor, winter=False))
 
     def _season(self, rng: np.random.Generator, anchor: int, *, winter: bool) -> Season:
         """A single date, a season of three to five months, or a year."""
