@@ -160,13 +160,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, nargs="?", help="keeps the country and the count")
     parser.add_argument("--kills", type=int, default=200)
-    parser.add_argument("--model", help="a shipped model or a file; else the default")
+    parser.add_argument("--model", default="lulcformer-tiny", help="a shipped model or a file")
     parser.add_argument("--block-size", default="384")
     parser.add_argument("--size", type=int, default=512, help="pixels a side of the country")
     parser.add_argument("--seed", type=int, help="of the moments")
     args = parser.parse_args()
     random.seed(args.seed)
-    options = ["--block-size", args.block_size, *(["--model", args.model] if args.model else [])]
+    options = ["--block-size", args.block_size, "--model", args.model]
     with tempfile.TemporaryDirectory() as temporary:
         folder = args.folder or Path(temporary)
         country, state = folder / "country", folder / "kills.json"

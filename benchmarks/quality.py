@@ -3,7 +3,7 @@
     python benchmarks/quality.py [--seeds 0 1 2 ...] [--folder FOLDER]
 
 For each seed below 1000 (training begins there) a country as in ``lulcmap demo`` is mapped by the
-default model and by the shipped random forest, with the same composites, and compared with its
+demo's network and by the shipped random forest, with the same composites, and compared with its
 truth. A folder given keeps countries and maps, and a run that was stopped goes on.
 """
 
@@ -13,7 +13,7 @@ from datetime import date
 from pathlib import Path
 from statistics import mean, stdev
 
-from lulcmap.demo import forest_map, judge
+from lulcmap.demo import NETWORK, forest_map, judge
 from lulcmap.pipeline import Settings, map_area
 from lulcmap.plan import make_period
 from lulcmap.simulate import Country, simulate
@@ -25,7 +25,7 @@ def measure(folder: Path, seed: int) -> tuple[float, float, float]:
     made = simulate(folder / str(seed), country)
     period = make_period(year=country.year, today=date(2026, 1, 1))
     network, forest = folder / f"{seed}-network.tif", folder / f"{seed}-forest.tif"
-    settings = Settings(catalog=str(made.items), overwrite=True)
+    settings = Settings(model=NETWORK, catalog=str(made.items), overwrite=True)
     map_area(str(made.aoi), network, period=period, settings=settings)
     forest_map(made, forest, period=period)
     verdict = judge(network, made)

@@ -199,7 +199,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, nargs="?", help="keeps the country for another time")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--sides", type=int, nargs="+", default=[1, 2, 4, 8], help="of the areas")
-    parser.add_argument("--model", help="a shipped model or a file; else the default")
+    parser.add_argument("--model", default="lulcformer-tiny", help="a shipped model or a file")
     parser.add_argument("--simulate", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
@@ -212,7 +212,7 @@ def main() -> None:
         if not (folder / f"{MOST}.geojson").exists():  # written last
             # elsewhere, because a child's peak memory is at least its parent's
             subprocess.run([sys.executable, __file__, str(folder), "--simulate"], check=True)
-        model = ["--model", options.model] if options.model else []
+        model = ["--model", options.model]
         if not measure(folder, options.sides, rounds=options.rounds, options=model):
             sys.exit(1)
         measure_workers(folder, 4, rounds=options.rounds, options=model)

@@ -75,6 +75,7 @@ def make(folder: Path, name: str) -> Path:
     if not out.exists():
         words = ["predict", "--aoi", str(folder / "aoi.geojson"), "--year", str(YEAR)]
         words += ["--catalog", str(folder / "items.json"), "--block-size", str(BLOCK)]
+        words += ["--model", "lulcformer-tiny"]
         made = lulcmap(*words, "--out", str(out), "--device", "cpu", "--keep-run")
         if made.returncode not in (0, 4):
             sys.exit(made.stderr)

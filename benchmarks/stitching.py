@@ -22,6 +22,7 @@ from shapely import box as rectangle
 
 from lulcmap.composite import Composite
 from lulcmap.contract import Contract
+from lulcmap.demo import NETWORK
 from lulcmap.grid import footprint, geobox
 from lulcmap.image import composite_of
 from lulcmap.models import find_model
@@ -134,7 +135,7 @@ def compare_blocks(model: Path, country: Simulated, folder: Path) -> bool:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, nargs="?", help="keeps the country for another time")
-    parser.add_argument("--model", help="a shipped model or a file; else the default")
+    parser.add_argument("--model", default=NETWORK, help="a shipped model or a file")
     options = parser.parse_args()
     model = find_model(options.model)
     with tempfile.TemporaryDirectory() as temporary:

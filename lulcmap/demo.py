@@ -19,6 +19,9 @@ from lulcmap.scores import accuracy, confusion, mean_iou
 from lulcmap.simulate import Simulated
 from lulcmap.survey import Settings
 
+NETWORK = "lulcformer-tiny"
+"""The shipped model that learnt from simulated countries: the demo's is one of those."""
+
 FOREST = "random-forest-simulated"
 """The shipped model that the network is compared with: it sees each pixel alone."""
 

@@ -21,6 +21,7 @@ def test_the_demo_prints_the_command_it_runs(shown):
     folder, text = shown
 
     assert f"$ lulcmap predict --aoi {folder}/aoi.geojson --year 2024" in text
+    assert "--model lulcformer-tiny " in text
 
 
 def test_the_demo_leaves_the_map_its_report_and_the_picture(shown):

@@ -19,7 +19,7 @@ from lulcmap.training.checkpoint import contract_of
 from lulcmap.training.deployed import Deployed, LogIndices
 from lulcmap.training.zoo import build, config_from, config_of
 from models.real import points as real
-from models.real.card import TEMPLATE
+from models.real.card import SENSORS, TEMPLATE
 from models.real.card import card as made_card
 from models.real.dataset import build as build_dataset
 from models.real.evaluate_folds import figures, forest_of, lines_of, model_of, on_scene
@@ -453,12 +453,10 @@ def test_a_miniature_of_the_recipe_ends_in_a_model_file(data, points, tmp_path, 
     parts = real.split(points, 0)
     few = parts["test"][np.arange(len(parts["test"])) % 8 == 0]
     trained = model_of(run / "fold-0" / "seed-0" / MEASURED)
-    found = figures(trained, points=few, dataset=dataset, scenes=[], sensors=False)
+    found = figures(trained, points=few, dataset=dataset, scenes=[])
     assert 0 <= found["landscapes"]["accuracy"] <= 1
     assert lines_of("model", found)[0].startswith("model: patches 0.")
-    forest = figures(
-        forest_of(parts["train"]), points=few, dataset=None, scenes=[], side=1, sensors=False
-    )
+    forest = figures(forest_of(parts["train"]), points=few, scenes=[], side=1)
     assert forest["patches"]["accuracy"] > 0.8
 
 
@@ -562,8 +560,16 @@ def test_the_card_has_every_figure_and_leaves_no_gap():
     exported = "# x\n\ny\n\n## What it takes and gives\nboth\n\n## Settings\n| a | 1 |\n\n"
     exported += "## The file beside torch\n- equal\n"
 
+    seen = {"denmark": {"agreement": 0.72, "commonest": 0.885}}
+    either = {name: {"scenes": {"denmark": {"agreement": 0.61}}} for name in SENSORS}
     text = made_card(
-        TEMPLATE.read_text(), exported, contract, scores=scores, folds=folds, failures="Haze.\n"
+        TEMPLATE.read_text(),
+        exported,
+        contract,
+        scores=scores,
+        folds=folds,
+        scenes={"own": {"scenes": seen, **either}},
+        failures="Haze.\n",
     )
 
     assert "$" not in text
@@ -579,7 +585,7 @@ def test_the_card_has_every_figure_and_leaves_no_gap():
         assert said in text
     assert "| patches | 0.670 +- 0.014 | 0.520 +- 0.000 |" in text
     assert "| 1 | 0.600 / 0.520 | 0.500 / 0.520 |" in text
-    assert "| denmark | 0.790, 0.790 | 0.885 | 0.790 |" in text
+    assert "| denmark | 0.720 | 0.610 | 0.610 | 0.885 | 0.790, 0.790 | 0.790 |" in text
 
 
 def test_a_temperature_reaches_the_contract():

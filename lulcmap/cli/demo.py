@@ -17,13 +17,13 @@ def demo(ctx: click.Context, folder: Path, seed: int) -> None:
     """Map a country that does not exist, with the very command for a real one.
 
     Writes the country's scenes, its map, its truth and a picture of them into FOLDER. Takes about a
-    minute on two cores, and no network. The shipped model never saw the country: the seeds it was
-    trained on begin at 1000.
+    minute on two cores, and no network. Its model is not the default one but one that learnt from
+    such countries; it never saw this one, for the seeds it was trained on begin at 1000.
     """
     from datetime import date
 
     from lulcmap.cli.predict import predict
-    from lulcmap.demo import forest_map, judge, picture
+    from lulcmap.demo import NETWORK, forest_map, judge, picture
     from lulcmap.errors import OutputError
     from lulcmap.plan import make_period
     from lulcmap.simulate import Country, simulate
@@ -44,7 +44,7 @@ def demo(ctx: click.Context, folder: Path, seed: int) -> None:
         ) from error
     out = folder / "map.tif"
     options = ["--aoi", str(made.aoi), "--year", str(YEAR), "--catalog", str(made.items)]
-    options += ["--out", str(out), "--overwrite"]
+    options += ["--model", NETWORK, "--out", str(out), "--overwrite"]
     click.echo(f"$ lulcmap predict {shlex.join(options)}")
     ctx.invoke(predict.main, args=options, standalone_mode=False)
 

@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=256, help="pixels a side of a landscape")
     parser.add_argument("--model", default="lulcformer-tiny")
     parser.add_argument("--transform", default="log-indices")
-    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--crop", type=int, default=128)
     parser.add_argument("--learning-rate", type=float, default=1e-3)

@@ -3,8 +3,9 @@ r"""The card of the real-sample model: ``card.md`` beside this file, with what w
     lulcmap evaluate TWIN.onnx --data RUN_FOLDER/fold-0/dataset --out SCORES
     python -m models.real.evaluate_folds TWIN.onnx OTHER_SEED.onnx ... --data ../shared/data \
         --dataset RUN_FOLDER/fold-0/dataset --out FOLD.json
+    python -m models.real.evaluate_folds MODEL.onnx --data ../shared/data --out SCENES.json
     python -m models.real.card MODEL.onnx --scores SCORES/metrics.json --folds FOLD.json ... \
-        --failures FAILURES.md --out models/MODEL.md
+        --scenes SCENES.json --failures FAILURES.md --out models/MODEL.md
 
 MODEL learnt from all samples and TWIN, of the same recipe and seed, without a fold: what is
 measured is the twin. It is the first model in the first ``FOLD.json``; those after it in that file
@@ -22,11 +23,12 @@ from typing import Any
 from lulcmap.contract import Contract
 from lulcmap.legend import NAMES
 from lulcmap.modelfile import read_model
+from models.real.evaluate_folds import FOREST
 
 TEMPLATE = Path(__file__).with_name("card.md")
 
-FOREST = "random forest"
-"""Its name in the figures of a fold."""
+SENSORS = ("Sentinel-2 only", "Sentinel-1 only")
+"""What ``evaluate_folds`` calls a model that is shown one of them."""
 
 Figures = Mapping[str, Any]
 """What ``lulcmap evaluate`` or ``evaluate_folds`` wrote."""
@@ -39,6 +41,7 @@ def card(
     *,
     scores: Figures,
     folds: Sequence[Figures],
+    scenes: Figures,
     failures: str,
 ) -> str:
     """The card, Markdown.
@@ -49,6 +52,7 @@ def card(
         contract: of the model.
         scores: of ``lulcmap evaluate`` on the held-out landscapes.
         folds: of ``evaluate_folds``.
+        scenes: of ``evaluate_folds``, of the model itself.
         failures: what was seen to go wrong on its maps, Markdown.
 
     """
@@ -70,7 +74,7 @@ def card(
         "temperature": f"{contract.temperature:.2f}",
         "folds": "\n".join(_folds(folds)),
         "seeds": "\n".join(_seeds(folds[0])),
-        "scenes": "\n".join(_scenes(folds[0])),
+        "scenes": "\n".join(_scenes(next(iter(scenes.values())), folds[0])),
         "prior": "\n".join(_prior(contract)),
         "failures": failures.strip(),
     }
@@ -188,17 +192,20 @@ def _seeds(fold: Figures) -> Iterator[str]:
     yield from _table((f"{len(models)} seeds", "accuracy", "macro F1"), rows())
 
 
-def _scenes(fold: Figures) -> Iterator[str]:
-    """Agreement with the labelled scenes, of every seed."""
+def _scenes(own: Figures, fold: Figures) -> Iterator[str]:
+    """Agreement with the labelled scenes: of the model, and of every seed that lacks a fold."""
     models = _models(fold)
 
     def rows() -> Iterator[Sequence[str]]:
-        for name, first in models[0]["scenes"].items():
-            ours = ", ".join(f"{one['scenes'][name]['agreement']:.3f}" for one in models)
+        for name, found in own["scenes"].items():
+            alone = (f"{own[part]['scenes'][name]['agreement']:.3f}" for part in SENSORS)
+            seeds = ", ".join(f"{one['scenes'][name]['agreement']:.3f}" for one in models)
             forest = fold[FOREST]["scenes"][name]["agreement"]
-            yield name, ours, f"{first['commonest']:.3f}", f"{forest:.3f}"
+            ours = f"{found['agreement']:.3f}"
+            yield name, ours, *alone, f"{found['commonest']:.3f}", seeds, f"{forest:.3f}"
 
-    yield from _table(("scene", "seeds", "its commonest class", FOREST), rows())
+    head = ("scene", "this model", *SENSORS, "its commonest class", "twins", FOREST)
+    yield from _table(head, rows())
 
 
 def _prior(contract: Contract) -> Iterator[str]:
@@ -214,6 +221,7 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("--scores", type=Path, required=True, help="metrics.json")
     parser.add_argument("--folds", type=Path, nargs="+", required=True)
+    parser.add_argument("--scenes", type=Path, required=True)
     parser.add_argument("--failures", type=Path, required=True, help="Markdown, written by hand")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
@@ -223,6 +231,7 @@ def main() -> None:
         read_model(options.model).contract,
         scores=json.loads(options.scores.read_text(encoding="utf-8")),
         folds=[json.loads(path.read_text(encoding="utf-8")) for path in options.folds],
+        scenes=json.loads(options.scenes.read_text(encoding="utf-8")),
         failures=options.failures.read_text(encoding="utf-8"),
     )
     options.out.write_text(text, encoding="utf-8")

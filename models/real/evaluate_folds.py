@@ -12,6 +12,9 @@ one recipe: their mean and spread are told too. Four things are measured:
 - *scenes*: the labelled scenes of the archive. Rangeland there is grass or shrub. Beside each is
   what naming the commonest class everywhere would give. No choice may be made by one of them.
 - either sensor taken away, of all the above.
+
+Without ``--dataset`` only the scenes are: all that is left to measure a model on that held no fold
+out.
 """
 
 import argparse
@@ -48,6 +51,9 @@ PIXELS = 400
 """Of each landscape that the forest is asked about."""
 
 TREES = 200
+
+FOREST = "random forest"
+"""Its name in what is written."""
 
 
 def spectra_of(points: real.Points) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
@@ -162,26 +168,27 @@ def scores(matrix: NDArray[np.int64]) -> dict[str, Any]:
 def figures(
     predict: Predict,
     *,
-    points: real.Points,
-    dataset: Dataset | None,
     scenes: Sequence[Scene],
+    points: real.Points | None = None,
+    dataset: Dataset | None = None,
     pixels: int | None = None,
     side: int = PATCH,
-    sensors: bool = True,
 ) -> dict[str, Any]:
-    """Everything that is measured of one model."""
-    found: dict[str, Any] = {"patches": scores(on_patches(predict, points, side=side))}
+    """What is measured of one model with the sensors it is shown."""
+    found: dict[str, Any] = {}
+    if points is not None:
+        found["patches"] = scores(on_patches(predict, points, side=side))
     if dataset is not None:
         found["landscapes"] = scores(on_landscapes(predict, dataset, pixels=pixels))
     found["scenes"] = {scene.name: on_scene(predict, scene) for scene in scenes}
-    if sensors:
-        for sensor, name in (("s1", "Sentinel-2 only"), ("s2", "Sentinel-1 only")):
-            blind = without(predict, sensor)
-            part: dict[str, Any] = {"patches": scores(on_patches(blind, points, side=side))}
-            if dataset is not None:
-                part["landscapes"] = scores(on_landscapes(blind, dataset, pixels=pixels))
-            part["scenes"] = {scene.name: on_scene(blind, scene) for scene in scenes}
-            found[name] = part
+    return found
+
+
+def with_either_alone(predict: Predict, **on: Any) -> dict[str, Any]:
+    """``figures`` of both sensors, and of each without the other."""
+    found = figures(predict, **on)
+    for sensor, name in (("s1", "Sentinel-2 only"), ("s2", "Sentinel-1 only")):
+        found[name] = figures(without(predict, sensor), **on)
     return found
 
 
@@ -209,36 +216,37 @@ def main() -> None:
     )
     parser.add_argument("models", nargs="+", type=Path)
     parser.add_argument("--data", type=Path, required=True, help="with points/ and archive/")
-    parser.add_argument("--dataset", type=Path, required=True, help="of the fold")
+    parser.add_argument("--dataset", type=Path, help="of the fold that was held out")
     parser.add_argument("--out", type=Path, help="JSON to write")
     options = parser.parse_args()
 
-    dataset = Dataset.open(options.dataset)
-    parts = real.split(real.load(options.data / "points"), int(dataset.settings["fold"]))
+    held: dict[str, Any] = {}
     scenes = judges(options.data / "archive")
+    if options.dataset is not None:
+        dataset = Dataset.open(options.dataset)
+        parts = real.split(real.load(options.data / "points"), int(dataset.settings["fold"]))
+        held = {"points": parts["test"], "dataset": dataset}
     told: dict[str, Any] = {}
     for path in options.models:
-        found = figures(model_of(path), points=parts["test"], dataset=dataset, scenes=scenes)
+        found = with_either_alone(model_of(path), scenes=scenes, **held)
         told[str(path)] = found
         print(*lines_of(path.name, found), sep="\n", flush=True)
-    forest = figures(
-        forest_of(parts["train"]),
-        points=parts["test"],
-        dataset=dataset,
-        scenes=scenes,
-        pixels=PIXELS,
-        side=1,
-        sensors=False,
-    )
-    told["random forest"] = forest
-    print(*lines_of("random forest", forest), sep="\n")
-    if len(options.models) > 1:
-        for kind in ("patches", "landscapes"):
-            for score in ("accuracy", "macro_f1"):
-                values = [told[str(path)][kind][score] for path in options.models]
-                print(f"{kind}, {score}: {np.mean(values):.3f} +- {np.std(values, ddof=1):.3f}")
+    if held:
+        forest = figures(forest_of(parts["train"]), scenes=scenes, **held, pixels=PIXELS, side=1)
+        told[FOREST] = forest
+        print(*lines_of(FOREST, forest), sep="\n")
+        _tell_spread([told[str(path)] for path in options.models])
     if options.out is not None:
         options.out.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+
+
+def _tell_spread(seeds: Sequence[Mapping[str, Any]]) -> None:
+    if len(seeds) < 2:
+        return
+    for kind in ("patches", "landscapes"):
+        for score in ("accuracy", "macro_f1"):
+            values = [found[kind][score] for found in seeds]
+            print(f"{kind}, {score}: {np.mean(values):.3f} +- {np.std(values, ddof=1):.3f}")
 
 
 if __name__ == "__main__":
