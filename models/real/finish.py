@@ -163,7 +163,11 @@ def _figures(deployed: Deployed, dataset: Dataset) -> dict[str, Any]:
         "accuracy": round(accuracy(whole), 4),
         "macro_f1": round(mean_f1(whole), 4),
         "mean_iou": round(mean_iou(whole), 4),
-        "iou": dict(zip(NAMES, np.round(iou(whole), 4).tolist(), strict=True)),
+        "iou": {
+            name: round(float(value), 4)
+            for name, value in zip(NAMES, iou(whole), strict=True)
+            if np.isfinite(value)  # of a class that is there
+        },
         "accuracy_s2_only": round(accuracy(measure(deployed, samples, without="s1")), 4),
         "accuracy_s1_only": round(accuracy(measure(deployed, samples, without="s2")), 4),
     }
