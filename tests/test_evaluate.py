@@ -22,7 +22,7 @@ from lulcmap.evaluate.calibration import BINS, Reliability
 from lulcmap.evaluate.crosswalk import SHIPPED
 from lulcmap.evaluate.folder import check_folder, write_folder
 from lulcmap.evaluate.regions import Regions, cell, load_regions
-from lulcmap.evaluate.shipped import classified
+from lulcmap.evaluate.shipped import classified, predictor
 from lulcmap.evaluate.tally import Tally, intervals
 from lulcmap.legend import CLASSES
 from lulcmap.session import open_session
@@ -203,6 +203,23 @@ def test_classes_are_places_in_the_models_own_legend_and_missing_pixels_255(tmp_
 
     assert (classes[:8] == 255).all()
     assert set(np.unique(classes[8:])) == {0, 1}
+
+
+def test_a_balanced_prior_names_rare_classes_more_often(tmp_path):
+    shares = np.array([0.3, 0.25, 0.2, 0.1, 0.08, 0.04, 0.02, 0.01, 0.0])
+    path = make_model(tmp_path / "model.onnx", contract(multiple=32, prior=tuple(shares.tolist())))
+    session = open_session(path, device="cpu")
+    s2, s1 = composites(np.random.default_rng(1), (64, 64))
+
+    (natural, _), (balanced, confidence) = (
+        predictor(path, "cpu", prior)[0](s2, s1) for prior in ("natural", "balanced")
+    )
+
+    odds = upsampled(session.run(s2[None], s1[None]), 4).softmax(0).numpy()
+    odds /= np.sqrt(np.maximum(shares, 0.001))[:, None, None]
+    assert (balanced == odds.argmax(0)).mean() > 0.999
+    np.testing.assert_allclose(confidence, odds.max(0) / odds.sum(0), atol=0.0051)
+    assert (balanced != natural).any()
 
 
 # --- a dataset -------------------------------------------------------------------------------
@@ -441,7 +458,12 @@ def test_the_command_measures_a_model_file_without_torch(tmp_path):
     assert "Sentinel-1 only" in said.output
     assert "expected calibration error" in said.output
     made = json.loads((tmp_path / "out" / "metrics.json").read_text())
-    assert made["subject"] == {"name": "stub", "kind": "model file", "file": "model.onnx"}
+    assert made["subject"] == {
+        "name": "stub",
+        "kind": "model file",
+        "file": "model.onnx",
+        "prior": "natural",
+    }
     assert made["places"] == 2
 
 
@@ -477,6 +499,8 @@ def test_the_command_measures_a_checkpoint(tmp_path, monkeypatch):
         (["map.tif", "--votes", "strict", "--device", "cpu"], "--votes and --device cannot be"),
         (["model.onnx", "--data", ".", "--crosswalk", "esri"], "labels are for a map"),
         (["model.onnx", "--data", ".", "--label-column", "x"], "--label-column cannot be used"),
+        (["map.tif", "--prior", "balanced"], "--prior cannot be used here: A map"),
+        (["run.pt", "--data", ".", "--prior", "balanced"], "export the checkpoint"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(words, message):

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lulcmap.cli.options import prior_option
 from lulcmap.cli.shell import json_option, refuse_given
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
 _MAPS = {".tif", ".tiff", ".vrt"}
+_CHECKPOINT = ".pt"
 
 
 @click.command(short_help="Measure a model or a map against labels.")
@@ -38,6 +40,7 @@ _MAPS = {".tif", ".tiff", ".vrt"}
     default="auto",
     help="Where the model runs.",
 )
+@prior_option
 @click.option(
     "--labels", type=_FILE, help="Raster, points or polygons that a map is measured against."
 )
@@ -70,6 +73,7 @@ def evaluate(
     split: str,
     votes: str,
     device: str,
+    prior: str,
     labels: Path | None,
     label_column: str,
     crosswalk: str | None,
@@ -102,8 +106,7 @@ def evaluate(
     from lulcmap.evaluate.folder import check_folder, write_folder
     from lulcmap.evaluate.regions import Regions, load_regions
 
-    is_map = Path(subject).suffix.lower() in _MAPS
-    _check(ctx, is_map=is_map)
+    _check(ctx, Path(subject).suffix.lower())
     if out is not None:
         check_folder(out, overwrite=overwrite)
     where = Regions() if regions is None else load_regions(regions, column=region_column)
@@ -119,7 +122,14 @@ def evaluate(
             )
         else:
             found = _of_model(
-                subject, data, split, votes, device, where, lambda *done: progress("chips", *done)
+                subject,
+                data,
+                split,
+                votes,
+                device,
+                prior,
+                where,
+                lambda *done: progress("chips", *done),
             )
     figures = facts(found, draws=draws, seed=seed)
     if out is not None:
@@ -130,14 +140,17 @@ def evaluate(
         _show(figures, out)
 
 
-def _check(ctx: click.Context, *, is_map: bool) -> None:
+def _check(ctx: click.Context, suffix: str) -> None:
     """See that the options fit what is measured."""
+    is_map = suffix in _MAPS
     if is_map:
         why = "A map is measured against --labels; a dataset is for a model."
-        refuse_given(ctx, ("data", "split", "votes", "device"), why)
+        refuse_given(ctx, ("data", "split", "votes", "device", "prior"), why)
     else:
         why = "A model is measured on --data, the folder of a dataset; labels are for a map (.tif)."
         refuse_given(ctx, ("labels", "label_column", "crosswalk"), why)
+    if suffix == _CHECKPOINT:
+        refuse_given(ctx, ("prior",), "it is for a model file; export the checkpoint first.")
     if ctx.params["labels" if is_map else "data"] is None:
         raise click.UsageError(why)
 
@@ -148,6 +161,7 @@ def _of_model(
     split: str,
     votes: str,
     device: Any,
+    prior: Any,
     regions: "Regions",
     progress: Any,
 ) -> "Evaluation":
@@ -160,7 +174,7 @@ def _of_model(
 
     dataset = Dataset.open(data)
     path = Path(subject)
-    if path.suffix == ".pt":
+    if path.suffix == _CHECKPOINT:
         if not path.is_file():
             raise UsageError(f"There is no file {subject}; give the checkpoint of a training.")
         try:
@@ -173,7 +187,7 @@ def _of_model(
         predict, described = of_checkpoint(path, device)
         kind = "checkpoint"
     else:
-        predict, described = predictor(find_model(subject), device)
+        predict, described = predictor(find_model(subject), device, prior)
         kind = "model file"
     return judge_model(
         predict,
@@ -182,7 +196,7 @@ def _of_model(
         split=split,
         scheme=votes,
         regions=regions,
-        subject={"name": described.name, "kind": kind, "file": path.name},
+        subject={"name": described.name, "kind": kind, "file": path.name, "prior": prior},
         progress=progress,
     )
 

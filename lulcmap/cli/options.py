@@ -60,6 +60,15 @@ class _Size(click.ParamType[int]):
 _POWERS = {"M": 2, "G": 3, "T": 4}
 """Of 1000, or 1024."""
 
+prior_option = click.option(
+    "--prior",
+    type=click.Choice(["natural", "balanced"]),
+    default="natural",
+    help="How common classes are taken to be: as in what the model learnt from, or more alike "
+    "(finds more of rare classes, and more that is none).",
+)
+"""What a map and an evaluation take alike."""
+
 _OPTIONS = (
     click.option(
         "--aoi",
@@ -161,13 +170,7 @@ _OPTIONS = (
         default="hann",
         help="How windows are joined.",
     ),
-    click.option(
-        "--prior",
-        type=click.Choice(["natural", "balanced"]),
-        default="natural",
-        help="How common classes are taken to be: as in what the model learnt from, or more alike "
-        "(finds more of rare classes, and more that is none).",
-    ),
+    prior_option,
     click.option(
         "--block-size",
         type=click.IntRange(1),

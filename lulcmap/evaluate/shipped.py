@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lulcmap.contract import Contract
+from lulcmap.contract import Contract, Prior
 from lulcmap.legend import NODATA
 from lulcmap.predict import Run, classify, needed_windows, union
 from lulcmap.sensors import S1_NODATA, S2_NODATA
@@ -23,21 +23,28 @@ legend, 255 where there is none, and their probabilities (H, W), 0 to 1."""
 
 
 def predictor(
-    path: Path, device: Literal["auto", "cpu", "cuda"] = "auto"
+    path: Path, device: Literal["auto", "cpu", "cuda"] = "auto", prior: Prior = "natural"
 ) -> tuple[Predict, Contract]:
     """A model file, ready to classify images, and what it says of itself.
+
+    Args:
+        path: of the ONNX file.
+        device: it runs on.
+        prior: how common classes are taken to be, as of ``Contract.told_apart``.
 
     Raises:
         DeviceError: the runtime or the device cannot be had.
         ModelError: the file is no model that lulcmap can use.
+        UsageError: the model does not know how common its classes are, which the prior needs.
 
     """
     session = open_session(path, device=device, batch_size=1)
-    return lambda s2, s1: classified(session, s2, s1), session.contract
+    session.contract.told_apart(prior)  # a model that cannot is said now
+    return lambda s2, s1: classified(session, s2, s1, prior=prior), session.contract
 
 
 def classified(
-    session: Session, s2: NDArray[np.uint16], s1: NDArray[np.int16]
+    session: Session, s2: NDArray[np.uint16], s1: NDArray[np.int16], *, prior: Prior = "natural"
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """The classes of one image, as ``Predict`` says.
 
@@ -67,6 +74,7 @@ def classified(
         windows=windows,
         box=box,
         batch_size=1,
+        prior=prior,
     )
     table = np.full(256, NODATA, np.uint8)
     table[list(contract.ids)] = np.arange(len(contract.classes))
