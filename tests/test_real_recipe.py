@@ -22,7 +22,7 @@ from models.real import points as real
 from models.real.card import SENSORS, TEMPLATE
 from models.real.card import card as made_card
 from models.real.dataset import build as build_dataset
-from models.real.evaluate_folds import figures, forest_of, lines_of, model_of, on_scene
+from models.real.evaluate_folds import DISTURBED, figures, forest_of, lines_of, model_of, on_scene
 from models.real.finish import MEASURED, ece, temperature_of
 from models.real.generator import PLAIN, WINTER, Generator
 from models.real.noise import along, fractal, smooth
@@ -503,6 +503,28 @@ def test_textures_have_no_colour_left_and_leave_the_labelled_scenes_out(shared_d
     assert [scene.name for scene in judges(shared_data / "archive")] == ["denmark", "ontario"]
 
 
+def test_disturbances_are_what_their_names_say():
+    s2, s1 = (np.full((bands, 4, 4), value) for bands, value in ((9, 1000), (2, -1500)))
+    s2, s1 = s2.astype(np.uint16), s1.astype(np.int16)
+    s2[:, :, 2:], s1[:, :, 2:] = 3000, -900
+    shown = {name: by(s2, s1) for name, by in DISTURBED.items()}
+
+    for one, other in shown.values():
+        assert (one.shape, other.shape, one.dtype, other.dtype) == (
+            (9, 4, 4),
+            (2, 4, 4),
+            np.uint16,
+            np.int16,
+        )
+        assert (one != s2).any() != (other != s1).any()
+    assert (shown["a fifth darker"][0] == s2 * 0.8).all()
+    assert shown["hazy"][0][0, 0, 0] - 1000 > 10 * (shown["hazy"][0][8, 0, 0] - 1000) > 0
+    assert (shown["optical grid half a pixel off"][0][0, 0] == [1000, 2000, 3000, 3000]).all()
+    assert (shown["radar two pixels off"][1][0, 0] == [-900, -900, -1500, -1500]).all()
+    nothing = {name: by(np.ones_like(s2), s1)[0].min() for name, by in DISTURBED.items()}
+    assert min(nothing.values()) == 1  # no darkness makes a pixel nodata
+
+
 def test_the_labelled_scenes_are_read_in_their_own_codes(shared_data: Path):
     from models.real.scenes import judges
 
@@ -544,7 +566,8 @@ def test_the_card_has_every_figure_and_leaves_no_gap():
         }
         first = next(iter(of.values()))
         first["scenes"] = {"denmark": {"agreement": 0.79, "commonest": 0.885}}
-        return {name: one | {"scenes": first["scenes"]} for name, one in of.items()}
+        shared = {"scenes": first["scenes"], "disturbed": {"hazy": few | {"accuracy": 0.57}}}
+        return {name: one | shared for name, one in of.items()}
 
     folds = [
         fold(("a", 0.66), ("b", 0.68), ("random forest", 0.55)),
@@ -584,6 +607,7 @@ def test_the_card_has_every_figure_and_leaves_no_gap():
     ):
         assert said in text
     assert "| patches | 0.670 +- 0.014 | 0.520 +- 0.000 |" in text
+    assert "| hazy | 0.570 | 0.520 |" in text
     assert "| 1 | 0.600 / 0.520 | 0.500 / 0.520 |" in text
     assert "| denmark | 0.720 | 0.610 | 0.610 | 0.885 | 0.790, 0.790 | 0.790 |" in text
 

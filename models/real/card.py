@@ -75,6 +75,7 @@ def card(
         "folds": "\n".join(_folds(folds)),
         "seeds": "\n".join(_seeds(folds[0])),
         "scenes": "\n".join(_scenes(next(iter(scenes.values())), folds[0])),
+        "disturbed": "\n".join(_disturbed(_models(folds[0])[0])),
         "prior": "\n".join(_prior(contract)),
         "failures": failures.strip(),
     }
@@ -206,6 +207,12 @@ def _scenes(own: Figures, fold: Figures) -> Iterator[str]:
 
     head = ("scene", "this model", *SENSORS, "its commonest class", "twins", FOREST)
     yield from _table(head, rows())
+
+
+def _disturbed(found: Figures) -> Iterator[str]:
+    cases = {"as they are": found["landscapes"], **found["disturbed"]}
+    rows = ((name, f"{of['accuracy']:.3f}", f"{of['macro_f1']:.3f}") for name, of in cases.items())
+    yield from _table(("landscapes", "accuracy", "macro F1"), rows)
 
 
 def _prior(contract: Contract) -> Iterator[str]:

@@ -4,7 +4,7 @@ r"""What a model is worth on places it has not seen, beside a random forest of t
         --dataset RUN_FOLDER/fold-0/dataset
 
 MODEL is an ONNX file, measured by the code that makes maps, or a checkpoint. Several are seeds of
-one recipe: their mean and spread are told too. Four things are measured:
+one recipe: their mean and spread are told too. What is measured:
 
 - *patches*: every held-out sample as a small scene of nothing else, one month and the year's
   median; the forest is fitted to the samples to learn from, months and years alike.
@@ -12,6 +12,7 @@ one recipe: their mean and spread are told too. Four things are measured:
 - *scenes*: the labelled scenes of the archive. Rangeland there is grass or shrub. Beside each is
   what naming the commonest class everywhere would give. No choice may be made by one of them.
 - either sensor taken away, of all the above.
+- *disturbed*: the landscapes as real data may bring them (``DISTURBED``).
 
 Without ``--dataset`` only the scenes are: all that is left to measure a model on that held no fold
 out.
@@ -85,6 +86,42 @@ def forest_of(points: real.Points, *, seed: int = 0) -> Predict:
         return ids.reshape(s2.shape[1:])
 
     return predict
+
+
+HAZE = np.array([400, 290, 200, 160, 130, 110, 100, 30, 15], np.float32)
+"""DN that a thin haze adds to each band, about as Rayleigh's scattering falls off."""
+
+
+def _more(image: NDArray[Any], add: NDArray[np.float32] | float, times: float = 1) -> NDArray[Any]:
+    shape = (-1, 1, 1)
+    return np.rint(image * times + np.reshape(add, shape)).clip(1, 65535).astype(image.dtype)
+
+
+def _half_a_pixel(image: NDArray[Any]) -> NDArray[Any]:
+    """Between four pixels, as bilinear resampling leaves the worst of them."""
+    edged = np.pad(image.astype(np.float32), ((0, 0), (0, 1), (0, 1)), mode="edge")
+    rows = edged[:, :-1] + edged[:, 1:]
+    return np.rint((rows[..., :-1] + rows[..., 1:]) / 4).astype(image.dtype)
+
+
+DISTURBED: Mapping[str, Callable[[NDArray[Any], NDArray[Any]], tuple[NDArray[Any], ...]]] = {
+    "a fifth darker": lambda s2, s1: (_more(s2, 0, 0.8), s1),
+    "a quarter brighter": lambda s2, s1: (_more(s2, 0, 1.25), s1),
+    "hazy": lambda s2, s1: (_more(s2, HAZE), s1),
+    "haze taken away too much": lambda s2, s1: (_more(s2, -HAZE / 2), s1),
+    "radar 1.2 dB higher (gamma for sigma nought)": lambda s2, s1: (s2, s1 + np.int16(120)),
+    "optical grid half a pixel off": lambda s2, s1: (_half_a_pixel(s2), s1),
+    "radar two pixels off": lambda s2, s1: (s2, np.roll(s1, (2, 2), (1, 2))),
+}
+"""What is done to a landscape: (9, H, W) DN and (2, H, W) hundredths of a decibel, without gaps."""
+
+
+def disturbed(
+    predict: Predict,
+    by: Callable[[NDArray[Any], NDArray[Any]], tuple[NDArray[Any], ...]],
+) -> Predict:
+    """A model that is shown everything disturbed."""
+    return lambda s2, s1: predict(*by(s2, s1))
 
 
 def model_of(path: Path) -> Predict:
@@ -184,11 +221,16 @@ def figures(
     return found
 
 
-def with_either_alone(predict: Predict, **on: Any) -> dict[str, Any]:
-    """``figures`` of both sensors, and of each without the other."""
+def all_figures(predict: Predict, **on: Any) -> dict[str, Any]:
+    """``figures`` of both sensors, of each without the other, and of what is disturbed."""
     found = figures(predict, **on)
     for sensor, name in (("s1", "Sentinel-2 only"), ("s2", "Sentinel-1 only")):
         found[name] = figures(without(predict, sensor), **on)
+    if "dataset" in on:
+        found["disturbed"] = {
+            name: scores(on_landscapes(disturbed(predict, by), on["dataset"]))
+            for name, by in DISTURBED.items()
+        }
     return found
 
 
@@ -228,7 +270,7 @@ def main() -> None:
         held = {"points": parts["test"], "dataset": dataset}
     told: dict[str, Any] = {}
     for path in options.models:
-        found = with_either_alone(model_of(path), scenes=scenes, **held)
+        found = all_figures(model_of(path), scenes=scenes, **held)
         told[str(path)] = found
         print(*lines_of(path.name, found), sep="\n", flush=True)
     if held:
