@@ -104,20 +104,33 @@ _AGAIN = 10
 on."""
 
 
+_SOON = 0.1
+"""Seconds after which a command is told again to stop, if Python dropped it."""
+
+
 @contextmanager
 def _stoppable() -> Iterator[None]:
     """Ctrl-C, SIGTERM and time that is over raise ``_Stopped`` in the body, unless ignored."""
     asked = []
+    unraisable = sys.unraisablehook
 
     def stop(signum: int, _: FrameType | None) -> NoReturn:
         asked.append(signum)
-        raise _Stopped(signum)
+        raise _Stopped(asked[0])
+
+    def dropped(what: "sys.UnraisableHookArgs") -> None:
+        """Ask again: what is raised in a finaliser or a library's callback, Python drops."""
+        if isinstance(what.exc_value, _Stopped):
+            signal.setitimer(signal.ITIMER_REAL, _SOON)
+        else:
+            unraisable(what)
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
     before = {number: signal.getsignal(number) for number in numbers}
     heeded = [number for number in before if before[number] not in (signal.SIG_IGN, None)]
     for number in heeded:
         signal.signal(number, stop)
+    sys.unraisablehook = dropped
     try:
         yield
     except Exception as error:
@@ -126,6 +139,7 @@ def _stoppable() -> Iterator[None]:
             raise _Stopped(asked[0]) from error
         raise
     finally:
+        sys.unraisablehook = unraisable
         signal.setitimer(signal.ITIMER_REAL, 0)
         for number in heeded:
             signal.signal(number, before[number])
