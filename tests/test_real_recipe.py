@@ -193,7 +193,7 @@ def test_noise_has_the_same_deviation_at_all_wavelengths():
 
 def test_every_pixel_of_a_plain_landscape_is_a_sample_of_its_class(points):
     made = Generator(points, size=64, look=PLAIN)
-    years = median(points.clear)[:, None]
+    years = np.rint(median(points.clear))[:, None]
     optical = np.concatenate([points.clear, points.snowy, years], 1)[..., :9]
     of = {label: as_set(optical[points.label == label]) for label in range(8)}
     fields = of[NAMES.index("crops")] | of[NAMES.index("bare")] | of[NAMES.index("grass")]
@@ -224,7 +224,7 @@ def test_a_quilt_shows_samples_as_common_as_they_are(points):
     years = median(points.clear)
     optical = as_set(np.concatenate([points.clear, points.snowy, years[:, None]], 1)[..., :9])
 
-    for _ in range(40):
+    for _ in range(150):
         canvas, planes = quilt(rng, source, 128)
         counts += np.bincount(canvas.label.ravel(), minlength=9)
         assert np.isfinite(planes).all()

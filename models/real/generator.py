@@ -27,7 +27,7 @@ PLAIN = Look(mixing=0, texture=0, relief=0, blur=0, speckle=0)
 FEW = (WATER, SNOW, TREES, SHRUB, BARE, FLOODED)
 """Classes of which one landscape mostly shows two samples, however many patches."""
 
-QUILTS = 0.12
+QUILTS = 0.16
 """Share of the landscapes that are none: samples side by side."""
 
 WINTER = 0.05

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from models.real.canvas import SNOW, Canvas
 from models.real.samples import Source, completed, median
 
-SIDES = (32, 64, 128)
-"""Pixels a side of a sample's square."""
+SIDES = (8, 16, 32, 256)
+"""Pixels a side of a sample's square: small, to show many; or all of a landscape one sample."""
 
 YEARS = 0.15
 """Share of the squares that show the median of a year; the others show a month."""
@@ -37,7 +37,7 @@ def quilt(
 
     """
     side = int(rng.choice(SIDES))
-    begin = rng.integers(side, size=2)
+    begin = rng.integers(side, size=2) if side < size else (0, 0)
     row, col = ((np.arange(size) + first) // side for first in begin)
     square = row[:, None] * (int(col[-1]) + 1) + col
     spectra, cover = _samples(rng, source, int(square[-1, -1]) + 1)
