@@ -11,7 +11,7 @@ one recipe: their mean and spread are told too. What is measured:
 - *landscapes*: the test split of the fold's dataset, made of held-out samples.
 - *scenes*: the labelled scenes of the archive. Rangeland there is grass or shrub. Beside each is
   what naming the commonest class everywhere would give. No choice may be made by one of them.
-- either sensor taken away, of all the above.
+- either sensor taken away, of landscapes and scenes.
 - *disturbed*: the landscapes as real data may bring them (``DISTURBED``).
 
 Without ``--dataset`` only the scenes are: all that is left to measure a model on that held no fold
@@ -224,8 +224,9 @@ def figures(
 def all_figures(predict: Predict, **on: Any) -> dict[str, Any]:
     """``figures`` of both sensors, of each without the other, and of what is disturbed."""
     found = figures(predict, **on)
+    images = {name: value for name, value in on.items() if name != "points"}
     for sensor, name in (("s1", "Sentinel-2 only"), ("s2", "Sentinel-1 only")):
-        found[name] = figures(without(predict, sensor), **on)
+        found[name] = figures(without(predict, sensor), **images)
     if "dataset" in on:
         found["disturbed"] = {
             name: scores(on_landscapes(disturbed(predict, by), on["dataset"]))
