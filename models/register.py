@@ -7,10 +7,11 @@ import hashlib
 import json
 from pathlib import Path
 
-DEFAULT = "lulcformer-tiny"
+DEFAULT = "lulcformer-tiny-real"
 
 SUMMARIES = {
-    "lulcformer-tiny": "LULC-Former, 3.6 M parameters; knows simulated landscapes only",
+    "lulcformer-tiny-real": "LULC-Former, 3.6 M parameters; learnt from landscapes of real pixels",
+    "lulcformer-tiny": "the same network; knows simulated landscapes only: the demo's",
     "random-forest-simulated": "random forest of single pixels, the demo's yardstick",
 }
 

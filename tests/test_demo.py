@@ -6,6 +6,8 @@ import pytest
 from click.testing import CliRunner
 
 from lulcmap.cli import main
+from lulcmap.demo import FOREST, NETWORK
+from lulcmap.modelfile import read_model
 from lulcmap.models import shipped
 
 
@@ -43,6 +45,13 @@ def test_the_network_is_far_better_than_the_forest_on_an_unseen_country(shown):
     assert network >= forest + 0.10
 
 
-def test_both_shipped_models_are_of_simulated_land_and_say_so():
-    assert {model.name for model in shipped()} == {"lulcformer-tiny", "random-forest-simulated"}
+def test_the_demos_models_know_simulated_land_and_the_default_one_real_land():
+    knows = {model.name: read_model(model.path).contract.knows for model in shipped()}
+
+    assert knows == {
+        "lulcformer-tiny-real": "real",
+        NETWORK: "simulated",
+        FOREST: "simulated",
+    }
+    assert [model.name for model in shipped() if model.default] == ["lulcformer-tiny-real"]
     assert all(model.card.read_text() for model in shipped())

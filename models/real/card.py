@@ -1,11 +1,13 @@
 r"""The card of the real-sample model: ``card.md`` beside this file, with what was measured in it.
 
     lulcmap evaluate TWIN.onnx --data RUN_FOLDER/fold-0/dataset --out SCORES
+    lulcmap evaluate TWIN.onnx --data RUN_FOLDER/fold-0/dataset --prior balanced --out BALANCED
     python -m models.real.evaluate_folds TWIN.onnx OTHER_SEED.onnx ... --data ../shared/data \
         --dataset RUN_FOLDER/fold-0/dataset --out FOLD.json
     python -m models.real.evaluate_folds MODEL.onnx --data ../shared/data --out SCENES.json
-    python -m models.real.card MODEL.onnx --scores SCORES/metrics.json --folds FOLD.json ... \
-        --scenes SCENES.json --failures FAILURES.md --out models/MODEL.md
+    python -m models.real.card MODEL.onnx --scores SCORES/metrics.json \
+        --balanced BALANCED/metrics.json --folds FOLD.json ... --scenes SCENES.json \
+        --failures FAILURES.md --out models/MODEL.md
 
 MODEL learnt from all samples and TWIN, of the same recipe and seed, without a fold: what is
 measured is the twin. It is the first model in the first ``FOLD.json``; those after it in that file
@@ -28,7 +30,7 @@ from models.real.evaluate_folds import FOREST
 TEMPLATE = Path(__file__).with_name("card.md")
 
 SENSORS = ("Sentinel-2 only", "Sentinel-1 only")
-"""What ``evaluate_folds`` calls a model that is shown one of them."""
+"""What ``evaluate_folds`` and ``lulcmap evaluate`` call a model that is shown one of them."""
 
 Figures = Mapping[str, Any]
 """What ``lulcmap evaluate`` or ``evaluate_folds`` wrote."""
@@ -40,6 +42,7 @@ def card(
     contract: Contract,
     *,
     scores: Figures,
+    balanced: Figures,
     folds: Sequence[Figures],
     scenes: Figures,
     failures: str,
@@ -51,6 +54,7 @@ def card(
         exported: the card that the export wrote beside the model.
         contract: of the model.
         scores: of ``lulcmap evaluate`` on the held-out landscapes.
+        balanced: the same with ``--prior balanced``.
         folds: of ``evaluate_folds``.
         scenes: of ``evaluate_folds``, of the model itself.
         failures: what was seen to go wrong on its maps, Markdown.
@@ -65,7 +69,7 @@ def card(
         "settings": export["Settings"],
         "parity": export["The file beside torch"],
         "source": contract.training["source"],
-        "totals": "\n".join(_totals(scores)),
+        "totals": "\n".join(_totals(scores, balanced)),
         "classes": "\n".join(_classes(scores)),
         "confusion": "\n".join(_confusion(scores)),
         "reliability": "\n".join(_reliability(scores)),
@@ -108,14 +112,16 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def _totals(scores: Figures) -> Iterator[str]:
+def _totals(scores: Figures, balanced: Figures) -> Iterator[str]:
     """Both sensors with intervals, then either alone."""
+    names = ("oa", "f1", "miou")
 
     def rows() -> Iterator[Sequence[str]]:
-        of_all = (_span(scores["scores"][name]) for name in ("oa", "f1", "miou"))
-        yield "both sensors", *of_all
+        for words, found in (("", scores), (", `--prior balanced`", balanced)):
+            yield f"both sensors{words}", *(_span(found["scores"][name]) for name in names)
         for row in scores["sensors"]:
-            yield row["sensors"], *(_number(row[name]) for name in ("oa", "f1", "miou"))
+            if row["sensors"] in SENSORS:
+                yield row["sensors"], *(_number(row[name]) for name in names)
 
     yield from _table(("", "accuracy", "macro F1", "mean IoU"), rows())
 
@@ -181,9 +187,12 @@ def _folds(folds: Sequence[Figures]) -> Iterator[str]:
 def _seeds(fold: Figures) -> Iterator[str]:
     """Mean and standard deviation over the seeds of one fold."""
     models = _models(fold)
+    if len(models) < 2:
+        yield "One seed was trained: how far seeds differ is not known."
+        return
 
     def spread(values: list[float]) -> str:
-        return f"{mean(values):.3f} +- {stdev(values):.3f}" if len(values) > 1 else "one seed"
+        return f"{mean(values):.3f} +- {stdev(values):.3f}"
 
     def rows() -> Iterator[Sequence[str]]:
         for kind in ("patches", "landscapes"):
@@ -227,6 +236,7 @@ def main() -> None:
     )
     parser.add_argument("model", type=Path)
     parser.add_argument("--scores", type=Path, required=True, help="metrics.json")
+    parser.add_argument("--balanced", type=Path, required=True, help="metrics.json")
     parser.add_argument("--folds", type=Path, nargs="+", required=True)
     parser.add_argument("--scenes", type=Path, required=True)
     parser.add_argument("--failures", type=Path, required=True, help="Markdown, written by hand")
@@ -237,6 +247,7 @@ def main() -> None:
         options.model.with_suffix(".md").read_text(encoding="utf-8"),
         read_model(options.model).contract,
         scores=json.loads(options.scores.read_text(encoding="utf-8")),
+        balanced=json.loads(options.balanced.read_text(encoding="utf-8")),
         folds=[json.loads(path.read_text(encoding="utf-8")) for path in options.folds],
         scenes=json.loads(options.scenes.read_text(encoding="utf-8")),
         failures=options.failures.read_text(encoding="utf-8"),

@@ -22,9 +22,9 @@ from lulcmap.windows import Lattice
 from models.real import points as real
 
 SOURCE = (
-    "{count} made-up landscapes of real samples: pixels of Sentinel-2 L2A and Sentinel-1 at "
-    "{places} places with ESA WorldCover 2021 classes (CC BY 4.0; contains modified Copernicus "
-    "Sentinel data 2017-2023), texture of unlabelled real scenes; {held}. "
+    "{count} made-up landscapes of real samples: pixels of Sentinel-2 L2A and Sentinel-1 in "
+    "{blocks} blocks of 8 degrees with ESA WorldCover 2021 classes (CC BY 4.0; contains modified "
+    "Copernicus Sentinel data 2017-2023), texture of unlabelled real scenes; {held}. "
     "Recipe: python -m models.real"
 )
 
@@ -110,7 +110,7 @@ def _source(dataset: Dataset) -> str:
     twin = "none held out, and figures are of a twin that a fifth was held out from"
     return SOURCE.format(
         count=len(rows),
-        places=len({chip.place for chip in rows}),
+        blocks=len({chip.place for chip in rows}),
         held=twin if fold is None else f"fold {fold} of {real.FOLDS} held out",
     )
 

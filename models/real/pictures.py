@@ -61,7 +61,7 @@ def picture(model: Path, archive: Path, place: str, out: Path) -> None:
         classes,
         composite=np.where(classes == NODATA, 0, seen).astype(np.uint16),
         title=f"{name}, {day}",
-        note=f"By {report.facts['model']['name']}, from one date; no truth is known",
+        note=f"By {report.facts['model']['name']}, from one date",
     )
 
 
