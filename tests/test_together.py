@@ -617,8 +617,14 @@ def test_a_map_with_less_than_was_wanted_is_kept_marked_and_ends_with_4(country,
 
 def test_signals_stop_a_run_that_goes_on(command, whole, tmp_path):
     words = [sys.executable, "-m", "lulcmap", *command, "-vv", "--block-size", "48"]
+
+    def heed() -> None:  # tests that a shell runs in the background would ignore Ctrl-C
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
     # The log of 41 blocks does not fit so small a pipe: the run cannot end before it is read.
-    with subprocess.Popen(words, stderr=subprocess.PIPE, bufsize=0, pipesize=4096) as running:
+    with subprocess.Popen(
+        words, stderr=subprocess.PIPE, bufsize=0, pipesize=4096, preexec_fn=heed
+    ) as running:
         for line in running.stderr:
             if b"block 2 of" in line:
                 running.send_signal(random.choice([signal.SIGINT, signal.SIGTERM]))
