@@ -1,7 +1,7 @@
 """Does a map show where it was cut? A simulated country along the border of two UTM zones.
 
 Every scene is there on the grids of both zones, as real ones are, moved by nearest neighbour. The
-country is mapped with the default model, and ``lulcmap seams`` compares how often the class changes
+country is mapped with the demo's model, and ``lulcmap seams`` compares how often the class changes
 across borders with how often it does 32 px away. Then one block's file is shifted by three pixels,
 which must be found.
 

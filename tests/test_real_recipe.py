@@ -19,10 +19,18 @@ from lulcmap.training.checkpoint import contract_of
 from lulcmap.training.deployed import Deployed, LogIndices
 from lulcmap.training.zoo import build, config_from, config_of
 from models.real import points as real
-from models.real.card import SENSORS, TEMPLATE
+from models.real.card import TEMPLATE
 from models.real.card import card as made_card
 from models.real.dataset import build as build_dataset
-from models.real.evaluate_folds import DISTURBED, figures, forest_of, lines_of, model_of, on_scene
+from models.real.evaluate_folds import (
+    ALONE,
+    DISTURBED,
+    figures,
+    forest_of,
+    lines_of,
+    model_of,
+    on_scene,
+)
 from models.real.finish import MEASURED, ece, temperature_of
 from models.real.generator import PLAIN, WINTER, Generator
 from models.real.noise import along, fractal, smooth
@@ -584,7 +592,7 @@ def test_the_card_has_every_figure_and_leaves_no_gap():
     exported += "## The file beside torch\n- equal\n"
 
     seen = {"denmark": {"agreement": 0.72, "commonest": 0.885}}
-    either = {name: {"scenes": {"denmark": {"agreement": 0.61}}} for name in SENSORS}
+    either = {name: {"scenes": {"denmark": {"agreement": 0.61}}} for name in ALONE}
     text = made_card(
         TEMPLATE.read_text(),
         exported,

@@ -124,12 +124,12 @@ def evaluate(
             found = _of_model(
                 subject,
                 data,
-                split,
-                votes,
-                device,
-                prior,
-                where,
-                lambda *done: progress("chips", *done),
+                split=split,
+                votes=votes,
+                device=device,
+                prior=prior,
+                regions=where,
+                progress=lambda *done: progress("chips", *done),
             )
     figures = facts(found, draws=draws, seed=seed)
     if out is not None:
@@ -158,6 +158,7 @@ def _check(ctx: click.Context, suffix: str) -> None:
 def _of_model(
     subject: str,
     data: Any,
+    *,
     split: str,
     votes: str,
     device: Any,
@@ -174,7 +175,7 @@ def _of_model(
 
     dataset = Dataset.open(data)
     path = Path(subject)
-    if path.suffix == _CHECKPOINT:
+    if path.suffix.lower() == _CHECKPOINT:
         if not path.is_file():
             raise UsageError(f"There is no file {subject}; give the checkpoint of a training.")
         try:

@@ -25,12 +25,9 @@ from typing import Any
 from lulcmap.contract import Contract
 from lulcmap.legend import NAMES
 from lulcmap.modelfile import read_model
-from models.real.evaluate_folds import FOREST
+from models.real.evaluate_folds import ALONE, FOREST
 
 TEMPLATE = Path(__file__).with_name("card.md")
-
-SENSORS = ("Sentinel-2 only", "Sentinel-1 only")
-"""What ``evaluate_folds`` and ``lulcmap evaluate`` call a model that is shown one of them."""
 
 Figures = Mapping[str, Any]
 """What ``lulcmap evaluate`` or ``evaluate_folds`` wrote."""
@@ -120,7 +117,7 @@ def _totals(scores: Figures, balanced: Figures) -> Iterator[str]:
         for words, found in (("", scores), (", `--prior balanced`", balanced)):
             yield f"both sensors{words}", *(_span(found["scores"][name]) for name in names)
         for row in scores["sensors"]:
-            if row["sensors"] in SENSORS:
+            if row["sensors"] in ALONE:
                 yield row["sensors"], *(_number(row[name]) for name in names)
 
     yield from _table(("", "accuracy", "macro F1", "mean IoU"), rows())
@@ -208,13 +205,13 @@ def _scenes(own: Figures, fold: Figures) -> Iterator[str]:
 
     def rows() -> Iterator[Sequence[str]]:
         for name, found in own["scenes"].items():
-            alone = (f"{own[part]['scenes'][name]['agreement']:.3f}" for part in SENSORS)
+            alone = (f"{own[part]['scenes'][name]['agreement']:.3f}" for part in ALONE)
             seeds = ", ".join(f"{one['scenes'][name]['agreement']:.3f}" for one in models)
             forest = fold[FOREST]["scenes"][name]["agreement"]
             ours = f"{found['agreement']:.3f}"
             yield name, ours, *alone, f"{found['commonest']:.3f}", seeds, f"{forest:.3f}"
 
-    head = ("scene", "this model", *SENSORS, "its commonest class", "twins", FOREST)
+    head = ("scene", "this model", *ALONE, "its commonest class", "twins", FOREST)
     yield from _table(head, rows())
 
 

@@ -41,6 +41,12 @@ from models.real.scenes import Scene, judges
 Predict = Callable[[NDArray[np.uint16], NDArray[np.int16]], NDArray[np.uint8]]
 """(9, H, W) and (2, H, W) to ids (H, W)."""
 
+Disturb = Callable[[NDArray[np.uint16], NDArray[np.int16]], tuple[NDArray[Any], NDArray[Any]]]
+"""From what a model is shown to what it is shown instead."""
+
+ALONE = {"Sentinel-2 only": "s1", "Sentinel-1 only": "s2"}
+"""As ``lulcmap evaluate`` names them, and which sensor is taken away."""
+
 SCENES = Path(__file__).parent / "scenes.csv"
 """Crosswalk of the labelled scenes: Esri's classes, but numbered without gaps, so that
 ``--crosswalk esri`` misreads them; clouds (8) count as unknown."""
@@ -92,9 +98,8 @@ HAZE = np.array([400, 290, 200, 160, 130, 110, 100, 30, 15], np.float32)
 """DN that a thin haze adds to each band, about as Rayleigh's scattering falls off."""
 
 
-def _more(image: NDArray[Any], add: NDArray[np.float32] | float, times: float = 1) -> NDArray[Any]:
-    shape = (-1, 1, 1)
-    return np.rint(image * times + np.reshape(add, shape)).clip(1, 65535).astype(image.dtype)
+def _relit(s2: NDArray[Any], add: NDArray[np.float32] | float, times: float = 1) -> NDArray[Any]:
+    return np.rint(s2 * times + np.reshape(add, (-1, 1, 1))).clip(1, 65535).astype(s2.dtype)
 
 
 def _half_a_pixel(image: NDArray[Any]) -> NDArray[Any]:
@@ -104,11 +109,11 @@ def _half_a_pixel(image: NDArray[Any]) -> NDArray[Any]:
     return np.rint((rows[..., :-1] + rows[..., 1:]) / 4).astype(image.dtype)
 
 
-DISTURBED: Mapping[str, Callable[[NDArray[Any], NDArray[Any]], tuple[NDArray[Any], ...]]] = {
-    "a fifth darker": lambda s2, s1: (_more(s2, 0, 0.8), s1),
-    "a quarter brighter": lambda s2, s1: (_more(s2, 0, 1.25), s1),
-    "hazy": lambda s2, s1: (_more(s2, HAZE), s1),
-    "haze taken away too much": lambda s2, s1: (_more(s2, -HAZE / 2), s1),
+DISTURBED: Mapping[str, Disturb] = {
+    "a fifth darker": lambda s2, s1: (_relit(s2, 0, 0.8), s1),
+    "a quarter brighter": lambda s2, s1: (_relit(s2, 0, 1.25), s1),
+    "hazy": lambda s2, s1: (_relit(s2, HAZE), s1),
+    "haze taken away too much": lambda s2, s1: (_relit(s2, -HAZE / 2), s1),
     "radar 1.2 dB higher (gamma for sigma nought)": lambda s2, s1: (s2, s1 + np.int16(120)),
     "optical grid half a pixel off": lambda s2, s1: (_half_a_pixel(s2), s1),
     "radar two pixels off": lambda s2, s1: (s2, np.roll(s1, (2, 2), (1, 2))),
@@ -116,10 +121,7 @@ DISTURBED: Mapping[str, Callable[[NDArray[Any], NDArray[Any]], tuple[NDArray[Any
 """What is done to a landscape: (9, H, W) DN and (2, H, W) hundredths of a decibel, without gaps."""
 
 
-def disturbed(
-    predict: Predict,
-    by: Callable[[NDArray[Any], NDArray[Any]], tuple[NDArray[Any], ...]],
-) -> Predict:
+def disturbed(predict: Predict, by: Disturb) -> Predict:
     """A model that is shown everything disturbed."""
     return lambda s2, s1: predict(*by(s2, s1))
 
@@ -225,7 +227,7 @@ def all_figures(predict: Predict, **on: Any) -> dict[str, Any]:
     """``figures`` of both sensors, of each without the other, and of what is disturbed."""
     found = figures(predict, **on)
     images = {name: value for name, value in on.items() if name != "points"}
-    for sensor, name in (("s1", "Sentinel-2 only"), ("s2", "Sentinel-1 only")):
+    for name, sensor in ALONE.items():
         found[name] = figures(without(predict, sensor), **images)
     if "dataset" in on:
         found["disturbed"] = {
@@ -238,7 +240,7 @@ def all_figures(predict: Predict, **on: Any) -> dict[str, Any]:
 def lines_of(name: str, found: Mapping[str, Any]) -> list[str]:
     """One line a set of sensors."""
     lines = []
-    for what, part in (("", found), *((k, v) for k, v in found.items() if k.endswith("only"))):
+    for what, part in (("", found), *((alone, found[alone]) for alone in ALONE if alone in found)):
         words = [
             f"{kind} {part[kind]['accuracy']:.3f} / {part[kind]['macro_f1']:.3f}"
             for kind in ("patches", "landscapes")
