@@ -21,14 +21,17 @@ from lulcmap.training.zoo import build, config_from, config_of
 from models.real import points as real
 from models.real.card import TEMPLATE
 from models.real.card import card as made_card
+from models.real.contrast import contrast
 from models.real.dataset import build as build_dataset
 from models.real.evaluate_folds import (
     ALONE,
     DISTURBED,
+    by_eye,
     figures,
     forest_of,
     lines_of,
     model_of,
+    on_interpreted,
     on_scene,
 )
 from models.real.finish import MEASURED, ece, temperature_of
@@ -36,6 +39,7 @@ from models.real.generator import PLAIN, WINTER, Generator
 from models.real.noise import along, fractal, smooth
 from models.real.quilt import quilt
 from models.real.samples import AS_LAND, LAND, Season, Source, median
+from models.real.scenes import Interpreted, interpreted
 from models.real.sensor import Look
 from tests.networks import MICRO, NORMALISATION, checkpoint
 
@@ -550,6 +554,48 @@ def test_the_labelled_scenes_are_read_in_their_own_codes(shared_data: Path):
         )
 
 
+def test_what_was_told_by_eye_lies_in_its_scene_and_is_read_with_its_radar(shared_data: Path):
+    scenes = interpreted(shared_data / "archive")
+
+    assert len(scenes) == 9
+    for scene in scenes:
+        height, width = scene.s2.shape[1:]
+        for names, (rows, cols) in scene.parts:
+            assert 0 <= rows.start < rows.stop <= height
+            assert 0 <= cols.start < cols.stop <= width
+            assert set(names) <= set(NAMES)
+        seen = (scene.s1 != S1_NODATA).all(0)
+        assert seen.mean() > 0.95 or not seen.any()
+        assert not seen.any() or -2500 < np.median(scene.s1[:, seen]) < -300
+    assert sum((scene.s1 == S1_NODATA).all() for scene in scenes) == 1  # Laos
+
+
+def test_what_was_told_by_eye_is_right_by_kind():
+    there = np.s_[0:2, 0:4], np.s_[2:4, 0:4], np.s_[0:4, 4:6]
+    kinds = ("crops", "grass"), ("trees",), ("trees",)
+    s2, s1 = np.ones((9, 4, 6), np.uint16), np.zeros((2, 4, 6), np.int16)
+    scene = Interpreted("x", s2, s1, list(zip(kinds, there, strict=True)))
+    given = np.full((4, 6), NAMES.index("trees"), np.uint8)
+    given[0, :2], given[0, 2:4] = NAMES.index("grass"), NAMES.index("crops")
+
+    found = on_interpreted(lambda *_: given, scene)
+
+    assert found == {"crops or grass": 0.5, "trees": 1.0}
+    assert by_eye({"x": found, "y": {"water": 0.25}}) == 0.5
+
+
+def test_contrast_is_the_deviation_among_neighbours():
+    rng = np.random.default_rng(0)
+    level, decibels = rng.normal(7, 0.2, (9, 90, 90)), rng.normal(-1500, 200, (2, 90, 90))
+    s2, s1 = np.exp(level).astype(np.uint16), decibels.astype(np.int16)
+
+    found = contrast(s2, s1)
+    s1[0, 0, 0] = S1_NODATA
+
+    assert found == pytest.approx([0.2] * 9 + [2.0] * 2, rel=0.05)
+    assert np.isnan(contrast(s2, s1)).tolist() == [False] * 9 + [True, False]
+
+
 def test_the_card_has_every_figure_and_leaves_no_gap():
     def span(value):
         return {"value": value, "low": value - 0.01, "high": value + 0.01}
@@ -574,7 +620,12 @@ def test_the_card_has_every_figure_and_leaves_no_gap():
         }
         first = next(iter(of.values()))
         first["scenes"] = {"denmark": {"agreement": 0.79, "commonest": 0.885}}
-        shared = {"scenes": first["scenes"], "disturbed": {"hazy": few | {"accuracy": 0.57}}}
+        told = {"laos": {"water": 0.9, "trees": 0.5}}
+        shared = {
+            "scenes": first["scenes"],
+            "interpreted": told,
+            "disturbed": {"hazy": few | {"accuracy": 0.57}},
+        }
         return {name: one | shared for name, one in of.items()}
 
     folds = [
@@ -600,7 +651,7 @@ def test_the_card_has_every_figure_and_leaves_no_gap():
         scores=scores,
         balanced=scores | {"scores": dict.fromkeys(("oa", "f1", "miou"), span(0.62))},
         folds=folds,
-        scenes={"own": {"scenes": seen, **either}},
+        scenes={"own": {"scenes": seen, "interpreted": {"laos": {"built": 0.25}}, **either}},
         failures="Haze.\n",
     )
 
@@ -617,6 +668,9 @@ def test_the_card_has_every_figure_and_leaves_no_gap():
         "\n\nHaze.\n\n",
     ):
         assert said in text
+    assert "| laos | 0.250 | built 0.25 |" in text
+    assert "| all | 0.250 |  |" in text
+    assert "| all, twin 1 | 0.700 |  |" in text
     assert "| patches | 0.670 +- 0.014 | 0.520 +- 0.000 |" in text
     assert "| hazy | 0.570 | 0.520 |" in text
     assert "| 1 | 0.600 / 0.520 | 0.500 / 0.520 |" in text

@@ -25,7 +25,7 @@ from typing import Any
 from lulcmap.contract import Contract
 from lulcmap.legend import NAMES
 from lulcmap.modelfile import read_model
-from models.real.evaluate_folds import ALONE, FOREST
+from models.real.evaluate_folds import ALONE, FOREST, by_eye
 
 TEMPLATE = Path(__file__).with_name("card.md")
 
@@ -76,6 +76,7 @@ def card(
         "folds": "\n".join(_folds(folds)),
         "seeds": "\n".join(_seeds(folds[0])),
         "scenes": "\n".join(_scenes(next(iter(scenes.values())), folds[0])),
+        "interpreted": "\n".join(_interpreted(next(iter(scenes.values())), folds[0])),
         "disturbed": "\n".join(_disturbed(_models(folds[0])[0])),
         "prior": "\n".join(_prior(contract)),
         "failures": failures.strip(),
@@ -213,6 +214,25 @@ def _scenes(own: Figures, fold: Figures) -> Iterator[str]:
 
     head = ("scene", "this model", *ALONE, "its commonest class", "twins", FOREST)
     yield from _table(head, rows())
+
+
+def _interpreted(own: Figures, fold: Figures) -> Iterator[str]:
+    """Share that is right of what was told by eye, scene by scene, then by kind over all scenes."""
+    others = [*_models(fold), fold[FOREST]]
+
+    def rows() -> Iterator[Sequence[str]]:
+        for name, kinds in own["interpreted"].items():
+            told = ", ".join(f"{kind} {share:.2f}" for kind, share in kinds.items())
+            yield name, _number(mean(kinds.values())), told
+        for words, found in (("all", own), *zip(_names_of(fold), others, strict=True)):
+            yield words, _number(by_eye(found["interpreted"])), ""
+
+    yield from _table(("scene", "mean over what is there", "of each"), rows())
+
+
+def _names_of(fold: Figures) -> list[str]:
+    twins = [f"all, twin {number}" for number in range(len(_models(fold)))]
+    return [*twins, f"all, {FOREST}"]
 
 
 def _disturbed(found: Figures) -> Iterator[str]:

@@ -9,6 +9,8 @@ one recipe: their mean and spread are told too. What is measured:
 - *patches*: every held-out sample as a small scene of nothing else, one month and the year's
   median; the forest is fitted to the samples to learn from, months and years alike.
 - *landscapes*: the test split of the fold's dataset, made of held-out samples.
+- *interpreted*: parts of other scenes whose cover was told by eye (``interpreted.csv``): the mean
+  over what is there, each kind as much as any other. They are the most obvious parts.
 - *scenes*: the labelled scenes of the archive. Rangeland there is grass or shrub. Beside each is
   what naming the commonest class everywhere would give. No choice may be made by one of them.
 - either sensor taken away, of landscapes and scenes.
@@ -36,7 +38,7 @@ from lulcmap.scores import accuracy, confusion, mean_f1
 from lulcmap.sensors import S1_NODATA, S2_NODATA
 from models.real import points as real
 from models.real.samples import OPTICAL, completed, median
-from models.real.scenes import Scene, judges
+from models.real.scenes import Interpreted, Scene, interpreted, judges
 
 Predict = Callable[[NDArray[np.uint16], NDArray[np.int16]], NDArray[np.uint8]]
 """(9, H, W) and (2, H, W) to ids (H, W)."""
@@ -192,6 +194,16 @@ def on_scene(predict: Predict, scene: Scene) -> dict[str, float]:
     }
 
 
+def on_interpreted(predict: Predict, scene: Interpreted) -> dict[str, float]:
+    """The share that is right of each kind of cover told by eye."""
+    given = predict(scene.s2, scene.s1)
+    right: dict[str, list[NDArray[np.bool_]]] = {}
+    for names, where in scene.parts:
+        ids = [NAMES.index(name) for name in names]
+        right.setdefault(" or ".join(names), []).append(np.isin(given[where], ids).ravel())
+    return {kind: float(np.concatenate(parts).mean()) for kind, parts in right.items()}
+
+
 def scores(matrix: NDArray[np.int64]) -> dict[str, Any]:
     """Accuracy, macro F1 over the classes that are there, F1 of each, and the matrix."""
     right = np.diag(matrix)
@@ -208,6 +220,7 @@ def figures(
     predict: Predict,
     *,
     scenes: Sequence[Scene],
+    told: Sequence[Interpreted] = (),
     points: real.Points | None = None,
     dataset: Dataset | None = None,
     pixels: int | None = None,
@@ -220,6 +233,7 @@ def figures(
     if dataset is not None:
         found["landscapes"] = scores(on_landscapes(predict, dataset, pixels=pixels))
     found["scenes"] = {scene.name: on_scene(predict, scene) for scene in scenes}
+    found["interpreted"] = {scene.name: on_interpreted(predict, scene) for scene in told}
     return found
 
 
@@ -237,6 +251,11 @@ def all_figures(predict: Predict, **on: Any) -> dict[str, Any]:
     return found
 
 
+def by_eye(found: Mapping[str, Mapping[str, float]]) -> float:
+    """The mean over interpreted scenes of the mean over what is there."""
+    return float(np.mean([np.mean(list(kinds.values())) for kinds in found.values()]))
+
+
 def lines_of(name: str, found: Mapping[str, Any]) -> list[str]:
     """One line a set of sensors."""
     lines = []
@@ -250,6 +269,8 @@ def lines_of(name: str, found: Mapping[str, Any]) -> list[str]:
             f"{scene} {one['agreement']:.3f} (commonest {one['commonest']:.3f})"
             for scene, one in part["scenes"].items()
         ]
+        if part["interpreted"]:
+            words.append(f"told by eye {by_eye(part['interpreted']):.3f}")
         lines.append(f"{name}{', ' if what else ''}{what}: {'; '.join(words)}")
     return lines
 
@@ -266,23 +287,24 @@ def main() -> None:
     options = parser.parse_args()
 
     held: dict[str, Any] = {}
-    scenes = judges(options.data / "archive")
+    archive = options.data / "archive"
+    on = {"scenes": judges(archive), "told": interpreted(archive)}
     if options.dataset is not None:
         dataset = Dataset.open(options.dataset)
         parts = real.split(real.load(options.data / "points"), int(dataset.settings["fold"]))
         held = {"points": parts["test"], "dataset": dataset}
-    told: dict[str, Any] = {}
+    written: dict[str, Any] = {}
     for path in options.models:
-        found = all_figures(model_of(path), scenes=scenes, **held)
-        told[str(path)] = found
+        found = all_figures(model_of(path), **on, **held)
+        written[str(path)] = found
         print(*lines_of(path.name, found), sep="\n", flush=True)
     if held:
-        forest = figures(forest_of(parts["train"]), scenes=scenes, **held, pixels=PIXELS, side=1)
-        told[FOREST] = forest
+        forest = figures(forest_of(parts["train"]), **on, **held, pixels=PIXELS, side=1)
+        written[FOREST] = forest
         print(*lines_of(FOREST, forest), sep="\n")
-        _tell_spread([told[str(path)] for path in options.models])
+        _tell_spread([written[str(path)] for path in options.models])
     if options.out is not None:
-        options.out.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+        options.out.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
 
 
 def _tell_spread(seeds: Sequence[Mapping[str, Any]]) -> None:

@@ -42,7 +42,11 @@ PIXELS = 500
 
 
 def with_figures(training: Path, dataset: Dataset) -> Path:
-    """Fit the temperature on the validation split and measure on the test split.
+    """Fit the temperature on both held-out splits and measure on the test split.
+
+    How sure the network may be differs from one part of the Earth to another by more than a fit to
+    one part can tell, so both are taken together; what the fit is worth is measured crosswise, each
+    split with the temperature of the other.
 
     Args:
         training: its folder. Its last epoch is taken: none is chosen.
@@ -54,14 +58,18 @@ def with_figures(training: Path, dataset: Dataset) -> Path:
     """
     saved = _last(training)
     deployed = deployed_from(saved)
-    temperature = temperature_of(*logits_and_truth(deployed, dataset, "validation"))
-    logits, truth = logits_and_truth(deployed, dataset, "test")
+    held = [logits_and_truth(deployed, dataset, split) for split in ("validation", "test")]
+    logits, truth = (np.concatenate(parts) for parts in zip(*held, strict=True))
+    crosswise = [
+        one / temperature_of(*other) for (one, _), other in zip(held, reversed(held), strict=True)
+    ]
+    temperature = temperature_of(logits, truth)
     saved["temperature"] = temperature
     saved["training"]["source"] = _source(dataset)
     saved["training"]["figures"] = {
         **_figures(deployed, dataset),
         "ece": round(ece(logits, truth), 4),
-        "ece_with_temperature": round(ece(logits / temperature, truth), 4),
+        "ece_with_temperature": round(ece(np.concatenate(crosswise), truth), 4),
         "temperature": round(temperature, 3),
         "fold": dataset.settings["fold"],
     }

@@ -21,14 +21,22 @@ from models.real.quilt import quilt
 from models.real.samples import OPTICAL, Palette, Season, Source
 from models.real.sensor import Look, optical, radar
 
-PLAIN = Look(mixing=0, texture=0, relief=0, blur=0, speckle=0)
+PLAIN = Look(mixing=0, texture=0, relief=0, blur=0, speckle=0, gain=0)
 """Every pixel a sample's own spectrum."""
 
 FEW = (WATER, SNOW, TREES, SHRUB, BARE, FLOODED)
 """Classes of which one landscape mostly shows two samples, however many patches."""
 
-QUILTS = 0.16
+QUILTS = 0.25
 """Share of the landscapes that are none: samples side by side."""
+
+GAIN, GAIN_OF_WORKS = 0.08, 0.2
+"""Deviation of the logarithm of each patch's own light: ground is wet or dry, dark or pale. Of
+fields and roofs most, for the soils and roofs among the samples are few."""
+
+SETTLED = (0.4, 0.6)
+"""Share of the landscapes with towns or villages: of all, and of those about a place of crops. More
+than there are on Earth: people ask about land where people are."""
 
 WINTER = 0.05
 """Share of the landscapes that lie under snow."""
@@ -149,16 +157,17 @@ class Generator:
             nature.shores(canvas, rng)
         if {WATER, TREES} <= can and rng.random() < 0.25:
             nature.river(canvas, rng)
-        if BUILT in can and TREES in can:
+        if {BUILT, TREES, BARE} <= can:
             self._settled(canvas, rng, anchored)
         return canvas
 
     def _settled(self, canvas: Canvas, rng: np.random.Generator, anchored: int) -> None:
         if anchored == BUILT:
             towns.town(canvas, rng, share=rng.uniform(0.2, 0.9))
-        elif anchored != SNOW and rng.random() < (0.5 if anchored == CROPS else 0.25):
-            share = float(np.exp(rng.uniform(np.log(0.005), np.log(0.4))))
-            towns.town(canvas, rng, share=share)
+        elif anchored != SNOW and rng.random() < SETTLED[anchored == CROPS]:
+            for _ in range(int(rng.integers(1, 4))):
+                share = float(np.exp(rng.uniform(np.log(0.003), np.log(0.3))))
+                towns.town(canvas, rng, share=share)
         if rng.random() < 0.4:
             towns.road(canvas, rng)
         if anchored == CROPS and rng.random() < 0.4:
@@ -200,6 +209,8 @@ class Generator:
         spectra = palette.spectra.copy()
         spectra[:, OPTICAL:] = 10 ** (spectra[:, OPTICAL:] / 10)
         by_patch = spectra[rows]
+        uneven = self.look.gain * np.where(np.isin(covers, (CROPS, BUILT)), GAIN_OF_WORKS, GAIN)
+        by_patch[:, :OPTICAL] *= np.exp(rng.normal(0, 1, len(covers)) * uneven)[:, None]
         share = (self.look.mixing * canvas.share)[..., None]
         mixed = by_patch[canvas.first] * (1 - share) + by_patch[canvas.second] * share
         return np.ascontiguousarray(mixed.transpose(2, 0, 1), np.float32)

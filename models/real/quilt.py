@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from models.real.canvas import SNOW, Canvas
 from models.real.samples import Source, completed, median
 
-SIDES = (8, 16, 32, 256)
-"""Pixels a side of a sample's square: small, to show many; or all of a landscape one sample."""
+SIDES = (8, 16, 32, 64, 128)
+"""Pixels a side of a sample's square."""
 
 YEARS = 0.15
 """Share of the squares that show the median of a year; the others show a month."""
@@ -52,8 +52,7 @@ def _samples(
 ) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
     """Spectra (count, 11) without gaps and their classes."""
     points = source.points
-    odds = points.weight * source.seen.any(1)
-    place = rng.choice(len(points), count, p=odds / odds.sum())
+    place = rng.choice(len(points), count, p=source.evenly)
     month = (source.seen[place] * rng.random((count, 12))).argmax(1)
     spectra = points.clear[place, month]
     year = rng.random(count) < YEARS

@@ -22,11 +22,11 @@ LAND: Mapping[str, float] = {
     "bare": 0.20,
     "water": 0.03,
     "flooded_vegetation": 0.02,
-    "built": 0.01,
+    "built": 0.03,
 }
 """Of the land without ice, what is covered by each class: FAO's GLC-SHARE (2014), its sparse
-vegetation shared out among shrub and bare, rounded. The samples are half crops and a sixth trees,
-for they were gathered to tell crops from the rest."""
+vegetation shared out among shrub and bare, rounded; towns thrice as many. The samples are half
+crops and a sixth trees, for they were gathered to tell crops from the rest."""
 
 AS_LAND = 2 / 3
 """How much of the landscapes' composition is the land's; the rest is the samples'."""
@@ -105,10 +105,15 @@ class Source:
         return crowd
 
     @cached_property
+    def evenly(self) -> NDArray[np.float64]:
+        """(P,) how likely each place is drawn where regions count, and not their samples."""
+        odds = self.points.weight * self.crowding**-0.5 * self.seen.any(1)
+        return odds / odds.sum()
+
+    @cached_property
     def anchors(self) -> NDArray[np.float64]:
         """(P,) how likely each place is the middle of a landscape."""
-        points = self.points
-        odds = points.weight * self.crowding**-0.5 * self.seen.any(1) * self.commoner[points.label]
+        odds = self.evenly * self.commoner[self.points.label]
         return odds / odds.sum()
 
     @cached_property
@@ -119,8 +124,7 @@ class Source:
         ``LAND``.
         """
         points = self.points
-        odds = points.weight * self.crowding**-0.5 * self.seen.any(1)
-        share = np.bincount(points.label, odds, len(NAMES)) / odds.sum()
+        share = np.bincount(points.label, self.evenly, len(NAMES))
         land = np.array([LAND.get(name, 0.0) for name in NAMES])
         wanted = AS_LAND * land + (1 - AS_LAND) * share
         return np.divide(wanted, share, out=np.zeros(len(NAMES)), where=share > 0)

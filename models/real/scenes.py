@@ -1,5 +1,6 @@
-"""Real scenes of the archive on their own grids: some lend their texture, two judge."""
+"""Real scenes of the archive on their own grids: some lend their texture, all of them judge."""
 
+import csv
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from rasterio.enums import Resampling
+from rasterio.warp import reproject
 from scipy.ndimage import gaussian_filter
 
 from lulcmap.sensors import S1_BANDS, S1_NODATA, S2_BANDS, s2_offset
@@ -18,6 +20,22 @@ JUDGES = {
     "ontario": ("S2_ontario_20200111", "S1_ontario_20200111_rtc"),
 }
 """The labelled scenes: nothing of them is ever shown to a network that is trained."""
+
+INTERPRETED = Path(__file__).parent / "interpreted.csv"
+"""Rectangles of the other scenes whose cover can be told by eye, in pixels of their 10 m bands;
+more than one class where the eye, or the legend, leaves it open."""
+
+RADARS = {
+    "S2_20200604T054639_20200604T054831_T43RCP": "S1A_IW_GRDH_1SDV_20200607T010800",
+    "S2_20200813T054639_20200813T054952_T43RCP": "S1A_IW_GRDH_1SDV_20200903T131212",
+    "S2A_MSIL2A_20170613T101031_87_48": "S1A_IW_GRDH_1SDV_20170613T165043",
+    "S2A_MSIL2A_20170617T113321_36_85": "S1A_IW_GRDH_1SDV_20170617T064724_29UPU_36_85",
+    "S2A_MSIL2A_20170617T113321_4_55": "S1A_IW_GRDH_1SDV_20170617T064724_29UPU_4_55",
+    "S2A_MSIL2A_20171221T112501_56_35": "S1A_IW_GRDH_1SDV_20171221T064238",
+    "S2B_MSIL2A_20170924T93020_69_24": "S1A_IW_GRDH_1SDV_20170925T043256",
+    "S2B_MSIL2A_20180204T94161_57_38": "S1A_IW_GRDH_1SDV_20180204T043253",
+}
+"""Sentinel-1 of the interpreted scenes, by how its names begin; Laos has none."""
 
 CLOUDED = 2200
 """Blue, DN, above which a clip is of clouds or snow: its texture is not the ground's."""
@@ -50,6 +68,41 @@ def judges(archive: Path) -> list[Scene]:
             label = file.read(1)
         pixels = optical(archive, items[s2])
         scenes.append(Scene(name, pixels, _radar(archive, items[s1], label.shape), label))
+    return scenes
+
+
+@dataclass(frozen=True)
+class Interpreted:
+    """A scene parts of which were told by eye."""
+
+    name: str
+    s2: NDArray[np.uint16]
+    """(9, H, W) DN without offset, 0 nodata."""
+
+    s1: NDArray[np.int16]
+    """(2, H, W) hundredths of a decibel."""
+
+    parts: list[tuple[tuple[str, ...], tuple[slice, slice]]]
+    """What may be there, Dynamic World's names, and where: rows, columns."""
+
+
+def interpreted(archive: Path) -> list[Interpreted]:
+    """The scenes of ``INTERPRETED``, in its order."""
+    items = _items(archive)
+    parts: dict[str, list[tuple[tuple[str, ...], tuple[slice, slice]]]] = {}
+    with INTERPRETED.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            left, top, right, bottom = (int(row[e]) for e in ("left", "top", "right", "bottom"))
+            where = (slice(top, bottom), slice(left, right))
+            parts.setdefault(row["scene"], []).append((tuple(row["map_classes"].split(";")), where))
+    scenes = []
+    for name, told in parts.items():
+        pixels = optical(archive, items[name])
+        s1 = np.full((len(S1_BANDS), *pixels.shape[1:]), S1_NODATA, np.int16)
+        if name in RADARS:
+            radar = next(item for key, item in items.items() if key.startswith(RADARS[name]))
+            s1 = _radar_onto(archive, radar, items[name])
+        scenes.append(Interpreted(name, pixels, s1, told))
     return scenes
 
 
@@ -102,7 +155,21 @@ def _radar(archive: Path, item: dict[str, Any], shape: tuple[int, int]) -> NDArr
     for band in S1_BANDS:
         with rasterio.open(archive / item["assets"][band.lower()]["href"]) as file:
             planes.append(file.read(1, out_shape=shape, resampling=Resampling.nearest))
-    power = np.stack(planes)
+    return _decibels(np.stack(planes))
+
+
+def _radar_onto(archive: Path, item: dict[str, Any], optical: dict[str, Any]) -> NDArray[np.int16]:
+    """As ``_radar``, of an item on another grid than the optical one's."""
+    with rasterio.open(archive / optical["assets"]["B02"]["href"]) as file:
+        grid = {"dst_transform": file.transform, "dst_crs": file.crs}
+        power = np.full((len(S1_BANDS), *file.shape), np.nan, np.float32)
+    for plane, band in zip(power, S1_BANDS, strict=True):
+        with rasterio.open(archive / item["assets"][band.lower()]["href"]) as file:
+            reproject(rasterio.band(file, 1), plane, dst_nodata=np.nan, **grid)
+    return _decibels(power)
+
+
+def _decibels(power: NDArray[np.float32]) -> NDArray[np.int16]:
     there = (np.isfinite(power) & (power > 0)).all(0)
     decibels = 1000 * np.log10(np.where(there, power, 1))
     return np.where(there, np.rint(decibels).clip(S1_NODATA + 1, 32767), S1_NODATA).astype(np.int16)

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from models.real.canvas import BUILT, GRASS, TREES, WATER, Canvas
+from models.real.canvas import BARE, BUILT, GRASS, TREES, WATER, Canvas
 from models.real.nature import distance_to_line
 from models.real.noise import coordinates, fractal, smooth
 
@@ -30,16 +30,17 @@ def town(canvas: Canvas, rng: np.random.Generator, *, share: float) -> None:
     parks = where & (fractal(rng, size, rng.uniform(8, 25)) > rng.uniform(1.3, 2.2))
     street, block, density = _streets(rng, size)
     roofs = canvas.patches(BUILT, ROOFS)
-    gardens = canvas.patches(GRASS, GARDENS // 2)
-    canvas.patches(TREES, GARDENS - GARDENS // 2)
+    gardens = canvas.patches(GRASS, GARDENS // 3)
+    canvas.patches(TREES, GARDENS // 3)
+    canvas.patches(BARE, GARDENS // 3)
     count = int(block.max()) + 1
     # a block has its own kind of roof, and a house here and there another: else it looks a field
     other = rng.random((size, size), np.float32) < (0.5 if share > 0.03 else 0.2)
     kind = rng.integers(1, ROOFS, count)[block]
     roof = roofs + np.where(other, rng.integers(1, ROOFS, (size, size)), kind)
     garden = gardens + rng.integers(0, GARDENS, count)[block]
-    # pixel by pixel: a roof, a lawn, a bit of both
-    green = 1 - density[block] + rng.uniform(0.1, 0.35) * smooth(rng, size, 2)
+    # pixel by pixel: a roof, a lawn, a yard, a bit of both
+    green = 1 - density[block] + rng.uniform(0.15, 0.55) * smooth(rng, size, 2)
     green = np.where(street, rng.uniform(0.05, 0.3), green).clip(0, 0.85)
     first = np.where(street, roofs, roof)
     inner = where & ~parks
@@ -64,7 +65,7 @@ def _streets(
     street = np.zeros((size, size), np.bool_)
     block = np.zeros((size, size), np.int64)
     densities: list[NDArray[np.float64]] = []
-    base = rng.uniform(0.45, 0.8)
+    base = rng.uniform(0.4, 0.8)
     for district in range(3):
         u, v = coordinates(size, rng.uniform(0, np.pi))
         bend = rng.uniform(0, 6)

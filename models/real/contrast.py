@@ -1,0 +1,66 @@
+"""How much neighbours differ: in the archive's scenes, and in landscapes as they are made now.
+
+    python -m models.real.contrast --data ../shared/data
+
+What ``sensor.TEXTURE``, ``BY_BAND`` and ``LOOKS`` were set by. Deviations within 7 x 7 pixels, of
+the logarithm of reflectance and of decibels: the median over a scene, then over all.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter
+
+from lulcmap.sensors import S1_NODATA
+from models.real import points as real
+from models.real.generator import Generator
+from models.real.points import BANDS
+from models.real.scenes import interpreted, textures
+
+NEIGHBOURS = 7
+"""Pixels a side."""
+
+LANDSCAPES = 60
+
+
+def contrast(s2: NDArray[np.uint16], s1: NDArray[np.int16]) -> NDArray[np.float64]:
+    """(11,) deviation of each band among neighbours; NaN for radar that has gaps.
+
+    Args:
+        s2: (9, H, W) DN.
+        s1: (2, H, W) hundredths of a decibel.
+
+    """
+    level = np.log(np.maximum(s2, 30).astype(np.float64))
+    radar = np.where(s1 == S1_NODATA, np.nan, s1 / 100.0)
+    return np.array([np.median(_deviation(plane)) for plane in (*level, *radar)])
+
+
+def _deviation(plane: NDArray[np.float64]) -> NDArray[np.float64]:
+    mean, square = (uniform_filter(plane**power, NEIGHBOURS) for power in (1, 2))
+    edge = NEIGHBOURS // 2
+    within: NDArray[np.float64] = np.sqrt(np.maximum(square - mean**2, 0))
+    return within[edge:-edge, edge:-edge]
+
+
+def main() -> None:
+    """Print both."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True, help="with points/ and archive/")
+    options = parser.parse_args()
+    archive = options.data / "archive"
+    seen = [contrast(scene.s2, scene.s1) for scene in interpreted(archive)]
+    generator = Generator(real.load(options.data / "points"), textures(archive))
+    landscapes = [generator.landscape(number) for number in range(LANDSCAPES)]
+    made = [contrast(landscape.s2, landscape.s1) for landscape in landscapes]
+    rows = (BANDS, np.nanmedian(seen, 0), np.median(made, 0))
+    for band, real_one, made_one in zip(*rows, strict=True):
+        print(f"{band} {real_one:.3f} in scenes, {made_one:.3f} in landscapes")
+
+
+if __name__ == "__main__":
+    main()
