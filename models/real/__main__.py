@@ -65,6 +65,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
 
+    os.environ["OMP_NUM_THREADS"] = "1"  # of every process that is started
     name = f"{options.model}-real"
     folds = [options.fold] if options.measure_only else [options.fold, None]
     datasets = [_landscapes(options, fold=fold) for fold in folds]
@@ -121,7 +122,6 @@ def _train(options: argparse.Namespace, datasets: Sequence[Dataset]) -> list[Pat
                     *passed_on,
                     *LEARNT,
                 ],
-                env={**os.environ, "OMP_NUM_THREADS": "1"},
                 stdout=log,
                 stderr=log,
             )

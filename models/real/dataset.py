@@ -15,6 +15,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from datetime import date
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,12 @@ def build(
     digest = json.dumps(settings, sort_keys=True)
     total = sum(counts.values())
     rows: list[Chip] = []
-    with opened(out, CLASSES, settings) as folder, ProcessPoolExecutor(workers) as pool:
+    # started afresh, they heed OMP_NUM_THREADS as it is now: threads within them are in the way
+    context = get_context("spawn")
+    with (
+        opened(out, CLASSES, settings) as folder,
+        ProcessPoolExecutor(workers, mp_context=context) as pool,
+    ):
         for split in SPLITS:
             wanted = range(counts.get(split, 0))
             done = {
