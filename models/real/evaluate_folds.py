@@ -14,7 +14,7 @@ one recipe: their mean and spread are told too. What is measured:
 - *scenes*: the labelled scenes of the archive. Rangeland there is grass or shrub. Beside each is
   what naming the commonest class everywhere would give. No choice may be made by one of them.
 - either sensor taken away, of landscapes and scenes.
-- *disturbed*: the landscapes as real data may bring them (``DISTURBED``).
+- *disturbed*: the landscapes as real data may bring them (``DISTURBED``), for the first MODEL.
 
 Without ``--dataset`` only the scenes are: all that is left to measure a model on that held no fold
 out.
@@ -237,13 +237,13 @@ def figures(
     return found
 
 
-def all_figures(predict: Predict, **on: Any) -> dict[str, Any]:
-    """``figures`` of both sensors, of each without the other, and of what is disturbed."""
+def all_figures(predict: Predict, *, disturb: bool, **on: Any) -> dict[str, Any]:
+    """``figures`` of both sensors, of each without the other, and perhaps of what is disturbed."""
     found = figures(predict, **on)
     images = {name: value for name, value in on.items() if name != "points"}
     for name, sensor in ALONE.items():
         found[name] = figures(without(predict, sensor), **images)
-    if "dataset" in on:
+    if disturb and "dataset" in on:
         found["disturbed"] = {
             name: scores(on_landscapes(disturbed(predict, by), on["dataset"]))
             for name, by in DISTURBED.items()
@@ -295,7 +295,7 @@ def main() -> None:
         held = {"points": parts["test"], "dataset": dataset}
     written: dict[str, Any] = {}
     for path in options.models:
-        found = all_figures(model_of(path), **on, **held)
+        found = all_figures(model_of(path), disturb=not written, **on, **held)
         written[str(path)] = found
         print(*lines_of(path.name, found), sep="\n", flush=True)
     if held:
