@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,9 @@ from lulcmap.training.augment import STRENGTHS, augmented, relit_s2, shifted_s1
 from lulcmap.training.checkpoint import contract_of
 from lulcmap.training.deployed import Deployed, LogIndices
 from lulcmap.training.zoo import build, config_from, config_of
+from models.real import fields
 from models.real import points as real
+from models.real.canvas import CROPS, Canvas
 from models.real.card import TEMPLATE
 from models.real.card import card as made_card
 from models.real.contrast import contrast
@@ -35,7 +38,7 @@ from models.real.evaluate_folds import (
     on_scene,
 )
 from models.real.finish import MEASURED, ece, temperature_of
-from models.real.generator import PLAIN, WINTER, Generator
+from models.real.generator import GAIN_OF_WORKS, PLAIN, WINTER, Generator
 from models.real.noise import along, fractal, smooth
 from models.real.quilt import quilt
 from models.real.samples import AS_LAND, LAND, Season, Source, median
@@ -228,6 +231,34 @@ def test_every_pixel_of_a_plain_landscape_is_a_sample_of_its_class(points):
 def as_set(spectra):
     flat = spectra.reshape(-1, spectra.shape[-1])
     return {tuple(row) for row in flat[np.isfinite(flat.astype(float)).all(1)].astype(int).tolist()}
+
+
+def test_hedges_and_lone_trees_stay_fields():
+    mixed = 0
+    for seed in range(12):
+        canvas, rng = Canvas.blank(64), np.random.default_rng(seed)
+        canvas.paint(canvas.label == 0, CROPS, canvas.patches(CROPS))
+        parcel = np.arange(64)[None, :].repeat(64, 0) // 8
+
+        fields._hedges(canvas, rng, parcel, canvas.label == CROPS)
+        fields._parkland(canvas, rng, canvas.label == CROPS)
+
+        assert (canvas.label == CROPS).all()
+        mixed += int((canvas.share > 0).sum())
+    assert mixed > 500
+
+
+def test_a_patch_is_lighter_or_darker_than_its_sample_by_as_much_as_it_says(points):
+    generator = Generator(points, size=8)
+    canvas, rng = Canvas.blank(8), np.random.default_rng(0)
+    canvas.first[:] = canvas.second[:] = canvas.patches(CROPS, 64) + np.arange(64).reshape(8, 8)
+    palette = generator.source.palette(rng, 0, Season((6,)))
+    alike = replace(palette, spectra=np.tile(palette.spectra[:1], (len(palette.cover), 1)))
+
+    light = [np.log(generator._coloured(rng, canvas, alike)[:9]) for _ in range(20)]
+
+    assert np.std(light, (0, 2, 3)) == pytest.approx(np.full(9, GAIN_OF_WORKS), rel=0.1)
+    assert np.ptp(np.stack(light) - np.stack(light)[:, :1], (0, 2, 3)).max() < 1e-4  # all bands
 
 
 def test_a_quilt_shows_samples_as_common_as_they_are(points):

@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="with points/ and archive/")
     parser.add_argument("--fold", type=int, default=0, help="to be measured on, 0 to 4")
     parser.add_argument("--seed", type=int, default=0, help="of the training; landscapes stay")
-    parser.add_argument("--measure-only", action="store_true", help="end after the held-out twin")
+    parser.add_argument("--measure-only", action="store_true", help="only the held-out twin")
     parser.add_argument("--chips", type=int, default=4000, help="landscapes to learn from")
     parser.add_argument("--held", type=int, default=96, help="for the temperature, and to test on")
     parser.add_argument("--size", type=int, default=256, help="pixels a side of a landscape")

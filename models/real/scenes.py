@@ -67,7 +67,7 @@ def judges(archive: Path) -> list[Scene]:
         with rasterio.open(archive / "labels" / f"{name}.tif") as file:
             label = file.read(1)
         pixels = optical(archive, items[s2])
-        scenes.append(Scene(name, pixels, _radar(archive, items[s1], label.shape), label))
+        scenes.append(Scene(name, pixels, _radar(archive, items[s1], items[s2]), label))
     return scenes
 
 
@@ -101,7 +101,7 @@ def interpreted(archive: Path) -> list[Interpreted]:
         s1 = np.full((len(S1_BANDS), *pixels.shape[1:]), S1_NODATA, np.int16)
         if name in RADARS:
             radar = next(item for key, item in items.items() if key.startswith(RADARS[name]))
-            s1 = _radar_onto(archive, radar, items[name])
+            s1 = _radar(archive, radar, items[name])
         scenes.append(Interpreted(name, pixels, s1, told))
     return scenes
 
@@ -150,17 +150,9 @@ def optical(archive: Path, item: dict[str, Any]) -> NDArray[np.uint16]:
     return np.where((seen == 0).any(0), 0, seen).astype(np.uint16)
 
 
-def _radar(archive: Path, item: dict[str, Any], shape: tuple[int, int]) -> NDArray[np.int16]:
-    planes = []
-    for band in S1_BANDS:
-        with rasterio.open(archive / item["assets"][band.lower()]["href"]) as file:
-            planes.append(file.read(1, out_shape=shape, resampling=Resampling.nearest))
-    return _decibels(np.stack(planes))
-
-
-def _radar_onto(archive: Path, item: dict[str, Any], optical: dict[str, Any]) -> NDArray[np.int16]:
-    """As ``_radar``, of an item on another grid than the optical one's."""
-    with rasterio.open(archive / optical["assets"]["B02"]["href"]) as file:
+def _radar(archive: Path, item: dict[str, Any], onto: dict[str, Any]) -> NDArray[np.int16]:
+    """A Sentinel-1 item's two bands (2, H, W) in decibels, on the grid of an optical item."""
+    with rasterio.open(archive / onto["assets"]["B02"]["href"]) as file:
         grid = {"dst_transform": file.transform, "dst_crs": file.crs}
         power = np.full((len(S1_BANDS), *file.shape), np.nan, np.float32)
     for plane, band in zip(power, S1_BANDS, strict=True):

@@ -17,7 +17,7 @@ scenes by eye and rounded."""
 
 BY_BAND = np.array([1.5, 1.4, 1.7, 1.6, 1.1, 1.2, 1.15, 1.6, 1.8], np.float32)
 """How much of it each band shows. With these, and with fields and houses, the deviations within
-7 x 7 pixels are about those of the archive's scenes (``contrast.py``)."""
+7 x 7 pixels are three quarters or more of those in the archive's scenes (``contrast.py``)."""
 
 COARSE = tuple(S2_BANDS.index(band) for band in ("B05", "B06", "B07", "B11", "B12"))
 """Bands of 20 m."""
