@@ -10,6 +10,7 @@ so that a file says itself what it must be, and a new one takes an old one's pla
 import hashlib
 import os
 import re
+import time
 from collections.abc import Callable, Collection
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -36,6 +37,9 @@ _TRIES = 3
 
 _PART = 1 << 20
 """Bytes read at once."""
+
+_ABANDONED = 24 * 3600.0
+"""Seconds since anything was added to a part, after which its fetch was killed."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -129,6 +133,10 @@ def fetch(
         for older in model.path.parent.glob("*.onnx"):
             if older != model.path:
                 older.unlink(missing_ok=True)
+        for part in model.path.parent.glob(".*.part"):
+            with suppress(FileNotFoundError):  # another fetch may end meanwhile
+                if time.time() - part.stat().st_mtime > _ABANDONED:
+                    part.unlink()
     except OSError as error:
         raise OutputError(
             f"The model cannot be kept in {folder()} ({error.strerror or error}). Make room, or "

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import os
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -99,6 +100,18 @@ def test_a_new_model_of_the_same_name_takes_the_old_one_s_place(server, model, t
 
     assert find_model("large").read_bytes() == newer
     assert [one.sha256 for one in modelcache.cached()] == [sha(newer)]
+
+
+def test_what_a_killed_fetch_left_is_cleared_away_but_not_what_comes_in(server, model, cache):
+    (cache / "large").mkdir(parents=True)
+    killed, coming = (cache / "large" / name for name in (".0a.7.part", ".0b.8.part"))
+    killed.touch()
+    coming.touch()
+    os.utime(killed, (0, 0))
+
+    fetch(server.put("/large.onnx", model), sha(model))
+
+    assert left(cache) == [coming.name, f"{sha(model)}.onnx"]
 
 
 def test_another_file_than_was_asked_for_is_not_kept(server, model, cache):
