@@ -36,35 +36,24 @@ class Strength:
     s1_band_shift: float
     """Of each polarisation's own shift, hundredths of a decibel."""
 
-    s2_pixel: float = 0.0
-    """Of the logarithm of each pixel's light, in all bands alike."""
-
-    s2_pixel_band: float = 0.0
-    """Of the logarithm of each pixel's and band's own."""
-
     haze: float = 0.0
     """Of what haze adds to B02, DN; less than nothing where it was over-corrected."""
-
-    s1_noise: float = 0.0
-    """Of each pixel's noise, hundredths of a decibel."""
 
 
 STRENGTHS: Mapping[Augmentation, Strength] = {
     "gentle": Strength(0.05, 0.03, 15.0, 50.0, 20.0),
     "strong": Strength(
-        s2_gain=0.2,
-        s2_band_gain=0.05,
-        s2_noise=15.0,
-        s1_shift=120.0,
-        s1_band_shift=80.0,
-        s2_pixel=0.05,
-        s2_pixel_band=0.04,
-        haze=200.0,
-        s1_noise=70.0,
+        s2_gain=0.12,
+        s2_band_gain=0.04,
+        s2_noise=0.0,
+        s1_shift=80.0,
+        s1_band_shift=50.0,
+        haze=120.0,
     ),
 }
 """Gentle: as composites of one archive differ. Strong: so far that no level can be relied on, for
-networks of few samples that must read other archives and other skies."""
+networks of few samples that must read other archives and other skies; but no pixel has noise of
+its own, for chips are made with theirs."""
 
 HAZE_COLOUR = np.array([1, 0.75, 0.55, 0.45, 0.3, 0.27, 0.22, 0.08, 0.05], np.float32)
 """What haze adds to each band, beside B02."""
@@ -142,17 +131,13 @@ def relit_s2(
     """In other light: (9, H, W) DN with gains, haze and noise; 0 stays nodata, and only it is 0."""
     bands = (len(s2), 1, 1)
     gain = np.exp(rng.normal(0, strength.s2_gain) + rng.normal(0, strength.s2_band_gain, bands))
-    noise = rng.standard_normal(s2.shape, dtype=np.float32)
     lit = s2 * gain.astype(np.float32)
-    if strength.s2_pixel or strength.s2_pixel_band:
-        alike = rng.standard_normal(s2.shape[1:], dtype=np.float32)
-        each = rng.standard_normal(s2.shape, dtype=np.float32)
-        each *= np.float32(strength.s2_pixel_band)
-        lit *= np.exp(np.float32(strength.s2_pixel) * alike + each)
     if strength.haze:
         colour = HAZE_COLOUR[:, None, None] * np.exp(rng.normal(0, HAZE_BAND, bands))
         lit = lit + (rng.normal(0, strength.haze) * colour).astype(np.float32)
-    lit = lit + np.float32(strength.s2_noise) * noise
+    if strength.s2_noise:
+        noise = rng.standard_normal(s2.shape, dtype=np.float32)
+        lit = lit + np.float32(strength.s2_noise) * noise
     return np.where(s2 == S2_NODATA, S2_NODATA, np.rint(lit).clip(1, 65535)).astype(np.uint16)
 
 
@@ -163,9 +148,6 @@ def shifted_s1(
     bands = (len(s1), 1, 1)
     shift = rng.normal(0, strength.s1_shift) + rng.normal(0, strength.s1_band_shift, bands)
     moved = s1 + shift
-    if strength.s1_noise:
-        noise = rng.standard_normal(s1.shape, dtype=np.float32)
-        moved = moved + np.float32(strength.s1_noise) * noise
     moved = np.rint(moved).clip(S1_NODATA + 1, 32767)
     return np.where(s1 == S1_NODATA, S1_NODATA, moved).astype(np.int16)
 

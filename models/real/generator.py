@@ -21,20 +21,25 @@ from models.real.quilt import quilt
 from models.real.samples import OPTICAL, Palette, Season, Source
 from models.real.sensor import Look, optical, radar
 
-PLAIN = Look(mixing=0, texture=0, relief=0, blur=0, speckle=0, gain=0)
+PLAIN = Look(mixing=0, texture=0, relief=0, blur=0, speckle=0, noise=0, gain=0)
 """Every pixel a sample's own spectrum."""
 
 FEW = (WATER, SNOW, TREES, SHRUB, BARE, FLOODED)
 """Classes of which one landscape mostly shows two samples, however many patches."""
 
-QUILTS = 0.25
+QUILTS = 0.35
 """Share of the landscapes that are none: samples side by side."""
+
+EVEN = 0.7
+"""Share of the quilts that are wholly even, each sample as common as its spectra are; the others
+have texture, and regions count in them. Nothing else is even, so a network can tell that there only
+the spectrum counts, and keeps what it learns there apart from land."""
 
 GAIN, GAIN_OF_WORKS = 0.08, 0.2
 """Deviation of the logarithm of each patch's own light: ground is wet or dry, dark or pale. Of
 fields and roofs most, for the soils and roofs among the samples are few."""
 
-SETTLED = (0.4, 0.6)
+SETTLED = (0.55, 0.75)
 """Share of the landscapes with towns or villages: of all, and of those about a place of crops. More
 than there are on Earth: people ask about land where people are."""
 
@@ -72,6 +77,7 @@ class Generator:
         *,
         size: int = 256,
         look: Look = Look(),  # noqa: B008  # it is frozen
+        quilts: float = QUILTS,
         seed: int = 0,
     ) -> None:
         """Get ready.
@@ -81,18 +87,20 @@ class Generator:
             textures: (9, H, W) clips as ``scenes.textures`` gives them.
             size: pixels a side, even.
             look: how strongly landscapes differ from bare samples.
+            quilts: share of the landscapes that are none.
             seed: of all draws.
 
         """
         self.source = Source(points)
         self.textures, self.size, self.look, self.seed = textures, size, look, seed
+        self.quilts = quilts
         self.odds = self.source.anchors
         self.can_snow = bool(self.source.snowy.any())
 
     def landscape(self, number: int) -> Landscape:
         """One landscape."""
         rng = np.random.default_rng((self.seed, number))
-        if rng.random() < QUILTS:
+        if rng.random() < self.quilts:
             return self._quilt(rng)
         points = self.source.points
         anchor = int(rng.choice(len(points), p=self.odds))
@@ -112,13 +120,16 @@ class Generator:
 
     def _quilt(self, rng: np.random.Generator) -> Landscape:
         """Samples from anywhere; filed under a place and a season all the same."""
-        canvas, planes = quilt(rng, self.source, self.size)
+        even = rng.random() < EVEN
+        odds = self.source.singly if even else self.source.evenly
+        canvas, planes = quilt(rng, self.source, self.size, odds)
         planes[OPTICAL:] = 10 ** (planes[OPTICAL:] / 10)
-        strength = float(rng.choice((0.0, 0.5, 1.0)))
+        strength = 0.0 if even else float(rng.choice((0.5, 1.0)))
         look = replace(
             self.look,
             texture=strength * self.look.texture,
             speckle=strength * self.look.speckle,
+            noise=strength * self.look.noise,
             relief=0,
         )
         flat = np.zeros((self.size, self.size), np.float32)

@@ -1,8 +1,7 @@
 """Single samples side by side, from anywhere: what a spectrum alone tells, where no shape does.
 
 A network that sees landscapes only leans on their shapes, and takes a sample that is shown without
-any for what has none there: green, but no field, so not crops. And a landscape shows few samples;
-a quilt shows many, each as common as it is among the samples.
+any for what has none there: even, so a field. And a landscape shows few samples, a quilt many.
 """
 
 import numpy as np
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from models.real.canvas import SNOW, Canvas
 from models.real.samples import Source, completed, median
 
-SIDES = (8, 16, 32, 64, 128)
+SIDES = (8, 16, 32, 64, 128, 256)
 """Pixels a side of a sample's square."""
 
 YEARS = 0.15
@@ -22,7 +21,7 @@ SNOWY = 0.02
 
 
 def quilt(
-    rng: np.random.Generator, source: Source, size: int
+    rng: np.random.Generator, source: Source, size: int, odds: NDArray[np.float64]
 ) -> tuple[Canvas, NDArray[np.float32]]:
     """Classes, and a sample in every pixel.
 
@@ -30,6 +29,7 @@ def quilt(
         rng: draws them.
         source: of the samples.
         size: pixels a side.
+        odds: (P,) how likely each place is shown.
 
     Returns:
         The canvas, of which only classes and roughness (none) count, and (11, N, N) DN and
@@ -40,7 +40,7 @@ def quilt(
     begin = rng.integers(side, size=2) if side < size else (0, 0)
     row, col = ((np.arange(size) + first) // side for first in begin)
     square = row[:, None] * (int(col[-1]) + 1) + col
-    spectra, cover = _samples(rng, source, int(square[-1, -1]) + 1)
+    spectra, cover = _samples(rng, source, odds, int(square[-1, -1]) + 1)
     canvas = Canvas.blank(size)
     canvas.label[:] = cover[square]
     canvas.rough[:] = 0
@@ -48,11 +48,11 @@ def quilt(
 
 
 def _samples(
-    rng: np.random.Generator, source: Source, count: int
+    rng: np.random.Generator, source: Source, odds: NDArray[np.float64], count: int
 ) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
     """Spectra (count, 11) without gaps and their classes."""
     points = source.points
-    place = rng.choice(len(points), count, p=source.evenly)
+    place = rng.choice(len(points), count, p=odds)
     month = (source.seen[place] * rng.random((count, 12))).argmax(1)
     spectra = points.clear[place, month]
     year = rng.random(count) < YEARS

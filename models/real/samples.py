@@ -111,6 +111,12 @@ class Source:
         return odds / odds.sum()
 
     @cached_property
+    def singly(self) -> NDArray[np.float64]:
+        """(P,) how likely each place is drawn where every clear spectrum counts."""
+        odds = self.points.weight * self.seen.sum(1)
+        return odds / odds.sum()
+
+    @cached_property
     def anchors(self) -> NDArray[np.float64]:
         """(P,) how likely each place is the middle of a landscape."""
         odds = self.evenly * self.commoner[self.points.label]

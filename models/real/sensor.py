@@ -11,9 +11,9 @@ from lulcmap.sensors import S1_NODATA, S2_BANDS
 from models.real.canvas import BUILT, Canvas
 from models.real.noise import Field, fractal, smooth
 
-TEXTURE = np.array([0.02, 0.12, 0.07, 0.08, 0.05, 0.11, 0.18, 0.08, 0.04], np.float32)
+TEXTURE = np.array([0.02, 0.15, 0.05, 0.08, 0.03, 0.11, 0.18, 0.08, 0.04], np.float32)
 """Deviation of the logarithm of reflectance within a patch, by class: measured on clips of real
-scenes by eye and rounded."""
+scenes and rounded; of fields so that the smoothest tenth of land is as smooth as in scenes."""
 
 BY_BAND = np.array([1.5, 1.4, 1.7, 1.6, 1.1, 1.2, 1.15, 1.6, 1.8], np.float32)
 """How much of it each band shows. With these, and with fields and houses, the deviations within
@@ -45,9 +45,20 @@ class Look:
     speckle: float = 1.0
     """Of the radar, and its change of level."""
 
+    noise: float = 1.0
+    """Of single pixels, relative to ``NOISE``."""
+
     gain: float = 1.0
     """Of each patch's own light."""
 
+
+PIXEL, BAND, COUNTS, DECIBELS = 0.05, 0.04, 15.0, 0.7
+"""Deviations of single pixels' noise where it is strongest: of the logarithm of the light in all
+bands alike, and in each by itself; DN of each band; of each polarisation."""
+
+NOISE = (0.1, 1.0)
+"""How much of it a landscape's optical bands have. Fields are as smooth in scenes as the weakest
+(``contrast.py``); where all land had more, smooth fields were unlike any."""
 
 CLIPPED = 0.4
 """Share of the landscapes whose texture is of a real clip. Its seams and furrows are of farmland,
@@ -83,8 +94,17 @@ def optical(
         smooth_grid = rng.random() < 0.4
         for band in COARSE:
             seen[band] = _coarse(seen[band], smooth_grid=smooth_grid)
+    if look.noise:
+        alike, each, counts = (_normal(rng, shape) for shape in (seen.shape[1:], *[seen.shape] * 2))
+        much = look.noise * float(np.exp(rng.uniform(*np.log(NOISE))))
+        light = np.float32(much * PIXEL) * alike + np.float32(much * BAND) * each
+        seen = seen * np.exp(light) + np.float32(much * COUNTS) * counts
     # a reflectance of 0 is nodata, so the darkest pixel is 1
     return np.rint(seen).clip(1, 65535).astype(np.uint16)
+
+
+def _normal(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    return rng.standard_normal(shape, dtype=np.float32)
 
 
 def _texture(
@@ -92,7 +112,7 @@ def _texture(
 ) -> NDArray[np.float32]:
     """(9, N, N) what is added to the logarithm of reflectance: of a real clip, or noise."""
     size = canvas.size
-    strong = TEXTURE[canvas.label] * np.float32(np.exp(rng.normal(0, 0.35)))
+    strong = TEXTURE[canvas.label] * np.float32(np.exp(rng.normal(0, 0.5)))
     strong = strong * BY_BAND[:, None, None]
     grain = 0.6 * smooth(rng, size, 2) + 0.5 * smooth(rng, size, 4)
     own = rng.standard_normal((len(S2_BANDS), size, size), dtype=np.float32)
@@ -178,4 +198,6 @@ def radar(
         angle = rng.uniform(0, 2 * np.pi)
         facing = np.cos(angle) * slopes[0] + np.sin(angle) * slopes[1]
         decibels = decibels + look.relief * (rng.uniform(2, 25) * facing).clip(-4, 5)
+    if look.noise:
+        decibels = decibels + np.float32(look.noise * DECIBELS) * _normal(rng, power.shape)
     return np.rint(100 * decibels).clip(S1_NODATA + 1, 32767).astype(np.int16)
