@@ -43,12 +43,12 @@ class Strength:
 STRENGTHS: Mapping[Augmentation, Strength] = {
     "gentle": Strength(0.05, 0.03, 15.0, 50.0, 20.0),
     "strong": Strength(
-        s2_gain=0.12,
+        s2_gain=0.15,
         s2_band_gain=0.04,
         s2_noise=0.0,
-        s1_shift=80.0,
-        s1_band_shift=50.0,
-        haze=120.0,
+        s1_shift=90.0,
+        s1_band_shift=60.0,
+        haze=150.0,
     ),
 }
 """Gentle: as composites of one archive differ. Strong: so far that no level can be relied on, for
