@@ -38,12 +38,12 @@ from models.real.evaluate_folds import (
     on_scene,
 )
 from models.real.finish import MEASURED, ece, temperature_of
-from models.real.generator import GAIN_OF_WORKS, PLAIN, WINTER, Generator
+from models.real.generator import EVEN, GAIN_OF_WORKS, PLAIN, WINTER, Generator
 from models.real.noise import along, fractal, smooth
 from models.real.quilt import quilt
 from models.real.samples import AS_LAND, LAND, Season, Source, median
 from models.real.scenes import Interpreted, interpreted
-from models.real.sensor import Look
+from models.real.sensor import BAND, COUNTS, DECIBELS, PIXEL, Look, optical, radar
 from tests.networks import MICRO, NORMALISATION, checkpoint
 
 SPECTRA = {  # DN of nine bands, VV and VH in decibels; rounded from typical land
@@ -261,20 +261,71 @@ def test_a_patch_is_lighter_or_darker_than_its_sample_by_as_much_as_it_says(poin
     assert np.ptp(np.stack(light) - np.stack(light)[:, :1], (0, 2, 3)).max() < 1e-4  # all bands
 
 
-def test_a_quilt_shows_samples_as_common_as_they_are(points):
+def test_a_quilt_shows_samples_as_common_as_it_is_told(points):
     source, rng = Source(points), np.random.default_rng(0)
+    odds = np.where(points.label == CROPS, 3.0, 1.0) * source.seen.any(1)
+    odds /= odds.sum()
     counts = np.zeros(9)
     years = median(points.clear)
     optical = as_set(np.concatenate([points.clear, points.snowy, years[:, None]], 1)[..., :9])
 
-    for _ in range(150):
-        canvas, planes = quilt(rng, source, 128)
+    for _ in range(300):
+        canvas, planes = quilt(rng, source, 128, odds)
         counts += np.bincount(canvas.label.ravel(), minlength=9)
         assert np.isfinite(planes).all()
         assert not as_set(planes[:9].reshape(9, -1).T) - optical
 
-    assert counts[:8] / counts.sum() == pytest.approx(np.full(8, 1 / 8), abs=0.05)
+    expected = np.bincount(points.label, odds, minlength=8)
+    assert counts[:8] / counts.sum() == pytest.approx(expected, abs=0.05)
     assert 0 < counts[8] / counts.sum() < 0.05
+
+
+def test_where_spectra_count_a_place_that_is_seen_more_often_is_shown_more_often(points):
+    clear = points.clear.copy()
+    clear[::2, 3:] = np.nan
+    source = Source(replace(points, clear=clear))
+
+    months = np.isfinite(clear[:, :, 0]).sum(1)
+    assert source.singly == pytest.approx(points.weight * months / (points.weight * months).sum())
+
+
+def test_only_quilts_are_even_and_most_of_them_wholly(points):
+    """What is even must tell a network that only the spectrum counts."""
+    quilts = Generator(points, size=64, quilts=1)
+    land = Generator(points, size=64, quilts=0)
+
+    even = [evenness(quilts.landscape(number)) for number in range(60)]
+
+    assert np.mean([share > 0.1 for share in even]) == pytest.approx(EVEN, abs=0.2)
+    assert not [share for share in even if 0.05 < share < 0.1]
+    assert max(evenness(land.landscape(number)) for number in range(20)) < 0.05
+
+
+def evenness(landscape):
+    """Share of the pixels that have their neighbour's very numbers, in all bands of both sensors.
+
+    Where squares meet they blur, so quilts of small ones fall short of 1.
+    """
+    both = np.concatenate([landscape.s2.astype(int), landscape.s1])
+    return (np.diff(both[:, ::2], axis=2) == 0).all(0).mean()
+
+
+def test_single_pixels_have_noise_of_their_own_that_is_weaker_in_some_landscapes(points):
+    canvas, rng = Canvas.blank(64), np.random.default_rng(0)
+    planes = np.full((9, 64, 64), 3000, np.float32)
+    power = np.full((2, 64, 64), 0.1, np.float32)
+    flat = np.zeros((64, 64), np.float32)
+    look = replace(PLAIN, noise=1)
+
+    strong = np.hypot(PIXEL, np.hypot(BAND, COUNTS / 3000))
+    light = [
+        np.log(optical(planes, canvas, flat, rng, textures=(), look=look)).std() / strong
+        for _ in range(200)
+    ]
+    decibels = radar(power, canvas, flat, rng, look=look) / 100
+
+    assert np.quantile(light, (0, 0.5, 1)) == pytest.approx((0.1, 0.1**0.5, 1), rel=0.1)
+    assert decibels.std() == pytest.approx(DECIBELS, rel=0.05)
 
 
 def test_landscapes_are_composites(points):
@@ -409,18 +460,16 @@ def test_strong_augmentation_strays_as_far_as_it_says():
     lit = np.stack([relit_s2(s2, rng, strong) for _ in range(800)]).astype(float)
     moved = np.stack([shifted_s1(s1, rng, strong) for _ in range(800)]).astype(float)
 
-    gain = np.log(lit[:, 8].mean((1, 2)) / 3000)  # B12: hardly any haze
-    assert gain.std() == pytest.approx(np.hypot(0.2, 0.05), rel=0.1)
-    assert np.log(lit[:, 8] / lit[:, 8].mean((1, 2), keepdims=True)).std() == pytest.approx(
-        np.hypot(0.05, 0.04), rel=0.1
-    )
-    haze = lit[:, 0].mean((1, 2)) - lit[:, 8].mean((1, 2))
-    bands = 3000 * 0.05 * np.sqrt(2)
-    assert haze.std() == pytest.approx(np.hypot(200, bands), rel=0.15)
+    gain = np.log(lit[:, 8, 0, 0] / 3000)  # B12: hardly any haze
+    assert gain.std() == pytest.approx(np.hypot(0.15, 0.04), rel=0.1)
+    haze = lit[:, 0, 0, 0] - lit[:, 8, 0, 0]
+    bands = 3000 * 0.04 * np.sqrt(2)
+    assert haze.std() == pytest.approx(np.hypot(150, bands), rel=0.15)
     assert abs(np.mean(haze)) < 30  # of both signs
-    shift = moved.mean((2, 3)) + 1500
-    assert shift.mean(1).std() == pytest.approx(np.hypot(120, 80 / np.sqrt(2)), rel=0.1)
-    assert (moved - moved.mean((2, 3), keepdims=True)).std() == pytest.approx(70, rel=0.1)
+    shift = moved[:, :, 0, 0] + 1500
+    assert shift.mean(1).std() == pytest.approx(np.hypot(90, 60 / np.sqrt(2)), rel=0.1)
+    assert np.ptp(lit, (2, 3)).max() == 0  # what is even stays even
+    assert np.ptp(moved, (2, 3)).max() == 0
 
 
 def test_augmentation_keeps_nodata_and_makes_none():
@@ -623,8 +672,20 @@ def test_contrast_is_the_deviation_among_neighbours():
     found = contrast(s2, s1)
     s1[0, 0, 0] = S1_NODATA
 
-    assert found == pytest.approx([0.2] * 9 + [2.0] * 2, rel=0.05)
-    assert np.isnan(contrast(s2, s1)).tolist() == [False] * 9 + [True, False]
+    assert found[1] == pytest.approx([0.2] * 9 + [2.0] * 2, rel=0.05)
+    assert np.isnan(contrast(s2, s1)[1]).tolist() == [False] * 9 + [True, False]
+
+
+def test_contrast_tells_the_smooth_end_by_itself():
+    rng = np.random.default_rng(0)
+    level = rng.normal(7, 0.2, (9, 90, 90))
+    level[:, :, :18] = 7  # a fifth is even
+    s2, s1 = np.exp(level).astype(np.uint16), np.zeros((2, 90, 90), np.int16)
+
+    smooth_end, middle = contrast(s2, s1)
+
+    assert smooth_end[:9] == pytest.approx(0, abs=0.01)
+    assert middle[:9] == pytest.approx(0.2, rel=0.1)
 
 
 def test_the_card_has_every_figure_and_leaves_no_gap():
