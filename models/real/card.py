@@ -25,7 +25,7 @@ from typing import Any
 from lulcmap.contract import Contract
 from lulcmap.legend import NAMES
 from lulcmap.modelfile import read_model
-from models.real.evaluate_folds import ALONE, FOREST, by_eye
+from models.real.evaluate_folds import ALONE, FOREST, KINDS, by_eye
 
 TEMPLATE = Path(__file__).with_name("card.md")
 
@@ -183,8 +183,8 @@ def _folds(folds: Sequence[Figures]) -> Iterator[str]:
 
 
 def _seeds(fold: Figures) -> Iterator[str]:
-    """Mean and standard deviation over the seeds of one fold."""
-    models = _models(fold)
+    """Mean and standard deviation over the seeds of one fold, and the forest."""
+    models, forest = _models(fold), fold[FOREST]
     if len(models) < 2:
         yield "One seed was trained: how far seeds differ is not known."
         return
@@ -193,11 +193,12 @@ def _seeds(fold: Figures) -> Iterator[str]:
         return f"{mean(values):.3f} +- {stdev(values):.3f}"
 
     def rows() -> Iterator[Sequence[str]]:
-        for kind in ("patches", "landscapes"):
-            names = ("accuracy", "macro_f1")
-            yield kind, *(spread([one[kind][name] for one in models]) for name in names)
+        names = ("accuracy", "macro_f1")
+        for kind in KINDS:
+            ours = (spread([one[kind][name] for one in models]) for name in names)
+            yield kind, *ours, " / ".join(f"{forest[kind][name]:.3f}" for name in names)
 
-    yield from _table((f"{len(models)} seeds", "accuracy", "macro F1"), rows())
+    yield from _table((f"{len(models)} seeds", "accuracy", "macro F1", FOREST), rows())
 
 
 def _scenes(own: Figures, fold: Figures) -> Iterator[str]:

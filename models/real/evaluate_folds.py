@@ -8,6 +8,7 @@ one recipe: their mean and spread are told too. What is measured:
 
 - *patches*: every held-out sample as a small scene of nothing else, one month and the year's
   median; the forest is fitted to the samples to learn from, months and years alike.
+- *validation patches*: the same of the samples that the recipe was chosen by.
 - *landscapes*: the test split of the fold's dataset, made of held-out samples.
 - *interpreted*: parts of other scenes whose cover was told by eye (``interpreted.csv``): the mean
   over what is there, each kind as much as any other. They are the most obvious parts.
@@ -24,6 +25,7 @@ import argparse
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -60,6 +62,9 @@ PIXELS = 400
 """Of each landscape that the forest is asked about."""
 
 TREES = 200
+
+KINDS = ("patches", "validation patches", "landscapes")
+"""What models are measured on that did not learn from it."""
 
 FOREST = "random forest"
 """Its name in what is written."""
@@ -221,15 +226,15 @@ def figures(
     *,
     scenes: Sequence[Scene],
     told: Sequence[Interpreted] = (),
-    points: real.Points | None = None,
+    points: Mapping[str, real.Points] = MappingProxyType({}),
     dataset: Dataset | None = None,
     pixels: int | None = None,
     side: int = PATCH,
 ) -> dict[str, Any]:
-    """What is measured of one model with the sensors it is shown."""
-    found: dict[str, Any] = {}
-    if points is not None:
-        found["patches"] = scores(on_patches(predict, points, side=side))
+    """What is measured of one model with the sensors it is shown; ``points`` by their kind."""
+    found: dict[str, Any] = {
+        kind: scores(on_patches(predict, chosen, side=side)) for kind, chosen in points.items()
+    }
     if dataset is not None:
         found["landscapes"] = scores(on_landscapes(predict, dataset, pixels=pixels))
     found["scenes"] = {scene.name: on_scene(predict, scene) for scene in scenes}
@@ -262,7 +267,7 @@ def lines_of(name: str, found: Mapping[str, Any]) -> list[str]:
     for what, part in (("", found), *((alone, found[alone]) for alone in ALONE if alone in found)):
         words = [
             f"{kind} {part[kind]['accuracy']:.3f} / {part[kind]['macro_f1']:.3f}"
-            for kind in ("patches", "landscapes")
+            for kind in KINDS
             if kind in part
         ]
         words += [
@@ -288,11 +293,12 @@ def main() -> None:
 
     held: dict[str, Any] = {}
     archive = options.data / "archive"
-    on = {"scenes": judges(archive), "told": interpreted(archive)}
+    on: dict[str, Any] = {"scenes": judges(archive), "told": interpreted(archive)}
     if options.dataset is not None:
         dataset = Dataset.open(options.dataset)
         parts = real.split(real.load(options.data / "points"), int(dataset.settings["fold"]))
-        held = {"points": parts["test"], "dataset": dataset}
+        points = {"patches": parts["test"], "validation patches": parts["validation"]}
+        held = {"points": points, "dataset": dataset}
     written: dict[str, Any] = {}
     for path in options.models:
         found = all_figures(model_of(path), disturb=not written, **on, **held)
@@ -310,7 +316,7 @@ def main() -> None:
 def _tell_spread(seeds: Sequence[Mapping[str, Any]]) -> None:
     if len(seeds) < 2:
         return
-    for kind in ("patches", "landscapes"):
+    for kind in KINDS:
         for score in ("accuracy", "macro_f1"):
             values = [found[kind][score] for found in seeds]
             print(f"{kind}, {score}: {np.mean(values):.3f} +- {np.std(values, ddof=1):.3f}")
