@@ -659,8 +659,9 @@ def test_what_was_told_by_eye_is_right_by_kind():
     given = np.full((4, 6), NAMES.index("trees"), np.uint8)
     given[0, :2], given[0, 2:4] = NAMES.index("grass"), NAMES.index("crops")
 
-    found = on_interpreted(lambda *_: given, scene)
+    found, of_all = on_interpreted(lambda *_: given, scene)
 
+    assert of_all == pytest.approx(20 / 24)
     assert found == {"crops or grass": 0.5, "trees": 1.0}
     assert by_eye({"x": found, "y": {"water": 0.25}}) == 0.5
 
@@ -717,6 +718,7 @@ def test_the_card_has_every_figure_and_leaves_no_gap():
         shared = {
             "scenes": first["scenes"],
             "interpreted": told,
+            "interpreted pixels": {"laos": 0.83},
             "disturbed": {"hazy": few | {"accuracy": 0.57}},
         }
         return {name: one | shared for name, one in of.items()}
@@ -736,6 +738,7 @@ def test_the_card_has_every_figure_and_leaves_no_gap():
     exported += "## The file beside torch\n- equal\n"
 
     seen = {"denmark": {"agreement": 0.72, "commonest": 0.885}}
+    own = {"interpreted": {"laos": {"built": 0.25}}, "interpreted pixels": {"laos": 0.31}}
     either = {name: {"scenes": {"denmark": {"agreement": 0.61}}} for name in ALONE}
     text = made_card(
         TEMPLATE.read_text(),
@@ -744,7 +747,7 @@ def test_the_card_has_every_figure_and_leaves_no_gap():
         scores=scores,
         balanced=scores | {"scores": dict.fromkeys(("oa", "f1", "miou"), span(0.62))},
         folds=folds,
-        scenes={"own": {"scenes": seen, "interpreted": {"laos": {"built": 0.25}}, **either}},
+        scenes={"own": {"scenes": seen, **own, **either}},
         failures="Haze.\n",
     )
 
@@ -761,9 +764,9 @@ def test_the_card_has_every_figure_and_leaves_no_gap():
         "\n\nHaze.\n\n",
     ):
         assert said in text
-    assert "| laos | 0.250 | built 0.25 |" in text
-    assert "| all | 0.250 |  |" in text
-    assert "| all, twin 1 | 0.700 |  |" in text
+    assert "| laos | 0.250 | 0.310 | built 0.25 |" in text
+    assert "| all | 0.250 | 0.310 |  |" in text
+    assert "| all, twin 1 | 0.700 | 0.830 |  |" in text
     assert "| patches | 0.670 +- 0.014 | 0.520 +- 0.000 | 0.550 / 0.520 |" in text
     assert "| hazy | 0.570 | 0.520 |" in text
     assert "| 1 | 0.600 / 0.520 | 0.500 / 0.520 |" in text

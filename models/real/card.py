@@ -224,11 +224,13 @@ def _interpreted(own: Figures, fold: Figures) -> Iterator[str]:
     def rows() -> Iterator[Sequence[str]]:
         for name, kinds in own["interpreted"].items():
             told = ", ".join(f"{kind} {share:.2f}" for kind, share in kinds.items())
-            yield name, _number(mean(kinds.values())), told
+            pixels = _number(own["interpreted pixels"][name])
+            yield name, _number(mean(kinds.values())), pixels, told
         for words, found in (("all", own), *zip(_names_of(fold), others, strict=True)):
-            yield words, _number(by_eye(found["interpreted"])), ""
+            pixels = _number(mean(found["interpreted pixels"].values()))
+            yield words, _number(by_eye(found["interpreted"])), pixels, ""
 
-    yield from _table(("scene", "mean over what is there", "of each"), rows())
+    yield from _table(("scene", "mean over what is there", "of the pixels", "of each"), rows())
 
 
 def _names_of(fold: Figures) -> list[str]:

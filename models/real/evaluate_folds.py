@@ -11,7 +11,8 @@ one recipe: their mean and spread are told too. What is measured:
 - *validation patches*: the same of the samples that the recipe was chosen by.
 - *landscapes*: the test split of the fold's dataset, made of held-out samples.
 - *interpreted*: parts of other scenes whose cover was told by eye (``interpreted.csv``): the mean
-  over what is there, each kind as much as any other. They are the most obvious parts.
+  over what is there, each kind as much as any other, and the share of their pixels, each scene as
+  much as any other. They are the most obvious parts.
 - *scenes*: the labelled scenes of the archive. Rangeland there is grass or shrub. Beside each is
   what naming the commonest class everywhere would give. No choice may be made by one of them.
 - either sensor taken away, of landscapes and scenes.
@@ -120,7 +121,7 @@ DISTURBED: Mapping[str, Disturb] = {
     "a fifth darker": lambda s2, s1: (_relit(s2, 0, 0.8), s1),
     "a quarter brighter": lambda s2, s1: (_relit(s2, 0, 1.25), s1),
     "hazy": lambda s2, s1: (_relit(s2, HAZE), s1),
-    "haze taken away too much": lambda s2, s1: (_relit(s2, -HAZE / 2), s1),
+    "haze taken away too much": lambda s2, s1: (_relit(s2, np.float32(-0.5) * HAZE), s1),
     "radar 1.2 dB higher (gamma for sigma nought)": lambda s2, s1: (s2, s1 + np.int16(120)),
     "optical grid half a pixel off": lambda s2, s1: (_half_a_pixel(s2), s1),
     "radar two pixels off": lambda s2, s1: (s2, np.roll(s1, (2, 2), (1, 2))),
@@ -199,14 +200,16 @@ def on_scene(predict: Predict, scene: Scene) -> dict[str, float]:
     }
 
 
-def on_interpreted(predict: Predict, scene: Interpreted) -> dict[str, float]:
-    """The share that is right of each kind of cover told by eye."""
+def on_interpreted(predict: Predict, scene: Interpreted) -> tuple[dict[str, float], float]:
+    """The share that is right of each kind of cover told by eye, and of all pixels told."""
     given = predict(scene.s2, scene.s1)
     right: dict[str, list[NDArray[np.bool_]]] = {}
     for names, where in scene.parts:
         ids = [NAMES.index(name) for name in names]
         right.setdefault(" or ".join(names), []).append(np.isin(given[where], ids).ravel())
-    return {kind: float(np.concatenate(parts).mean()) for kind, parts in right.items()}
+    kinds = {kind: np.concatenate(parts) for kind, parts in right.items()}
+    of_all = float(np.concatenate([*kinds.values()]).mean())
+    return {kind: float(parts.mean()) for kind, parts in kinds.items()}, of_all
 
 
 def scores(matrix: NDArray[np.int64]) -> dict[str, Any]:
@@ -238,7 +241,9 @@ def figures(
     if dataset is not None:
         found["landscapes"] = scores(on_landscapes(predict, dataset, pixels=pixels))
     found["scenes"] = {scene.name: on_scene(predict, scene) for scene in scenes}
-    found["interpreted"] = {scene.name: on_interpreted(predict, scene) for scene in told}
+    seen = {scene.name: on_interpreted(predict, scene) for scene in told}
+    found["interpreted"] = {name: kinds for name, (kinds, _) in seen.items()}
+    found["interpreted pixels"] = {name: of_all for name, (_, of_all) in seen.items()}
     return found
 
 
@@ -275,7 +280,9 @@ def lines_of(name: str, found: Mapping[str, Any]) -> list[str]:
             for scene, one in part["scenes"].items()
         ]
         if part["interpreted"]:
-            words.append(f"told by eye {by_eye(part['interpreted']):.3f}")
+            pixels = np.mean(list(part["interpreted pixels"].values()))
+            eye = by_eye(part["interpreted"])
+            words.append(f"told by eye {eye:.3f}, of its pixels {pixels:.3f}")
         lines.append(f"{name}{', ' if what else ''}{what}: {'; '.join(words)}")
     return lines
 
