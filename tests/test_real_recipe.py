@@ -548,6 +548,11 @@ def test_a_miniature_of_the_recipe_ends_in_a_model_file(data, points, tmp_path, 
     trained = model_of(run / "fold-0" / "seed-0" / MEASURED)
     found = figures(trained, points={"patches": few}, dataset=dataset, scenes=[])
     assert 0 <= found["landscapes"]["accuracy"] <= 1
+    seen = {
+        kind: np.sum(found[kind]["confusion"]) for kind in ("landscapes", "validation landscapes")
+    }
+    assert set(seen.values()) == {3 * 64 * 64}
+    assert found["landscapes"]["confusion"] != found["validation landscapes"]["confusion"]
     assert lines_of("model", found)[0].startswith("model: patches 0.")
     forest = figures(forest_of(parts["train"]), points={"patches": few}, scenes=[], side=1)
     assert forest["patches"]["accuracy"] > 0.8

@@ -8,8 +8,9 @@ one recipe: their mean and spread are told too. What is measured:
 
 - *patches*: every held-out sample as a small scene of nothing else, one month and the year's
   median; the forest is fitted to the samples to learn from, months and years alike.
-- *validation patches*: the same of the samples that the recipe was chosen by.
 - *landscapes*: the test split of the fold's dataset, made of held-out samples.
+- *validation patches*, *validation landscapes*: the same of the samples of another fold, held out
+  too, that the recipe was chosen by.
 - *interpreted*: parts of other scenes whose cover was told by eye (``interpreted.csv``): the mean
   over what is there, each kind as much as any other, and the share of their pixels, each scene as
   much as any other. They are the most obvious parts.
@@ -64,7 +65,10 @@ PIXELS = 400
 
 TREES = 200
 
-KINDS = ("patches", "validation patches", "landscapes")
+LANDSCAPES = {"landscapes": "test", "validation landscapes": "validation"}
+"""Splits of the dataset."""
+
+KINDS = ("patches", "validation patches", *LANDSCAPES)
 """What models are measured on that did not learn from it."""
 
 FOREST = "random forest"
@@ -171,12 +175,12 @@ def on_patches(predict: Predict, points: real.Points, *, side: int = PATCH) -> N
 
 
 def on_landscapes(
-    predict: Predict, dataset: Dataset, *, pixels: int | None = None
+    predict: Predict, dataset: Dataset, *, split: str = "test", pixels: int | None = None
 ) -> NDArray[np.int64]:
-    """The confusion matrix on the test split, of all pixels or of some of each landscape."""
+    """The confusion matrix on a split, of all pixels or of some of each landscape."""
     matrix = np.zeros((len(NAMES), len(NAMES)), np.int64)
     rng = np.random.default_rng(0)
-    for chip in dataset.split("test"):
+    for chip in dataset.split(split):
         s2, s1, label = dataset.read(chip)
         if pixels is not None:
             place = rng.choice(label.size, pixels, replace=False)
@@ -239,7 +243,10 @@ def figures(
         kind: scores(on_patches(predict, chosen, side=side)) for kind, chosen in points.items()
     }
     if dataset is not None:
-        found["landscapes"] = scores(on_landscapes(predict, dataset, pixels=pixels))
+        found |= {
+            kind: scores(on_landscapes(predict, dataset, split=split, pixels=pixels))
+            for kind, split in LANDSCAPES.items()
+        }
     found["scenes"] = {scene.name: on_scene(predict, scene) for scene in scenes}
     seen = {scene.name: on_interpreted(predict, scene) for scene in told}
     found["interpreted"] = {name: kinds for name, (kinds, _) in seen.items()}
