@@ -13,7 +13,7 @@ from models.real.noise import Field, fractal, smooth
 
 TEXTURE = np.array([0.02, 0.15, 0.05, 0.08, 0.03, 0.11, 0.18, 0.08, 0.04], np.float32)
 """Deviation of the logarithm of reflectance within a patch, by class: measured on clips of real
-scenes and rounded; of fields so that the smoothest tenth of land is as smooth as in scenes."""
+scenes and rounded; of fields so that their smoothest tenth is as smooth as in scenes of fields."""
 
 BY_BAND = np.array([1.5, 1.4, 1.7, 1.6, 1.1, 1.2, 1.15, 1.6, 1.8], np.float32)
 """How much of it each band shows. With these, and with fields and houses, the deviations within
@@ -57,8 +57,8 @@ PIXEL, BAND, COUNTS, DECIBELS = 0.05, 0.04, 15.0, 0.7
 bands alike, and in each by itself; DN of each band; of each polarisation."""
 
 NOISE = (0.1, 1.0)
-"""How much of it a landscape's optical bands have. Fields are as smooth in scenes as the weakest
-(``contrast.py``); where all land had more, smooth fields were unlike any."""
+"""How much of it a landscape's optical bands have. Many fields of real scenes are as smooth as the
+weakest leaves them; where all land had more, they were unlike any."""
 
 CLIPPED = 0.4
 """Share of the landscapes whose texture is of a real clip. Its seams and furrows are of farmland,
