@@ -165,10 +165,10 @@ def _read(path: Path, layer: str | None) -> tuple[NDArray[np.object_], CRS | Non
     """The geometries of a layer, and their CRS."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+            warnings.simplefilter("ignore")  # what is no number is refused below, by name
             meta, _, blobs, _ = pyogrio.raw.read(path, layer=layer, columns=[], force_2d=True)
+            shapes = shapely.from_wkb([] if blobs is None else blobs)
         crs = CRS.from_user_input(meta["crs"]) if meta["crs"] else None
-        shapes = shapely.from_wkb([] if blobs is None else blobs)
     except CRSError as error:
         raise AreaError(
             f"The CRS of {path} cannot be understood. Convert the file to longitude and latitude "

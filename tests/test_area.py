@@ -177,6 +177,17 @@ def test_a_spike_leaves_only_the_polygon(tmp_path):
     assert shapely.equals(area.polygon, shapely.box(6, 49, 7, 50))
 
 
+def test_a_coordinate_that_is_no_number_is_refused_without_a_warning(tmp_path, recwarn):
+    path = tmp_path / "a.geojson"
+    corners = "[[1.0, 0.0], [NaN, 0.8660254037844387], [-0.5, -0.8660254037844384], [1.0, 0.0]]"
+    path.write_text(f'{{"type": "Polygon", "coordinates": [{corners}]}}')
+
+    with pytest.raises(AreaError, match="not numbers"):
+        load_area(str(path))
+
+    assert not recwarn.list
+
+
 def test_no_such_file():
     with pytest.raises(AreaError, match=r"no file nowhere\.geojson"):
         load_area("nowhere.geojson")
