@@ -553,6 +553,7 @@ def test_a_miniature_of_the_recipe_ends_in_a_model_file(data, points, tmp_path, 
     }
     assert set(seen.values()) == {3 * 64 * 64}
     assert found["landscapes"]["confusion"] != found["validation landscapes"]["confusion"]
+    assert found["fold"] == 0
     assert lines_of("model", found)[0].startswith("model: patches 0.")
     forest = figures(forest_of(parts["train"]), points={"patches": few}, scenes=[], side=1)
     assert forest["patches"]["accuracy"] > 0.8
@@ -712,9 +713,9 @@ def test_the_card_has_every_figure_and_leaves_no_gap():
         },
     }
 
-    def fold(*seeds):
+    def fold(number, *seeds):
         of = {
-            name: dict.fromkeys(KINDS, few) | {"patches": few | {"accuracy": value}, "scenes": {}}
+            name: dict.fromkeys(KINDS, few) | {"patches": few | {"accuracy": value}, "fold": number}
             for name, value in seeds
         }
         first = next(iter(of.values()))
@@ -729,8 +730,8 @@ def test_the_card_has_every_figure_and_leaves_no_gap():
         return {name: one | shared for name, one in of.items()}
 
     folds = [
-        fold(("a", 0.66), ("b", 0.68), ("random forest", 0.55)),
-        fold(("c", 0.6), ("random forest", 0.5)),
+        fold(0, ("a", 0.66), ("b", 0.68), ("random forest", 0.55)),
+        fold(4, ("c", 0.6), ("random forest", 0.5)),
     ]
     figures = {"ece": 0.081, "ece_with_temperature": 0.032}
     contract = contract_of(
@@ -774,7 +775,14 @@ def test_the_card_has_every_figure_and_leaves_no_gap():
     assert "| all, twin 1 | 0.700 | 0.830 |  |" in text
     assert "| patches | 0.670 +- 0.014 | 0.520 +- 0.000 | 0.550 / 0.520 |" in text
     assert "| hazy | 0.570 | 0.520 |" in text
-    assert "| 1 | 0.600 / 0.520 | 0.500 / 0.520 |" in text
+    per_fold = (
+        "| 0 | testing | 0.660 / 0.520 | 0.550 / 0.520 | 0.610 / 0.520 | 0.610 / 0.520 |",
+        "| 0 | validation | 0.610 / 0.520 | 0.610 / 0.520 | 0.610 / 0.520 | 0.610 / 0.520 |",
+        "| 1 | validation | 0.610 / 0.520 | 0.610 / 0.520 | 0.610 / 0.520 | 0.610 / 0.520 |",
+        "| 4 | testing | 0.600 / 0.520 | 0.500 / 0.520 | 0.610 / 0.520 | 0.610 / 0.520 |",
+        "| mean |  | 0.620 / 0.520 | 0.568 / 0.520 | 0.610 / 0.520 | 0.610 / 0.520 |",
+    )
+    assert "\n".join(per_fold) in text
     assert "| denmark | 0.720 | 0.610 | 0.610 | 0.885 | 0.790, 0.790 | 0.790 |" in text
 
 

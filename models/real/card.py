@@ -26,8 +26,15 @@ from lulcmap.contract import Contract
 from lulcmap.legend import NAMES
 from lulcmap.modelfile import read_model
 from models.real.evaluate_folds import ALONE, FOREST, KINDS, by_eye
+from models.real.points import FOLDS
 
 TEMPLATE = Path(__file__).with_name("card.md")
+
+HELD = {
+    "testing": ("patches", "landscapes"),
+    "validation": ("validation patches", "validation landscapes"),
+}
+"""What a fold was held out for, the next one after it, and what is measured there."""
 
 Figures = Mapping[str, Any]
 """What ``lulcmap evaluate`` or ``evaluate_folds`` wrote."""
@@ -164,22 +171,30 @@ def _models(fold: Figures) -> list[Figures]:
 
 
 def _folds(folds: Sequence[Figures]) -> Iterator[str]:
-    """Model and forest on the held-out samples of each fold: accuracy / macro F1."""
+    """Model and forest on the samples of each fold that they lacked: accuracy / macro F1."""
+    names = ("accuracy", "macro_f1")
+    found = []
+    for fold in folds:
+        model, forest = _models(fold)[0], fold[FOREST]
+        for later, (words, kinds) in enumerate(HELD.items()):
+            number = (model["fold"] + later) % FOLDS
+            scores = [
+                [of[kind][name] for name in names] for kind in kinds for of in (model, forest)
+            ]
+            found.append((number, words, scores))
 
     def rows() -> Iterator[Sequence[str]]:
-        for number, fold in enumerate(folds):
-            model, forest = _models(fold)[0], fold[FOREST]
-            yield (
-                str(number),
-                *(
-                    f"{of[kind]['accuracy']:.3f} / {of[kind]['macro_f1']:.3f}"
-                    for kind in ("patches", "landscapes")
-                    for of in (model, forest)
-                ),
-            )
+        for number, words, scores in sorted(found):
+            yield str(number), words, *map(_both, scores)
+        over_all = zip(*(scores for _, _, scores in found), strict=True)
+        yield "mean", "", *(_both([mean(of) for of in zip(*one, strict=True)]) for one in over_all)
 
-    head = ("fold", "patches", "forest there", "landscapes", "forest there")
+    head = ("fold", "held out for", "patches", "forest there", "landscapes", "forest there")
     yield from _table(head, rows())
+
+
+def _both(scores: Sequence[float]) -> str:
+    return " / ".join(f"{score:.3f}" for score in scores)
 
 
 def _seeds(fold: Figures) -> Iterator[str]:
@@ -196,7 +211,7 @@ def _seeds(fold: Figures) -> Iterator[str]:
         names = ("accuracy", "macro_f1")
         for kind in KINDS:
             ours = (spread([one[kind][name] for one in models]) for name in names)
-            yield kind, *ours, " / ".join(f"{forest[kind][name]:.3f}" for name in names)
+            yield kind, *ours, _both([forest[kind][name] for name in names])
 
     yield from _table((f"{len(models)} seeds", "accuracy", "macro F1", FOREST), rows())
 

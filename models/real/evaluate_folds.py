@@ -243,6 +243,7 @@ def figures(
         kind: scores(on_patches(predict, chosen, side=side)) for kind, chosen in points.items()
     }
     if dataset is not None:
+        found["fold"] = dataset.settings["fold"]
         found |= {
             kind: scores(on_landscapes(predict, dataset, split=split, pixels=pixels))
             for kind, split in LANDSCAPES.items()
