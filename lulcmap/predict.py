@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from lulcmap.compiled import compiled
 from lulcmap.contract import Contract, Prior
 from lulcmap.legend import NODATA
+from lulcmap.mirror import mirrored
 from lulcmap.sensors import S1_BANDS, S2_BANDS
 from lulcmap.windows import Blend, Box, Lattice, weights
 
@@ -117,10 +118,9 @@ def classify(
     total = np.empty((*cells.shape, len(contract.classes)), np.float32)
     total[:] = contract.told_apart(prior)  # windows' weights add up to one, so it counts once
     for batch in _batches(filled, batch_size):
-        parts = [window.within(over) for window in batch]
+        shown = [_shown(usable, window.within(over)) for window in batch]
         logits = run(
-            np.stack([s2[:, rows, cols] for rows, cols in parts]),
-            np.stack([s1[:, rows, cols] for rows, cols in parts]),
+            np.stack([s2[:, *part] for part in shown]), np.stack([s1[:, *part] for part in shown])
         )
         for window, part in zip(batch, logits, strict=True):
             at = _cells(window, stride=stride)
@@ -142,6 +142,20 @@ def classify(
         out,
     )
     return Classified(*out)
+
+
+def _shown(
+    usable: NDArray[np.bool_], part: tuple[slice, slice]
+) -> tuple[slice, slice] | tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The pixels that the network is shown as a window: its own, mirrored where it has none.
+
+    They are all its own, so every block shows the same.
+    """
+    there = usable[part]
+    if there.all():
+        return part
+    rows, cols = mirrored(there)
+    return rows + part[0].start, cols + part[1].start
 
 
 def _place(window: Box) -> tuple[int, int]:

@@ -15,7 +15,7 @@ LAYERS = [
     {"errors", "compiled", "retryafter", "connection"},
     {"legend", "sensors", "windows", "remote", "stac", "disk", "memory", "gdal"},
     {"scores", "votes", "providers", "grid", "contract", "modelcache"},
-    {"zones", "lookup"},
+    {"zones", "lookup", "mirror"},
     {"scenes", "modelfile", "kernels", "resample", "runtime", "sources", "joint", "chipset"},
     {  # stages: they meet only above
         *("area", "catalog", "signing", "plan", "read", "composite", "session", "predict"),

@@ -292,6 +292,38 @@ def test_a_window_without_a_usable_pixel_is_not_run(make_session, world):
     assert (found.classes == NODATA).all()
 
 
+def test_a_window_that_has_little_land_is_shown_it_mirrored(make_session, world):
+    session = make_session(contract())
+    rows, cols = slice(300, 430), slice(150, 350)
+    s2, s1 = np.zeros_like(world[0]), np.full_like(world[1], -32768)
+    s2[:, rows, cols], s1[:, rows, cols] = world[0][:, rows, cols], world[1][:, rows, cols]
+    s2[:, 310:320, 160:180] = 0  # a cloud, which Sentinel-1 sees through
+    box = Box(WORLD.row + 300, WORLD.col + 150, 130, 200)
+    shown = []
+
+    def run(*pixels):
+        shown.extend(zip(*pixels, strict=True))
+        return session.run(*pixels)
+
+    found = mapped(session, (s2, s1), box, run=run)
+
+    mask = np.ones(box.shape, bool)
+    lattice, stride = session.contract.lattice, session.contract.stride
+    windows = needed_windows(mask, box, lattice=lattice, stride=stride)
+    assert len(shown) == len(windows)
+    for pair, window in zip(shown, windows, strict=True):
+        inner = box.intersection(window)
+        edges = [
+            (0, 0),
+            (inner.row - window.row, window.stop[0] - inner.stop[0]),
+            (inner.col - window.col, window.stop[1] - inner.stop[1]),
+        ]
+        for pixels, plane in zip(pair, (s2, s1), strict=True):
+            land = plane[:, *inner.within(WORLD)]
+            np.testing.assert_array_equal(pixels, np.pad(land, edges, mode="reflect"))
+    assert (found.classes != NODATA).all()
+
+
 def test_pixels_outside_the_composite_are_nodata(make_session, world):
     session = make_session(contract())
     box = Box(0, 0, 300, 40)

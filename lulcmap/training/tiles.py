@@ -13,6 +13,7 @@ from torch import Tensor
 
 from lulcmap.contract import Contract
 from lulcmap.legend import NODATA
+from lulcmap.mirror import mirrored
 from lulcmap.scores import confusion
 from lulcmap.sensors import S1_NODATA, S2_NODATA
 from lulcmap.training.augment import Sample
@@ -159,6 +160,14 @@ def predictor(path: Path, device: str = "auto") -> tuple[Predict, Contract]:
     ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         shape = s2.shape[-2:]
         seen2, seen1, _ = filled_up((s2, s1, np.full(shape, NODATA, np.uint8)))
+        there = np.zeros(seen2.shape[-2:], np.bool_)
+        if "s2" in deployed.inputs:
+            there |= (seen2 != S2_NODATA).all(0)
+        if "s1" in deployed.inputs:
+            there |= (seen1 != S1_NODATA).all(0)
+        if there.any():  # as windows of a map are shown
+            rows, cols = mirrored(there)
+            seen2, seen1 = seen2[:, rows, cols], seen1[:, rows, cols]
         logits = logits_of(
             deployed,
             torch.from_numpy(seen2)[None],
@@ -166,11 +175,7 @@ def predictor(path: Path, device: str = "auto") -> tuple[Predict, Contract]:
             lattice=contract.lattice,
         )[0, :, : shape[0], : shape[1]]
         highest, classes = (logits / contract.temperature).softmax(0).max(0)
-        there = np.zeros(shape, np.bool_)
-        if "s2" in deployed.inputs:
-            there |= (s2 != S2_NODATA).all(0)
-        if "s1" in deployed.inputs:
-            there |= (s1 != S1_NODATA).all(0)
+        there = there[: shape[0], : shape[1]]
         ids = np.where(there, classes.cpu().numpy(), NODATA).astype(np.uint8)
         return ids, np.where(there, highest.cpu().numpy(), 0).astype(np.float32)
 
