@@ -4,7 +4,8 @@ r"""The card of the real-sample model: ``card.md`` beside this file, with what w
     lulcmap evaluate TWIN.onnx --data RUN_FOLDER/fold-0/dataset --prior balanced --out BALANCED
     python -m models.real.evaluate_folds TWIN.onnx OTHER_SEED.onnx ... --data ../shared/data \
         --dataset RUN_FOLDER/fold-0/dataset --out FOLD.json
-    python -m models.real.evaluate_folds MODEL.onnx --data ../shared/data --out SCENES.json
+    python -m models.real.evaluate_folds MODEL.onnx ITS_OTHER_SEED.onnx ... --data ../shared/data \
+        --out SCENES.json
     python -m models.real.card MODEL.onnx --scores SCORES/metrics.json \
         --balanced BALANCED/metrics.json --folds FOLD.json ... --scenes SCENES.json \
         --failures FAILURES.md --out models/MODEL.md
@@ -60,7 +61,7 @@ def card(
         scores: of ``lulcmap evaluate`` on the held-out landscapes.
         balanced: the same with ``--prior balanced``.
         folds: of ``evaluate_folds``.
-        scenes: of ``evaluate_folds``, of the model itself.
+        scenes: of ``evaluate_folds``, of the model itself, then of other seeds of it.
         failures: what was seen to go wrong on its maps, Markdown.
 
     """
@@ -83,7 +84,7 @@ def card(
         "folds": "\n".join(_folds(folds)),
         "seeds": "\n".join(_seeds(folds[0])),
         "scenes": "\n".join(_scenes(next(iter(scenes.values())), folds[0])),
-        "interpreted": "\n".join(_interpreted(next(iter(scenes.values())), folds[0])),
+        "interpreted": "\n".join(_interpreted(list(scenes.values()), folds[0][FOREST])),
         "disturbed": "\n".join(_disturbed(_models(folds[0])[0])),
         "prior": "\n".join(_prior(contract)),
         "failures": failures.strip(),
@@ -232,25 +233,25 @@ def _scenes(own: Figures, fold: Figures) -> Iterator[str]:
     yield from _table(head, rows())
 
 
-def _interpreted(own: Figures, fold: Figures) -> Iterator[str]:
-    """Share that is right of what was told by eye, scene by scene, then by kind over all scenes."""
-    others = [*_models(fold), fold[FOREST]]
+def _interpreted(seeds: Sequence[Figures], forest: Figures) -> Iterator[str]:
+    """Share that is right of what was told by eye, scene by scene, then over all scenes."""
+    own, *others = seeds
+    over_all = [
+        ("all", own),
+        *((f"all, another seed ({number})", one) for number, one in enumerate(others, 1)),
+        (f"all, {FOREST}", forest),
+    ]
 
     def rows() -> Iterator[Sequence[str]]:
         for name, kinds in own["interpreted"].items():
             told = ", ".join(f"{kind} {share:.2f}" for kind, share in kinds.items())
             pixels = _number(own["interpreted pixels"][name])
             yield name, _number(mean(kinds.values())), pixels, told
-        for words, found in (("all", own), *zip(_names_of(fold), others, strict=True)):
+        for words, found in over_all:
             pixels = _number(mean(found["interpreted pixels"].values()))
             yield words, _number(by_eye(found["interpreted"])), pixels, ""
 
     yield from _table(("scene", "mean over what is there", "of the pixels", "of each"), rows())
-
-
-def _names_of(fold: Figures) -> list[str]:
-    twins = [f"all, twin {number}" for number in range(len(_models(fold)))]
-    return [*twins, f"all, {FOREST}"]
 
 
 def _disturbed(found: Figures) -> Iterator[str]:
