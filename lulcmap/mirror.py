@@ -9,13 +9,18 @@ from numpy.typing import NDArray
 
 from lulcmap.compiled import compiled
 
+PASSES = 10
+"""Times that land is mirrored. A strip of two pixels fills a window of 512 in nine; scattered
+pixels would take hundreds, and have no shapes to be mirrored."""
+
 
 def mirrored(there: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """For every pixel the one it shows.
 
     A pixel that is there shows itself. Any other shows what lies as far behind the nearest pixel
     that is there as itself lies before it, as in numpy's padding ``reflect``. Where that is not
-    there either, it shows what was mirrored before: a strip is mirrored again and again.
+    there either, it shows what was mirrored before: a strip is mirrored again and again. What
+    nothing lies behind, as beside a line or a lone pixel, shows the nearest.
 
     Args:
         there: (H, W) True where there is data; at least one pixel.
@@ -27,11 +32,13 @@ def mirrored(there: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.int
     own = np.indices(there.shape)
     rows, cols = own[0], own[1]
     known = there.copy()
-    while not known.all():
-        nearest = _nearest(known)
-        if not _mirror(known, *nearest, rows, cols):  # nothing lies behind: a line, or a lone pixel
-            return rows[nearest], cols[nearest]
-    return rows, cols
+    for _ in range(PASSES):
+        if known.all():
+            return rows, cols
+        if not _mirror(known, *_nearest(known), rows, cols):
+            break
+    nearest = _nearest(known)
+    return rows[nearest], cols[nearest]
 
 
 @compiled
