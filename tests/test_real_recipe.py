@@ -13,7 +13,7 @@ import torch
 
 from lulcmap.chipset import Dataset
 from lulcmap.dataset.check import check
-from lulcmap.legend import NAMES
+from lulcmap.legend import NAMES, NODATA
 from lulcmap.sensors import S1_NODATA, S2_BANDS, S2_NODATA
 from lulcmap.training.augment import STRENGTHS, augmented, relit_s2, shifted_s1
 from lulcmap.training.checkpoint import contract_of
@@ -38,14 +38,16 @@ from models.real.evaluate_folds import (
     on_interpreted,
     on_scene,
 )
+from models.real.evaluate_maps import mapped
 from models.real.finish import MEASURED, ece, temperature_of
 from models.real.generator import EVEN, GAIN_OF_WORKS, PLAIN, WINTER, Generator
 from models.real.noise import along, fractal, smooth
 from models.real.quilt import quilt
 from models.real.samples import AS_LAND, LAND, Season, Source, median
-from models.real.scenes import Interpreted, interpreted
+from models.real.scenes import Interpreted, interpreted, judges
 from models.real.sensor import BAND, COUNTS, DECIBELS, PIXEL, Look, optical, radar
 from tests.networks import MICRO, NORMALISATION, checkpoint
+from tests.stubs import contract, make_model
 
 SPECTRA = {  # DN of nine bands, VV and VH in decibels; rounded from typical land
     10: (300, 450, 350, 750, 1800, 2300, 2500, 1500, 700, -9, -15),
@@ -534,11 +536,11 @@ def test_a_miniature_of_the_recipe_ends_in_a_model_file(data, points, tmp_path, 
     assert of_shipped.name == "segformer-tiny-real"
     assert "fold 0 of 5 held out" in of_twin.training["source"]
     assert "none held out" in of_shipped.training["source"]
-    for contract in (of_twin, of_shipped):
-        assert contract.knows == "real"
-        assert contract.temperature == of_twin.temperature != 1
-        assert contract.training["figures"] == of_twin.training["figures"]
-        assert "WorldCover" in contract.training["source"]
+    for agreed in (of_twin, of_shipped):
+        assert agreed.knows == "real"
+        assert agreed.temperature == of_twin.temperature != 1
+        assert agreed.training["figures"] == of_twin.training["figures"]
+        assert "WorldCover" in agreed.training["source"]
     assert any(
         (twin["weights"][name] != shipped["weights"][name]).any() for name in twin["weights"]
     )
@@ -625,8 +627,6 @@ def test_disturbances_are_what_their_names_say():
 
 
 def test_the_labelled_scenes_are_read_in_their_own_codes(shared_data: Path):
-    from models.real.scenes import judges
-
     in_ids = np.array([255, 0, 1, 255, 4, 6, 255, 8, 255, 2], np.uint8)
     for scene in judges(shared_data / "archive"):
 
@@ -639,6 +639,21 @@ def test_the_labelled_scenes_are_read_in_their_own_codes(shared_data: Path):
         assert found["commonest"] == pytest.approx(
             {"denmark": 0.8845, "ontario": 1}[scene.name], abs=1e-3
         )
+
+
+def test_a_map_is_judged_on_the_grid_of_its_scene(shared_data: Path, tmp_path):
+    archive = shared_data / "archive"
+    model = make_model(tmp_path / "stub.onnx", contract())
+    scene = judges(archive)[0]
+
+    given = mapped(model, archive, scene, s1="optional")
+
+    there = given != NODATA
+    assert there.mean() > 0.99
+    whole = model_of(model)(scene.s2, scene.s1)
+    moved = [np.roll(whole, (by, by), (0, 1)) for by in (0, 8, -8)]
+    here, *elsewhere = ((given == one)[there].mean() for one in moved)
+    assert here > 1.2 * max(elsewhere)
 
 
 def test_what_was_told_by_eye_lies_in_its_scene_and_is_read_with_its_radar(shared_data: Path):

@@ -61,7 +61,7 @@ class Scene:
 
 def judges(archive: Path) -> list[Scene]:
     """The labelled scenes of the archive."""
-    items = _items(archive)
+    items = items_of(archive)
     scenes = []
     for name, (s2, s1) in JUDGES.items():
         with rasterio.open(archive / "labels" / f"{name}.tif") as file:
@@ -88,7 +88,7 @@ class Interpreted:
 
 def interpreted(archive: Path) -> list[Interpreted]:
     """The scenes of ``INTERPRETED``, in its order."""
-    items = _items(archive)
+    items = items_of(archive)
     parts: dict[str, list[tuple[tuple[str, ...], tuple[slice, slice]]]] = {}
     with INTERPRETED.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
@@ -115,7 +115,7 @@ def textures(archive: Path) -> list[NDArray[np.float32]]:
     """
     named = {name for pair in JUDGES.values() for name in pair}
     clips = []
-    for name, item in sorted(_items(archive).items()):
+    for name, item in sorted(items_of(archive).items()):
         if item["collection"] != "sentinel-2-l2a" or name in named:
             continue
         pixels = optical(archive, item)
@@ -167,6 +167,7 @@ def _decibels(power: NDArray[np.float32]) -> NDArray[np.int16]:
     return np.where(there, np.rint(decibels).clip(S1_NODATA + 1, 32767), S1_NODATA).astype(np.int16)
 
 
-def _items(archive: Path) -> dict[str, dict[str, Any]]:
+def items_of(archive: Path) -> dict[str, dict[str, Any]]:
+    """The archive's STAC items by their ids."""
     collection = json.loads((archive / "items.json").read_text(encoding="utf-8"))
     return {item["id"]: item for item in collection["features"]}
