@@ -166,11 +166,11 @@ def upsampled(logits, stride):
 
 
 @pytest.mark.parametrize("shape", [(62, 62), (64, 64), (40, 61)])
-def test_a_chip_is_seen_whole_padded_with_nodata_and_cropped(tmp_path, shape):
+def test_a_chip_is_seen_whole_mirrored_at_its_end_and_cropped(tmp_path, shape):
     session = open_session(make_model(tmp_path / "model.onnx", contract(multiple=32)), device="cpu")
     s2, s1 = composites(np.random.default_rng(1), shape)
-    padded2, padded1 = np.zeros((9, 64, 64), np.uint16), np.full((2, 64, 64), -32768, np.int16)
-    padded2[:, : shape[0], : shape[1]], padded1[:, : shape[0], : shape[1]] = s2, s1
+    ends = [(0, 0), *((0, 64 - side) for side in shape)]
+    padded2, padded1 = (np.pad(image, ends, mode="reflect") for image in (s2, s1))
 
     classes, confidence = classified(session, s2, s1)
 

@@ -49,8 +49,8 @@ def classified(
     """The classes of one image, as ``Predict`` says.
 
     An image no larger than a window is seen whole, in one window, as in training: neighbouring
-    windows would see little of it and much nodata. A larger one is cut into overlapping windows
-    that are blended, with nodata around the image, as for a map.
+    windows would see little of it. A larger one is cut into overlapping windows that are blended,
+    as for a map; beyond its edges they see it mirrored.
     """
     contract, height, width = session.contract, *s2.shape[1:]
     run: Run = session.run
