@@ -32,7 +32,10 @@ LAYERS = [
     {"cli"},
 ]
 LEVEL = {name: level for level, layer in enumerate(LAYERS) for name in layer}
-HEAVY = {"numpy", "torch", "rasterio", "onnxruntime", "shapely", "pyproj", "numba", "odc", "PIL"}
+HEAVY = {
+    *("numpy", "scipy", "numba", "torch", "onnxruntime", "rasterio", "shapely", "pyproj", "odc"),
+    "PIL",
+}
 
 
 def files(name: str) -> list[Path]:

@@ -10,6 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from networks import MICRO, checkpoint, deployed, make_chips
+from stubs import composites
 from torch import nn
 
 from lulcmap.errors import DeviceError, ModelError, OutputError, UsageError
@@ -300,6 +301,19 @@ def test_a_network_of_another_version_is_refused_in_one_line(tmp_path):
 
     with pytest.raises(ModelError, match="do not fit its network"):
         predictor(tmp_path / "checkpoint.pt", "cpu")
+
+
+def test_an_image_that_ends_is_seen_mirrored_as_a_map_is(tmp_path):
+    save_checkpoint(tmp_path / "checkpoint.pt", checkpoint())
+    predict, _ = predictor(tmp_path / "checkpoint.pt", "cpu")
+    s2, s1 = composites(np.random.default_rng(1), (40, 61))
+    ends = [(0, 0), (0, 24), (0, 3)]
+
+    found = predict(s2, s1)
+
+    whole = predict(*(np.pad(image, ends, mode="reflect") for image in (s2, s1)))
+    for plane, of_whole in zip(found, whole, strict=True):
+        np.testing.assert_array_equal(plane, of_whole[:40, :61])
 
 
 def test_a_file_that_is_no_checkpoint_is_refused_in_one_line(tmp_path):

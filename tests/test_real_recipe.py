@@ -14,6 +14,7 @@ import torch
 from lulcmap.chipset import Dataset
 from lulcmap.dataset.check import check
 from lulcmap.legend import NAMES, NODATA
+from lulcmap.models import find_model
 from lulcmap.sensors import S1_NODATA, S2_BANDS, S2_NODATA
 from lulcmap.training.augment import STRENGTHS, augmented, relit_s2, shifted_s1
 from lulcmap.training.checkpoint import contract_of
@@ -654,6 +655,17 @@ def test_a_map_is_judged_on_the_grid_of_its_scene(shared_data: Path, tmp_path):
     moved = [np.roll(whole, (by, by), (0, 1)) for by in (0, 8, -8)]
     here, *elsewhere = ((given == one)[there].mean() for one in moved)
     assert here > 1.2 * max(elsewhere)
+
+
+def test_a_scene_smaller_than_a_window_is_mapped_as_the_network_sees_it_whole(shared_data: Path):
+    archive, model = shared_data / "archive", find_model(None)
+    denmark = judges(archive)[0]
+
+    given = mapped(model, archive, denmark, s1="optional")
+
+    whole = model_of(model)(denmark.s2, denmark.s1)
+    there = given != NODATA
+    assert (given == whole)[there].mean() > 0.8  # of windows shown empty beside it, 0.7
 
 
 def test_what_was_told_by_eye_lies_in_its_scene_and_is_read_with_its_radar(shared_data: Path):

@@ -11,10 +11,8 @@ import shapely
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
-from lulcmap.evaluate.shipped import predictor
 from lulcmap.image import composite_of
 from lulcmap.legend import NODATA
-from lulcmap.models import find_model
 from lulcmap.pipeline import Settings, map_area
 from lulcmap.plan import make_period
 from tests.stubs import contract, make_model
@@ -123,43 +121,6 @@ def test_the_truth_of_denmark_lies_on_its_map_to_the_pixel(maps, archive):
         assert all(size == 10 for size in made.res)
         assert made.bounds.left % 10 == made.bounds.top % 10 == 0
     assert max(np.abs(shift)) < 100  # the box in degrees is a little askew in UTM
-
-
-def test_a_scene_smaller_than_a_window_is_mapped_as_the_network_sees_it_whole(archive, tmp_path):
-    scene, year = PLACES["denmark"]
-    period = make_period(year=year, today=date(2026, 1, 1))
-    bbox = item(archive, scene)["bbox"]
-    report = map_area(
-        ",".join(map(str, bbox)),
-        tmp_path / "map.tif",
-        period=period,
-        settings=Settings(catalog=str(archive)),
-    )
-    with rasterio.open(report.map) as made:
-        classes, crs = made.read(1), made.crs
-        left, top = made.transform.c, made.transform.f
-    west, north = left - left % 20, top + -top % 20
-    on = GeoBox((260, 260), Affine(10, 0, west, 0, -10, north), crs)
-
-    seen = composite_of(
-        shapely.MultiPolygon([shapely.box(*bbox)]), on, period=period, catalog=str(archive)
-    )
-    there = (seen.s2 > 0).all(0)
-    inner = np.s_[..., slice(*_ends(there.mean(1) > 0.8)), slice(*_ends(there.mean(0) > 0.8))]
-    whole = np.full(there.shape, NODATA, np.uint8)
-    whole[inner] = predictor(find_model(None), "cpu")[0](seen.s2[inner], seen.s1[inner])[0]
-
-    row, col = round((north - top) / 10), round((left - west) / 10)
-    rows, cols = min(classes.shape[0], 260 - row), min(classes.shape[1], 260 - col)
-    one, other = classes[:rows, :cols], whole[row : row + rows, col : col + cols]
-    both = (one != NODATA) & (other != NODATA)
-    assert both.mean() > 0.7
-    assert (one == other)[both].mean() > 0.8  # of windows shown empty beside it, 0.7
-
-
-def _ends(along: np.ndarray) -> tuple[int, int]:
-    there = np.flatnonzero(along)
-    return int(there[0]), int(there[-1]) + 1
 
 
 @pytest.mark.parametrize(("place", "offset"), [("congo", 1000), ("denmark", 0)])

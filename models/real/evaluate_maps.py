@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import rasterio
@@ -22,30 +22,43 @@ from rasterio.enums import Resampling
 from rasterio.warp import reproject
 
 from lulcmap.legend import NODATA
-from lulcmap.pipeline import map_area
-from lulcmap.plan import make_period
+from lulcmap.pipeline import MapReport, map_area
+from lulcmap.plan import Period, make_period
 from lulcmap.survey import Settings
 from models.real.evaluate_folds import Predict, model_of, on_interpreted, on_scene, without
 from models.real.scenes import JUDGES, Interpreted, Scene, interpreted, items_of, judges
+
+Item = dict[str, Any]
+"""A STAC item of the archive."""
 
 USES: dict[str, Literal["optional", "off"]] = {"both": "optional", "Sentinel-2 only": "off"}
 """Of ``predict --s1``."""
 
 
+def map_scene(
+    model: Path, archive: Path, item: Item, out: Path, *, s1: Literal["optional", "off"]
+) -> MapReport:
+    """The map of a Sentinel-2 item on the day it was seen, with the archive as the catalogue."""
+    catalog = str(archive / "items.json")
+    settings = Settings(model=str(model), catalog=catalog, min_coverage=0, block_size=1152, s1=s1)
+    return map_area(",".join(map(str, item["bbox"])), out, period=day_of(item), settings=settings)
+
+
+def day_of(item: Item) -> Period:
+    """The day an item was seen."""
+    day = date.fromisoformat(item["properties"]["datetime"][:10])
+    return make_period(start=day, end=day, today=date.today())
+
+
 def mapped(
     model: Path, archive: Path, scene: Scene | Interpreted, *, s1: Literal["optional", "off"]
 ) -> NDArray[np.uint8]:
-    """The map of a scene on the day it was seen, brought to the grid of its 10 m bands (H, W)."""
+    """The map of a scene, brought to the grid of its 10 m bands (H, W)."""
     item = items_of(archive)[JUDGES[scene.name][0] if scene.name in JUDGES else scene.name]
-    day = date.fromisoformat(item["properties"]["datetime"][:10])
-    period = make_period(start=day, end=day, today=date.today())
-    settings = Settings(
-        model=str(model), catalog=str(archive / "items.json"), min_coverage=0, s1=s1
-    )
     classes = np.full(scene.s2.shape[1:], NODATA, np.uint8)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "map.tif"
-        map_area(",".join(map(str, item["bbox"])), out, period=period, settings=settings)
+        map_scene(model, archive, item, out, s1=s1)
         with (
             rasterio.open(archive / item["assets"]["B02"]["href"]) as on,
             rasterio.open(out) as made,

@@ -6,9 +6,7 @@ Each is made as ``lulcmap predict`` makes any map, from the archive as the catal
 """
 
 import argparse
-import json
 import tempfile
-from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +19,10 @@ from odc.geo.geobox import GeoBox
 from lulcmap.area import load_area
 from lulcmap.image import composite_of
 from lulcmap.legend import NODATA
-from lulcmap.pipeline import map_area
-from lulcmap.plan import Period, make_period
+from lulcmap.plan import Period
 from lulcmap.preview import preview
-from lulcmap.survey import Settings
+from models.real.evaluate_maps import day_of, map_scene
+from models.real.scenes import items_of
 
 PLACES = {
     "laos": ("S2B_MSIL2A_20200223T032739_N9999_R018_T48QUE_20230924T183543", "Laos"),
@@ -42,25 +40,21 @@ PLACES = {
 
 def picture(model: Path, archive: Path, place: str, out: Path) -> None:
     """Map a place in the month of its scene, and draw it."""
-    items = json.loads((archive / "items.json").read_text(encoding="utf-8"))["features"]
     scene, name = PLACES[place]
-    item = next(item for item in items if item["id"] == scene)
-    day = date.fromisoformat(item["properties"]["datetime"][:10])
-    period = make_period(start=day, end=day, today=date.today())
+    item = items_of(archive)[scene]
+    period = day_of(item)
     bbox = ",".join(map(str, item["bbox"]))
-    catalog = str(archive / "items.json")
     with tempfile.TemporaryDirectory() as folder:
-        settings = Settings(model=str(model), catalog=catalog, min_coverage=0, block_size=1152)
-        report = map_area(bbox, Path(folder) / "map.tif", period=period, settings=settings)
+        report = map_scene(model, archive, item, Path(folder) / "map.tif", s1="optional")
         with rasterio.open(report.map) as made:
             classes = made.read(1)
             on = GeoBox(classes.shape, made.transform, made.crs)
-    seen = _seen(on, load_area(bbox).polygon, period, catalog)
+    seen = _seen(on, load_area(bbox).polygon, period, str(archive / "items.json"))
     preview(
         out,
         classes,
         composite=np.where(classes == NODATA, 0, seen).astype(np.uint16),
-        title=f"{name}, {day}",
+        title=f"{name}, {period.start}",
         note=f"By {report.facts['model']['name']}, from one date",
     )
 
