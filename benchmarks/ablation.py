@@ -26,18 +26,18 @@ import rasterio
 from odc.geo.geobox import GeoBox
 from shapely import MultiPolygon, box
 
-from lulcmap.grid import footprint
-from lulcmap.image import composite_of
+from lulcmap.catalog.selection import make_period
+from lulcmap.evaluation.scores import accuracy, iou, mean_f1, mean_iou
+from lulcmap.geo.grid import footprint
+from lulcmap.imagery.area_composite import composite_of
 from lulcmap.legend import CLASSES, NAMES
-from lulcmap.plan import make_period
-from lulcmap.scores import accuracy, iou, mean_f1, mean_iou
-from lulcmap.simulate import Country, simulate
+from lulcmap.simulation import Country, simulate
 from lulcmap.training.checkpoint import deployed_from, load_checkpoint
 from lulcmap.training.chips import Chips
 from lulcmap.training.fit import fit
+from lulcmap.training.networks import config_of
 from lulcmap.training.settings import Hardware, Settings
-from lulcmap.training.tiles import measure
-from lulcmap.training.zoo import config_of
+from lulcmap.training.tiled import measure
 
 SIZE = 512
 """Pixels a side of a country."""

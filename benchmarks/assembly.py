@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # the process that starts the others stays small
     from numpy.typing import NDArray
     from odc.geo.geobox import GeoBox
 
-    from lulcmap.mosaic import ZoneBlocks
+    from lulcmap.output.mosaic import ZoneBlocks
     from lulcmap.run import RunFolder
 
 LON, LAT = 12, 47
@@ -125,7 +125,7 @@ def make(folder: Path, gigapixels: float) -> None:
     import rasterio
     import shapely
 
-    from lulcmap.grid import geobox
+    from lulcmap.geo.grid import geobox
 
     outline = folder / "country.wkb"
     if not outline.exists():
@@ -158,7 +158,7 @@ def _land() -> "NDArray[np.uint8]":
     """(6, PATTERN, PATTERN) the bands of a piece of land; one pixel in 33 differs from around."""
     import numpy as np
 
-    from lulcmap.simulate.land import ground
+    from lulcmap.simulation.land import ground
 
     rng = np.random.default_rng(SEED)
     shape = (PATTERN, PATTERN)
@@ -181,8 +181,9 @@ def _zones(folder: Path) -> "Iterator[tuple[int, shapely.MultiPolygon, list]]":
     """EPSG code, part of the country in degrees, and numbers and boxes of the blocks of a zone."""
     import shapely
 
-    from lulcmap import grid, zones
-    from lulcmap.windows import Lattice
+    from lulcmap.geo import grid
+    from lulcmap.geo import utm as zones
+    from lulcmap.geo.tiling import Lattice
 
     polygon = shapely.from_wkb((folder / "country.wkb").read_bytes())
     for epsg, part in zones.split(polygon):
@@ -205,15 +206,15 @@ def _zones(folder: Path) -> "Iterator[tuple[int, shapely.MultiPolygon, list]]":
 def _target(folder: Path) -> "tuple[shapely.MultiPolygon, GeoBox]":
     import shapely
 
-    from lulcmap import grid
+    from lulcmap.geo import grid
 
     polygon = grid.project(shapely.from_wkb((folder / "country.wkb").read_bytes()), CRS)
     return polygon, grid.covering_grid(polygon, CRS)
 
 
 def _sources(folder: Path) -> "list[ZoneBlocks]":
-    from lulcmap import grid
-    from lulcmap.mosaic import ZoneBlocks
+    from lulcmap.geo import grid
+    from lulcmap.output.mosaic import ZoneBlocks
 
     run = _run(folder)
     return [
@@ -228,7 +229,7 @@ def _sources(folder: Path) -> "list[ZoneBlocks]":
 
 def join(folder: Path) -> None:
     """Blocks to the joined map; what there is of it is said on stdout."""
-    from lulcmap.mosaic import mosaic
+    from lulcmap.output.mosaic import mosaic
 
     polygon, on = _target(folder)
     counts = mosaic(_sources(folder), target=on, polygon=polygon, out=folder / JOINED)
@@ -238,7 +239,7 @@ def join(folder: Path) -> None:
 
 def write(folder: Path) -> None:
     """The joined map to the COG."""
-    from lulcmap.cog import write_cog
+    from lulcmap.output.cog import write_cog
 
     write_cog(folder / JOINED, folder / MAP, tags={"LULCMAP_PLAN": "0"})
 

@@ -32,11 +32,11 @@ from odc.geo.geobox import GeoBox
 from rasterio.transform import Affine
 from rasterio.windows import Window
 
-from lulcmap import kernels
-from lulcmap.composite import Rules, composite
-from lulcmap.grid import footprint
-from lulcmap.read import Reader
-from lulcmap.scenes import Scene
+from lulcmap.catalog.scene import Scene
+from lulcmap.geo.grid import footprint
+from lulcmap.imagery import kernels
+from lulcmap.imagery.composite import Rules, composite
+from lulcmap.imagery.reader import Reader
 from lulcmap.sensors import S2_BANDS, SCL_MASKED
 
 THREADS = 2

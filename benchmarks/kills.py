@@ -90,7 +90,7 @@ class Attempt:
 
 def simulate_country(folder: Path, size: int) -> None:
     """A country of ``size`` by ``size`` pixels on both sides of 12 degrees east."""
-    from lulcmap.simulate import Country, simulate
+    from lulcmap.simulation import Country, simulate
 
     simulate(
         folder,

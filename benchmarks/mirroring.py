@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from lulcmap.mirror import mirrored
-from lulcmap.models import find_model
-from lulcmap.session import open_session
+from lulcmap.model.mirror import mirrored
+from lulcmap.model.registry import find_model
+from lulcmap.model.session import open_session
 
 SIDE = 512
 """Pixels of a window."""

@@ -26,9 +26,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from lulcmap.legend import CLASSES
-from lulcmap.training.deployed import BandStatistics, Deployed, Normalisation
+from lulcmap.training.deployable import BandStatistics, Deployed, Normalisation
 from lulcmap.training.loss import focal_loss, full_size
-from lulcmap.training.zoo import MODELS, build
+from lulcmap.training.networks import MODELS, build
 
 SIZE = 512
 """Pixels a side."""

@@ -16,7 +16,7 @@ from unittest import mock
 
 import hypothesis
 
-from tests.polygons import Aoi, Outcome, Planner, aois
+from tests.support.polygons import Aoi, Outcome, Planner, aois
 
 SHOWN = 5
 """Of the slowest."""
@@ -37,7 +37,8 @@ def outcomes(folder: Path, *, examples: int, seed: int) -> list[tuple[Aoi, Outco
     def look(aoi: Aoi) -> None:
         found.append((aoi, planner.plan(aoi)))
 
-    with mock.patch("lulcmap.estimate._window", return_value=0.5):  # does not run the model
+    # The model is not run.
+    with mock.patch("lulcmap.planning.estimate._window", return_value=0.5):
         look()
     return found
 

@@ -13,10 +13,10 @@ from datetime import date
 from pathlib import Path
 from statistics import mean, stdev
 
-from lulcmap.demo import NETWORK, forest_map, judge
+from lulcmap.catalog.selection import make_period
 from lulcmap.pipeline import Settings, map_area
-from lulcmap.plan import make_period
-from lulcmap.simulate import Country, simulate
+from lulcmap.simulation import Country, simulate
+from lulcmap.simulation.demo import NETWORK, forest_map, judge
 
 
 def measure(folder: Path, seed: int) -> tuple[float, float, float]:

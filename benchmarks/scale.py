@@ -63,7 +63,7 @@ class Cost:
 
 def simulate_country(folder: Path) -> None:
     """The country and the outlines of its areas, ``1.geojson`` and so on."""
-    from lulcmap.simulate import Country, simulate
+    from lulcmap.simulation import Country, simulate
 
     size = MOST * BLOCK + 2 * MARGIN
     simulate(
@@ -84,7 +84,7 @@ def write_area(path: Path, side: int) -> None:
     """The outline, in degrees, of ``side`` by ``side`` blocks in the middle of the country."""
     import shapely
 
-    from lulcmap.simulate.archive import degrees
+    from lulcmap.simulation.archive import degrees
 
     skipped = (MOST - side) // 2
     left = ((FIRST_COL + skipped) * BLOCK + MARGIN) * 10

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import rasterio
 
-from tests.test_two_zones import on_the_next_grid
+from tests.end_to_end.test_two_zones import on_the_next_grid
 
 WIDTH = 640
 """Pixels of the country from west to east; the border is near its middle."""
@@ -31,7 +31,7 @@ YEAR = 2024
 
 def simulate_country(folder: Path, height: int) -> None:
     """A long country on both sides of 12 degrees east."""
-    from lulcmap.simulate import Country, simulate
+    from lulcmap.simulation import Country, simulate
 
     # 12 degrees east run from 724.3 km of easting in the north to 728.5 km, 108 km further south
     west = 726_400 - WIDTH * 5

@@ -19,14 +19,14 @@ from odc.geo.geobox import GeoBox
 from shapely import MultiPolygon, box
 from sklearn.ensemble import RandomForestClassifier
 
-from lulcmap.catalog import search
-from lulcmap.composite import composite
-from lulcmap.grid import footprint
+from lulcmap.catalog.search import search
+from lulcmap.catalog.selection import choose_s1, make_period, rank_s2, s1_period
+from lulcmap.evaluation.scores import accuracy, confusion, iou, mean_iou
+from lulcmap.geo.grid import footprint
+from lulcmap.imagery.composite import composite
+from lulcmap.imagery.reader import Reader
 from lulcmap.legend import NAMES, NODATA
-from lulcmap.plan import choose_s1, make_period, rank_s2, s1_period
-from lulcmap.read import Reader
-from lulcmap.scores import accuracy, confusion, iou, mean_iou
-from lulcmap.simulate import Country, simulate
+from lulcmap.simulation import Country, simulate
 
 
 def pixels(country: Country) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:

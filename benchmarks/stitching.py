@@ -20,19 +20,19 @@ from numpy.typing import NDArray
 from shapely import MultiPolygon
 from shapely import box as rectangle
 
-from lulcmap.composite import Composite
-from lulcmap.contract import Contract
-from lulcmap.demo import NETWORK
-from lulcmap.grid import footprint, geobox
-from lulcmap.image import composite_of
-from lulcmap.models import find_model
+from lulcmap.catalog.selection import make_period
+from lulcmap.evaluation.scores import accuracy, confusion, mean_iou
+from lulcmap.geo.grid import footprint, geobox
+from lulcmap.geo.tiling import Blend, Box
+from lulcmap.imagery.area_composite import composite_of
+from lulcmap.imagery.composite import Composite
+from lulcmap.model.contract import Contract
+from lulcmap.model.inference import classify, needed_windows
+from lulcmap.model.registry import find_model
+from lulcmap.model.session import Session, open_session
 from lulcmap.pipeline import Settings, map_area
-from lulcmap.plan import make_period
-from lulcmap.predict import classify, needed_windows
-from lulcmap.scores import accuracy, confusion, mean_iou
-from lulcmap.session import Session, open_session
-from lulcmap.simulate import Country, Simulated, simulate
-from lulcmap.windows import Blend, Box
+from lulcmap.simulation import Country, Simulated, simulate
+from lulcmap.simulation.demo import NETWORK
 
 ZONE = 32632
 BIG = 1152

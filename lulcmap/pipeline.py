@@ -9,21 +9,21 @@ from typing import Any
 
 import shapely
 
-from lulcmap.area import load_area
-from lulcmap.assembly import Progress, assemble
-from lulcmap.catalog import freeze
-from lulcmap.cog import plan_of
-from lulcmap.engine import Engine, make_blocks, map_blocks
+from lulcmap.blocks.engine import Engine, make_blocks, map_blocks
+from lulcmap.catalog.search import freeze
+from lulcmap.catalog.selection import Period
+from lulcmap.catalog.sources import is_remote
 from lulcmap.errors import NothingMappedError, OutputError
-from lulcmap.image import composite_of
-from lulcmap.memory import give_back
-from lulcmap.output import check_place, is_made, outputs, run_folder
-from lulcmap.plan import Period
-from lulcmap.report import MapReport, ShardReport
+from lulcmap.geo.area import load_area
+from lulcmap.imagery.area_composite import composite_of
+from lulcmap.output.assemble import Progress, assemble
+from lulcmap.output.cog import plan_of
+from lulcmap.output.paths import check_place, is_made, outputs, run_folder
+from lulcmap.output.report import MapReport, ShardReport
+from lulcmap.planning.planner import Settings, Survey, survey
 from lulcmap.run import Beat, RunFolder, Shard, beat, planning, work
 from lulcmap.run.folder import writing
-from lulcmap.sources import is_remote
-from lulcmap.survey import Settings, Survey, survey
+from lulcmap.system.memory import give_back
 
 __all__ = ["Settings", "composite_of", "map_area", "map_shard"]
 

@@ -14,7 +14,7 @@ import pytest
 
 from lulcmap import pipeline
 from lulcmap.cli import main
-from lulcmap.report import MapReport
+from lulcmap.output.report import MapReport
 
 PROJECT = Path(__file__).parents[1]
 PAGES = sorted(

@@ -7,6 +7,7 @@ from typing import NoReturn
 
 import click
 
+from lulcmap.cli.app import Group
 from lulcmap.cli.dataset import dataset
 from lulcmap.cli.demo import demo
 from lulcmap.cli.doctor import doctor
@@ -15,10 +16,9 @@ from lulcmap.cli.export import export_onnx
 from lulcmap.cli.models import models
 from lulcmap.cli.plan import plan
 from lulcmap.cli.predict import predict
-from lulcmap.cli.run import assemble, status
+from lulcmap.cli.runs import assemble, status
 from lulcmap.cli.sample import sample
 from lulcmap.cli.seams import seams
-from lulcmap.cli.shell import Group
 from lulcmap.cli.train import train
 
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lulcmap.cli.shell import configure_logging, json_option, logging_options, refuse_given
+from lulcmap.cli.app import configure_logging, json_option, logging_options, refuse_given
 
 if TYPE_CHECKING:
+    from lulcmap.catalog.selection import Period
     from lulcmap.dataset import Built, Checked
-    from lulcmap.plan import Period
 
 logger = logging.getLogger(__name__)
 
@@ -186,7 +186,7 @@ def _check(ctx: click.Context, *, tiles: bool) -> None:
 def _period(year: int | None, start: datetime | None, end: datetime | None) -> "Period | None":
     if year is None and start is None and end is None:
         return None
-    from lulcmap.plan import make_period
+    from lulcmap.catalog.selection import make_period
 
     return make_period(
         year=year,

@@ -22,11 +22,11 @@ def demo(ctx: click.Context, folder: Path, seed: int) -> None:
     """
     from datetime import date
 
+    from lulcmap.catalog.selection import make_period
     from lulcmap.cli.predict import predict
-    from lulcmap.demo import NETWORK, forest_map, judge, picture
     from lulcmap.errors import OutputError
-    from lulcmap.plan import make_period
-    from lulcmap.simulate import Country, simulate
+    from lulcmap.simulation import Country, simulate
+    from lulcmap.simulation.demo import NETWORK, forest_map, judge, picture
 
     country = Country(seed=seed, year=YEAR)
     click.echo(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from lulcmap.cli.shell import json_option
+from lulcmap.cli.app import json_option
 
 _COLOURS = {"ok": "green", "note": "yellow", "wrong": "red", "skipped": "bright_black"}
 _NAMES, _WIDEST = 26, 110

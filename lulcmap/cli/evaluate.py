@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lulcmap.cli.app import json_option, refuse_given
 from lulcmap.cli.options import prior_option
-from lulcmap.cli.shell import json_option, refuse_given
 
 if TYPE_CHECKING:
-    from lulcmap.evaluate import Evaluation
-    from lulcmap.evaluate.regions import Regions
+    from lulcmap.evaluation import Evaluation
+    from lulcmap.evaluation.regions import Regions
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -102,9 +102,9 @@ def evaluate(
     import json
 
     from lulcmap.cli.progress import bars
-    from lulcmap.evaluate import facts, judge_map
-    from lulcmap.evaluate.folder import check_folder, write_folder
-    from lulcmap.evaluate.regions import Regions, load_regions
+    from lulcmap.evaluation import facts, judge_map
+    from lulcmap.evaluation.regions import Regions, load_regions
+    from lulcmap.evaluation.results import check_folder, write_folder
 
     _check(ctx, Path(subject).suffix.lower())
     if out is not None:
@@ -167,11 +167,11 @@ def _of_model(
     progress: Any,
 ) -> "Evaluation":
     """Measure a checkpoint or a model file."""
-    from lulcmap.chipset import Dataset
+    from lulcmap.dataset.chips import Dataset
     from lulcmap.errors import DeviceError, UsageError
-    from lulcmap.evaluate import judge_model
-    from lulcmap.evaluate.shipped import predictor
-    from lulcmap.models import find_model
+    from lulcmap.evaluation import judge_model
+    from lulcmap.evaluation.onnx_predictor import predictor
+    from lulcmap.model.registry import find_model
 
     dataset = Dataset.open(data)
     path = Path(subject)
@@ -179,7 +179,7 @@ def _of_model(
         if not path.is_file():
             raise UsageError(f"There is no file {subject}; give the checkpoint of a training.")
         try:
-            from lulcmap.training.tiles import predictor as of_checkpoint
+            from lulcmap.training.tiled import predictor as of_checkpoint
         except ImportError as error:
             raise DeviceError(
                 "Evaluating a checkpoint needs torch, which is not installed: pip install "

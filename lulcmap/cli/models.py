@@ -2,7 +2,7 @@
 
 import click
 
-from lulcmap.cli.shell import json_option
+from lulcmap.cli.app import json_option
 
 
 @click.group(invoke_without_command=True, short_help="List models, show one, or fetch one.")
@@ -16,8 +16,8 @@ def models(ctx: click.Context) -> None:
     """
     if ctx.invoked_subcommand is not None:
         return
-    from lulcmap.modelcache import cached
-    from lulcmap.models import folder, shipped
+    from lulcmap.model.cache import cached
+    from lulcmap.model.registry import folder, shipped
 
     found, fetched = shipped(), cached()
     if not found:
@@ -51,7 +51,7 @@ def fetch(*, url: str, sha256: str, name: str | None, as_json: bool) -> None:
     import json
 
     from lulcmap.cli.progress import bars
-    from lulcmap.models import fetch_model
+    from lulcmap.model.registry import fetch_model
 
     with bars(hidden=as_json) as progress:
         found = fetch_model(
@@ -75,8 +75,8 @@ def show(*, model: str, as_json: bool) -> None:
     """
     import json
 
-    from lulcmap.modelfile import read_model
-    from lulcmap.models import card, find_model
+    from lulcmap.model.file import read_model
+    from lulcmap.model.registry import card, find_model
 
     file = read_model(find_model(model))
     contract, text = json.loads(file.contract.to_json()), card(model)

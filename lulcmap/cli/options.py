@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from lulcmap.plan import Period
-    from lulcmap.survey import Settings
+    from lulcmap.catalog.selection import Period
+    from lulcmap.planning.planner import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -242,9 +242,9 @@ def of_map(
     """
     from datetime import date
 
-    from lulcmap.composite import Rules
-    from lulcmap.plan import make_period
-    from lulcmap.survey import Settings
+    from lulcmap.catalog.selection import make_period
+    from lulcmap.imagery.composite import Rules
+    from lulcmap.planning.planner import Settings
 
     period = make_period(
         year=year,

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lulcmap.cli.app import configure_logging, json_option, logging_options
+from lulcmap.cli.format import duration
 from lulcmap.cli.options import map_options, of_map
-from lulcmap.cli.shell import configure_logging, json_option, logging_options
-from lulcmap.cli.words import duration
 
 if TYPE_CHECKING:
-    from lulcmap.estimate import Estimate, S1Orbit
+    from lulcmap.planning.estimate import Estimate, S1Orbit
 
 _MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 _MOST = 12
@@ -62,11 +62,11 @@ def forecast(
     """Print what a map will take, and leave with the exit code that making it would have."""
     import json
 
-    from lulcmap.area import load_area
     from lulcmap.cli.progress import bars
-    from lulcmap.estimate import estimate
-    from lulcmap.output import run_folder
-    from lulcmap.survey import survey
+    from lulcmap.geo.area import load_area
+    from lulcmap.output.paths import run_folder
+    from lulcmap.planning.estimate import estimate
+    from lulcmap.planning.planner import survey
 
     period, settings = of_map(**options)
     area = load_area(aoi, layer=layer)

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lulcmap.cli.app import configure_logging, json_option, logging_options, stop_after
 from lulcmap.cli.options import map_options, of_map
 from lulcmap.cli.plan import forecast
-from lulcmap.cli.shell import configure_logging, json_option, logging_options, stop_after
 
 if TYPE_CHECKING:
-    from lulcmap.report import MapReport
+    from lulcmap.output.report import MapReport
 
 logger = logging.getLogger(__name__)
 
@@ -82,15 +82,15 @@ def predict(
         if timeout != timeout:  # Click lets "nan" through
             raise click.BadParameter("nan is no time.", param_hint="--timeout")
         stop_after(timeout)
+    from lulcmap.blocks.engine import map_blocks
     from lulcmap.cli.progress import bars
-    from lulcmap.engine import map_blocks
     from lulcmap.pipeline import map_area, map_shard
 
     period, settings = of_map(retry_failed=retry_failed, **options)
     given: dict[str, Any] = {"period": period, "layer": layer, "settings": settings}
     given["engine"] = map_blocks
     if dask is not None:
-        from lulcmap.cluster import on_dask
+        from lulcmap.blocks.dask import on_dask
 
         given["engine"] = on_dask(dask)
     with bars(hidden=quiet or log_format == "json") as progress:

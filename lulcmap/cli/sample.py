@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from lulcmap.cli.shell import json_option
+from lulcmap.cli.app import json_option
 
 
 @click.command(short_help="Draw a stratified random sample of a map, to be labelled.")
@@ -51,7 +51,7 @@ def sample(
     import json
 
     from lulcmap.cli.progress import bars
-    from lulcmap.evaluate.sampling import check_place, draw, write_sample
+    from lulcmap.evaluation.sampling import check_place, draw, write_sample
 
     check_place(out, overwrite=overwrite)
     with bars(hidden=as_json) as progress:

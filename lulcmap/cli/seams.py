@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from lulcmap.cli.shell import json_option
+from lulcmap.cli.app import json_option
 
 _NAMES = {
     "block": "blocks",
@@ -36,7 +36,7 @@ def seams(ctx: click.Context, *, path: Path, as_json: bool) -> None:
     import json
 
     from lulcmap.cli.progress import bars
-    from lulcmap.seams import find_seams
+    from lulcmap.evaluation.seams import find_seams
 
     with bars(hidden=as_json) as progress:
         found = find_seams(path, progress=lambda *done: progress("seams", *done))

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import click
 from tqdm import tqdm
 
-from lulcmap.cli.shell import configure_logging, logging_options
+from lulcmap.cli.app import configure_logging, logging_options
 
 if TYPE_CHECKING:
-    from lulcmap.chipset import Dataset
+    from lulcmap.dataset.chips import Dataset
     from lulcmap.training.log import Epoch
-    from lulcmap.training.network import Transform
+    from lulcmap.training.lulcformer import Transform
 
 MODELS = ("lulcformer", "lulcformer-tiny", "segformer", "segformer-tiny", "unet", "unet-tiny")
 """Keys of ``lulcmap.training.zoo.MODELS``, said here so that ``--help`` needs no torch."""
@@ -191,12 +191,12 @@ def train(
             "Training needs torch, which is not installed. "
             "Install it: pip install 'lulcmap[train]'."
         ) from error
-    from lulcmap.chipset import Dataset
-    from lulcmap.memory import free
+    from lulcmap.dataset.chips import Dataset
+    from lulcmap.system.memory import free
     from lulcmap.training.chips import ChipFolder
     from lulcmap.training.fit import fit
+    from lulcmap.training.networks import config_of
     from lulcmap.training.settings import Hardware, Settings
-    from lulcmap.training.zoo import config_of
 
     if settings["crop"] % 32:
         raise UsageError(f"--crop is {settings['crop']}; it must be a multiple of 32.")

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lulcmap.chipset import SPLITS, Chip
-from lulcmap.dataset.folder import Folder, opened, placed
+from lulcmap.dataset.chips import SPLITS, Chip
 from lulcmap.dataset.legend import Legend
-from lulcmap.dataset.places import Places, arrange
 from lulcmap.dataset.sample import Images, Labels, Sample, SkippedError
+from lulcmap.dataset.splits import Places, arrange
+from lulcmap.dataset.writer import Folder, opened, placed
 from lulcmap.errors import NoScenesError, ProviderError
 from lulcmap.legend import NODATA
 

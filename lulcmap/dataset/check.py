@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from rasterio.errors import RasterioError
 
-from lulcmap.chipset import CHIPS, LABEL, S1, S2, SPLITS, VOTES, Chip, Dataset
-from lulcmap.dataset.places import overlaps
-from lulcmap.dataset.sheet import contact_sheet
+from lulcmap.dataset.chips import CHIPS, LABEL, S1, S2, SPLITS, VOTES, Chip, Dataset
+from lulcmap.dataset.contact_sheet import contact_sheet
+from lulcmap.dataset.splits import overlaps
 from lulcmap.dataset.statistics import Band
+from lulcmap.dataset.votes import EXPERTS
 from lulcmap.errors import OutputError
 from lulcmap.legend import NODATA
 from lulcmap.sensors import S1_BANDS, S1_NODATA, S2_BANDS, S2_NODATA
-from lulcmap.votes import EXPERTS
 
 STATISTICS, SHEET = "statistics.json", "contact-sheet.png"
 

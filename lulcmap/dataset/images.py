@@ -11,13 +11,21 @@ import shapely
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from lulcmap.composite import Rules, composite, mean_backscatter
-from lulcmap.dataset.archive import Archive, Orbit
+from lulcmap.catalog.scene import Scene
+from lulcmap.catalog.selection import (
+    Pass,
+    Period,
+    S1Choice,
+    choose_s1,
+    own_grid_first,
+    rank_s2,
+    s1_period,
+)
 from lulcmap.dataset.sample import Image, Sample, SkippedError
+from lulcmap.dataset.source import Archive, Orbit
 from lulcmap.errors import NoScenesError, ReadError
-from lulcmap.plan import Pass, Period, S1Choice, choose_s1, own_grid_first, rank_s2, s1_period
-from lulcmap.read import Reader
-from lulcmap.scenes import Scene
+from lulcmap.imagery.composite import Rules, composite, mean_backscatter
+from lulcmap.imagery.reader import Reader
 from lulcmap.sensors import S1_BANDS, S1_NODATA, S2_BANDS, S2_NODATA
 
 _MAX_CLOUD = 95.0

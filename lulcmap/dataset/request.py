@@ -4,15 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lulcmap.dataset.archive import Archive, Source
+from lulcmap.catalog.selection import Period
 from lulcmap.dataset.build import Built, build
+from lulcmap.dataset.dynamic_world import Tiles
 from lulcmap.dataset.images import Composites, TileImages
 from lulcmap.dataset.legend import DYNAMIC_WORLD, PLAIN, read_legend
-from lulcmap.dataset.raster import RasterLabels
-from lulcmap.dataset.tiles import Tiles
-from lulcmap.dataset.vector import VectorLabels
+from lulcmap.dataset.raster_labels import RasterLabels
+from lulcmap.dataset.source import Archive, Source
+from lulcmap.dataset.vector_labels import VectorLabels
 from lulcmap.errors import UsageError
-from lulcmap.plan import Period
 
 Progress = Callable[[str, int, int], object]
 

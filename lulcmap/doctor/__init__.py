@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from lulcmap.catalog.providers import PROFILES
 from lulcmap.doctor import machine, provider, software
 from lulcmap.doctor.check import Check, Finding, Status, checked
-from lulcmap.providers import PROFILES
 
 __all__ = ["Check", "Status", "examine"]
 

@@ -6,10 +6,10 @@ import tempfile
 import urllib.request
 from pathlib import Path
 
+from lulcmap.catalog.providers import PROFILES
+from lulcmap.catalog.signing import SUBSCRIPTION_KEY
 from lulcmap.doctor.check import Finding, Status, listed
-from lulcmap.memory import available, limit
-from lulcmap.providers import PROFILES
-from lulcmap.signing import SUBSCRIPTION_KEY
+from lulcmap.system.memory import available, limit
 
 _LITTLE_DISK = 10e9
 """Bytes. A country's run folder and map are of this order."""

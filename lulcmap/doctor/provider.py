@@ -10,14 +10,14 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode, urlsplit
 from urllib.request import Request, urlopen
 
+from lulcmap.catalog import hrefs
+from lulcmap.catalog.providers import Profile
+from lulcmap.catalog.scene import Scene, SkippedItem
+from lulcmap.catalog.signing import SUBSCRIPTION_KEY, signer
 from lulcmap.doctor.check import Check, Finding, checked, listed
 from lulcmap.errors import ProviderError
-from lulcmap.providers import Profile
-from lulcmap.remote import hrefs
-from lulcmap.remote.fetch import Fetcher, FetchError
-from lulcmap.scenes import Scene, SkippedItem
+from lulcmap.imagery.assets.fetch import Fetcher, FetchError
 from lulcmap.sensors import S1_BANDS
-from lulcmap.signing import SUBSCRIPTION_KEY, signer
 
 _BOX, _MONTH = "6.0,49.6,6.1,49.7", "2024-06-01T00:00:00Z/2024-06-30T23:59:59Z"
 """Luxembourg, which no provider lacks: west, south, east, north."""
@@ -151,7 +151,7 @@ def _read(profile: Profile, scene: Scene, band: str) -> Finding:
     from pyproj import Transformer
     from rasterio.transform import Affine
 
-    from lulcmap.read import Reader
+    from lulcmap.imagery.reader import Reader
 
     sign, epsg = signer(profile), scene.epsg or 32631
     x, y = Transformer.from_crs(4326, epsg, always_xy=True).transform(*_PLACE)

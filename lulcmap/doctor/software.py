@@ -11,14 +11,14 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lulcmap import __version__
+from lulcmap.catalog.providers import CDSE
 from lulcmap.doctor.check import Finding, listed
 from lulcmap.errors import DeviceError
-from lulcmap.models import find_model, shipped
-from lulcmap.providers import CDSE
-from lulcmap.runtime import has_cuda, has_driver, load_runtime
+from lulcmap.model.registry import find_model, shipped
+from lulcmap.model.runtime import has_cuda, has_driver, load_runtime
 
 if TYPE_CHECKING:
-    from lulcmap.session import Session
+    from lulcmap.model.session import Session
 
 _DATA_VARIABLES = ("PROJ_LIB", "PROJ_DATA", "GDAL_DATA")
 """They lead PROJ and GDAL away from the data their wheels bring. Installers of other GIS software
@@ -43,7 +43,7 @@ def compiler() -> Finding:
     import numba
     import numpy as np
 
-    from lulcmap.compiled import compiled
+    from lulcmap.system.jit import compiled
 
     total: Any = compiled(_total)
     found = f"numba {numba.__version__}, numpy {np.__version__}"
@@ -148,7 +148,7 @@ def _ran() -> "Session":
     """A session of the default model, after one small run."""
     import numpy as np
 
-    from lulcmap.session import open_session
+    from lulcmap.model.session import open_session
 
     session = open_session(find_model(None), device="auto")
     session.run(np.ones((1, 9, 64, 64), np.uint16), np.ones((1, 2, 64, 64), np.int16))

@@ -34,13 +34,13 @@ from odc.geo.geobox import GeoBox
 from rasterio.errors import RasterioError
 from rasterio.io import MemoryFile
 
-from lulcmap.disk import keep_free
 from lulcmap.errors import OutputError, UsageError
-from lulcmap.gdal import ENV
-from lulcmap.grid import RESOLUTION
+from lulcmap.geo.grid import RESOLUTION
+from lulcmap.geo.tiling import Box
 from lulcmap.legend import NODATA
 from lulcmap.run.shard import Shard
-from lulcmap.windows import Box
+from lulcmap.system.disk import keep_free
+from lulcmap.system.gdal import ENV
 
 logger = logging.getLogger(__name__)
 

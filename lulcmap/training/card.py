@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lulcmap.contract import Contract
+from lulcmap.model.contract import Contract
 
 _KNOWS = {
     "simulated": (

@@ -8,12 +8,12 @@ from typing import Any, Literal
 
 import torch
 
-from lulcmap.contract import S1_INPUT, S2_INPUT, Contract, ModelInput
 from lulcmap.errors import ModelError
 from lulcmap.legend import CLASSES
-from lulcmap.training.deployed import Deployed, Normalisation
-from lulcmap.training.network import MULTIPLE
-from lulcmap.training.zoo import build, config_from
+from lulcmap.model.contract import S1_INPUT, S2_INPUT, Contract, ModelInput
+from lulcmap.training.deployable import Deployed, Normalisation
+from lulcmap.training.lulcformer import MULTIPLE
+from lulcmap.training.networks import build, config_from
 
 NEEDED = {"config", "normalisation", "settings", "weights", "knows", "training"}
 """What a checkpoint holds; a training that may go on also has ``resume``."""

@@ -11,13 +11,13 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from lulcmap.chipset import Chip, Dataset
+from lulcmap.dataset.chips import Chip, Dataset
 from lulcmap.errors import UsageError
 from lulcmap.legend import CLASSES, NODATA, LandCover
 from lulcmap.sensors import S1_BANDS, S1_NODATA, S2_BANDS, S2_NODATA
 from lulcmap.training.augment import Sample
-from lulcmap.training.deployed import BandStatistics, Normalisation
-from lulcmap.training.network import MULTIPLE, Inputs
+from lulcmap.training.deployable import BandStatistics, Normalisation
+from lulcmap.training.lulcformer import MULTIPLE, Inputs
 
 
 class Samples(Protocol):

@@ -17,16 +17,16 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.export import Dim
 
-from lulcmap.contract import KEY
 from lulcmap.errors import DeviceError, ModelError, OutputError
-from lulcmap.runtime import SILENT, load_runtime
+from lulcmap.model.contract import KEY
+from lulcmap.model.runtime import SILENT, load_runtime
 from lulcmap.sensors import S1_BANDS, S1_NODATA, S2_BANDS, S2_NODATA
+from lulcmap.training.baselines import UNet
 from lulcmap.training.card import card_of
 from lulcmap.training.checkpoint import contract_of, deployed_from
-from lulcmap.training.deployed import Deployed, OneSensor
+from lulcmap.training.deployable import Deployed, OneSensor
 from lulcmap.training.loss import full_size
-from lulcmap.training.network import MULTIPLE, Decoder
-from lulcmap.training.peers import UNet
+from lulcmap.training.lulcformer import MULTIPLE, Decoder
 
 OPSET = 20
 """The first with GELU as one operator."""

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from lulcmap.errors import ModelError, OutputError, UsageError
-from lulcmap.scores import accuracy, iou, mean_f1, mean_iou
+from lulcmap.evaluation.scores import accuracy, iou, mean_f1, mean_iou
 from lulcmap.training.batches import Batch, batches, steps_of
 from lulcmap.training.checkpoint import load_checkpoint, plain, remove_stale, save_checkpoint
 from lulcmap.training.chips import (
@@ -24,13 +24,13 @@ from lulcmap.training.chips import (
     histograms_of,
     normalisation_of,
 )
-from lulcmap.training.deployed import Deployed, Normalisation
+from lulcmap.training.deployable import Deployed, Normalisation
+from lulcmap.training.distributed import Team, device_of, together
 from lulcmap.training.log import Epoch, Log
 from lulcmap.training.loss import focal_loss, full_size, weight_of
+from lulcmap.training.networks import AnyConfig, build, config_from
 from lulcmap.training.settings import Hardware, Settings, learning_rate
-from lulcmap.training.team import Team, device_of, together
-from lulcmap.training.tiles import measure
-from lulcmap.training.zoo import AnyConfig, build, config_from
+from lulcmap.training.tiled import measure
 
 CHECKPOINT = "checkpoint.pt"
 """The file in a training's folder: the last finished epoch."""

@@ -1,5 +1,1 @@
-"""The recipe of the model that knows real land: from real samples to one ONNX file.
-
-Run as ``python -m models.real``; ``README.md`` beside this file says what it does and what is
-measured.
-"""
+"""The recipe of the shipped model by the name its file gives: see ``recipes/real_land``."""

@@ -12,11 +12,11 @@ from typing import TypeVar
 
 import pytest
 
-from lulcmap.simulate import simulate
+from lulcmap.simulation import simulate
 from tests.integration import services
 from tests.integration.runs import COUNTRY, Run, World
 from tests.integration.servers import FileServer
-from tests.stubs import contract, make_model
+from tests.support.stubs import contract, make_model
 
 Service = TypeVar("Service")
 

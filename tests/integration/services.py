@@ -1,6 +1,6 @@
 """Real servers, each started in a folder of its own, on a free port of loopback.
 
-``tests/services`` installs what they need. Where something is missing, ``Missing`` says what.
+``tests/services.sh`` installs what they need. Where something is missing, ``Missing`` says what.
 """
 
 import base64
@@ -53,7 +53,7 @@ def need(*programs: str, modules: Sequence[str] = ()) -> None:
     lacking = [name for name in ("setpriv", *programs) if shutil.which(name, path=_path()) is None]
     lacking += [name for name in modules if not _has(name)]
     if lacking:
-        raise Missing(f"not installed: {', '.join(lacking)} (tests/services installs them)")
+        raise Missing(f"not installed: {', '.join(lacking)} (tests/services.sh installs them)")
 
 
 def _has(module: str) -> bool:

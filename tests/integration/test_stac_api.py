@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from lulcmap.chipset import Dataset
 from lulcmap.dataset import Request, Source, make
-from lulcmap.simulate import Simulated
-from lulcmap.simulate.labels import LabelSet, simulate_labels
+from lulcmap.dataset.chips import Dataset
+from lulcmap.simulation import Simulated
+from lulcmap.simulation.labels import LabelSet, simulate_labels
 from tests.integration import services
 from tests.integration.runs import COUNTRY, assert_same_map
 from tests.integration.servers import FileServer

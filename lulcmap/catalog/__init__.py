@@ -1,0 +1,1 @@
+"""A door is still to be made here."""

@@ -1,0 +1,149 @@
+"""Labels from polygons with a code each."""
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyogrio
+import shapely
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from pyproj import CRS, Transformer
+from pyproj.exceptions import CRSError
+
+from lulcmap.dataset.legend import Legend, code_text
+from lulcmap.dataset.sample import Sample
+from lulcmap.dataset.user_labels import OwnLabels, cells_of
+from lulcmap.errors import UsageError
+from lulcmap.geo import grid as grids
+from lulcmap.geo import utm as zones
+from lulcmap.legend import NODATA
+
+_LONGEST_EDGE = 1000.0
+"""Metres; polygons' edges are cut this finely before they are projected."""
+
+
+@dataclass
+class VectorLabels(OwnLabels):
+    """Polygons with a code each; a chip's pixel takes the last one that its centre lies in."""
+
+    path: Path
+    """Of a vector file."""
+
+    legend: Legend
+    """What the codes mean."""
+
+    attribute: str = "code"
+    """That holds the code."""
+
+    layer: str | None = None
+    """Of the file; None is its only one."""
+
+    samples: list[Sample] = field(default_factory=list, init=False)
+    left_out: dict[str, str] = field(default_factory=dict, init=False)
+    kind = "vector"
+
+    def __post_init__(self) -> None:
+        crs, shapes, codes = self._load()
+        self._codes = [code_text(code) for code in codes]
+        if crs.is_projected:
+            metres = crs.axis_info[0].unit_conversion_factor or 1.0
+            shapes = shapely.segmentize(shapes, _LONGEST_EDGE / metres)
+        to_degrees = Transformer.from_crs(crs, 4326, always_xy=True)
+        self._shapes = shapely.transform(
+            shapes, lambda xy: np.column_stack(to_degrees.transform(*xy.T))
+        )
+        if not np.isfinite(shapely.get_coordinates(self._shapes)).all():
+            raise UsageError(
+                f"{self.path} has coordinates that do not exist in its CRS ({crs.name})."
+            )
+        self._zones: dict[int, tuple[NDArray[np.object_], list[str], shapely.STRtree]] = {}
+
+    def settings(self) -> dict[str, Any]:
+        """What decides how the labels are read."""
+        return {**super().settings(), "attribute": self.attribute, "layer": self.layer}
+
+    def _load(self) -> tuple[CRS, NDArray[np.object_], list[Any]]:
+        """CRS, polygons and their codes, in the order of the file."""
+        if not self.path.is_file():
+            raise UsageError(f"There is no file {self.path}; --labels takes a folder or a file.")
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # GDAL's remarks on the file
+                layers = [str(name) for name, kind in pyogrio.list_layers(self.path) if kind]
+                if self.layer is None and len(layers) > 1:
+                    raise UsageError(
+                        f"{self.path} has several layers: {', '.join(layers)}. Choose one with "
+                        "--layer."
+                    )
+                meta, _, blobs, columns = pyogrio.raw.read(
+                    self.path, layer=self.layer, force_2d=True
+                )
+            shapes = np.atleast_1d(np.asarray(shapely.from_wkb(blobs), object))
+            crs = CRS.from_user_input(meta["crs"])
+        except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
+            raise UsageError(
+                f"The labels {self.path} cannot be read ({error}). Give a GeoPackage, GeoJSON or "
+                "Shapefile with polygons."
+            ) from error
+        except (CRSError, shapely.errors.GEOSException) as error:
+            raise UsageError(
+                f"The labels {self.path} have no CRS that is known, or a broken geometry."
+            ) from error
+        names = list(meta["fields"])
+        if self.attribute not in names:
+            raise UsageError(
+                f"{self.path} has no attribute {self.attribute!r}; it has "
+                f"{', '.join(names) or 'none'}. Choose the one with the codes with --attribute."
+            )
+        codes = list(columns[names.index(self.attribute)])
+        areal = [
+            (shapely.make_valid(shape), code)
+            for shape, code in zip(shapes, codes, strict=True)
+            if shape is not None and shape.geom_type in ("Polygon", "MultiPolygon")
+        ]
+        if not areal:
+            raise UsageError(f"{self.path} has no polygons; labels are polygons with a code.")
+        if len(areal) < len(codes):
+            self.left_out[self.path.name] = f"{len(codes) - len(areal)} features are no polygons"
+        return crs, np.array([shape for shape, _ in areal], object), [code for _, code in areal]
+
+    def cells(self) -> Iterator[tuple[int, int, int]]:
+        """The chips that the polygons' outlines meet."""
+        west, south, east, north = shapely.total_bounds(self._shapes)
+        if not (-180 <= west <= east <= 180 and -90 <= south <= north <= 90):
+            raise UsageError(f"{self.path} has coordinates that are no longitude and latitude.")
+        area = shapely.MultiPolygon([shapely.box(west, south, east, north)])
+        for epsg, strip in zones.split(area):
+            near = shapely.intersects(self._shapes, strip)
+            if not near.any():
+                continue
+            shapes = np.array(
+                [grids.project(_polygons(shape), f"EPSG:{epsg}") for shape in self._shapes[near]],
+                object,
+            )
+            codes = [self._codes[place] for place in np.flatnonzero(near)]
+            self._zones[epsg] = (shapes, codes, shapely.STRtree(shapes))
+            for shape in shapes:
+                yield from cells_of(shape.bounds, epsg)
+
+    def ids(self, on: GeoBox, seen: set[str]) -> NDArray[np.uint8]:
+        """The code of the last polygon that a pixel's centre lies in."""
+        ids = np.full(on.shape, NODATA, np.uint8)
+        epsg = on.crs.epsg if on.crs else None
+        shapes, codes, tree = self._zones[int(epsg or 0)]
+        met = tree.query(shapely.box(*on.boundingbox.bbox), predicate="intersects")
+        for number in sorted(met.tolist()):
+            mask = grids.inside(shapes[number], on)
+            if mask.any():
+                seen.add(codes[number])
+                ids[mask] = self.legend.codes.get(codes[number], NODATA)
+        return ids
+
+
+def _polygons(shape: Any) -> shapely.MultiPolygon:
+    parts = shapely.get_parts(shapely.get_parts(shape))
+    return shapely.MultiPolygon([part for part in parts if isinstance(part, shapely.Polygon)])

@@ -1,0 +1,198 @@
+"""UTM zones and the 10 m grid in each: polygons in degrees to boxes of whole pixels, and back."""
+
+import math
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from pyproj import CRS, Transformer
+from rasterio.features import geometry_mask
+
+from lulcmap.errors import AreaError
+from lulcmap.geo.tiling import Box
+
+RESOLUTION = 10
+"""Pixel size, metres."""
+
+_RASTERIZING = threading.Lock()
+"""Held around rasterio's rasterize, which changes Python's filters of warnings, those of all
+threads, for a moment."""
+
+_LONGEST_EDGE = 0.01
+"""Degrees; an edge is straight in longitude and latitude, so it is cut this finely before it is
+projected (0.01 degrees of a parallel at 60 N bend by less than 0.05 m in UTM)."""
+
+
+def utm_zone(lon: float, lat: float) -> int:
+    """EPSG code of the UTM zone of a point, with MGRS's exceptions for Norway and Svalbard.
+
+    Args:
+        lon: degrees east, -180 to 180.
+        lat: degrees north, -80 to 84.
+
+    Raises:
+        AreaError: UTM does not reach there.
+
+    Examples:
+        >>> utm_zone(9.84, 57.2), utm_zone(5.3, 60.4), utm_zone(-70.0, -33.4)
+        (32632, 32632, 32719)
+
+    """
+    if not -80 <= lat <= 84:
+        raise AreaError(
+            f"The area reaches latitude {lat:.2f}; lulcmap maps between 80 S and 84 N, where "
+            "Sentinel-2 is in UTM. Cut the area there."
+        )
+    zone = min(int((lon + 180) // 6) + 1, 60)
+    if 56 <= lat < 64 and 3 <= lon < 12:
+        zone = 32
+    elif lat >= 72 and 0 <= lon < 42:
+        zone = 31 if lon < 9 else 33 if lon < 21 else 35 if lon < 33 else 37
+    return (32600 if lat >= 0 else 32700) + zone
+
+
+def project(polygon: shapely.MultiPolygon, crs: str) -> shapely.MultiPolygon:
+    """A polygon in degrees, in units of a CRS; its edges stay straight in degrees.
+
+    Where it was cut at 180 degrees it is one again, if the CRS goes on there.
+
+    Args:
+        polygon: longitude, latitude, degrees (EPSG:4326).
+        crs: ``"EPSG:<code>"`` or a PROJ string.
+
+    Raises:
+        AreaError: part of the polygon cannot be expressed in that CRS.
+
+    """
+    to_crs = Transformer.from_crs(4326, crs, always_xy=True)
+    fine = shapely.segmentize(_joined(polygon, to_crs), _LONGEST_EDGE)
+    projected = shapely.transform(fine, lambda xy: np.column_stack(to_crs.transform(*xy.T)))
+    if not np.isfinite(shapely.get_coordinates(projected)).all():
+        raise AreaError(
+            f"The area cannot be expressed in {crs}; choose a CRS made for it with --crs, or "
+            "leave --crs auto."
+        )
+    return projected
+
+
+def _joined(polygon: shapely.MultiPolygon, to_crs: Transformer) -> shapely.MultiPolygon:
+    """A polygon without its cut at 180 degrees, longitudes beyond; as it is if the CRS ends there.
+
+    The two sides of the cut may have other corners, so that pixels would lie between them.
+    """
+    west, south, east, north = polygon.bounds
+    if (west, east) != (-180, 180):
+        return polygon
+    xs, ys = to_crs.transform([-179.999999, 179.999999] * 2, [south, south, north, north])
+    if not np.hypot(np.diff(xs), np.diff(ys))[::2].max() < 1:  # metre; infinite where there is none
+        return polygon
+    parts = [
+        shapely.transform(part, lambda xy: xy + np.array([360, 0])) if part.bounds[2] <= 0 else part
+        for part in polygon.geoms
+    ]
+    return polygons(shapely.union_all(parts))
+
+
+def polygons(shape: shapely.Geometry) -> shapely.MultiPolygon:
+    """The polygons of a geometry; lines and points, to which slivers shrink, are left out."""
+    parts = shapely.get_parts(shape)
+    return shapely.MultiPolygon([part for part in parts if isinstance(part, shapely.Polygon)])
+
+
+def covering(polygon: shapely.MultiPolygon) -> Box:
+    """The smallest box of whole pixels around a polygon.
+
+    Args:
+        polygon: in metres of a UTM zone.
+
+    """
+    left, bottom, right, top = polygon.bounds
+    row, col = math.floor(-top / RESOLUTION), math.floor(left / RESOLUTION)
+    stop_row, stop_col = math.ceil(-bottom / RESOLUTION), math.ceil(right / RESOLUTION)
+    return Box(row, col, max(stop_row - row, 1), max(stop_col - col, 1))
+
+
+def outlines(boxes: Sequence[Box]) -> NDArray[np.object_]:
+    """(N,) rectangles around boxes of whole pixels, in metres of their zone."""
+    corners = np.array([(box.row, box.col, *box.stop) for box in boxes], np.int64).reshape(-1, 4)
+    top, left, bottom, right = corners.T * RESOLUTION
+    return np.asarray(shapely.box(left, -bottom, right, -top), object)
+
+
+def geobox(box: Box, epsg: int) -> GeoBox:
+    """The georeferenced grid of a box.
+
+    Args:
+        box: whole pixels from easting 0, northing 0.
+        epsg: of the zone.
+
+    """
+    left, top = box.col * RESOLUTION, -box.row * RESOLUTION
+    right, bottom = left + box.width * RESOLUTION, top - box.height * RESOLUTION
+    return GeoBox.from_bbox((left, bottom, right, top), f"EPSG:{epsg}", shape=box.shape, tight=True)
+
+
+def covering_grid(polygon: shapely.MultiPolygon, crs: str) -> GeoBox:
+    """The smallest grid around a projected polygon, its edges on multiples of the pixel.
+
+    Args:
+        polygon: in units of ``crs``.
+        crs: ``"EPSG:<code>"`` or a PROJ string. Pixels are 10 m; in a geographic CRS 1/12000
+            degree, 9.3 m on the equator.
+
+    """
+    pixel = 1 / 12000 if CRS.from_user_input(crs).is_geographic else float(RESOLUTION)
+    left, bottom, right, top = polygon.bounds
+    return GeoBox.from_bbox(
+        (
+            math.floor(left / pixel) * pixel,
+            math.floor(bottom / pixel) * pixel,
+            math.ceil(right / pixel) * pixel,
+            math.ceil(top / pixel) * pixel,
+        ),
+        crs,
+        resolution=pixel,
+        tight=True,
+    )
+
+
+def inside(polygon: shapely.MultiPolygon, grid: GeoBox) -> NDArray[np.bool_]:
+    """Which pixels of a grid have their centre in a polygon.
+
+    Args:
+        polygon: in the grid's CRS.
+        grid: north-up.
+
+    Returns:
+        (H, W) True inside.
+
+    """
+    near = clip(polygon, grid)
+    if near.is_empty:
+        return np.zeros(grid.shape, bool)
+    with _RASTERIZING:
+        mask = geometry_mask([near], out_shape=grid.shape, transform=grid.affine, invert=True)
+    return np.asarray(mask, bool)
+
+
+def clip(polygon: shapely.MultiPolygon, grid: GeoBox) -> shapely.MultiPolygon:
+    """The part of a polygon that is on a grid or within a pixel of it; maybe empty.
+
+    Args:
+        polygon: in the grid's CRS.
+        grid: north-up.
+
+    """
+    near = shapely.intersection(polygon, shapely.box(*grid.pad(1).boundingbox.bbox))
+    # A polygon that only touches the box leaves a line, which would be burned as pixels.
+    return polygons(near)
+
+
+def footprint(grid: GeoBox) -> tuple[float, float, float, float]:
+    """West, south, east, north of a grid, degrees; west > east where it crosses 180 degrees."""
+    to_degrees = Transformer.from_crs(str(grid.crs), 4326, always_xy=True)
+    west, south, east, north = to_degrees.transform_bounds(*grid.extent.boundingbox)
+    return west, south, east, north

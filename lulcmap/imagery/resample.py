@@ -1,0 +1,155 @@
+"""From a source's pixels to a grid's: exact where the grids match by two, bilinear everywhere."""
+
+import math
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from pyproj import Transformer
+
+from lulcmap.system.jit import compiled
+
+_STEP = 8
+"""Pixels between the nodes at which coordinates are transformed; a power of two, so that fractions
+are exact and no pixel depends on the grid it is read in."""
+
+_TIE = 1e-6
+"""Pixels by which a centre may fall short of an edge it lies on; the sample beyond it is taken, as
+GDAL does."""
+
+
+@compiled
+def double(coarse: NDArray[np.uint16], odd_row: int, odd_col: int, out: NDArray[np.uint16]) -> None:
+    """Bilinear to half the pixel size: the weights are 9, 3, 3 and 1 sixteenths; halves go up.
+
+    Samples of 0 count for nothing, and a pixel whose own sample is 0 stays 0: what GDAL's bilinear
+    warp does with nodata.
+
+    Args:
+        coarse: (h, w) with one sample more on each side than ``out`` lies in.
+        odd_row: 1 if the first row of ``out`` is the lower half of its samples, else 0.
+        odd_col: 1 if the first column is the right half, else 0.
+        out: (H, W), written.
+
+    """
+    height, width = out.shape
+    n = coarse.shape[1]
+    tall = np.empty(n, np.uint32)
+    fine = np.zeros(2 * n, np.uint16)
+    three, eight, four = np.uint32(3), np.uint32(8), np.uint32(4)
+    for y in range(height):
+        i = 1 + (y + odd_row) // 2
+        own, near = coarse[i], coarse[i + 1 if (y + odd_row) % 2 else i - 1]
+        gaps = 0
+        for x in range(n):
+            tall[x] = three * np.uint32(own[x]) + np.uint32(near[x])
+            gaps += (own[x] == 0) | (near[x] == 0)
+        for x in range(1, n - 1):
+            fine[2 * x] = (three * tall[x] + tall[x - 1] + eight) >> four
+            fine[2 * x + 1] = (three * tall[x] + tall[x + 1] + eight) >> four
+        if gaps:
+            _mend(own, near, fine)
+        out[y] = fine[2 + odd_col : 2 + odd_col + width]
+
+
+@compiled
+def _mend(own: NDArray[np.uint16], near: NDArray[np.uint16], fine: NDArray[np.uint16]) -> None:
+    """Work out again, without the samples of 0, the pixels of a doubled row that touch any.
+
+    Args:
+        own: (w,) the row of samples the pixels lie in.
+        near: (w,) the row next to it.
+        fine: (2 w,) written, but for the first and last two.
+
+    """
+    for x in range(1, own.shape[0] - 1):
+        for half in range(2):
+            side = x + 2 * half - 1
+            a, b, c, d = int(own[x]), int(own[side]), int(near[x]), int(near[side])
+            if a == 0:
+                fine[2 * x + half] = 0
+            elif b == 0 or c == 0 or d == 0:
+                weight = 9 + 3 * (b != 0) + 3 * (c != 0) + (d != 0)
+                total = 9 * a + 3 * b + 3 * c + d
+                fine[2 * x + half] = (2 * total + weight) // (2 * weight)
+
+
+@lru_cache(maxsize=8)
+def nodes(grid: GeoBox, crs: str) -> tuple[float, float, NDArray[Any], NDArray[Any]]:
+    """Where every eighth pixel of a grid lies in another CRS.
+
+    Between the nodes coordinates are interpolated: in UTM a cell of 80 m bends by less than 1e-4 m.
+    The nodes lie at multiples of their distance from the CRS's origin, whatever the grid.
+
+    Args:
+        grid: north-up.
+        crs: of the source, as WKT.
+
+    Returns:
+        Row and column of the grid's corner, in pixels from the first node; (h, w) x and y of the
+        nodes, in units of ``crs``, infinite where it does not reach.
+
+    """
+    row, col = grid.affine.f / grid.affine.e, grid.affine.c / grid.affine.a
+    top, left = math.floor(row / _STEP), math.floor(col / _STEP)
+    down = np.arange(top, math.floor((row + grid.shape[0]) / _STEP) + 2) * _STEP
+    along = np.arange(left, math.floor((col + grid.shape[1]) / _STEP) + 2) * _STEP
+    x, y = np.meshgrid(along * grid.affine.a, down * grid.affine.e)
+    to_source = Transformer.from_crs(str(grid.crs), crs, always_xy=True)
+    xs, ys = to_source.transform(x, y)
+    return row - top * _STEP, col - left * _STEP, xs, ys
+
+
+@compiled
+def sample(
+    pixels: NDArray[Any],
+    rows: NDArray[np.float64],
+    cols: NDArray[np.float64],
+    start: tuple[float, float],
+    mix: bool,
+    out: NDArray[Any],
+) -> None:
+    """Take each pixel of a grid from a source: its own sample, or a mean of the four nearest.
+
+    As GDAL's warp: samples of 0 count for nothing, a pixel whose own sample is 0 stays 0, and
+    integers are rounded, halves up.
+
+    Args:
+        pixels: (h, w) of the source, with a margin of one.
+        rows: (n, m) row in ``pixels`` of every node.
+        cols: (n, m) column likewise.
+        start: row and column of the corner of ``out``, in its pixels from the first node.
+        mix: whether samples may be mixed (bilinear).
+        out: (H, W) written where there is a sample.
+
+    """
+    height, width = pixels.shape
+    half = 0.5 if out.itemsize < 4 else 0.0
+    for y in range(out.shape[0]):
+        down = (start[0] + y + 0.5) / _STEP
+        i, t = int(down), down - int(down)
+        for x in range(out.shape[1]):
+            along = (start[1] + x + 0.5) / _STEP
+            j, s = int(along), along - int(along)
+            row = (1 - t) * ((1 - s) * rows[i, j] + s * rows[i, j + 1])
+            row += t * ((1 - s) * rows[i + 1, j] + s * rows[i + 1, j + 1])
+            col = (1 - t) * ((1 - s) * cols[i, j] + s * cols[i, j + 1])
+            col += t * ((1 - s) * cols[i + 1, j] + s * cols[i + 1, j + 1])
+            if not (1 <= row < height - 1 and 1 <= col < width - 1):  # also where it is NaN
+                continue
+            own = pixels[int(row + _TIE), int(col + _TIE)]
+            if own == 0 or not mix:
+                out[y, x] = own
+                continue
+            r, c = int(row - 0.5), int(col - 0.5)
+            v, u = row - 0.5 - r, col - 0.5 - c
+            total, weight = 0.0, 0.0
+            for k, w in ((0, 1 - v), (1, v)):
+                for m, z in ((0, 1 - u), (1, u)):
+                    value = pixels[r + k, c + m]
+                    if value != 0:
+                        total += w * z * value
+                        weight += w * z
+            out[y, x] = total / weight + half

@@ -1,0 +1,278 @@
+"""Windows to classes: which windows a block needs, and what their blended logits say of its pixels.
+
+Logits are blended at the network's output stride, so that memory does not grow with the number of
+windows, and brought to pixels in one compiled pass. That is exact: windows lie at multiples of the
+stride, so the cells of all windows coincide. Labels are never averaged.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lulcmap.geo.tiling import Blend, Box, Lattice, weights
+from lulcmap.legend import NODATA
+from lulcmap.model.contract import Contract, Prior
+from lulcmap.model.mirror import mirrored
+from lulcmap.sensors import S1_BANDS, S2_BANDS
+from lulcmap.system.jit import compiled
+
+Run = Callable[[NDArray[np.uint16], NDArray[np.int16]], NDArray[np.float32]]
+"""From windows (N, 9, H, W) and (N, 2, H, W) to their logits (N, K, H / stride, W / stride)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Classified:
+    """What a block's pixels are, and how sure the network is; each (H, W) uint8, 255 nodata."""
+
+    classes: NDArray[np.uint8]
+    """Ids of the legend."""
+
+    confidence: NDArray[np.uint8]
+    """Probability of the class, percent."""
+
+    margin: NDArray[np.uint8]
+    """That probability less the second largest, percent."""
+
+
+def needed_windows(
+    mask: NDArray[np.bool_], box: Box, *, lattice: Lattice, stride: int
+) -> list[Box]:
+    """The windows that reach a cell which a masked pixel is interpolated from, row by row.
+
+    Args:
+        mask: (h, w) over ``box``, True where the map is wanted.
+        box: pixels of the zone; its edges need not be multiples of the stride.
+        lattice: of the windows.
+        stride: pixels a side of one cell of the network's output.
+
+    """
+    top, left = box.row % stride, box.col % stride
+    bottom, right = -box.stop[0] % stride, -box.stop[1] % stride
+    whole = np.pad(mask, ((top, bottom), (left, right)))
+    rows, cols = whole.shape[0] // stride, whole.shape[1] // stride
+    own = np.pad(whole.reshape(rows, stride, cols, stride).any(axis=(1, 3)), 2)
+    near = np.zeros((rows + 2, cols + 2), bool)  # a pixel's own cell and the eight around it
+    for y in range(3):
+        for x in range(3):
+            near |= own[y : y + rows + 2, x : x + cols + 2]
+    cells = Box(box.row // stride - 1, box.col // stride - 1, rows + 2, cols + 2)
+    over = Box(cells.row * stride, cells.col * stride, cells.height * stride, cells.width * stride)
+    return [
+        window
+        for window in lattice.reaching(over)
+        if near[_cells(window, stride=stride).intersection(cells).within(cells)].any()  # type: ignore[union-attr]
+    ]
+
+
+def union(windows: Sequence[Box]) -> Box:
+    """The smallest box around some windows, at least one."""
+    row, col = min(box.row for box in windows), min(box.col for box in windows)
+    stop_row, stop_col = max(box.stop[0] for box in windows), max(box.stop[1] for box in windows)
+    return Box(row, col, stop_row - row, stop_col - col)
+
+
+def classify(
+    run: Run,
+    contract: Contract,
+    *,
+    s2: NDArray[np.uint16],
+    s1: NDArray[np.int16],
+    over: Box,
+    windows: Sequence[Box],
+    box: Box,
+    batch_size: int,
+    blend: Blend = "hann",
+    prior: Prior = "natural",
+    progress: Callable[[int], None] | None = None,
+) -> Classified:
+    """The classes of a block's pixels.
+
+    A pixel that needs a window which is not among ``windows`` gets an arbitrary value; one outside
+    ``over``, or without the inputs that the contract demands, gets 255.
+
+    Args:
+        run: the network.
+        contract: of the network.
+        s2: (9, H, W) composite over ``over``: DN, bands as ``S2_BANDS``; 0 nodata.
+        s1: (2, H, W) composite over ``over``: hundredths of a decibel, VV and VH; -32768 nodata.
+        over: what the composites cover; holds every window.
+        windows: as ``needed_windows`` gives them.
+        box: the pixels wanted.
+        batch_size: windows in one call of the network; the result does not depend on it where the
+            network's does not.
+        blend: how windows are joined.
+        prior: how common classes are taken to be, as of ``Contract.told_apart``.
+        progress: told how many windows were finished.
+
+    """
+    usable = _usable(contract, s2, s1)
+    # A window without any usable pixel counts as logits of zero and is not run. Its pixels are the
+    # same for every block that asks for it, so all blocks leave it out alike.
+    filled = [window for window in sorted(windows, key=_place) if usable[window.within(over)].any()]
+    stride = contract.stride
+    cells = _cells(box, stride=stride).grown(1)
+    along = weights(contract.lattice, stride=stride, blend=blend)
+    total = np.empty((*cells.shape, len(contract.classes)), np.float32)
+    total[:] = contract.told_apart(prior)  # windows' weights add up to one, so it counts once
+    for batch in _batches(filled, batch_size):
+        shown = [_shown(usable, window.within(over)) for window in batch]
+        logits = run(
+            np.stack([s2[:, *part] for part in shown]), np.stack([s1[:, *part] for part in shown])
+        )
+        for window, part in zip(batch, logits, strict=True):
+            at = _cells(window, stride=stride)
+            _add(total, part, along, at.row - cells.row, at.col - cells.col)
+        if progress:
+            progress(len(batch))
+    wanted = np.zeros(box.shape, bool)
+    seen = box.intersection(over)
+    if seen is not None:
+        wanted[seen.within(box)] = usable[seen.within(over)]
+    out = np.full((3, *box.shape), NODATA, np.uint8)
+    _decide(
+        total,
+        *_between(box.row, box.height, first_cell=cells.row, stride=stride),
+        *_between(box.col, box.width, first_cell=cells.col, stride=stride),
+        wanted,
+        np.array(contract.ids, np.uint8),
+        contract.temperature,
+        out,
+    )
+    return Classified(*out)
+
+
+def _shown(
+    usable: NDArray[np.bool_], part: tuple[slice, slice]
+) -> tuple[slice, slice] | tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The pixels that the network is shown as a window: its own, mirrored where it has none.
+
+    They are all its own, so every block shows the same.
+    """
+    there = usable[part]
+    if there.all():
+        return part
+    rows, cols = mirrored(there)
+    return rows + part[0].start, cols + part[1].start
+
+
+def _place(window: Box) -> tuple[int, int]:
+    return window.row, window.col
+
+
+def _cells(box: Box, *, stride: int) -> Box:
+    """The cells of the network's output that a box of pixels touches."""
+    row, col = box.row // stride, box.col // stride
+    return Box(row, col, -(-box.stop[0] // stride) - row, -(-box.stop[1] // stride) - col)
+
+
+def _batches(windows: Sequence[Box], size: int) -> Iterator[Sequence[Box]]:
+    for start in range(0, len(windows), size):
+        yield windows[start : start + size]
+
+
+def _usable(contract: Contract, s2: NDArray[Any], s1: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which pixels (H, W) have every input that is demanded, and at least one."""
+    composites, names = {"s2": s2, "s1": s1}, {"s2": S2_BANDS, "s1": S1_BANDS}
+    some, missing = np.zeros(s2.shape[1:], bool), np.zeros(s2.shape[1:], bool)
+    for name, wanted in contract.inputs.items():
+        there = np.ones(some.shape, bool)
+        for band in wanted.bands:  # a pixel of which one band is missing is missing, as in training
+            there &= composites[name][names[name].index(band)] != wanted.nodata
+        some |= there
+        if not wanted.optional:
+            missing |= ~there
+    return some & ~missing
+
+
+@compiled
+def _add(
+    total: NDArray[np.float32],
+    logits: NDArray[np.float32],
+    along: NDArray[np.float32],
+    row: int,
+    col: int,
+) -> None:
+    """Add a window's weighted logits (K, h, w) to the cells (H, W, K) it reaches."""
+    size = along.shape[0]
+    for y in range(max(0, -row), min(size, total.shape[0] - row)):
+        for x in range(max(0, -col), min(size, total.shape[1] - col)):
+            weight = along[y] * along[x]
+            if weight > 0:
+                for k in range(total.shape[2]):
+                    total[row + y, col + x, k] += weight * logits[k, y, x]
+
+
+def _between(
+    first_pixel: int, n: int, *, first_cell: int, stride: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Where pixels lie among cells, on one axis: bilinear, as ``align_corners=False``.
+
+    A pixel's centre lies at (pixel + 1/2) / stride - 1/2 cells. Pixels and cells are counted from
+    the zone's origin and in whole numbers, so that the arithmetic is the same in every block.
+
+    Returns:
+        (n,) index of the cell before a pixel's centre; (n,) how far the centre is on the way to the
+        next cell, 0 to 1.
+
+    """
+    halves = 2 * (first_pixel + np.arange(n, dtype=np.int64)) + 1 - stride
+    before, rest = np.divmod(halves, 2 * stride)
+    return before - first_cell, (rest / (2 * stride)).astype(np.float32)
+
+
+@compiled
+def _decide(
+    total: NDArray[np.float32],
+    above: NDArray[np.int64],
+    down: NDArray[np.float32],
+    left: NDArray[np.int64],
+    right: NDArray[np.float32],
+    wanted: NDArray[np.bool_],
+    ids: NDArray[np.uint8],
+    temperature: float,
+    out: NDArray[np.uint8],
+) -> None:
+    """Upsample the logits of cells to pixels, and write class, confidence and margin.
+
+    Args:
+        total: (H, W, K) logits of cells.
+        above: (h,) cell over each row of pixels, and the next one under it.
+        down: (h,) share of the latter.
+        left: (w,) cell before each column of pixels.
+        right: (w,) share of the next one.
+        wanted: (h, w) pixels that are written; others are left as they are.
+        ids: (K,) of the legend.
+        temperature: logits are divided by it.
+        out: (3, h, w) written to.
+
+    """
+    height, width = wanted.shape
+    cols, n = total.shape[1], total.shape[2]
+    line = np.empty((cols, n), np.float32)  # the cells' logits at one row of pixels
+    logits = np.empty(n, np.float32)
+    for y in range(height):
+        for x in range(cols):
+            for k in range(n):
+                upper = total[above[y], x, k]
+                line[x, k] = upper + down[y] * (total[above[y] + 1, x, k] - upper)
+        for x in range(width):
+            if not wanted[y, x]:
+                continue
+            best = 0
+            for k in range(n):
+                before = line[left[x], k]
+                logits[k] = before + right[x] * (line[left[x] + 1, k] - before)
+                if logits[k] > logits[best]:
+                    best = k
+            odds, second = 0.0, 0.0  # relative to the best class
+            for k in range(n):
+                if k != best:
+                    odd = np.exp((logits[k] - logits[best]) / temperature)
+                    odds += odd
+                    second = max(second, odd)
+            out[0, y, x] = ids[best]
+            out[1, y, x] = int(100 / (1 + odds) + 0.5)
+            out[2, y, x] = int(100 * (1 - second) / (1 + odds) + 0.5)

@@ -1,0 +1,64 @@
+"""Clouds, their shadows and haze."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lulcmap.simulation.noise import fractal
+from lulcmap.system.jit import compiled
+
+
+@dataclass(frozen=True, slots=True)
+class Sky:
+    """The air on one day, on the 20 m grid. Arrays (ceil(H / 2), ceil(W / 2)) float32."""
+
+    cloud: NDArray[np.float32]
+    """Part of the light that comes from the cloud, 0 to 1."""
+
+    shadow: NDArray[np.float32]
+    """Part of the light that a cloud keeps away, 0 to 1."""
+
+    haze: NDArray[np.float32]
+    """DN that haze adds to B02; less at longer wavelengths."""
+
+
+_SHADOW = 16, 12
+"""20 m pixels northwards and westwards from a cloud to its shadow: the sun is in the south-east."""
+
+
+def sky(key: np.uint64, shape: tuple[int, int], *, cloud: float, haze: float) -> Sky:
+    """The air over a country on one day.
+
+    Args:
+        key: of the day.
+        shape: of the country, 10 m pixels.
+        cloud: share of the country under cloud, 0 to 1.
+        haze: DN added to B02 on average.
+
+    """
+    rows, cols = -(-shape[0] // 2), -(-shape[1] // 2)
+    field = _cloud_field(key, rows + _SHADOW[0], cols + _SHADOW[1])
+    level = np.quantile(field[:rows:4, :cols:4], 1 - cloud) if cloud > 0 else np.inf
+    thick = np.clip((field - level) / np.float32(0.5), 0, 1)
+    over, shadow = np.sqrt(thick[:rows, :cols]), thick[_SHADOW[0] :, _SHADOW[1] :]
+    veil = _veil(key, rows, cols, haze) if haze else np.zeros((rows, cols), np.float32)
+    return Sky(over, shadow * (1 - over), veil)
+
+
+@compiled
+def _cloud_field(key: np.uint64, rows: int, cols: int) -> NDArray[np.float32]:
+    out = np.empty((rows, cols), np.float32)
+    for i in range(rows):
+        for j in range(cols):
+            out[i, j] = fractal(key, float(i), float(j), 75.0, 5)
+    return out
+
+
+@compiled
+def _veil(key: np.uint64, rows: int, cols: int, haze: float) -> NDArray[np.float32]:
+    out = np.empty((rows, cols), np.float32)
+    for i in range(rows):
+        for j in range(cols):
+            out[i, j] = haze * max(0.0, 1 + 0.6 * fractal(key, float(i), float(j), 140.0, 2))
+    return out

@@ -1,0 +1,99 @@
+"""The demonstration: a country that does not exist, its map, and its truth."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+
+from lulcmap.catalog.selection import Period
+from lulcmap.evaluation.scores import accuracy, confusion, mean_iou
+from lulcmap.geo import grid
+from lulcmap.geo.area import load_area
+from lulcmap.imagery.area_composite import composite_of
+from lulcmap.legend import NODATA
+from lulcmap.output.preview import preview
+from lulcmap.pipeline import map_area
+from lulcmap.planning.planner import Settings
+from lulcmap.simulation import Simulated
+
+NETWORK = "lulcformer-tiny"
+"""The shipped model that learnt from simulated countries: the demo's is one of those."""
+
+FOREST = "random-forest-simulated"
+"""The shipped model that the network is compared with: it sees each pixel alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How good a map of a simulated country is."""
+
+    coverage: float
+    """Share of the country's pixels that were mapped."""
+
+    accuracy: float
+    """Share of the mapped pixels that are right."""
+
+    mean_iou: float
+    """Mean intersection over union of the classes."""
+
+
+def judge(out: Path, country: Simulated) -> Verdict:
+    """Compare a map with the truth.
+
+    Args:
+        out: a map of the country, on the truth's grid.
+        country: as it was simulated.
+
+    """
+    mapped, truth = _beside(out, country)
+    matrix = confusion(truth, mapped)
+    inside = truth != NODATA
+    return Verdict(float((mapped[inside] != NODATA).mean()), accuracy(matrix), mean_iou(matrix))
+
+
+def forest_map(country: Simulated, out: Path, *, period: Period) -> None:
+    """Map the country again, with a random forest that sees each pixel alone."""
+    settings = Settings(model=FOREST, catalog=str(country.items), overwrite=True)
+    map_area(str(country.aoi), out, period=period, settings=settings)
+
+
+def picture(out: Path, country: Simulated, *, period: Period, verdict: Verdict, to: Path) -> None:
+    """Draw the composite, the map and the truth side by side.
+
+    Args:
+        out: the map.
+        country: as it was simulated.
+        period: that was mapped.
+        verdict: of the map.
+        to: PNG to write.
+
+    """
+    mapped, truth = _beside(out, country)
+    with rasterio.open(out) as made, rasterio.open(country.truth) as known:
+        part = known.window(*made.bounds).round_offsets().round_lengths()
+        on = GeoBox(known.shape, known.transform, known.crs)
+    area = load_area(str(country.aoi)).polygon
+    seen = composite_of(area, on, period=period, catalog=str(country.items))
+    image = seen.s2[(slice(None), *part.toslices())]
+    preview(
+        to,
+        mapped,
+        composite=np.where(truth == NODATA, 0, image).astype(np.uint16),
+        truth=truth,
+        title="A simulated country, mapped by lulcmap",
+        note=f"Mean IoU {verdict.mean_iou:.2f}, accuracy {verdict.accuracy:.0%}, against the truth",
+    )
+
+
+def _beside(out: Path, country: Simulated) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """The map, and the truth on the map's grid and inside the country only."""
+    with rasterio.open(out) as made, rasterio.open(country.truth) as known:
+        mapped, on = made.read(1), GeoBox(made.shape, made.transform, made.crs)
+        window = known.window(*made.bounds).round_offsets().round_lengths()
+        truth = known.read(1, window=window, boundless=True, fill_value=NODATA)
+    border = grid.project(load_area(str(country.aoi)).polygon, made.crs.to_string())
+    truth[~grid.inside(border, on)] = NODATA
+    return mapped, truth

@@ -1,0 +1,189 @@
+"""Labels of a simulated country, laid out and coded as Dynamic World's releases are."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from affine import Affine
+from numpy.typing import NDArray
+
+from lulcmap.simulation.archive import degrees
+from lulcmap.simulation.country import Country, Simulated
+from lulcmap.simulation.land import ground
+
+_LAND, _LABELS = 0, 5
+"""Streams of random numbers; the first is of the land, as in the package itself."""
+
+_UNMARKED, _CLOUD = 0, 10
+"""Codes beside id + 1."""
+
+_CLOUDS = (8, 9, 10)
+"""Codes of the scene classification."""
+
+_CELL = 15
+"""Pixels a side of the patches an annotator gets wrong or leaves out."""
+
+_TAKEN_FOR = np.array([3, 5, 4, 2, 2, 2, 7, 5, 7], np.uint8)
+"""By class, the one that annotators take it for."""
+
+_TRIES = 20
+"""Places looked at in a cell for one that a scene shows whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSet:
+    """How much is labelled, and how well."""
+
+    size: int = 510
+    """Pixels a side of a tile."""
+
+    experts: int = 4
+    """Tiles by experts, in ``Experts``."""
+
+    nonexperts: int = 8
+    """Tiles by others, in ``Non_expert``."""
+
+    holdout: int = 3
+    """Tiles that three experts and one other labelled, in ``holdout``."""
+
+    wrong: float = 0.04
+    """Share of the ground that an expert takes for another class; others do twice that."""
+
+    unmarked: float = 0.08
+    """Share of the ground that an annotator leaves out, beside the edges of classes."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Tile:
+    row: int
+    col: int
+    day: str
+    cloud: NDArray[np.bool_]
+
+
+def simulate_labels(
+    folder: Path, country: Country, scenes: Simulated, labels: LabelSet | None = None
+) -> Path:
+    """Write label tiles of a simulated country.
+
+    Tiles overlap none of the others, lie on any whole pixels, and each is of a day whose scene
+    shows all of it. The same country gives the same tiles.
+
+    Args:
+        folder: made if need be; ``Experts``, ``Non_expert`` and ``holdout`` are made in it.
+        country: as it was simulated.
+        scenes: of the country.
+        labels: how many and how good; None for the usual ones.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: the country has no room for so many tiles.
+
+    """
+    labels = labels or LabelSet()
+    truth = ground(country.key(_LAND), country.shape).truth
+    rng = country.rng(_LABELS)
+    count = labels.experts + labels.nonexperts + labels.holdout
+    tiles = _tiles(country, scenes, labels.size, count, rng)
+    kinds = ["Experts/EH/4"] * labels.experts + ["Non_expert/WorkForce/EH/4"] * labels.nonexperts
+    for number, tile in enumerate(tiles):
+        part = truth[tile.row : tile.row + labels.size, tile.col : tile.col + labels.size]
+        if number < len(kinds):
+            who = [(kinds[number], 1 + (number >= labels.experts))]
+        else:
+            who = [(f"holdout/expert_{expert}", 1) for expert in (1, 2, 3)]
+            who.append(("holdout/non_expert", 2))
+        for place, worse in who:
+            codes = _drawn(part, labels.wrong * worse, labels.unmarked, rng)
+            codes[tile.cloud] = _CLOUD
+            _write(folder / place / _name(country, tile, labels.size), codes, country, tile)
+    return folder
+
+
+def _tiles(
+    country: Country, scenes: Simulated, size: int, count: int, rng: np.random.Generator
+) -> list[_Tile]:
+    """Places that share nothing, each with a scene that shows it."""
+    shown = _scenes(scenes)
+    down, across = country.height // size, country.width // size
+    tiles: list[_Tile] = []
+    for cell in rng.permutation(down * across).tolist():
+        for _ in range(_TRIES):
+            # Somewhere in a cell of its own, as many cells as there is room for.
+            row, col = (
+                side * place // cells + int(rng.integers(side // cells - size + 1))
+                for side, place, cells in (
+                    (country.height, cell // across, down),
+                    (country.width, cell % across, across),
+                )
+            )
+            part = slice(row, row + size), slice(col, col + size)
+            whole = [(day, scl[part]) for day, scl in shown if scl[part].all()]
+            if whole and len(tiles) < count:
+                day, scl = whole[rng.integers(len(whole))]
+                tiles.append(_Tile(row, col, day, np.isin(scl, _CLOUDS)))
+                break
+    if len(tiles) < count:
+        raise ValueError(
+            f"of {count} tiles of {size} pixels only {len(tiles)} found room in a country of "
+            f"{country.height} x {country.width}"
+        )
+    return tiles
+
+
+def _scenes(scenes: Simulated) -> list[tuple[str, NDArray[np.uint8]]]:
+    """Day (YYYYMMDD) and scene classification (H, W), 0 where it shows nothing, of each scene."""
+    found = []
+    for item in json.loads(scenes.items.read_text(encoding="utf-8"))["features"]:
+        if "SCL" in item["assets"]:
+            with rasterio.open(scenes.items.parent / item["assets"]["SCL"]["href"]) as file:
+                codes = file.read(1)
+            day = item["properties"]["datetime"][:10].replace("-", "")
+            found.append((day, codes.repeat(2, axis=0).repeat(2, axis=1)))
+    return found
+
+
+def _drawn(
+    truth: NDArray[np.uint8], wrong: float, unmarked: float, rng: np.random.Generator
+) -> NDArray[np.uint8]:
+    """(H, W) codes as one annotator gives them: edges left out, some patches wrong or left out."""
+    luck = rng.random([2, *(-(-side // _CELL) for side in truth.shape)])
+    luck = luck.repeat(_CELL, axis=1).repeat(_CELL, axis=2)[:, : truth.shape[0], : truth.shape[1]]
+    codes = np.where(luck[0] < wrong, _TAKEN_FOR[truth], truth) + 1
+    edge = np.zeros(truth.shape, bool)
+    edge[:-1] |= truth[:-1] != truth[1:]
+    edge[:, :-1] |= truth[:, :-1] != truth[:, 1:]
+    codes[edge | (luck[1] < unmarked)] = _UNMARKED
+    return codes.astype(np.uint8)
+
+
+def _name(country: Country, tile: _Tile, size: int) -> str:
+    """Of a tile: longitude and latitude of its middle, and the day of its scene."""
+    x = country.west + 10.0 * (tile.col + size / 2)
+    y = country.north - 10.0 * (tile.row + size / 2)
+    ((lon, lat),) = degrees([x], [y], country.epsg)
+    return f"dw_{lon:.7f}_{lat:.7f}-{tile.day}.tif"
+
+
+def _write(path: Path, codes: NDArray[np.uint8], country: Country, tile: _Tile) -> None:
+    """A tile as the releases have it: one band, no nodata value. ``shift`` is the grids'."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    west = country.west + country.shift + 10 * tile.col
+    north = country.north + country.shift - 10 * tile.row
+    with rasterio.open(
+        path,
+        "w",
+        driver="GTiff",
+        height=codes.shape[0],
+        width=codes.shape[1],
+        count=1,
+        dtype="uint8",
+        crs=f"EPSG:{country.epsg}",
+        transform=Affine(10, 0, west, 0, -10, north),
+        compress="DEFLATE",
+    ) as file:
+        file.write(codes, 1)

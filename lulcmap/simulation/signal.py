@@ -1,0 +1,374 @@
+"""What the satellites measure of a country on one day."""
+
+import json
+import math
+from dataclasses import dataclass
+from importlib.resources import files
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lulcmap.legend import NAMES
+from lulcmap.sensors import S1_NODATA, S2_BANDS
+from lulcmap.simulation.clouds import Sky
+from lulcmap.simulation.cover import PLACE, SCALE, TEXTURE
+from lulcmap.simulation.land import Ground
+from lulcmap.simulation.noise import mixed, smooth
+from lulcmap.system.jit import compiled
+
+LOOKS = 4.4
+"""Equivalent number of looks of Sentinel-1 IW GRD (``sar:looks_equivalent_number``)."""
+
+STEPS = 36
+"""Ten-day steps of a year at which the classes' means are known."""
+
+_NEPER = 10 / math.log(10)
+"""Decibels of power in one natural unit."""
+
+_PLACE_SPREAD, _TEXTURE_SPREAD, _DAY_SPREAD = 0.65, 0.5, 0.35
+"""Parts of the real standard deviations used: between places for places, and, as single samples
+tell nothing of neighbours, that within a place over the year for pixels and for days."""
+
+_HAZE = np.array([1.0, 0.78, 0.62, 0.52, 0.44, 0.40, 0.32, 0.10, 0.05], np.float32)
+"""Haze by band, of B02's."""
+
+_CLOUD = np.array([1.0, 0.97, 0.98, 1.0, 1.03, 1.05, 1.06, 0.68, 0.52], np.float32)
+"""Reflectance of cloud by band, of B02's: ice and drops absorb at 1.6 and 2.2 micrometres."""
+
+
+_BAND = 128
+"""Rows made at a time: bounds the memory of the floats."""
+_SPECTRAL = len(S2_BANDS)
+_FINE = (0, 1, 2, 6)
+_COARSE = (3, 4, 5, 7, 8)
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What the classes look like. Features are ln(reflectance x 10000) and ln(gamma0)."""
+
+    mean: NDArray[np.float32]
+    """(STEPS, 9, 11) by ten-day step and class."""
+
+    spread: NDArray[np.float32]
+    """(9, 11, PLACE + TEXTURE) feature per unit of each latent number."""
+
+    day: NDArray[np.float32]
+    """(9, 11, 2) feature per unit of each of a day's two smooth fields."""
+
+
+def statistics() -> Statistics:
+    """The committed table, in the form the pixels are made from.
+
+    Source: ``statistics.json`` beside this file says where it comes from.
+    """
+    table = json.loads((files("lulcmap.simulation") / "statistics.json").read_text("utf-8"))
+    features = len(table["features"])
+    unit = np.ones(features)
+    unit[_SPECTRAL:] = _NEPER
+    mean = np.empty((STEPS, len(NAMES), features), np.float32)
+    spread = np.empty((len(NAMES), features, PLACE + TEXTURE), np.float32)
+    day = np.empty((len(NAMES), features, 2), np.float32)
+    middle = (np.arange(STEPS) + 0.5) * 12 / STEPS - 0.5  # in months, 0 the middle of January
+    for number, name in enumerate(NAMES):
+        moments = table["classes"][name]
+        monthly = np.array(moments["mean"]) / unit
+        for feature in range(features):
+            mean[:, number, feature] = np.interp(
+                middle, np.arange(-1, 13), np.pad(monthly[:, feature], 1, mode="wrap")
+            )
+        scale = np.outer(unit, unit)
+        within = _factor(np.array(moments["within"]) / scale, TEXTURE)
+        place = _factor(np.array(moments["between"]) / scale, PLACE)
+        spread[number, :, :PLACE] = _PLACE_SPREAD * place
+        spread[number, :, PLACE:] = _TEXTURE_SPREAD * within
+        day[number] = _DAY_SPREAD * within[:, :2]
+        if name == "water":  # one country's lakes differ less than the world's
+            spread[number] *= 0.5
+            day[number] *= 0.5
+    return Statistics(mean, spread, day)
+
+
+def _factor(covariance: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    """The leading axes of a covariance, each as long as its deviation; the sign is fixed."""
+    size, axes = np.linalg.eigh(covariance)
+    leading = axes[:, ::-1][:, :count] * np.sqrt(np.maximum(size[::-1][:count], 0))
+    return leading * np.sign(leading.sum(axis=0))
+
+
+@dataclass(frozen=True, slots=True)
+class Swath:
+    """The strip a satellite sees: ``side * (column - edge - slope * row) >= 0``."""
+
+    edge: float
+    """Column of the swath's edge in the first row; may be outside the country."""
+
+    slope: float
+    """Columns the edge moves a row."""
+
+    side: int
+    """1 if what lies east of the edge is seen, -1 if west."""
+
+
+def optical(
+    land: Ground,
+    table: Statistics,
+    key: np.uint64,
+    *,
+    step: int,
+    air: Sky,
+    swath: Swath,
+    offset: int,
+) -> tuple[NDArray[np.uint16], NDArray[np.uint16], NDArray[np.uint8]]:
+    """One Sentinel-2 scene.
+
+    Args:
+        land: what is on the ground.
+        table: what it looks like.
+        key: of the day.
+        step: ten-day step of the year, 0 to 35.
+        air: clouds, shadows, haze.
+        swath: what was seen; 0 elsewhere.
+        offset: DN added to every band, 0 or 1000.
+
+    Returns:
+        B02 B03 B04 B08 (4, H, W), B05 B06 B07 B11 B12 (5, H/2, W/2, halves up), SCL (H/2, W/2).
+
+    """
+    height, width = land.truth.shape
+    half = -(-height // 2), -(-width // 2)
+    fine = np.zeros((len(_FINE), height, width), np.uint16)
+    coarse = np.zeros((len(_COARSE), *half), np.uint16)
+    scl = np.zeros(half, np.uint8)
+    moods = _moods(key, height, width)
+    for row in range(0, height, _BAND):
+        stop = min(row + _BAND, height)
+        clear = _clear(land, table, moods, slice(row, stop), step, (0, _SPECTRAL))
+        _expose(
+            clear,
+            air.cloud,
+            air.shadow,
+            air.haze,
+            key,
+            row,
+            (swath.edge, swath.slope, float(swath.side)),
+            offset,
+            fine,
+            coarse,
+            scl,
+        )
+    return fine, coarse, scl
+
+
+def radar(
+    land: Ground,
+    table: Statistics,
+    rng: np.random.Generator,
+    key: np.uint64,
+    *,
+    step: int,
+    swath: Swath,
+) -> NDArray[np.float32]:
+    """One Sentinel-1 scene: gamma-nought with speckle, gamma distributed with ``LOOKS`` looks.
+
+    Returns:
+        (2, H, W) VV and VH, linear power, -32768 outside the swath.
+
+    """
+    height, width = land.truth.shape
+    out = np.empty((2, height, width), np.float32)
+    moods = _moods(key, height, width)
+    gain = np.float32(np.exp(rng.normal(0, 0.06)))
+    for row in range(0, height, _BAND):
+        stop = min(row + _BAND, height)
+        still = _clear(land, table, moods, slice(row, stop), step, (_SPECTRAL, 2))
+        speckle = rng.standard_gamma(LOOKS, (2, stop - row, width), np.float32) / np.float32(LOOKS)
+        out[:, row:stop] = still * speckle * gain
+        y, x = np.mgrid[row:stop, :width]
+        out[:, row:stop][:, swath.side * (x - swath.edge - swath.slope * y) < 0] = S1_NODATA
+    return out
+
+
+def _clear(
+    land: Ground,
+    table: Statistics,
+    moods: NDArray[np.float32],
+    rows: slice,
+    step: int,
+    features: tuple[int, int],
+) -> NDArray[np.float32]:
+    """(count, h, W) some rows without sky and speckle, linear; ``features`` are first and count."""
+    top = max(rows.start - 1, 0)  # one more row on either side: pixels mix with their neighbours
+    wide = slice(top, rows.stop + 1)
+    alone = _radiance(
+        land.cover[wide],
+        land.latents[:, wide],
+        land.delay[wide],
+        land.shade[wide],
+        table.mean,
+        table.spread,
+        table.day,
+        moods,
+        top,
+        step,
+        *features,
+    )
+    return _blurred(alone)[:, rows.start - top : rows.stop - top]
+
+
+@compiled
+def _moods(key: np.uint64, height: int, width: int) -> NDArray[np.float32]:
+    """(2, ceil(H / 4), ceil(W / 4)) how a day differs from place to place, standard normal."""
+    out = np.empty((2, (height + 3) // 4, (width + 3) // 4), np.float32)
+    for k in range(2):
+        for i in range(out.shape[1]):
+            for j in range(out.shape[2]):
+                out[k, i, j] = smooth(key + np.uint64(k + 1), i / 8.5, j / 8.5)
+    return out
+
+
+@compiled
+def _radiance(
+    cover: NDArray[np.uint8],
+    latents: NDArray[np.int8],
+    delay: NDArray[np.int8],
+    shade: NDArray[np.int8],
+    mean: NDArray[np.float32],
+    spread: NDArray[np.float32],
+    day: NDArray[np.float32],
+    moods: NDArray[np.float32],
+    first: int,
+    step: int,
+    feature: int,
+    count: int,
+) -> NDArray[np.float32]:
+    """(count, h, w) what each pixel would show alone and in clear air, linear."""
+    rows, cols = cover.shape
+    out = np.empty((count, rows, cols), np.float32)
+    kinds = latents.shape[0]
+    z = np.empty(kinds, np.float32)
+    for i in range(rows):
+        for j in range(cols):
+            kind = cover[i, j]
+            time = (step - delay[i, j]) % mean.shape[0]
+            for k in range(kinds):
+                z[k] = latents[k, i, j] / np.float32(SCALE)
+            a = moods[0, (first + i) // 4, j // 4]
+            b = moods[1, (first + i) // 4, j // 4]
+            light = shade[i, j] * np.float32(0.01) if feature == 0 else np.float32(0)
+            for f in range(count):
+                g = feature + f
+                value = mean[time, kind, g] + light
+                for k in range(kinds):
+                    value += spread[kind, g, k] * z[k]
+                value += day[kind, g, 0] * a + day[kind, g, 1] * b
+                out[f, i, j] = math.exp(value)
+    return out
+
+
+@compiled
+def _blurred(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Each pixel mixed with its neighbours, as optics and resampling do: 1 6 1 along each axis."""
+    count, rows, cols = values.shape
+    out = np.empty_like(values)
+    side, middle = np.float32(1 / 8), np.float32(6 / 8)
+    line = np.empty(cols, np.float32)
+    for f in range(count):
+        for i in range(rows):
+            up, down = max(i - 1, 0), min(i + 1, rows - 1)
+            for j in range(cols):
+                line[j] = middle * values[f, i, j]
+                line[j] += side * (values[f, up, j] + values[f, down, j])
+            for j in range(cols):
+                left, right = max(j - 1, 0), min(j + 1, cols - 1)
+                out[f, i, j] = middle * line[j] + side * (line[left] + line[right])
+    return out
+
+
+@compiled
+def _expose(
+    clear: NDArray[np.float32],
+    cloud: NDArray[np.float32],
+    shadow: NDArray[np.float32],
+    haze: NDArray[np.float32],
+    key: np.uint64,
+    first: int,
+    swath: tuple[float, float, float],
+    offset: int,
+    fine: NDArray[np.uint16],
+    coarse: NDArray[np.uint16],
+    scl: NDArray[np.uint8],
+) -> None:
+    """Put the sky over a band of rows, quantise it, and classify it as the L2A processor would."""
+    count, rows, cols = clear.shape
+    half_rows, half_cols = cloud.shape
+    dn = np.empty(count, np.float32)
+    for p in range(first // 2, (first + rows + 1) // 2):
+        for q in range(half_cols):
+            if swath[2] * (2 * q - swath[0] - swath[1] * 2 * p) < 0:
+                continue
+            total = np.zeros(count, np.float32)
+            members = 0
+            for i in range(2 * p, min(2 * p + 2, first + rows)):
+                for j in range(2 * q, min(2 * q + 2, cols)):
+                    v, u = (i % 2) * 2 - 1, (j % 2) * 2 - 1
+                    m = min(max(p + v, 0), half_rows - 1)
+                    n = min(max(q + u, 0), half_cols - 1)
+                    over = _between(cloud, p, q, m, n)
+                    dark = 1 - np.float32(0.6) * _between(shadow, p, q, m, n)
+                    veil = _between(haze, p, q, m, n)
+                    bits = mixed(key, i, j)
+                    white = np.float32(3200) + np.float32(5200) * over
+                    for f in range(count):
+                        grain = np.float32(bits & np.uint64(127)) / np.float32(127) - np.float32(
+                            0.5
+                        )
+                        bits = bits >> np.uint64(7)
+                        value = clear[f, i - first, j] * dark * (1 + np.float32(0.07) * grain)
+                        value = value * (1 - over) + white * _CLOUD[f] * over
+                        dn[f] = min(max(value + veil * _HAZE[f], 1), 20000)
+                        total[f] += dn[f]
+                    members += 1
+                    fine[0, i, j] = int(dn[0] + offset + 0.5)
+                    fine[1, i, j] = int(dn[1] + offset + 0.5)
+                    fine[2, i, j] = int(dn[2] + offset + 0.5)
+                    fine[3, i, j] = int(dn[6] + offset + 0.5)
+            for f in range(count):
+                total[f] /= members
+            coarse[0, p, q] = int(total[3] + offset + 0.5)
+            coarse[1, p, q] = int(total[4] + offset + 0.5)
+            coarse[2, p, q] = int(total[5] + offset + 0.5)
+            coarse[3, p, q] = int(total[7] + offset + 0.5)
+            coarse[4, p, q] = int(total[8] + offset + 0.5)
+            scl[p, q] = _scene_class(total, cloud[p, q], shadow[p, q])
+
+
+@compiled
+def _between(field: NDArray[np.float32], p: int, q: int, m: int, n: int) -> np.float32:
+    """A 20 m field at a 10 m pixel's centre, which is a quarter of the way to its neighbours."""
+    near, far = np.float32(0.75), np.float32(0.25)
+    here = near * field[p, q] + far * field[p, n]
+    return near * here + far * (near * field[m, q] + far * field[m, n])
+
+
+@compiled
+def _scene_class(dn: NDArray[np.float32], cloud: float, shadow: float) -> int:
+    """SCL code: cloud and shadow from the sky, thin edges missed; the rest from the reflectance."""
+    if cloud > 0.62:
+        return 9
+    if cloud > 0.38:
+        return 8
+    if cloud > 0.22:
+        return 10
+    if shadow > 0.3:
+        return 3
+    green, red, near, short = dn[1], dn[2], dn[6], dn[7]
+    if (green - short) / (green + short) > 0.4 and near > 1500:
+        return 11
+    if (near - red) / (near + red) > 0.4:
+        return 4
+    if green > near:
+        return 6
+    if near < 700:
+        return 2
+    return 5

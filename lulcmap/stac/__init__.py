@@ -1,5 +1,0 @@
-"""STAC APIs, asked so that nothing is left out silently."""
-
-from lulcmap.stac.search import Asked, Period, ask
-
-__all__ = ["Asked", "Period", "ask"]

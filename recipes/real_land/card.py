@@ -1,0 +1,295 @@
+r"""The card of the real-sample model: ``card.md`` beside this file, with what was measured in it.
+
+    lulcmap evaluate TWIN.onnx --data RUN_FOLDER/fold-0/dataset --out SCORES
+    lulcmap evaluate TWIN.onnx --data RUN_FOLDER/fold-0/dataset --prior balanced --out BALANCED
+    python -m recipes.real_land.evaluate_folds TWIN.onnx OTHER_SEED.onnx ... --data ../shared/data \
+        --dataset RUN_FOLDER/fold-0/dataset --out FOLD.json
+    python -m recipes.real_land.evaluate_folds MODEL.onnx OTHER.onnx ... --data ../shared/data \
+        --out SCENES.json
+    python -m recipes.real_land.card MODEL.onnx --scores SCORES/metrics.json \
+        --balanced BALANCED/metrics.json --folds FOLD.json ... --scenes SCENES.json \
+        --failures FAILURES.md --out models/MODEL.md
+
+MODEL learnt from all samples and TWIN, of the same recipe and seed, without a fold: what is
+measured is the twin. It is the first model in the first ``FOLD.json``; those after it in that file
+are other seeds; further files are of other folds.
+"""
+
+import argparse
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from statistics import mean, stdev
+from string import Template
+from typing import Any
+
+from lulcmap.legend import NAMES
+from lulcmap.model.contract import Contract
+from lulcmap.model.file import read_model
+from recipes.real_land.evaluate_folds import ALONE, FOREST, KINDS, by_eye
+from recipes.real_land.points import FOLDS
+
+TEMPLATE = Path(__file__).with_name("card.md")
+
+HELD = {
+    "testing": ("patches", "landscapes"),
+    "validation": ("validation patches", "validation landscapes"),
+}
+"""What a fold was held out for, the next one after it, and what is measured there."""
+
+Figures = Mapping[str, Any]
+"""What ``lulcmap evaluate`` or ``evaluate_folds`` wrote."""
+
+
+def card(
+    template: str,
+    exported: str,
+    contract: Contract,
+    *,
+    scores: Figures,
+    balanced: Figures,
+    folds: Sequence[Figures],
+    scenes: Figures,
+    failures: str,
+) -> str:
+    """The card, Markdown.
+
+    Args:
+        template: with ``$names`` of the tables.
+        exported: the card that the export wrote beside the model.
+        contract: of the model.
+        scores: of ``lulcmap evaluate`` on the held-out landscapes.
+        balanced: the same with ``--prior balanced``.
+        folds: of ``evaluate_folds``.
+        scenes: of ``evaluate_folds``, of the model itself, then of other seeds of it.
+        failures: what was seen to go wrong on its maps, Markdown.
+
+    """
+    export = _sections(exported)
+    figures = contract.training["figures"]
+    values = {
+        "name": contract.name,
+        "standing": contract.standing,
+        "takes": export["What it takes and gives"],
+        "settings": export["Settings"],
+        "parity": export["The file beside torch"],
+        "source": contract.training["source"],
+        "totals": "\n".join(_totals(scores, balanced)),
+        "classes": "\n".join(_classes(scores)),
+        "confusion": "\n".join(_confusion(scores)),
+        "reliability": "\n".join(_reliability(scores)),
+        "ece": f"{figures['ece']:.3f}",
+        "ece_with_temperature": f"{figures['ece_with_temperature']:.3f}",
+        "temperature": f"{contract.temperature:.2f}",
+        "folds": "\n".join(_folds(folds)),
+        "seeds": "\n".join(_seeds(folds[0])),
+        "scenes": "\n".join(_scenes(next(iter(scenes.values())), folds[0])),
+        "interpreted": "\n".join(_interpreted(list(scenes.values()), folds[0][FOREST])),
+        "disturbed": "\n".join(_disturbed(_models(folds[0])[0])),
+        "prior": "\n".join(_prior(contract)),
+        "failures": failures.strip(),
+    }
+    return Template(template).substitute(values)
+
+
+def _sections(text: str) -> dict[str, str]:
+    """A card's sections by their headings."""
+    parts = (part.partition("\n") for part in text.split("\n## ")[1:])
+    return {head.strip(): body.strip() for head, _, body in parts}
+
+
+def _table(head: Sequence[str], rows: Iterator[Sequence[str]]) -> Iterator[str]:
+    yield f"| {' | '.join(head)} |"
+    yield f"|{' --- |' * len(head)}"
+    for row in rows:
+        yield f"| {' | '.join(row)} |"
+
+
+def _span(found: Mapping[str, float | None]) -> str:
+    """A value and its interval."""
+    if found["value"] is None:
+        return "-"
+    ends = found["low"], found["high"]
+    text = f"{found['value']:.3f}"
+    return text if None in ends else f"{text} ({ends[0]:.3f} to {ends[1]:.3f})"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _totals(scores: Figures, balanced: Figures) -> Iterator[str]:
+    """Both sensors with intervals, then either alone."""
+    names = ("oa", "f1", "miou")
+
+    def rows() -> Iterator[Sequence[str]]:
+        for words, found in (("", scores), (", `--prior balanced`", balanced)):
+            yield f"both sensors{words}", *(_span(found["scores"][name]) for name in names)
+        for row in scores["sensors"]:
+            if row["sensors"] in ALONE:
+                yield row["sensors"], *(_number(row[name]) for name in names)
+
+    yield from _table(("", "accuracy", "macro F1", "mean IoU"), rows())
+
+
+def _classes(scores: Figures) -> Iterator[str]:
+    figures = ("f1", "iou", "precision", "recall")
+    rows = (
+        (row["class"], f"{row['true_pixels']:,}", *(_span(row[name]) for name in figures))
+        for row in scores["per_class"]
+    )
+    yield from _table(("class", "true pixels", "F1", "IoU", "precision", "recall"), rows)
+
+
+def _confusion(scores: Figures) -> Iterator[str]:
+    """Percent of the pixels that truly are of each class."""
+
+    def rows() -> Iterator[Sequence[str]]:
+        for name, counts in zip(scores["classes"], scores["confusion"], strict=True):
+            total = sum(counts)
+            yield name, *(f"{100 * n / total:.0f}" if total else "-" for n in counts)
+
+    yield from _table(("truth, down; given, across", *scores["classes"]), rows())
+
+
+def _reliability(scores: Figures) -> Iterator[str]:
+    rows = (
+        (
+            f"{one['from']:.0%} to {one['to']:.0%}",
+            f"{one['pixels']:,}",
+            _number(one["confidence"]),
+            _number(one["accuracy"]),
+        )
+        for one in scores["calibration"]["bins"]
+        if one["pixels"]
+    )
+    yield from _table(("confidence", "pixels", "its mean", "share that is right"), rows)
+
+
+def _models(fold: Figures) -> list[Figures]:
+    """Of a fold, without the forest."""
+    return [found for name, found in fold.items() if name != FOREST]
+
+
+def _folds(folds: Sequence[Figures]) -> Iterator[str]:
+    """Model and forest on the samples of each fold that they lacked: accuracy / macro F1."""
+    names = ("accuracy", "macro_f1")
+    found = []
+    for fold in folds:
+        model, forest = _models(fold)[0], fold[FOREST]
+        for later, (words, kinds) in enumerate(HELD.items()):
+            number = (model["fold"] + later) % FOLDS
+            scores = [
+                [of[kind][name] for name in names] for kind in kinds for of in (model, forest)
+            ]
+            found.append((number, words, scores))
+
+    def rows() -> Iterator[Sequence[str]]:
+        for number, words, scores in sorted(found):
+            yield str(number), words, *map(_both, scores)
+        over_all = zip(*(scores for _, _, scores in found), strict=True)
+        yield "mean", "", *(_both([mean(of) for of in zip(*one, strict=True)]) for one in over_all)
+
+    head = ("fold", "held out for", "patches", "forest there", "landscapes", "forest there")
+    yield from _table(head, rows())
+
+
+def _both(scores: Sequence[float]) -> str:
+    return " / ".join(f"{score:.3f}" for score in scores)
+
+
+def _seeds(fold: Figures) -> Iterator[str]:
+    """Mean and standard deviation over the seeds of one fold, and the forest."""
+    models, forest = _models(fold), fold[FOREST]
+    if len(models) < 2:
+        yield "One seed was trained: how far seeds differ is not known."
+        return
+
+    def spread(values: list[float]) -> str:
+        return f"{mean(values):.3f} +- {stdev(values):.3f}"
+
+    def rows() -> Iterator[Sequence[str]]:
+        names = ("accuracy", "macro_f1")
+        for kind in KINDS:
+            ours = (spread([one[kind][name] for one in models]) for name in names)
+            yield kind, *ours, _both([forest[kind][name] for name in names])
+
+    yield from _table((f"{len(models)} seeds", "accuracy", "macro F1", FOREST), rows())
+
+
+def _scenes(own: Figures, fold: Figures) -> Iterator[str]:
+    """Agreement with the labelled scenes: of the model, and of every seed that lacks a fold."""
+    models = _models(fold)
+
+    def rows() -> Iterator[Sequence[str]]:
+        for name, found in own["scenes"].items():
+            alone = (f"{own[part]['scenes'][name]['agreement']:.3f}" for part in ALONE)
+            seeds = ", ".join(f"{one['scenes'][name]['agreement']:.3f}" for one in models)
+            forest = fold[FOREST]["scenes"][name]["agreement"]
+            ours = f"{found['agreement']:.3f}"
+            yield name, ours, *alone, f"{found['commonest']:.3f}", seeds, f"{forest:.3f}"
+
+    head = ("scene", "this model", *ALONE, "its commonest class", "twins", FOREST)
+    yield from _table(head, rows())
+
+
+def _interpreted(seeds: Sequence[Figures], forest: Figures) -> Iterator[str]:
+    """Share that is right of what was told by eye, scene by scene, then over all scenes."""
+    own, *others = seeds
+    over_all = [
+        ("all", own),
+        *((f"all, another seed ({number})", one) for number, one in enumerate(others, 1)),
+        (f"all, {FOREST}", forest),
+    ]
+
+    def rows() -> Iterator[Sequence[str]]:
+        for name, kinds in own["interpreted"].items():
+            told = ", ".join(f"{kind} {share:.2f}" for kind, share in kinds.items())
+            pixels = _number(own["interpreted pixels"][name])
+            yield name, _number(mean(kinds.values())), pixels, told
+        for words, found in over_all:
+            pixels = _number(mean(found["interpreted pixels"].values()))
+            yield words, _number(by_eye(found["interpreted"])), pixels, ""
+
+    yield from _table(("scene", "mean over what is there", "of the pixels", "of each"), rows())
+
+
+def _disturbed(found: Figures) -> Iterator[str]:
+    cases = {"as they are": found["landscapes"], **found["disturbed"]}
+    rows = ((name, f"{of['accuracy']:.3f}", f"{of['macro_f1']:.3f}") for name, of in cases.items())
+    yield from _table(("landscapes", "accuracy", "macro F1"), rows)
+
+
+def _prior(contract: Contract) -> Iterator[str]:
+    rows = ((name, f"{share:.1%}") for name, share in zip(NAMES, contract.prior, strict=True))
+    yield from _table(("class", "share"), rows)
+
+
+def main() -> None:
+    """Read, fill in, write."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--scores", type=Path, required=True, help="metrics.json")
+    parser.add_argument("--balanced", type=Path, required=True, help="metrics.json")
+    parser.add_argument("--folds", type=Path, nargs="+", required=True)
+    parser.add_argument("--scenes", type=Path, required=True)
+    parser.add_argument("--failures", type=Path, required=True, help="Markdown, written by hand")
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    text = card(
+        TEMPLATE.read_text(encoding="utf-8"),
+        options.model.with_suffix(".md").read_text(encoding="utf-8"),
+        read_model(options.model).contract,
+        scores=json.loads(options.scores.read_text(encoding="utf-8")),
+        balanced=json.loads(options.balanced.read_text(encoding="utf-8")),
+        folds=[json.loads(path.read_text(encoding="utf-8")) for path in options.folds],
+        scenes=json.loads(options.scenes.read_text(encoding="utf-8")),
+        failures=options.failures.read_text(encoding="utf-8"),
+    )
+    options.out.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,181 @@
+"""From a training to the model file: a temperature, figures, a source, the export."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+
+from lulcmap.dataset.chips import Dataset
+from lulcmap.evaluation.calibration import Reliability
+from lulcmap.evaluation.scores import accuracy, iou, mean_f1, mean_iou
+from lulcmap.geo.tiling import Lattice
+from lulcmap.legend import NAMES
+from lulcmap.training.checkpoint import deployed_from, load_checkpoint, save_checkpoint
+from lulcmap.training.chips import ChipFolder
+from lulcmap.training.deployable import Deployed
+from lulcmap.training.export import export_onnx
+from lulcmap.training.fit import CHECKPOINT
+from lulcmap.training.tiled import logits_of, measure
+from recipes.real_land import points as real
+
+SOURCE = (
+    "{count} made-up landscapes of real samples: pixels of Sentinel-2 L2A and Sentinel-1 in "
+    "{blocks} blocks of 8 degrees with ESA WorldCover 2021 classes (CC BY 4.0; contains modified "
+    "Copernicus Sentinel data 2017-2023), texture of unlabelled real scenes; {held}. "
+    "Recipe: python -m models.real"
+)
+
+STANDING = (
+    "learnt from made-up landscapes of real pixels; its recipe is right on {accuracy:.0%} of such "
+    "landscapes of places it has not seen, and on less of real land: look at the map before you "
+    "use it"
+)
+
+MEASURED = "measured.pt"
+"""In a training's folder: its last epoch with temperature and figures, without what resumes it."""
+
+PIXELS = 500
+"""Of each landscape that the temperature is fitted on."""
+
+
+def with_figures(training: Path, dataset: Dataset) -> Path:
+    """Fit the temperature on both held-out splits and measure on the test split.
+
+    How sure the network may be differs from one part of the Earth to another by more than a fit to
+    one part can tell, so both are taken together; what the fit is worth is measured crosswise, each
+    split with the temperature of the other.
+
+    Args:
+        training: its folder. Its last epoch is taken: none is chosen.
+        dataset: it was trained on, with a fold held out.
+
+    Returns:
+        A checkpoint that has them, ``MEASURED``.
+
+    """
+    saved = _last(training)
+    deployed = deployed_from(saved)
+    held = [logits_and_truth(deployed, dataset, split) for split in ("validation", "test")]
+    logits, truth = (np.concatenate(parts) for parts in zip(*held, strict=True))
+    crosswise = [
+        one / temperature_of(*other) for (one, _), other in zip(held, reversed(held), strict=True)
+    ]
+    temperature = temperature_of(logits, truth)
+    saved["temperature"] = temperature
+    saved["training"]["source"] = _source(dataset)
+    saved["training"]["figures"] = {
+        **_figures(deployed, dataset),
+        "ece": round(ece(logits, truth), 4),
+        "ece_with_temperature": round(ece(np.concatenate(crosswise), truth), 4),
+        "temperature": round(temperature, 3),
+        "fold": dataset.settings["fold"],
+    }
+    saved["standing"] = STANDING.format(**saved["training"]["figures"])
+    save_checkpoint(training / MEASURED, saved)
+    return training / MEASURED
+
+
+def with_figures_of(measured: Path, training: Path, dataset: Dataset) -> Path:
+    """What learnt from all places, with the temperature and figures of its twin.
+
+    Args:
+        measured: of ``with_figures``: the same recipe, a fold held out.
+        training: folder of the training that held nothing out, and has nothing to be measured on.
+        dataset: it was trained on.
+
+    Returns:
+        A checkpoint that has them, ``MEASURED``.
+
+    """
+    saved, twin = _last(training), load_checkpoint(measured)
+    saved["temperature"], saved["standing"] = twin["temperature"], twin["standing"]
+    saved["training"]["source"] = _source(dataset)
+    saved["training"]["figures"] = twin["training"]["figures"]
+    save_checkpoint(training / MEASURED, saved)
+    return training / MEASURED
+
+
+def export(measured: Path, out: Path, *, name: str) -> None:
+    """The model file, and the card the export writes."""
+    saved = load_checkpoint(measured)
+    print(saved["training"]["figures"])
+    export_onnx(saved, out, name=name, overwrite=True)
+    print(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
+
+
+def _last(training: Path) -> dict[str, Any]:
+    """The last epoch, without what a training goes on from."""
+    saved = load_checkpoint(training / CHECKPOINT)
+    saved.pop("resume", None)
+    return saved
+
+
+def _source(dataset: Dataset) -> str:
+    fold, rows = dataset.settings["fold"], dataset.split("train")
+    twin = "none held out, and figures are of a twin that a fifth was held out from"
+    return SOURCE.format(
+        count=len(rows),
+        blocks=len({chip.place for chip in rows}),
+        held=twin if fold is None else f"fold {fold} of {real.FOLDS} held out",
+    )
+
+
+def logits_and_truth(
+    deployed: Deployed, dataset: Dataset, split: str
+) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """Logits (N, K) and classes (N,) of some pixels of each landscape of a split."""
+    samples = ChipFolder(dataset, dataset.split(split))
+    rng = np.random.default_rng(0)
+    parts = []
+    for number in range(len(samples)):
+        s2, s1, label = samples.sample(number)
+        seen = logits_of(
+            deployed, torch.from_numpy(s2)[None], torch.from_numpy(s1)[None], lattice=Lattice()
+        )[0]
+        place = rng.choice(label.size, min(PIXELS, label.size), replace=False)
+        known = place[label.ravel()[place] < len(NAMES)]
+        parts.append((seen.flatten(1).numpy().T[known], label.ravel()[known]))
+    logits, truth = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return logits.astype(np.float64), truth.astype(np.intp)
+
+
+def temperature_of(logits: NDArray[np.float64], truth: NDArray[np.intp]) -> float:
+    """By which logits must be divided to be most likely (Guo et al. 2017)."""
+
+    def surprise(log_temperature: float) -> float:
+        scaled = logits / np.exp(log_temperature)
+        return float((_log_sum(scaled) - scaled[np.arange(len(truth)), truth]).mean())
+
+    return float(np.exp(minimize_scalar(surprise, bounds=(-2, 2), method="bounded").x))
+
+
+def ece(logits: NDArray[np.float64], truth: NDArray[np.intp]) -> float:
+    """Expected calibration error of softmax."""
+    sure = np.exp(logits.max(1) - _log_sum(logits))
+    return Reliability.of(sure, logits.argmax(1) == truth).ece
+
+
+def _log_sum(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    highest = logits.max(1)
+    return highest + np.log(np.exp(logits - highest[:, None]).sum(1))
+
+
+def _figures(deployed: Deployed, dataset: Dataset) -> dict[str, Any]:
+    samples = ChipFolder(dataset, dataset.split("test"))
+    whole = measure(deployed, samples)
+    return {
+        "landscapes": len(samples),
+        "accuracy": round(accuracy(whole), 4),
+        "macro_f1": round(mean_f1(whole), 4),
+        "mean_iou": round(mean_iou(whole), 4),
+        "iou": {
+            name: round(float(value), 4)
+            for name, value in zip(NAMES, iou(whole), strict=True)
+            if np.isfinite(value)  # of a class that is there
+        },
+        "accuracy_s2_only": round(accuracy(measure(deployed, samples, without="s1")), 4),
+        "accuracy_s1_only": round(accuracy(measure(deployed, samples, without="s2")), 4),
+    }

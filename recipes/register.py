@@ -1,0 +1,37 @@
+"""Writes ``registry.json``: the models in ``models/``, with the sha256 of each as it is now.
+
+python recipes/register.py
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+DEFAULT = "lulcformer-tiny-real"
+
+SUMMARIES = {
+    "lulcformer-tiny-real": "LULC-Former, 3.6 M parameters; learnt from landscapes of real pixels",
+    "lulcformer-tiny": "the same network; knows simulated landscapes only: the demo's",
+    "random-forest-simulated": "random forest of single pixels, the demo's yardstick",
+}
+
+
+def main() -> None:
+    """Hash, and write."""
+    folder = Path(__file__).parents[1] / "models"
+    models = [
+        {
+            "name": name,
+            "file": f"{name}.onnx",
+            "sha256": hashlib.sha256((folder / f"{name}.onnx").read_bytes()).hexdigest(),
+            "card": f"{name}.md",
+            "summary": summary,
+        }
+        for name, summary in SUMMARIES.items()
+    ]
+    text = json.dumps({"default": DEFAULT, "models": models}, indent=2)
+    (folder / "registry.json").write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,206 @@
+"""What lulcmap reads from STAC items, recorded and made up."""
+
+import json
+from copy import deepcopy
+from datetime import datetime
+
+import pytest
+
+from lulcmap.catalog.providers import PLANETARY_COMPUTER
+from lulcmap.catalog.scene import Scene, SkippedItem
+from lulcmap.sensors import S1_BANDS, S2_BANDS
+
+
+def s2_item(**properties) -> dict:
+    assets = {band: {"href": f"https://host/{band}.tif"} for band in (*S2_BANDS, "SCL")}
+    return {
+        "id": "some_scene",
+        "collection": "sentinel-2-l2a",
+        "bbox": [6.0, 49.0, 7.0, 50.0],
+        "properties": {
+            "datetime": "2024-05-01T10:30:00Z",
+            "s2:processing_baseline": "05.10",
+            **properties,
+        },
+        "assets": assets,
+    }
+
+
+def s1_item(name="some_scene", *, bbox=(6.0, 49.0, 7.0, 50.0), **properties) -> dict:
+    return {
+        "id": name,
+        "collection": "sentinel-1-rtc",
+        "bbox": list(bbox),
+        "properties": {"datetime": "2024-05-01T05:40:00Z", **properties},
+        "assets": {key: {"href": f"https://host/{key}.tif"} for key in ("vv", "vh")},
+    }
+
+
+def read(item: dict) -> Scene:
+    return Scene.from_item(item, PLANETARY_COMPUTER)
+
+
+@pytest.mark.parametrize(
+    ("written", "box"),
+    [
+        ((179.4, -17.0, -179.5, -16.0), (179.4, -17.0, -179.5, -16.0)),
+        ((-179.5, -17.0, 179.4, -16.0), (179.4, -17.0, -179.5, -16.0)),
+        ((-180.0, -17.0, 180.0, -16.0), (-180.0, -17.0, 180.0, -16.0)),
+    ],
+)
+def test_a_box_that_crosses_180_degrees_begins_in_the_east(written, box):
+    assert read(s1_item(bbox=written)).bbox == box
+
+
+def recorded(shared_data, name: str) -> list[dict]:
+    items = json.loads((shared_data / "stac" / name).read_text())
+    return items if isinstance(items, list) else items.get("features", [items])
+
+
+def test_recorded_sentinel_2_items_become_scenes(shared_data):
+    scenes = [
+        read(item)
+        for item in recorded(shared_data, "planetary-computer-sentinel-2-two-items-2024.json")
+    ]
+
+    assert [scene.epsg for scene in scenes] == [32613, 32613]
+    assert [scene.offset for scene in scenes] == [1000, 1000]
+    assert [scene.orbit for scene in scenes] == [98, 141]
+    assert [scene.datatake for scene in scenes] == [
+        "s2_s2b_20240825T173909",
+        "s2_s2a_20240823T174901",
+    ]
+    assert scenes[0].acquired == datetime(2024, 8, 25, 17, 39, 9, 24000)
+    assert set(scenes[0].assets) == {*S2_BANDS, "SCL"}
+
+
+def test_recorded_tiles_of_one_datatake_share_their_key_across_zones(shared_data):
+    items = recorded(shared_data, "planetary-computer-sentinel-2-l2a-items.json")
+    scenes = [read(item) for item in items]
+
+    assert {scene.epsg for scene in scenes} == {32646, 32647}
+    assert len({scene.datatake for scene in scenes}) == 1
+
+
+def test_recorded_slices_of_one_sentinel_1_pass_share_their_key(shared_data):
+    items = recorded(shared_data, "planetary-computer-sentinel-1-rtc-items.json")
+    scenes = [read(item) for item in items]
+
+    assert len(scenes) == 4
+    assert {scene.datatake for scene in scenes} == {"s1_s1a_425458"}
+    assert {(scene.orbit, scene.orbit_state) for scene in scenes} == {(51, "descending")}
+    assert set(scenes[0].assets) == set(S1_BANDS)
+
+
+def test_the_product_name_gives_the_datatake_the_item_records(shared_data):
+    """``s1:datatake_id`` is decimal, the name's is hexadecimal."""
+    for item in recorded(shared_data, "planetary-computer-sentinel-1-rtc-items.json"):
+        expected = int(item["properties"]["s1:datatake_id"])
+        assert read(item).datatake.endswith(f"_{expected}")
+
+
+def test_recorded_sentinel_1_items_without_vv_and_vh_are_skipped(shared_data):
+    paths = sorted((shared_data / "stac" / "s1rtc-items").glob("*1SDH*.json"))
+    assert paths
+    for path in paths:
+        with pytest.raises(SkippedItem, match="HH and HV, not VV and VH"):
+            read({**json.loads(path.read_text()), "collection": "sentinel-1-rtc"})
+
+
+def test_every_scene_of_the_real_archive_is_read(shared_data):
+    items = json.loads((shared_data / "archive" / "items.json").read_text())["features"]
+    scenes = {item["id"]: read(item) for item in items}
+
+    assert len(scenes) == 22
+    assert "SCL" not in scenes["S2_denmark_20171030"].assets
+    assert scenes["S2_denmark_20171030"].offset == 0
+    (congo,) = [scene for name, scene in scenes.items() if scene.offset]
+    assert congo.epsg == 32633
+    assert congo.acquired.year == 2022
+
+
+@pytest.mark.parametrize(
+    ("facts", "epsg"),
+    [
+        ({"proj:epsg": 32632}, 32632),
+        ({"proj:code": "EPSG:32733"}, 32733),
+        ({"proj:code": None, "proj:epsg": None}, None),
+        ({"proj:code": "IAU_2015:30100"}, None),
+    ],
+)
+def test_the_grid_s_crs_is_read_from_either_version_of_the_extension(facts, epsg):
+    assert read(s2_item(**facts)).epsg == epsg
+
+
+def without(item: dict, *, asset: str) -> dict:
+    item = deepcopy(item)
+    del item["assets"][asset]
+    return item
+
+
+@pytest.mark.parametrize(
+    ("item", "said"),
+    [
+        (without(s2_item(), asset="B08"), "it lacks B08"),
+        ({**s2_item(), "collection": "landsat"}, "its collection is 'landsat'"),
+        (s2_item(**{"s2:processing_baseline": None}), "neither a processing baseline nor"),
+        (s2_item(datetime="yesterday"), "its date is 'yesterday'"),
+        ({**s2_item(), "bbox": None}, "no bbox"),
+        (s1_item(**{"sar:instrument_mode": "EW"}), "mode is EW"),
+        ({**s1_item(), "assets": {"vv": {}, "vh": {"href": "a"}}}, "it lacks VV"),
+    ],
+)
+def test_items_that_cannot_be_used_say_why(item, said):
+    with pytest.raises(SkippedItem, match=said):
+        read(item)
+
+
+def test_a_missing_scene_classification_is_allowed():
+    assert "SCL" not in read(without(s2_item(), asset="SCL")).assets
+
+
+def test_times_with_an_offset_become_utc():
+    scene = read(s2_item(datetime="2024-05-01T01:30:00+02:00"))
+
+    assert scene.acquired == datetime(2024, 4, 30, 23, 30)
+
+
+def test_a_scene_processed_twice_keeps_its_datatake():
+    old, new = (
+        read(s2_item(**{"s2:datatake_id": f"GS2A_20200731T080611_026673_N{baseline}"}))
+        for baseline in ("02.12", "05.00")
+    )
+
+    assert old.datatake == new.datatake == "s2_s2a_20200731T080611"
+
+
+def test_a_pass_over_midnight_utc_stays_one_pass():
+    """Eastern Australia, 10:30 by the sun: tiles on both sides of midnight, no datatake known."""
+    facts = {"platform": "Sentinel-2A", "sat:relative_orbit": 30}
+    before = {**s2_item(datetime="2024-04-30T23:59:50Z", **facts), "bbox": [152, -27, 153, -26]}
+    after = {**s2_item(datetime="2024-05-01T00:00:10Z", **facts), "bbox": [152, -28, 153, -27]}
+
+    assert read(before).datatake == read(after).datatake
+
+
+def test_a_pass_over_180_degrees_stays_one_pass():
+    facts = {"platform": "sentinel-2b", "sat:relative_orbit": 72}
+    west = {**s2_item(datetime="2024-05-01T22:20:00Z", **facts), "bbox": [179, -18, 179.9, -17]}
+    east = {**s2_item(datetime="2024-05-01T22:20:20Z", **facts), "bbox": [-179.9, -18, -179, -17]}
+
+    assert read(west).datatake == read(east).datatake
+
+
+def test_morning_and_evening_passes_of_sentinel_1_are_two_even_without_facts():
+    morning = read(s1_item(datetime="2024-05-01T05:40:00Z"))
+    evening = read(s1_item(datetime="2024-05-01T17:25:00Z"))
+
+    assert morning.datatake != evening.datatake
+    assert morning.orbit is None
+    assert morning.orbit_state is None
+
+
+def test_two_satellites_are_two_datatakes():
+    one, two = (read(s2_item(platform=f"Sentinel-2{letter}")) for letter in "AB")
+
+    assert one.datatake != two.datatake

@@ -1,0 +1,193 @@
+import json
+
+import numpy as np
+import pyogrio
+import pytest
+import rasterio
+import shapely
+from affine import Affine
+from click.testing import CliRunner
+from pyproj import Geod, Transformer
+
+from lulcmap.cli.sample import sample
+from lulcmap.errors import OutputError, UsageError
+from lulcmap.evaluation import sampling
+from lulcmap.evaluation.sampling import allocate, draw, write_sample
+
+
+def write_map(path, values, *, epsg=32632, transform=None, nodata=255):
+    height, width = values.shape
+    transform = transform or Affine(10, 0, 500_000, 0, -10, 6_400_000)
+    profile = {"driver": "GTiff", "dtype": "uint8", "count": 1, "nodata": nodata}
+    with rasterio.open(
+        path, "w", height=height, width=width, crs=f"EPSG:{epsg}", transform=transform, **profile
+    ) as file:
+        file.write(values, 1)
+    return path
+
+
+@pytest.fixture
+def values():
+    rng = np.random.default_rng(2)
+    values = rng.choice(np.uint8([1, 4, 6]), (90, 120), p=[0.7, 0.25, 0.05])
+    values[:10] = 255
+    return values
+
+
+@pytest.fixture
+def class_map(tmp_path, values, monkeypatch):
+    monkeypatch.setattr(sampling, "_WINDOW", 32)  # many windows, cut ones among them
+    return write_map(tmp_path / "map.tif", values)
+
+
+def test_every_point_lies_in_the_middle_of_a_pixel_of_its_stratum(class_map, values):
+    drawn = draw(class_map, size=300, least=50)
+
+    xs, ys = Transformer.from_crs(4326, 32632, always_xy=True).transform(drawn.lon, drawn.lat)
+    cols, rows = (xs - 500_000) / 10, (6_400_000 - ys) / 10
+    np.testing.assert_allclose(np.stack([rows, cols]) % 1, 0.5, atol=1e-3)
+    strata = np.array([one.value for one in drawn.strata])[drawn.stratum]
+    np.testing.assert_array_equal(values[rows.astype(int), cols.astype(int)], strata)
+    assert len(np.unique(rows.astype(int) * 120 + cols.astype(int))) == 300
+    assert [one.points for one in drawn.strata] == np.bincount(drawn.stratum).tolist()
+    assert {one.value: one.pixels for one in drawn.strata} == {
+        value: np.count_nonzero(values == value) for value in (1, 4, 6)
+    }
+    assert [one.name for one in drawn.strata] == ["trees", "crops", "built"]
+
+
+def test_the_same_seed_draws_the_same_points_and_another_one_others(class_map):
+    one, same, other = (draw(class_map, size=60, least=10, seed=seed) for seed in (1, 1, 2))
+
+    np.testing.assert_array_equal(one.lon, same.lon)
+    assert len(np.intersect1d(one.lon, other.lon)) < 10
+
+
+def test_every_pixel_of_a_stratum_is_equally_probable(tmp_path, monkeypatch):
+    monkeypatch.setattr(sampling, "_WINDOW", 7)
+    path = write_map(tmp_path / "map.tif", np.zeros((10, 10), np.uint8))
+
+    times = np.zeros((10, 10))
+    to_map = Transformer.from_crs(4326, 32632, always_xy=True)
+    for seed in range(160):
+        drawn = draw(path, size=10, least=2, seed=seed)
+        xs, ys = to_map.transform(drawn.lon, drawn.lat)
+        times[((6_400_000 - ys) // 10).astype(int), ((xs - 500_000) // 10).astype(int)] += 1
+
+    # 160 draws of 1 in 10: 16 expected, with a variance of 14.4
+    assert ((times - 16) ** 2 / 14.4).mean() == pytest.approx(1, abs=0.4)
+    assert np.abs(times - 16).max() < 5 * 14.4**0.5
+
+
+def test_points_are_in_random_order(class_map):
+    drawn = draw(class_map, size=300, least=50)
+
+    assert 80 < np.count_nonzero(np.diff(drawn.stratum)) < 250
+    assert abs(np.corrcoef(np.arange(300), drawn.lat)[0, 1]) < 0.2
+
+
+@pytest.mark.parametrize(
+    ("epsg", "transform"),
+    [
+        (32632, Affine(10, 0, 166_000, 0, -10, 6_400_000)),  # at the zone's edge: scale above 1
+        (4326, Affine(0.001, 0, 10, 0, -0.001, 60)),
+        (3035, Affine(10, 0, 4_000_000, 0, -10, 3_000_000)),
+        (3857, Affine(10, 0, 1_000_000, 0, -10, 9_000_000)),
+        (2263, Affine(100, 0, 980_000, 0, -100, 200_000)),  # in feet
+    ],
+)
+def test_areas_are_true(tmp_path, epsg, transform, monkeypatch):
+    monkeypatch.setattr(sampling, "_WINDOW", 128)
+    values = np.zeros((200, 150), np.uint8)
+    values[:, 75:] = 1
+    path = write_map(tmp_path / "map.tif", values, epsg=epsg, transform=transform)
+    edge = shapely.segmentize(shapely.box(75, 0, 150, 200), 1)
+    to_degrees = Transformer.from_crs(epsg, 4326, always_xy=True)
+    outline = shapely.transform(
+        edge, lambda xy: np.column_stack(to_degrees.transform(*(transform @ xy.T)))
+    )
+
+    drawn = draw(path, size=10, least=2)
+
+    area = abs(Geod(ellps="WGS84").geometry_area_perimeter(outline)[0]) / 1e6
+    assert drawn.strata[1].km2 == pytest.approx(area, rel=2e-5)
+    assert drawn.pixel_m2.mean() == pytest.approx(area * 1e6 / 15_000, rel=0.05)
+
+
+def test_rare_classes_get_the_least_and_the_others_share_by_area():
+    given = allocate(np.array([2, 1.5, 32, 64.5]), np.full(4, 10**6), size=640, least=75)
+
+    assert given.tolist() == [75, 75, 162, 328]
+
+
+def test_a_class_with_few_pixels_gives_them_all_and_the_others_the_rest():
+    assert allocate(np.array([1.0, 99.0]), np.array([7, 700]), size=100, least=50).tolist() == [
+        7,
+        93,
+    ]
+    assert allocate(np.array([1.0, 99.0]), np.array([7, 30]), size=100, least=50).tolist() == [
+        7,
+        30,
+    ]
+    assert allocate(np.array([5.0, 5.0]), np.array([5, 500]), size=100, least=2).tolist() == [5, 95]
+
+
+def test_too_few_points_for_the_classes_are_refused(class_map):
+    with pytest.raises(UsageError, match="3 classes with at least 50 points each need 150"):
+        draw(class_map, size=149, least=50)
+
+
+def test_a_map_without_a_class_is_refused(tmp_path):
+    path = write_map(tmp_path / "map.tif", np.full((5, 5), 255, np.uint8))
+
+    with pytest.raises(UsageError, match="no pixel with a class"):
+        draw(path, size=10, least=2)
+
+
+def test_the_maps_own_nodata_is_no_stratum(tmp_path):
+    path = write_map(tmp_path / "map.tif", np.uint8([[0, 0], [1, 1]]), nodata=0)
+
+    assert [one.value for one in draw(path, size=2, least=2).strata] == [1]
+
+
+def test_the_labeller_sees_an_empty_label_before_anything_of_the_map(class_map, tmp_path):
+    out = tmp_path / "sample.gpkg"
+
+    write_sample(out, draw(class_map, size=60, least=10))
+
+    meta, _, blobs, fields = pyogrio.raw.read(out)
+    columns = dict(zip(meta["fields"].tolist(), fields, strict=True))
+    assert list(columns) == [
+        *("id", "label", "lon", "lat"),
+        *("pixel_area_m2", "stratum", "stratum_pixels", "stratum_area_km2"),
+    ]
+    assert set(columns["label"]) == {None}
+    np.testing.assert_array_equal(
+        shapely.get_coordinates(shapely.from_wkb(blobs)),
+        np.column_stack([columns["lon"], columns["lat"]]),
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["map.tif", "sample.gpkg"]
+
+
+def test_labels_are_not_lost_by_a_second_call(class_map, tmp_path):
+    out = tmp_path / "sample.gpkg"
+    drawn = draw(class_map, size=60, least=10)
+    write_sample(out, drawn)
+
+    with pytest.raises(OutputError, match="maybe with labels"):
+        write_sample(out, drawn)
+    write_sample(out, drawn, overwrite=True)
+
+
+def test_the_command_says_what_it_drew_and_how_to_go_on(class_map, tmp_path):
+    out = tmp_path / "sample.gpkg"
+    words = [str(class_map), "--size", "60", "--min-per-class", "10", "--out", str(out)]
+
+    said = CliRunner().invoke(sample, words, catch_exceptions=False)
+    again = CliRunner().invoke(sample, [*words, "--overwrite", "--json"], catch_exceptions=False)
+
+    assert f"lulcmap evaluate {class_map} --labels {out}" in said.output
+    assert "60 points in random order" in said.output
+    strata = json.loads(again.output)["strata"]
+    assert [one["class"] for one in strata] == ["trees", "crops", "built"]
+    assert sum(one["points"] for one in strata) == 60

@@ -1,0 +1,459 @@
+"""Compositing: against the plain reference on every pixel, and the same however the map is cut."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from odc.geo.geobox import GeoBox
+from rasterio.transform import Affine
+
+from lulcmap.catalog.providers import ITEM_COLLECTION
+from lulcmap.catalog.scene import Scene
+from lulcmap.errors import ReadError
+from lulcmap.imagery import kernels
+from lulcmap.imagery.composite import Composite, Rules, composite
+from lulcmap.imagery.reader import Reader
+from lulcmap.sensors import S1_BANDS, S2_BANDS, SCL_DILATED
+
+SHAPE = (40, 48)
+CORNER = (600_000.0, 5_000_040.0)
+GRID = GeoBox(SHAPE, Affine(10, 0, CORNER[0], 0, -10, CORNER[1]), "EPSG:32632")
+
+
+def make_scene(name: str, sensor="s2", *, offset=0, assets: Sequence[str] = ()) -> Scene:
+    return Scene(
+        id=name,
+        sensor=sensor,
+        acquired=datetime(2024, 6, 1),
+        datatake=name,
+        bbox=(10.2, 45.1, 10.4, 45.2),
+        epsg=32632,
+        orbit=None,
+        orbit_state=None,
+        cloud_cover=None,
+        offset=offset,
+        assets={band: f"/{name}/{band}.tif" for band in assets},
+    )
+
+
+@dataclass
+class Archive:
+    """Scenes in memory, over ``GRID``; gives planes on any grid with the same pixels."""
+
+    pixels: dict[tuple[str, str], np.ndarray] = field(default_factory=dict)
+    broken: set[tuple[str, str]] = field(default_factory=set)
+    asked: list[tuple[str, str]] = field(default_factory=list)
+
+    def add(self, scene: Scene, band: str, pixels: np.ndarray) -> None:
+        self.pixels[scene.id, band] = pixels
+
+    def planes(self, requests, grid):
+        size = grid.resolution.x
+        row, col = (
+            round((CORNER[1] - grid.affine.f) / size),
+            round((grid.affine.c - CORNER[0]) / size),
+        )
+        for scene, band in requests:
+            self.asked.append((scene.id, band))
+            if (scene.id, band) in self.broken:
+                yield ReadError(f"Scene {scene.id}: {band} could not be read: broken")
+                continue
+            whole = self.pixels[scene.id, band]
+            far = np.pad(whole, 100)
+            yield far[100 + row :, 100 + col :][: grid.shape[0], : grid.shape[1]].copy()
+
+
+def optical(archive: Archive, rng, name: str, *, classified=True, everywhere=False) -> Scene:
+    """A scene with random clouds, gaps and offset; its bands have gaps of their own."""
+    offset = int(rng.choice([0, 1000]))
+    scene = make_scene(name, offset=offset, assets=(*S2_BANDS, *["SCL"] * classified))
+    half = (SHAPE[0] // 2, SHAPE[1] // 2)
+    seen = np.ones(half, bool) if everywhere else rng.random(half) < 0.8
+    if not everywhere:
+        seen[:, : rng.integers(0, half[1])] = False  # the edge of the swath
+    if classified:
+        codes = rng.choice([4, 5, 6, 11, 3, 8, 10, 1], half, p=[0.8, 0.05, 0.05, 0.06, *[0.01] * 4])
+        archive.add(scene, "SCL", (codes * seen).astype(np.uint8))
+    for band in S2_BANDS:
+        raw = rng.integers(1, 4000, SHAPE) + rng.choice([0, 1000, 61000], p=[0.5, 0.4, 0.1])
+        gap = rng.random(SHAPE) < 0.02
+        archive.add(scene, band, (raw * np.kron(seen, np.ones((2, 2))) * ~gap).astype(np.uint16))
+    return scene
+
+
+def radar(archive: Archive, rng, name: str) -> Scene:
+    scene = make_scene(name, "s1", assets=S1_BANDS)
+    edge = rng.integers(0, SHAPE[1])
+    for band in S1_BANDS:
+        power = rng.gamma(4, 0.02, SHAPE).astype(np.float32)
+        power[rng.random(SHAPE) < 0.1] = 0
+        power[:, edge:] = 0
+        archive.add(scene, band, power)
+    return scene
+
+
+def country(seed: int, *, dates=8, passes=4) -> tuple[Archive, dict]:
+    """An archive, and the dates and passes to make a composite of."""
+    rng = np.random.default_rng(seed)
+    archive = Archive()
+    s2 = [
+        [
+            optical(archive, rng, f"d{d}s{s}", classified=rng.random() < 0.8)
+            for s in range(1 + d % 3)
+        ]
+        for d in range(dates)
+    ]
+    preferred = [
+        [radar(archive, rng, f"p{p}s{s}") for s in range(1 + p % 2)] for p in range(passes)
+    ]
+    others = [[radar(archive, rng, f"o{p}")] for p in range(2)]
+    return archive, {"s2_dates": s2, "s1_passes": preferred, "s1_others": others}
+
+
+def grown(mask: np.ndarray, reach: int) -> np.ndarray:
+    far = np.pad(mask, reach)
+    size = 2 * reach + 1
+    return np.lib.stride_tricks.sliding_window_view(far, (size, size)).any((2, 3))
+
+
+def seen(archive: Archive, date: list[Scene], rules: Rules) -> tuple[np.ndarray, np.ndarray]:
+    """(h, w) which scene of a date is seen, -1 none; and whether it is clear there."""
+    source = np.full((SHAPE[0] // 2, SHAPE[1] // 2), -1)
+    codes = np.zeros(source.shape, int)
+    plain = np.zeros(source.shape, bool)
+    for index, scene in enumerate(date):
+        if (scene.id, "SCL") in archive.broken:
+            continue
+        if "SCL" in scene.assets:
+            scl = archive.pixels[scene.id, "SCL"]
+            here = scl != 0
+            codes = np.where(codes == 0, scl, codes)
+        else:
+            blue = archive.pixels[scene.id, "B02"]
+            here = blue.reshape(source.shape[0], 2, source.shape[1], 2).max((1, 3)) > 0
+            plain |= here & (source == -1)
+        source[here & (source == -1)] = index
+    clouds = grown(np.isin(codes, [c for c in SCL_DILATED if c in rules.masked]), rules.dilation)
+    return source, ~(np.isin(codes, rules.masked) | clouds) | plain
+
+
+def reference(archive: Archive, dates: list[list[Scene]], rules: Rules):
+    """The rule, pixel by pixel, in plain Python."""
+    views = [seen(archive, date, rules) for date in dates]
+    image, count = np.zeros((len(S2_BANDS), *SHAPE), int), np.zeros(SHAPE, int)
+    for y, x in np.ndindex(*SHAPE):
+        tries, clear = 0, []
+        for date, (source, is_clear) in zip(dates, views, strict=True):
+            index = source[y // 2, x // 2]
+            if index >= 0 and tries < rules.max_scenes and len(clear) < rules.min_clear:
+                tries += 1
+                if is_clear[y // 2, x // 2]:
+                    clear.append(date[index])
+        samples = [
+            sorted(
+                max(int(raw) - scene.offset, 1)
+                for scene in clear
+                if (scene.id, band) not in archive.broken
+                and (raw := archive.pixels[scene.id, band][y, x])
+            )
+            for band in S2_BANDS
+        ]
+        count[y, x] = min(map(len, samples))
+        if count[y, x]:
+            for band, s in enumerate(samples):
+                image[band, y, x] = (s[(len(s) - 1) // 2] + s[len(s) // 2] + 1) // 2
+    return image, count
+
+
+def run(archive: Archive, scenes: dict, *, grid: GeoBox = GRID, **rules) -> Composite:
+    return composite(archive.planes, grid, **scenes, rules=Rules(**rules))
+
+
+@pytest.mark.parametrize("min_clear", [1, 2, 3, 4, 5, 6, 12])
+@pytest.mark.parametrize(("dilation", "max_scenes"), [(0, 12), (2, 4), (3, 7)])
+def test_every_pixel_equals_the_plain_reference(min_clear, dilation, max_scenes):
+    archive, scenes = country(min_clear)
+    rules = Rules(min_clear=min_clear, dilation=dilation, max_scenes=max_scenes)
+
+    made = composite(archive.planes, GRID, **scenes, rules=rules)
+
+    image, count = reference(archive, scenes["s2_dates"], rules)
+    np.testing.assert_array_equal(made.s2_count, count)
+    np.testing.assert_array_equal(made.s2, image)
+    assert 0 < (count > 0).mean() < 1
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.integers(0, 2**16),
+    st.tuples(st.integers(0, 17), st.integers(0, 21)),
+    st.tuples(st.integers(1, 20), st.integers(1, 24)),
+    st.integers(0, 3),
+)
+def test_a_pixel_does_not_depend_on_how_the_map_is_cut(seed, start, size, dilation):
+    archive, scenes = country(seed, dates=5)
+    rows = slice(2 * start[0], min(2 * (start[0] + size[0]), SHAPE[0]))
+    cols = slice(2 * start[1], min(2 * (start[1] + size[1]), SHAPE[1]))
+
+    whole = run(archive, scenes, min_clear=3, dilation=dilation)
+    part = run(archive, scenes, grid=GRID[rows, cols], min_clear=3, dilation=dilation)
+
+    for name in ("s2", "s1", "s2_count", "s1_count", "s1_other"):
+        np.testing.assert_array_equal(getattr(part, name), getattr(whole, name)[..., rows, cols])
+
+
+@pytest.mark.parametrize("size", range(1, 25))
+def test_the_median_of_any_number_of_dates_ignores_what_is_missing(size):
+    rng = np.random.default_rng(size)
+    stack = rng.integers(1, 65536, (size, 7, 301)).astype(np.uint16)
+    stack[:, :, ::7] = rng.choice([1, 2, 65534, 65535], (size, 7, 43))
+    stack[rng.random(stack.shape) < rng.random(stack.shape[1:])] = 0
+    out, fewest = np.zeros(stack.shape[1:], np.uint16), np.full(stack.shape[1:], 255, np.uint8)
+
+    kernels.median(stack, kernels.network(size), out, fewest)
+
+    number = (stack > 0).sum(0)
+    with_nan = np.where(stack > 0, stack, np.nan)
+    with_nan[0, number == 0] = 0
+    np.testing.assert_array_equal(out, np.floor(np.nanmedian(with_nan, axis=0) + 0.5))
+    np.testing.assert_array_equal(fewest, number)
+
+
+def test_no_more_dates_are_opened_than_are_needed():
+    archive, rng = Archive(), np.random.default_rng(0)
+    dates = [[optical(archive, rng, f"d{n}", everywhere=True)] for n in range(9)]
+    for date in dates:
+        archive.pixels[date[0].id, "SCL"][:] = 4
+    archive.pixels["d1", "SCL"][:] = 9
+
+    made = run(archive, {"s2_dates": dates, "s1_passes": []}, min_clear=2)
+
+    assert made.used == ("d0", "d2")
+    assert {name for name, band in archive.asked if band == "B08"} == {"d0", "d2"}
+    assert made.opened == 3 + 2 * len(S2_BANDS)
+
+
+def test_scenes_that_do_not_reach_the_grid_are_not_opened():
+    archive, scenes = country(1)
+    far = replace(make_scene("far", assets=(*S2_BANDS, "SCL")), bbox=(30.0, 45.1, 31.0, 45.2))
+    with_far = {**scenes, "s2_dates": [[far], *scenes["s2_dates"]]}
+
+    made = run(archive, with_far)
+
+    np.testing.assert_array_equal(made.s2, run(archive, scenes).s2)
+    assert "far" not in {name for name, _ in archive.asked}
+
+
+@pytest.mark.parametrize("bbox", [(179.5, -17.0, -179.5, -16.0), (-180.0, -17.0, -179.0, -16.0)])
+def test_scenes_across_180_degrees_are_found(bbox):
+    grid = GeoBox((20, 20), Affine(10, 0, 822_000, 0, -10, 8_174_000), "EPSG:32760")
+    asked = []
+
+    def planes(requests, grid):
+        asked.extend(requests)
+        for _ in requests:
+            yield np.zeros(grid.shape, np.uint8)
+
+    scene = replace(make_scene("fiji", assets=(*S2_BANDS, "SCL")), bbox=bbox)
+    composite(planes, grid, s2_dates=[[scene]], s1_passes=[])
+
+    assert asked == [(scene, "SCL")]
+
+
+def test_lost_assets_are_named_and_the_rest_goes_on():
+    archive, scenes = country(3)
+    dates = scenes["s2_dates"]
+    classified = [s.id for date in dates for s in date if "SCL" in s.assets]
+    archive.broken = {(classified[0], "B05"), (classified[1], "SCL"), ("p0s0", "VH")}
+
+    made = run(archive, scenes, min_clear=3)
+
+    image, count = reference(archive, dates, Rules(min_clear=3))
+    np.testing.assert_array_equal(made.s2, image)
+    np.testing.assert_array_equal(made.s2_count, count)
+    assert {(lost.scene, lost.band) for lost in made.lost} == archive.broken
+    assert all("broken" in lost.reason for lost in made.lost)
+    assert classified[1] not in {*made.unmasked, *made.used}
+    assert "p0s0" not in made.used
+
+
+def test_a_scene_of_which_nothing_could_be_read_is_not_called_used():
+    archive, scenes = country(3)
+    name = scenes["s2_dates"][1][0].id
+    archive.broken = {(name, band) for band in S2_BANDS}
+
+    assert name not in run(archive, scenes).used
+
+
+def test_backscatter_is_the_mean_power_of_the_preferred_orbit_else_of_the_other():
+    archive, scenes = country(5)
+
+    made = run(archive, scenes)
+
+    for y, x in np.ndindex(*SHAPE):
+        found = []
+        for passes in (scenes["s1_passes"], scenes["s1_others"]):
+            for date in passes:
+                pairs = [[archive.pixels[s.id, b][y, x] for b in S1_BANDS] for s in date]
+                found += [pair for pair in pairs if min(pair) > 0][:1]
+            if found:
+                break
+        other = passes is scenes["s1_others"]
+        assert made.s1_count[y, x] == len(found)
+        assert made.s1_other[y, x] == (other and bool(found))
+        if found:
+            level = 1000 * np.log10(np.mean(found, axis=0, dtype=np.float64))
+            assert np.abs(made.s1[:, y, x] - level).max() <= 0.51
+        else:
+            assert (made.s1[:, y, x] == -32768).all()
+    assert made.s1_other.any()
+    assert not made.s1_other.all()
+
+
+def test_the_other_orbit_is_read_only_where_it_is_needed():
+    archive, scenes = country(5)
+    for band in S1_BANDS:
+        archive.pixels["p0s0", band][:] = 0.1
+
+    made = run(archive, scenes)
+
+    assert not any(name.startswith("o") for name, _ in archive.asked)
+    assert not made.s1_other.any()
+
+
+def test_backscatter_has_a_floor_and_a_ceiling():
+    archive = Archive()
+    scene = make_scene("p", "s1", assets=S1_BANDS)
+    archive.add(scene, "VV", np.full(SHAPE, 1e-9, np.float32))
+    archive.add(scene, "VH", np.full(SHAPE, 1e35, np.float32))
+
+    made = run(archive, {"s2_dates": [], "s1_passes": [[scene]]})
+
+    assert set(np.unique(made.s1[0])) == {kernels.S1_FLOOR}
+    assert set(np.unique(made.s1[1])) == {32767}
+
+
+def test_without_any_scene_all_is_nodata():
+    made = run(Archive(), {"s2_dates": [], "s1_passes": []})
+
+    assert made.s2.shape == (9, *SHAPE)
+    assert made.s2.dtype == np.uint16
+    assert not made.s2.any()
+    assert made.s1.dtype == np.int16
+    assert (made.s1 == -32768).all()
+    for name in ("s2_count", "s1_count", "s1_other"):
+        assert not getattr(made, name).any()
+    assert made.used == made.lost == made.unmasked == ()
+    assert made.opened == 0
+
+
+def test_a_grid_off_20_m_is_refused():
+    for grid in (GRID[:21], GRID[1:21], GRID[:, 3:23]):
+        with pytest.raises(ValueError, match="20 m"):
+            composite(Archive().planes, grid, s2_dates=[], s1_passes=[])
+
+
+def save(folder: Path, archive: Archive, scene: Scene) -> Scene:
+    """A scene of the archive as files, its red-edge and short-wave bands at 20 m."""
+    hrefs = {}
+    for band in scene.assets:
+        pixels = archive.pixels[scene.id, band]
+        coarse = band in ("B05", "B06", "B07", "B11", "B12")
+        pixels = pixels[::2, ::2] if coarse else pixels
+        size = 20.0 if coarse or band == "SCL" else 10.0
+        path = folder / f"{scene.id}_{band}.tif"
+        hrefs[band] = str(path)
+        with rasterio.open(
+            path,
+            "w",
+            driver="GTiff",
+            height=pixels.shape[0],
+            width=pixels.shape[1],
+            count=1,
+            dtype=pixels.dtype,
+            crs="EPSG:32632",
+            transform=Affine(size, 0, CORNER[0], 0, -size, CORNER[1]),
+            nodata=-32768 if band in S1_BANDS else 0,
+        ) as target:
+            target.write(pixels, 1)
+    return replace(scene, assets=hrefs)
+
+
+def test_files_through_the_reader_give_the_same_whatever_the_number_of_workers(tmp_path):
+    archive, scenes = country(7, dates=4, passes=2)
+    files = {
+        kind: [[save(tmp_path, archive, scene) for scene in date] for date in dates]
+        for kind, dates in scenes.items()
+    }
+    broken = files["s2_dates"][2][0]
+    data = Path(broken.assets["B08"]).read_bytes()
+    Path(broken.assets["B08"]).write_bytes(data[:600])
+
+    made = []
+    for workers in (1, 3):
+        with Reader(workers=workers) as reader:
+            made.append(composite(reader.planes, GRID, **files, rules=Rules(min_clear=3)))
+
+    archive.broken = {(broken.id, "B08")}
+    image, _ = reference(archive, scenes["s2_dates"], Rules(min_clear=3))
+    fine = [S2_BANDS.index(band) for band in ("B02", "B03", "B04", "B08")]
+    valid = (made[0].s2_count > 0) & (image[0] > 0)
+    np.testing.assert_array_equal(made[0].s2[fine][:, valid], image[fine][:, valid])
+    np.testing.assert_array_equal(made[0].s1, run(archive, scenes).s1)
+    assert [(lost.scene, lost.band) for lost in made[0].lost] == [(broken.id, "B08")]
+    for name in ("s2", "s1", "s2_count", "s1_count", "s1_other"):
+        np.testing.assert_array_equal(getattr(made[0], name), getattr(made[1], name))
+    for name in ("used", "lost", "unmasked", "opened"):
+        assert getattr(made[0], name) == getattr(made[1], name)
+
+
+def real_scenes(shared_data: Path) -> dict[str, Scene]:
+    folder = shared_data / "archive"
+    items = json.loads((folder / "items.json").read_text())["features"]
+    scenes = [Scene.from_item(item, ITEM_COLLECTION) for item in items]
+    return {
+        s.id: replace(s, assets={b: str((folder / h).resolve()) for b, h in s.assets.items()})
+        for s in scenes
+    }
+
+
+def test_the_offset_of_a_real_scene_of_2022_is_removed(shared_data):
+    scene = next(s for s in real_scenes(shared_data).values() if "20220706T085611" in s.id)
+    grid = GeoBox((400, 400), Affine(10, 0, 822_000, 0, -10, 8_000), "EPSG:32633")
+
+    with Reader(workers=2) as reader:
+        made = composite(reader.planes, grid, s2_dates=[[scene]], s1_passes=[])
+        raw = np.stack([reader.read(scene, band, grid) for band in S2_BANDS])
+
+    valid = (raw > 0).all(0)
+    assert valid.mean() > 0.9
+    wanted = np.where(valid, np.maximum(raw.astype(int) - 1000, 1), 0)
+    np.testing.assert_array_equal(made.s2, wanted)
+    assert made.unmasked == (scene.id,)
+
+
+def test_two_real_dates_of_a_geographic_archive_meet_on_one_grid(shared_data):
+    scenes = [s for s in real_scenes(shared_data).values() if 73 < s.bbox[0] < 74]
+    dates = [[s] for s in scenes if s.sensor == "s2"]
+    down = [[s] for s in scenes if s.orbit_state == "descending"]
+    up = [[s] for s in scenes if s.orbit_state == "ascending"]
+    grid = GeoBox((240, 240), Affine(10, 0, 336_000, 0, -10, 3_372_000), "EPSG:32643")
+
+    with Reader(workers=2) as reader:
+        made = composite(reader.planes, grid, s2_dates=dates, s1_passes=down, s1_others=up)
+
+    both = made.s2_count == 2
+    assert both.mean() > 0.5
+    assert 1500 < np.median(made.s2[6][both]) < 4500  # near infrared of fields, in DN
+    seen_by_radar = made.s1_count > 0
+    assert seen_by_radar.mean() > 0.5
+    assert -1600 < np.median(made.s1[0][seen_by_radar]) < -500
+    assert math.isclose(np.median(made.s1[0][seen_by_radar]), -970, abs_tol=150)

@@ -1,0 +1,851 @@
+"""Ranges of bytes from a server that misbehaves, path by path, and from local files."""
+
+import base64
+import contextlib
+import itertools
+import queue
+import socket
+import ssl
+import struct
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+import urllib3
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lulcmap.errors import ProviderError
+from lulcmap.imagery.assets import fetch as module
+from lulcmap.imagery.assets import http as servers
+from lulcmap.imagery.assets.fetch import Fetcher, FetchError
+from lulcmap.system import retry_after as retryafter
+
+BODY = np.random.default_rng(0).bytes(1000)
+FOR_EVER = 1000
+"""Times a fault occurs that never ends."""
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers with a range of BODY, or with the next fault of the path."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def do_GET(self):
+        server, parts = self.server, urlsplit(self.path)
+        with server.lock:
+            server.asked.append(self.path)
+            server.headers.append(self.headers)
+            faults = server.faults.get(parts.path, [])
+            fault = faults.pop(0) if faults else None
+        first, last = (int(text) for text in self.headers["Range"][6:].split("-"))
+        if fault is not None:
+            fault(self, first, last)
+        elif first >= len(BODY):
+            self.answer(416)
+        else:
+            body = BODY[first : last + 1]
+            self.part(body, f"bytes {first}-{first + len(body) - 1}/{len(BODY)}")
+
+    def do_CONNECT(self):
+        self.server.asked.append(self.path)
+        self.server.headers.append(self.headers)
+        self.answer(407)
+
+    def part(self, body, said):
+        self.answer(206, body, {"Content-Range": said} if said else {})
+
+    def answer(self, status, body=b"", headers=()):
+        self.send_response(status)
+        for name, value in {"Content-Length": len(body), **dict(headers)}.items():
+            self.send_header(name, str(value))
+        self.end_headers()
+        self.wfile.write(body)
+        self.close_connection = self.close_connection or int(
+            dict(headers).get("Content-Length", 0)
+        ) > len(body)
+
+    def log_message(self, *args):
+        """Say nothing."""
+
+
+def status(code, **headers):
+    """A fault: an answer without the bytes."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return lambda handler, *_: handler.answer(code, b"<h1>No</h1>", named)
+
+
+def truncated(handler, first, last):
+    said = {"Content-Range": f"bytes {first}-{last}/1000", "Content-Length": last - first + 1}
+    handler.answer(206, BODY[first:last], said)
+
+
+def shortened(handler, first, last):
+    handler.part(BODY[first:last], f"bytes {first}-{last - 1}/1000")
+
+
+def lengthened(handler, first, last):
+    handler.part(BODY[first : last + 10], f"bytes {first}-{last + 9}/1000")
+
+
+def endless(handler, first, last):
+    said = {"Content-Range": f"bytes {first}-{last}/1000", "Content-Length": 10**12}
+    handler.answer(206, BODY, said)
+
+
+def shifted(handler, first, last):
+    handler.part(BODY[first + 1 : last + 2], f"bytes {first + 1}-{last + 1}/1000")
+
+
+def unsaid(handler, first, last):
+    handler.part(BODY[first : last + 1], None)
+
+
+def whole(handler, first, last):
+    handler.answer(200, BODY)
+
+
+def reset(handler, first, last):
+    handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    handler.connection.close()
+    handler.close_connection = True
+
+
+def hung_up(handler, first, last):
+    handler.close_connection = True
+
+
+def cut_in_the_headers(handler, first, last):
+    handler.wfile.write(b"HTTP/1.1 206 Partial Content\r\nContent-Ra")
+    handler.close_connection = True
+
+
+def gibberish(handler, first, last):
+    handler.wfile.write(b"\x00\x01 nothing of HTTP \r\n\r\n")
+    handler.close_connection = True
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.asked, self.headers, self.faults = [], [], {}
+        self.lock = threading.Lock()
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+    def handle_error(self, request, client_address):
+        """A client that went away is none of its business."""
+
+
+@contextlib.contextmanager
+def serving():
+    server = Server()
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@pytest.fixture(autouse=True)
+def no_proxies(monkeypatch):
+    for scheme in ("http", "https", "all", "no"):
+        monkeypatch.delenv(f"{scheme}_proxy", raising=False)
+        monkeypatch.delenv(f"{scheme}_proxy".upper(), raising=False)
+
+
+@pytest.fixture
+def server(socket_enabled):
+    with serving() as server:
+        yield server
+
+
+class Clock:
+    """Time that passes only in pauses, which are written down."""
+
+    def __init__(self):
+        self.now, self.pauses = 1000.0, []
+
+    def monotonic(self):
+        return self.now
+
+    def time(self):
+        return self.now + 1.7e9
+
+    def sleep(self, seconds):
+        if seconds > 0:
+            self.pauses.append(seconds)
+            self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    ended = Fetcher._sleep
+
+    def sleep(self, seconds):
+        ended(self, 0)
+        clock.sleep(seconds)
+
+    monkeypatch.setattr(module, "time", clock)
+    monkeypatch.setattr(module, "random", SimpleNamespace(uniform=lambda *_: 1.0))
+    monkeypatch.setattr(Fetcher, "_sleep", sleep)
+    return clock
+
+
+@pytest.fixture
+def make(clock):
+    """Makes fetchers whose pauses take no time; they are closed at the end."""
+    made = []
+
+    def run(**options):
+        made.append(Fetcher(**{"pause": 1.0, **options}))
+        return made[-1]
+
+    yield run
+    for fetcher in made:
+        fetcher.close()
+
+
+def closed_port():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return taken.getsockname()[1]
+
+
+# ----- what is asked for comes
+
+
+@pytest.mark.parametrize(("start", "length"), [(0, 1), (0, 1000), (17, 300), (999, 1)])
+def test_a_range_is_the_bytes_that_were_asked_for(server, make, start, length):
+    assert make().get(f"{server.url}/a", start, length) == BODY[start : start + length]
+    assert server.headers[0]["Range"] == f"bytes={start}-{start + length - 1}"
+    assert server.headers[0]["Accept-Encoding"] == "identity"
+
+
+def test_ranges_come_in_the_order_they_were_asked_for(server, make):
+    ranges = [(start, 10) for start in range(990, -1, -10)]
+
+    bodies = [part.result() for part in make().start(f"{server.url}/a", ranges)]
+
+    assert bodies == [BODY[start : start + 10] for start, _ in ranges]
+
+
+def test_the_end_of_an_asset_is_an_error_only_where_the_whole_range_is_wanted(server, make):
+    fetcher = make(retries=1)
+
+    assert fetcher.get(f"{server.url}/a", 900, 200, whole=False) == BODY[900:]
+    assert fetcher.get(f"{server.url}/a", 1000, 200, whole=False) == b""
+    with pytest.raises(FetchError, match="only 100 of 200 bytes"):
+        fetcher.get(f"{server.url}/a", 900, 200)
+    with pytest.raises(FetchError, match="HTTP 416"):
+        fetcher.get(f"{server.url}/a", 1000, 200)
+
+
+def test_the_size_is_what_the_server_says(server, make):
+    server.faults["/unknown"] = [lambda handler, *_: handler.part(BODY[:1], "bytes 0-0/*")]
+    fetcher = make(retries=0)
+
+    assert fetcher.size(f"{server.url}/a") == 1000
+    with pytest.raises(FetchError, match="does not say how long"):
+        fetcher.size(f"{server.url}/unknown")
+
+
+# ----- tokens
+
+
+class Signer:
+    """Signs by number; writes down how it was asked."""
+
+    def __init__(self):
+        self.asked = []
+
+    def __call__(self, href, *, anew=False):
+        self.asked.append((href, anew))
+        return f"{href}?sig=SECRET{len(self.asked)}"
+
+
+@pytest.mark.parametrize("code", [401, 403])
+def test_a_refused_token_is_renewed_at_once(server, make, clock, code):
+    server.faults["/a"] = [status(code)]
+    sign = Signer()
+
+    assert make(sign=sign).get(f"{server.url}/a", 0, 9) == BODY[:9]
+
+    assert sign.asked == [(f"{server.url}/a", False), (f"{server.url}/a", True)]
+    assert server.asked == ["/a?sig=SECRET1", "/a?sig=SECRET2"]
+    assert clock.pauses == []
+
+
+def test_only_a_refusal_asks_for_another_token(server, make):
+    server.faults["/a"] = [status(404), status(503), reset]
+    sign = Signer()
+
+    assert make(sign=sign).get(f"{server.url}/a", 0, 9) == BODY[:9]
+
+    assert not any(anew for _, anew in sign.asked)
+
+
+def test_a_url_is_signed_again_after_a_busy_host_was_left_alone(server, make):
+    server.faults["/a"] = [status(503)]
+    sign = Signer()
+
+    make(sign=sign).get(f"{server.url}/a", 0, 9)
+
+    assert server.asked == ["/a?sig=SECRET1", "/a?sig=SECRET3"]  # the second was not used
+
+
+def test_tokens_that_are_always_refused_are_an_error_after_pauses(server, make, clock):
+    server.faults["/a"] = [status(403)] * FOR_EVER
+    sign = Signer()
+
+    with pytest.raises(FetchError, match=r"^HTTP 403$"):
+        make(sign=sign, retries=3).get(f"{server.url}/a", 0, 9)
+
+    assert [anew for _, anew in sign.asked] == [False, True, True, True]
+    assert clock.pauses == [2, 4]
+
+
+def test_a_signers_own_error_passes_through(server, make):
+    def sign(href, *, anew=False):
+        raise ProviderError("Set PC_SDK_SUBSCRIPTION_KEY.")
+
+    fetcher = make(sign=sign)
+
+    with pytest.raises(ProviderError, match="PC_SDK"):
+        fetcher.get(f"{server.url}/a", 0, 9)
+    with pytest.raises(ProviderError, match="PC_SDK"):
+        fetcher.size(f"{server.url}/a")
+    with pytest.raises(ProviderError, match="PC_SDK"):
+        fetcher.start(f"{server.url}/a", [(0, 9)])[0].result()
+    assert server.asked == []
+
+
+# ----- failures
+
+OF_THE_ASSET = {
+    "404": (status(404), "HTTP 404"),
+    "400": (status(400), "HTTP 400"),
+    "cut in the headers": (cut_in_the_headers, "another part"),
+    "truncated": (truncated, "its body was cut short"),
+    "fewer bytes, consistently": (shortened, "only 99 of 100 bytes came"),
+    "more bytes": (lengthened, "another part"),
+    "far more bytes": (endless, "another part"),
+    "another range": (shifted, "another part"),
+    "no Content-Range": (unsaid, "another part"),
+    "200": (whole, "does not serve parts"),
+}
+OF_THE_HOST = {
+    "429": (status(429), "HTTP 429"),
+    "500": (status(500), "HTTP 500"),
+    "502": (status(502), "HTTP 502"),
+    "503": (status(503), "HTTP 503"),
+    "504": (status(504), "HTTP 504"),
+    "reset": (reset, "the connection broke"),
+    "hung up": (hung_up, "the connection broke"),
+    "no HTTP": (gibberish, "the connection broke"),
+}
+LASTING = {
+    "redirects for ever": (status(302, Location="/a?sig=SECRET"), "redirects too often"),
+    "redirects to a file": (status(302, Location="file:///etc/SECRET"), "address.* is not valid"),
+    "redirects nowhere": (status(302, Location="http://[SECRET"), "address.* is not valid"),
+}
+
+
+@pytest.mark.parametrize("fault", OF_THE_ASSET | OF_THE_HOST)
+def test_a_failure_that_passes_is_retried(server, make, clock, fault):
+    misbehave, _ = (OF_THE_ASSET | OF_THE_HOST)[fault]
+    server.faults["/a"] = [misbehave] * 2
+
+    assert make().get(f"{server.url}/a", 100, 100) == BODY[100:200]
+
+    assert clock.pauses == [1, 2]
+    assert len(server.asked) == 3
+
+
+@pytest.mark.parametrize("fault", OF_THE_ASSET)
+def test_a_failure_of_the_asset_that_stays_is_named_without_a_url(server, make, clock, fault):
+    misbehave, said = OF_THE_ASSET[fault]
+    server.faults["/a"] = [misbehave] * FOR_EVER
+    sign = Signer()
+
+    with pytest.raises(FetchError, match=said) as caught:
+        make(retries=3, sign=sign).get(f"{server.url}/a", 100, 100)
+
+    assert clock.pauses == [1, 2, 4]
+    assert len(sign.asked) == 4
+    assert_says_nothing(caught.value, server)
+
+
+@pytest.mark.parametrize("fault", OF_THE_HOST)
+def test_a_host_that_gives_nothing_ends_the_run_and_is_named(server, make, clock, fault):
+    misbehave, said = OF_THE_HOST[fault]
+    server.faults["/a"] = [misbehave] * FOR_EVER
+
+    with pytest.raises(ProviderError) as caught:
+        make(retries=0, patience=40, sign=Signer()).get(f"{server.url}/a", 100, 100)
+
+    assert clock.pauses == [1, 2, 4, 8, 16]
+    assert_names_only_the_host(caught.value, f"127.0.0.1:{server.server_port}")
+    assert f"nothing for 31 s ({said})" in str(caught.value)
+    assert "--patience is 40 s" in str(caught.value)
+
+
+@pytest.mark.parametrize("fault", [cut_in_the_headers, reset, truncated, status(503)])
+def test_no_log_carries_a_token(server, make, caplog, fault):
+    caplog.set_level("WARNING")  # what Python prints where nobody configured logging
+    server.faults["/a"] = [fault]
+
+    make(sign=Signer()).get(f"{server.url}/a", 0, 9)
+
+    assert "SECRET" not in caplog.text
+
+
+@pytest.mark.parametrize("fault", LASTING)
+def test_a_failure_that_no_attempt_can_end_is_named_at_once(server, make, clock, fault):
+    misbehave, said = LASTING[fault]
+    server.faults["/a"] = [misbehave] * FOR_EVER
+    sign = Signer()
+
+    with pytest.raises(FetchError, match=said) as caught:
+        make(retries=3, sign=sign).get(f"{server.url}/a", 100, 100)
+
+    assert clock.pauses == []
+    assert len(sign.asked) == 1
+    assert_says_nothing(caught.value, server)
+
+
+def assert_says_nothing(error, server):
+    assert error.__cause__ is None
+    for secret in ("SECRET", "sig", "://", "127.0.0.1", str(server.server_port), "/a"):
+        assert secret not in str(error)
+
+
+def assert_names_only_the_host(error, host):
+    assert str(error).startswith(f"{host} has given nothing")
+    assert "\n" not in str(error)
+    assert error.__cause__ is None
+    for secret in ("SECRET", "sig", "://", "/a", "user"):
+        assert secret not in str(error)
+
+
+def test_a_silent_server_is_waited_for_like_one_that_is_down(server, make, monkeypatch):
+    monkeypatch.setattr(servers, "_SILENCE", 0.05)
+    answer = threading.Event()
+    server.faults["/a"] = [lambda *_: answer.wait(60)] * 2
+
+    try:
+        with pytest.raises(ProviderError, match=r"silent for 0\.05 s") as caught:
+            make(patience=2, sign=Signer()).get(f"{server.url}/a", 0, 9)
+    finally:
+        answer.set()
+
+    assert_names_only_the_host(caught.value, f"127.0.0.1:{server.server_port}")
+
+
+def test_a_body_that_drips_ends(server, make, clock, monkeypatch):
+    go_on, late = threading.Event(), itertools.count(0, 2 * servers._LONGEST)
+    monkeypatch.setattr(servers, "time", SimpleNamespace(monotonic=lambda: next(late)))
+
+    def drip(handler, first, last):
+        said = {"Content-Range": f"bytes {first}-{last}/1000", "Content-Length": last - first + 1}
+        handler.answer(206, BODY[first : first + 1], said)
+        go_on.wait(60)
+
+    server.faults["/a"] = [drip] * FOR_EVER
+    try:
+        with pytest.raises(ProviderError, match="too slow"):
+            make(patience=2).get(f"{server.url}/a", 0, 999)
+    finally:
+        go_on.set()
+
+    assert clock.pauses == [1]
+
+
+def test_a_server_that_cannot_be_reached_or_has_no_name_is_waited_for(
+    socket_enabled, make, clock, monkeypatch
+):
+    host = f"127.0.0.1:{closed_port()}"
+    fetcher = make(retries=0, patience=5, sign=Signer())
+
+    with pytest.raises(ProviderError, match="cannot be reached") as caught:
+        fetcher.get(f"http://user:SECRET@{host}/a", 0, 9)
+    assert_names_only_the_host(caught.value, host)
+
+    def unknown(*_, **__):
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with pytest.raises(ProviderError, match="name is unknown") as caught:
+        fetcher.get("http://nowhere.example/a", 0, 9)
+    assert_names_only_the_host(caught.value, "nowhere.example")
+    assert clock.pauses == [1, 2] * 2
+
+
+def test_a_network_that_comes_back_is_gone_on_with(server, make, clock, monkeypatch):
+    real, lookups = socket.getaddrinfo, iter(range(FOR_EVER))
+
+    def unknown_at_first(*args, **options):
+        if next(lookups) < 8:
+            raise socket.gaierror(-3, "Temporary failure in name resolution")
+        return real(*args, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown_at_first)
+
+    assert make(retries=0).get(f"{server.url}/a", 0, 9) == BODY[:9]
+
+    assert clock.pauses == [1, 2, 4, 8, 16, 32, 60, 60]
+
+
+@pytest.mark.parametrize(
+    ("cause", "stands_for"),
+    [
+        (ssl.SSLCertVerificationError("self-signed certificate"), servers.NO_USE),
+        (ssl.SSLEOFError("EOF occurred in violation of protocol"), servers.NO_ANSWER),
+    ],
+)
+def test_only_a_bad_certificate_is_for_ever_not_a_hang_up_in_the_handshake(
+    monkeypatch, cause, stands_for
+):
+    def fail(*_, **__):
+        raise urllib3.exceptions.SSLError(cause)
+
+    monkeypatch.setattr(urllib3.HTTPSConnectionPool, "_make_request", fail)
+
+    with pytest.raises(servers.AttemptError) as caught:
+        servers.Servers(private=True).ask("https://pixels.example/a", 0, 9, 9)
+
+    assert caught.value.args[1] == stands_for
+
+
+def test_a_redirect_is_followed_with_the_same_range(server, make):
+    server.faults["/a"] = [status(302, Location="/b")]
+
+    assert make().get(f"{server.url}/a", 5, 9) == BODY[5:14]
+
+    assert server.asked == ["/a", "/b"]
+    assert server.headers[1]["Range"] == "bytes=5-13"
+
+
+# ----- busy hosts
+
+
+@pytest.mark.parametrize("code", [429, 503])
+def test_a_busy_host_is_left_alone_as_long_as_it_asks(server, make, clock, code):
+    date = formatdate(clock.time() + 42, usegmt=True)
+    server.faults["/a"] = [status(code, Retry_After="7"), status(code, Retry_After=date)]
+
+    assert make(retries=0).get(f"{server.url}/a", 0, 9) == BODY[:9]
+
+    assert clock.pauses == [7, pytest.approx(42 - 7, abs=1)]
+
+
+@pytest.mark.parametrize("code", [429, 500, 502, 503, 504])
+def test_a_busy_host_that_says_nothing_is_asked_ever_more_seldom(server, make, clock, code):
+    server.faults["/a"] = [status(code)] * 8
+
+    assert make(retries=0).get(f"{server.url}/a", 0, 9) == BODY[:9]
+
+    assert clock.pauses == [1, 2, 4, 8, 16, 32, 60, 60]
+
+
+@pytest.mark.parametrize("code", [429, 503])
+def test_a_host_that_says_to_come_back_at_once_is_still_left_alone(server, make, clock, code):
+    server.faults["/a"] = [status(code, Retry_After="0")] * 4
+
+    assert make(retries=0).get(f"{server.url}/a", 0, 9) == BODY[:9]
+
+    assert clock.pauses == [1, 2, 4, 8]
+
+
+def others_first(server, fetchers):
+    """Signs; before each further request for /a, another asset of its host is read."""
+
+    def sign(href, *, anew=False):
+        if href.endswith("/a") and server.asked:
+            fetchers[0].get(f"{server.url}/b", 0, 9)
+        return href
+
+    return sign
+
+
+@pytest.mark.parametrize(
+    ("fault", "said", "longest"),
+    [
+        (status(500), "HTTP 500", 60),
+        (reset, "the connection broke", 60),
+        (status(429), "HTTP 429", 300),
+        (status(503, Retry_After="2"), "HTTP 503", 300),
+    ],
+)
+def test_an_asset_that_fails_while_its_host_gives_others_is_lost_alone(
+    server, make, clock, fault, said, longest
+):
+    server.faults["/a"] = [fault] * FOR_EVER
+    fetchers = []
+    fetchers.append(make(sign=others_first(server, fetchers), retries=0, patience=300))
+
+    with pytest.raises(FetchError, match=f"^{said}$") as caught:
+        fetchers[0].get(f"{server.url}/a", 0, 9)
+
+    assert longest < sum(clock.pauses) < 1.1 * longest  # till the next attempt
+    assert_says_nothing(caught.value, server)
+
+
+def test_answers_that_were_on_their_way_when_a_host_went_down_make_no_asset_a_lost_one(
+    server, make, clock
+):
+    fetcher = make(patience=300)
+
+    def goes_down(handler, *_):  # which answers what it was asked before
+        fetcher._host(server.url).well(asked)
+        reset(handler)
+
+    asked = clock.now - 1
+    server.faults["/a"] = [goes_down] * 9
+
+    assert fetcher.get(f"{server.url}/a", 0, 9) == BODY[:9]
+
+
+def test_what_a_host_did_long_before_is_no_reason_to_give_it_up(server, make, clock):
+    server.faults["/a"] = [status(503)] + [status(404)] * FOR_EVER
+    server.faults["/b"] = [status(503)]
+    fetcher = make(retries=1, patience=300)
+
+    with pytest.raises(FetchError, match="HTTP 404"):
+        fetcher.get(f"{server.url}/a", 0, 9)
+    clock.now += 1000  # it was asked nothing
+
+    assert fetcher.get(f"{server.url}/b", 0, 9) == BODY[:9]
+
+
+def test_a_host_that_has_answered_is_asked_soon_again_when_it_is_busy(server, make, clock):
+    server.faults["/a"] = [status(503)] * 3
+    server.faults["/b"] = [status(503)]
+    fetcher = make()
+
+    for name in ("a", "b"):
+        assert fetcher.get(f"{server.url}/{name}", 0, 9) == BODY[:9]
+
+    assert clock.pauses == [1, 2, 4, 1]
+
+
+def test_requests_that_were_in_flight_together_count_as_one_refusal(clock):
+    host = module._Host("pixels.example")
+
+    for seconds in (1, 2, 4):
+        for _ in range(3):
+            host.trouble("HTTP 503", None, since=clock.now, pause=1.0, patience=300.0)
+            assert host.rest() == seconds
+        clock.sleep(seconds)
+
+
+@pytest.mark.parametrize("after", ["301", "100000", "9" * 400])
+def test_a_host_that_wants_to_be_left_alone_too_long_ends_the_run_at_once(
+    server, make, clock, after
+):
+    server.faults["/a"] = [status(429, Retry_After=after)] * FOR_EVER
+
+    with pytest.raises(ProviderError, match=r"for 0 s \(HTTP 429\).*--patience is 300 s") as caught:
+        make(patience=300).get(f"{server.url}/a", 0, 9)
+
+    assert_names_only_the_host(caught.value, f"127.0.0.1:{server.server_port}")
+    assert clock.pauses == []
+    assert server.asked == ["/a"]
+
+
+@given(st.text(max_size=40) | st.from_regex(r"[A-Z][a-z]{2}, \d+ [A-Z][a-z]{2} \d+ [\d:]+ GMT"))
+def test_whatever_a_busy_host_says_of_when_to_come_back_is_a_time_or_nothing(text):
+    seconds = retryafter.seconds(text, now=1.7e9)
+
+    assert seconds is None or seconds >= 0
+
+
+def test_a_host_that_is_busy_for_one_thread_is_left_alone_by_all(server, clock, monkeypatch):
+    waiting, go_on = queue.Queue(), threading.Event()
+
+    def sleep(self, seconds):
+        if seconds > 0:
+            waiting.put(seconds)
+            assert go_on.wait(60)
+
+    monkeypatch.setattr(Fetcher, "_sleep", sleep)
+    server.faults["/a"] = [status(429, Retry_After="50")]
+    fetcher = Fetcher()
+
+    with ThreadPoolExecutor(2) as pool, serving() as other:
+        first = pool.submit(fetcher.get, f"{server.url}/a", 0, 9)
+        assert waiting.get(timeout=60) == 50
+        second = pool.submit(fetcher.get, f"{server.url}/b", 0, 9)
+        assert waiting.get(timeout=60) == 50
+        asked = list(server.asked)
+        elsewhere = fetcher.get(f"{other.url}/b", 0, 9)
+        clock.now += 50
+        go_on.set()
+
+        assert asked == ["/a"]
+        assert first.result() == second.result() == elsewhere == BODY[:9]
+    fetcher.close()
+
+
+# ----- private networks and proxies
+
+
+def test_a_server_in_a_private_network_is_asked_nothing_when_it_must_not_be(server, make, clock):
+    server.faults["/a"] = [status(302, Location=f"http://localhost:{server.server_port}/b")]
+
+    with pytest.raises(FetchError, match=r"^its server is in a private network$"):
+        make(private=False, retries=0).get(f"{server.url}/a", 0, 9)
+    with pytest.raises(FetchError, match=r"^its server is in a private network$"):
+        make(private=False).get(f"https://127.0.0.1:{server.server_port}/a", 0, 9)
+
+    assert server.asked == clock.pauses == []
+
+
+@pytest.mark.parametrize(
+    ("address", "public"),
+    [
+        ("52.239.148.4", True),
+        ("2603:1030::1", True),
+        ("10.0.0.1", False),
+        ("169.254.169.254", False),
+        ("100.64.0.1", False),
+        ("0.0.0.0", False),
+        ("fd00::1", False),
+        ("fe80::1%eth0", False),
+        ("::ffff:10.0.0.1", False),
+        ("64:ff9b::34ef:9404", True),  # 52.239.148.4 behind NAT64
+        ("64:ff9b::a00:1", False),  # 10.0.0.1
+        ("64:ff9b::a9fe:a9fe", False),  # 169.254.169.254
+        ("64:ff9b::7f00:1", False),  # 127.0.0.1
+        ("224.0.0.1", False),
+        ("239.1.2.3", False),
+        ("ff0e::1", False),
+    ],
+)
+def test_addresses_that_stand_for_private_ones_or_for_many_are_not_public(address, public):
+    assert servers._is_public(address) == public
+
+
+def test_a_redirect_into_a_private_network_is_not_followed(server, make, monkeypatch):
+    public = iter([True, False])
+    monkeypatch.setattr(servers, "_is_public", lambda _: next(public))
+    with serving() as inside:
+        server.faults["/a"] = [status(302, Location=f"{inside.url}/b")]
+        with pytest.raises(FetchError, match="private network"):
+            make(private=False, retries=0).get(f"{server.url}/a", 0, 9)
+
+        assert (server.asked, inside.asked) == (["/a"], [])
+
+
+@pytest.mark.parametrize("private", [True, False])
+def test_the_environments_proxy_is_asked_with_its_login(server, make, monkeypatch, private):
+    proxy = server.url.replace("http://", "http://user:p%40ss@")
+    monkeypatch.setenv("http_proxy", proxy)
+
+    assert make(private=private).get("http://pixels.example/a", 0, 9) == BODY[:9]
+
+    assert server.asked == ["http://pixels.example/a"]
+    login = server.headers[0]["Proxy-Authorization"].removeprefix("Basic ")
+    assert base64.b64decode(login) == b"user:p@ss"
+
+
+def test_hosts_that_need_no_proxy_are_asked_without_one(server, make, monkeypatch):
+    monkeypatch.setenv("http_proxy", f"127.0.0.1:{closed_port()}")
+    monkeypatch.setenv("no_proxy", "example.org,127.0.0.1")
+
+    assert make(retries=0).get(f"{server.url}/a", 0, 9) == BODY[:9]
+
+    assert server.asked == ["/a"]
+
+
+def test_no_message_says_how_to_log_in_to_a_proxy(server, make, monkeypatch):
+    dead = f"http://user:SECRET@127.0.0.1:{closed_port()}"
+    monkeypatch.setenv("http_proxy", dead)
+    monkeypatch.setenv("https_proxy", server.url.replace("http://", "http://user:SECRET@"))
+    fetcher = make(patience=2, sign=Signer())
+
+    for scheme in ("http", "https"):
+        with pytest.raises(ProviderError, match="the proxy cannot be reached") as caught:
+            fetcher.get(f"{scheme}://pixels.example/a", 0, 9)
+        assert_names_only_the_host(caught.value, "pixels.example")
+    assert server.asked == ["pixels.example:443"]
+    assert "Proxy-Authorization" in server.headers[0]
+
+
+# ----- the end
+
+
+def test_closing_ends_what_waits(server):
+    server.faults["/a"] = [status(429, Retry_After="200")]
+    fetcher = Fetcher()
+    seen = fetcher.start(f"{server.url}/a", [(0, 9)] * 100)
+    while not server.asked:
+        assert threading.Event().wait(0.005) is False
+
+    fetcher.close()
+
+    for part in seen:
+        with contextlib.suppress(FetchError):  # the few that were on their way may have come
+            assert part.result(timeout=60) == BODY[:9]
+    with pytest.raises(FetchError, match="reading was ended"):
+        seen[-1].result()
+
+
+def test_nothing_is_read_after_closing(server, make, tmp_path):
+    (tmp_path / "a.bin").write_bytes(BODY)
+    sign = Signer()
+    fetcher = make(sign=sign)
+    fetcher.close()
+
+    for href in (f"{server.url}/a", str(tmp_path / "a.bin")):
+        with pytest.raises(FetchError, match="reading was ended"):
+            fetcher.get(href, 0, 9)
+        with pytest.raises(FetchError, match="reading was ended"):
+            fetcher.start(href, [(0, 9)])
+    assert (sign.asked, server.asked) == ([], [])
+
+
+# ----- local files
+
+
+def test_a_local_file_is_read_in_ranges_unsigned(tmp_path, make):
+    path = tmp_path / "a.bin"
+    path.write_bytes(BODY)
+    sign = Signer()
+    fetcher = make(sign=sign)
+
+    assert fetcher.get(str(path), 10, 20) == BODY[10:30]
+    assert fetcher.get(str(path), 990, 20, whole=False) == BODY[990:]
+    assert fetcher.size(str(path)) == 1000
+    assert [part.result() for part in fetcher.start(str(path), [(5, 5), (0, 5)])] == [
+        BODY[5:10],
+        BODY[:5],
+    ]
+    assert sign.asked == []
+
+
+def test_local_files_that_are_missing_or_short_are_said_to_be(tmp_path, make, clock):
+    path = tmp_path / "a.bin"
+    path.write_bytes(BODY)
+    fetcher = make()
+
+    with pytest.raises(FetchError, match=r"^it ends after 1000 bytes"):
+        fetcher.get(str(path), 990, 20)
+    for read in (lambda href: fetcher.get(href, 0, 9), fetcher.size):
+        with pytest.raises(FetchError, match=r"^there is no such file$"):
+            read(str(tmp_path / "none.tif"))
+        with pytest.raises(FetchError, match=r"^Is a directory$"):
+            read(str(tmp_path))
+    assert clock.pauses == []

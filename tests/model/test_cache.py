@@ -1,0 +1,218 @@
+import hashlib
+import json
+import os
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from click.testing import CliRunner
+
+from lulcmap.cli.app import Group
+from lulcmap.cli.models import models as command
+from lulcmap.errors import ModelError, OutputError, ProviderError, UsageError
+from lulcmap.model import cache as modelcache
+from lulcmap.model.file import read_model
+from lulcmap.model.registry import find_model
+from tests.support.stubs import contract, make_model
+
+NOTHING = "0" * 64
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("LULCMAP_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "models"
+
+
+@pytest.fixture
+def model(tmp_path):
+    """The bytes of a model."""
+    return make_model(tmp_path / "one.onnx", contract()).read_bytes()
+
+
+@pytest.fixture
+def server(socket_enabled):
+    """Files by their paths, on this machine; ``asked`` notes what was asked for."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):  # the name is http.server's
+            path = self.path.partition("?")[0]
+            served.asked.append(path)
+            body, length = served.files.get(path, (None, 0))
+            self.send_response(404 if body is None else 200)
+            self.send_header("Content-Length", str(length))
+            self.end_headers()
+            self.wfile.write(body or b"")
+
+        def log_message(self, *_):
+            pass
+
+    class Served:
+        def put(self, path, body, *, length=None):
+            self.files[path] = (body, len(body) if length is None else length)
+            return f"{self.url}{path}"
+
+    served, listening = Served(), ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    served.files, served.asked = {}, []
+    served.url = f"http://127.0.0.1:{listening.server_port}"
+    threading.Thread(target=listening.serve_forever, daemon=True).start()
+    yield served
+    listening.shutdown()
+    listening.server_close()
+
+
+def sha(body):
+    return hashlib.sha256(body).hexdigest()
+
+
+def fetch(url, sha256, **options):
+    return modelcache.fetch(url, sha256=sha256, check=read_model, **options)
+
+
+def left(folder):
+    return sorted(path.name for path in folder.rglob("*") if path.is_file())
+
+
+def invoke(*words):
+    return CliRunner().invoke(Group("lulcmap", commands=[command]), ["models", *words])
+
+
+def test_a_fetched_model_is_found_by_its_name_without_asking_again(server, model, cache):
+    url = server.put("/some/large.onnx", model)
+    told = []
+
+    found = fetch(f"{url}?download=1", sha(model), progress=lambda *done: told.append(done))
+    again = fetch(url, f"sha256:{sha(model).upper()}")
+
+    assert found == again
+    assert found.path.read_bytes() == model
+    assert told[-1] == (len(model), len(model))
+    assert find_model("large") == found.path
+    assert server.asked == ["/some/large.onnx"]
+    assert left(cache) == [f"{sha(model)}.onnx"]
+
+
+def test_a_new_model_of_the_same_name_takes_the_old_one_s_place(server, model, tmp_path):
+    newer = make_model(tmp_path / "two.onnx", contract(), seed=2).read_bytes()
+    fetch(server.put("/a/large.onnx", model), sha(model))
+
+    fetch(server.put("/b/large.onnx", newer), sha(newer))
+
+    assert find_model("large").read_bytes() == newer
+    assert [one.sha256 for one in modelcache.cached()] == [sha(newer)]
+
+
+def test_what_a_killed_fetch_left_is_cleared_away_but_not_what_comes_in(server, model, cache):
+    (cache / "large").mkdir(parents=True)
+    killed, coming = (cache / "large" / name for name in (".0a.7.part", ".0b.8.part"))
+    killed.touch()
+    coming.touch()
+    os.utime(killed, (0, 0))
+
+    fetch(server.put("/large.onnx", model), sha(model))
+
+    assert left(cache) == [coming.name, f"{sha(model)}.onnx"]
+
+
+def test_another_file_than_was_asked_for_is_not_kept(server, model, cache):
+    url = server.put("/large.onnx", model)
+
+    with pytest.raises(ModelError, match="is another file") as caught:
+        fetch(f"{url}?token=secret", NOTHING)
+
+    assert sha(model) in str(caught.value)
+    assert "secret" not in str(caught.value)
+    assert left(cache) == []
+
+
+def test_what_is_no_model_is_not_kept(server, cache):
+    url = server.put("/large.onnx", b"a page")
+
+    with pytest.raises(ModelError, match="is no model that can be used"):
+        fetch(url, sha(b"a page"))
+
+    assert left(cache) == []
+
+
+def test_a_file_that_is_cut_off_is_not_kept(server, model, cache):
+    url = server.put("/large.onnx", model[:-1], length=len(model))
+
+    with pytest.raises(ProviderError, match=r"large.onnx cannot be fetched: .*cut short"):
+        fetch(url, sha(model))
+
+    assert left(cache) == []
+
+
+def test_a_file_that_is_too_large_is_not_read(server, model, cache):
+    url = server.put("/large.onnx", model, length=modelcache.LARGEST + 1)
+
+    with pytest.raises(ProviderError, match="no model is larger"):
+        fetch(url, sha(model))
+
+    assert left(cache) == []
+
+
+def test_a_file_that_is_not_there_is_said_so(server):
+    with pytest.raises(ProviderError, match=r"none.onnx cannot be fetched: HTTP 404.*--model FILE"):
+        fetch(f"{server.url}/none.onnx", NOTHING)
+
+
+def test_without_a_network_it_says_what_else_can_be_done(server):
+    server.url = "http://127.0.0.1:9"  # discard: nobody listens
+
+    with pytest.raises(ProviderError, match=r"the connection was refused.*bring the file by other"):
+        fetch(f"{server.url}/large.onnx", NOTHING)
+
+
+@pytest.mark.parametrize(
+    ("url", "sha256", "name", "message"),
+    [
+        ("https://example.org/a.onnx", "abc", None, "'abc' is no sha256"),
+        ("http://example.org/a.onnx", NOTHING, None, "and http://example.org/a.onnx is none"),
+        ("file:///etc/passwd", NOTHING, None, "from an https URL"),
+        ("a.onnx", NOTHING, None, "and 'a.onnx' is none"),
+        ("https://[x/a.onnx", NOTHING, None, "from an https URL"),
+        ("https://example.org/", NOTHING, None, "'' is no name"),
+        ("https://example.org/..%2Fa.onnx", NOTHING, "../a", "'../a' is no name"),
+        ("https://example.org/mine.onnx", NOTHING, None, "Give another --name"),
+    ],
+)
+def test_what_cannot_be_fetched_is_refused_before_anything_is_asked(url, sha256, name, message):
+    with pytest.raises(UsageError, match=message.replace("..", r"\.\.")):
+        fetch(url, sha256, name=name, taken=["mine"])
+
+
+def test_a_fetched_file_that_was_changed_is_not_used(server, model):
+    found = fetch(server.put("/large.onnx", model), sha(model))
+    found.path.write_bytes(model + b"\0")
+
+    with pytest.raises(ModelError, match="no longer the model that was fetched"):
+        find_model("large")
+
+    assert fetch(f"{server.url}/large.onnx", sha(model)).path.read_bytes() == model
+
+
+def test_a_cache_that_cannot_be_written_is_said_so(server, model, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("LULCMAP_CACHE", str(tmp_path / "file"))
+
+    with pytest.raises(OutputError, match="set LULCMAP_CACHE"):
+        fetch(server.put("/large.onnx", model), sha(model))
+
+
+def test_the_cache_is_where_the_user_s_is(tmp_path, monkeypatch):
+    monkeypatch.delenv("LULCMAP_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+
+    assert modelcache.folder() == tmp_path / "xdg" / "lulcmap" / "models"
+
+
+def test_the_command_fetches_lists_and_shows(server, model):
+    url = server.put("/large.onnx", model)
+
+    fetched = invoke("fetch", url, "--sha256", sha(model), "--name", "mine", "--json")
+    listed, shown = invoke(), invoke("show", "mine")
+
+    assert json.loads(fetched.stdout)["name"] == "mine"
+    assert f"fetched, sha256 {sha(model)[:12]}" in listed.stdout
+    assert "name        stub" in shown.stdout

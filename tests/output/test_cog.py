@@ -1,0 +1,263 @@
+import hashlib
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from rasterio._err import CPLE_BaseError
+from rasterio.errors import RasterioError
+from rasterio.windows import Window
+from rio_cogeo.cogeo import cog_info, cog_validate
+
+from lulcmap.errors import OutputError
+from lulcmap.geo.grid import geobox
+from lulcmap.geo.tiling import Box
+from lulcmap.legend import CLASSES
+from lulcmap.output import cog as module
+from lulcmap.output.cog import plan_of, write_cog
+from lulcmap.system.disk import RESERVE
+from tests.support.disk import disk_with, full_disk
+
+TAGS = {"LULCMAP_PLAN": "ab12", "LULCMAP_MODEL": "tiny", "TIFFTAG_SOFTWARE": "lulcmap é <1>"}
+BOX = Box(-500_000, 40_000, 1100, 1500)
+
+
+def land(shape: tuple[int, int] = BOX.shape) -> np.ndarray:
+    """Fields of 7 pixels with single odd pixels, empty in the west and south."""
+    random = np.random.default_rng(0)
+    fields = random.integers(0, 9, (shape[0] // 7 + 1, shape[1] // 7 + 1), np.uint8)
+    values = fields.repeat(7, 0).repeat(7, 1)[: shape[0], : shape[1]]
+    odd = random.random(shape) < 0.1
+    values[odd] = random.integers(0, 9, odd.sum(), np.uint8)
+    values[:, : shape[1] // 2] = 255
+    values[shape[0] - 77 :] = 255
+    return values
+
+
+def source(folder: Path, values: np.ndarray) -> Path:
+    path = folder / "mosaic.tif"
+    height, width = values.shape
+    grid = geobox(Box(BOX.row, BOX.col, height, width), 32632)
+    with rasterio.open(
+        path,
+        "w",
+        driver="GTiff",
+        count=1,
+        dtype="uint8",
+        nodata=255,
+        height=height,
+        width=width,
+        crs="EPSG:32632",
+        transform=grid.affine,
+        tiled=True,
+        sparse_ok=True,
+    ) as dataset:
+        dataset.write(values, 1)
+    return path
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.fixture(scope="module")
+def cog(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("cog")
+    out = folder / "out" / "my [map] é.tif"
+    out.parent.mkdir()
+    write_cog(source(folder, land()), out, tags=TAGS)
+    return out
+
+
+def test_the_map_is_a_strictly_valid_cog_and_alone(cog):
+    assert cog_validate(cog, strict=True, quiet=True) == (True, [], [])
+    assert names(cog.parent) == [cog.name]
+
+
+def test_the_map_says_all_of_itself_in_one_file(cog):
+    with rasterio.open(cog) as made:
+        assert (made.crs.to_epsg(), made.nodata, made.dtypes) == (32632, 255, ("uint8",))
+        assert made.transform == geobox(BOX, 32632).affine
+        assert made.profile["compress"] == "deflate"
+        assert made.block_shapes == [(512, 512)]
+        assert made.descriptions == ("land cover",)
+        assert {key: made.tags()[key] for key in TAGS} == TAGS
+        for cover in CLASSES:
+            assert made.tags(1)[f"CLASS_{cover.id}"] == cover.name
+            assert made.colormap(1)[cover.id] == (*cover.rgb, 255)
+        assert made.colormap(1)[255][3] == 0
+        np.testing.assert_array_equal(made.read(1), land())
+
+
+def test_overviews_take_a_most_frequent_class_of_each_cell(cog):
+    with rasterio.open(cog, overview_level=0) as overview:
+        halved = overview.read(1)
+
+    assert [level.Decimation for level in cog_info(cog).IFD] == [0, 2, 4]
+    cells = np.stack([land()[row::2, col::2] for row in (0, 1) for col in (0, 1)])
+    counts = np.stack([(cells == value).sum(0) for value in range(9)])
+    empty = (cells == 255).all(0)
+    np.testing.assert_array_equal(halved == 255, empty)
+    chosen = np.take_along_axis(counts, halved[None].clip(0, 8).astype(int), axis=0)[0]
+    np.testing.assert_array_equal(chosen[~empty], counts.max(0)[~empty])
+
+
+def test_the_same_map_has_the_same_bytes(tmp_path, cog):
+    (tmp_path / "elsewhere").mkdir()
+    again = tmp_path / "elsewhere" / "other.tif"
+
+    write_cog(source(tmp_path, land()), again, tags=dict(reversed(TAGS.items())))
+
+    digests = {hashlib.sha256(path.read_bytes()).hexdigest() for path in (cog, again)}
+    assert len(digests) == 1
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_the_number_of_threads_does_not_show(tmp_path, cog, threads, monkeypatch):
+    monkeypatch.setitem(module._OPTIONS, "NUM_THREADS", threads)
+
+    write_cog(source(tmp_path, land()), tmp_path / "map.tif", tags=TAGS)
+
+    assert (tmp_path / "map.tif").read_bytes() == cog.read_bytes()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (40, 600), (512, 512), (513, 3)])
+def test_a_map_of_any_size_is_valid(tmp_path, shape):
+    out = tmp_path / "map.tif"
+
+    write_cog(source(tmp_path, land(shape)), out, tags=TAGS)
+
+    assert cog_validate(out, strict=True, quiet=True)[0]
+
+
+def test_an_empty_country_takes_no_room(tmp_path):
+    out = tmp_path / "map.tif"
+
+    write_cog(source(tmp_path, np.full((6000, 6000), 255, np.uint8)), out, tags=TAGS)
+
+    assert out.stat().st_size < 12_000
+
+
+def test_the_plan_of_a_map_is_read_back(tmp_path, cog):
+    (tmp_path / "text.tif").write_text("?")
+    other = source(tmp_path, land((8, 8)))
+
+    assert plan_of(cog) == "ab12"
+    assert plan_of(other) is None
+    assert plan_of(tmp_path / "text.tif") is None
+    assert plan_of(tmp_path / "nothing.tif") is None
+
+
+def test_a_map_that_was_there_is_replaced_with_what_lay_beside_it_half_written(tmp_path, cog):
+    out = tmp_path / "map.tif"
+    out.write_text("old")
+    (tmp_path / ".map.tif.part.tif.ovr.tmp").write_text("killed")
+
+    write_cog(source(tmp_path, land()), out, tags=TAGS)
+
+    assert out.read_bytes() == cog.read_bytes()
+    assert names(tmp_path) == ["map.tif", "mosaic.tif"]
+
+
+@pytest.mark.parametrize("lacking", [1000, 50_000, 10_000_000])
+def test_a_full_disk_leaves_the_folder_as_it_was(tmp_path, cog, lacking):
+    made = source(tmp_path, land())
+    out = tmp_path / "out" / "map.tif"
+    out.parent.mkdir()
+    out.write_text("old")
+
+    with (
+        full_disk(after=max(cog.stat().st_size - lacking, 0)),
+        pytest.raises(OutputError, match="disk is not full") as refused,
+    ):
+        write_cog(made, out, tags=TAGS)
+
+    assert "\n" not in str(refused.value)
+    assert (names(out.parent), out.read_text()) == (["map.tif"], "old")
+
+
+def test_a_folder_that_is_not_there_is_one_plain_line(tmp_path):
+    with pytest.raises(OutputError, match="cannot be reached"):
+        write_cog(source(tmp_path, land((8, 8))), tmp_path / "no" / "map.tif", tags=TAGS)
+
+
+def test_a_map_without_room_is_not_begun(tmp_path, monkeypatch):
+    monkeypatch.setattr("rasterio.shutil.copy", None)
+    made = source(tmp_path, land())
+    needed = module.disk_needed(made.stat().st_size) + RESERVE
+
+    with disk_with(needed - 1), pytest.raises(OutputError, match=r"has \d+ MB free.*the map") as no:
+        write_cog(made, tmp_path / "map.tif", tags=TAGS)
+
+    assert "\n" not in str(no.value)
+    assert names(tmp_path) == ["mosaic.tif"]
+
+
+def test_a_disk_that_fills_up_meanwhile_ends_the_map(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_PAUSE", 0)
+    out = tmp_path / "out" / "map.tif"
+    out.parent.mkdir()
+    out.write_text("old")
+
+    with disk_with(10**12, 10**12, RESERVE - 1), pytest.raises(OutputError, match="the map"):
+        write_cog(source(tmp_path, land((2000, 2000))), out, tags=TAGS)
+
+    assert (names(out.parent), out.read_text()) == (["map.tif"], "old")
+
+
+def test_an_interrupt_is_heard_while_the_map_is_written(tmp_path, monkeypatch):
+    def look(_, needed, __):
+        if not needed:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "_PAUSE", 0)
+    monkeypatch.setattr(module, "keep_free", look)
+
+    with pytest.raises(KeyboardInterrupt):
+        write_cog(source(tmp_path, land((2000, 2000))), tmp_path / "map.tif", tags=TAGS)
+
+    assert names(tmp_path) == ["mosaic.tif"]
+
+
+class StopAfter(threading.Event):
+    """Set after so many looks at it."""
+
+    def __init__(self, looks: int) -> None:
+        super().__init__()
+        self.left = looks
+
+    def is_set(self) -> bool:
+        self.left -= 1
+        return self.left < 0
+
+
+def test_a_copy_ends_when_it_is_told_to(tmp_path):
+    """At once, while the overviews are made, and while the map is written."""
+    made, out, most = source(tmp_path, land((2000, 2000))), tmp_path / "map.tif", 10**6
+    never = StopAfter(most)
+    module._copy(made, out, never, tags={}, legend=())
+
+    for share in (0.0, 0.6, 0.9):
+        stop = StopAfter(round(share * (most - never.left)))
+        with pytest.raises((RasterioError, CPLE_BaseError)):
+            module._copy(made, out, stop, tags={}, legend=())
+        assert stop.left > -10
+
+
+def test_a_map_that_lost_pixels_does_not_get_its_name(tmp_path, monkeypatch):
+    made, copy = source(tmp_path, land()), rasterio.shutil.copy
+
+    def lossy(given, out, **options):
+        if options["driver"] == "COG":
+            with rasterio.open(made, "r+") as dataset:
+                dataset.write(np.full((1, 1), 255, np.uint8), 1, window=Window(1200, 500, 1, 1))
+        copy(given, out, **options)
+        source(tmp_path, land())
+
+    monkeypatch.setattr("rasterio.shutil.copy", lossy)
+
+    with pytest.raises(OutputError, match="pixels did not arrive"):
+        write_cog(made, tmp_path / "map.tif", tags=TAGS)
+
+    assert not (tmp_path / "map.tif").exists()

@@ -1,0 +1,509 @@
+"""What is said of a map before it is made, against what making it shows."""
+
+import json
+import threading
+from collections import Counter
+from dataclasses import replace
+from datetime import date, datetime
+
+import numpy as np
+import pytest
+import rasterio
+import shapely
+from click.testing import CliRunner
+
+from lulcmap.catalog.scene import Scene
+from lulcmap.catalog.selection import make_period
+from lulcmap.cli import main
+from lulcmap.cli.plan import table
+from lulcmap.errors import ProviderError
+from lulcmap.geo import grid
+from lulcmap.geo.area import load_area
+from lulcmap.geo.tiling import Box
+from lulcmap.imagery.assets.fetch import Fetcher
+from lulcmap.legend import NODATA
+from lulcmap.model.inference import needed_windows
+from lulcmap.pipeline import Settings, map_area
+from lulcmap.planning.estimate import estimate
+from lulcmap.planning.estimate.footprints import pixel_boxes
+from lulcmap.planning.estimate.reads import needed
+from lulcmap.planning.estimate.scenes import sample, skipped
+from lulcmap.planning.planner import survey
+from lulcmap.simulation import Country, simulate
+from tests.support.stubs import contract, make_model
+
+PERIOD = make_period(year=2024, today=date(2026, 1, 1))
+
+
+@pytest.fixture(scope="module")
+def country(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("country")
+    return simulate(folder, Country(seed=1, height=256, width=320, s2_dates=6, s1_dates=3))
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return make_model(tmp_path_factory.mktemp("model") / "stub.onnx", contract(), kernel=8)
+
+
+@pytest.fixture
+def settings(country, model):
+    def of(**changes):
+        return Settings(
+            **{
+                "model": str(model),
+                "catalog": str(country.items),
+                "block_size": 96,
+                "device": "cpu",
+                **changes,
+            }
+        )
+
+    return of
+
+
+@pytest.fixture
+def steady(monkeypatch):
+    """No measured figure, so that two plans print the same."""
+    monkeypatch.setattr("lulcmap.planning.estimate._window", lambda *_: 0.5)
+    monkeypatch.setattr("lulcmap.planning.estimate._free", lambda _: 1e12)
+
+
+def known_of(country, out, settings):
+    area = load_area(str(country.aoi))
+    return survey(area, out.with_name(f"{out.name}.run"), period=PERIOD, settings=settings)
+
+
+def plan_for(country, out, settings):
+    ticks = iter((0.0, 0.5))
+    return estimate(
+        known_of(country, out, settings),
+        settings,
+        out=out,
+        folder=out.with_name(f"{out.name}.run"),
+        clock=lambda: next(ticks),
+    )
+
+
+def items_of(country):
+    return json.loads(country.items.read_text())
+
+
+def changed(country, name, change):
+    """A catalogue beside the country's, each of its items changed, or left out where None."""
+    collection = items_of(country)
+    items = [change(item) for item in collection["features"]]
+    path = country.items.with_name(name)
+    path.write_text(json.dumps(collection | {"features": [item for item in items if item]}))
+    return path
+
+
+def options(country, settings, out):
+    return [
+        *("--aoi", str(country.aoi), "--year", "2024", "--out", str(out)),
+        *("--model", settings.model, "--catalog", settings.catalog),
+        *("--block-size", str(settings.block_size), "--device", "cpu"),
+    ]
+
+
+def is_s1(item):
+    return item["collection"] == "sentinel-1-rtc"
+
+
+def test_dates_and_passes_are_counted_as_the_items_are(country, settings, tmp_path):
+    made = plan_for(country, tmp_path / "map.tif", settings())
+
+    items = items_of(country)["features"]
+    months = Counter(item["properties"]["datetime"][:7] for item in items if not is_s1(item))
+    orbits = Counter(
+        (item["properties"]["sat:relative_orbit"], item["properties"]["sat:orbit_state"])
+        for item in items
+        if is_s1(item)
+    )
+    assert {one.month: one.dates for one in made.s2 if one.dates} == months
+    assert [one.month for one in made.s2] == [f"2024-{month:02d}" for month in range(1, 13)]
+    assert set(made.gaps.months) == {one.month for one in made.s2} - set(months)
+    assert {(one.orbit, one.direction): one.found for one in made.s1} == orbits
+    assert {(one.orbit, one.direction): one.used for one in made.s1} == orbits
+    assert all(one.only_where_lacking == (one.direction == "ascending") for one in made.s1)
+    assert sum(made.platforms.values()) == len(items)
+
+
+@pytest.mark.parametrize("crs", ["auto", "EPSG:3035"])
+def test_the_map_has_the_pixels_that_were_said(country, settings, tmp_path, crs):
+    out = tmp_path / "map.tif"
+    made = plan_for(country, out, settings(crs=crs))
+
+    map_area(str(country.aoi), out, period=PERIOD, settings=settings(crs=crs))
+
+    with rasterio.open(out) as source:
+        filled = (source.read(1) != NODATA).mean()
+        assert (made.maps[0].height, made.maps[0].width) == source.shape
+        assert made.maps[0].crs == source.crs.to_string()
+    assert made.maps[0].filled == pytest.approx(filled, rel=0.01)
+    assert made.km2 == pytest.approx(made.maps[0].pixels * made.maps[0].filled / 1e4, rel=0.003)
+
+
+@pytest.mark.parametrize("block_size", [96, 480])
+def test_the_windows_are_those_that_the_pixels_need(country, settings, tmp_path, block_size):
+    known = known_of(country, tmp_path / "map.tif", settings(block_size=block_size))
+    (zone,), agreed = known.job.zones, known.session.contract
+
+    said = [
+        [Box(row, col, agreed.window, agreed.window) for row, col in windows.tolist()]
+        for windows in needed(zone, agreed, [box for _, box in zone.blocks])
+    ]
+
+    run = [
+        needed_windows(
+            grid.inside(zone.reach, grid.geobox(box, zone.epsg)),
+            box,
+            lattice=agreed.lattice,
+            stride=agreed.stride,
+        )
+        for _, box in zone.blocks
+    ]
+    assert all(set(few) <= set(many) for few, many in zip(run, said, strict=True))
+    assert sum(map(len, said)) <= 1.05 * sum(map(len, run))
+
+
+def test_what_is_read_is_within_a_factor_of_two(country, settings, tmp_path, monkeypatch):
+    made = plan_for(country, tmp_path / "map.tif", settings(block_size=192))
+    lock, read, asked = threading.Lock(), [], set()
+    get = Fetcher.get
+
+    def counting(fetcher, href, *args, **kwargs):
+        body = get(fetcher, href, *args, **kwargs)
+        with lock:
+            read.append(len(body))
+            asked.add(href)
+        return body
+
+    monkeypatch.setattr(Fetcher, "get", counting)
+    map_area(
+        str(country.aoi), tmp_path / "map.tif", period=PERIOD, settings=settings(block_size=192)
+    )
+
+    assert sum(read) / 2 < made.reads.bytes < 2 * sum(read)
+    assert made.reads.requests >= len(asked)
+
+
+def test_what_a_large_area_reads_is_that_of_some_blocks_scaled_up(
+    country, settings, tmp_path, monkeypatch
+):
+    exact = plan_for(country, tmp_path / "map.tif", settings())
+
+    monkeypatch.setattr("lulcmap.planning.estimate.LOOKED_AT", 5)
+    sampled = plan_for(country, tmp_path / "map.tif", settings())
+
+    assert exact.zones == sampled.zones
+    assert sampled.reads != exact.reads
+    assert sampled.reads.bytes == pytest.approx(exact.reads.bytes, rel=0.25)
+    assert sampled.reads.requests == pytest.approx(exact.reads.requests, rel=0.25)
+    said = [note for note in sampled.notes if "for 5 of" in note]
+    assert len(said) == 1
+    assert f" {exact.zones[0].blocks} blocks" in said[0]
+    assert not any("scaled up" in note for note in exact.notes)
+
+
+@pytest.mark.parametrize(
+    ("cloud", "min_clear", "max_scenes", "dates"),
+    [(0, 2, 6, 2), (0, 5, 3, 3), (60, 1, 3, 3), (60, 1, 6, 6), (1, 1, 6, 2)],
+)
+def test_dates_are_read_until_hardly_a_pixel_can_lack_a_clear_one(
+    country, settings, tmp_path, cloud, min_clear, max_scenes, dates
+):
+    def clouded(item):
+        item["properties"]["eo:cloud_cover"] = cloud
+        return item
+
+    settings = settings(
+        catalog=str(changed(country, "clouded.json", clouded)),
+        rules=replace(settings().rules, min_clear=min_clear, max_scenes=max_scenes),
+        s1="off",
+    )
+    middle = load_area(str(country.aoi)).polygon.centroid
+    area = load_area(f"{middle.x - 0.003},{middle.y - 0.002},{middle.x + 0.003},{middle.y + 0.002}")
+    out, folder = tmp_path / "map.tif", tmp_path / "map.tif.run"
+
+    known = survey(area, folder, period=PERIOD, settings=settings)
+    made = estimate(known, settings, out=out, folder=folder)
+
+    assert made.reads.requests == made.zones[0].blocks * dates * (1 + 9)
+
+
+@pytest.mark.parametrize("sensor", ["s2", "s1"])
+def test_half_an_area_without_scenes_is_reported(country, settings, tmp_path, sensor):
+    area = load_area(str(country.aoi)).polygon
+    west, south, east, north = area.bounds
+    middle = (west + east) / 2
+
+    def eastern(item):
+        if is_s1(item) == (sensor == "s1"):
+            _, low, right, high = item["bbox"]
+            item["bbox"] = [middle, low, right, high]
+            item["geometry"] = shapely.geometry.mapping(shapely.box(*item["bbox"]))
+        return item
+
+    catalog = str(changed(country, f"east_{sensor}.json", eastern))
+    made = plan_for(country, tmp_path / "map.tif", settings(catalog=catalog))
+
+    share = shapely.intersection(area, shapely.box(west, south, middle, north)).area / area.area
+    lacking, whole = made.gaps.no_s2, made.gaps.no_s1
+    if sensor == "s1":
+        lacking, whole = whole, lacking
+    assert lacking == pytest.approx(share, abs=0.03)
+    assert whole == 0
+    assert made.gaps.few_s2 >= made.gaps.no_s2
+
+
+def test_an_area_that_is_covered_has_no_gap_and_too_few_dates_are_one(country, settings, tmp_path):
+    rules = settings().rules
+    enough, few = (
+        plan_for(country, tmp_path / "map.tif", settings(rules=replace(rules, min_clear=n))).gaps
+        for n in (6, 7)
+    )
+
+    assert (enough.no_s2, enough.few_s2, enough.no_s1) == (0, 0, 0)
+    assert (few.no_s2, few.few_s2, few.wanted) == (0, 1, 7)
+
+
+def test_a_single_date_is_no_gap(country, settings, tmp_path):
+    first = next(item["id"] for item in items_of(country)["features"] if not is_s1(item))
+
+    def alone(item):
+        return item if is_s1(item) or item["id"] == first else None
+
+    catalog = str(changed(country, "alone.json", alone))
+    gaps = plan_for(country, tmp_path / "map.tif", settings(catalog=catalog)).gaps
+
+    assert (gaps.no_s2, gaps.few_s2) == (0, 1)
+    assert len(gaps.months) == 11
+
+
+def test_without_sentinel_1_nothing_is_said_of_it(country, settings, tmp_path):
+    made = plan_for(country, tmp_path / "map.tif", settings(s1="off"))
+
+    assert made.s1 == ()
+    assert made.gaps.no_s1 is None
+    assert [one.sensor for one in made.credentials] == ["s2"]
+    assert "Sentinel-1" not in table(made)
+
+
+def test_blocks_that_are_done_are_not_counted_again(country, settings, tmp_path):
+    out = tmp_path / "map.tif"
+    map_area(str(country.aoi), out, period=PERIOD, settings=settings(keep_run=True))
+    (tmp_path / "map.tif.run" / "blocks").glob("*.tif").__next__().unlink()
+
+    made = plan_for(country, out, settings())
+
+    (zone,) = made.zones
+    assert zone.done == zone.blocks - 1
+    assert 0 < zone.windows < 20
+    assert any("nothing to do" in note for note in made.notes)
+    assert made.obstacles == ()
+
+
+def test_what_predict_would_refuse_is_said_with_its_exit_code(country, settings, tmp_path):
+    out = tmp_path / "map.tif"
+    map_area(str(country.aoi), out, period=PERIOD, settings=settings(keep_run=True))
+
+    made = plan_for(country, out, settings(blend="centre"))
+    nowhere = plan_for(country, tmp_path / "no" / "map.tif", settings())
+
+    assert [one.exit_code for one in made.obstacles] == [7, 2]
+    assert "--overwrite" in made.obstacles[0].message
+    assert "another plan" in made.obstacles[1].message
+    assert [one.exit_code for one in nowhere.obstacles] == [7]
+
+
+def test_a_disk_that_is_too_small_is_noted(country, settings, tmp_path, monkeypatch):
+    monkeypatch.setattr("lulcmap.planning.estimate._free", lambda _: 10.0)
+
+    made = plan_for(country, tmp_path / "map.tif", settings())
+
+    assert any("0.0 GB free" in note for note in made.notes)
+
+
+def test_the_time_is_that_of_the_windows_and_of_the_bytes(country, settings, tmp_path):
+    made = plan_for(country, tmp_path / "map.tif", settings())
+
+    (zone,) = made.zones
+    assert made.seconds.classify == zone.windows * 0.5
+    assert made.seconds.total > made.seconds.classify + made.seconds.write
+
+
+def test_nothing_is_written(country, settings, tmp_path):
+    before = sorted(country.items.parent.rglob("*"))
+
+    result = CliRunner().invoke(main, ["plan", *options(country, settings(), tmp_path / "m.tif")])
+
+    assert result.exit_code == 0, result.output
+    assert list(tmp_path.iterdir()) == []
+    assert sorted(country.items.parent.rglob("*")) == before
+
+
+@pytest.mark.usefixtures("steady")
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_a_dry_run_prints_the_plan(country, settings, tmp_path, form):
+    given = [*options(country, settings(), tmp_path / "map.tif"), *form]
+
+    planned = CliRunner().invoke(main, ["plan", *given])
+    dry = CliRunner().invoke(main, ["predict", "--dry-run", *given])
+
+    assert planned.exit_code == dry.exit_code == 0
+    assert dry.stdout == planned.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("steady")
+def test_the_plan_as_json_is_the_estimate(country, settings, tmp_path):
+    out = tmp_path / "map.tif"
+
+    result = CliRunner().invoke(main, ["plan", *options(country, settings(), out), "--json"])
+
+    said = json.loads(result.stdout)
+    made = plan_for(country, out, settings())
+    assert said == json.loads(json.dumps(made.to_dict()))
+    assert said["maps"][0]["pixels"] == made.maps[0].height * made.maps[0].width
+    assert said["assumed"]["network_bytes_per_second"] == 25e6
+    assert said["seconds"]["total"] > 0
+
+
+def test_the_table_fits_a_screen(country, settings, tmp_path):
+    made = plan_for(country, tmp_path / "map.tif", settings())
+
+    many = replace(made, s1=made.s1[:1] * 40, skipped={f"reason {n}": n for n in range(30)})
+
+    for shown in (made, many):
+        lines = table(shown).splitlines()
+        assert len(lines) <= 45
+        assert max(map(len, lines)) <= 100
+    assert "... and 28 orbits more" in table(many)
+
+
+def test_a_credential_that_is_missing_is_told_after_the_plan(
+    country, settings, tmp_path, monkeypatch
+):
+    def far(item):
+        account = "s1" if is_s1(item) else "s2"
+        for key, asset in item["assets"].items():
+            asset["href"] = f"https://{account}.blob.core.windows.net/c/{item['id']}/{key}.tif"
+        return item
+
+    def signer(*_):
+        def sign(href, *, anew=False):
+            if "//s1." in href:
+                raise ProviderError("PC_SDK_SUBSCRIPTION_KEY is not set.")
+            return f"{href}?sig=secret"
+
+        return sign
+
+    monkeypatch.setattr("lulcmap.planning.estimate.signer", signer)
+    catalog = str(changed(country, "far.json", far))
+    given = options(country, settings(catalog=catalog), tmp_path / "map.tif")
+
+    shown = CliRunner().invoke(main, ["plan", *given])
+    said = CliRunner().invoke(main, ["plan", *given, "--json"])
+
+    assert shown.exit_code == said.exit_code == 5
+    assert "Sentinel-1 missing" in shown.stdout
+    assert "Sentinel-2 present" in shown.stdout
+    assert "PC_SDK_SUBSCRIPTION_KEY" in shown.stdout
+    assert "to read" in shown.stdout
+    assert "secret" not in shown.output + said.output
+    assert json.loads(said.stdout)["obstacles"][0]["exit_code"] == 5
+
+
+def test_an_area_without_scenes_ends_as_predict_does(country, settings, tmp_path):
+    given = options(country, settings(), tmp_path / "map.tif")
+    given[1] = "20,50,20.1,50.1"
+
+    result = CliRunner().invoke(main, ["plan", *given])
+
+    assert result.exit_code == 3
+
+
+def test_real_scenes_make_a_plan(shared_data, model, tmp_path):
+    collection = json.loads((shared_data / "archive" / "items.json").read_text())
+    (one,) = [item for item in collection["features"] if item["id"].startswith("S2_denmark")]
+    area = load_area(",".join(map(str, one["bbox"])))
+    period = make_period(year=2017, today=date(2026, 1, 1))
+    settings = Settings(
+        model=str(model),
+        catalog=str(shared_data / "archive" / "items.json"),
+        block_size=480,
+        device="cpu",
+    )
+
+    known = survey(area, tmp_path / "map.tif.run", period=period, settings=settings)
+    made = estimate(known, settings, out=tmp_path / "map.tif", folder=tmp_path / "map.tif.run")
+
+    assert sum(month.dates for month in made.s2) == 1
+    assert made.gaps.no_s2 < 0.1
+    assert made.reads.bytes < 2 * sum(
+        path.stat().st_size for path in (shared_data / "archive").rglob("*denmark*/*.tif")
+    )
+
+
+def test_the_sample_of_an_area_is_regular_and_inside():
+    polygon = shapely.MultiPolygon([shapely.box(500_000, 5_500_000, 560_000, 5_520_000)])
+
+    points = sample([(polygon, 32632)])
+    tiny = sample([(shapely.MultiPolygon([shapely.box(500_000, 0, 500_001, 1e-6)]), 32632)])
+
+    assert 900 < len(points) < 1100
+    assert np.ptp(points[:, 0]) == pytest.approx(60 / 71.5, rel=0.05)
+    assert len(tiny) == 1
+
+
+def test_the_sample_of_a_strip_along_a_line_stays_small(monkeypatch):
+    line = shapely.LineString([(300_000, 5_000_000), (700_000, 6_000_000)])
+    tried = []
+    inside = shapely.contains_xy
+    monkeypatch.setattr(
+        shapely, "contains_xy", lambda part, x, y: tried.append(x.size) or inside(part, x, y)
+    )
+
+    for width in (0.1, 10_000):
+        points = sample([(shapely.MultiPolygon([line.buffer(width)]), 32632)])
+        assert 1 <= len(points) < 1200
+    assert max(tried) < 1.01e6
+
+
+def test_reasons_are_counted_by_kind():
+    reasons = [
+        "its cloud cover is 97 %, more than 95 %",
+        "its cloud cover is 99 %, more than 95 %",
+        "99.95 % of it is no data",
+        "it was processed again, as S2A_x",
+        "its mode is EW, not IW",
+    ]
+
+    assert skipped(reasons) == {
+        "cloud cover above 95 %": 2,
+        "hardly any data": 1,
+        "processed again, the newer one is used": 1,
+        "its mode is EW, not IW": 1,
+    }
+
+
+def test_a_scene_that_crosses_180_degrees_has_a_box_of_its_size():
+    scene = Scene(
+        id="x",
+        sensor="s2",
+        acquired=datetime(2024, 1, 1),
+        datatake="x",
+        bbox=(179.5, -17.0, -179.5, -16.0),
+        epsg=None,
+        orbit=None,
+        orbit_state=None,
+        cloud_cover=None,
+        offset=0,
+        assets={},
+    )
+
+    ((row, col, stop_row, stop_col),) = pixel_boxes([scene], 32760)
+
+    assert stop_col - col == pytest.approx(10_700, rel=0.02)
+    assert stop_row - row == pytest.approx(11_100, rel=0.02)

@@ -1,0 +1,57 @@
+"""What is found and planned for an area, beyond what the maps themselves show."""
+
+import shapely
+
+from lulcmap.geo.grid import polygons, project
+from lulcmap.geo.utm import beyond, split
+from lulcmap.planning.planner import REACH
+
+SLIVERS = shapely.MultiPolygon(
+    [
+        shapely.Polygon(
+            [
+                (8.342353208797904e-13, 0.5663163983492436),
+                (3.0784598763310484e-13, 0.5663163983494673),
+                (1.1758670397556628e-13, 0.5663163983496056),
+                (-3.919556799185541e-13, 0.56631639835045),
+                (-9.946407896999041e-13, 0.5663163983499663),
+                (-7.994935965338102e-13, 0.5663163983492436),
+                (-3.2521436193828e-13, 0.5663163983490074),
+                (-3.8803612311936884e-13, 0.5663163983480494),
+                (3.7910113164150666e-13, 0.5663163983480769),
+                (7.79147830517914e-13, 0.5663163983486775),
+            ]
+        ),
+        shapely.Polygon(
+            [
+                (2.3109831894063492e-07, 0.999),
+                (2.516142237283967e-07, 0.9990003155142569),
+                (-6.825021395939045e-08, 0.9990002990237252),
+                (-5.621739746534852e-07, 0.9990002707287176),
+                (-5.107283277409777e-07, 0.9989997540462002),
+                (-9.522144911380624e-08, 0.9989995828075726),
+                (2.5331783925758493e-07, 0.9989996823494768),
+            ]
+        ),
+    ]
+)
+"""Of micrometres and metres, across a border of zones; from the fuzzed polygons. Joining what is
+mapped on both sides of the border, GEOS leaves a line of the smaller one."""
+
+
+def test_slivers_across_a_border_of_zones_leave_polygons_only():
+    for code, part in split(SLIVERS):
+        sides = [project(shape, f"EPSG:{code}") for shape in (part, beyond(SLIVERS, code))]
+        joined = shapely.union(*(side.buffer(REACH) for side in sides))
+
+        assert polygons(joined).area == joined.area > 0
+
+
+def test_of_lines_points_and_polygons_the_polygons_are_kept():
+    square = shapely.box(0, 0, 1, 1)
+    mixed = shapely.GeometryCollection(
+        [shapely.Point(2, 2), square, shapely.LineString([(3, 3), (4, 4)])]
+    )
+
+    assert polygons(mixed) == shapely.MultiPolygon([square])
+    assert polygons(shapely.Point(1, 1)).is_empty

@@ -1,0 +1,27 @@
+#!/bin/sh
+# Installs what tests/integration needs, on Debian: PostgreSQL with PostGIS, nginx, Azurite, and into
+# the active Python environment stac-fastapi with pgstac, moto and Azure's client.
+#
+#     sh tests/services.sh FOLDER     Azurite goes to FOLDER; put FOLDER/node_modules/.bin on PATH
+set -eu
+folder=${1:?name a folder for Azurite: sh tests/services.sh FOLDER}
+cd "$(dirname "$0")/.."
+
+packages=
+[ -x /usr/lib/postgresql/15/bin/initdb ] || packages="postgresql-15"
+[ -e /usr/share/postgresql/15/extension/postgis.control ] || packages="$packages postgresql-15-postgis-3"
+[ -x /usr/sbin/nginx ] || packages="$packages nginx-light"
+command -v npm >/dev/null || packages="$packages npm"
+if [ -n "$packages" ]; then
+    # Runlevel 1: the tests start servers of their own, the packages need not start theirs.
+    export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1
+    apt-get update -qq
+    # shellcheck disable=SC2086
+    apt-get install -qq --no-install-recommends $packages >/dev/null
+fi
+
+[ -x "$folder/node_modules/.bin/azurite-blob" ] ||
+    npm install --silent --no-audit --no-fund --prefix "$folder" azurite@3
+
+python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[cpu,train,dev,services]'

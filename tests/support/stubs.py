@@ -1,0 +1,137 @@
+"""Small ONNX models that carry a contract, for tests that need a model and not a good one."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from lulcmap.model.contract import KEY, S1_INPUT, S2_INPUT, Contract, ModelInput
+
+TYPES = {"uint16": TensorProto.UINT16, "int16": TensorProto.INT16}
+
+
+def contract(
+    *,
+    inputs: Mapping[str, ModelInput] | None = None,
+    stride: int = 4,
+    window: int = 64,
+    step: int = 48,
+    **others: object,
+) -> Contract:
+    """A contract like LULC-Former's, with windows small enough for a test."""
+    inputs = inputs or {"s2": S2_INPUT, "s1": S1_INPUT}
+    others.setdefault("multiple", stride)
+    return Contract(name="stub", inputs=inputs, stride=stride, window=window, step=step, **others)
+
+
+def save(model: onnx.ModelProto, path: Path, text: str | None) -> Path:
+    """Write a model with a contract, or without one."""
+    if text is not None:
+        helper.set_model_props(model, {KEY: text})
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def make_model(
+    path: Path,
+    agreed: Contract,
+    *,
+    kernel: int | None = None,
+    attention: bool = False,
+    seed: int = 0,
+) -> Path:
+    """A model of finite receptive field: scaled bands, one convolution, logits.
+
+    Args:
+        path: to be written.
+        agreed: its contract; the stride is the convolution's.
+        kernel: pixels a side of the convolution, at least the stride; None is the stride.
+        attention: add self-attention over all cells and a gate pooled from them, as a real network
+            has: the receptive field is the window then.
+        seed: of the weights.
+
+    """
+    rng = np.random.default_rng(seed)
+    kernel, stride, width = kernel or agreed.stride, agreed.stride, 16
+    n_bands = sum(len(wanted.bands) for wanted in agreed.inputs.values())
+    weights = {
+        "conv": rng.normal(size=(width, n_bands, kernel, kernel)) / kernel,
+        "head": rng.normal(size=(len(agreed.classes), width, 1, 1)),
+        "square": rng.normal(size=(width, width)) / 4,
+        "scale": np.float32(1e-3),
+    }
+    nodes, scaled = [], []
+    for name in agreed.inputs:
+        nodes.append(helper.make_node("Cast", [name], [f"{name}_float"], to=TensorProto.FLOAT))
+        nodes.append(helper.make_node("Mul", [f"{name}_float", "scale"], [f"{name}_scaled"]))
+        scaled.append(f"{name}_scaled")
+    before = (kernel - stride) // 2
+    after = kernel - stride - before
+    nodes += [
+        helper.make_node("Concat", scaled, ["bands"], axis=1),
+        helper.make_node(
+            "Conv",
+            ["bands", "conv"],
+            ["cells"],
+            strides=[stride, stride],
+            pads=[before, before, after, after],
+        ),
+        helper.make_node("Tanh", ["cells"], ["active"]),
+    ]
+    if attention:
+        nodes += _attention(weights, width)
+    last = "mixed" if attention else "active"
+    nodes.append(helper.make_node("Conv", [last, "head"], ["logits"]))
+    graph = helper.make_graph(
+        nodes,
+        "stub",
+        [
+            helper.make_tensor_value_info(
+                name, TYPES[wanted.dtype], ["n", len(wanted.bands), "h", "w"]
+            )
+            for name, wanted in agreed.inputs.items()
+        ],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", None, None, None])],
+        [_tensor(name, values) for name, values in weights.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    return save(model, path, agreed.to_json())
+
+
+def _tensor(name: str, values: NDArray[np.floating] | NDArray[np.int64]) -> TensorProto:
+    dtype = np.int64 if np.issubdtype(np.asarray(values).dtype, np.integer) else np.float32
+    return numpy_helper.from_array(np.asarray(values, dtype), name)
+
+
+def _attention(weights: dict[str, NDArray[np.floating]], width: int) -> list[onnx.NodeProto]:
+    weights["tokens"] = np.array([0, width, -1], np.int64)
+    weights["middle"] = np.array([1], np.int64)
+    weights["planes"] = np.array([2, 3], np.int64)
+    return [
+        helper.make_node("Shape", ["active"], ["shape"]),
+        helper.make_node("Reshape", ["active", "tokens"], ["channels"]),  # (n, width, h * w)
+        helper.make_node("Transpose", ["channels"], ["rows"], perm=[0, 2, 1]),
+        helper.make_node("MatMul", ["rows", "square"], ["queries"]),
+        helper.make_node("MatMul", ["queries", "channels"], ["alike"]),
+        helper.make_node("Softmax", ["alike"], ["share"], axis=-1),
+        helper.make_node("MatMul", ["share", "rows"], ["read"]),
+        helper.make_node("Transpose", ["read"], ["read_channels"], perm=[0, 2, 1]),
+        helper.make_node("Add", ["read_channels", "channels"], ["sum"]),
+        helper.make_node("Reshape", ["sum", "shape"], ["read_cells"]),
+        # pooled as LULC-Former's aggregation: ONNX Runtime adds up one window in another order
+        helper.make_node("ReduceMean", ["read", "middle"], ["pooled"], keepdims=0),
+        helper.make_node("Unsqueeze", ["pooled", "planes"], ["gate"]),
+        helper.make_node("Add", ["read_cells", "gate"], ["mixed"]),
+    ]
+
+
+def composites(
+    rng: np.random.Generator, shape: tuple[int, int]
+) -> tuple[NDArray[np.uint16], NDArray[np.int16]]:
+    """Random composites without nodata, of realistic values: (9, H, W) and (2, H, W)."""
+    s2 = rng.integers(1, 6000, (9, *shape), dtype=np.uint16)
+    s1 = rng.integers(-3000, 200, (2, *shape), dtype=np.int16)
+    return s2, s1

@@ -1,0 +1,231 @@
+import os
+import sys
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from click.testing import CliRunner
+
+from lulcmap.cli import main
+from lulcmap.errors import DeviceError, ModelError, OutputError
+from lulcmap.model.file import read_model
+from lulcmap.training import export
+from lulcmap.training.card import card_of
+from lulcmap.training.checkpoint import contract_of, deployed_from, save_checkpoint
+from lulcmap.training.export import composites, export_onnx
+from lulcmap.training.loss import full_size
+from lulcmap.training.lulcformer import LULCFORMER, LULCFORMER_TINY
+from tests.support.networks import MICRO, checkpoint
+
+pytestmark = pytest.mark.timeout(1200)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """The tiny network, exported once."""
+    return export_onnx(checkpoint(LULCFORMER_TINY), tmp_path_factory.mktemp("tiny") / "tiny.onnx")
+
+
+@pytest.fixture(scope="module")
+def half(tmp_path_factory):
+    """A very small network in half precision, exported once."""
+    out = tmp_path_factory.mktemp("half") / "half.onnx"
+    return export_onnx(checkpoint(MICRO), out, name="halved", fp16=True)
+
+
+@pytest.fixture
+def as_if_traced(monkeypatch, half):
+    """Tracing takes a minute: give what the fixture traced, whatever is asked for."""
+
+    def trace(_):
+        model = onnx.load(half.path)
+        model.ClearField("metadata_props")
+        return model
+
+    monkeypatch.setattr(export, "trace", trace)
+
+
+def run(path, s2, s1):
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return session.run(None, {"s2": s2, "s1": s1})[0]
+
+
+def test_the_file_gives_the_networks_logits_at_any_size_and_with_anything_missing(tiny):
+    network = deployed_from(checkpoint(LULCFORMER_TINY))
+
+    for shape, missing in (((3, 32, 64), "parts"), ((1, 192, 96), "s1"), ((1, 96, 32), "s2")):
+        s2, s1 = composites(shape, seed=99, missing=missing)
+        with torch.inference_mode():
+            expected = network(torch.from_numpy(s2), torch.from_numpy(s1)).numpy()
+        got = run(tiny.path, s2, s1)
+        assert got.dtype == np.float32
+        np.testing.assert_allclose(got, expected, rtol=0, atol=1e-4)
+
+
+def test_every_size_is_checked_with_either_sensor_missing(tiny):
+    cases = {(check.shape, check.missing) for check in tiny.checks}
+
+    assert len(cases) == len(tiny.checks) == 12
+    assert {missing for _, missing in cases} == {"nothing", "parts", "s1", "s2"}
+
+
+def test_the_file_says_what_it_is(tiny):
+    contract = read_model(tiny.path).contract
+
+    assert contract.name == "lulcformer-tiny"
+    assert contract.stride == 4
+    assert contract.knows == "simulated"
+    assert contract.inputs["s2"].dtype == "uint16"
+    assert contract.training["source"] == "drawn at random"
+    assert "losses" not in contract.training
+
+
+def test_the_file_says_nothing_of_the_machine_it_was_made_on(tiny):
+    data = tiny.path.read_bytes()
+
+    for trace in (b"stack_trace", b"site-packages", os.fsencode(export.__file__), b".py"):
+        assert trace not in data
+
+
+def test_the_graph_is_one_file_of_opset_20_with_integers_in(tiny):
+    model = onnx.load(tiny.path, load_external_data=False)
+
+    onnx.checker.check_model(model)
+    assert [(o.domain, o.version) for o in model.opset_import] == [("", 20)]
+    types = {i.name: i.type.tensor_type.elem_type for i in model.graph.input}
+    assert types == {"s2": onnx.TensorProto.UINT16, "s1": onnx.TensorProto.INT16}
+    assert [output.name for output in model.graph.output] == ["logits"]
+
+
+def test_the_card_says_what_it_knows_and_what_it_cannot_do(tiny):
+    card = tiny.card.read_text()
+
+    assert tiny.card == tiny.path.with_suffix(".md")
+    for said in ("# lulcformer-tiny", "3.60 M parameters", "drawn at random", "Not measured"):
+        assert said in card
+    assert "simulated landscapes only" in card
+    assert "classes on 0 of" in card
+
+
+def test_the_card_has_the_figures_of_the_validation_if_there_are_no_others():
+    saved = checkpoint()
+    saved["training"]["validation"] = {"epoch": 7, "mean_iou": 0.4}
+
+    chosen = card_of(contract_of(saved), saved, checks=[])
+    saved["training"]["figures"] = {"mean_iou": 0.3}
+    measured = card_of(contract_of(saved), saved, checks=[])
+
+    assert "by which the best epoch was chosen" in chosen
+    assert "| mean_iou | 0.4 |" in chosen
+    assert "| mean_iou | 0.3 |" in measured
+    assert "chosen" not in measured
+    assert "Not measured" not in chosen + measured
+
+
+def test_half_precision_keeps_the_map_and_normalises_in_full(half):
+    s2, s1 = composites((1, 96, 96), seed=10)  # of few pixels between two classes
+    with torch.inference_mode():
+        expected = deployed_from(checkpoint(MICRO))(torch.from_numpy(s2), torch.from_numpy(s1))
+
+    logits = torch.from_numpy(run(half.path, s2, s1))
+
+    assert logits.dtype == torch.float16
+    changed = full_size(logits, stride=4).argmax(1) != full_size(expected, stride=4).argmax(1)
+    assert changed.float().mean() <= 1e-3
+    torch.testing.assert_close(logits.float(), expected, rtol=0, atol=0.05)
+    constants = {i.name: i.data_type for i in onnx.load(half.path).graph.initializer}
+    assert constants["sensors.s2.mean"] == onnx.TensorProto.FLOAT
+    assert constants["network.decoder.classify.weight"] == onnx.TensorProto.FLOAT16
+    contract = read_model(half.path).contract
+    assert (contract.name, contract.precision) == ("halved", "fp16")
+
+
+def test_the_same_checkpoint_gives_the_same_file(tmp_path, half, as_if_traced):
+    again = export_onnx(checkpoint(MICRO), tmp_path / "again.onnx", name="halved", fp16=True)
+
+    assert again.path.read_bytes() == half.path.read_bytes()
+
+
+def test_an_export_that_is_not_the_network_is_not_written(tmp_path, as_if_traced):
+    with pytest.raises(ModelError, match=r"logits differ by up to .* and classes on"):
+        export_onnx(checkpoint(MICRO, seed=1), tmp_path / "other.onnx")
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_logits_that_are_no_numbers_are_refused():
+    def broken(s2, _):
+        return np.full((len(s2), 9, s2.shape[2] // 4, s2.shape[3] // 4), np.nan, np.float32)
+
+    checks = export.compare(deployed_from(checkpoint(MICRO)), broken)
+
+    for precision in ("fp32", "fp16"):
+        with pytest.raises(ModelError, match="Nothing was written"):
+            export.refuse_if_different(checks, precision=precision)
+
+
+def test_an_existing_file_is_kept(tmp_path):
+    out = tmp_path / "model.onnx"
+    out.write_text("mine")
+
+    with pytest.raises(OutputError, match="exists"):
+        export_onnx(checkpoint(MICRO), out)
+
+    assert out.read_text() == "mine"
+
+
+def test_a_folder_that_cannot_be_written_is_said_in_one_line(tmp_path, as_if_traced):
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(OutputError, match="cannot be written"):
+        export_onnx(checkpoint(MICRO), tmp_path / "file" / "model.onnx", fp16=True)
+
+
+def test_without_onnx_runtime_one_line_says_so(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+
+    with pytest.raises(DeviceError, match="pip install"):
+        export_onnx(checkpoint(MICRO), tmp_path / "model.onnx")
+
+
+def test_the_command_writes_the_file_and_prints_the_differences(tmp_path, as_if_traced):
+    saved, out = tmp_path / "checkpoint.pt", tmp_path / "model.onnx"
+    save_checkpoint(saved, checkpoint(MICRO))
+
+    result = CliRunner().invoke(main, ["export-onnx", str(saved), "--out", str(out), "--fp16"])
+
+    assert result.exit_code == 0, result.output
+    assert result.output.count("logits differ by at most") == 12
+    assert out.is_file()
+    assert out.with_suffix(".md").is_file()
+
+
+def test_the_command_refuses_a_file_that_is_no_checkpoint(tmp_path):
+    wrong = tmp_path / "checkpoint.pt"
+    wrong.write_text("no checkpoint")
+
+    result = CliRunner().invoke(main, ["export-onnx", str(wrong)])
+
+    assert result.exit_code == ModelError.exit_code
+    assert "is no checkpoint of lulcmap" in result.output
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]
+
+
+def test_the_command_says_in_one_line_that_torch_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    saved = tmp_path / "checkpoint.pt"
+    saved.write_text("")
+
+    result = CliRunner().invoke(main, ["export-onnx", str(saved)])
+
+    assert result.exit_code == DeviceError.exit_code
+    assert "lulcmap[train]" in result.output
+
+
+@pytest.mark.skipif("LULCMAP_SLOW" not in os.environ, reason="takes minutes: set LULCMAP_SLOW=1")
+def test_the_full_network_exports(tmp_path):
+    made = export_onnx(checkpoint(LULCFORMER), tmp_path / "full.onnx")
+
+    assert max(check.logits for check in made.checks) <= 1e-4

@@ -1,0 +1,198 @@
+"""``lulcmap train`` as its user meets it."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+from lulcmap.cli import main
+from lulcmap.cli.train import MODELS
+from lulcmap.dataset import Request, Source, make
+from lulcmap.dataset.chips import Dataset
+from lulcmap.run.lock import lock
+from lulcmap.simulation import Country, simulate
+from lulcmap.simulation.labels import LabelSet, simulate_labels
+from lulcmap.training import networks as zoo
+from lulcmap.training.checkpoint import load_checkpoint
+from lulcmap.training.chips import ChipFolder
+from lulcmap.training.tiled import predictor
+
+COUNTRY = Country(seed=6, height=320, width=300, s2_dates=3, s1_dates=3, cloud=0.1)
+QUICK = ("--model", "lulcformer-tiny", "--epochs", "2", "--batch-size", "2", "--crop", "32")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """A dataset of small chips of odd sides."""
+    scenes = simulate(tmp_path_factory.mktemp("country"), COUNTRY)
+    labels = tmp_path_factory.mktemp("labels")
+    simulate_labels(labels, COUNTRY, scenes, LabelSet(size=70, experts=3, nonexperts=3, holdout=1))
+    out = tmp_path_factory.mktemp("built") / "dataset"
+    make(Request(labels, source=Source(str(scenes.items)), validation=0.3), out)
+    return out
+
+
+def train(*arguments):
+    return CliRunner().invoke(main, ["train", *map(str, arguments)])
+
+
+def rows(folder):
+    return list(csv.DictReader((folder / "log.csv").read_text().splitlines()))
+
+
+def test_chips_are_read_once_while_there_is_room_for_them(data, monkeypatch):
+    dataset = Dataset.open(data)
+    chips, asked = dataset.split("train"), []
+    read = Dataset.read
+    monkeypatch.setattr(Dataset, "read", lambda self, chip: asked.append(chip) or read(self, chip))
+    one = sum(array.nbytes for array in ChipFolder(dataset, chips).sample(0))
+    few, none = ChipFolder(dataset, chips, room=2.5 * one), ChipFolder(dataset, chips)
+    asked.clear()
+
+    for _ in range(2):
+        for index in (0, 1, 2):
+            for kept, fresh in zip(few.sample(index), none.sample(index), strict=True):
+                np.testing.assert_array_equal(kept, fresh)
+                assert kept.flags.writeable == (index == 2)
+
+    assert [asked.count(chip) for chip in chips[:3]] == [3, 3, 4]
+
+
+def test_help_names_every_model_there_is():
+    assert set(MODELS) == set(zoo.MODELS)
+
+
+def test_a_training_leaves_checkpoints_a_log_and_what_to_do_next(data, tmp_path):
+    made = train("--data", data, "--out", tmp_path / "run", *QUICK)
+
+    assert made.exit_code == 0, made.output
+    assert "epoch 2 of 2: loss" in made.output
+    assert "lulcmap evaluate" in made.output
+    assert "lulcmap export-onnx" in made.output
+    assert [row["epoch"] for row in rows(tmp_path / "run")] == ["1", "2"]
+    saved = load_checkpoint(tmp_path / "run/best.pt")
+    assert saved["knows"] == "simulated"
+    assert [name for name, _ in saved["classes"]] == list(Dataset.open(data).names)
+    assert saved["settings"]["crop"] == 32
+    assert json.loads(json.dumps(saved["settings"])) == saved["settings"]
+    assert "labelled images" in saved["training"]["source"]
+    assert any((tmp_path / "run/tensorboard").iterdir())
+
+
+def test_a_run_again_is_done_at_once_and_another_one_is_refused(data, tmp_path):
+    first = train("--data", data, "--out", tmp_path / "run", *QUICK)
+    before = (tmp_path / "run/checkpoint.pt").read_bytes()
+
+    again = train("--data", data, "--out", tmp_path / "run", *QUICK)
+    other = train("--data", data, "--out", tmp_path / "run", *QUICK, "--seed", "3")
+
+    assert first.exit_code == again.exit_code == 0
+    assert (tmp_path / "run/checkpoint.pt").read_bytes() == before
+    assert other.exit_code == 2
+    assert "seed: 0 there, 3 now" in other.output
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_kill_9_and_the_same_command_give_the_same_weights(data, tmp_path):
+    command = [sys.executable, "-m", "lulcmap", "train", "--data", str(data), *QUICK]
+    command += ["--epochs", "4", "--out"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+
+    killed = tmp_path / "killed"
+    process = subprocess.Popen([*command, str(killed)], env=environment, stdout=subprocess.DEVNULL)
+    while process.poll() is None and not (killed / "checkpoint.pt").exists():
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    done = len(load_checkpoint(killed / "checkpoint.pt")["training"]["losses"])
+    for out in (killed, tmp_path / "whole"):
+        subprocess.run([*command, str(out)], env=environment, check=True, stdout=subprocess.DEVNULL)
+
+    assert done < 4
+    resumed, whole = (load_checkpoint(tmp_path / n / "checkpoint.pt") for n in ("killed", "whole"))
+    assert resumed["training"] == whole["training"]
+    assert all(torch.equal(whole["weights"][k], v) for k, v in resumed["weights"].items())
+    assert not list(killed.glob(".*"))
+
+
+def test_chips_are_filled_up_with_nodata_to_what_a_network_takes(data):
+    dataset = Dataset.open(data)
+    chips = ChipFolder(dataset, dataset.split("train"))
+
+    s2, s1, label = chips.sample(0)
+
+    seen = dataset.read(chips.chips[0])
+    assert label.shape == s2.shape[1:] == s1.shape[1:] == (96, 96)
+    for padded, chip, nodata in zip((s2, s1, label), seen, (0, -32768, 255), strict=True):
+        assert (padded[..., :70, :70] == chip).all()
+        assert (padded[..., 70:, :] == nodata).all()
+        assert (padded[..., 70:] == nodata).all()
+
+
+def test_a_network_of_one_sensor_needs_no_other(data, tmp_path):
+    made = train("--data", data, "--out", tmp_path, *QUICK, "--modalities", "s1")
+
+    assert made.exit_code == 0, made.output
+    predict, contract = predictor(tmp_path / "best.pt", "cpu")
+    s1 = np.full((2, 50, 70), -1200, np.int16)
+    s1[:, :, :9] = -32768
+    classes, confidence = predict(np.zeros((9, 50, 70), np.uint16), s1)
+    assert list(contract.inputs) == ["s1"]
+    assert not contract.inputs["s1"].optional
+    assert (classes[:, :9] == 255).all()
+    assert (classes[:, 9:] < 9).all()
+    assert ((confidence > 0) == (classes < 255)).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--crop", "100"), "it must be a multiple of 32"),
+        (("--modalities", "s3"), "s2, s1 or s2,s1"),
+        (("--batch-size", "3", "--accumulate", "2"), "cannot be shared"),
+        (("--precision", "fp16", "--device", "cpu"), "fp16 needs a GPU"),
+        (("--model", "unet", "--no-mmam"), "not of unet"),
+    ],
+)
+def test_what_cannot_be_trained_is_said_in_one_line(data, tmp_path, arguments, says):
+    made = train("--data", data, "--out", tmp_path / "run", *QUICK, *arguments)
+
+    assert made.exit_code == 2
+    assert says in made.output
+    assert made.output.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_second_process_in_one_folder_is_told_so(data, tmp_path):
+    (tmp_path / "run").mkdir()
+    with lock(tmp_path / "run/.lock"):
+        made = train("--data", data, "--out", tmp_path / "run", *QUICK)
+
+    assert made.exit_code == 7
+    assert f"process {os.getpid()}" in made.output
+    assert "give another --out" in made.output
+
+
+def test_another_dataset_of_the_same_labels_is_another_training(data):
+    dataset = Dataset.open(data)
+    other = replace(dataset, settings=dataset.settings | {"orbit": "any"})
+
+    one, two = (ChipFolder(each, each.split("train")).digest for each in (dataset, other))
+
+    assert one != two
+
+
+def test_a_folder_that_is_no_dataset_is_said_so(tmp_path):
+    made = train("--data", tmp_path, "--out", tmp_path / "run", *QUICK)
+
+    assert made.exit_code == 2
+    assert "There is no dataset in" in made.output
