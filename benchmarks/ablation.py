@@ -26,18 +26,22 @@ import rasterio
 from odc.geo.geobox import GeoBox
 from shapely import MultiPolygon, box
 
-from lulcmap.catalog.selection import make_period
-from lulcmap.evaluation.scores import accuracy, iou, mean_f1, mean_iou
-from lulcmap.geo.grid import footprint
-from lulcmap.imagery.area_composite import composite_of
+from lulcmap.catalog import make_period
+from lulcmap.evaluation import accuracy, iou, mean_f1, mean_iou
+from lulcmap.geo import footprint
+from lulcmap.imagery import composite_area
 from lulcmap.legend import CLASSES, NAMES
 from lulcmap.simulation import Country, simulate
-from lulcmap.training.checkpoint import deployed_from, load_checkpoint
-from lulcmap.training.chips import Chips
-from lulcmap.training.fit import fit
-from lulcmap.training.networks import config_of
-from lulcmap.training.settings import Hardware, Settings
-from lulcmap.training.tiled import measure
+from lulcmap.training import (
+    Chips,
+    Hardware,
+    TrainingSettings,
+    config_of,
+    deployed_from,
+    load_checkpoint,
+    measure,
+    train_network,
+)
 
 SIZE = 512
 """Pixels a side of a country."""
@@ -78,7 +82,7 @@ def make_chip(path: Path, seed: int) -> None:
         made = simulate(Path(folder), country(seed))
         with rasterio.open(made.truth) as source:
             truth, on = source.read(1), GeoBox(source.shape, source.transform, source.crs)
-        seen = composite_of(
+        seen = composite_area(
             MultiPolygon([box(*footprint(on))]),
             on,
             period=make_period(year=country(seed).year, today=date(2026, 1, 1)),
@@ -111,11 +115,11 @@ def run(folder: Path, variant: str, seed: int, steps: int) -> None:
     arguments = {"model": "lulcformer-tiny", **VARIANTS[variant]}
     config = config_of(classes=len(CLASSES), **arguments)  # type: ignore[arg-type]
     out = place(folder, variant, seed)
-    path = fit(
+    path = train_network(
         seen,
         out,
         config=config,
-        settings=Settings(
+        settings=TrainingSettings(
             epochs=round(steps * BATCH / len(seen)),
             batch=BATCH,
             crop=CROP,

@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # the process that starts the others stays small
     from numpy.typing import NDArray
     from odc.geo.geobox import GeoBox
 
-    from lulcmap.output.mosaic import ZoneBlocks
+    from lulcmap.output import ZoneBlocks
     from lulcmap.run import RunFolder
 
 LON, LAT = 12, 47
@@ -125,8 +125,10 @@ def make(folder: Path, gigapixels: float) -> None:
     import rasterio
     import shapely
 
-    from lulcmap.geo.grid import geobox
+    from lulcmap.geo import BlockId, geobox
+    from lulcmap.run import BlockFacts
 
+    facts = BlockFacts(plan="", device="", pixels={}, classes={}, used=(), unmasked=(), lost=())
     outline = folder / "country.wkb"
     if not outline.exists():
         outline.write_bytes(shapely.to_wkb(country(gigapixels)))
@@ -135,22 +137,22 @@ def make(folder: Path, gigapixels: float) -> None:
     base = _land()
     for epsg, _, blocks in _zones(folder):
         for (row, col), box in blocks:
-            path, kind = run.block_path((epsg, row, col)), (row * 3 + col) % PATTERNS
+            path, kind = run.block_path(BlockId(epsg, row, col)), (row * 3 + col) % PATTERNS
             if path.exists():
                 whole.setdefault((epsg, kind, box.shape), path)
                 continue
-            grid, like = geobox(box, epsg), whole.get((epsg, kind, box.shape))
+            on, like = geobox(box, epsg), whole.get((epsg, kind, box.shape))
             if like is None:
                 bands = np.roll(base, (379 * kind, 211 * kind + epsg), axis=(1, 2))
                 times = (1, *(-(-length // PATTERN) for length in box.shape))
                 bands = np.ascontiguousarray(np.tile(bands, times)[:, : box.height, : box.width])
-                run.write_block((epsg, row, col), bands, grid, {})
+                run.write_block(BlockId(epsg, row, col), bands, on, facts)
                 whole[epsg, kind, box.shape] = path
             else:  # a copy in another place takes a tenth of the time
                 part = path.with_suffix(".tif.part")
                 part.write_bytes(like.read_bytes())
                 with rasterio.open(part, "r+") as copied:
-                    copied.transform = grid.affine
+                    copied.transform = on.affine
                 part.replace(path)
 
 
@@ -158,7 +160,7 @@ def _land() -> "NDArray[np.uint8]":
     """(6, PATTERN, PATTERN) the bands of a piece of land; one pixel in 33 differs from around."""
     import numpy as np
 
-    from lulcmap.simulation.land import ground
+    from lulcmap.simulation import ground
 
     rng = np.random.default_rng(SEED)
     shape = (PATTERN, PATTERN)
@@ -181,24 +183,23 @@ def _zones(folder: Path) -> "Iterator[tuple[int, shapely.MultiPolygon, list]]":
     """EPSG code, part of the country in degrees, and numbers and boxes of the blocks of a zone."""
     import shapely
 
-    from lulcmap.geo import grid
-    from lulcmap.geo import utm as zones
-    from lulcmap.geo.tiling import Lattice
+    from lulcmap.geo import Lattice, covering_box, geobox, project, split_by_zone
 
     polygon = shapely.from_wkb((folder / "country.wkb").read_bytes())
-    for epsg, part in zones.split(polygon):
-        there = grid.project(part, f"EPSG:{epsg}")
+    for zone_part in split_by_zone(polygon):
+        epsg, part = zone_part.epsg, zone_part.polygon
+        there = project(part, f"EPSG:{epsg}")
         reach = shapely.box(*there.bounds).buffer(20).intersection(there.simplify(50).buffer(100))
         area = shapely.MultiPolygon([shapely.box(*there.bounds).buffer(20)])
         shapely.prepare(reach)
-        blocks = Lattice().blocks(grid.covering(area), block_size=BLOCKS[polygon.area < SMALL])
+        blocks = Lattice().blocks(covering_box(area), block_size=BLOCKS[polygon.area < SMALL])
         yield (
             epsg,
             part,
             [
                 (number, box)
                 for number, box in blocks
-                if shapely.intersects(reach, grid.geobox(box, epsg).extent.geom)
+                if shapely.intersects(reach, geobox(box, epsg).extent.geom)
             ],
         )
 
@@ -206,21 +207,21 @@ def _zones(folder: Path) -> "Iterator[tuple[int, shapely.MultiPolygon, list]]":
 def _target(folder: Path) -> "tuple[shapely.MultiPolygon, GeoBox]":
     import shapely
 
-    from lulcmap.geo import grid
+    from lulcmap.geo import covering_grid, project
 
-    polygon = grid.project(shapely.from_wkb((folder / "country.wkb").read_bytes()), CRS)
-    return polygon, grid.covering_grid(polygon, CRS)
+    polygon = project(shapely.from_wkb((folder / "country.wkb").read_bytes()), CRS)
+    return polygon, covering_grid(polygon, CRS)
 
 
 def _sources(folder: Path) -> "list[ZoneBlocks]":
-    from lulcmap.geo import grid
-    from lulcmap.output.mosaic import ZoneBlocks
+    from lulcmap.geo import project
+    from lulcmap.output import ZoneBlocks
 
     run = _run(folder)
     return [
         ZoneBlocks(
             epsg,
-            grid.project(part, CRS),
+            project(part, CRS),
             [(run.block_path((epsg, *number)), box) for number, box in blocks],
         )
         for epsg, part, blocks in _zones(folder)
@@ -229,17 +230,17 @@ def _sources(folder: Path) -> "list[ZoneBlocks]":
 
 def join(folder: Path) -> None:
     """Blocks to the joined map; what there is of it is said on stdout."""
-    from lulcmap.output.mosaic import mosaic
+    from lulcmap.output import write_mosaic
 
     polygon, on = _target(folder)
-    counts = mosaic(_sources(folder), target=on, polygon=polygon, out=folder / JOINED)
+    counts = write_mosaic(_sources(folder), target=on, polygon=polygon, out=folder / JOINED)
     said = {"pixels": int(counts.sum()), "empty": int(counts[255]), "grid": math.prod(on.shape)}
     (folder / "joined.json").write_text(json.dumps(said))
 
 
 def write(folder: Path) -> None:
     """The joined map to the COG."""
-    from lulcmap.output.cog import write_cog
+    from lulcmap.output import write_cog
 
     write_cog(folder / JOINED, folder / MAP, tags={"LULCMAP_PLAN": "0"})
 

@@ -32,11 +32,9 @@ from odc.geo.geobox import GeoBox
 from rasterio.transform import Affine
 from rasterio.windows import Window
 
-from lulcmap.catalog.scene import Scene
-from lulcmap.geo.grid import footprint
-from lulcmap.imagery import kernels
-from lulcmap.imagery.composite import Rules, composite
-from lulcmap.imagery.reader import Reader
+from lulcmap.catalog import Scene
+from lulcmap.geo import footprint
+from lulcmap.imagery import CompositeRules, Reader, make_composite, median, network
 from lulcmap.sensors import S2_BANDS, SCL_MASKED
 
 THREADS = 2
@@ -103,9 +101,11 @@ def scene(folder: Path, date: int) -> Scene:
 
 def ours(folder: Path, size: int, dates: int) -> np.ndarray:
     scenes = [[scene(folder, date)] for date in range(dates)]
-    rules = Rules(min_clear=dates, max_scenes=dates, dilation=0)
+    rules = CompositeRules(min_clear=dates, max_scenes=dates, dilation=0)
     with Reader(workers=THREADS) as reader:
-        made = composite(reader.planes, grid_of(size), s2_dates=scenes, s1_passes=[], rules=rules)
+        made = make_composite(
+            reader.planes, grid_of(size), s2_dates=scenes, s1_passes=[], rules=rules
+        )
     return made.s2
 
 
@@ -255,7 +255,7 @@ def compare_medians(*, size: int, rounds: int) -> None:
         out, fewest = np.zeros((size, size), np.uint16), np.full((size, size), 255, np.uint8)
 
         def compiled() -> None:
-            kernels.median(stack, kernels.network(len(stack)), out, fewest)  # noqa: B023
+            median(stack, network(len(stack)), out, fewest)  # noqa: B023
 
         contest: dict[str, Callable[[], object]] = {
             "lulcmap": compiled,

@@ -14,9 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from lulcmap.model.mirror import mirrored
-from lulcmap.model.registry import find_model
-from lulcmap.model.session import open_session
+from lulcmap.model import find_model, mirrored, open_session
 
 SIDE = 512
 """Pixels of a window."""

@@ -26,9 +26,15 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from lulcmap.legend import CLASSES
-from lulcmap.training.deployable import BandStatistics, Deployed, Normalisation
-from lulcmap.training.loss import focal_loss, full_size
-from lulcmap.training.networks import MODELS, build
+from lulcmap.training import (
+    MODELS,
+    BandStatistics,
+    Deployed,
+    Normalisation,
+    build_network,
+    focal_loss,
+    full_size,
+)
 
 SIZE = 512
 """Pixels a side."""
@@ -60,7 +66,7 @@ def composites(batch: int, device: str) -> tuple[torch.Tensor, torch.Tensor, tor
 
 def gmacs(name: str) -> float:
     """Of one sample, in thousands of millions of multiply-adds."""
-    network = build(MODELS[name]).eval()
+    network = build_network(MODELS[name]).eval()
     planes = [torch.zeros(1, n, SIZE, SIZE) for n in (9, 2, 1, 1)]
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         network(*planes)
@@ -85,7 +91,7 @@ def rate(step: Callable[[], object], device: str) -> float:
 def measured(name: str, what: str, *, batch: int, device: str, mode: str) -> dict[str, float]:
     """Samples a second and peak memory (MB) of ``what``: training or inference."""
     torch.manual_seed(0)
-    deployed = Deployed(build(MODELS[name]), NORMALISATION).to(device)
+    deployed = Deployed(build_network(MODELS[name]), NORMALISATION).to(device)
     s2, s1, label = composites(batch, device)
     stride, parameters = deployed.network.stride, list(deployed.parameters())
     alpha = torch.ones(len(CLASSES), device=device)
@@ -157,7 +163,7 @@ def main() -> None:
     )
     for name in names:
         with torch.device("meta"):
-            size = sum(p.numel() for p in build(MODELS[name]).parameters()) / 1e6
+            size = sum(p.numel() for p in build_network(MODELS[name]).parameters()) / 1e6
         work = gmacs(name)
         for what in ("training", "inference"):
             for mode in modes:

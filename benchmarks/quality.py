@@ -13,10 +13,9 @@ from datetime import date
 from pathlib import Path
 from statistics import mean, stdev
 
-from lulcmap.catalog.selection import make_period
+from lulcmap.catalog import make_period
 from lulcmap.pipeline import Settings, map_area
-from lulcmap.simulation import Country, simulate
-from lulcmap.simulation.demo import NETWORK, forest_map, judge
+from lulcmap.simulation import NETWORK, Country, forest_map, judge, simulate
 
 
 def measure(folder: Path, seed: int) -> tuple[float, float, float]:

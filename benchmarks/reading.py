@@ -38,7 +38,7 @@ import shapely.geometry
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
-from lulcmap.geo.grid import footprint
+from lulcmap.geo import footprint
 
 Settings = dict[str, int | str]
 """What a method is tuned by; names in capitals are GDAL options, given by the environment."""
@@ -227,8 +227,8 @@ def counted(url: str) -> dict[str, int]:
 
 
 def read_lulcmap(task: Task, *, workers: int) -> list[np.ndarray]:
-    from lulcmap.catalog.scene import Scene
-    from lulcmap.imagery.reader import Reader
+    from lulcmap.catalog import Scene
+    from lulcmap.imagery import Reader
 
     def scene(date: int) -> Scene:
         return Scene(

@@ -84,7 +84,7 @@ def write_area(path: Path, side: int) -> None:
     """The outline, in degrees, of ``side`` by ``side`` blocks in the middle of the country."""
     import shapely
 
-    from lulcmap.simulation.archive import degrees
+    from lulcmap.simulation import degrees
 
     skipped = (MOST - side) // 2
     left = ((FIRST_COL + skipped) * BLOCK + MARGIN) * 10

@@ -19,12 +19,10 @@ from odc.geo.geobox import GeoBox
 from shapely import MultiPolygon, box
 from sklearn.ensemble import RandomForestClassifier
 
-from lulcmap.catalog.search import search
-from lulcmap.catalog.selection import choose_s1, make_period, rank_s2, s1_period
-from lulcmap.evaluation.scores import accuracy, confusion, iou, mean_iou
-from lulcmap.geo.grid import footprint
-from lulcmap.imagery.composite import composite
-from lulcmap.imagery.reader import Reader
+from lulcmap.catalog import choose_s1, find_scenes, make_period, rank_s2, s1_period
+from lulcmap.evaluation import accuracy, confusion, iou, mean_iou
+from lulcmap.geo import footprint
+from lulcmap.imagery import Reader, make_composite
 from lulcmap.legend import NAMES, NODATA
 from lulcmap.simulation import Country, simulate
 
@@ -36,7 +34,7 @@ def pixels(country: Country) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         with rasterio.open(made.truth) as source:
             truth, grid = source.read(1), GeoBox(source.shape, source.transform, source.crs)
         period = make_period(year=country.year, today=date(country.year + 1, 1, 1))
-        found = search(
+        found = find_scenes(
             MultiPolygon([box(*footprint(grid))]),
             s2_period=(period.start, period.end),
             s1_period=s1_period(period),
@@ -46,7 +44,7 @@ def pixels(country: Country) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         dates, _ = rank_s2([s for s in found.scenes if s.sensor == "s2"], period)
         radar = choose_s1([s for s in found.scenes if s.sensor == "s1"], period)
         with Reader(workers=2) as reader:
-            seen = composite(
+            seen = make_composite(
                 reader.planes, grid, s2_dates=dates, s1_passes=radar.passes, s1_others=radar.others
             )
     features = np.concatenate([seen.s2, seen.s1]).astype(np.float32)

@@ -20,19 +20,13 @@ from numpy.typing import NDArray
 from shapely import MultiPolygon
 from shapely import box as rectangle
 
-from lulcmap.catalog.selection import make_period
-from lulcmap.evaluation.scores import accuracy, confusion, mean_iou
-from lulcmap.geo.grid import footprint, geobox
-from lulcmap.geo.tiling import Blend, Box
-from lulcmap.imagery.area_composite import composite_of
-from lulcmap.imagery.composite import Composite
-from lulcmap.model.contract import Contract
-from lulcmap.model.inference import classify, needed_windows
-from lulcmap.model.registry import find_model
-from lulcmap.model.session import Session, open_session
+from lulcmap.catalog import make_period
+from lulcmap.evaluation import accuracy, confusion, mean_iou
+from lulcmap.geo import Blend, Box, footprint, geobox
+from lulcmap.imagery import Composite, composite_area
+from lulcmap.model import Contract, Session, classify, find_model, needed_windows, open_session
 from lulcmap.pipeline import Settings, map_area
-from lulcmap.simulation import Country, Simulated, simulate
-from lulcmap.simulation.demo import NETWORK
+from lulcmap.simulation import NETWORK, Country, Simulated, simulate
 
 ZONE = 32632
 BIG = 1152
@@ -92,7 +86,7 @@ def classes(
 def compare_windows(session: Session, country: Simulated) -> None:
     on = geobox(AROUND, ZONE)
     area = MultiPolygon([rectangle(*footprint(on))])
-    seen = composite_of(area, on, period=PERIOD, catalog=str(country.items), workers=2)
+    seen = composite_area(area, on, period=PERIOD, catalog=str(country.items), workers=2)
     with rasterio.open(country.truth) as source:
         truth = source.read(1)[INSIDE.within(AROUND)][EDGE:-EDGE, EDGE:-EDGE]
     big = whole(session, seen)

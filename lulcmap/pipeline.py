@@ -1,55 +1,52 @@
-"""From a polygon to its land-cover map: the stages, composed."""
+"""From an area to its land-cover map: the stages, in order.
+
+::
+
+    area -> geo -> catalog -> planning -> [ imagery -> model -> run ] -> output -> map
+                                          '------ each block -----'
+"""
 
 import shlex
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import shapely
-
-from lulcmap.blocks.engine import Engine, make_blocks, map_blocks
-from lulcmap.catalog.search import freeze
-from lulcmap.catalog.selection import Period
-from lulcmap.catalog.sources import is_remote
-from lulcmap.errors import NothingMappedError, OutputError
-from lulcmap.geo.area import load_area
-from lulcmap.imagery.area_composite import composite_of
-from lulcmap.output.assemble import Progress, assemble
-from lulcmap.output.cog import plan_of
-from lulcmap.output.paths import check_place, is_made, outputs, run_folder
-from lulcmap.output.report import MapReport, ShardReport
-from lulcmap.planning.planner import Settings, Survey, survey
-from lulcmap.run import Beat, RunFolder, Shard, beat, planning, work
-from lulcmap.run.folder import writing
-from lulcmap.system.memory import give_back
-
-__all__ = ["Settings", "composite_of", "map_area", "map_shard"]
+from lulcmap.blocks import Engine, make_blocks, map_blocks
+from lulcmap.catalog import Period, freeze_items
+from lulcmap.geo import Area, AreaLike, load_area
+from lulcmap.output import (
+    MapReport,
+    ShardReport,
+    assemble_map,
+    check_writable,
+    made_before,
+    run_path,
+)
+from lulcmap.planning import PlannedMap, Settings, plan_map
+from lulcmap.run import RunFolder, Shard, hold_plan, hold_run, start_heartbeat
+from lulcmap.system import Progress, no_progress, release_memory
 
 
 def map_area(
-    aoi: str,
+    aoi: AreaLike,
     out: Path | None = None,
     *,
     period: Period,
     layer: str | None = None,
     settings: Settings | None = None,
     engine: Engine = map_blocks,
-    progress: Progress = lambda *_: None,
+    progress: Progress = no_progress,
 ) -> MapReport:
     """Map the land cover of an area and write it as a Cloud-Optimized GeoTIFF.
 
-    Killed at any moment, the same call goes on from the blocks that are finished.
+    If interrupted, the same call resumes from the blocks that are finished.
 
     Args:
-        aoi: a vector file, or ``west,south,east,north`` in degrees.
-        out: the COG to write; None is ``<aoi>-<period>.tif`` in the current folder.
-        period: what is mapped.
-        layer: of the vector file, where it has several.
-        settings: how the map is made.
-        engine: what maps the blocks.
-        progress: told how far each stage is.
+        aoi: what ``load_area`` takes.
+        out: path of the COG to write; None is ``<area>-<period>.tif`` in the current folder.
+        period: the period.
+        layer: layer of the vector file, where it has several.
+        settings: how the map is made; None is the defaults.
+        engine: makes the blocks.
+        progress: called with how far each stage is.
 
     Returns:
         The map's report, also written beside it.
@@ -58,37 +55,40 @@ def map_area(
         AreaError: the area cannot be used.
         NoScenesError: nothing was found for this area and period.
         ProviderError: the provider failed, or blocks lost too many assets.
-        ModelError: the model does not fit; ``DeviceError``: the device cannot be had.
+        ModelError: the model does not fit; ``DeviceError``: the device is not available.
         OutputError: the map exists or cannot be written, or another process works on the run.
 
     """
     settings = settings or Settings()
-    with _begun(aoi, out, period, layer, settings, None, progress) as begun:
-        report = begun.report
-        if report is None:
-            make_blocks(
-                begun.known,
-                begun.run,
-                settings=settings,
-                engine=engine,
-                pulse=begun.pulse,
-                progress=progress,
-            )
-            begun.known.session.close()
-            give_back()
-            begun.pulse.stage("assembly")
-            report = assemble(
-                begun.run,
-                begun.out,
-                min_coverage=settings.min_coverage,
-                zones=settings.zones,
-                progress=progress,
-            )
+    area = load_area(aoi, layer=layer)
+    out = out or default_out(area, period)
+    check_writable(out)
+    with hold_run(run_path(out, settings.workdir)) as run:
+        with start_heartbeat(run) as heartbeat:
+            planned = plan_map(area, run.path, period=period, settings=settings, progress=progress)
+            report = _made_before(out, planned)
+            # The map may exist, and beside it the run of another one.
+            is_ours = report is None or run.plan() in (None, planned.plan)
+            if report is None:
+                _freeze(run, planned)
+                make_blocks(planned, run, engine=engine, heartbeat=heartbeat, progress=progress)
+                planned.session.close()
+                release_memory()
+                heartbeat.stage("assembly")
+                report = assemble_map(
+                    run,
+                    out,
+                    min_coverage=settings.min_coverage,
+                    zones=settings.zones,
+                    progress=progress,
+                )
+        if is_ours and not settings.keep_run:
+            run.remove()
     return report
 
 
 def map_shard(
-    aoi: str,
+    aoi: AreaLike,
     out: Path | None = None,
     *,
     shard: Shard,
@@ -96,46 +96,73 @@ def map_shard(
     layer: str | None = None,
     settings: Settings | None = None,
     engine: Engine = map_blocks,
-    progress: Progress = lambda *_: None,
+    progress: Progress = no_progress,
 ) -> ShardReport:
-    """Do a share of ``map_area``'s blocks, beside other processes that do the others.
+    """Make a share of a map's blocks, beside other processes that make the others.
 
-    They share the run folder; whoever comes first freezes the scenes and the plan for all. When
-    every shard is done, ``assembly.assemble_run`` makes the map.
+    They share the run folder; the first one freezes the scenes and the plan for all. When every
+    shard is done, ``assemble_run`` makes the map.
 
     Args:
-        aoi: as of ``map_area``, and so are the others and what is raised.
-        out: the COG that is to be made.
-        shard: which blocks.
-        period: what is mapped.
-        layer: of the vector file.
+        aoi: as for ``map_area``, and so are the others and what is raised.
+        out: path of the COG.
+        shard: the shard.
+        period: the period.
+        layer: layer of the vector file.
         settings: how the map is made.
-        engine: what maps the blocks.
-        progress: told how far each stage is.
+        engine: makes the blocks.
+        progress: called with how far each stage is.
 
     """
     settings = settings or Settings()
-    with _begun(aoi, out, period, layer, settings, shard, progress) as begun:
-        blocks, run = begun.known.job.blocks, begun.run
-        if begun.report is not None:
-            made = left = 0
-        else:
+    area = load_area(aoi, layer=layer)
+    out = out or default_out(area, period)
+    check_writable(out)
+    folder = run_path(out, settings.workdir)
+    with hold_run(folder, shard=shard) as run, start_heartbeat(run, shard) as heartbeat:
+        with hold_plan(run, shard=shard):
+            planned = plan_map(area, run.path, period=period, settings=settings, progress=progress)
+            is_made = _made_before(out, planned) is not None
+            if not is_made:
+                _freeze(run, planned, shard=shard)
+        made = left = 0
+        if not is_made:
             made = make_blocks(
-                begun.known,
-                run,
-                settings=settings,
-                engine=engine,
-                pulse=begun.pulse,
-                shard=shard,
-                progress=progress,
+                planned, run, engine=engine, heartbeat=heartbeat, shard=shard, progress=progress
             )
-            left = sum(not run.block_path(number).is_file() for number, _ in blocks)
-        then = _assembling(run, begun.out, settings)
-        return ShardReport(run.path, str(shard), len(shard.of(blocks)), made, left, then)
+            left = sum(not run.block_path(block.id).is_file() for block in planned.job.blocks)
+        total = len(shard.of(planned.job.blocks))
+        return ShardReport(
+            run.path, str(shard), total, made, left, _assemble_command(run, out, settings)
+        )
 
 
-def _assembling(run: RunFolder, out: Path, settings: Settings) -> str:
-    """The command that makes the map of a run, as its user wanted it."""
+def default_out(area: Area, period: Period) -> Path:
+    """Path of a map that the user did not name: ``<area>-<period>.tif`` in the current folder."""
+    return Path(f"{area.name}-{period.label}.tif")
+
+
+def _made_before(out: Path, planned: PlannedMap) -> MapReport | None:
+    """The report of the map, if it need not be made."""
+    settings = planned.settings
+    return made_before(
+        out,
+        planned.plan,
+        remote=planned.remote,
+        zones=settings.zones,
+        overwrite=settings.overwrite,
+        min_coverage=settings.min_coverage,
+    )
+
+
+def _freeze(run: RunFolder, planned: PlannedMap, *, shard: Shard | None = None) -> None:
+    """Keep the plan and its items in the run folder, or check that they are those kept there."""
+    items = freeze_items(planned.scenes)
+    RunFolder.open(run.path, planned.plan, items, planned.about, alone=shard is None)
+
+
+def _assemble_command(run: RunFolder, out: Path, settings: Settings) -> str:
+    """The command that makes the map of a run with the user's settings."""
     words = ["lulcmap", "assemble", str(run.path)]
     if out != run.path.with_suffix(""):
         words += ["--out", str(out)]
@@ -146,103 +173,4 @@ def _assembling(run: RunFolder, out: Path, settings: Settings) -> str:
         "--keep-run": settings.keep_run,
         "--overwrite": settings.overwrite,
     }
-    return shlex.join([*words, *(flag for flag, given in flags.items() if given)])
-
-
-@dataclass(frozen=True, slots=True)
-class _Begun:
-    """A run that this process works on."""
-
-    known: Survey
-    """The scenes and the plan."""
-
-    run: RunFolder
-    """Where the blocks are."""
-
-    pulse: Beat
-    """What says how far they are."""
-
-    out: Path
-    """The map."""
-
-    report: MapReport | None
-    """Of the map, if it is made already."""
-
-
-@contextmanager
-def _begun(
-    aoi: str,
-    out: Path | None,
-    period: Period,
-    layer: str | None,
-    settings: Settings,
-    shard: Shard | None,
-    progress: Progress,
-) -> Iterator[_Begun]:
-    """Begin a run, or go on with one, in the body; afterwards, without a shard, it is removed."""
-    area = load_area(aoi, layer=layer)
-    out = out or Path(f"{area.name}-{period.label}.tif")
-    check_place(out)
-    folder = run_folder(out, settings.workdir)
-    with writing(folder), work(folder, shard=shard) as run:
-        try:
-            with beat(run, shard) as pulse:
-                with planning(run) if shard else nullcontext():
-                    known = survey(
-                        area, run.path, period=period, settings=settings, progress=progress
-                    )
-                    report = _made(out, known, settings)
-                    plan = known.job.plan.to_json()
-                    # The map may be there, and beside it the begun run of another one.
-                    ours = report is None or run.plan() in (None, plan)
-                    if report is None:
-                        about = _about(known)
-                        RunFolder.open(
-                            run.path, plan, freeze(known.found), about, alone=shard is None
-                        )
-                yield _Begun(known, run, pulse, out, report)
-        except NothingMappedError:
-            if shard is None:
-                with suppress(OutputError, OSError):
-                    run.remove()  # it would find nothing again
-            raise
-        if shard is None and not settings.keep_run and ours:
-            run.remove()
-
-
-def _made(out: Path, known: Survey, settings: Settings) -> MapReport | None:
-    """The report of the map, if it was made before to the same plan."""
-    plan = known.job.plan
-    codes = [zone.epsg for zone in known.job.zones] if settings.zones else []
-    outs = outputs(out, plan.crs, codes)
-    # What a provider has changes by the day, also of a year that is over: no reason to map anew.
-    request = plan.request if is_remote(settings.catalog) else None
-    if not is_made(outs, plan.digest, overwrite=settings.overwrite, request=request):
-        return None
-    made = MapReport.read(out, min_coverage=settings.min_coverage)
-    if made is None or made.facts.get("plan") != plan_of(out):
-        return None
-    if plan_of(out) == plan.digest:
-        return made
-    note = "The catalogue has other scenes now than when the map was made; --overwrite maps anew."
-    return replace(made, warnings=[*made.warnings, note])
-
-
-def _about(known: Survey) -> dict[str, Any]:
-    """What a map says of itself beyond its plan, as JSON."""
-    job, found = known.job, known.found
-    return {
-        "area": shapely.geometry.mapping(known.area.polygon),
-        "name": known.area.name,
-        "plan": job.plan.digest,
-        "request": job.plan.request,
-        "notes": known.notes,
-        "skipped": known.skipped,
-        "catalog": found.provider,
-        "platforms": found.platforms,
-        "simulated": found.simulated,
-        "s1_orbit": job.s1.direction,
-        "knows": known.session.contract.knows,
-        "worth": known.session.contract.worth,
-        "legend": [asdict(cover) for cover in known.session.contract.legend],
-    }
+    return shlex.join([*words, *(flag for flag, is_set in flags.items() if is_set)])

@@ -32,7 +32,7 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def country(tmp_path_factory):
     """A small simulated country, shared by the tests that map one: read it, do not change it."""
-    from lulcmap.simulation import Country, simulate
+    from lulcmap.simulation.build import Country, simulate
 
     folder = tmp_path_factory.mktemp("country")
     return simulate(folder, Country(seed=1, height=256, width=320, s2_dates=4, s1_dates=3))
@@ -49,7 +49,7 @@ def model(tmp_path_factory):
 @pytest.fixture(scope="session")
 def settings(country, model):
     """Makes settings with which ``model`` maps ``country`` in a dozen blocks."""
-    from lulcmap.planning.planner import Settings
+    from lulcmap.planning.settings import Settings
 
     def of(**changes):
         defaults = {"model": str(model), "catalog": str(country.items), "block_size": 96}

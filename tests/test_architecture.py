@@ -1,4 +1,4 @@
-"""The import rule of the package: a module imports only from the layers below its own."""
+"""The rules of the house: `docs/architecture.md` draws it, this file keeps the drawing true."""
 
 import ast
 import subprocess
@@ -11,92 +11,116 @@ import pytest
 import lulcmap
 
 PACKAGE = Path(lulcmap.__file__).parent
-LAYERS = [
-    {"errors", "compiled", "retryafter", "connection"},
-    {"legend", "sensors", "windows", "remote", "stac", "disk", "memory", "gdal"},
-    {"scores", "votes", "providers", "grid", "contract", "modelcache"},
-    {"zones", "lookup", "mirror"},
-    {"scenes", "modelfile", "kernels", "resample", "runtime", "sources", "joint", "chipset"},
-    {  # stages: they meet only above
-        *("area", "catalog", "signing", "plan", "read", "composite", "session", "predict"),
-        *("mosaic", "cog", "report", "preview", "simulate", "models", "run", "training"),
-        "seams",
-        "targets",
-    },
-    {"block", "image", "output", "provenance"},
-    {"assembly"},
-    {"survey"},
-    {"engine"},
-    {"pipeline", "doctor", "estimate", "evaluate"},
-    {"demo", "cluster", "dataset"},
+FLOORS = [
+    {"errors"},
+    {"legend", "sensors", "system"},
+    {"geo", "catalog"},
+    {"imagery", "model", "run"},
+    {"output", "doctor"},
+    {"planning"},
+    {"blocks"},
+    {"pipeline"},
+    {"api", "dataset"},
+    {"evaluation"},
+    {"training", "simulation"},
     {"cli"},
 ]
-LEVEL = {name: level for level, layer in enumerate(LAYERS) for name in layer}
+FLOOR = {room: number for number, floor in enumerate(FLOORS) for room in floor}
+DOORS = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.pyi"))
+MAX_ARROWS = 110
+"""Between rooms; each arrow is a room that imports another."""
 HEAVY = {
     *("numpy", "scipy", "numba", "torch", "onnxruntime", "rasterio", "shapely", "pyproj", "odc"),
-    "PIL",
+    *("PIL", "xarray", "requests"),
 }
 
 
-def files(name: str) -> list[Path]:
-    """Of a module or of a sub-package, which has one layer as a whole."""
-    folder = PACKAGE / name
-    return sorted(folder.rglob("*.py")) if folder.is_dir() else [PACKAGE / f"{name}.py"]
+def files(room: str) -> list[Path]:
+    folder = PACKAGE / room
+    return sorted(folder.rglob("*.py")) if folder.is_dir() else [PACKAGE / f"{room}.py"]
 
 
-def imports(tree: ast.AST) -> Iterator[str]:
-    """Dotted names of what a piece of code imports."""
-    for node in ast.walk(tree):
+def imports(path: Path) -> Iterator[tuple[str, str]]:
+    """Module and name of everything a file imports; for ``import a.b`` the name is empty."""
+    for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            yield from ((alias.name, "") for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, "imports are absolute"
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            assert node.level == 0, f"{path}: imports are absolute"
+            yield from ((str(node.module), alias.name) for alias in node.names)
 
 
-def ours(tree: ast.AST) -> set[str]:
-    """Modules and sub-packages of lulcmap that a piece of code imports."""
-    dotted = [name.split(".") for name in imports(tree)]
-    return {name[1] for name in dotted if name[0] == "lulcmap" and len(name) > 1} - {"__version__"}
+def rooms_used(room: str) -> Iterator[tuple[Path, str, str, str]]:
+    """File, other room, module and name of everything a room imports from other rooms."""
+    for path in files(room):
+        for module, name in imports(path):
+            parts = [*module.split("."), name]
+            if parts[0] == "lulcmap" and parts[1] not in {room, "__version__"}:
+                yield path, parts[1], module, name
 
 
-def at_start(path: Path) -> ast.Module:
-    """The code of a file less the bodies of its functions: what runs when it is imported."""
-    tree = ast.parse(path.read_text())
-    for node in ast.walk(tree):
-        for_types = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-        if for_types or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            node.body = [ast.Pass()]
-    return tree
+def exported(door: str) -> dict[str, str]:
+    """Module within the room of every name of a door."""
+    tree = ast.parse((PACKAGE / door / "__init__.pyi").read_text())
+    nodes = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
+    return {alias.name: str(node.module) for node in nodes for alias in node.names}
 
 
-def test_every_module_has_a_layer():
+def test_every_room_has_a_floor():
     modules = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__", "__main__"}
-    packages = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    folders = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
 
-    assert modules | packages == set(LEVEL)
-    assert sum(map(len, LAYERS)) == len(LEVEL)
-
-
-@pytest.mark.parametrize("name", sorted(LEVEL))
-def test_modules_import_downwards(name):
-    for path in files(name):
-        used = ours(ast.parse(path.read_text())) - {name}
-        assert used <= set(LEVEL), f"{path} imports what has no layer"
-        assert not {other for other in used if LEVEL[other] >= LEVEL[name]}, path
+    assert modules | folders == set(FLOOR)
+    assert set(DOORS) == folders - {"cli"}
 
 
-@pytest.mark.parametrize("name", sorted(set(LEVEL) - {"training"}))
-def test_training_and_torch_are_met_only_inside_the_commands(name):
-    for path in files(name):
-        tree = at_start(path) if name == "cli" else ast.parse(path.read_text())
-        assert "training" not in ours(tree), path
-        assert "torch" not in {dotted.split(".")[0] for dotted in imports(tree)}, path
+@pytest.mark.parametrize("room", sorted(FLOOR))
+def test_a_room_imports_only_from_rooms_below_it_and_by_their_doors(room):
+    for path, other, module, name in rooms_used(room):
+        assert FLOOR[other] < FLOOR[room], f"{path}: {other} is not below"
+        if other in DOORS:
+            assert module == f"lulcmap.{other}", f"{path}: {module} is behind a door"
+            assert name in exported(other), f"{path}: {name} is not a name of the door"
 
 
-@pytest.mark.parametrize("module", ["lulcmap", "lulcmap.cli"])
-def test_the_command_line_starts_without_heavy_imports(module):
-    code = f"import sys, {module}; print(*{HEAVY!r} & set(sys.modules))"
+def test_arrows_between_rooms_are_few():
+    arrows = {(room, other) for room in FLOOR for _, other, _, _ in rooms_used(room)}
+
+    assert len(arrows) < MAX_ARROWS
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_a_door_is_a_docstring_and_names_that_hide_no_file(door):
+    stems = {path.stem for path in files(door)}
+    names = exported(door)
+
+    assert len((PACKAGE / door / "__init__.py").read_text().splitlines()) < 20
+    assert not stems & set(names)
+    used = {name for room in FLOOR for _, other, _, name in rooms_used(room) if other == door}
+    extra = set(names) - used - PUBLIC - OUTSIDE
+    assert not extra, f"names of the door of {door} that no other room uses: {sorted(extra)}"
+
+
+PUBLIC = set(lulcmap.__all__)
+OUTSIDE = {
+    name
+    for folder in ("recipes", "benchmarks", "tests")
+    for path in sorted((PACKAGE.parent / folder).rglob("*.py"))
+    for module, name in imports(path)
+    if module.startswith("lulcmap.")
+}
+"""Names that recipes, benchmarks and tests import."""
+
+
+@pytest.mark.parametrize("room", sorted(set(FLOOR) - {"training"}))
+def test_only_training_needs_torch(room):
+    for path in files(room):
+        assert "torch" not in {module.split(".")[0] for module, _ in imports(path)}, path
+
+
+@pytest.mark.parametrize("command", ["import lulcmap", "import lulcmap.cli"])
+def test_the_command_line_starts_without_heavy_imports(command):
+    code = f"import sys; {command}; print(*{HEAVY!r} & set(sys.modules))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert out.stdout.split() == []

@@ -1,7 +1,7 @@
-"""Blocks mapped by the workers of a Dask cluster, on one machine or many.
+"""Blocks made by the workers of a Dask cluster, on one machine or many.
 
-Every worker runs what one process alone would run, ``engine.map_blocks``, and writes its blocks
-into the run's folder, which all of them must see under one path. Nothing but numbers comes back.
+Every worker runs what one process alone would run, ``map_blocks``, and writes its blocks into the
+run folder, which all of them must see under one path. Only ids come back.
 """
 
 import logging
@@ -12,13 +12,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lulcmap.blocks.engine import Done, Engine, map_blocks
-from lulcmap.catalog.search import Found
+from lulcmap.blocks.engine import BlockResult, Engine
+from lulcmap.blocks.local import map_blocks
 from lulcmap.errors import DeviceError, UsageError
-from lulcmap.model.registry import find_model
-from lulcmap.model.session import Session, open_session
-from lulcmap.output.assemble import Block
-from lulcmap.planning.planner import Settings, Survey
+from lulcmap.geo import Block
+from lulcmap.model import Session, find_model, open_session
+from lulcmap.planning import PlannedMap
 from lulcmap.run import RunFolder
 
 if TYPE_CHECKING:
@@ -26,51 +25,52 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_SECONDS = 30
-"""Waited for a scheduler, or for its first worker."""
+_TIMEOUT_S = 30
+"""Seconds to wait for a scheduler, or for its first worker."""
 
 
-def on_dask(address: str) -> Engine:
-    """An engine that maps blocks on a Dask cluster.
+def dask_engine(address: str) -> Engine:
+    """An engine that makes blocks on a Dask cluster.
 
     Args:
-        address: of a scheduler, such as ``tcp://10.0.0.5:8786``, or ``local:N`` for N processes on
-            this machine.
+        address: address of a scheduler, such as ``tcp://10.0.0.5:8786``, or ``local:N`` for N
+            processes on this machine.
 
     Raises:
-        UsageError: Dask is not installed, the address is none, or nobody is there.
+        UsageError: Dask is not installed, the address is not one, or nobody answers there.
 
     """
     try:
         import distributed  # noqa: F401
     except ImportError:
         raise UsageError(
-            "--dask needs the package distributed; install it with pip install 'lulcmap[dask]'."
+            "--dask needs the package distributed. Install it: pip install 'lulcmap[dask]'."
         ) from None
     n_local = _local(address)
 
     def engine(
-        known: Survey, run: RunFolder, settings: Settings, todo: Sequence[Block]
-    ) -> Generator[Done, None, None]:
+        planned: PlannedMap, run: RunFolder, todo: Sequence[Block]
+    ) -> Generator[BlockResult, None, None]:
+        settings = planned.settings
         if settings.max_memory is not None and n_local is not None:
             settings = replace(settings, max_memory=settings.max_memory // n_local)
         if settings.model is not None and Path(settings.model).is_file():
             settings = replace(settings, model=str(Path(settings.model).resolve()))
         with _client(address, n_local) as client:
-            yield from _on(client, known, run, settings, todo)
+            yield from _on(client, replace(planned, settings=settings), run, todo)
 
     return engine
 
 
 def _local(address: str) -> int | None:
-    """N of ``local:N``."""
+    """N of ``local:N``; None for a scheduler's address."""
     kind, _, rest = address.partition(":")
     if kind == "local" and rest.isdecimal() and int(rest) > 0:
         return int(rest)
     if kind != "tcp" or not rest.startswith("//"):
         raise UsageError(
-            f"--dask is {address!r}; it takes a scheduler's address such as tcp://10.0.0.5:8786, "
-            "or local:4 for four processes on this machine."
+            f"--dask is {address!r}; give a scheduler's address such as tcp://10.0.0.5:8786, or "
+            "local:4 for four processes on this machine."
         )
     return None
 
@@ -81,7 +81,7 @@ def _client(address: str, n_local: int | None) -> Iterator["Client"]:
 
     if n_local is None:
         try:
-            client = Client(address, timeout=_SECONDS, set_as_default=False)
+            client = Client(address, timeout=_TIMEOUT_S, set_as_default=False)
         except (OSError, ValueError, TypeError) as error:
             raise UsageError(
                 f"No Dask scheduler answers at {address} ({type(error).__name__}). Start one, or "
@@ -89,7 +89,7 @@ def _client(address: str, n_local: int | None) -> Iterator["Client"]:
             ) from error
         with client:
             try:
-                client.wait_for_workers(1, timeout=_SECONDS)
+                client.wait_for_workers(1, timeout=_TIMEOUT_S)
             except TimeoutError:
                 raise UsageError(
                     f"The Dask scheduler at {address} has no worker. Start one: dask worker "
@@ -113,73 +113,69 @@ def _client(address: str, n_local: int | None) -> Iterator["Client"]:
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """What a worker needs besides the numbers of its blocks; sent once to each."""
+    """What a worker needs besides its blocks; sent once to each."""
 
-    known: Survey
-    """Without its session, which cannot be sent, and without items."""
+    planned: PlannedMap
+    """The map, without its session, which cannot be sent, and without items."""
 
     path: str
-    """Of the run folder."""
-
-    settings: Settings
-    """Of the map."""
+    """Path of the run folder."""
 
     threads: int | None
-    """Of the model on a worker's CPU; None is as many as it has."""
+    """Threads of the model on a worker's CPU; None is as many as it has."""
 
 
 _sessions: dict[tuple[str, str], Session] = {}
-"""Of this worker, by the model's hash and the device."""
+"""Sessions of this worker, by the model's hash and the device."""
 
 
-def _make(work: _Work, block: Block) -> Done:
-    """Map one block on a worker."""
-    run = RunFolder(Path(work.path))
-    if run.plan() != work.known.job.plan.to_json():
+def _make(work: _Work, block: Block) -> BlockResult:
+    """Make one block on a worker."""
+    run, digest = RunFolder(Path(work.path)), work.planned.job.digest
+    plan = run.plan()
+    if plan is None or plan.digest != digest:
         raise UsageError(
             f"A Dask worker does not see the run in {work.path}. Put it where all machines see it "
             "under one path, with --workdir."
         )
-    number, box = block
-    # A worker that died may have made it, and not have said so.
-    if run.done(number, box, plan=work.known.job.digest):
-        return number, None
-    known = replace(work.known, session=_session(work))
-    (done,) = map_blocks(known, run, work.settings, [block])
-    return done
+    # A worker that died may have made it without saying so.
+    if run.discard_invalid(block, plan=digest):
+        return BlockResult(block.id, None)
+    (result,) = map_blocks(replace(work.planned, session=_session(work)), run, [block])
+    return result
 
 
 def _session(work: _Work) -> Session:
-    """The model, opened once a worker, and the one the plan names."""
-    wanted = work.known.job.plan
-    key = wanted.model_sha256, work.settings.device
+    """The model that the plan names, opened once a worker."""
+    plan, settings = work.planned.plan, work.planned.settings
+    key = plan.model_sha256, settings.device
     if key not in _sessions:
         session = open_session(
-            find_model(work.settings.model),
-            device=work.settings.device,
-            batch_size=work.settings.batch_size,
+            find_model(settings.model),
+            device=settings.device,
+            batch_size=settings.batch_size,
             threads=work.threads,
         )
-        if session.sha256 != wanted.model_sha256:
+        if session.sha256 != plan.model_sha256:
             raise UsageError(
-                f"A Dask worker has another model of the name {wanted.model}. Install one version "
-                "of lulcmap everywhere."
+                f"A Dask worker has another model called {plan.model}. Install one version of "
+                "lulcmap everywhere."
             )
-        _sessions[key] = replace(session, contract=work.known.session.contract)
+        _sessions[key] = replace(session, contract=work.planned.session.contract)
     return _sessions[key]
 
 
 def _on(
-    client: "Client", known: Survey, run: RunFolder, settings: Settings, todo: Sequence[Block]
-) -> Generator[Done, None, None]:
-    """Send the blocks to the workers, and tell each that is done."""
+    client: "Client", planned: PlannedMap, run: RunFolder, todo: Sequence[Block]
+) -> Generator[BlockResult, None, None]:
+    """Send the blocks to the workers, and yield each that is done."""
     from distributed import CancelledError, KilledWorker, as_completed
     from distributed.comm.core import CommClosedError
 
     machines = client.scheduler_info(n_workers=-1)["workers"].values()
     here = sum(machine["host"] == "127.0.0.1" for machine in machines)
     threads = max((os.cpu_count() or 1) // here, 1) if here else None
-    work = _Work(_lean(known), str(run.path.resolve()), settings, threads)
+    work = _Work(_lean(planned), str(run.path.resolve()), threads)
     # A task, not scattered data: when its worker dies, the scheduler makes it anew.
     sent: Any = client.submit(_same, work, pure=False)
     futures = client.map(_make, [sent] * len(todo), todo, pure=False)
@@ -193,7 +189,7 @@ def _on(
         ) from error
     except (CancelledError, CommClosedError) as error:
         raise DeviceError(
-            "The Dask scheduler was lost. Start it, then run the same command again to go on."
+            "The Dask scheduler was lost. Start it, then run the same command again to resume."
         ) from error
     finally:
         client.cancel(futures)
@@ -203,8 +199,12 @@ def _same(work: _Work) -> _Work:
     return work
 
 
-def _lean(known: Survey) -> Survey:
-    """What is known, less what no worker asks for."""
-    found: Found = replace(known.found, items=(), skipped=())
-    session = replace(known.session, _ort=None)
-    return replace(known, found=found, session=session, skipped=())
+def _lean(planned: PlannedMap) -> PlannedMap:
+    """A planned map, less what no worker needs."""
+    return replace(
+        planned,
+        scenes=replace(planned.scenes, items=(), skipped=()),
+        session=replace(planned.session, _ort=None),
+        settings=replace(planned.settings, catalog=""),
+        skipped=(),
+    )

@@ -62,7 +62,7 @@ def leads_into_a_private_network(host: str) -> bool:
     return any(is_private(str(address[0]).partition("%")[0]) for *_, address in found)
 
 
-def place(href: str, *, root: str | None, private: bool) -> str:
+def resolve_href(href: str, *, root: str | None, private: bool) -> str:
     """Where an asset is: the absolute path of a file, or the href itself.
 
     Args:

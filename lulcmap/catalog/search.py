@@ -17,11 +17,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import shapely
 
-from lulcmap.catalog.hrefs import RefusedError, place
+from lulcmap.catalog.hrefs import RefusedError, resolve_href
 from lulcmap.catalog.providers import ITEM_COLLECTION, PROFILES, Profile
 from lulcmap.catalog.scene import Scene, SkippedItem, acquisition
-from lulcmap.catalog.sources import SOURCES, Source, is_remote, sources_of
-from lulcmap.catalog.stac import Period, ask
+from lulcmap.catalog.sources import SOURCES_MEMBER, Catalog, CatalogSource, is_remote, sources_of
+from lulcmap.catalog.stac.query import Period, ask
 from lulcmap.errors import UsageError
 
 Item = Mapping[str, Any]
@@ -37,12 +37,12 @@ _SIGNATURES = {"sig", "signature", "x-amz-signature", "x-goog-signature"}
 
 _SIMULATED = "lulcmap:simulated"
 
-_EMPTY = 99.9
+_MAX_NODATA_PERCENT = 99.9
 """Percent of a Sentinel-2 tile without data, above which the sliver left is not worth its reads."""
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class SearchResult:
     """The scenes of an area, and the items they come from."""
 
     items: tuple[Item, ...]
@@ -54,7 +54,7 @@ class Found:
     skipped: tuple[tuple[str, str], ...]
     """Ids of items of this area and period that cannot be used, and why."""
 
-    sources: Mapping[str, Source]
+    sources: Mapping[str, CatalogSource]
     """By sensor, ``"s2"`` and, where it was looked for, ``"s1"``."""
 
     root: str | None
@@ -62,6 +62,10 @@ class Found:
 
     notes: tuple[str, ...] = ()
     """Sentences for the report."""
+
+    def of(self, sensor: str) -> list[Scene]:
+        """The scenes of a sensor, ``"s2"`` or ``"s1"``."""
+        return [scene for scene in self.scenes if scene.sensor == sensor]
 
     @property
     def provider(self) -> str:
@@ -90,26 +94,25 @@ class Found:
         return _all_simulated(self.items)
 
 
-def search(
+def find_scenes(
     area: shapely.MultiPolygon,
     *,
     s2_period: Period,
     s1_period: Period,
-    catalog: str,
+    catalog: Catalog,
     s1: bool,
     profile: str | None = None,
     s1_catalog: str | None = None,
     max_cloud: float = 100.0,
     progress: Callable[[str, int, int], object] = lambda *_: None,
-) -> Found:
+) -> SearchResult:
     """Every scene that shows part of an area in its period.
 
     Args:
         area: longitude, latitude, degrees.
         s2_period: of Sentinel-2.
         s1_period: of Sentinel-1.
-        catalog: a provider's name, the URL of a STAC API, or the path of an ItemCollection file
-            (also one written by ``freeze``).
+        catalog: the catalogue; also an ItemCollection made by ``freeze_items``.
         s1: whether Sentinel-1 is wanted.
         profile: the provider's name after which an API or a file is laid out; None is the
             Planetary Computer, or what the file looks like.
@@ -123,13 +126,14 @@ def search(
 
     """
     periods = {"s2": s2_period, **({"s1": s1_period} if s1 else {})}
-    file = None if is_remote(catalog) else _read(Path(catalog))
+    file = None if is_remote(catalog) else _item_collection(catalog)
     sources, notes = sources_of(catalog, file, profile=profile, s1_catalog=s1_catalog, s1=s1)
     root = None
     items: list[tuple[str, Item]] = []
     skipped: list[tuple[str, str]] = []
     if file is not None:
-        root = os.path.realpath(Path(catalog).parent / str(file.get(_ROOT) or "."))
+        folder = Path(catalog).parent if isinstance(catalog, str) else Path()
+        root = os.path.realpath(folder / str(file.get(_ROOT) or "."))
         skipped += [(str(name), str(why)) for name, why in file.get(_SKIPPED) or []]
         items += _by_sensor(file["features"], sources, skipped)
         notes += [str(note) for note in file.get(_NOTES) or [] if note not in notes]
@@ -158,7 +162,7 @@ def search(
                 (str(item.get("id")), f"it is no proper STAC item ({type(error).__name__})")
             )
     ordered = sorted(found.values(), key=lambda one: (one[0], one[2].acquired, one[2].id))
-    return Found(
+    return SearchResult(
         items=tuple(item for _, item, _ in ordered),
         scenes=tuple(scene for *_, scene in ordered),
         skipped=tuple(sorted(set(skipped))),
@@ -168,7 +172,7 @@ def search(
     )
 
 
-def first_hrefs(found: Found) -> dict[str, str]:
+def first_hrefs(found: SearchResult) -> dict[str, str]:
     """By sensor, the place of one asset."""
     places: dict[str, str] = {}
     for scene in found.scenes:
@@ -176,7 +180,7 @@ def first_hrefs(found: Found) -> dict[str, str]:
     return places
 
 
-def freeze(found: Found) -> dict[str, Any]:
+def freeze_items(found: SearchResult) -> dict[str, Any]:
     """The ItemCollection that makes the same search again: given as ``catalog``, it finds the same.
 
     Hrefs are unsigned; relative ones start from a recorded root. Assets lulcmap does not read, and
@@ -184,7 +188,7 @@ def freeze(found: Found) -> dict[str, Any]:
     """
     collection: dict[str, Any] = {
         "type": "FeatureCollection",
-        SOURCES: {
+        SOURCES_MEMBER: {
             sensor: {"provider": source.name, "profile": source.profile.name}
             for sensor, source in found.sources.items()
         },
@@ -195,13 +199,13 @@ def freeze(found: Found) -> dict[str, Any]:
     return collection if found.root is None else {**collection, _ROOT: found.root}
 
 
-def digest(found: Found) -> str:
+def items_digest(found: SearchResult) -> str:
     """SHA-256 of the items used, hexadecimal; the same wherever the file and its folder lie."""
     text = json.dumps(_frozen(found), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _frozen(found: Found) -> list[dict[str, Any]]:
+def _frozen(found: SearchResult) -> list[dict[str, Any]]:
     frozen = []
     for item, scene in zip(found.items, found.scenes, strict=True):
         keys = found.sources[scene.sensor].profile.assets
@@ -229,7 +233,7 @@ def _unsigned(href: str) -> str:
 
 
 def _by_sensor(
-    items: Iterable[Any], sources: Mapping[str, Source], skipped: list[tuple[str, str]]
+    items: Iterable[Any], sources: Mapping[str, CatalogSource], skipped: list[tuple[str, str]]
 ) -> Iterator[tuple[str, Item]]:
     """A file's items with their sensor; what is of neither is skipped."""
     sensors = {source.collection(sensor): sensor for sensor, source in sources.items()}
@@ -251,7 +255,7 @@ class _Choice:
 
     area: shapely.MultiPolygon
     periods: Mapping[str, Period]
-    sources: Mapping[str, Source]
+    sources: Mapping[str, CatalogSource]
     root: str | None
     max_cloud: float
 
@@ -268,7 +272,7 @@ class _Choice:
         first, last = self.periods[sensor]
         if not first <= acquisition(item["properties"]).date() <= last:
             return None
-        if not shapely.intersects(self.area, outline(item)):
+        if not shapely.intersects(self.area, item_footprint(item)):
             return None
         source = self.sources[sensor]
         scene = Scene.from_item(item, source.profile)
@@ -277,12 +281,12 @@ class _Choice:
                 f"its cloud cover is {scene.cloud_cover:.0f} %, more than {self.max_cloud:g} %"
             )
         empty = item["properties"].get("s2:nodata_pixel_percentage")
-        if empty is not None and float(empty) > _EMPTY:
+        if empty is not None and float(empty) > _MAX_NODATA_PERCENT:
             raise SkippedItem(f"{float(empty):g} % of it is no data")
         places = {}
         for band, href in scene.assets.items():
             try:
-                places[band] = place(_unsigned(href), root=self.root, private=source.private)
+                places[band] = resolve_href(_unsigned(href), root=self.root, private=source.private)
             except RefusedError as reason:
                 raise SkippedItem(f"the href of its {band} {reason}") from None
         return replace(scene, assets=places)
@@ -295,7 +299,7 @@ def shows_simulated(path: Path) -> bool:
         UsageError: it is no such file.
 
     """
-    return _all_simulated(_read(path)["features"])
+    return _all_simulated(_item_collection(str(path))["features"])
 
 
 def _all_simulated(items: Iterable[Item]) -> bool:
@@ -303,30 +307,36 @@ def _all_simulated(items: Iterable[Item]) -> bool:
     return bool(flags) and all(flags)
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """An ItemCollection file."""
+def _item_collection(catalog: Catalog) -> Mapping[str, Any]:
+    """The values of an ItemCollection, from a file or from memory."""
+    if not isinstance(catalog, str):
+        return _checked(catalog, "The catalogue")
+    path = Path(catalog)
     if not path.is_file():
         raise UsageError(
-            f"There is no catalogue {path}. Give {', '.join(PROFILES)}, the URL of a STAC API, or "
-            "the path of an ItemCollection file."
+            f"No catalogue {path}. Give {', '.join(PROFILES)}, the URL of a STAC API, or the path "
+            "of an ItemCollection file."
         )
     try:
-        collection = json.loads(path.read_bytes())
+        values = json.loads(path.read_bytes())
     except (ValueError, OSError) as error:
         raise UsageError(
             f"The catalogue {path} cannot be read as JSON ({type(error).__name__}); it is broken "
             "or cut short. Write it again."
         ) from error
-    features = collection.get("features") if isinstance(collection, dict) else None
-    if not isinstance(features, list) or collection.get("type") != "FeatureCollection":
+    return _checked(values, f"The catalogue {path}")
+
+
+def _checked(values: Any, what: str) -> Mapping[str, Any]:
+    features = values.get("features") if isinstance(values, Mapping) else None
+    if not isinstance(features, list) or values.get("type") != "FeatureCollection":
         raise UsageError(
-            f"The catalogue {path} is no STAC ItemCollection: it is not a FeatureCollection of "
-            "items."
+            f"{what} is no STAC ItemCollection: it is not a FeatureCollection of items."
         )
-    return collection
+    return values
 
 
-def outline(item: Item) -> shapely.Geometry:
+def item_footprint(item: Item) -> shapely.Geometry:
     """What an item covers, degrees: its geometry, or its bbox where that cannot be used."""
     try:
         shape = shapely.make_valid(shapely.from_geojson(json.dumps(item["geometry"])))

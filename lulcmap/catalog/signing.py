@@ -11,13 +11,12 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from math import inf
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from lulcmap.catalog.hrefs import AZURE, RefusedError, https_of_azure
 from lulcmap.catalog.providers import Profile
 from lulcmap.errors import ProviderError
-from lulcmap.imagery.assets.fetch import Sign
 
 T = TypeVar("T")
 
@@ -25,20 +24,33 @@ _RETRIES = 6
 """Of a request for a token: with the package's pauses, about a minute. Its own ten take minutes
 more where there is no network."""
 
-_SILENCE = 180.0
+_TOKEN_TIMEOUT_S = 180.0
 """Seconds after which a request for a token, with all its retries, is given up."""
 
-_MARGIN = 60.0
+_RENEW_BEFORE_S = 60.0
 """Seconds before its end that a token is renewed; half its life, if that is shorter."""
 
-_FRESH = 1.0
+_FRESH_S = 1.0
 """Seconds; a token younger than this was renewed by another thread, whose request failed too."""
 
-_S3_LIFE = 3600
+_S3_LIFE_S = 3600
 """Seconds that a signed URL of S3 is valid."""
 
 SUBSCRIPTION_KEY = "PC_SDK_SUBSCRIPTION_KEY"
 """Environment variable with the Planetary Computer's subscription key."""
+
+
+class Sign(Protocol):
+    """Turns an asset's href into a URL that can be opened now."""
+
+    def __call__(self, href: str, *, anew: bool = False) -> str:
+        """The URL; anew, after the last one was refused."""
+        ...
+
+
+def unsigned(href: str, *, anew: bool = False) -> str:  # noqa: ARG001 - as of ``Sign``
+    """The href itself."""
+    return href
 
 
 def signer(*profiles: Profile) -> Sign:
@@ -109,7 +121,7 @@ class _Tokens:
             now = time.monotonic()
             if container.error is not None and container.failed >= came:
                 raise container.error  # it failed while this thread waited
-            if now >= container.renew_at or (anew and now > container.made + _FRESH):
+            if now >= container.renew_at or (anew and now > container.made + _FRESH_S):
                 _renew(container, anew=anew)
             token = container.token
         return f"{url}{'&' if parts.query else '?'}{token}"
@@ -129,7 +141,7 @@ def _renew(container: _Container, *, anew: bool) -> None:
         raise container.error from None  # its text may hold a token
     life, now = token.ttl(), time.monotonic()
     container.token, container.made = str(token.token), now
-    container.renew_at = now + life - min(_MARGIN, life / 2)
+    container.renew_at = now + life - min(_RENEW_BEFORE_S, life / 2)
 
 
 def _in_time(ask: Callable[[], T]) -> T:
@@ -148,7 +160,7 @@ def _in_time(ask: Callable[[], T]) -> T:
             future.set_exception(error)
 
     threading.Thread(target=run, name="token", daemon=True).start()
-    return future.result(timeout=_SILENCE)
+    return future.result(timeout=_TOKEN_TIMEOUT_S)
 
 
 def _refused(account: str, container: str, error: Exception) -> ProviderError:
@@ -188,7 +200,7 @@ class _S3:
             url = self._client.generate_presigned_url(
                 "get_object",
                 Params={"Bucket": parts.netloc, "Key": parts.path.lstrip("/")},
-                ExpiresIn=_S3_LIFE,
+                ExpiresIn=_S3_LIFE_S,
             )
         except ProviderError:
             raise

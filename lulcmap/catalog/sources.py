@@ -16,12 +16,12 @@ from lulcmap.catalog.providers import (
 )
 from lulcmap.errors import UsageError
 
-SOURCES = "lulcmap:sources"
+SOURCES_MEMBER = "lulcmap:sources"
 """Member of an ItemCollection that says by sensor whose items it holds."""
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class CatalogSource:
     """Where the scenes of a sensor come from."""
 
     name: str
@@ -44,23 +44,30 @@ class Source:
         return self.profile.s2_collection if sensor == "s2" else str(self.profile.s1_collection)
 
 
-def is_remote(catalog: str) -> bool:
-    """Whether a catalogue is a provider or an API, and not a file."""
+Catalog = str | Mapping[str, Any]
+"""A provider's name, the URL of a STAC API, the path of an ItemCollection file, or the
+ItemCollection itself as JSON values."""
+
+
+def is_remote(catalog: Catalog) -> bool:
+    """Whether a catalogue is a provider or an API, and not an ItemCollection."""
+    if not isinstance(catalog, str):
+        return False
     return catalog in PROFILES or catalog.lower().startswith(("http://", "https://"))
 
 
 def sources_of(
-    catalog: str,
+    catalog: Catalog,
     file: Mapping[str, Any] | None,
     *,
     profile: str | None,
     s1_catalog: str | None,
     s1: bool,
-) -> tuple[dict[str, Source], list[str]]:
+) -> tuple[dict[str, CatalogSource], list[str]]:
     """Where each sensor's scenes come from, and what the report should say of it.
 
     Args:
-        catalog: a provider's name, the URL of a STAC API, or the path of a file.
+        catalog: the catalogue.
         file: the ItemCollection, if it is one.
         profile: the provider's name after which an API or a file is laid out.
         s1_catalog: provider or API of Sentinel-1; None is ``catalog``.
@@ -72,7 +79,7 @@ def sources_of(
     """
     if profile is not None and profile not in PROFILES:
         raise UsageError(f"--profile is {profile!r}; it takes {', '.join(PROFILES)}.")
-    if profile is not None and catalog in PROFILES and catalog != profile:
+    if profile is not None and is_remote(catalog) and catalog in PROFILES and catalog != profile:
         raise UsageError(
             f"--profile is {profile}, and --catalog {catalog} has its own; give --profile only "
             "with a URL or a file."
@@ -82,16 +89,16 @@ def sources_of(
             "--s1-catalog goes with a provider or a STAC API; a file holds the items of both "
             "sensors. Leave it out, or give another --catalog."
         )
-    recorded = (file or {}).get(SOURCES)
+    recorded = (file or {}).get(SOURCES_MEMBER)
     if recorded and profile is None:
         sources = _recorded(recorded)
     elif file is None:
-        source = _remote(catalog, profile)
+        source = _remote(str(catalog), profile)
         sources = {"s2": source, "s1": source}
     else:
         like = _guessed(file["features"])
         if profile is not None:
-            like = Source(ITEM_COLLECTION.name, PROFILES[profile])
+            like = CatalogSource(ITEM_COLLECTION.name, PROFILES[profile])
         sources = {"s2": like, "s1": like}
     if s1_catalog is not None:
         sources["s1"] = _remote(s1_catalog, None)
@@ -113,10 +120,10 @@ def sources_of(
     return sources, notes
 
 
-def _remote(catalog: str, profile: str | None) -> Source:
+def _remote(catalog: str, profile: str | None) -> CatalogSource:
     """The source of a provider's name, or of an API's URL."""
     if catalog in PROFILES:
-        return Source(catalog, PROFILES[catalog])
+        return CatalogSource(catalog, PROFILES[catalog])
     try:
         parts = urlsplit(catalog)
         is_url = parts.scheme in ("http", "https") and bool(parts.hostname)
@@ -131,14 +138,16 @@ def _remote(catalog: str, profile: str | None) -> Source:
         raise UsageError("The catalogue's URL holds a user name or password; give it without.")
     # The name goes into files and messages, and a query may hold a key.
     name = parts._replace(query="", fragment="").geturl().rstrip("/")
-    return Source(name, replace(PROFILES[profile or PLANETARY_COMPUTER.name], url=catalog))
+    return CatalogSource(name, replace(PROFILES[profile or PLANETARY_COMPUTER.name], url=catalog))
 
 
-def _recorded(said: Any) -> dict[str, Source]:
+def _recorded(said: Any) -> dict[str, CatalogSource]:
     """The sources as ``freeze`` wrote them."""
     known = {**PROFILES, ITEM_COLLECTION.name: ITEM_COLLECTION}
     try:
-        sources = {s: Source(str(said[s]["provider"]), known[said[s]["profile"]]) for s in said}
+        sources = {
+            s: CatalogSource(str(said[s]["provider"]), known[said[s]["profile"]]) for s in said
+        }
         if not {"s2"} <= set(sources) <= {"s2", "s1"}:
             raise KeyError
     except (KeyError, TypeError):
@@ -149,7 +158,7 @@ def _recorded(said: Any) -> dict[str, Source]:
     return sources
 
 
-def _guessed(items: Iterable[Any]) -> Source:
+def _guessed(items: Iterable[Any]) -> CatalogSource:
     """Whose items a file without recorded sources holds."""
     assets = [
         (str(key), asset.get("href"))
@@ -159,9 +168,9 @@ def _guessed(items: Iterable[Any]) -> Source:
         if isinstance(asset, Mapping)
     ]
     if any(f"{AZURE}/" in str(href) for _, href in assets):  # blobs need signing
-        return Source(PLANETARY_COMPUTER.name, PLANETARY_COMPUTER)
+        return CatalogSource(PLANETARY_COMPUTER.name, PLANETARY_COMPUTER)
     keys = {key for key, _ in assets}
     for profile in (EARTH_SEARCH, CDSE):
         if set(profile.assets.values()) <= keys:
-            return Source(ITEM_COLLECTION.name, profile)
-    return Source(ITEM_COLLECTION.name, ITEM_COLLECTION)
+            return CatalogSource(ITEM_COLLECTION.name, profile)
+    return CatalogSource(ITEM_COLLECTION.name, ITEM_COLLECTION)

@@ -11,8 +11,8 @@ import click
 from lulcmap.cli.app import configure_logging, json_option, logging_options, refuse_given
 
 if TYPE_CHECKING:
-    from lulcmap.catalog.selection import Period
-    from lulcmap.dataset import Built, Checked
+    from lulcmap.catalog import Period
+    from lulcmap.dataset import BuildResult, CheckResult
 
 logger = logging.getLogger(__name__)
 
@@ -150,11 +150,11 @@ def build(
     if labels.exists():
         _check(ctx, tiles=labels.is_dir())
     from lulcmap.cli.progress import bars
-    from lulcmap.dataset import Request, Source, make
+    from lulcmap.dataset import DatasetRequest, ImageArchive, build_dataset
 
-    request = Request(
+    request = DatasetRequest(
         labels=labels,
-        source=Source(**source),
+        source=ImageArchive(**source),
         classes=classes,
         votes=votes,
         s1_days=s1_days,
@@ -166,7 +166,7 @@ def build(
         limit=limit,
     )
     with bars(hidden=quiet or log_format == "json") as progress:
-        built = make(request, out, progress=progress)
+        built = build_dataset(request, out, progress=progress)
     if as_json:
         click.echo(json.dumps(built.to_dict()))
     elif not quiet:
@@ -186,7 +186,7 @@ def _check(ctx: click.Context, *, tiles: bool) -> None:
 def _period(year: int | None, start: datetime | None, end: datetime | None) -> "Period | None":
     if year is None and start is None and end is None:
         return None
-    from lulcmap.catalog.selection import make_period
+    from lulcmap.catalog import make_period
 
     return make_period(
         year=year,
@@ -196,7 +196,7 @@ def _period(year: int | None, start: datetime | None, end: datetime | None) -> "
     )
 
 
-def _show_built(built: "Built") -> None:
+def _show_built(built: "BuildResult") -> None:
     """Print what was made, by split and by class, and what was not."""
     totals, histogram = built.totals(), built.histogram()
     click.echo(f"{built.out}: {len(built.rows):,} chips, {built.made:,} of them made now.")
@@ -243,7 +243,7 @@ def check(ctx: click.Context, *, folder: Path, as_json: bool) -> None:
     DIR. Exits with 1 if there is a fault.
     """
     from lulcmap.cli.progress import bars
-    from lulcmap.dataset import check as look
+    from lulcmap.dataset import check_dataset as look
 
     with bars(hidden=as_json) as progress:
         found = look(folder, progress=lambda *done: progress("chips", *done))
@@ -264,7 +264,7 @@ def check(ctx: click.Context, *, folder: Path, as_json: bool) -> None:
     ctx.exit(1 if found.faults else 0)
 
 
-def _show_checked(found: "Checked") -> None:
+def _show_checked(found: "CheckResult") -> None:
     """Print the statistics, the notes and the faults."""
     bands = found.statistics["bands"]
     click.echo(f"{'band':<6}{'mean':>12}{'std':>12}{'1 %':>10}{'99 %':>10}{'pixels':>16}")

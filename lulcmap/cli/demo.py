@@ -22,11 +22,10 @@ def demo(ctx: click.Context, folder: Path, seed: int) -> None:
     """
     from datetime import date
 
-    from lulcmap.catalog.selection import make_period
+    from lulcmap.catalog import make_period
     from lulcmap.cli.predict import predict
     from lulcmap.errors import OutputError
-    from lulcmap.simulation import Country, simulate
-    from lulcmap.simulation.demo import NETWORK, forest_map, judge, picture
+    from lulcmap.simulation import NETWORK, Country, forest_map, judge, picture, simulate
 
     country = Country(seed=seed, year=YEAR)
     click.echo(

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lulcmap.cli.app import json_option, refuse_given
-from lulcmap.cli.options import prior_option
+from lulcmap.cli.options import PRIOR_OPTION
 
 if TYPE_CHECKING:
-    from lulcmap.evaluation import Evaluation
-    from lulcmap.evaluation.regions import Regions
+    from lulcmap.evaluation import Evaluation, Regions
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -40,7 +39,7 @@ _CHECKPOINT = ".pt"
     default="auto",
     help="Where the model runs.",
 )
-@prior_option
+@PRIOR_OPTION
 @click.option(
     "--labels", type=_FILE, help="Raster, points or polygons that a map is measured against."
 )
@@ -102,13 +101,18 @@ def evaluate(
     import json
 
     from lulcmap.cli.progress import bars
-    from lulcmap.evaluation import facts, judge_map
-    from lulcmap.evaluation.regions import Regions, load_regions
-    from lulcmap.evaluation.results import check_folder, write_folder
+    from lulcmap.evaluation import (
+        Regions,
+        check_evaluation_folder,
+        evaluation_json,
+        judge_map,
+        load_regions,
+        write_evaluation,
+    )
 
     _check(ctx, Path(subject).suffix.lower())
     if out is not None:
-        check_folder(out, overwrite=overwrite)
+        check_evaluation_folder(out, overwrite=overwrite)
     where = Regions() if regions is None else load_regions(regions, column=region_column)
     with bars(hidden=as_json) as progress:
         if labels is not None:
@@ -131,9 +135,9 @@ def evaluate(
                 regions=where,
                 progress=lambda *done: progress("chips", *done),
             )
-    figures = facts(found, draws=draws, seed=seed)
+    figures = evaluation_json(found, draws=draws, seed=seed)
     if out is not None:
-        write_folder(out, figures, overwrite=overwrite)
+        write_evaluation(out, figures, overwrite=overwrite)
     if as_json:
         click.echo(json.dumps(figures))
     else:
@@ -167,11 +171,10 @@ def _of_model(
     progress: Any,
 ) -> "Evaluation":
     """Measure a checkpoint or a model file."""
-    from lulcmap.dataset.chips import Dataset
+    from lulcmap.dataset import Dataset
     from lulcmap.errors import DeviceError, UsageError
-    from lulcmap.evaluation import judge_model
-    from lulcmap.evaluation.onnx_predictor import predictor
-    from lulcmap.model.registry import find_model
+    from lulcmap.evaluation import judge_model, onnx_predictor_of
+    from lulcmap.model import find_model
 
     dataset = Dataset.open(data)
     path = Path(subject)
@@ -179,7 +182,7 @@ def _of_model(
         if not path.is_file():
             raise UsageError(f"There is no file {subject}; give the checkpoint of a training.")
         try:
-            from lulcmap.training.tiled import predictor as of_checkpoint
+            from lulcmap.training import checkpoint_predictor as of_checkpoint
         except ImportError as error:
             raise DeviceError(
                 "Evaluating a checkpoint needs torch, which is not installed: pip install "
@@ -188,7 +191,7 @@ def _of_model(
         predict, described = of_checkpoint(path, device)
         kind = "checkpoint"
     else:
-        predict, described = predictor(find_model(subject), device, prior)
+        predict, described = onnx_predictor_of(find_model(subject), device, prior)
         kind = "model file"
     return judge_model(
         predict,

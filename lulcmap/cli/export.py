@@ -35,13 +35,12 @@ def export_onnx(
             "Exporting needs torch, which is not installed. "
             "Install it: pip install 'lulcmap[train]'."
         ) from error
-    from lulcmap.training import export
-    from lulcmap.training.checkpoint import load_checkpoint
+    from lulcmap.training import describe, export_onnx, load_checkpoint
 
     saved = load_checkpoint(checkpoint)
     model = name or saved["config"]["name"]
     target = out or checkpoint.with_name(f"{model}{'-fp16' if fp16 else ''}.onnx")
-    made = export.export_onnx(saved, target, name=name, fp16=fp16, overwrite=overwrite)
+    made = export_onnx(saved, target, name=name, fp16=fp16, overwrite=overwrite)
     for check in made.checks:
-        click.echo(export.describe(check))
+        click.echo(describe(check))
     click.echo(f"{made.path}: {made.path.stat().st_size / 1e6:.1f} MB; card: {made.card}")

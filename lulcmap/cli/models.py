@@ -16,12 +16,11 @@ def models(ctx: click.Context) -> None:
     """
     if ctx.invoked_subcommand is not None:
         return
-    from lulcmap.model.cache import cached
-    from lulcmap.model.registry import folder, shipped
+    from lulcmap.model import cached_models, models_folder, shipped_models
 
-    found, fetched = shipped(), cached()
+    found, fetched = shipped_models(), cached_models()
     if not found:
-        click.echo(f"No model is shipped in {folder()}. Give a file: --model FILE.onnx.")
+        click.echo(f"No model is shipped in {models_folder()}. Give a file: --model FILE.onnx.")
     names = [*(model.name for model in found), *(model.name for model in fetched)]
     width = max(map(len, names), default=0)
     for model in found:
@@ -51,7 +50,7 @@ def fetch(*, url: str, sha256: str, name: str | None, as_json: bool) -> None:
     import json
 
     from lulcmap.cli.progress import bars
-    from lulcmap.model.registry import fetch_model
+    from lulcmap.model import fetch_model
 
     with bars(hidden=as_json) as progress:
         found = fetch_model(
@@ -75,11 +74,10 @@ def show(*, model: str, as_json: bool) -> None:
     """
     import json
 
-    from lulcmap.model.file import read_model
-    from lulcmap.model.registry import card, find_model
+    from lulcmap.model import find_model, model_card, read_model
 
     file = read_model(find_model(model))
-    contract, text = json.loads(file.contract.to_json()), card(model)
+    contract, text = json.loads(file.contract.to_json()), model_card(model)
     if as_json:
         shown = {"file": str(file.path), "sha256": file.sha256, "contract": contract, "card": text}
         click.echo(json.dumps(shown, indent=2))
@@ -97,9 +95,9 @@ def show(*, model: str, as_json: bool) -> None:
     click.echo(f"classes     {', '.join(f'{id_} {name}' for id_, name in numbered)}")
     click.echo(f"windows     {agreed.window} px every {agreed.step} px of {agreed.resolution:g} m")
     click.echo(f"precision   {agreed.precision}, temperature {agreed.temperature:g}")
-    click.echo(f"knows       {agreed.knows} land")
-    if agreed.standing:
-        click.echo(f"worth       {agreed.standing}")
+    click.echo(f"trained on  {agreed.trained_on} land")
+    if agreed.quality:
+        click.echo(f"quality     {agreed.quality}")
     if agreed.prior:
         shares = zip(agreed.classes, agreed.prior, strict=True)
         click.echo(f"prior       {', '.join(f'{name} {share:.1%}' for name, share in shares)}")

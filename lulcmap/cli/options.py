@@ -1,27 +1,28 @@
-"""The options that say what is mapped and how: the same for making a map and for planning one."""
+"""The options of a map: the same for making it and for planning it."""
 
 import re
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import click
 
+from lulcmap.planning import RULES, Settings
+
 if TYPE_CHECKING:
-    from lulcmap.catalog.selection import Period
-    from lulcmap.planning.planner import Settings
+    from lulcmap.catalog import Period
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _PATH = click.Path(path_type=Path)
 _DAY = click.DateTime(["%Y-%m-%d"])
 _SCL_CODES = 12
-"""The scene classification knows 0 to 11."""
+"""Codes of the scene classification are 0 to 11."""
 
 
 class _Codes(click.ParamType[tuple[int, ...]]):
-    """Codes of the scene classification, with commas between."""
+    """Codes of the scene classification, separated by commas."""
 
     name = "codes"
 
@@ -35,7 +36,7 @@ class _Codes(click.ParamType[tuple[int, ...]]):
             codes = {-1}
         if not codes <= set(range(_SCL_CODES)):
             self.fail(
-                f"{value!r} is no list of codes from 0 to {_SCL_CODES - 1}, such as 0,1,3,8,9,10.",
+                f"{value!r} is not a list of codes 0 to {_SCL_CODES - 1}, such as 0,1,3,8,9,10.",
                 param,
                 ctx,
             )
@@ -43,7 +44,7 @@ class _Codes(click.ParamType[tuple[int, ...]]):
 
 
 class _Size(click.ParamType[int]):
-    """Bytes, as people write them."""
+    """A number of bytes, such as 8GB."""
 
     name = "size"
 
@@ -53,206 +54,178 @@ class _Size(click.ParamType[int]):
             return value
         match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([MGT])(i?)B?\s*", value, re.IGNORECASE)
         if match is None:
-            self.fail(f"{value!r} is no size such as 8GB or 800MB.", param, ctx)
+            self.fail(f"{value!r} is not a size such as 8GB or 800MB.", param, ctx)
         return int(float(match[1]) * (1024 if match[3] else 1000) ** _POWERS[match[2].upper()])
 
 
 _POWERS = {"M": 2, "G": 3, "T": 4}
 """Of 1000, or 1024."""
 
-prior_option = click.option(
-    "--prior",
-    type=click.Choice(["natural", "balanced"]),
-    default="natural",
-    help="How common classes are taken to be: as in what the model learnt from, or more alike "
-    "(finds more of rare classes, and more that is none).",
+SETTINGS = Settings()
+"""The defaults."""
+
+_CHOICES = get_type_hints(Settings)
+"""Types of the settings; those of a choice are ``Literal``."""
+
+
+def setting(name: str, help_text: str, **attributes: Any) -> Callable[[F], F]:
+    """An option for a setting, with the setting's default and choices.
+
+    Args:
+        name: name of the field of ``Settings``, or of its rules.
+        help_text: its help.
+        attributes: as for ``click.option``.
+
+    """
+    default = getattr(SETTINGS.rules if name in RULES else SETTINGS, name)
+    kind = _CHOICES.get(name)
+    if get_origin(kind) is Literal:
+        attributes["type"] = click.Choice(get_args(kind))
+    elif kind is bool:
+        attributes["is_flag"] = True
+    if default is not None and kind is not bool:
+        attributes.setdefault("default", default)
+    return click.option(f"--{name.replace('_', '-')}", help=help_text, **attributes)
+
+
+PRIOR_OPTION = setting(
+    "prior",
+    "Class prior: natural, as in the training data; balanced finds more of the rare classes, with "
+    "more false alarms.",
 )
-"""What a map and an evaluation take alike."""
+"""An option of maps and evaluations alike."""
+
+MIN_COVERAGE_OPTION = setting(
+    "min_coverage",
+    "Share of the area with a class, below which the exit code is 4.",
+    type=click.FloatRange(0, 1),
+)
+ZONES_OPTION = setting("zones", "Write a file of each UTM zone too, on its own grid.")
+KEEP_RUN_OPTION = setting(
+    "keep_run", "Keep the run folder: blocks with confidence, counts and origin."
+)
+OVERWRITE_OPTION = setting("overwrite", "Replace a map that was made under another plan.")
 
 _OPTIONS = (
     click.option(
         "--aoi",
         required=True,
         metavar="FILE|W,S,E,N",
-        help="GeoJSON, GeoPackage or Shapefile, or a box in degrees.",
+        help="Area of interest: GeoJSON, GeoPackage or Shapefile, or a box in degrees.",
     ),
     click.option("--layer", help="Layer of --aoi, where it has several."),
     click.option("--year", type=int, help="Calendar year; or give --start and --end."),
     click.option("--start", type=_DAY, metavar="YYYY-MM-DD", help="First day."),
     click.option("--end", type=_DAY, metavar="YYYY-MM-DD", help="Last day, included."),
-    click.option("--out", type=_PATH, help="The COG to write.  [default: <aoi>-<period>.tif]"),
-    click.option(
-        "--model",
-        help="A name from `lulcmap models`, or an ONNX file.  [default: the one marked there]",
+    click.option("--out", type=_PATH, help="COG to write.  [default: <aoi>-<period>.tif]"),
+    setting(
+        "model",
+        "A name from `lulcmap models`, or an ONNX file.  [default: the one marked there]",
     ),
-    click.option(
-        "--catalog",
-        default="planetary-computer",
+    setting(
+        "catalog",
+        "planetary-computer, earth-search, cdse, a STAC API, or an ItemCollection file.",
         metavar="NAME|URL|FILE",
-        help="planetary-computer, earth-search, cdse, a STAC API, or an ItemCollection file.",
     ),
-    click.option(
-        "--profile",
+    setting(
+        "profile",
+        "Provider whose layout a URL or a file has.  [default: planetary-computer]",
         metavar="NAME",
         show_default=False,
-        help="The provider whose layout a URL or a file has.  [default: planetary-computer]",
     ),
-    click.option(
-        "--s1-catalog",
+    setting(
+        "s1_catalog",
+        "Another catalogue for Sentinel-1; earth-search and cdse have none that can be used.",
         metavar="NAME|URL",
-        help="Another catalogue for Sentinel-1; earth-search and cdse have none that can be used.",
     ),
-    click.option(
-        "--max-cloud",
+    setting(
+        "max_cloud",
+        "Percent of cloud above which a Sentinel-2 scene is skipped.",
         type=click.FloatRange(0, 100),
-        default=95,
-        help="Percent of cloud above which a Sentinel-2 scene is not looked at.",
     ),
-    click.option(
-        "--crs",
-        default="auto",
-        help="CRS of the map: auto (a UTM zone, or equal-area for a wide area) or EPSG:<code>.",
+    setting(
+        "crs", "CRS of the map: auto (a UTM zone, or equal-area for a wide area) or EPSG:<code>."
     ),
-    click.option(
-        "--device",
-        type=click.Choice(["auto", "cpu", "cuda"]),
-        default="auto",
-        help="Where the model runs.",
+    setting("device", "Device the model runs on."),
+    setting("batch_size", "Windows in one call of the model, on a GPU.", type=click.IntRange(1)),
+    setting("max_scenes", "Sentinel-2 dates tried at a pixel.", type=click.IntRange(1, 254)),
+    setting(
+        "min_clear", "Clear Sentinel-2 observations wanted at a pixel.", type=click.IntRange(1, 254)
     ),
-    click.option(
-        "--batch-size", type=click.IntRange(1), default=4, help="Windows in one call of the model."
-    ),
-    click.option(
-        "--max-scenes",
-        type=click.IntRange(1, 254),
-        default=12,
-        help="Sentinel-2 dates tried at a pixel.",
-    ),
-    click.option(
-        "--min-clear",
-        type=click.IntRange(1, 254),
-        default=5,
-        help="Clear Sentinel-2 observations wanted at a pixel.",
-    ),
-    click.option(
-        "--mask-codes",
+    setting(
+        "mask_codes",
+        "Codes of the scene classification that are not clear.",
         type=_Codes(),
-        default="0,1,3,8,9,10",
-        help="Codes of the scene classification that are not clear.",
+        default=",".join(map(str, SETTINGS.rules.mask_codes)),
     ),
-    click.option(
-        "--mask-dilation",
+    setting(
+        "mask_dilation",
+        "Pixels of 20 m by which clouds and shadows are grown.",
         type=click.IntRange(0, 50),
-        default=2,
-        help="How far clouds and shadows are grown, in pixels of 20 m.",
     ),
-    click.option(
-        "--s1",
-        type=click.Choice(["off", "optional", "required"]),
-        default="optional",
-        help="Use of Sentinel-1.",
-    ),
-    click.option(
-        "--max-s1-scenes",
+    setting("s1", "Use of Sentinel-1."),
+    setting(
+        "max_s1_scenes",
+        "Sentinel-1 dates of each relative orbit.",
         type=click.IntRange(1, 254),
-        default=12,
-        help="Sentinel-1 dates of each relative orbit.",
     ),
-    click.option(
-        "--orbit",
-        type=click.Choice(["descending", "ascending"]),
-        default="descending",
-        help="Preferred direction of Sentinel-1.",
-    ),
-    click.option(
-        "--blend",
-        type=click.Choice(["hann", "centre"]),
-        default="hann",
-        help="How windows are joined.",
-    ),
-    prior_option,
-    click.option(
-        "--block-size",
+    setting("orbit", "Preferred orbit direction of Sentinel-1."),
+    setting("blend", "How windows are joined."),
+    PRIOR_OPTION,
+    setting(
+        "block_size",
+        "Pixels a side of a block, a multiple of 384; memory grows with it.",
         type=click.IntRange(1),
-        default=4608,
-        help="Pixels a side of a block, a multiple of 384; memory grows with it.",
     ),
-    click.option(
-        "--max-lost",
+    setting(
+        "max_lost",
+        "Share of a block's assets that may be unreadable.",
         type=click.FloatRange(0, 1),
-        default=0.1,
-        help="Share of a block's assets that may be unreadable.",
     ),
+    MIN_COVERAGE_OPTION,
+    ZONES_OPTION,
     click.option(
-        "--min-coverage",
-        type=click.FloatRange(0, 1),
-        default=0.99,
-        help="Share of the area with a class below which the exit code is 4.",
-    ),
-    click.option("--zones", is_flag=True, help="Write each UTM zone too, on its own grid."),
-    click.option("--yes", is_flag=True, help="Make a map too that is less than 1 % filled."),
-    click.option(
-        "--patience",
-        type=click.FloatRange(0),
-        default=300,
-        help="Seconds to wait for a server of scenes that is busy or down.",
-    ),
-    click.option("--workers", type=click.IntRange(1, 256), default=4, help="Threads that read."),
-    click.option(
-        "--max-memory",
-        type=_Size(),
-        help="Memory the process may take, such as 8GB.  [default: what the machine has]",
-    ),
-    click.option(
-        "--workdir", type=_PATH, help="Folder for the run folder.  [default: beside --out]"
-    ),
-    click.option(
-        "--keep-run",
+        "--yes",
+        "sparse",
         is_flag=True,
-        help="Keep the run folder (blocks with confidence, counts and sources).",
+        help="Proceed even if less than 1 % of the map lies in the area.",
     ),
-    click.option("--overwrite", is_flag=True, help="Replace a map that was made to another plan."),
+    setting(
+        "patience",
+        "Seconds to wait for a server of scenes that is busy or down.",
+        type=click.FloatRange(0),
+    ),
+    setting("workers", "Reader threads.", type=click.IntRange(1, 256)),
+    setting(
+        "max_memory",
+        "Memory the process may take, such as 8GB.  [default: what the machine has]",
+        type=_Size(),
+    ),
+    setting("workdir", "Folder for the run folder.  [default: beside --out]", type=_PATH),
+    KEEP_RUN_OPTION,
+    OVERWRITE_OPTION,
 )
 
 
 def map_options(function: F) -> F:
-    """Every option of a map; ``of_map`` makes values of what the command is given."""
+    """Every option of a map; ``request_of`` makes values of what the command is given."""
     for option in reversed(_OPTIONS):
         function = option(function)
     return function
 
 
-def of_map(
-    *,
-    year: int | None,
-    start: datetime | None,
-    end: datetime | None,
-    mask_codes: tuple[int, ...],
-    mask_dilation: int,
-    min_clear: int,
-    max_scenes: int,
-    yes: bool,
-    **options: Any,
-) -> tuple["Period", "Settings"]:
-    """The period and the settings that the options say.
+def request_of(
+    *, year: int | None, start: datetime | None, end: datetime | None, **options: Any
+) -> tuple["Period", Settings]:
+    """The period and the settings that the options ask for.
 
     Raises:
-        UsageError: no period is given, or one that cannot be.
+        UsageError: no period is given, or an impossible one.
 
     """
-    from datetime import date
-
-    from lulcmap.catalog.selection import make_period
-    from lulcmap.imagery.composite import Rules
-    from lulcmap.planning.planner import Settings
+    from lulcmap.catalog import make_period
 
     period = make_period(
-        year=year,
-        start=start.date() if start else None,
-        end=end.date() if end else None,
-        today=date.today(),
+        year=year, start=start.date() if start else None, end=end.date() if end else None
     )
-    rules = Rules(
-        min_clear=min_clear, max_scenes=max_scenes, masked=mask_codes, dilation=mask_dilation
-    )
-    return period, Settings(rules=rules, sparse=yes, **options)
+    return period, Settings.of(options)

@@ -8,10 +8,10 @@ import click
 
 from lulcmap.cli.app import configure_logging, json_option, logging_options
 from lulcmap.cli.format import duration
-from lulcmap.cli.options import map_options, of_map
+from lulcmap.cli.options import map_options, request_of
 
 if TYPE_CHECKING:
-    from lulcmap.planning.estimate import Estimate, S1Orbit
+    from lulcmap.planning import Estimate, S1Orbit
 
 _MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 _MOST = 12
@@ -63,38 +63,38 @@ def forecast(
     import json
 
     from lulcmap.cli.progress import bars
-    from lulcmap.geo.area import load_area
-    from lulcmap.output.paths import run_folder
-    from lulcmap.planning.estimate import estimate
-    from lulcmap.planning.planner import survey
+    from lulcmap.geo import load_area
+    from lulcmap.output import run_path
+    from lulcmap.pipeline import default_out
+    from lulcmap.planning import estimate_run, plan_map
 
-    period, settings = of_map(**options)
+    period, settings = request_of(**options)
     area = load_area(aoi, layer=layer)
-    out = out or Path(f"{area.name}-{period.label}.tif")
-    folder = run_folder(out, settings.workdir)
+    out = out or default_out(area, period)
+    folder = run_path(out, settings.workdir)
     with bars(hidden=as_json) as progress:
-        known = survey(area, folder, period=period, settings=settings, progress=progress)
-    made = estimate(known, settings, out=out, folder=folder)
-    click.echo(json.dumps(made.to_dict(), indent=2) if as_json else table(made))
-    if made.obstacles:
-        ctx.exit(made.obstacles[0].exit_code)
+        planned = plan_map(area, folder, period=period, settings=settings, progress=progress)
+    estimate = estimate_run(planned, out=out, folder=folder)
+    click.echo(json.dumps(estimate.to_json(), indent=2) if as_json else table(estimate))
+    if estimate.obstacles:
+        ctx.exit(estimate.obstacles[0].exit_code)
 
 
-def table(made: "Estimate") -> str:
+def table(estimate: "Estimate") -> str:
     """An estimate as text, at most some 45 lines."""
     return "\n".join(
         [
-            f"{made.area}, {_number(made.km2)} km2, {made.period[0]} to {made.period[1]}",
+            f"{estimate.area}, {_number(estimate.km2)} km2, {' to '.join(estimate.period)}",
             "",
-            *_plain(_what(made)),
+            *_plain(_what(estimate)),
             "",
-            *_calendar(made),
+            *_calendar(estimate),
             "",
-            *_plain(_scenes(made)),
+            *_plain(_scenes(estimate)),
             "",
-            *_plain(_costs(made)),
-            *_plain(("note", note) for note in made.notes),
-            *_plain(("refused", obstacle.message) for obstacle in made.obstacles),
+            *_plain(_costs(estimate)),
+            *_plain(("note", note) for note in estimate.notes),
+            *_plain(("refused", obstacle.message) for obstacle in estimate.obstacles),
         ]
     )
 
@@ -114,23 +114,23 @@ def _plain(rows: Iterable[tuple[str, str]]) -> Iterator[str]:
         )
 
 
-def _what(made: "Estimate") -> Iterator[tuple[str, str]]:
-    yield "model", f"{made.model} on {made.device}"
-    more = f", and {len(made.classes) - _MOST} more" if len(made.classes) > _MOST else ""
-    yield "classes", ", ".join(made.classes[:_MOST]) + more
-    names = set(made.catalogs.values())
+def _what(estimate: "Estimate") -> Iterator[tuple[str, str]]:
+    yield "model", f"{estimate.model} on {estimate.device}"
+    more = f", and {len(estimate.classes) - _MOST} more" if len(estimate.classes) > _MOST else ""
+    yield "classes", ", ".join(estimate.classes[:_MOST]) + more
+    names = set(estimate.catalogs.values())
     one = len(names) == 1
     yield (
         "catalogue",
-        names.pop() if one else ", ".join(f"{_NAMES[s]} {n}" for s, n in made.catalogs.items()),
+        names.pop() if one else ", ".join(f"{_NAMES[s]} {n}" for s, n in estimate.catalogs.items()),
     )
-    for number, on in enumerate(made.maps, 1):
+    for number, on in enumerate(estimate.maps, 1):
         yield (
-            "map" if len(made.maps) == 1 else f"map {number}",
+            "map" if len(estimate.maps) == 1 else f"map {number}",
             f"{on.crs}, {on.height:,} x {on.width:,} = {_pixels(on.pixels)}, "
             f"{_share(on.filled)} filled",
         )
-    for zone in made.zones:
+    for zone in estimate.zones:
         done = f" ({zone.done:,} done)" if zone.done else ""
         yield (
             "zone",
@@ -139,19 +139,19 @@ def _what(made: "Estimate") -> Iterator[tuple[str, str]]:
         )
 
 
-def _calendar(made: "Estimate") -> Iterator[str]:
+def _calendar(estimate: "Estimate") -> Iterator[str]:
     """Dates and passes, a row a year and a column a month; a dot is none."""
     yield " " * 34 + " ".join(f"{month:>4}" for month in _MONTHS)
-    months = [one.month for one in made.s2]
+    months = [one.month for one in estimate.s2]
     for name, values in (
-        ("Sentinel-2 dates", {one.month: one.dates or None for one in made.s2}),
-        ("Sentinel-2 scenes", {one.month: one.scenes or None for one in made.s2}),
-        ("Sentinel-2 % cloud", {one.month: one.cloud for one in made.s2}),
+        ("Sentinel-2 dates", {one.month: one.dates or None for one in estimate.s2}),
+        ("Sentinel-2 scenes", {one.month: one.scenes or None for one in estimate.s2}),
+        ("Sentinel-2 % cloud", {one.month: one.cloud for one in estimate.s2}),
     ):
         yield from _years(name, values, months)
-    for orbit in made.s1[:_MOST]:
+    for orbit in estimate.s1[:_MOST]:
         yield from _years(_orbit(orbit), orbit.months, orbit.months)
-    rest = made.s1[_MOST:]
+    rest = estimate.s1[_MOST:]
     if rest:
         yield f"... and {_many(len(rest), 'orbit')} more; --json has them all"
 
@@ -174,24 +174,24 @@ def _orbit(orbit: "S1Orbit") -> str:
     return f"Sentinel-1 {number:>3} {orbit.direction or 'direction unknown'}"
 
 
-def _scenes(made: "Estimate") -> Iterator[tuple[str, str]]:
-    gaps = made.gaps
-    scenes = sum(one.scenes for one in made.s2)
+def _scenes(estimate: "Estimate") -> Iterator[tuple[str, str]]:
+    gaps = estimate.gaps
+    scenes = sum(one.scenes for one in estimate.s2)
     yield (
         "Sentinel-2",
-        f"{_many(scenes, 'scene')} of {_many(sum(one.dates for one in made.s2), 'date')}",
+        f"{_many(scenes, 'scene')} of {_many(sum(one.dates for one in estimate.s2), 'date')}",
     )
     if gaps.no_s1 is not None:
-        fill = sum(one.used for one in made.s1 if one.only_where_lacking)
+        fill = sum(one.used for one in estimate.s1 if one.only_where_lacking)
         yield (
             "Sentinel-1",
-            f"{sum(one.used for one in made.s1):,} passes used of "
-            f"{sum(one.found for one in made.s1):,}"
+            f"{sum(one.used for one in estimate.s1):,} passes used of "
+            f"{sum(one.found for one in estimate.s1):,}"
             + (f", {fill:,} of them only where the others lack" if fill else ""),
         )
-    if made.platforms:
-        yield "satellites", ", ".join(f"{name} {n:,}" for name, n in made.platforms.items())
-    skipped = [f"{n:,} {reason}" for reason, n in made.skipped.items()]
+    if estimate.platforms:
+        yield "satellites", ", ".join(f"{name} {n:,}" for name, n in estimate.platforms.items())
+    skipped = [f"{n:,} {reason}" for reason, n in estimate.skipped.items()]
     more = [f"{len(skipped) - 4} more reasons"] if len(skipped) > 4 else []
     yield "skipped", "; ".join([*skipped[:4], *more]) or "nothing"
     lacks = [
@@ -210,10 +210,10 @@ def _scenes(made: "Estimate") -> Iterator[tuple[str, str]]:
         yield "", f"{_many(len(gaps.months), 'month')} without Sentinel-2: {listed}"
 
 
-def _costs(made: "Estimate") -> Iterator[tuple[str, str]]:
-    reads, seconds, disk = made.reads, made.seconds, made.disk
+def _costs(estimate: "Estimate") -> Iterator[tuple[str, str]]:
+    reads, seconds, disk = estimate.reads, estimate.seconds, estimate.disk
     yield "to read", f"about {_bytes(reads.bytes)} in {_many(reads.requests, 'band')} of scenes"
-    line = made.assumed["network_bytes_per_second"]
+    line = estimate.assumed["network_bytes_per_second"]
     yield (
         "time",
         f"about {duration(seconds.total)}: reading {duration(seconds.read)}, meanwhile the model "
@@ -223,7 +223,7 @@ def _costs(made: "Estimate") -> Iterator[tuple[str, str]]:
         "",
         f"assumed: {_bytes(line)} a second from a provider; measured: a window through the model",
     )
-    yield "memory", f"about {_bytes(made.memory)} at most"
+    yield "memory", f"about {_bytes(estimate.memory)} at most"
     yield (
         "disk",
         f"about {_bytes(disk.run)} for the run ({_bytes(disk.free_for_run)} free), "
@@ -231,7 +231,7 @@ def _costs(made: "Estimate") -> Iterator[tuple[str, str]]:
     )
     yield (
         "credentials",
-        ", ".join(f"{_NAMES[one.sensor]} {one.state}" for one in made.credentials),
+        ", ".join(f"{_NAMES[one.sensor]} {one.state}" for one in estimate.credentials),
     )
 
 

@@ -51,11 +51,11 @@ def sample(
     import json
 
     from lulcmap.cli.progress import bars
-    from lulcmap.evaluation.sampling import check_place, draw, write_sample
+    from lulcmap.evaluation import check_sample_path, draw_sample, write_sample
 
-    check_place(out, overwrite=overwrite)
+    check_sample_path(out, overwrite=overwrite)
     with bars(hidden=as_json) as progress:
-        drawn = draw(path, size=size, least=min_per_class, seed=seed, progress=progress)
+        drawn = draw_sample(path, size=size, least=min_per_class, seed=seed, progress=progress)
     write_sample(out, drawn, overwrite=overwrite)
     strata: list[dict[str, Any]] = [
         {

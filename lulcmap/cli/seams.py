@@ -36,7 +36,7 @@ def seams(ctx: click.Context, *, path: Path, as_json: bool) -> None:
     import json
 
     from lulcmap.cli.progress import bars
-    from lulcmap.evaluation.seams import find_seams
+    from lulcmap.evaluation import find_seams
 
     with bars(hidden=as_json) as progress:
         found = find_seams(path, progress=lambda *done: progress("seams", *done))

@@ -14,9 +14,8 @@ from tqdm import tqdm
 from lulcmap.cli.app import configure_logging, logging_options
 
 if TYPE_CHECKING:
-    from lulcmap.dataset.chips import Dataset
-    from lulcmap.training.log import Epoch
-    from lulcmap.training.lulcformer import Transform
+    from lulcmap.dataset import Dataset
+    from lulcmap.training import Epoch, Transform
 
 MODELS = ("lulcformer", "lulcformer-tiny", "segformer", "segformer-tiny", "unet", "unet-tiny")
 """Keys of ``lulcmap.training.zoo.MODELS``, said here so that ``--help`` needs no torch."""
@@ -191,12 +190,9 @@ def train(
             "Training needs torch, which is not installed. "
             "Install it: pip install 'lulcmap[train]'."
         ) from error
-    from lulcmap.dataset.chips import Dataset
-    from lulcmap.system.memory import free
-    from lulcmap.training.chips import ChipFolder
-    from lulcmap.training.fit import fit
-    from lulcmap.training.networks import config_of
-    from lulcmap.training.settings import Hardware, Settings
+    from lulcmap.dataset import Dataset
+    from lulcmap.system import free_memory
+    from lulcmap.training import ChipFolder, Hardware, TrainingSettings, config_of, train_network
 
     if settings["crop"] % 32:
         raise UsageError(f"--crop is {settings['crop']}; it must be a multiple of 32.")
@@ -213,15 +209,15 @@ def train(
     if len(modalities.split(",")) == 1:  # nothing may be taken away
         settings |= {"missing_s2": 0.0, "missing_s1": 0.0}
     seen, unseen = dataset.split("train"), dataset.split("validation")
-    there = free()
+    there = free_memory()
     room = there * _KEPT / devices if isfinite(there) else 0.0
     teller = _Teller(quiet=quiet, bar=not quiet and log_format == "text" and sys.stderr.isatty())
     with _alone(out):
-        path = fit(
+        path = train_network(
             ChipFolder(dataset, seen, room=room),
             out,
             config=config,
-            settings=Settings(**settings),
+            settings=TrainingSettings(**settings),
             knows="simulated" if dataset.settings.get("simulated") else "real",
             source=_source(dataset, len(seen)),
             validation=ChipFolder(dataset, unseen, room=room / 4) if unseen else None,
@@ -245,12 +241,12 @@ def _alone(out: Path) -> Iterator[None]:
 
     """
     from lulcmap.errors import OutputError
-    from lulcmap.run.lock import HeldError, lock
+    from lulcmap.run import HeldError, hold_file
 
     held = out / ".lock"
     try:
         out.mkdir(parents=True, exist_ok=True)
-        with lock(held):
+        with hold_file(held):
             try:
                 yield
             finally:

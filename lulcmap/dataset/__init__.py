@@ -1,8 +1,5 @@
-"""Datasets to train and to evaluate with: labels, and what the satellites saw of them."""
+"""Datasets to train and evaluate with: labels, and what the satellites saw of them."""
 
-from lulcmap.dataset.build import Built
-from lulcmap.dataset.check import Checked, check
-from lulcmap.dataset.request import Request, make
-from lulcmap.dataset.source import Source
+import lazy_loader
 
-__all__ = ["Built", "Checked", "Request", "Source", "check", "make"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

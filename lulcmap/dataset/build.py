@@ -12,7 +12,7 @@ from lulcmap.dataset.chips import SPLITS, Chip
 from lulcmap.dataset.legend import Legend
 from lulcmap.dataset.sample import Images, Labels, Sample, SkippedError
 from lulcmap.dataset.splits import Places, arrange
-from lulcmap.dataset.writer import Folder, opened, placed
+from lulcmap.dataset.writer import Folder, open_dataset, placed
 from lulcmap.errors import NoScenesError, ProviderError
 from lulcmap.legend import NODATA
 
@@ -25,7 +25,7 @@ _IN_A_ROW = 10
 
 
 @dataclass(frozen=True)
-class Built:
+class BuildResult:
     """What a build made."""
 
     out: Path
@@ -97,7 +97,7 @@ def build(
     workers: int = 4,
     limit: int | None = None,
     progress: Progress = lambda *_: None,
-) -> Built:
+) -> BuildResult:
     """Make a chip of every label, and the index of all.
 
     Killed at any moment, the same call goes on from the chips that are finished.
@@ -126,7 +126,7 @@ def build(
         step = max(len(wanted) / limit, 1) if limit else 1
         wanted = [wanted[int(i * step)] for i in range(min(limit, len(wanted)))]
     settings = {**labels.settings(), **images.settings(), "validation": validation, "test": test}
-    with opened(out, legend.classes, settings) as folder:
+    with open_dataset(out, legend.classes, settings) as folder:
         work = _Work(labels, images, folder, len(legend.classes))
         work.go(wanted, workers=workers, progress=progress)
         shared = {
@@ -134,7 +134,7 @@ def build(
             for sample in labels.samples
             if sample.name in places.left_out
         }
-        built = Built(
+        built = BuildResult(
             out,
             tuple(_indexed(work.rows, places)),
             tuple(cover.name for cover in legend.classes),
@@ -154,7 +154,7 @@ def _indexed(rows: Sequence[Chip], places: Places) -> Iterator[Chip]:
         yield placed(row, places.of[row.chip], places.split[row.chip])
 
 
-def _nothing(built: Built) -> Exception:
+def _nothing(built: BuildResult) -> Exception:
     """Why there is no chip."""
     if built.failed:
         source, reason = next(iter(sorted(built.failed.items())))

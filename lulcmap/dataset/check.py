@@ -34,7 +34,7 @@ _EXPECTED = {
 
 
 @dataclass(frozen=True)
-class Checked:
+class CheckResult:
     """What was found."""
 
     dataset: Dataset
@@ -53,7 +53,9 @@ class Checked:
     """The picture of some chips."""
 
 
-def check(folder: Path, *, progress: Callable[[int, int], object] = lambda *_: None) -> Checked:
+def check_dataset(
+    folder: Path, *, progress: Callable[[int, int], object] = lambda *_: None
+) -> CheckResult:
     """Look at every chip of a dataset; write its statistics and a contact sheet beside them.
 
     Args:
@@ -97,7 +99,7 @@ def check(folder: Path, *, progress: Callable[[int, int], object] = lambda *_: N
             "copy the dataset to where you may write."
         ) from error
     contact_sheet(folder / SHEET, dataset, whole)
-    return Checked(dataset, tuple(faults), tuple(_notes(dataset)), statistics, folder / SHEET)
+    return CheckResult(dataset, tuple(faults), tuple(_notes(dataset)), statistics, folder / SHEET)
 
 
 def _look(

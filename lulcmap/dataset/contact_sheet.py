@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from lulcmap.dataset.chips import Chip, Dataset
 from lulcmap.errors import OutputError
-from lulcmap.output.preview import coloured, true_colour
+from lulcmap.output import coloured, true_colour
 from lulcmap.sensors import S1_NODATA
 
 _SIDE, _GAP, _TEXT = 192, 12, 13

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any, Self
 
@@ -11,11 +11,11 @@ import shapely
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from lulcmap.catalog.scene import Scene
-from lulcmap.catalog.selection import (
-    Pass,
+from lulcmap.catalog import (
+    Datatake,
     Period,
     S1Choice,
+    Scene,
     choose_s1,
     own_grid_first,
     rank_s2,
@@ -24,8 +24,7 @@ from lulcmap.catalog.selection import (
 from lulcmap.dataset.sample import Image, Sample, SkippedError
 from lulcmap.dataset.source import Archive, Orbit
 from lulcmap.errors import NoScenesError, ReadError
-from lulcmap.imagery.composite import Rules, composite, mean_backscatter
-from lulcmap.imagery.reader import Reader
+from lulcmap.imagery import CompositeRules, Reader, make_composite, mean_backscatter
 from lulcmap.sensors import S1_BANDS, S1_NODATA, S2_BANDS, S2_NODATA
 
 _MAX_CLOUD = 95.0
@@ -163,10 +162,10 @@ class Composites:
     period: Period
     """That is shown."""
 
-    rules: Rules = field(default_factory=Rules)
+    rules: CompositeRules = field(default_factory=CompositeRules)
     """Of Sentinel-2."""
 
-    _dates: tuple[Pass, ...] = field(default=(), init=False)
+    _dates: tuple[Datatake, ...] = field(default=(), init=False)
     _s1: S1Choice = field(default=S1Choice((), (), None), init=False)
 
     def settings(self) -> dict[str, Any]:
@@ -174,7 +173,7 @@ class Composites:
         return {
             "image": "composite",
             "period": [self.period.start.isoformat(), self.period.end.isoformat()],
-            "rules": {**asdict(self.rules), "masked": list(self.rules.masked)},
+            "rules": self.rules.to_json(),
             **self.archive.source.settings(),
         }
 
@@ -206,7 +205,7 @@ class Composites:
 
     def of(self, sample: Sample) -> Image:
         """The composite of a sample."""
-        made = composite(
+        made = make_composite(
             self.archive.reader.planes,
             sample.grid,
             s2_dates=own_grid_first(self._dates, sample.epsg),

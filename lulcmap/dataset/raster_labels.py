@@ -19,9 +19,8 @@ from lulcmap.dataset.legend import Legend, code_text
 from lulcmap.dataset.sample import Sample, SkippedError
 from lulcmap.dataset.user_labels import OwnLabels, cells_of
 from lulcmap.errors import UsageError
-from lulcmap.geo import grid as grids
-from lulcmap.geo import utm as zones
-from lulcmap.imagery import resample
+from lulcmap.geo import project, split_by_zone
+from lulcmap.imagery import nodes, sample
 from lulcmap.legend import NODATA
 
 _OUTSIDE = np.iinfo(np.int64).min
@@ -74,8 +73,9 @@ class RasterLabels(OwnLabels):
             raise UsageError(f"The place of the labels {self.path} cannot be told from its CRS.")
         sides = [(west, east)] if west <= east else [(west, 180.0), (-180.0, east)]
         area = shapely.MultiPolygon([shapely.box(w, south, e, north) for w, e in sides])
-        for epsg, part in zones.split(area):
-            yield from cells_of(grids.project(part, f"EPSG:{epsg}").bounds, epsg)
+        for part in split_by_zone(area):
+            polygon = project(part.polygon, f"EPSG:{part.epsg}")
+            yield from cells_of(polygon.bounds, part.epsg)
 
     def ids(self, on: GeoBox, seen: set[str]) -> NDArray[np.uint8]:
         """The nearest code of every pixel."""
@@ -93,7 +93,7 @@ class RasterLabels(OwnLabels):
     def _codes(self, file: Any, on: GeoBox) -> NDArray[np.int64]:
         """(H, W) the code each pixel's centre lies in, ``_OUTSIDE`` where there is none."""
         codes = np.full(on.shape, _OUTSIDE, np.int64)
-        row, col, xs, ys = resample.nodes(on, file.crs.to_wkt())
+        row, col, xs, ys = nodes(on, file.crs.to_wkt())
         across = ~file.transform
         cols = across.a * xs + across.b * ys + across.c
         rows = across.d * xs + across.e * ys + across.f
@@ -113,5 +113,5 @@ class RasterLabels(OwnLabels):
                 ) from error
             framed = np.pad(pixels, 1, constant_values=_OUTSIDE)
             start = (rows - top + 1, cols - left + 1)
-            resample.sample(framed, *start, (row, col), False, codes)
+            sample(framed, *start, (row, col), False, codes)
         return codes

@@ -4,13 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lulcmap.catalog.selection import Period
-from lulcmap.dataset.build import Built, build
+from lulcmap.catalog import Period
+from lulcmap.dataset.build import BuildResult, build
 from lulcmap.dataset.dynamic_world import Tiles
 from lulcmap.dataset.images import Composites, TileImages
 from lulcmap.dataset.legend import DYNAMIC_WORLD, PLAIN, read_legend
 from lulcmap.dataset.raster_labels import RasterLabels
-from lulcmap.dataset.source import Archive, Source
+from lulcmap.dataset.source import Archive, ImageArchive
 from lulcmap.dataset.vector_labels import VectorLabels
 from lulcmap.errors import UsageError
 
@@ -20,13 +20,13 @@ _RASTERS = (".tif", ".tiff", ".vrt", ".img")
 
 
 @dataclass(frozen=True)
-class Request:
+class DatasetRequest:
     """What is asked for. The defaults are the command's."""
 
     labels: Path
     """A folder of Dynamic World's tiles, or a raster or vector file."""
 
-    source: Source = field(default_factory=Source)
+    source: ImageArchive = field(default_factory=ImageArchive)
     """Of the images."""
 
     classes: Path | None = None
@@ -57,7 +57,9 @@ class Request:
     """Most chips."""
 
 
-def make(request: Request, out: Path, *, progress: Progress = lambda *_: None) -> Built:
+def build_dataset(
+    request: DatasetRequest, out: Path, *, progress: Progress = lambda *_: None
+) -> BuildResult:
     """Build a dataset, or go on with one.
 
     Args:

@@ -12,7 +12,7 @@ import shapely
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from lulcmap.geo.grid import footprint
+from lulcmap.geo import footprint
 
 
 class SkippedError(Exception):

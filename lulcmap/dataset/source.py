@@ -10,17 +10,14 @@ from typing import Any, Literal, Self
 
 import shapely
 
-from lulcmap.catalog.scene import Scene
-from lulcmap.catalog.search import Found, search, shows_simulated
-from lulcmap.catalog.signing import signer
-from lulcmap.catalog.sources import is_remote
-from lulcmap.imagery.reader import Reader
+from lulcmap.catalog import Scene, SearchResult, find_scenes, is_remote, shows_simulated, signer
+from lulcmap.imagery import Reader
 
 Orbit = Literal["descending", "ascending", "any"]
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ImageArchive:
     """Where scenes are looked for, and how they are read."""
 
     catalog: str = "planetary-computer"
@@ -63,7 +60,7 @@ class Source:
 class Archive:
     """Scenes of a source, and one reader of their pixels; shared by threads."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: ImageArchive) -> None:
         self.source = source
         self._reader: Reader | None = None
         self._making = threading.Lock()
@@ -88,7 +85,7 @@ class Archive:
         max_cloud: float = 100.0,
     ) -> tuple[list[Scene], list[Scene]]:
         """Scenes of Sentinel-2 and of Sentinel-1; as of ``catalog.search``."""
-        found = search(
+        found = find_scenes(
             area,
             s2_period=s2_period,
             s1_period=s1_period,
@@ -109,7 +106,7 @@ class Archive:
             raise ValueError("nothing was looked for yet")
         return self._reader
 
-    def _open(self, found: Found) -> None:
+    def _open(self, found: SearchResult) -> None:
         with self._making:
             if self._reader is None:
                 self._reader = Reader(

@@ -9,10 +9,11 @@ import numpy as np
 import shapely
 from odc.geo.geobox import GeoBox
 from pyproj import Transformer
+from scipy.cluster.hierarchy import DisjointSet
 
 from lulcmap.dataset.chips import Split
 from lulcmap.dataset.sample import Sample
-from lulcmap.geo.grid import footprint
+from lulcmap.geo import footprint
 
 _EDGE = 5.0
 """Metres that a footprint is shrunk by: tiles that only touch share no ground, also where the edge
@@ -99,19 +100,12 @@ def _name(sample: Sample) -> str:
 
 def _components(samples: Sequence[Sample]) -> list[list[int]]:
     """Groups of samples that are linked by overlaps."""
-    parent = list(range(len(samples)))
-
-    def root(i: int) -> int:
-        while parent[i] != i:
-            parent[i] = parent[parent[i]]
-            i = parent[i]
-        return i
-
+    linked = DisjointSet(range(len(samples)))
     for one, other in overlaps([sample.grid for sample in samples]):
-        parent[root(one)] = root(other)
+        linked.merge(one, other)
     groups: dict[int, list[int]] = {}
     for i in range(len(samples)):
-        groups.setdefault(root(i), []).append(i)
+        groups.setdefault(linked[i], []).append(i)
     return list(groups.values())
 
 

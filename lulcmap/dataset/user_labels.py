@@ -13,14 +13,13 @@ from lulcmap.dataset.legend import Legend
 from lulcmap.dataset.sample import Label, Sample, digest_of
 from lulcmap.dataset.splits import middle
 from lulcmap.errors import UsageError
-from lulcmap.geo import grid as grids
-from lulcmap.geo.tiling import Box
+from lulcmap.geo import RESOLUTION_M, Box, geobox, utm_zone
 from lulcmap.legend import NODATA
 
 SIDE = 512
 """Pixels a side of a chip; chips lie on multiples of it in each zone."""
 
-Progress = Callable[[int, int], object]
+Steps = Callable[[int, int], object]
 
 
 class OwnLabels:
@@ -32,7 +31,7 @@ class OwnLabels:
     samples: list[Sample]
     left_out: dict[str, str]
 
-    def find(self, progress: Progress = lambda *_: None) -> Self:
+    def find(self, progress: Steps = lambda *_: None) -> Self:
         """Cut the labels into chips; those with a labelled pixel are in ``samples`` afterwards.
 
         Raises:
@@ -43,8 +42,8 @@ class OwnLabels:
         codes: set[str] = set()
         for done, (epsg, row, col) in enumerate(cells):
             progress(done, len(cells))
-            on = grids.geobox(Box(row * SIDE, col * SIDE, SIDE, SIDE), epsg)
-            if grids.utm_zone(*middle(on)) != epsg:
+            on = geobox(Box(row * SIDE, col * SIDE, SIDE, SIDE), epsg)
+            if utm_zone(*middle(on)) != epsg:
                 continue  # the other zone's chips show it
             sample = Sample(f"{epsg}_{-row}_{col}", "own", self.path.name, (self.path,), on)
             if (self.ids(on, codes) != NODATA).any():
@@ -92,7 +91,7 @@ def cells_of(
     bounds: tuple[float, float, float, float], epsg: int
 ) -> Iterator[tuple[int, int, int]]:
     """The chips that a box in metres of a zone meets."""
-    left, bottom, right, top = (value / (SIDE * grids.RESOLUTION) for value in bounds)
+    left, bottom, right, top = (value / (SIDE * RESOLUTION_M) for value in bounds)
     for row in range(math.floor(-top), math.ceil(-bottom)):
         for col in range(math.floor(left), math.ceil(right)):
             yield epsg, row, col

@@ -18,8 +18,7 @@ from lulcmap.dataset.legend import Legend, code_text
 from lulcmap.dataset.sample import Sample
 from lulcmap.dataset.user_labels import OwnLabels, cells_of
 from lulcmap.errors import UsageError
-from lulcmap.geo import grid as grids
-from lulcmap.geo import utm as zones
+from lulcmap.geo import pixels_inside, project, split_by_zone
 from lulcmap.legend import NODATA
 
 _LONGEST_EDGE = 1000.0
@@ -117,12 +116,12 @@ class VectorLabels(OwnLabels):
         if not (-180 <= west <= east <= 180 and -90 <= south <= north <= 90):
             raise UsageError(f"{self.path} has coordinates that are no longitude and latitude.")
         area = shapely.MultiPolygon([shapely.box(west, south, east, north)])
-        for epsg, strip in zones.split(area):
-            near = shapely.intersects(self._shapes, strip)
+        for part in split_by_zone(area):
+            epsg, near = part.epsg, shapely.intersects(self._shapes, part.polygon)
             if not near.any():
                 continue
             shapes = np.array(
-                [grids.project(_polygons(shape), f"EPSG:{epsg}") for shape in self._shapes[near]],
+                [project(_polygons(shape), f"EPSG:{epsg}") for shape in self._shapes[near]],
                 object,
             )
             codes = [self._codes[place] for place in np.flatnonzero(near)]
@@ -137,7 +136,7 @@ class VectorLabels(OwnLabels):
         shapes, codes, tree = self._zones[int(epsg or 0)]
         met = tree.query(shapely.box(*on.boundingbox.bbox), predicate="intersects")
         for number in sorted(met.tolist()):
-            mask = grids.inside(shapes[number], on)
+            mask = pixels_inside(shapes[number], on)
             if mask.any():
                 seen.add(codes[number])
                 ids[mask] = self.legend.codes.get(codes[number], NODATA)

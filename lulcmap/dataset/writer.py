@@ -32,10 +32,9 @@ from lulcmap.dataset.sample import Image, Label, Sample
 from lulcmap.dataset.splits import middle
 from lulcmap.errors import OutputError, UsageError
 from lulcmap.legend import NODATA, LandCover
-from lulcmap.run.lock import HeldError, lock
+from lulcmap.run import HeldError, hold_file
 from lulcmap.sensors import S1_BANDS, S1_NODATA, S2_BANDS, S2_NODATA
-from lulcmap.system.disk import keep_free
-from lulcmap.system.gdal import ENV
+from lulcmap.system import GDAL_OPTIONS, check_disk
 
 REPORT = "report.json"
 
@@ -105,7 +104,7 @@ class Folder:
         if label.votes is not None:
             names = ("expert 1", "expert 2", "expert 3", "non-expert")
             planes[VOTES] = (label.votes, NODATA, names)
-        keep_free(self.path, sum(pixels.nbytes for pixels, *_ in planes.values()), "a chip")
+        check_disk(self.path, sum(pixels.nbytes for pixels, *_ in planes.values()), "a chip")
         out = self.chips / sample.name
         part = self.chips / f".{sample.name}.{secrets.token_hex(4)}{_PART}"
         with _writing(self.path):
@@ -137,7 +136,7 @@ class Folder:
 
 
 @contextmanager
-def opened(
+def open_dataset(
     path: Path, classes: Sequence[LandCover], settings: Mapping[str, Any]
 ) -> Iterator[Folder]:
     """A dataset's folder, begun or gone on with, and held against other processes in the body.
@@ -158,7 +157,7 @@ def opened(
     with _writing(path):
         (path / CHIPS).mkdir(parents=True, exist_ok=True)
         try:
-            with lock(path / _LOCK):
+            with hold_file(path / _LOCK):
                 if (path / ABOUT).exists():
                     _check_same(path, classes, settings)
                 else:
@@ -249,7 +248,7 @@ def _row(sample: Sample, label: Label, image: Image, classes: int) -> Chip:
 def _tiff(pixels: NDArray[Any], sample: Sample, nodata: int, bands: Sequence[str]) -> memoryview:
     """(C, H, W) as a GeoTIFF on a sample's grid."""
     count, height, width = pixels.shape
-    with rasterio.Env(**ENV), MemoryFile() as memory:
+    with rasterio.Env(**GDAL_OPTIONS), MemoryFile() as memory:
         with memory.open(
             driver="GTiff",
             count=count,

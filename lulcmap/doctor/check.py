@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lulcmap.errors import LulcmapError
-from lulcmap.model.runtime import first_line
+from lulcmap.model import first_line
 
 Status = Literal["ok", "note", "wrong", "skipped"]
 """``note``: it works, with something to know; ``skipped``: it could not be looked at here."""

@@ -6,10 +6,9 @@ import tempfile
 import urllib.request
 from pathlib import Path
 
-from lulcmap.catalog.providers import PROFILES
-from lulcmap.catalog.signing import SUBSCRIPTION_KEY
+from lulcmap.catalog import PROFILES, SUBSCRIPTION_KEY
 from lulcmap.doctor.check import Finding, Status, listed
-from lulcmap.system.memory import available, limit
+from lulcmap.system import available_memory, memory_limit
 
 _LITTLE_DISK = 10e9
 """Bytes. A country's run folder and map are of this order."""
@@ -20,10 +19,10 @@ _LITTLE_MEMORY = 4e9
 
 def memory() -> Finding:
     """What a run may take."""
-    free = available()
+    free = available_memory()
     if free is None:
         return "skipped", "This system does not say how much is free."
-    said, most = f"{free / 1e9:.1f} GB free", limit()
+    said, most = f"{free / 1e9:.1f} GB free", memory_limit()
     if most is not None and most < free:
         said, free = f"{most / 1e9:.1f} GB, the limit of this container or job", most
     if free < _LITTLE_MEMORY:

@@ -10,13 +10,19 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode, urlsplit
 from urllib.request import Request, urlopen
 
-from lulcmap.catalog import hrefs
-from lulcmap.catalog.providers import Profile
-from lulcmap.catalog.scene import Scene, SkippedItem
-from lulcmap.catalog.signing import SUBSCRIPTION_KEY, signer
+from lulcmap.catalog import (
+    SUBSCRIPTION_KEY,
+    Profile,
+    RefusedError,
+    Scene,
+    SkippedItem,
+    is_private,
+    resolve_href,
+    signer,
+)
 from lulcmap.doctor.check import Check, Finding, checked, listed
 from lulcmap.errors import ProviderError
-from lulcmap.imagery.assets.fetch import Fetcher, FetchError
+from lulcmap.imagery import Fetcher, FetchError
 from lulcmap.sensors import S1_BANDS
 
 _BOX, _MONTH = "6.0,49.6,6.1,49.7", "2024-06-01T00:00:00Z/2024-06-30T23:59:59Z"
@@ -94,11 +100,11 @@ def _search(profile: Profile, collection: str, found: list[Scene]) -> Finding:
     try:
         scene = Scene.from_item(items[0], profile)
         for href in scene.assets.values():  # data, not trust
-            hrefs.place(href, root=None, private=_is_private(profile))
+            resolve_href(href, root=None, private=_is_private(profile))
         found.append(scene)
     except SkippedItem as reason:
         raise ProviderError(f"Its item of {collection} cannot be used: {reason}.") from None
-    except hrefs.RefusedError as reason:
+    except RefusedError as reason:
         raise ProviderError(f"An href of {collection} {reason}; it is not opened.") from None
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ProviderError(f"It gives no proper STAC item ({type(error).__name__}).") from None
@@ -107,7 +113,7 @@ def _search(profile: Profile, collection: str, found: list[Scene]) -> Finding:
 
 def _is_private(profile: Profile) -> bool:
     """Whether assets in a private network are fine: only those of a catalogue that is there too."""
-    return hrefs.is_private(urlsplit(profile.url).hostname or "")
+    return is_private(urlsplit(profile.url).hostname or "")
 
 
 def _ask(url: str) -> Any:
@@ -151,7 +157,7 @@ def _read(profile: Profile, scene: Scene, band: str) -> Finding:
     from pyproj import Transformer
     from rasterio.transform import Affine
 
-    from lulcmap.imagery.reader import Reader
+    from lulcmap.imagery import Reader
 
     sign, epsg = signer(profile), scene.epsg or 32631
     x, y = Transformer.from_crs(4326, epsg, always_xy=True).transform(*_PLACE)

@@ -11,14 +11,13 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lulcmap import __version__
-from lulcmap.catalog.providers import CDSE
+from lulcmap.catalog import CDSE
 from lulcmap.doctor.check import Finding, listed
 from lulcmap.errors import DeviceError
-from lulcmap.model.registry import find_model, shipped
-from lulcmap.model.runtime import has_cuda, has_driver, load_runtime
+from lulcmap.model import find_model, has_cuda, has_driver, load_runtime, shipped_models
 
 if TYPE_CHECKING:
-    from lulcmap.model.session import Session
+    from lulcmap.model import Session
 
 _DATA_VARIABLES = ("PROJ_LIB", "PROJ_DATA", "GDAL_DATA")
 """They lead PROJ and GDAL away from the data their wheels bring. Installers of other GIS software
@@ -43,7 +42,7 @@ def compiler() -> Finding:
     import numba
     import numpy as np
 
-    from lulcmap.system.jit import compiled
+    from lulcmap.system import compiled
 
     total: Any = compiled(_total)
     found = f"numba {numba.__version__}, numpy {np.__version__}"
@@ -148,7 +147,7 @@ def _ran() -> "Session":
     """A session of the default model, after one small run."""
     import numpy as np
 
-    from lulcmap.model.session import open_session
+    from lulcmap.model import open_session
 
     session = open_session(find_model(None), device="auto")
     session.run(np.ones((1, 9, 64, 64), np.uint16), np.ones((1, 2, 64, 64), np.int16))
@@ -210,7 +209,7 @@ def _cuda_of_driver() -> tuple[int, int] | None:
 
 def models() -> Finding:
     """Whether the shipped models are there, bit for bit."""
-    names = [model.name for model in shipped()]
+    names = [model.name for model in shipped_models()]
     if not names:
         return "wrong", "None is shipped. Install lulcmap again, or give predict a --model FILE."
     for name in names:

@@ -7,13 +7,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from lulcmap.dataset.chips import Chip, Dataset
-from lulcmap.dataset.votes import vote
+from lulcmap.dataset import Chip, Dataset, vote
 from lulcmap.errors import UsageError
 from lulcmap.evaluation.counts import Tally
 from lulcmap.evaluation.onnx_predictor import Predict
 from lulcmap.legend import NODATA
-from lulcmap.model.contract import ModelInput
+from lulcmap.model import ModelInput
 from lulcmap.sensors import S1_NODATA, S2_NODATA
 
 _NAMES = {"s2": "Sentinel-2", "s1": "Sentinel-1"}

@@ -18,14 +18,12 @@ from rasterio.windows import Window
 
 from lulcmap.errors import UsageError
 from lulcmap.legend import CLASSES, NODATA
+from lulcmap.output import CLASS_TAG
 
 _GDAL_ENV = {"GDAL_CACHEMAX": 64 * 2**20}  # bytes; GDAL's default is 5 % of the machine
 
 MOST_PIXELS = 2**24
 """Read at once."""
-
-_TAG = "CLASS_"
-"""Of the band; lulcmap's maps name their classes so: ``CLASS_0=water``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +162,9 @@ def opened(path: Path) -> Iterator[ClassMap]:
 
 def _legend(tags: Mapping[str, str]) -> dict[int, str]:
     """Names of the classes by value."""
-    numbers = {key.removeprefix(_TAG): name for key, name in tags.items() if key.startswith(_TAG)}
+    numbers = {
+        key.removeprefix(CLASS_TAG): name for key, name in tags.items() if key.startswith(CLASS_TAG)
+    }
     own = {int(number): name for number, name in numbers.items() if number.isdecimal()}
     return dict(sorted(own.items())) or {cover.id: cover.name for cover in CLASSES}
 

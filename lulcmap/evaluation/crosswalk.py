@@ -69,7 +69,7 @@ def identity(legend: Mapping[int, str]) -> Crosswalk:
     return _crosswalk(classes, codes, codes)
 
 
-def load(source: str, legend: Mapping[int, str]) -> Crosswalk:
+def load_crosswalk(source: str, legend: Mapping[int, str]) -> Crosswalk:
     """A crosswalk from a CSV file with the columns ``code``, ``name`` and ``map_classes``.
 
     One row a code of the labels: the name it is compared under, and the classes of the map that

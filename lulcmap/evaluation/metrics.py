@@ -44,7 +44,7 @@ class Evaluation:
     """What its reader should know, in sentences."""
 
 
-def facts(evaluation: Evaluation, *, draws: int = DRAWS, seed: int = 0) -> dict[str, Any]:
+def evaluation_json(evaluation: Evaluation, *, draws: int = DRAWS, seed: int = 0) -> dict[str, Any]:
     """All figures, as plain JSON; None where one is not known.
 
     Args:

@@ -3,17 +3,14 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lulcmap.geo.tiling import Box
+from lulcmap.geo import Box
 from lulcmap.legend import NODATA
-from lulcmap.model.contract import Contract, Prior
-from lulcmap.model.inference import Run, classify, needed_windows, union
-from lulcmap.model.session import Session, open_session
-from lulcmap.sensors import S1_NODATA, S2_NODATA
+from lulcmap.model import Contract, Network, Prior, Session, classify_image, open_session
 
 Predict = Callable[
     [NDArray[np.uint16], NDArray[np.int16]], tuple[NDArray[np.uint8], NDArray[np.float32]]
@@ -22,7 +19,7 @@ Predict = Callable[
 legend, 255 where there is none, and their probabilities (H, W), 0 to 1."""
 
 
-def predictor(
+def onnx_predictor_of(
     path: Path, device: Literal["auto", "cpu", "cuda"] = "auto", prior: Prior = "natural"
 ) -> tuple[Predict, Contract]:
     """A model file, ready to classify images, and what it says of itself.
@@ -30,7 +27,7 @@ def predictor(
     Args:
         path: of the ONNX file.
         device: it runs on.
-        prior: how common classes are taken to be, as of ``Contract.told_apart``.
+        prior: how common classes are taken to be, as of ``Contract.logit_bias``.
 
     Raises:
         DeviceError: the runtime or the device cannot be had.
@@ -39,7 +36,7 @@ def predictor(
 
     """
     session = open_session(path, device=device, batch_size=1)
-    session.contract.told_apart(prior)  # a model that cannot is said now
+    session.contract.logit_bias(prior)  # a model that cannot is said now
     return lambda s2, s1: classified(session, s2, s1, prior=prior), session.contract
 
 
@@ -53,27 +50,20 @@ def classified(
     as for a map; beyond its edges they see it mirrored.
     """
     contract, height, width = session.contract, *s2.shape[1:]
-    run: Run = session.run
+    network: Network = session.run
     edge = 0
     if max(height, width) <= contract.window:
         size = -(-max(height, width) // contract.multiple) * contract.multiple
         edge = contract.stride
         contract = replace(contract, window=size + 2 * edge, step=size + 2 * edge)
-        run = _whole(session, edge)
-    box = Box(edge, edge, height, width)
-    windows = needed_windows(
-        np.ones(box.shape, bool), box, lattice=contract.lattice, stride=contract.stride
-    )
-    over = union(windows)
-    found = classify(
-        run,
-        contract,
-        s2=_placed(s2, box, over, S2_NODATA),
-        s1=_placed(s1, box, over, S1_NODATA),
-        over=over,
-        windows=windows,
-        box=box,
-        batch_size=1,
+        network = _whole(session, edge)
+    found = classify_image(
+        session,
+        s2,
+        s1,
+        box=Box(edge, edge, height, width),
+        contract=contract,
+        network=network,
         prior=prior,
     )
     table = np.full(256, NODATA, np.uint8)
@@ -81,7 +71,7 @@ def classified(
     return table[found.classes], (found.confidence / 100).astype(np.float32)
 
 
-def _whole(session: Session, edge: int) -> Run:
+def _whole(session: Session, edge: int) -> Network:
     """The network on windows with one more cell on each side, which it does not see.
 
     Those cells repeat their neighbours, so that pixels at the image's edge are interpolated as in
@@ -94,10 +84,3 @@ def _whole(session: Session, edge: int) -> Run:
         return np.pad(logits, ((0, 0), (0, 0), (1, 1), (1, 1)), mode="edge")
 
     return run
-
-
-def _placed(image: NDArray[Any], box: Box, over: Box, nodata: int) -> NDArray[Any]:
-    """An image with nodata around it."""
-    placed = np.full((len(image), *over.shape), nodata, image.dtype)
-    placed[(slice(None), *box.within(over))] = image
-    return placed

@@ -27,7 +27,7 @@ from lulcmap.evaluation.stratified import Sample
 from lulcmap.evaluation.vectors import DEGREES, Features, load_features
 from lulcmap.legend import NODATA
 
-Progress = Callable[[int, int], object]
+Steps = Callable[[int, int], object]
 """Told how much is done, and how much there is."""
 
 RASTERS = {".tif", ".tiff", ".vrt"}
@@ -76,7 +76,7 @@ def compare(
     crosswalk: Crosswalk,
     *,
     label_column: str = "label",
-    progress: Progress = lambda *_: None,
+    progress: Steps = lambda *_: None,
 ) -> Compared:
     """Count what a map says where there are labels.
 
@@ -172,7 +172,7 @@ def _polygons(
     known: NDArray[np.uint8],
     crosswalk: Crosswalk,
     compared: Compared,
-    progress: Progress,
+    progress: Steps,
 ) -> None:
     shapes = features.shapes
     if features.crs.is_projected:
@@ -225,7 +225,7 @@ def _inside(
 
 
 def _raster(
-    given: ClassMap, path: Path, crosswalk: Crosswalk, compared: Compared, progress: Progress
+    given: ClassMap, path: Path, crosswalk: Crosswalk, compared: Compared, progress: Steps
 ) -> None:
     with _opened(path) as labels:
         side = _SQUARE

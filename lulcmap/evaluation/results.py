@@ -17,7 +17,7 @@ METRICS, MATRIX, PICTURE, RELIABILITY = (
 )
 
 
-def check_folder(out: Path, *, overwrite: bool) -> None:
+def check_evaluation_folder(out: Path, *, overwrite: bool) -> None:
     """See that a folder may be written there, before anything takes time.
 
     Raises:
@@ -33,7 +33,7 @@ def check_folder(out: Path, *, overwrite: bool) -> None:
         raise OutputError(f"There is no folder {out.absolute().parent}; make it, or change --out.")
 
 
-def write_folder(out: Path, facts: dict[str, Any], *, overwrite: bool) -> None:
+def write_evaluation(out: Path, facts: dict[str, Any], *, overwrite: bool) -> None:
     """Write metrics.json, confusion.csv, confusion.png, and reliability.png if it was calibrated.
 
     Args:
@@ -45,7 +45,7 @@ def write_folder(out: Path, facts: dict[str, Any], *, overwrite: bool) -> None:
         OutputError: it is there, or cannot be written.
 
     """
-    check_folder(out, overwrite=overwrite)
+    check_evaluation_folder(out, overwrite=overwrite)
     part = out.with_name(f".{out.name}.part")
     try:
         shutil.rmtree(part, ignore_errors=True)  # of a killed run

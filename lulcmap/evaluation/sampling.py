@@ -64,7 +64,7 @@ class Drawn:
     """(n,) true area of the pixel, square metres."""
 
 
-def draw(
+def draw_sample(
     path: Path,
     *,
     size: int,
@@ -198,7 +198,7 @@ def _located(
         counts: (windows, S) pixels.
         strata: with how many points each gets.
         seed: of the ranks and of the order.
-        progress: as of ``draw``.
+        progress: as of ``draw_sample``.
 
     """
     before = np.cumsum(counts, axis=0) - counts
@@ -227,7 +227,7 @@ def _located(
     return Drawn(strata, stratum[order].astype(np.int64), lon, lat, pixel[order])
 
 
-def check_place(out: Path, *, overwrite: bool) -> None:
+def check_sample_path(out: Path, *, overwrite: bool) -> None:
     """See that a sample may be written there, before anything takes time.
 
     Raises:
@@ -258,7 +258,7 @@ def write_sample(out: Path, drawn: Drawn, *, overwrite: bool = False) -> None:
         OutputError: the file is there, or cannot be written.
 
     """
-    check_place(out, overwrite=overwrite)
+    check_sample_path(out, overwrite=overwrite)
     strata = drawn.strata
     columns: Mapping[str, NDArray[np.generic] | NDArray[np.object_]] = {
         "id": np.arange(1, len(drawn.lon) + 1),

@@ -3,8 +3,10 @@
 import math
 import re
 import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import pyogrio
@@ -16,17 +18,17 @@ from shapely.geometry.base import BaseGeometry
 
 from lulcmap.errors import AreaError
 
-_LONGEST_EDGE = 1000.0
+_MAX_EDGE_M = 1000.0
 """Metres; a straight edge in a projected CRS is cut this finely before it is turned into degrees
 (a kilometre bends by less than 0.1 m below 80 degrees of latitude)."""
 
-LEAST = 1e-6
+MIN_AREA_KM2 = 1e-6
 """Square kilometres of an area; geometry in degrees has no meaning for smaller ones."""
 
-MOST = 20e6
+MAX_AREA_KM2 = 20e6
 """Square kilometres of one area; Russia has 17.1 million."""
 
-LONGEST = 50_000.0
+MAX_BORDER_DEGREES = 50_000.0
 """Degrees along all borders of an area; those of the most ragged coasts have some 5,000, and the
 time and the memory of a plan grow with them."""
 
@@ -47,21 +49,21 @@ class Area:
     """What was done to the polygon, sentences for the report."""
 
     def __post_init__(self) -> None:
-        if self.polygon.length > LONGEST:
+        if self.polygon.length > MAX_BORDER_DEGREES:
             raise AreaError(
-                f"The area's borders are {self.polygon.length:,.0f} degrees long together; "
-                f"{LONGEST:,.0f} are the most, ten times the most ragged coast. Simplify the "
+                f"The area's borders are {self.polygon.length:,.0f} degrees long; the most is "
+                f"{MAX_BORDER_DEGREES:,.0f}, ten times the most ragged coast. Simplify the "
                 "polygon, or split it."
             )
-        if self.km2 < LEAST:
+        if self.km2 < MIN_AREA_KM2:
             raise AreaError(
                 "The area has less than a square metre, and a pixel has a hundred. Check its "
                 "coordinates; they should be longitude, latitude, in degrees."
             )
-        if self.km2 > MOST:
+        if self.km2 > MAX_AREA_KM2:
             raise AreaError(
-                f"The area has {self.km2:,.0f} km2; one map may have {MOST:,.0f} at most, more "
-                "than any country has. Split the area, and map its parts one by one."
+                f"The area has {self.km2:,.0f} km2; the most for one map is {MAX_AREA_KM2:,.0f}, "
+                "more than any country has. Split the area, and map its parts one by one."
             )
 
     @property
@@ -73,13 +75,28 @@ class Area:
         return sum(float(geod.geometry_area_perimeter(part)[0]) for part in whole) / 1e6
 
 
-def load_area(source: str, *, layer: str | None = None) -> Area:
+class HasGeoInterface(Protocol):
+    """An object with GeoJSON values, as shapely, geopandas, pystac and others have."""
+
+    @property
+    def __geo_interface__(self) -> dict[str, Any]:
+        """A GeoJSON geometry, feature or feature collection."""
+        ...
+
+
+AreaLike: TypeAlias = str | Path | Sequence[float] | HasGeoInterface
+"""What ``load_area`` takes."""
+
+
+def load_area(source: AreaLike, *, layer: str | None = None) -> Area:
     """The area a user asks for.
 
     Args:
-        source: path of a vector file (all its polygons are united), or the text
-            ``west,south,east,north`` in degrees.
-        layer: of the file, where it has several.
+        source: path of a vector file (all its polygons are united); the text
+            ``west,south,east,north`` or these four numbers, degrees; a shapely geometry or any
+            object with ``__geo_interface__``, in degrees; or a GeoDataFrame or GeoSeries, in its
+            own CRS.
+        layer: layer of the file, where it has several.
 
     Raises:
         AreaError: the file is missing, unreadable or without polygons, its CRS is unknown, its
@@ -87,21 +104,59 @@ def load_area(source: str, *, layer: str | None = None) -> Area:
             than any country.
 
     """
-    box = _numbers(source)
+    notes: list[str] = []
+    if not isinstance(source, str | Path):
+        return _from_object(source, notes)
+    box = _numbers(str(source))
     if box is not None:
         return _from_box(*box)
     path = Path(source)
     if not path.exists():
         raise AreaError(
-            f"There is no file {source}. Give a {_FORMATS} file, or west,south,east,north in "
-            "degrees."
+            f"No file {source}. Give a {_FORMATS} file, or west,south,east,north in degrees."
         )
-    notes: list[str] = []
     shapes, crs = _read(path, _layer(path, layer))
     polygons = _polygons(path, shapes, notes)
     polygons = _to_degrees(path, polygons, crs, notes)
     polygon = _united(polygons, str(path), notes)
     return Area(polygon, _safe(path.stem), tuple(notes))
+
+
+def _from_object(source: Any, notes: list[str]) -> Area:
+    """The area of four numbers, or of a geometry in memory."""
+    if not hasattr(source, "__geo_interface__"):
+        try:
+            west, south, east, north = (float(number) for number in source)
+        except (TypeError, ValueError):
+            raise AreaError(
+                f"The area is a {type(source).__name__}. Give a path, west, south, east and north "
+                "in degrees, or a geometry: shapely's, a GeoDataFrame, or any object with "
+                "__geo_interface__."
+            ) from None
+        return _from_box(west, south, east, north)
+    name, crs = Path(f"the {type(source).__name__}"), getattr(source, "crs", None)
+    try:
+        shapes = np.array(list(_geometries(source.__geo_interface__)), dtype=object)
+    except (shapely.errors.ShapelyError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise AreaError(
+            f"The {type(source).__name__} holds a geometry that cannot be read "
+            f"({_first_line(error)})."
+        ) from error
+    polygons = _polygons(name, shapes, notes)
+    polygons = _to_degrees(name, polygons, CRS.from_user_input(crs or 4326), notes)
+    return Area(_united(polygons, str(name), notes), "area", tuple(notes))
+
+
+def _geometries(values: dict[str, Any]) -> Iterator[BaseGeometry]:
+    """The geometries of GeoJSON values: of a geometry, a feature or a collection of features."""
+    if values["type"] == "FeatureCollection":
+        for feature in values["features"]:
+            yield from _geometries(feature)
+    elif values["type"] == "Feature":
+        if values["geometry"] is not None:
+            yield from _geometries(values["geometry"])
+    else:
+        yield shapely.geometry.shape(values)
 
 
 def _numbers(text: str) -> tuple[float, float, float, float] | None:
@@ -248,7 +303,7 @@ def _to_degrees(
         ) from error
     if crs.is_projected:
         metres = crs.axis_info[0].unit_conversion_factor or 1.0
-        polygons = list(shapely.segmentize(polygons, _LONGEST_EDGE / metres))
+        polygons = list(shapely.segmentize(polygons, _MAX_EDGE_M / metres))
     converted = shapely.transform(polygons, lambda xy: np.column_stack(to_degrees.transform(*xy.T)))
     if not np.isfinite(shapely.get_coordinates(converted)).all():
         raise AreaError(

@@ -14,44 +14,16 @@ from rasterio.features import geometry_mask
 from lulcmap.errors import AreaError
 from lulcmap.geo.tiling import Box
 
-RESOLUTION = 10
+RESOLUTION_M = 10
 """Pixel size, metres."""
 
 _RASTERIZING = threading.Lock()
 """Held around rasterio's rasterize, which changes Python's filters of warnings, those of all
 threads, for a moment."""
 
-_LONGEST_EDGE = 0.01
+_MAX_EDGE_DEGREES = 0.01
 """Degrees; an edge is straight in longitude and latitude, so it is cut this finely before it is
 projected (0.01 degrees of a parallel at 60 N bend by less than 0.05 m in UTM)."""
-
-
-def utm_zone(lon: float, lat: float) -> int:
-    """EPSG code of the UTM zone of a point, with MGRS's exceptions for Norway and Svalbard.
-
-    Args:
-        lon: degrees east, -180 to 180.
-        lat: degrees north, -80 to 84.
-
-    Raises:
-        AreaError: UTM does not reach there.
-
-    Examples:
-        >>> utm_zone(9.84, 57.2), utm_zone(5.3, 60.4), utm_zone(-70.0, -33.4)
-        (32632, 32632, 32719)
-
-    """
-    if not -80 <= lat <= 84:
-        raise AreaError(
-            f"The area reaches latitude {lat:.2f}; lulcmap maps between 80 S and 84 N, where "
-            "Sentinel-2 is in UTM. Cut the area there."
-        )
-    zone = min(int((lon + 180) // 6) + 1, 60)
-    if 56 <= lat < 64 and 3 <= lon < 12:
-        zone = 32
-    elif lat >= 72 and 0 <= lon < 42:
-        zone = 31 if lon < 9 else 33 if lon < 21 else 35 if lon < 33 else 37
-    return (32600 if lat >= 0 else 32700) + zone
 
 
 def project(polygon: shapely.MultiPolygon, crs: str) -> shapely.MultiPolygon:
@@ -68,7 +40,7 @@ def project(polygon: shapely.MultiPolygon, crs: str) -> shapely.MultiPolygon:
 
     """
     to_crs = Transformer.from_crs(4326, crs, always_xy=True)
-    fine = shapely.segmentize(_joined(polygon, to_crs), _LONGEST_EDGE)
+    fine = shapely.segmentize(_joined(polygon, to_crs), _MAX_EDGE_DEGREES)
     projected = shapely.transform(fine, lambda xy: np.column_stack(to_crs.transform(*xy.T)))
     if not np.isfinite(shapely.get_coordinates(projected)).all():
         raise AreaError(
@@ -93,16 +65,16 @@ def _joined(polygon: shapely.MultiPolygon, to_crs: Transformer) -> shapely.Multi
         shapely.transform(part, lambda xy: xy + np.array([360, 0])) if part.bounds[2] <= 0 else part
         for part in polygon.geoms
     ]
-    return polygons(shapely.union_all(parts))
+    return only_polygons(shapely.union_all(parts))
 
 
-def polygons(shape: shapely.Geometry) -> shapely.MultiPolygon:
+def only_polygons(shape: shapely.Geometry) -> shapely.MultiPolygon:
     """The polygons of a geometry; lines and points, to which slivers shrink, are left out."""
     parts = shapely.get_parts(shape)
     return shapely.MultiPolygon([part for part in parts if isinstance(part, shapely.Polygon)])
 
 
-def covering(polygon: shapely.MultiPolygon) -> Box:
+def covering_box(polygon: shapely.MultiPolygon) -> Box:
     """The smallest box of whole pixels around a polygon.
 
     Args:
@@ -110,15 +82,15 @@ def covering(polygon: shapely.MultiPolygon) -> Box:
 
     """
     left, bottom, right, top = polygon.bounds
-    row, col = math.floor(-top / RESOLUTION), math.floor(left / RESOLUTION)
-    stop_row, stop_col = math.ceil(-bottom / RESOLUTION), math.ceil(right / RESOLUTION)
+    row, col = math.floor(-top / RESOLUTION_M), math.floor(left / RESOLUTION_M)
+    stop_row, stop_col = math.ceil(-bottom / RESOLUTION_M), math.ceil(right / RESOLUTION_M)
     return Box(row, col, max(stop_row - row, 1), max(stop_col - col, 1))
 
 
-def outlines(boxes: Sequence[Box]) -> NDArray[np.object_]:
+def box_polygons(boxes: Sequence[Box]) -> NDArray[np.object_]:
     """(N,) rectangles around boxes of whole pixels, in metres of their zone."""
     corners = np.array([(box.row, box.col, *box.stop) for box in boxes], np.int64).reshape(-1, 4)
-    top, left, bottom, right = corners.T * RESOLUTION
+    top, left, bottom, right = corners.T * RESOLUTION_M
     return np.asarray(shapely.box(left, -bottom, right, -top), object)
 
 
@@ -130,8 +102,8 @@ def geobox(box: Box, epsg: int) -> GeoBox:
         epsg: of the zone.
 
     """
-    left, top = box.col * RESOLUTION, -box.row * RESOLUTION
-    right, bottom = left + box.width * RESOLUTION, top - box.height * RESOLUTION
+    left, top = box.col * RESOLUTION_M, -box.row * RESOLUTION_M
+    right, bottom = left + box.width * RESOLUTION_M, top - box.height * RESOLUTION_M
     return GeoBox.from_bbox((left, bottom, right, top), f"EPSG:{epsg}", shape=box.shape, tight=True)
 
 
@@ -144,7 +116,7 @@ def covering_grid(polygon: shapely.MultiPolygon, crs: str) -> GeoBox:
             degree, 9.3 m on the equator.
 
     """
-    pixel = 1 / 12000 if CRS.from_user_input(crs).is_geographic else float(RESOLUTION)
+    pixel = 1 / 12000 if CRS.from_user_input(crs).is_geographic else float(RESOLUTION_M)
     left, bottom, right, top = polygon.bounds
     return GeoBox.from_bbox(
         (
@@ -159,7 +131,29 @@ def covering_grid(polygon: shapely.MultiPolygon, crs: str) -> GeoBox:
     )
 
 
-def inside(polygon: shapely.MultiPolygon, grid: GeoBox) -> NDArray[np.bool_]:
+def even_grid(grid: GeoBox) -> GeoBox:
+    """The smallest grid of 10 m pixels around a grid, its edges on multiples of 20 m.
+
+    Args:
+        grid: in metres, north-up.
+
+    """
+    left, bottom, right, top = grid.boundingbox.bbox
+    pair = 2 * RESOLUTION_M
+    return GeoBox.from_bbox(
+        (
+            math.floor(left / pair) * pair,
+            math.floor(bottom / pair) * pair,
+            math.ceil(right / pair) * pair,
+            math.ceil(top / pair) * pair,
+        ),
+        grid.crs,
+        resolution=RESOLUTION_M,
+        tight=True,
+    )
+
+
+def pixels_inside(polygon: shapely.MultiPolygon, grid: GeoBox) -> NDArray[np.bool_]:
     """Which pixels of a grid have their centre in a polygon.
 
     Args:
@@ -188,7 +182,7 @@ def clip(polygon: shapely.MultiPolygon, grid: GeoBox) -> shapely.MultiPolygon:
     """
     near = shapely.intersection(polygon, shapely.box(*grid.pad(1).boundingbox.bbox))
     # A polygon that only touches the box leaves a line, which would be burned as pixels.
-    return polygons(near)
+    return only_polygons(near)
 
 
 def footprint(grid: GeoBox) -> tuple[float, float, float, float]:
@@ -196,3 +190,10 @@ def footprint(grid: GeoBox) -> tuple[float, float, float, float]:
     to_degrees = Transformer.from_crs(str(grid.crs), 4326, always_xy=True)
     west, south, east, north = to_degrees.transform_bounds(*grid.extent.boundingbox)
     return west, south, east, north
+
+
+def unproject(grid: GeoBox) -> shapely.MultiPolygon:
+    """A box in degrees around a grid, cut at 180 degrees where it crosses."""
+    west, south, east, north = footprint(grid)
+    sides = [(west, east)] if west <= east else [(west, 180.0), (-180.0, east)]
+    return shapely.MultiPolygon([shapely.box(w, south, e, north) for w, e in sides])

@@ -13,13 +13,14 @@ from pyproj.exceptions import CRSError
 from lulcmap.errors import UsageError
 from lulcmap.geo import grid
 from lulcmap.geo import utm as zones
+from lulcmap.geo.parts import distant_parts
 
-SPARSE = 0.01
+MIN_FILLED = 0.01
 """Share of a map's pixels inside its area, below which a map is made only if it is confirmed."""
 
 
 @dataclass(frozen=True)
-class Target:
+class MapGrid:
     """What one map shows, and its CRS."""
 
     area: shapely.MultiPolygon
@@ -46,7 +47,7 @@ class Target:
         return float(min(self.polygon.area / abs(affine.a * affine.e) / (height * width), 1.0))
 
 
-def targets(area: shapely.MultiPolygon, crs: str) -> tuple[Target, ...]:
+def map_grids(area: shapely.MultiPolygon, crs: str) -> tuple[MapGrid, ...]:
     """The maps of an area, the largest part first.
 
     Args:
@@ -60,7 +61,7 @@ def targets(area: shapely.MultiPolygon, crs: str) -> tuple[Target, ...]:
 
     """
     if crs.lower() == "auto":
-        return tuple(Target(part, zones.map_crs(part)) for part in zones.apart(area))
+        return tuple(MapGrid(part, zones.map_crs(part)) for part in distant_parts(area))
     try:
         code = int(crs.upper().removeprefix("EPSG:"))
         asked = CRS.from_epsg(code)
@@ -74,22 +75,22 @@ def targets(area: shapely.MultiPolygon, crs: str) -> tuple[Target, ...]:
             f"--crs is {crs!r}, {asked.name}, in {' and '.join(sorted(units))}; a map needs a CRS "
             "of two axes in metres or degrees, such as EPSG:3035."
         )
-    return (Target(area, f"EPSG:{code}"),)
+    return (MapGrid(area, f"EPSG:{code}"),)
 
 
-def planned(area: shapely.MultiPolygon, crs: tuple[str, ...]) -> tuple[Target, ...]:
+def planned_grids(area: shapely.MultiPolygon, crs: tuple[str, ...]) -> tuple[MapGrid, ...]:
     """The maps that a plan has.
 
     Args:
-        area: as of ``targets``.
+        area: as of ``map_grids``.
         crs: of each map.
 
     """
-    parts = zones.apart(area) if len(crs) > 1 else [area]
-    return tuple(Target(part, one) for part, one in zip(parts, crs, strict=True))
+    parts = distant_parts(area) if len(crs) > 1 else [area]
+    return tuple(MapGrid(part, one) for part, one in zip(parts, crs, strict=True))
 
 
-def files(out: Path, n: int) -> list[Path]:
+def map_files(out: Path, n: int) -> list[Path]:
     """The files of ``n`` maps.
 
     Examples:
@@ -100,6 +101,6 @@ def files(out: Path, n: int) -> list[Path]:
     return [out, *(out.with_stem(f"{out.stem}-{number}") for number in range(2, n + 1))]
 
 
-def digest(area: shapely.MultiPolygon) -> str:
+def area_digest(area: shapely.MultiPolygon) -> str:
     """SHA-256 of an area's polygon, hexadecimal: how a plan knows it."""
     return hashlib.sha256(shapely.normalize(area).wkb).hexdigest()

@@ -135,7 +135,7 @@ class Lattice:
         return found
 
 
-def weights(lattice: Lattice, *, stride: int, blend: Blend = "hann") -> NDArray[np.float32]:
+def blend_weights(lattice: Lattice, *, stride: int, blend: Blend = "hann") -> NDArray[np.float32]:
     """What one window counts along one axis, at each cell of the network's output.
 
     ``hann``: a raised-cosine ramp over the overlap only, one elsewhere. ``centre``: one in the

@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from pyproj import Transformer
 
-from lulcmap.geo.grid import RESOLUTION, utm_zone
-from lulcmap.system.jit import compiled
+from lulcmap.geo.grid import RESOLUTION_M
+from lulcmap.geo.utm import utm_zone
+from lulcmap.system import compiled
 
-_KNOT = 32
+_KNOT_PX = 32
 """Pixels between the places where the transformation is evaluated."""
 
 _NOWHERE = np.iinfo(np.int64).min
@@ -51,7 +52,7 @@ def zone_pixels(grid: GeoBox, to_zone: Transformer) -> tuple[NDArray[np.int64], 
     return rows, cols
 
 
-def zones_of(grid: GeoBox) -> NDArray[np.int64]:
+def pixel_zones(grid: GeoBox) -> NDArray[np.int64]:
     """EPSG code of the UTM zone that each pixel of a grid has its centre in, exactly.
 
     Args:
@@ -68,7 +69,7 @@ def zones_of(grid: GeoBox) -> NDArray[np.int64]:
     return codes
 
 
-def degrees(grid: GeoBox) -> NDArray[np.float64]:
+def pixel_degrees(grid: GeoBox) -> NDArray[np.float64]:
     """Longitude and latitude of the pixels of a grid, to within a metre.
 
     The transformation is evaluated every 32 pixels and interpolated between.
@@ -82,13 +83,13 @@ def degrees(grid: GeoBox) -> NDArray[np.float64]:
     """
     height, width = grid.shape
     at_rows, at_cols = _knots(height), _knots(width)
-    knots = places(grid, *np.meshgrid(at_rows, at_cols, indexing="ij"))
+    knots = point_degrees(grid, *np.meshgrid(at_rows, at_cols, indexing="ij"))
     knots[0] = knots[0, 0, 0] + (knots[0] - knots[0, 0, 0] + 180) % 360 - 180
     down, across = _weights(at_rows, height), _weights(at_cols, width)
     return down @ knots @ across.T
 
 
-def places(
+def point_degrees(
     grid: GeoBox, rows: NDArray[np.float64], cols: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """(2, ...) longitude and latitude of the centres of some pixels of a grid, degrees."""
@@ -114,13 +115,13 @@ def _zone_table() -> NDArray[np.int64]:
     return table
 
 
-def _floors(grid: GeoBox, places: _Places) -> NDArray[np.int64]:
+def _floors(grid: GeoBox, point_degrees: _Places) -> NDArray[np.int64]:
     """(2, H, W) coordinates of the pixels of a grid, rounded down; ``_NOWHERE`` if one is NaN."""
     height, width = grid.shape
     at_rows, at_cols = _knots(height), _knots(width)
-    knots = places(*np.meshgrid(at_rows, at_cols, indexing="ij"))
+    knots = point_degrees(*np.meshgrid(at_rows, at_cols, indexing="ij"))
     middles = np.meshgrid(_between(at_rows), _between(at_cols), indexing="ij")
-    off = np.abs(places(*middles) - _between(_between(knots, axis=1), axis=2))
+    off = np.abs(point_degrees(*middles) - _between(_between(knots, axis=1), axis=2))
     if np.isfinite(knots).all() and np.isfinite(off).all():
         margin = 4 * off.max() + 1e-6
         low, high = knots.min(axis=(1, 2)) - margin, knots.max(axis=(1, 2)) + margin
@@ -132,7 +133,7 @@ def _floors(grid: GeoBox, places: _Places) -> NDArray[np.int64]:
     else:
         floors, unsure = np.empty((2, height, width), np.int64), np.ones((height, width), bool)
     rows, cols = np.nonzero(unsure)
-    place = places(rows.astype(float), cols.astype(float))
+    place = point_degrees(rows.astype(float), cols.astype(float))
     known = np.isfinite(place).all(axis=0)
     exact = np.full(place.shape, _NOWHERE)
     exact[:, known] = np.floor(place[:, known]).astype(np.int64)
@@ -182,8 +183,8 @@ def _interpolate(
 
 
 def _knots(length: int) -> NDArray[np.float64]:
-    """Pixels from 0 to the last, no more than ``_KNOT`` apart, at least two."""
-    return np.linspace(0, max(length - 1, 1), max(-(-(length - 1) // _KNOT), 1) + 1)
+    """Pixels from 0 to the last, no more than ``_KNOT_PX`` apart, at least two."""
+    return np.linspace(0, max(length - 1, 1), max(-(-(length - 1) // _KNOT_PX), 1) + 1)
 
 
 def _between(values: NDArray[np.float64], axis: int = 0) -> NDArray[np.float64]:
@@ -200,7 +201,7 @@ def _pixels(
 ) -> NDArray[np.float64]:
     """(2, ...) fractional row and column in the zone of the centres of pixels of a grid."""
     easting, northing = to_zone.transform(*_centres(grid, rows, cols))
-    return _finite(-np.asarray(northing) / RESOLUTION, np.asarray(easting) / RESOLUTION)
+    return _finite(-np.asarray(northing) / RESOLUTION_M, np.asarray(easting) / RESOLUTION_M)
 
 
 def _degrees(

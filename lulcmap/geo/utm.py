@@ -1,6 +1,7 @@
 """From an area to its UTM zones, to its parts far from each other, and to the CRS of a map."""
 
 import math
+from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 
@@ -8,35 +9,21 @@ import numpy as np
 import shapely
 import shapely.affinity
 from numpy.typing import NDArray
-from pyproj import Transformer
 from shapely.geometry.base import BaseGeometry
 
-from lulcmap.geo.grid import polygons, utm_zone
+from lulcmap.errors import AreaError
+from lulcmap.geo.grid import only_polygons
 
-NEAR = 6.0
+MAX_FROM_MERIDIAN_DEGREES = 6.0
 """Degrees from its central meridian that a zone's grid may be stretched for a whole map; the scale
 there is off by 0.2 % on the equator."""
 
-APART = 500_000.0
-"""Metres; parts of an area that are further from all others are maps of their own."""
 
-_CELL = 250_000.0
-"""Metres a side of a cube; places in one are nearer to each other than ``APART``."""
-
-_FINE = 1000.0
-"""Metres a side of a cube, of which one corner of a part's border is kept."""
-
-_FEW = 10_000
-"""Pairs of places, whose distances are quicker taken than sorted out."""
-
-_LONGEST_EDGE = 0.1
-"""Degrees; between places so near on two borders 500 km apart, the distance is off by 0.1 km."""
-
-JOINT = 640.0
+ZONE_BLEND_M = 640.0
 """Metres on either side of a border of zones in which both zones are mapped, and their classes
 joined: 64 pixels, as the overlap of windows."""
 
-_DEGREE = 111_195.0
+_METRES_PER_DEGREE = 111_195.0
 """Metres of a degree of latitude."""
 
 _SOUTH, _NORTH = -80, 84
@@ -46,7 +33,18 @@ _BORDERS = {(56, 64): (0, 3, 12), (72, 84): (0, 9, 21, 33, 42)}
 that is not every 6 degrees (MGRS)."""
 
 
-def split(polygon: shapely.MultiPolygon) -> list[tuple[int, shapely.MultiPolygon]]:
+@dataclass(frozen=True, slots=True)
+class ZonePart:
+    """The part of an area in one UTM zone."""
+
+    epsg: int
+    """EPSG code of the zone."""
+
+    polygon: shapely.MultiPolygon
+    """The part, in degrees or in the units of a CRS that its user names."""
+
+
+def split_by_zone(polygon: shapely.MultiPolygon) -> list[ZonePart]:
     """The part of an area in each UTM zone, by EPSG code; together they are the area.
 
     Args:
@@ -61,13 +59,16 @@ def split(polygon: shapely.MultiPolygon) -> list[tuple[int, shapely.MultiPolygon
         utm_zone(west, latitude)  # refuses the poles
     strips = _strips(west, south, east, north)
     if len(strips) == 1:
-        return [(code, polygon) for code in strips]
-    parts = {code: polygons(shapely.intersection(polygon, strip)) for code, strip in strips.items()}
-    return sorted((code, part) for code, part in parts.items() if part.area > 0)
+        return [ZonePart(code, polygon) for code in strips]
+    parts = [
+        ZonePart(code, only_polygons(shapely.intersection(polygon, strip)))
+        for code, strip in sorted(strips.items())
+    ]
+    return [part for part in parts if part.polygon.area > 0]
 
 
-def beyond(polygon: shapely.MultiPolygon, code: int) -> shapely.MultiPolygon:
-    """What of an area lies outside a zone, and within ``JOINT`` of it or a little more.
+def beyond_zone(polygon: shapely.MultiPolygon, code: int) -> shapely.MultiPolygon:
+    """What of an area lies outside a zone, and within ``ZONE_BLEND_M`` of it or a little more.
 
     Args:
         polygon: longitude, latitude, degrees.
@@ -78,7 +79,7 @@ def beyond(polygon: shapely.MultiPolygon, code: int) -> shapely.MultiPolygon:
 
     """
     frames = []
-    up = JOINT / _DEGREE
+    up = ZONE_BLEND_M / _METRES_PER_DEGREE
     _, least, _, most = polygon.bounds
     for west, lowest, east, highest in _boxes()[code]:
         south, north = max(lowest, least), min(highest, most)
@@ -89,10 +90,12 @@ def beyond(polygon: shapely.MultiPolygon, code: int) -> shapely.MultiPolygon:
         frames += [frame, *(shapely.affinity.translate(frame, turn) for turn in (-360, 360))]
     own = shapely.union_all([shapely.box(*box) for box in _boxes()[code]])
     around = shapely.difference(shapely.union_all(frames), own)
-    return polygons(shapely.intersection(polygon, around))
+    return only_polygons(shapely.intersection(polygon, around))
 
 
-def distance(code: int, lon: NDArray[np.float64], lat: NDArray[np.float64]) -> NDArray[np.float64]:
+def distance_to_zone(
+    code: int, lon: NDArray[np.float64], lat: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Metres from some places to a zone, good to 1 % where they are a few kilometres.
 
     Args:
@@ -109,7 +112,7 @@ def distance(code: int, lon: NDArray[np.float64], lat: NDArray[np.float64]) -> N
         aside = np.abs((lon - (west + east) / 2 + 180) % 360 - 180) - (east - west) / 2
         up = np.abs(lat - (south + north) / 2) - (north - south) / 2
         aside = np.maximum(aside, 0) * np.cos(np.radians(lat))
-        np.minimum(metres, _DEGREE * np.hypot(aside, np.maximum(up, 0)), out=metres)
+        np.minimum(metres, _METRES_PER_DEGREE * np.hypot(aside, np.maximum(up, 0)), out=metres)
     return metres
 
 
@@ -180,124 +183,41 @@ def map_crs(polygon: shapely.MultiPolygon) -> str:
         ``"EPSG:<code>"`` or a PROJ string.
 
     """
-    zones = split(polygon)
+    zones = split_by_zone(polygon)
     if len(zones) == 1:
-        return f"EPSG:{zones[0][0]}"
+        return f"EPSG:{zones[0].epsg}"
     lon, lat = centre(polygon)
     code = utm_zone(lon, min(max(lat, _SOUTH), _NORTH))
     meridian = (code % 100 - 1) * 6 - 177
     lons = shapely.get_coordinates(polygon)[:, 0]
-    if np.abs((lons - meridian + 180) % 360 - 180).max() <= NEAR:
+    if np.abs((lons - meridian + 180) % 360 - 180).max() <= MAX_FROM_MERIDIAN_DEGREES:
         return f"EPSG:{code}"
     return f"+proj=laea +lat_0={round(lat)} +lon_0={round(lon)} +datum=WGS84 +units=m +no_defs"
 
 
-def apart(polygon: shapely.MultiPolygon) -> list[shapely.MultiPolygon]:
-    """The parts of an area that lie more than 500 km from each other, the largest first.
-
-    A part has everything within 500 km of something else in it, border to border, also across
-    180 degrees; together the parts are the area. Distances are chords of the WGS 84 ellipsoid, 0.13
-    km shorter at 500 km than the way along it. What is taken for 500 km is 499.7 to 500.2, or down
-    to 496 where both borders have several corners a kilometre, of which one is looked at.
+def utm_zone(lon: float, lat: float) -> int:
+    """EPSG code of the UTM zone of a point, with MGRS's exceptions for Norway and Svalbard.
 
     Args:
-        polygon: longitude, latitude, degrees, cut at 180.
+        lon: degrees east, -180 to 180.
+        lat: degrees north, -80 to 84.
+
+    Raises:
+        AreaError: UTM does not reach there.
+
+    Examples:
+        >>> utm_zone(9.84, 57.2), utm_zone(5.3, 60.4), utm_zone(-70.0, -33.4)
+        (32632, 32632, 32719)
 
     """
-    parts = np.array(polygon.geoms)
-    fine = shapely.segmentize(parts, _LONGEST_EDGE)
-    owners = _linked(*_border(fine), n=len(parts))
-    groups, first = np.unique(owners, return_index=True)
-    sizes = shapely.area(shapely.transform(fine, _unrolled))
-    totals = np.bincount(owners, weights=sizes, minlength=len(parts))[groups]
-    order = np.lexsort([first, -totals])
-    return [shapely.MultiPolygon(parts[owners == groups[number]].tolist()) for number in order]
-
-
-def _unrolled(degrees: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(N, 2) longitude and latitude on a cylinder around the sphere, which keeps areas."""
-    lon, lat = np.radians(degrees).T
-    return np.column_stack([lon, np.sin(lat)])
-
-
-def _border(parts: NDArray[np.object_]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Places on the borders of parts: (N, 3) metres from the Earth's centre, (N,) whose they are.
-
-    Args:
-        parts: (P,) polygons in degrees, with a corner wherever a place is wanted.
-
-    """
-    corners, owners = shapely.get_coordinates(parts, return_index=True)
-    to_space = Transformer.from_crs(4979, 4978, always_xy=True)
-    lon, lat = corners.T
-    places = np.column_stack(to_space.transform(lon, lat, np.zeros_like(lon)))
-    _, kept = np.unique(
-        np.column_stack([owners, _cells(places, _FINE)]) @ (1, len(parts)), return_index=True
-    )
-    return places[kept], owners[kept]
-
-
-def _cells(places: NDArray[np.float64], size: float) -> NDArray[np.int64]:
-    """(N,) numbers of the cubes that places (N, 3) are in."""
-    across = math.ceil(13e6 / size)
-    return np.floor(places / size + across / 2).astype(np.int64) @ (1, across, across**2)
-
-
-def _linked(places: NDArray[np.float64], owners: NDArray[np.int64], *, n: int) -> NDArray[np.int64]:
-    """(n,) for each part, one part of those that it is linked to by steps of at most ``APART``.
-
-    Places in one cell are linked, so that distances are looked at only between cells, and only
-    until two of them are linked.
-
-    Args:
-        places: (N, 3) metres.
-        owners: (N,) number of each one's part.
-        n: parts.
-
-    """
-    leader = list(range(n))
-
-    def led(part: int) -> int:
-        while leader[part] != part:
-            leader[part] = part = leader[leader[part]]
-        return part
-
-    cells = _cells(places, _CELL)
-    order = np.argsort(cells, kind="stable")
-    _, starts = np.unique(cells[order], return_index=True)
-    groups = np.split(order, starts[1:])
-    for group in groups:
-        for part in np.unique(owners[group]).tolist():
-            leader[led(part)] = led(int(owners[group[0]]))
-    low, high = (np.array([f(places[g], axis=0) for g in groups]) for f in (np.min, np.max))
-    middles, radii = (low + high) / 2, np.linalg.norm(high - low, axis=1) / 2
-    for one, group in enumerate(groups):
-        away = np.linalg.norm(middles[one + 1 :] - middles[one], axis=1)
-        reach = APART + radii[one + 1 :] + radii[one]
-        for other in (one + 1 + np.flatnonzero(away <= reach)).tolist():
-            a, b = led(int(owners[group[0]])), led(int(owners[groups[other][0]]))
-            if a != b and _near(places[group], places[groups[other]]):
-                leader[b] = a
-    return np.array([led(part) for part in range(n)])
-
-
-def _near(some: NDArray[np.float64], others: NDArray[np.float64]) -> bool:
-    """Whether any of some places is within ``APART`` of one of others; both (N, 3) metres.
-
-    Both are halved until the boxes around them say it.
-    """
-    low, high = (
-        np.array([f(places, axis=0) for places in (some, others)]) for f in (np.min, np.max)
-    )
-    if np.linalg.norm(high.max(axis=0) - low.min(axis=0)) <= APART:
-        return True
-    if np.linalg.norm(np.maximum(low.max(axis=0) - high.min(axis=0), 0)) > APART:
-        return False
-    if len(some) * len(others) <= _FEW:
-        away = np.linalg.norm(some[:, None] - others, axis=-1)
-        return bool(away.min() <= APART)
-    if len(some) < len(others):
-        some, others = others, some
-    axis = np.ptp(some, axis=0).argmax()
-    halves = np.array_split(some[np.argsort(some[:, axis])], 2)
-    return any(_near(half, others) for half in halves)
+    if not -80 <= lat <= 84:
+        raise AreaError(
+            f"The area reaches latitude {lat:.2f}; lulcmap maps between 80 S and 84 N, where "
+            "Sentinel-2 is in UTM. Cut the area there."
+        )
+    zone = min(int((lon + 180) // 6) + 1, 60)
+    if 56 <= lat < 64 and 3 <= lon < 12:
+        zone = 32
+    elif lat >= 72 and 0 <= lon < 42:
+        zone = 31 if lon < 9 else 33 if lon < 21 else 35 if lon < 33 else 37
+    return (32600 if lat >= 0 else 32700) + zone

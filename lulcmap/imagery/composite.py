@@ -8,55 +8,34 @@ it is computed in. Never more than ``min_clear`` planes of one band are held, as
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from lulcmap.catalog.scene import Scene
+from lulcmap.catalog import Scene
 from lulcmap.errors import ReadError
-from lulcmap.geo.grid import footprint
+from lulcmap.geo import footprint
 from lulcmap.imagery import kernels
-from lulcmap.sensors import S1_BANDS, S2_BANDS, SCL_DILATED, SCL_MASKED
+from lulcmap.imagery.rules import CompositeRules
+from lulcmap.sensors import S1_BANDS, S1_NODATA, S2_BANDS, S2_NODATA, SCL_DILATED
+from lulcmap.system import as_xarray
 
-_NEAR = 0.02
+if TYPE_CHECKING:
+    import xarray
+
+_BBOX_TOLERANCE_DEGREES = 0.02
 """Degrees (2 km) by which a scene's bbox may miss a grid and the scene still be read: catalogues
 round their boxes, and their edges bend."""
 
 
-_MOST = 254
+_MAX_COUNT = 254
 """Largest count in a block's file, where 255 is no data."""
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """What counts as an observation of Sentinel-2, and how many are wanted."""
-
-    min_clear: int = 5
-    """Clear observations after which a pixel stops."""
-
-    max_scenes: int = 12
-    """Dates with data, clear or not, after which a pixel stops."""
-
-    masked: tuple[int, ...] = SCL_MASKED
-    """Scene classification codes that are not clear. 0 never counts, not even as a try."""
-
-    dilation: int = 2
-    """Pixels of 20 m by which masked clouds and shadows are grown, to all eight sides."""
-
-    def __post_init__(self) -> None:
-        if not (1 <= self.min_clear <= 255 and 1 <= self.max_scenes <= 255 and self.dilation >= 0):
-            raise ValueError(f"no such rules: {self}")
-
-    @property
-    def slots(self) -> int:
-        """Most observations a pixel can have."""
-        return min(self.min_clear, self.max_scenes)
-
-
-@dataclass(frozen=True, slots=True)
-class Lost:
+class LostAsset:
     """An asset that could not be read."""
 
     scene: str
@@ -91,7 +70,7 @@ class Composite:
     used: tuple[str, ...]
     """Ids of the scenes that gave pixels, in the order they were given."""
 
-    lost: tuple[Lost, ...]
+    lost: tuple[LostAsset, ...]
     """Assets that could not be read; the image is made without them."""
 
     opened: int
@@ -99,6 +78,31 @@ class Composite:
 
     unmasked: tuple[str, ...]
     """Ids of the scenes taken as clear, for they have no scene classification."""
+
+    grid: GeoBox
+    """Grid of the composite."""
+
+    def to_xarray(self) -> "xarray.Dataset":
+        """A Dataset of ``s2`` (reflectance = DN x ``scale_factor``), ``s1`` and their counts.
+
+        Needs the extra ``xarray``: ``pip install 'lulcmap[xarray]'``.
+
+        Raises:
+            UsageError: xarray is not installed.
+
+        """
+        reflectance = {"long_name": "surface reflectance", "units": "1", "scale_factor": 1e-4}
+        backscatter = {"long_name": "gamma-nought", "units": "dB", "scale_factor": 0.01}
+        return as_xarray(
+            self.grid,
+            {
+                "s2": (self.s2, {**reflectance, "_FillValue": np.uint16(S2_NODATA)}),
+                "s1": (self.s1, {**backscatter, "_FillValue": np.int16(S1_NODATA)}),
+                "s2_count": (self.s2_count, {"long_name": "clear observations", "units": "1"}),
+                "s1_count": (self.s1_count, {"long_name": "passes", "units": "1"}),
+            },
+            bands={"s2": S2_BANDS, "s1": S1_BANDS},
+        )
 
 
 class Planes(Protocol):
@@ -116,7 +120,7 @@ class _Log:
     """What happened while reading."""
 
     used: list[str] = field(default_factory=list)
-    lost: list[Lost] = field(default_factory=list)
+    lost: list[LostAsset] = field(default_factory=list)
     unmasked: list[str] = field(default_factory=list)
     opened: int = 0
 
@@ -127,19 +131,19 @@ class _Log:
         plane = next(stream)
         self.opened += 1
         if isinstance(plane, ReadError):
-            self.lost.append(Lost(scene.id, band, str(plane)))
+            self.lost.append(LostAsset(scene.id, band, str(plane)))
             return None
         return plane
 
 
-def composite(
+def make_composite(
     planes: Planes,
     grid: GeoBox,
     *,
     s2_dates: Sequence[Sequence[Scene]],
     s1_passes: Sequence[Sequence[Scene]],
     s1_others: Sequence[Sequence[Scene]] = (),
-    rules: Rules | None = None,
+    rules: CompositeRules | None = None,
 ) -> Composite:
     """The image of a grid.
 
@@ -156,11 +160,11 @@ def composite(
         ValueError: the grid is not on multiples of 20 m.
 
     """
-    rules = rules or Rules()
+    rules = rules or CompositeRules()
     corner = (grid.affine.c / 20, grid.affine.f / 20)
     if any(size % 2 for size in grid.shape) or any(abs(x - round(x)) > 1e-4 for x in corner):
         raise ValueError(f"a composite's grid must lie on multiples of 20 m: {grid}")
-    near = _Near(grid)
+    near = _SceneFilter(grid)
     log = _Log()
     s2, s2_count = _optical(planes, grid, near.only(s2_dates), rules, log)
     s1, s1_count, s1_other = _radar(planes, grid, near.only(s1_passes), near.only(s1_others), log)
@@ -174,12 +178,13 @@ def composite(
         lost=tuple(log.lost),
         opened=log.opened,
         unmasked=tuple(log.unmasked),
+        grid=grid,
     )
 
 
 def mean_backscatter(
     planes: Planes, grid: GeoBox, passes: Sequence[Sequence[Scene]]
-) -> tuple[NDArray[np.int16], tuple[str, ...], tuple[Lost, ...]]:
+) -> tuple[NDArray[np.int16], tuple[str, ...], tuple[LostAsset, ...]]:
     """The mean of passes of Sentinel-1, as a composite has it, on any grid.
 
     Args:
@@ -194,11 +199,11 @@ def mean_backscatter(
 
     """
     log = _Log()
-    image, _, _ = _radar(planes, grid, _Near(grid).only(passes), [], log)
+    image, _, _ = _radar(planes, grid, _SceneFilter(grid).only(passes), [], log)
     return image, tuple(log.used), tuple(log.lost)
 
 
-class _Near:
+class _SceneFilter:
     """Tells which scenes may reach a grid, from their boxes alone."""
 
     def __init__(self, grid: GeoBox) -> None:
@@ -213,14 +218,18 @@ class _Near:
     def _touches(self, bbox: tuple[float, float, float, float]) -> bool:
         west, south, east, north = bbox
         east += 360 * (east < west)
-        return (south - _NEAR < self._north and north + _NEAR > self._south) and any(
-            west + turn - _NEAR < self._east and east + turn + _NEAR > self._west
+        return (
+            south - _BBOX_TOLERANCE_DEGREES < self._north
+            and north + _BBOX_TOLERANCE_DEGREES > self._south
+        ) and any(
+            west + turn - _BBOX_TOLERANCE_DEGREES < self._east
+            and east + turn + _BBOX_TOLERANCE_DEGREES > self._west
             for turn in (-360, 0, 360)
         )
 
 
 def _optical(
-    planes: Planes, grid: GeoBox, dates: list[list[Scene]], rules: Rules, log: _Log
+    planes: Planes, grid: GeoBox, dates: list[list[Scene]], rules: CompositeRules, log: _Log
 ) -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
     """(9, H, W) median of each pixel's first clear observations, and (H, W) how many."""
     image = np.zeros((len(S2_BANDS), *grid.shape), np.uint16)
@@ -250,7 +259,7 @@ def _optical(
 
 
 def _pick(
-    planes: Planes, grid: GeoBox, dates: list[list[Scene]], rules: Rules, log: _Log
+    planes: Planes, grid: GeoBox, dates: list[list[Scene]], rules: CompositeRules, log: _Log
 ) -> NDArray[np.uint16]:
     """(slots, H/2, W/2) which scene, counted through all dates, fills each slot; else ``NONE``.
 
@@ -262,7 +271,7 @@ def _pick(
     tries, clear = np.zeros(coarse.shape, np.uint8), np.zeros(coarse.shape, np.uint8)
     requests = [(scene, "SCL") for date in dates for scene in date if "SCL" in scene.assets]
     first = 0
-    with closing(planes(requests, coarse.pad(rules.dilation))) as stream:
+    with closing(planes(requests, coarse.pad(rules.mask_dilation))) as stream:
         for date in dates:
             source, masked = _observe(planes, stream, grid, date, rules, log)
             source[source != kernels.NONE] += first
@@ -277,7 +286,7 @@ def _observe(
     classes: Iterator[NDArray[Any] | ReadError],
     grid: GeoBox,
     date: list[Scene],
-    rules: Rules,
+    rules: CompositeRules,
     log: _Log,
 ) -> tuple[NDArray[np.uint16], NDArray[np.bool_]]:
     """What one date shows at 20 m.
@@ -297,7 +306,7 @@ def _observe(
 
     """
     height, width = grid.shape[0] // 2, grid.shape[1] // 2
-    margin = rules.dilation
+    margin = rules.mask_dilation
     core = (slice(margin, margin + height), slice(margin, margin + width))
     codes = np.zeros((height + 2 * margin, width + 2 * margin), np.uint8)
     source = np.full((height, width), kernels.NONE, np.uint16)
@@ -320,13 +329,13 @@ def _observe(
     return source, _mask(codes, rules)[core] & ~plain
 
 
-def _mask(codes: NDArray[np.uint8], rules: Rules) -> NDArray[np.bool_]:
+def _mask(codes: NDArray[np.uint8], rules: CompositeRules) -> NDArray[np.bool_]:
     """(h, w) True where a classification is no clear observation, clouds and shadows grown."""
     is_masked, grows = np.zeros(256, bool), np.zeros(256, bool)
-    is_masked[list(rules.masked)] = True
-    grows[[code for code in SCL_DILATED if code in rules.masked]] = True
-    along = kernels.grow(grows[codes], rules.dilation)
-    return kernels.grow(along.T, rules.dilation).T | is_masked[codes]
+    is_masked[list(rules.mask_codes)] = True
+    grows[[code for code in SCL_DILATED if code in rules.mask_codes]] = True
+    along = kernels.grow(grows[codes], rules.mask_dilation)
+    return kernels.grow(along.T, rules.mask_dilation).T | is_masked[codes]
 
 
 def _radar(
@@ -346,7 +355,7 @@ def _radar(
     image = np.empty((len(S1_BANDS), *grid.shape), np.int16)
     for index in range(len(S1_BANDS)):
         kernels.decibel(total[index], count, image[index])
-    return image, np.minimum(count, _MOST).astype(np.uint8), lacking & (count > 0)
+    return image, np.minimum(count, _MAX_COUNT).astype(np.uint8), lacking & (count > 0)
 
 
 def _add_passes(

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lulcmap.sensors import S1_NODATA
-from lulcmap.system.jit import compiled
+from lulcmap.system import compiled
 
 NONE = 65535
 """In place of a scene's number: no scene."""

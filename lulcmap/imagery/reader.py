@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from rasterio.crs import CRS
 
-from lulcmap.catalog.scene import Scene
+from lulcmap.catalog import Scene, Sign, unsigned
 from lulcmap.errors import ReadError
 from lulcmap.imagery import resample
-from lulcmap.imagery.assets.asset import Assets, BrokenError, Source
-from lulcmap.imagery.assets.fetch import PATIENCE, Fetcher, FetchError, Sign, unsigned
+from lulcmap.imagery.assets.asset import Asset, Assets, BrokenError
+from lulcmap.imagery.assets.fetch import PATIENCE, Fetcher, FetchError
 from lulcmap.sensors import S1_BANDS
 
 _SAME = 1e-3
@@ -158,7 +158,7 @@ class _UnfitError(Exception):
     """A file that opens but is not what its band must be; no retry will help."""
 
 
-def _pixels(source: Source, band: str, grid: GeoBox) -> NDArray[Any]:
+def _pixels(source: Asset, band: str, grid: GeoBox) -> NDArray[Any]:
     """(H, W) of a band on a grid, 0 where there is none."""
     dtype = np.dtype("float32" if band in S1_BANDS else "uint8" if band == "SCL" else "uint16")
     if source.crs is None:
@@ -189,7 +189,7 @@ def _crs(text: str) -> CRS:
     return CRS.from_user_input(text)
 
 
-def _place(source: Source, grid: GeoBox) -> tuple[int, int, int] | None:
+def _place(source: Asset, grid: GeoBox) -> tuple[int, int, int] | None:
     """Where a grid lies on its source: grid pixels a source pixel (1 or 2), first row and column.
 
     Row and column are counted in grid pixels from the source's corner. None where the source's
@@ -209,7 +209,7 @@ def _place(source: Source, grid: GeoBox) -> tuple[int, int, int] | None:
     return None
 
 
-def _window(source: Source, row: int, col: int, shape: Sequence[int]) -> NDArray[Any]:
+def _window(source: Asset, row: int, col: int, shape: Sequence[int]) -> NDArray[Any]:
     """(H, W) of the source's pixels from a row and a column, 0 outside of it."""
     plane = np.zeros(tuple(shape), source.dtype)
     top, left = max(row, 0), max(col, 0)
@@ -222,7 +222,7 @@ def _window(source: Source, row: int, col: int, shape: Sequence[int]) -> NDArray
     return plane
 
 
-def _doubled(source: Source, row: int, col: int, shape: Sequence[int]) -> NDArray[np.uint16]:
+def _doubled(source: Asset, row: int, col: int, shape: Sequence[int]) -> NDArray[np.uint16]:
     """(H, W) of a source of twice the pixel size; row and column in pixels of the grid."""
     top, left = row // 2 - 1, col // 2 - 1  # one more on each side, for the neighbours
     height = (row + shape[0] - 1) // 2 + 2 - top
@@ -234,7 +234,7 @@ def _doubled(source: Source, row: int, col: int, shape: Sequence[int]) -> NDArra
     return plane
 
 
-def _warped(source: Source, dtype: np.dtype[Any], grid: GeoBox) -> NDArray[Any]:
+def _warped(source: Asset, dtype: np.dtype[Any], grid: GeoBox) -> NDArray[Any]:
     """(H, W) resampled: bilinear, or nearest for classes; 0 where no data or no source is.
 
     GDAL's own warp makes a pixel depend on the block it is read in, for it interpolates coordinates

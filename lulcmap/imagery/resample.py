@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from pyproj import Transformer
 
-from lulcmap.system.jit import compiled
+from lulcmap.system import compiled
 
 _STEP = 8
 """Pixels between the nodes at which coordinates are transformed; a power of two, so that fractions

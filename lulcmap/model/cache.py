@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from lulcmap.errors import LulcmapError, ModelError, OutputError, ProviderError, UsageError
-from lulcmap.system.http import shown, trouble
+from lulcmap.system import connection_fault, public_url
 
 if TYPE_CHECKING:
     import requests
@@ -44,7 +44,7 @@ _ABANDONED = 24 * 3600.0
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
-Progress = Callable[[int, int], object]
+Steps = Callable[[int, int], object]
 """Told how many bytes are there, and of how many; 0 where that is not known."""
 
 
@@ -64,7 +64,7 @@ class CachedModel:
         return self.path.stem
 
 
-def folder() -> Path:
+def cache_folder() -> Path:
     """Where fetched models are: in ``LULCMAP_CACHE``, or the user's cache (XDG)."""
     cache = os.environ.get("LULCMAP_CACHE")
     if cache:
@@ -73,10 +73,10 @@ def folder() -> Path:
     return (Path(xdg) if xdg else Path.home() / ".cache") / "lulcmap" / "models"
 
 
-def cached() -> tuple[CachedModel, ...]:
+def cached_models() -> tuple[CachedModel, ...]:
     """The models that were fetched, by name."""
     newest: dict[str, Path] = {}
-    for path in sorted(folder().glob("*/*.onnx"), key=lambda path: path.stat().st_mtime_ns):
+    for path in sorted(cache_folder().glob("*/*.onnx"), key=lambda path: path.stat().st_mtime_ns):
         if _SHA256.fullmatch(path.stem):
             newest[path.parent.name] = path
     return tuple(CachedModel(name, path) for name, path in sorted(newest.items()))
@@ -89,7 +89,7 @@ def fetch(
     check: Callable[[Path], object],
     name: str | None = None,
     taken: Collection[str] = (),
-    progress: Progress = lambda *_: None,
+    progress: Steps = lambda *_: None,
 ) -> CachedModel:
     """Bring a model file into the cache, if it is not there: all of it, verified, or nothing.
 
@@ -118,7 +118,7 @@ def fetch(
     chosen = _name(url, name)
     if chosen in taken:
         raise UsageError(f"A model that lulcmap ships is called {chosen}. Give another --name.")
-    model = CachedModel(chosen, folder() / chosen / f"{wanted}.onnx")
+    model = CachedModel(chosen, cache_folder() / chosen / f"{wanted}.onnx")
     if model.path.is_file() and sha256_of(model.path) == wanted:
         return model
     temporary = model.path.with_name(f".{wanted[:12]}.{os.getpid()}.part")
@@ -128,7 +128,7 @@ def fetch(
         try:
             check(temporary)
         except LulcmapError as error:
-            raise ModelError(f"{shown(url)} is no model that can be used: {error}") from None
+            raise ModelError(f"{public_url(url)} is no model that can be used: {error}") from None
         temporary.replace(model.path)
         for older in model.path.parent.glob("*.onnx"):
             if older != model.path:
@@ -139,8 +139,8 @@ def fetch(
                     part.unlink()
     except OSError as error:
         raise OutputError(
-            f"The model cannot be kept in {folder()} ({error.strerror or error}). Make room, or "
-            "set LULCMAP_CACHE to another folder."
+            f"The model cannot be kept in {cache_folder()} ({error.strerror or error}). Free some "
+            "space, or set LULCMAP_CACHE to another folder."
         ) from error
     finally:
         with suppress(OSError):
@@ -163,8 +163,8 @@ def _check_address(url: str) -> None:
     here = host in ("localhost", "127.0.0.1", "::1")
     if not host or not (scheme == "https" or (scheme == "http" and here)):
         raise UsageError(
-            f"A model is fetched from an https URL, and {shown(url) if host else repr(url)} is "
-            "none. A file that is here needs no fetching: --model FILE.onnx."
+            f"{public_url(url) if host else repr(url)} is not an https URL, as models are fetched "
+            "from. Use a local file as it is: --model FILE.onnx."
         )
 
 
@@ -179,7 +179,7 @@ def _name(url: str, name: str | None) -> str:
     return found
 
 
-def _download(url: str, path: Path, wanted: str, progress: Progress) -> None:
+def _download(url: str, path: Path, wanted: str, progress: Steps) -> None:
     """Write what a URL gives, and see that it is what was wanted."""
     import requests
     from requests.adapters import HTTPAdapter
@@ -195,15 +195,15 @@ def _download(url: str, path: Path, wanted: str, progress: Progress) -> None:
                     raise _failed(url, f"HTTP {answer.status_code}")
                 found = _write(answer, path, url, progress)
         except requests.exceptions.RequestException as error:
-            raise _failed(url, trouble(error)) from None
+            raise _failed(url, connection_fault(error)) from None
     if found != wanted:
         raise ModelError(
-            f"What {shown(url)} gives is another file: its sha256 is {found}, and {wanted} was "
-            "asked for. Nothing was kept. Compare both with what the publisher says."
+            f"{public_url(url)} is another file: its sha256 is {found}, not {wanted}. "
+            "Nothing was kept. Compare both with what the publisher says."
         )
 
 
-def _write(answer: "requests.Response", path: Path, url: str, progress: Progress) -> str:
+def _write(answer: "requests.Response", path: Path, url: str, progress: Steps) -> str:
     """Write an answer's bytes; their sha256."""
     length = answer.headers.get("Content-Length", "")
     total = int(length) if length.isdecimal() else 0
@@ -223,6 +223,6 @@ def _write(answer: "requests.Response", path: Path, url: str, progress: Progress
 
 def _failed(url: str, why: str) -> ProviderError:
     return ProviderError(
-        f"{shown(url)} cannot be fetched: {why}. Check the URL and the network; without one, bring "
-        "the file by other means and give --model FILE.onnx."
+        f"{public_url(url)} cannot be fetched: {why}. Check the URL and the network; without a "
+        "network, copy the file here and give --model FILE.onnx."
     )

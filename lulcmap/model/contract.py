@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
 from lulcmap.errors import ModelError, UsageError
-from lulcmap.geo.tiling import Lattice
+from lulcmap.geo import Lattice
 from lulcmap.legend import CLASSES, LandCover, legend_of
 from lulcmap.sensors import S1_BANDS, S1_NODATA, S2_BANDS, S2_NODATA
 
@@ -23,8 +23,11 @@ FORMAT = 1
 Prior = Literal["natural", "balanced"]
 """How common a map takes classes to be: as in what the model learnt from, or more alike."""
 
-RAREST = 0.001
+MIN_CLASS_SHARE = 0.001
 """Share that a class of what a model learnt from counts at least, where classes are evened."""
+
+_NAMES_IN_FILE = {"trained_on": "knows", "quality": "standing"}
+"""Fields that model files since version 0.1.0 hold under other names."""
 
 S2_UNIT = "DN, reflectance x 10000, offset removed"
 S1_UNIT = "gamma0, dB x 100"
@@ -91,15 +94,16 @@ class Contract:
     precision: Literal["fp32", "fp16"] = "fp32"
     """Of the weights and of the arithmetic after the normalisation."""
 
-    knows: Literal["simulated", "real"] = "simulated"
-    """The kind of land the model was trained on."""
+    trained_on: Literal["simulated", "real"] = "simulated"
+    """Kind of land the model was trained on; ``knows`` in the file."""
 
     prior: tuple[float, ...] = ()
     """Share of each class in what the model learnt from, as its loss counted them, in the order of
     the logits; empty where it is not known."""
 
-    standing: str = ""
-    """What the model is worth, in one line; empty where it was not measured."""
+    quality: str = ""
+    """How good the model is, in one line; empty where it was not measured. ``standing`` in the
+    file."""
 
     training: Mapping[str, Any] = field(default_factory=dict)
     """Where the weights come from: data, settings, software; plain JSON."""
@@ -120,7 +124,7 @@ class Contract:
         by_name = {cover.name: cover.id for cover in self.legend}
         return tuple(by_name[name] for name in self.classes)
 
-    def told_apart(self, prior: Prior) -> tuple[float, ...]:
+    def logit_bias(self, prior: Prior) -> tuple[float, ...]:
         """What is added to the logits of each class, so that rare classes are seen more, or not.
 
         ``"balanced"`` divides the probability of each class by the square root of its share in what
@@ -139,25 +143,27 @@ class Contract:
                 "from, which --prior balanced needs. Leave --prior out, or train and export it "
                 "again."
             )
-        logs = [math.log(max(share, RAREST)) for share in self.prior]
+        logs = [math.log(max(share, MIN_CLASS_SHARE)) for share in self.prior]
         mean = math.fsum(logs) / len(logs)
         return tuple(0.5 * self.temperature * (mean - log) for log in logs)
 
-    @property
-    def worth(self) -> str:
-        """What the model knows and is worth, to be said after its name."""
-        if self.knows == "simulated":
+    def describe(self) -> str:
+        """What the model was trained on and how good it is, in words that follow its name."""
+        if self.trained_on == "simulated":
             return "knows simulated landscapes only; its maps of real land are a demonstration"
-        return self.standing or "was trained on real images; what it is worth was not measured"
+        return self.quality or "was trained on real images; how good it is was not measured"
 
     @property
-    def bytes_a_pixel(self) -> float:
+    def bytes_per_pixel(self) -> float:
         """Of the logits of a block's cells, float32."""
         return 4 * len(self.classes) / self.stride**2
 
     def to_json(self) -> str:
         """The text for ``metadata_props``; the same contract gives the same text."""
-        return json.dumps({"format": FORMAT, **asdict(self)}, sort_keys=True)
+        values = asdict(self)
+        for name, name_in_file in _NAMES_IN_FILE.items():
+            values[name_in_file] = values.pop(name)
+        return json.dumps({"format": FORMAT, **values}, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -179,6 +185,9 @@ class Contract:
                 name: ModelInput(**{**values, "bands": tuple(values["bands"])})
                 for name, values in fields.pop("inputs").items()
             }
+            for name, name_in_file in _NAMES_IN_FILE.items():
+                if name_in_file in fields:
+                    fields[name] = fields.pop(name_in_file)
             for name in ("classes", "colours", "prior"):
                 fields[name] = tuple(fields.get(name, ()))
             return cls(inputs=inputs, **fields)
@@ -246,12 +255,12 @@ class Contract:
             legend_of(self.classes, self.colours)
         except ValueError as error:
             self._refuse("has a legend that cannot be used", str(error))
-        if self.knows not in ("simulated", "real"):
-            self._refuse(f"knows {self.knows!r} land", "it is simulated or real")
+        if self.trained_on not in ("simulated", "real"):
+            self._refuse(f"knows {self.trained_on!r} land", "it is simulated or real")
         if type(self.name) is not str:
             self._refuse("has no name", "it is a text")
-        if type(self.standing) is not str:
-            self._refuse(f"has a standing {self.standing!r}", "it is a text")
+        if type(self.quality) is not str:
+            self._refuse(f"has a standing {self.quality!r}", "it is a text")
         if self.prior and (
             len(self.prior) != len(self.classes)
             or not all(type(share) in (int, float) and 0 <= share <= 1 for share in self.prior)

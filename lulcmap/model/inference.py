@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lulcmap.geo.tiling import Blend, Box, Lattice, weights
+from lulcmap.geo import Blend, Box, Lattice, blend_weights
 from lulcmap.legend import NODATA
 from lulcmap.model.contract import Contract, Prior
 from lulcmap.model.mirror import mirrored
 from lulcmap.sensors import S1_BANDS, S2_BANDS
-from lulcmap.system.jit import compiled
+from lulcmap.system import compiled
 
-Run = Callable[[NDArray[np.uint16], NDArray[np.int16]], NDArray[np.float32]]
+Network = Callable[[NDArray[np.uint16], NDArray[np.int16]], NDArray[np.float32]]
 """From windows (N, 9, H, W) and (N, 2, H, W) to their logits (N, K, H / stride, W / stride)."""
 
 
@@ -67,7 +67,7 @@ def needed_windows(
     ]
 
 
-def union(windows: Sequence[Box]) -> Box:
+def bounding_box(windows: Sequence[Box]) -> Box:
     """The smallest box around some windows, at least one."""
     row, col = min(box.row for box in windows), min(box.col for box in windows)
     stop_row, stop_col = max(box.stop[0] for box in windows), max(box.stop[1] for box in windows)
@@ -75,7 +75,7 @@ def union(windows: Sequence[Box]) -> Box:
 
 
 def classify(
-    run: Run,
+    run: Network,
     contract: Contract,
     *,
     s2: NDArray[np.uint16],
@@ -104,7 +104,7 @@ def classify(
         batch_size: windows in one call of the network; the result does not depend on it where the
             network's does not.
         blend: how windows are joined.
-        prior: how common classes are taken to be, as of ``Contract.told_apart``.
+        prior: how common classes are taken to be, as of ``Contract.logit_bias``.
         progress: told how many windows were finished.
 
     """
@@ -114,9 +114,9 @@ def classify(
     filled = [window for window in sorted(windows, key=_place) if usable[window.within(over)].any()]
     stride = contract.stride
     cells = _cells(box, stride=stride).grown(1)
-    along = weights(contract.lattice, stride=stride, blend=blend)
+    along = blend_weights(contract.lattice, stride=stride, blend=blend)
     total = np.empty((*cells.shape, len(contract.classes)), np.float32)
-    total[:] = contract.told_apart(prior)  # windows' weights add up to one, so it counts once
+    total[:] = contract.logit_bias(prior)  # windows' weights add up to one, so it counts once
     for batch in _batches(filled, batch_size):
         shown = [_shown(usable, window.within(over)) for window in batch]
         logits = run(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
-from lulcmap.system.jit import compiled
+from lulcmap.system import compiled
 
 PASSES = 10
 """Times that land is mirrored. A strip of two pixels fills a window of 512 in nine; scattered

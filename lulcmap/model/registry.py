@@ -34,21 +34,21 @@ class ShippedModel:
     """Whether it is taken where none is named."""
 
 
-def folder() -> Path:
+def models_folder() -> Path:
     """Where the shipped models are: inside an installed package, beside an editable checkout's."""
     package = Path(lulcmap.__file__).parent
     installed = package / "shipped"
     return installed if installed.is_dir() else package.parent / "models"
 
 
-def shipped() -> tuple[ShippedModel, ...]:
+def shipped_models() -> tuple[ShippedModel, ...]:
     """The models of ``registry.json``; none where there is no such file.
 
     Raises:
         ModelError: the registry cannot be read.
 
     """
-    registry = folder() / "registry.json"
+    registry = models_folder() / "registry.json"
     if not registry.is_file():
         return ()
     try:
@@ -58,6 +58,16 @@ def shipped() -> tuple[ShippedModel, ...]:
         raise ModelError(
             f"The registry of models {registry} cannot be read ({error!r}). Install lulcmap again."
         ) from error
+
+
+def list_models() -> tuple[ShippedModel | modelcache.CachedModel, ...]:
+    """The models that can be named: those shipped, then those fetched.
+
+    Raises:
+        ModelError: the registry cannot be read.
+
+    """
+    return (*shipped_models(), *modelcache.cached_models())
 
 
 def find_model(name_or_path: str | Path | None) -> Path:
@@ -72,7 +82,7 @@ def find_model(name_or_path: str | Path | None) -> Path:
             fetched.
 
     """
-    models = {model.name: model for model in shipped()}
+    models = {model.name: model for model in shipped_models()}
     if name_or_path is None:
         found = next((model for model in models.values() if model.default), None)
         if found is None:
@@ -83,7 +93,7 @@ def find_model(name_or_path: str | Path | None) -> Path:
     path = Path(name_or_path)
     if path.is_file():
         return path
-    fetched = {model.name: model for model in modelcache.cached()}
+    fetched = {model.name: model for model in modelcache.cached_models()}
     if str(name_or_path) in fetched:
         return _as_fetched(fetched[str(name_or_path)])
     raise ModelError(
@@ -97,19 +107,19 @@ def fetch_model(
     *,
     sha256: str,
     name: str | None = None,
-    progress: modelcache.Progress = lambda *_: None,
+    progress: modelcache.Steps = lambda *_: None,
 ) -> modelcache.CachedModel:
     """Bring a model from a URL into the cache, verified; as of ``modelcache.fetch``."""
-    taken = [model.name for model in shipped()]
+    taken = [model.name for model in shipped_models()]
     return modelcache.fetch(
         url, sha256=sha256, check=read_model, name=name, taken=taken, progress=progress
     )
 
 
-def card(name_or_path: str) -> str:
+def model_card(name_or_path: str) -> str:
     """A model's card, Markdown; for a file the one of the same name beside it; empty if none."""
     path = next(
-        (model.card for model in shipped() if model.name == name_or_path),
+        (model.card for model in shipped_models() if model.name == name_or_path),
         Path(name_or_path).with_suffix(".md"),
     )
     return path.read_text(encoding="utf-8") if path.is_file() else ""
@@ -118,9 +128,9 @@ def card(name_or_path: str) -> str:
 def _entry(fields: dict[str, Any], default: str) -> ShippedModel:
     return ShippedModel(
         name=fields["name"],
-        path=folder() / fields["file"],
+        path=models_folder() / fields["file"],
         sha256=fields["sha256"],
-        card=folder() / fields["card"],
+        card=models_folder() / fields["card"],
         summary=fields["summary"],
         default=fields["name"] == default,
     )

@@ -1,1 +1,5 @@
-"""A door is still to be made here."""
+"""From blocks to mosaic, COG and report."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,130 +1,91 @@
 """From the finished blocks of a run to its maps and their report.
 
-Everything comes from the run's folder, so any machine that sees it can do this.
+Everything comes from the run folder, so any machine that sees it can do this.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import shapely
 from odc.geo.geobox import GeoBox
 
-from lulcmap import __version__
 from lulcmap.errors import NothingMappedError, OutputError, ProviderError, UsageError
-from lulcmap.geo import grid
-from lulcmap.geo.map_grid import digest, planned
-from lulcmap.geo.tiling import Box
-from lulcmap.geo.utm import split
-from lulcmap.legend import LandCover
-from lulcmap.output.cog import plan_of, write_cog
-from lulcmap.output.mosaic import ZoneBlocks, mosaic
-from lulcmap.output.paths import check_place, held, is_made, outputs
-from lulcmap.output.provenance import report_of, tags_of
-from lulcmap.output.report import MapReport
-from lulcmap.run import Number, RunFolder, beat, work
-from lulcmap.run.folder import check_version, writing
+from lulcmap.geo import (
+    Box,
+    ZonePart,
+    area_digest,
+    covering_grid,
+    planned_grids,
+    project,
+    split_by_zone,
+)
+from lulcmap.output.cog import write_cog
+from lulcmap.output.existing import finished_map, made_before
+from lulcmap.output.mosaic import ZoneBlocks, write_mosaic
+from lulcmap.output.paths import check_writable, hold_map, map_paths
+from lulcmap.output.provenance import map_tags
+from lulcmap.output.report import MapReport, WrittenFile
+from lulcmap.run import About, Plan, RunFolder, hold_run, start_heartbeat
+from lulcmap.system import Progress, Steps, no_progress
 
 logger = logging.getLogger(__name__)
 
-Progress = Callable[[str, int, int], object]
-"""Called with a stage's name, how much of it is done, and how much there is."""
-
-Block = tuple[Number, Box]
-"""A block's zone, row and column, and its place in the zone's pixels."""
-
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
-    """One file to be written: a map, or what is mapped in a zone on the zone's own grid."""
+class MapFile:
+    """One file to be written: a map, or what is mapped in a UTM zone on the zone's own grid."""
 
     out: Path
-    """The COG."""
+    """Path of the COG."""
 
-    on: GeoBox
-    """Its pixels."""
+    grid: GeoBox
+    """Grid of the file."""
 
     polygon: shapely.MultiPolygon
-    """What it shows of the area, in its CRS."""
+    """The part of the area it shows, in its CRS."""
 
     crs: str
     """``"EPSG:<code>"`` or a PROJ string."""
 
-    parts: Sequence[tuple[int, shapely.MultiPolygon]]
-    """Of the polygon, what lies in each UTM zone (EPSG code), in the file's CRS."""
+    parts: Sequence[ZonePart]
+    """The part of the polygon in each UTM zone, in the file's CRS."""
 
     @property
-    def facts(self) -> dict[str, Any]:
+    def written(self) -> WrittenFile:
         """What the report says of the file."""
-        height, width = self.on.shape
-        return {"file": self.out.name, "crs": self.crs, "height": height, "width": width}
+        height, width = self.grid.shape
+        return WrittenFile(self.out.name, self.crs, height, width)
 
 
-def blocks_of(plan: Mapping[str, Any]) -> list[Block]:
-    """Number and box of each block of a plan."""
-    return [
-        ((zone, row, col), Box(*box))
-        for (zone, row, col), box in zip(plan["blocks"], plan["boxes"], strict=True)
-    ]
+def check_finished(run: RunFolder, plan: Plan) -> None:
+    """Check that every block of a run is done.
 
-
-def frozen(run: RunFolder) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The plan of a run, and what else a map of it says.
+    Args:
+        run: the run.
+        plan: its plan.
 
     Raises:
-        UsageError: no run was begun there, or by another version of lulcmap.
-        OutputError: the folder cannot be read.
-
-    """
-    plan = run.plan()
-    if plan is None:
-        raise UsageError(f"There is no run in {run.path}; give the folder <out>.run of a map.")
-    about = run.about()
-    if "version" in plan:
-        check_version(run.path, plan, {"version": __version__})
-    if not (plan.keys() >= _PLAN and about.keys() >= _ABOUT):
-        raise UsageError(
-            f"What {run.path} holds is no run of this lulcmap; give the folder <out>.run of a map."
-        )
-    return plan, about
-
-
-_PLAN = {"area", "blocks", "boxes", "crs", "version"}
-"""What every plan has, as far as a map is put together of it."""
-
-_ABOUT = {
-    *("area", "catalog", "knows", "legend", "name", "notes", "plan", "platforms"),
-    *("request", "s1_orbit", "simulated", "skipped", "worth"),
-}
-"""What is known beside it."""
-
-
-def check_finished(run: RunFolder) -> None:
-    """See that every block of a run is done.
-
-    Raises:
-        UsageError: no run was begun there, it is of another lulcmap, or blocks are missing.
+        UsageError: blocks are missing.
         ProviderError: blocks are missing that failed.
         OutputError: the folder cannot be read.
 
     """
-    plan, about = frozen(run)
-    blocks, digest = blocks_of(plan), about["plan"]
-    missing = [number for number, box in blocks if not run.is_done(number, box, plan=digest)]
+    blocks, digest = plan.placed_blocks, plan.digest
+    missing = [block for block in blocks if not run.is_done(block, plan=digest)]
     if not missing:
         return
     failures = run.failures()
-    said = f"{len(missing):,} of {len(blocks):,} blocks in {run.path} are not made"
+    summary = f"{len(missing):,} of {len(blocks):,} blocks in {run.path} are missing"
     if len(failures) == len(missing):
         number, reason = next(iter(failures.items()))
         raise ProviderError(
-            f"{said}, and failed ({run.block_path(number).stem}: {reason}). Give "
-            "the run's command again with --retry-failed, then assemble."
+            f"{summary}, and failed ({number}: {reason}). Run the run's command again with "
+            "--retry-failed, then assemble."
         )
-    raise UsageError(f"{said}. Run the shards that are left, or the run's command, then assemble.")
+    raise UsageError(f"{summary}. Run the remaining shards, or the run's command, then assemble.")
 
 
 def assemble_run(
@@ -135,79 +96,77 @@ def assemble_run(
     zones: bool = False,
     keep_run: bool = False,
     overwrite: bool = False,
-    progress: Progress = lambda *_: None,
+    progress: Progress = no_progress,
 ) -> MapReport:
     """Make the map of a run whose shards are done.
 
     Args:
-        path: of the run folder.
-        out: the COG to write; None is the run folder's name without ``.run``.
-        min_coverage: as of ``Settings``, and so are the others.
-        zones: whether each UTM zone is written too.
+        path: path of the run folder.
+        out: path of the COG to write; None is the run folder's name without ``.run``.
+        min_coverage: as in ``Settings``, and so are the others.
+        zones: whether a file of each UTM zone is written too.
         keep_run: whether the run folder stays.
         overwrite: whether another map may be replaced.
-        progress: told how far it is.
+        progress: called with how far it is.
 
     Raises:
-        UsageError: there is no run, it is of another lulcmap, or blocks are not made.
+        UsageError: there is no run, it is of another version of lulcmap, or blocks are missing.
         ProviderError: blocks failed.
         NoScenesError: no pixel was mapped.
         OutputError: the map exists or cannot be written, or another process works on the run.
 
     """
     if out is None and path.suffix != ".run":
-        raise UsageError(f"{path} is not named <out>.run; give --out too.")
+        raise UsageError(f"{path} is not named <out>.run. Give --out too.")
     out = out or path.with_suffix("")
-    check_place(out)
-    if RunFolder(path).plan() is None:
-        made = MapReport.read(out, min_coverage=min_coverage) if out.exists() else None
-        if made is None or made.facts.get("plan") != plan_of(out) or not _all_there(made, zones):
-            raise UsageError(f"There is no run in {path}; give the folder <out>.run of a map.")
-        if path.is_dir():  # killed when it was being removed
-            with work(path) as run:
+    check_writable(out)
+    if not RunFolder(path).is_begun():
+        report = finished_map(out, zones=zones, min_coverage=min_coverage)
+        if report is None:
+            raise UsageError(f"No run in {path}. Give the run folder of a map, <out>.run.")
+        if path.is_dir():  # a killed process left it half removed
+            with hold_run(path) as run:
                 run.remove()
-        return made
-    with writing(path), work(path) as run:
-        with beat(run) as pulse:
-            pulse.stage("assembly")
+        return report
+    with hold_run(path) as run:
+        with start_heartbeat(run) as heartbeat:
+            heartbeat.stage("assembly")
             run.clean()
-            check_finished(run)
-            plan, about = frozen(run)
-            codes = sorted({zone for zone, *_ in plan["blocks"]}) if zones else []
-            outs = outputs(out, plan["crs"], codes)
-            there = is_made(outs, about["plan"], overwrite=overwrite)
-            made = MapReport.read(out, min_coverage=min_coverage) if there else None
-            if made is None or made.facts.get("plan") != about["plan"]:
-                made = assemble(run, out, min_coverage=min_coverage, zones=zones, progress=progress)
+            plan, about = run.frozen()
+            check_finished(run, plan)
+            report = made_before(
+                out,
+                plan,
+                remote=about.remote,
+                zones=zones,
+                overwrite=overwrite,
+                min_coverage=min_coverage,
+            )
+            if report is None:
+                report = assemble_map(
+                    run, out, min_coverage=min_coverage, zones=zones, progress=progress
+                )
         if not keep_run:
             run.remove()
-    return made
+    return report
 
 
-def _all_there(made: MapReport, zones: bool) -> bool:
-    """Whether the files of a map are where its report says, with those of zones if asked for."""
-    codes = [crs.removeprefix("EPSG:") for crs in made.facts["counted_on"]] if zones else []
-    names = {one["file"] for one in made.facts["maps"]}
-    names |= {path.name for path in outputs(made.map, [""], codes)}
-    return all((made.map.parent / name).exists() for name in names)
-
-
-def assemble(
+def assemble_map(
     run: RunFolder,
     out: Path,
     *,
     min_coverage: float = 0.99,
     zones: bool = False,
-    progress: Progress = lambda *_: None,
+    progress: Progress = no_progress,
 ) -> MapReport:
     """Write the maps of a run whose blocks are all done, and the report beside the first.
 
     Args:
-        run: all its blocks are done.
-        out: the COG to write; further ones are named after it.
-        min_coverage: share of the area, below which the maps are marked as incomplete.
-        zones: whether each UTM zone is written too, on its own grid.
-        progress: told how far it is.
+        run: the run; all its blocks are done.
+        out: path of the COG to write; further ones are named after it.
+        min_coverage: share of the area's pixels, below which the maps are marked incomplete.
+        zones: whether a file of each UTM zone is written too, on its own grid.
+        progress: called with how far it is.
 
     Returns:
         The report.
@@ -217,94 +176,66 @@ def assemble(
         OutputError: a block cannot be read, or a map cannot be written.
 
     """
-    plan, about = frozen(run)
+    plan, about = run.frozen()
+    if area_digest(about.area) != plan.area:
+        raise OutputError(
+            f"The area in {run.about_path} is not the plan's: the file was changed. Delete the "
+            "folder, then map the area again."
+        )
     logger.debug("assembling %s", out.name)
-    legend = _legend(run, about)
-    sheets = list(_sheets(run, out, plan, about, zones=zones))
-    report = report_of(
+    files = list(_map_files(out, plan, about, zones=zones))
+    report = MapReport.collect(
         out,
-        [run.facts(number) for number, _ in blocks_of(plan)],
+        [run.facts(number) for number in plan.blocks],
         plan,
         about,
-        legend=legend,
-        maps=[sheet.facts for sheet in sheets],
+        maps=[file.written for file in files],
         min_coverage=min_coverage,
     )
     if not report.coverage:
-        count = sum(map(len, (*plan["s2_dates"], *plan["s1_passes"], *plan["s1_others"])))
+        count = sum(map(len, plan.scenes.values()))
         raise NothingMappedError(
-            f"No pixel of {about['name']} could be mapped: none of {count} scenes shows it "
-            "clearly. Choose a longer period, or look at --mask-codes."
+            f"No pixel of {about.name} could be mapped: none of {count} scenes shows it clearly. "
+            "Choose a longer period, or check --mask-codes."
         )
-    tags = tags_of(plan, about, report, legend=legend)
-    with held(out):
-        for number, sheet in enumerate(sheets, 1):
-            what = "mosaic" if len(sheets) == 1 else f"mosaic {number} of {len(sheets)}"
-            _join(run, sheet, plan, partial(progress, what))
-            write_cog(run.joined_path, sheet.out, tags=tags, legend=legend)
+    tags = map_tags(plan, about, report)
+    with hold_map(out):
+        for number, file in enumerate(files, 1):
+            stage = "mosaic" if len(files) == 1 else f"mosaic {number} of {len(files)}"
+            _join(run, file, plan, partial(progress, stage))
+            write_cog(run.joined_path, file.out, tags=tags, legend=about.legend)
             run.joined_path.unlink()
         report.write()
     return report
 
 
-def _sheets(
-    run: RunFolder, out: Path, plan: Mapping[str, Any], about: Mapping[str, Any], *, zones: bool
-) -> Iterator[Sheet]:
-    area = _area(run, plan, about)
-    in_zones = split(area)
-    targets = planned(area, tuple(plan["crs"]))
-    paths = outputs(out, plan["crs"], [code for code, _ in in_zones] if zones else [])
-    for target, path in zip(targets, paths, strict=False):
-        parts = [(code, grid.project(part, target.crs)) for code, part in split(target.area)]
-        yield Sheet(path, target.grid, target.polygon, target.crs, parts)
-    for (code, part), path in zip(in_zones if zones else [], paths[len(targets) :], strict=True):
-        crs = f"EPSG:{code}"
-        polygon = grid.project(part, crs)
-        yield Sheet(path, grid.covering_grid(polygon, crs), polygon, crs, [(code, polygon)])
-
-
-def _area(
-    run: RunFolder, plan: Mapping[str, Any], about: Mapping[str, Any]
-) -> shapely.MultiPolygon:
-    try:
-        area = shapely.geometry.shape(about["area"])
-    except (KeyError, TypeError, ValueError, AttributeError, shapely.errors.ShapelyError):
-        area = None
-    if not isinstance(area, shapely.MultiPolygon) or digest(area) != plan["area"]:
-        raise OutputError(
-            f"The area in {run.about_path} is not the plan's: the file was changed. Delete the "
-            "folder, and map the area again."
+def _map_files(out: Path, plan: Plan, about: About, *, zones: bool) -> Iterator[MapFile]:
+    zone_parts = split_by_zone(about.area)
+    grids = planned_grids(about.area, plan.crs)
+    paths = map_paths(out, plan.crs, [part.epsg for part in zone_parts] if zones else [])
+    for map_grid, path in zip(grids, paths, strict=False):
+        crs = map_grid.crs
+        parts = [
+            ZonePart(part.epsg, project(part.polygon, crs)) for part in split_by_zone(map_grid.area)
+        ]
+        yield MapFile(path, map_grid.grid, map_grid.polygon, crs, parts)
+    for part, path in zip(zone_parts if zones else [], paths[len(grids) :], strict=True):
+        crs = f"EPSG:{part.epsg}"
+        polygon = project(part.polygon, crs)
+        yield MapFile(
+            path, covering_grid(polygon, crs), polygon, crs, [ZonePart(part.epsg, polygon)]
         )
-    return area
 
 
-def _legend(run: RunFolder, about: Mapping[str, Any]) -> tuple[LandCover, ...]:
-    try:
-        legend = tuple(LandCover(**cover) for cover in about["legend"])
-    except (TypeError, ValueError):
-        legend = ()
-    if not legend:
-        raise OutputError(
-            f"The legend in {run.about_path} cannot be read: the file was changed. Delete the "
-            "folder, and map the area again."
-        )
-    return legend
-
-
-def _join(
-    run: RunFolder,
-    sheet: Sheet,
-    plan: Mapping[str, Any],
-    progress: Callable[[int, int], object],
-) -> None:
-    """Join the blocks on a file's grid."""
-    places: dict[int, list[tuple[Path, Box]]] = {}
-    for number, box in blocks_of(plan):
-        places.setdefault(number[0], []).append((run.block_path(number), box))
-    mosaic(
-        [ZoneBlocks(code, part, places.get(code, [])) for code, part in sheet.parts],
-        target=sheet.on,
-        polygon=sheet.polygon,
+def _join(run: RunFolder, file: MapFile, plan: Plan, progress: Steps) -> None:
+    """Write the blocks on a file's grid."""
+    blocks: dict[int, list[tuple[Path, Box]]] = {}
+    for block in plan.placed_blocks:
+        blocks.setdefault(block.id.zone, []).append((run.block_path(block.id), block.box))
+    write_mosaic(
+        [ZoneBlocks(part.epsg, part.polygon, blocks.get(part.epsg, [])) for part in file.parts],
+        target=file.grid,
+        polygon=file.polygon,
         out=run.joined_path,
         progress=progress,
     )

@@ -20,8 +20,10 @@ from rio_cogeo.cogeo import cog_validate
 
 from lulcmap.errors import OutputError
 from lulcmap.legend import CLASSES, NODATA, LandCover
-from lulcmap.system.disk import keep_free
-from lulcmap.system.gdal import ENV
+from lulcmap.system import GDAL_OPTIONS, check_disk
+
+CLASS_TAG = "CLASS_"
+"""Prefix of the band's tags that name classes: ``CLASS_0=water``."""
 
 PLAN_TAG = "LULCMAP_PLAN"
 """The tag with the digest of the plan a map was made under."""
@@ -78,9 +80,9 @@ def write_cog(
     part = out.with_name(f".{out.name}.part.tif")
     _remove(part)  # of a killed run
     try:
-        keep_free(out.parent, disk_needed(source.stat().st_size), "the map")
+        check_disk(out.parent, cog_bytes(source.stat().st_size), "the map")
         _watched(partial(_copy, source, part, tags=tags, legend=legend), out.parent)
-        with rasterio.Env(**ENV):
+        with rasterio.Env(**GDAL_OPTIONS):
             _check(part, source, tags=tags, legend=legend)
         part.replace(out)
     except (RasterioError, CPLE_BaseError, OSError) as error:
@@ -92,7 +94,7 @@ def write_cog(
         _remove(part)
 
 
-def disk_needed(joined: int) -> int:
+def cog_bytes(joined: int) -> int:
     """Bytes that ``write_cog`` takes at most, temporary ones included.
 
     Args:
@@ -114,7 +116,7 @@ def request_of(path: Path) -> str | None:
 
 def _tag(path: Path, name: str) -> str | None:
     try:
-        with rasterio.Env(**ENV), rasterio.open(path) as dataset:
+        with rasterio.Env(**GDAL_OPTIONS), rasterio.open(path) as dataset:
             value: str | None = dataset.tags().get(name)
     except RasterioError:
         return None
@@ -137,7 +139,7 @@ def _watched(work: Callable[[threading.Event], None], folder: Path) -> None:
         working = pool.submit(work, stop)
         try:
             while not wait([working], timeout=_PAUSE).done:
-                keep_free(folder, 0, "the map")
+                check_disk(folder, 0, "the map")
         except BaseException:
             stop.set()
             raise
@@ -168,14 +170,14 @@ def _copy(
 ) -> None:
     """Write the COG of a file, with the tags and the palette."""
     with (
-        rasterio.Env(**ENV),
+        rasterio.Env(**GDAL_OPTIONS),
         rasterio.open(source.resolve(), opener=partial(_Stoppable, stop=stop)) as given,
         MemoryFile(ext=".vrt") as virtual,
     ):
         rasterio.shutil.copy(given, virtual.name, driver="VRT")
         with rasterio.open(virtual.name, "r+") as dataset:
             dataset.update_tags(**dict(sorted(tags.items())))
-            dataset.update_tags(1, **{f"CLASS_{cover.id}": cover.name for cover in legend})
+            dataset.update_tags(1, **{f"{CLASS_TAG}{cover.id}": cover.name for cover in legend})
             dataset.set_band_description(1, "land cover")
             dataset.write_colormap(1, _palette(legend))
         rasterio.shutil.copy(virtual.name, part, **_OPTIONS)

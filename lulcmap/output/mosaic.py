@@ -18,13 +18,10 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from lulcmap.errors import OutputError
-from lulcmap.geo.grid import RESOLUTION, clip, inside
-from lulcmap.geo.tiling import Box
-from lulcmap.geo.transform import zone_pixels, zones_of
+from lulcmap.geo import RESOLUTION_M, Box, clip, pixel_zones, pixels_inside, zone_pixels
 from lulcmap.legend import NODATA
-from lulcmap.output.zone_blend import CLASS, join
-from lulcmap.system.disk import keep_free
-from lulcmap.system.gdal import ENV
+from lulcmap.output.zone_blend import CLASS, blend_zones
+from lulcmap.system import GDAL_OPTIONS, check_disk
 
 _TILE = 512
 """Pixels a side of a tile of the output, and rows of a chunk."""
@@ -71,7 +68,7 @@ class ZoneBlocks:
     """Files, uint8, 255 nodata, and their places in the zone's pixels; they do not overlap."""
 
 
-def mosaic(
+def write_mosaic(
     zones: Sequence[ZoneBlocks],
     *,
     target: GeoBox,
@@ -105,12 +102,12 @@ def mosaic(
     """
     if target.crs is None:
         raise ValueError("the target grid has no CRS")
-    keep_free(out.parent, disk_needed(polygon, target), "the joined map")
+    check_disk(out.parent, mosaic_bytes(polygon, target), "the joined map")
     height, width = target.shape
     place = {"height": height, "width": width, "crs": target.crs.to_wkt()}
     counts = np.zeros(256, np.int64)
     try:
-        with rasterio.Env(**ENV):
+        with rasterio.Env(**GDAL_OPTIONS):
             with (
                 closing(_Files()) as files,
                 rasterio.open(out, "w", transform=target.affine, **place, **_LAYOUT) as output,
@@ -120,10 +117,10 @@ def mosaic(
                     rows = slice(row, min(row + _TILE, height))
                     for cols, grid, mask, near in _chunks(target[rows, :], polygon, sources):
                         values = _values(near, grid, mask=mask)
-                        join(values, sources, grid)
+                        blend_zones(values, sources, grid)
                         counts += np.bincount(values[mask], minlength=256)
                         output.write(values, 1, window=Window.from_slices(rows, cols))
-                    keep_free(out.parent, 0, "the joined map")
+                    check_disk(out.parent, 0, "the joined map")
                     progress(rows.stop, height)
             _check(out, counts)
     except BaseException as error:
@@ -138,8 +135,8 @@ def mosaic(
     return counts
 
 
-def disk_needed(polygon: shapely.MultiPolygon, target: GeoBox) -> int:
-    """Bytes that ``mosaic`` takes for an area; empty tiles take none.
+def mosaic_bytes(polygon: shapely.MultiPolygon, target: GeoBox) -> int:
+    """Bytes that ``write_mosaic`` takes for an area; empty tiles take none.
 
     Args:
         polygon: in the target's CRS.
@@ -195,7 +192,7 @@ class _Zone:
     ) -> NDArray[np.uint8]:
         """The (N,) values of the pixels of a part of the target where the mask is True."""
         if self._to_zone is None:
-            row, col = round(-grid.affine.f / RESOLUTION), round(grid.affine.c / RESOLUTION)
+            row, col = round(-grid.affine.f / RESOLUTION_M), round(grid.affine.c / RESOLUTION_M)
             return self._read(Box(row, col, *grid.shape), band)[mask]
         rows, cols = (axis[mask] for axis in zone_pixels(grid, self._to_zone))
         found = np.full(rows.shape, NODATA, np.uint8)
@@ -221,9 +218,9 @@ class _Zone:
 def _transformer(target: GeoBox, zone: int) -> Transformer | None:
     """From the target's CRS to a zone's; None where the target's pixels are the zone's."""
     affine, crs = target.affine, target.crs
-    aligned = (affine.a, affine.e) == (RESOLUTION, -RESOLUTION)
+    aligned = (affine.a, affine.e) == (RESOLUTION_M, -RESOLUTION_M)
     if crs is None or (
-        crs.epsg == zone and aligned and not (affine.c % RESOLUTION or affine.f % RESOLUTION)
+        crs.epsg == zone and aligned and not (affine.c % RESOLUTION_M or affine.f % RESOLUTION_M)
     ):
         return None
     return Transformer.from_crs(crs.proj, zone, always_xy=True)
@@ -245,7 +242,7 @@ def _chunks(
     for col in range(0, strip.shape[1], _CHUNK):
         cols = slice(col, min(col + _CHUNK, strip.shape[1]))
         grid = strip[:, cols]
-        mask = inside(near, grid)
+        mask = pixels_inside(near, grid)
         if mask.any():
             reached = [(zone, clip(part, grid)) for zone, part in parts]
             yield cols, grid, mask, [(zone, part) for zone, part in reached if not part.is_empty]
@@ -270,7 +267,7 @@ def _owner(zones: Near, grid: GeoBox, mask: NDArray[np.bool_]) -> NDArray[np.int
     """
     if len(zones) < 2:
         return np.zeros(grid.shape, np.int64)
-    codes, owner = zones_of(grid), np.full(grid.shape, -1)
+    codes, owner = pixel_zones(grid), np.full(grid.shape, -1)
     for number, (zone, _) in enumerate(zones):
         owner[codes == zone.epsg] = number
     rows, cols = np.nonzero(mask & (owner < 0))  # an edge of the area follows the meridian

@@ -32,7 +32,7 @@ _BRIGHTEST = 3000
 true-colour images end near it."""
 
 
-def preview(
+def draw_preview(
     out: Path,
     classes: NDArray[np.uint8],
     *,

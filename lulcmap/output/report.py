@@ -1,109 +1,169 @@
-"""What a map was made from, and what is missing: the report beside it."""
+"""The report of a map: what it was made from, and what is missing."""
 
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from lulcmap.errors import OutputError
 from lulcmap.legend import LandCover
+from lulcmap.run import PIXEL_ORIGINS, About, BlockFacts, Plan
+from lulcmap.system import write_atomically
 
-SOURCES = (
-    "not_mapped",
-    "s2_and_s1",
-    "s2_only",
-    "s1_only",
-    "s2_and_s1_other_orbit",
-    "s1_only_other_orbit",
-)
-"""What a pixel was mapped from; the index is its value in a block's band ``source``."""
-
-_MOST_NAMES = 3
+_MAX_NAMES = 3
 """Lost assets named in the warning; the report has them all."""
 
 
 @dataclass(frozen=True, slots=True)
+class WrittenFile:
+    """One file of a map."""
+
+    file: str
+    """Name of the file."""
+
+    crs: str
+    """``"EPSG:<code>"`` or a PROJ string."""
+
+    height: int
+    """Rows."""
+
+    width: int
+    """Columns."""
+
+
+@dataclass(frozen=True, slots=True)
+class UsedModel:
+    """The model a map was made with."""
+
+    name: str
+    """Name of the model."""
+
+    sha256: str
+    """SHA-256 of its file, hexadecimal."""
+
+    trained_on: str
+    """Kind of land it was trained on, ``"simulated"`` or ``"real"``."""
+
+    quality: str
+    """How good it is, in words that follow its name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MapReport:
-    """A finished map: what it holds, what it was made from, what is missing."""
+    """A finished map: what it holds, what it was made from, and what is missing.
+
+    It is ``<map>.report.json``.
+    """
 
     map: Path
-    """The COG."""
+    """Path of the COG."""
 
     already_made: bool = False
-    """The map was there, made to the same plan; nothing was done."""
-
-    pixels: Mapping[str, int] = field(default_factory=dict)
-    """Pixels of the polygon by what they were mapped from: the names of ``SOURCES``."""
-
-    classes: Mapping[str, int] = field(default_factory=dict)
-    """Pixels of the polygon by class name."""
-
-    scenes: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """Ids of the scenes that gave pixels: ``"s2"``, ``"s1"``."""
-
-    unused: Sequence[str] = ()
-    """Ids of scenes found that gave no pixel: too cloudy, elsewhere, or not needed."""
-
-    skipped: Sequence[tuple[str, str]] = ()
-    """Items that could not be used, each with the reason."""
-
-    lost: Sequence[tuple[str, str, str]] = ()
-    """Assets that could not be read: scene, band, reason."""
-
-    unmasked: Sequence[str] = ()
-    """Ids of scenes that have no scene classification, so that their clouds stayed."""
-
-    warnings: Sequence[str] = ()
-    """What the map's user should know, each one plain sentence."""
+    """Whether the map existed, made under the same plan, so that nothing was done."""
 
     min_coverage: float = 0.0
-    """Share of the polygon's pixels that a complete map has a class for."""
+    """Share of the area's pixels that a complete map has a class for, 0 to 1."""
 
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    """Software, plan, area, period, legend, maps, model and device, as plain JSON."""
+    pixels: Mapping[str, int]
+    """Pixels of the area by what they were mapped from: the names of ``PIXEL_ORIGINS``."""
+
+    classes: Mapping[str, int]
+    """Pixels of the area by class name."""
+
+    warnings: tuple[str, ...] = ()
+    """What the map's user should know, one sentence each."""
+
+    scenes: Mapping[str, Sequence[str]]
+    """Ids of the scenes that gave pixels, by sensor: ``"s2"``, ``"s1"``."""
+
+    unused: tuple[str, ...] = ()
+    """Ids of the scenes found that gave no pixel: too cloudy, elsewhere, or not needed."""
+
+    skipped: tuple[tuple[str, str], ...] = ()
+    """Ids of the items that could not be used, each with the reason."""
+
+    lost: tuple[tuple[str, str, str], ...] = ()
+    """Assets that could not be read: scene, band, reason."""
+
+    unmasked: tuple[str, ...] = ()
+    """Ids of the scenes without a scene classification, whose clouds stayed."""
+
+    software: str
+    """Name and version of lulcmap."""
+
+    plan: str
+    """Digest of the plan."""
+
+    area: str
+    """Name of the area."""
+
+    period: tuple[str, str]
+    """First and last day, ISO 8601."""
+
+    legend: tuple[LandCover, ...]
+    """The map's classes."""
+
+    maps: tuple[WrittenFile, ...]
+    """Every file of the map, the largest part of the area first, then those of zones."""
+
+    model: UsedModel
+    """The model."""
+
+    prior: str
+    """Class prior: ``"natural"`` or ``"balanced"``."""
+
+    counted_on: tuple[str, ...]
+    """CRSs of the UTM zones in which the pixels were counted."""
+
+    device: tuple[str, ...]
+    """Devices and runtimes the model ran on."""
+
+    catalog: str
+    """Name of the provider, or of both."""
+
+    platforms: Mapping[str, int]
+    """How many scenes each satellite gave."""
+
+    s1_orbit: str | None
+    """Orbit direction of Sentinel-1; None without it."""
 
     @property
     def total(self) -> int:
-        """Pixels of the polygon."""
+        """Pixels of the area."""
         return sum(self.pixels.values())
 
     @property
     def coverage(self) -> float:
-        """Share of the polygon's pixels that have a class, 0 to 1."""
+        """Share of the area's pixels that have a class, 0 to 1."""
         return 1 - self.pixels.get("not_mapped", 0) / self.total if self.total else 0.0
 
     @property
     def complete(self) -> bool:
-        """Whether as much was mapped as was wanted."""
+        """Whether the map covers as much of the area as was asked for."""
         return self.coverage >= self.min_coverage
 
     @classmethod
     def collect(
         cls,
         out: Path,
-        blocks: Iterable[Mapping[str, Any]],
+        blocks: Iterable[BlockFacts],
+        plan: Plan,
+        about: About,
         *,
-        legend: Sequence[LandCover],
-        scenes: Mapping[str, Sequence[str]],
-        skipped: Sequence[tuple[str, str]],
-        warnings: Sequence[str],
+        maps: Sequence[WrittenFile],
         min_coverage: float,
-        facts: Mapping[str, Any],
     ) -> Self:
-        """The report of a run, from the facts its blocks carry.
+        """The report of a run, from the facts of its blocks.
 
         Args:
-            out: the COG.
-            blocks: for each block ``pixels`` and ``classes`` (counts by name), ``used``,
-                ``unmasked`` (scene ids) and ``lost`` (scene, band, reason).
-            legend: of the map; classes are named in its order.
-            scenes: ids of all scenes the plan has, by sensor.
-            skipped: items that could not be used, each with the reason.
-            warnings: sentences.
-            min_coverage: as of the report.
-            facts: software, plan, area, period, legend, maps, model, device.
+            out: path of the COG.
+            blocks: facts of every block.
+            plan: the plan of the run.
+            about: what else the run knows.
+            maps: every file of the map.
+            min_coverage: share of the area's pixels, below which the map is incomplete.
 
         """
         pixels: Counter[str] = Counter()
@@ -111,31 +171,48 @@ class MapReport:
         used: set[str] = set()
         unmasked: set[str] = set()
         lost: set[tuple[str, str, str]] = set()
+        devices: set[str] = set()
         for block in blocks:
-            pixels.update(block["pixels"])
-            classes.update(block["classes"])
-            used.update(block["used"])
-            unmasked.update(block["unmasked"])
-            lost.update((scene, band, reason) for scene, band, reason in block["lost"])
-        ids = [scene for group in scenes.values() for scene in group]
+            pixels.update(block.pixels)
+            classes.update(block.classes)
+            used.update(block.used)
+            unmasked.update(block.unmasked)
+            lost.update(block.lost)
+            devices.add(block.device)
+        ids = [scene for scenes in plan.scenes.values() for scene in scenes]
+        warnings = [*about.notes, *_model_warnings(plan, about)]
         return cls(
             map=out,
-            pixels={name: pixels[name] for name in SOURCES if pixels[name]},
-            classes={cover.name: classes[cover.name] for cover in legend if classes[cover.name]},
-            scenes={
-                sensor: [scene for scene in group if scene in used]
-                for sensor, group in scenes.items()
-            },
-            unused=[scene for scene in ids if scene not in used],
-            skipped=list(skipped),
-            lost=sorted(lost),
-            unmasked=sorted(unmasked),
-            warnings=[*warnings, *_warnings(pixels, sorted(lost), len(unmasked))],
             min_coverage=min_coverage,
-            facts=facts,
+            pixels={name: pixels[name] for name in PIXEL_ORIGINS if pixels[name]},
+            classes={
+                cover.name: classes[cover.name] for cover in about.legend if classes[cover.name]
+            },
+            warnings=(*warnings, *_warnings(pixels, sorted(lost), len(unmasked))),
+            scenes={
+                sensor: [scene for scene in scenes if scene in used]
+                for sensor, scenes in plan.scenes.items()
+            },
+            unused=tuple(scene for scene in ids if scene not in used),
+            skipped=about.skipped,
+            lost=tuple(sorted(lost)),
+            unmasked=tuple(sorted(unmasked)),
+            software=f"lulcmap {plan.version}",
+            plan=about.plan,
+            area=about.name,
+            period=plan.period,
+            legend=about.legend,
+            maps=tuple(maps),
+            model=UsedModel(plan.model, plan.model_sha256, about.trained_on, about.quality),
+            prior=plan.prior,
+            counted_on=tuple(sorted(f"EPSG:{zone}" for zone in plan.zones)),
+            device=tuple(sorted(devices)),
+            catalog=about.catalog,
+            platforms=about.platforms,
+            s1_orbit=about.s1_orbit,
         )
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Plain JSON, in the order a reader wants it."""
         return {
             "map": self.map.name,
@@ -146,69 +223,104 @@ class MapReport:
             "pixels": {"total": self.total, **self.pixels},
             "classes": dict(self.classes),
             "warnings": list(self.warnings),
-            "scenes": {sensor: list(group) for sensor, group in self.scenes.items()},
+            "scenes": {sensor: list(scenes) for sensor, scenes in self.scenes.items()},
             "unused": list(self.unused),
-            "skipped": [{"id": scene, "reason": reason} for scene, reason in self.skipped],
+            "skipped": [{"id": item, "reason": reason} for item, reason in self.skipped],
             "lost": [
                 {"scene": scene, "band": band, "reason": reason}
                 for scene, band, reason in self.lost
             ],
             "unmasked": list(self.unmasked),
-            **self.facts,
+            "software": self.software,
+            "plan": self.plan,
+            "area": self.area,
+            "period": list(self.period),
+            "legend": [asdict(cover) for cover in self.legend],
+            "maps": [asdict(written) for written in self.maps],
+            "model": asdict(self.model),
+            "prior": self.prior,
+            "counted_on": list(self.counted_on),
+            "device": list(self.device),
+            "catalog": self.catalog,
+            "platforms": dict(self.platforms),
+            "s1_orbit": self.s1_orbit,
         }
+
+    @classmethod
+    def from_json(cls, out: Path, values: Mapping[str, Any], *, min_coverage: float) -> Self:
+        """The report that ``to_json`` made the values of, now of a map that is already made.
+
+        Args:
+            out: path of the COG.
+            values: as ``to_json`` gives them, or as version 0.1.0 did.
+            min_coverage: share of the area's pixels that is asked for now.
+
+        Raises:
+            KeyError, TypeError, ValueError, AttributeError: the values are another thing's.
+
+        """
+        model = {**values["model"]}
+        for name, name_0_1 in (("trained_on", "knows"), ("quality", "worth")):
+            model[name] = model.pop(name_0_1, None) or model[name]
+        return cls(
+            map=out,
+            already_made=True,
+            min_coverage=min_coverage,
+            pixels={name: count for name, count in values["pixels"].items() if name != "total"},
+            classes=values["classes"],
+            warnings=tuple(values["warnings"]),
+            scenes=values["scenes"],
+            unused=tuple(values["unused"]),
+            skipped=tuple((entry["id"], entry["reason"]) for entry in values["skipped"]),
+            lost=tuple(
+                (entry["scene"], entry["band"], entry["reason"]) for entry in values["lost"]
+            ),
+            unmasked=tuple(values["unmasked"]),
+            software=values["software"],
+            plan=values["plan"],
+            area=values["area"],
+            period=tuple(values["period"]),
+            legend=tuple(LandCover(**cover) for cover in values["legend"]),
+            maps=tuple(WrittenFile(**written) for written in values["maps"]),
+            model=UsedModel(**model),
+            prior=values["prior"],
+            counted_on=tuple(values["counted_on"]),
+            device=tuple(values["device"]),
+            catalog=values["catalog"],
+            platforms=values["platforms"],
+            s1_orbit=values["s1_orbit"],
+        )
 
     @classmethod
     def read(cls, out: Path, *, min_coverage: float) -> Self | None:
         """The report beside a map that was made before; None where there is none to be read.
 
         Args:
-            out: the map.
-            min_coverage: what is wanted of it now.
+            out: path of the map.
+            min_coverage: share of the area's pixels that is asked for now.
 
         """
         try:
-            seen = json.loads(path_of(out).read_text())
-            made = cls._from_dict(out, seen | {"min_coverage": min_coverage})
-            return made if 0 <= made.coverage <= 1 else None
+            values = json.loads(report_path(out).read_text())
+            report = cls.from_json(out, values, min_coverage=min_coverage)
+            return report if 0 <= report.coverage <= 1 else None
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
-    @classmethod
-    def _from_dict(cls, out: Path, seen: dict[str, Any]) -> Self:
-        known = {"map", "already_made", "coverage", "min_coverage", "complete", "pixels"}
-        known |= {"classes", "warnings", "scenes", "unused", "skipped", "lost", "unmasked"}
-        return cls(
-            map=out,
-            already_made=True,
-            pixels={name: count for name, count in seen["pixels"].items() if name != "total"},
-            classes=seen["classes"],
-            scenes=seen["scenes"],
-            unused=seen["unused"],
-            skipped=[(entry["id"], entry["reason"]) for entry in seen["skipped"]],
-            lost=[(entry["scene"], entry["band"], entry["reason"]) for entry in seen["lost"]],
-            unmasked=seen["unmasked"],
-            warnings=seen["warnings"],
-            min_coverage=seen["min_coverage"],
-            facts={name: value for name, value in seen.items() if name not in known},
-        )
-
     def write(self) -> Path:
-        """Put the report beside the map.
+        """Write the report beside the map.
 
         Raises:
             OutputError: the folder cannot be written to.
 
         """
-        path = path_of(self.map)
-        temporary = path.with_name(f".{path.name}.part")
+        path = report_path(self.map)
         try:
-            temporary.write_text(json.dumps(self.to_dict(), indent=2) + "\n")
-            temporary.replace(path)
+            write_atomically(path, json.dumps(self.to_json(), indent=2) + "\n")
         except OSError as error:
-            temporary.unlink(missing_ok=True)
             raise OutputError(
-                f"The report {path} could not be written ({error.strerror}). Make room or choose "
-                "another --out, then run the same command again."
+                f"The report {path} cannot be written ({error.strerror}). Free some space or "
+                "choose another --out, then run the same command again."
             ) from error
         return path
 
@@ -217,9 +329,10 @@ class MapReport:
         if self.already_made:
             return f"{self.map}: already made, nothing to do"
         counts = ", ".join(
-            f"{len(group)} {sensor.upper()} scenes" for sensor, group in self.scenes.items()
+            f"{len(scenes)} {sensor.upper()} scene{'' if len(scenes) == 1 else 's'}"
+            for sensor, scenes in self.scenes.items()
         )
-        more = len(self.facts.get("maps", [])) - 1
+        more = len(self.maps) - 1
         others = f" and {more} more" if more > 0 else ""
         return (
             f"{self.map}{others}: {self.coverage:.1%} of {self.total:,} pixels mapped from {counts}"
@@ -231,73 +344,77 @@ class ShardReport:
     """What one process of several did."""
 
     run: Path
-    """The run folder."""
+    """Path of the run folder."""
 
     shard: str
-    """``"3/10"``."""
+    """The shard, such as ``"3/10"``."""
 
     blocks: int
-    """Of the shard, all done."""
+    """Blocks of the shard, all done."""
 
     made: int
-    """Of them, those made now."""
+    """Blocks of these that were made now."""
 
     left: int
     """Blocks of the run that are not done, of all shards."""
 
     then: str
-    """The command that makes the map when none is left."""
+    """The command that makes the map when no block is left."""
 
-    warnings: Sequence[str] = ()
-    """What the map's user should know, each one plain sentence."""
+    warnings: tuple[str, ...] = ()
+    """What the map's user should know, one sentence each."""
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Plain JSON."""
-        return {
-            "run": str(self.run),
-            "shard": self.shard,
-            "blocks": self.blocks,
-            "made": self.made,
-            "left": self.left,
-            "then": self.then,
-            "warnings": list(self.warnings),
-        }
+        return {**asdict(self), "run": str(self.run), "warnings": list(self.warnings)}
 
     def __str__(self) -> str:
         """One line for the terminal."""
-        rest = f"{self.left:,} of the run are left" if self.left else "none of the run is left"
         return (
-            f"Shard {self.shard} of {self.run}: {self.blocks:,} blocks, {self.made:,} made now; "
-            f"{rest}. When none is left: {self.then}"
+            f"Shard {self.shard} of {self.run}: {_blocks(self.blocks)}, {self.made:,} made now; "
+            f"{_blocks(self.left)} of the run left. When none is left: {self.then}"
         )
 
 
-def path_of(out: Path) -> Path:
-    """Where the report of a map is: ``<out>.report.json``."""
+def report_path(out: Path) -> Path:
+    """Path of a map's report: ``<out>.report.json``."""
     return out.with_name(f"{out.name}.report.json")
+
+
+def _blocks(count: int) -> str:
+    return f"{count:,} block{'' if count == 1 else 's'}"
+
+
+def _model_warnings(plan: Plan, about: About) -> list[str]:
+    if about.trained_on != "simulated" or about.simulated:
+        return []
+    return [
+        f"Model {plan.model} knows simulated landscapes only; do not use this map of a real "
+        "place for any decision."
+    ]
 
 
 def _warnings(
     pixels: Mapping[str, int], lost: Sequence[tuple[str, str, str]], unmasked: int
 ) -> list[str]:
     total = sum(pixels.values()) or 1
-    found = []
+    warnings = []
     if pixels.get("not_mapped"):
-        found.append(f"{pixels['not_mapped'] / total:.2%} of the area could not be mapped.")
-    for names, what in (
+        warnings.append(f"{pixels['not_mapped'] / total:.2%} of the area could not be mapped.")
+    for names, sensor in (
         (("s2_only",), "Sentinel-2 alone"),
         (("s1_only", "s1_only_other_orbit"), "Sentinel-1 alone"),
         (("s2_and_s1_other_orbit",), "Sentinel-1 of the other orbit direction"),
     ):
         count = sum(pixels.get(name, 0) for name in names)
         if count:
-            found.append(f"{count / total:.2%} of the area was mapped from {what}.")
+            warnings.append(f"{count / total:.2%} of the area was mapped from {sensor}.")
     if lost:
-        named = ", ".join(f"{scene} {band}" for scene, band, _ in lost[:_MOST_NAMES])
-        more = ", ..., all named in the report" if len(lost) > _MOST_NAMES else ""
-        found.append(f"Assets that could not be read: {len(lost)} ({named}{more}).")
+        named = ", ".join(f"{scene} {band}" for scene, band, _ in lost[:_MAX_NAMES])
+        more = ", ..., all named in the report" if len(lost) > _MAX_NAMES else ""
+        warnings.append(f"Assets that could not be read: {len(lost)} ({named}{more}).")
     if unmasked:
-        found.append(
+        warnings.append(
             f"{unmasked} Sentinel-2 scenes have no scene classification: clouds in them stayed."
         )
-    return found
+    return warnings

@@ -13,17 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from lulcmap.geo.transform import degrees, places
-from lulcmap.geo.utm import JOINT, distance
+from lulcmap.geo import ZONE_BLEND_M, distance_to_zone, pixel_degrees, point_degrees
 from lulcmap.legend import NODATA
 
 CLASS, CONFIDENCE = 1, 2
 """Bands of a block file."""
 
-_COARSE = 32
+_COARSE_PX = 32
 """Pixels between the places at which a border is looked for."""
 
-_SLACK = 500.0
+_SLACK_M = 500.0
 """Metres; no pixel is further from such a place."""
 
 
@@ -38,7 +37,7 @@ class Zone(Protocol):
         """The (N,) values of the pixels of a grid where the mask is True; 255 where none is."""
 
 
-def join(classes: NDArray[np.uint8], zones: Sequence[Zone], grid: GeoBox) -> None:
+def blend_zones(classes: NDArray[np.uint8], zones: Sequence[Zone], grid: GeoBox) -> None:
     """Near a border of zones, put in the class of the surer one.
 
     Args:
@@ -53,23 +52,23 @@ def join(classes: NDArray[np.uint8], zones: Sequence[Zone], grid: GeoBox) -> Non
     near, part = found
     grid, classes = grid[part], classes[part]
     rows, cols = np.nonzero(classes != NODATA)
-    lon, lat = degrees(grid)[:, rows, cols]
-    away = np.stack([distance(zone.epsg, lon, lat) for zone in near])
+    lon, lat = pixel_degrees(grid)[:, rows, cols]
+    away = np.stack([distance_to_zone(zone.epsg, lon, lat) for zone in near])
     own = away.argmin(axis=0)
     others = np.where(np.arange(len(near))[:, None] == own, np.inf, away).min(axis=0)
-    joint = (away.min(axis=0) == 0) & (others < JOINT)
+    joint = (away.min(axis=0) == 0) & (others < ZONE_BLEND_M)
     rows, cols, own, others = rows[joint], cols[joint], own[joint], others[joint]
     away = away[:, joint]
     best = np.zeros(rows.size)
     for number, zone in enumerate(near):
         signed = np.where(own == number, others, -away[number])
-        mine = signed > -JOINT
+        mine = signed > -ZONE_BLEND_M
         mask = np.zeros(grid.shape, bool)
         mask[rows[mine], cols[mine]] = True
         # a mask's pixels come row by row, and so do these
         classed = zone.values(grid, mask, band=CLASS)
         sure = zone.values(grid, mask, band=CONFIDENCE).astype(float) + 1
-        weight = np.sin(np.pi / 4 * (1 + np.minimum(signed[mine] / JOINT, 1))) ** 2
+        weight = np.sin(np.pi / 4 * (1 + np.minimum(signed[mine] / ZONE_BLEND_M, 1))) ** 2
         say = np.where(classed == NODATA, 0, weight * sure)
         better = say > best[mine]
         chosen = np.flatnonzero(mine)[better]
@@ -82,9 +81,11 @@ def _near_a_border(
 ) -> tuple[list[Zone], tuple[slice, slice]] | None:
     """The zones that meet on a grid or beside it, and the rows and columns where they do."""
     height, width = grid.shape
-    rows, cols = (np.append(np.arange(0, size, _COARSE), size - 1) for size in (height, width))
-    lon, lat = places(grid, *np.meshgrid(rows, cols, indexing="ij"))
-    close = np.stack([distance(zone.epsg, lon, lat) < JOINT + _SLACK for zone in zones])
+    rows, cols = (np.append(np.arange(0, size, _COARSE_PX), size - 1) for size in (height, width))
+    lon, lat = point_degrees(grid, *np.meshgrid(rows, cols, indexing="ij"))
+    close = np.stack(
+        [distance_to_zone(zone.epsg, lon, lat) < ZONE_BLEND_M + _SLACK_M for zone in zones]
+    )
     meet = close.sum(axis=0) > 1
     if not meet.any():
         return None
@@ -93,5 +94,5 @@ def _near_a_border(
     return near, (_around(down, height), _around(across, width))
 
 
-def _around(places: NDArray[np.int64], size: int) -> slice:
-    return slice(max(int(places[0]) - _COARSE, 0), min(int(places[-1]) + _COARSE, size))
+def _around(knots: NDArray[np.int64], size: int) -> slice:
+    return slice(max(int(knots[0]) - _COARSE_PX, 0), min(int(knots[-1]) + _COARSE_PX, size))

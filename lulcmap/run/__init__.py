@@ -1,20 +1,5 @@
-"""The run folder: what a run has frozen and finished, who works on it, and how far it is."""
+"""What a run keeps on disk: plan, items, blocks, locks and heartbeat; and how far it is."""
 
-from lulcmap.run.access import beat, planning, work
-from lulcmap.run.folder import BANDS, Number, RunFolder
-from lulcmap.run.heartbeat import Beat
-from lulcmap.run.shard import Shard
-from lulcmap.run.status import RunStatus, status
+import lazy_loader
 
-__all__ = [
-    "BANDS",
-    "Beat",
-    "Number",
-    "RunFolder",
-    "RunStatus",
-    "Shard",
-    "beat",
-    "planning",
-    "status",
-    "work",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -4,69 +4,82 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from lulcmap.errors import OutputError
-from lulcmap.run.folder import RunFolder, writing
-from lulcmap.run.heartbeat import Beat
-from lulcmap.run.lock import HeldError, holder, lock
+from lulcmap.errors import NothingMappedError, OutputError
+from lulcmap.run.folder import RunFolder, os_errors_named
+from lulcmap.run.heartbeat import Heartbeat
+from lulcmap.run.lock import HeldError, hold_file, holder
 from lulcmap.run.shard import Shard
 
 
 @contextmanager
-def work(path: Path, *, shard: Shard | None = None) -> Iterator[RunFolder]:
-    """A run folder, held against other processes in the body.
+def hold_run(path: Path, *, shard: Shard | None = None) -> Iterator[RunFolder]:
+    """Hold a run folder against other processes in the body.
 
-    A process without a shard holds the run alone; shards share it, each once. Afterwards a folder
-    without any block is removed, if no run was begun there, or only now and by this process alone.
+    A process without a shard holds the run alone; shards share it, each shard once. Afterwards the
+    folder is removed if it is of no use: it holds no block, and no run was begun there, or only now
+    and by this process alone; or this process alone found that nothing can be mapped.
 
     Args:
-        path: of the folder, made if need be.
-        shard: that this process does.
+        path: path of the folder, made if it is missing.
+        shard: the shard of this process.
 
     Raises:
         OutputError: another process holds it, or the folder cannot be written.
 
     """
-    run, fresh = RunFolder(path), False
+    run, is_fresh = RunFolder(path), False
     try:
-        with ExitStack() as stack:
-            with writing(path):
-                path.mkdir(parents=True, exist_ok=True)
-                try:
-                    stack.enter_context(lock(run.lock_path(), shared=shard is not None))
-                    if shard is not None:
-                        stack.enter_context(lock(run.lock_path(shard)))
-                except HeldError as held:
-                    who = str(held) if shard else _shards(path) or str(held)
-                    raise OutputError(
-                        f"{who[0].upper()}{who[1:]} works on the run in {path}. Let it finish "
-                        "(`lulcmap status` says how far it is), or stop it."
-                    ) from None
-            fresh = shard is None and run.plan() is None and run.is_blank()
-            yield run
+        with ExitStack() as stack, os_errors_named(path):
+            path.mkdir(parents=True, exist_ok=True)
+            try:
+                stack.enter_context(hold_file(run.lock_path(), shared=shard is not None))
+                if shard is not None:
+                    stack.enter_context(hold_file(run.lock_path(shard)))
+            except HeldError as held:
+                who = str(held) if shard else _shards(path) or str(held)
+                raise OutputError(
+                    f"{who[0].upper()}{who[1:]} is working on the run in {path}. Let it finish "
+                    "(`lulcmap status` shows its progress), or stop it."
+                ) from None
+            is_fresh = shard is None and not run.is_begun() and run.is_blank()
+            try:
+                yield run
+            except NothingMappedError:
+                if shard is None:
+                    with suppress(OutputError, OSError):
+                        run.remove()  # the same run would find nothing again
+                raise
     finally:
         # A folder that cannot be read now may hold the work of days.
         with suppress(HeldError, OSError, OutputError):
-            if run.is_blank() and (fresh or run.plan() is None):
-                with lock(run.lock_path()):
+            if run.is_blank() and (is_fresh or not run.is_begun()):
+                with hold_file(run.lock_path()):
                     run.remove()
 
 
 @contextmanager
-def planning(run: RunFolder) -> Iterator[None]:
-    """Hold off other shards in the body, while the first of them freezes the plan for all."""
+def hold_plan(run: RunFolder, *, shard: Shard | None) -> Iterator[None]:
+    """Hold off other shards in the body, while one of them freezes the plan for all.
+
+    Args:
+        run: the run.
+        shard: the shard of this process; without one there are no others.
+
+    """
     with ExitStack() as stack:
-        with writing(run.path):
-            stack.enter_context(lock(run.path / "plan.lock", wait=True))
+        if shard is not None:
+            with os_errors_named(run.path):
+                stack.enter_context(hold_file(run.path / "plan.lock", wait=True))
         yield
 
 
-def beat(run: RunFolder, shard: Shard | None = None) -> Beat:
-    """The heartbeat of this process in a run."""
+def start_heartbeat(run: RunFolder, shard: Shard | None = None) -> Heartbeat:
+    """The heartbeat of this process in a run, to be entered."""
     path = run.lock_path(shard)
-    return Beat(path.with_suffix(".beat"), shard=str(shard) if shard else None)
+    return Heartbeat(path.with_suffix(".beat"), shard=str(shard) if shard else None)
 
 
 def _shards(path: Path) -> str:
     """The shards that are held, and by whom."""
-    found = {lock_.stem: holder(lock_) for lock_ in sorted(path.glob("shard-*.lock"))}
-    return ", ".join(f"{name} ({who})" for name, who in found.items() if who)[:200]
+    holders = {lock.stem: holder(lock) for lock in sorted(path.glob("shard-*.lock"))}
+    return ", ".join(f"{name} ({who})" for name, who in holders.items() if who)[:200]

@@ -5,22 +5,20 @@
     <run>/plan.json                     everything that decides the result
     <run>/items.json                    the frozen, unsigned STAC items; also a --catalog
     <run>/about.json                    the area, and what else the report says
-    <run>/blocks/z32632_r12_c-3.tif     class, confidence, margin, S2 count, S1 count, source
+    <run>/blocks/z32632_r12_c-3.tif     class, confidence, margin, S2 count, S1 count, origin
     <run>/failed/z32632_r12_c-4.json    why a block could not be made
     <run>/map.tif                       the blocks on a map's grid, until the map is finished
     <run>/run.lock, shard-3-of-10.lock  held by the processes that work on it
     <run>/run.beat, shard-3-of-10.beat  how far they are
 
-Whatever is there is whole: it was written under a temporary name, then renamed. So a run may be
-killed at any moment and resumed. All but locks and heartbeats carries no time, host, path or worker
-count.
+Every file is whole, for it was written under a temporary name and then renamed: a run that is
+killed resumes. Apart from locks and heartbeats, no file holds a time, host, path or number of
+workers.
 """
 
 import json
 import logging
-import os
 import re
-import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,27 +32,31 @@ from odc.geo.geobox import GeoBox
 from rasterio.errors import RasterioError
 from rasterio.io import MemoryFile
 
+from lulcmap import __version__
 from lulcmap.errors import OutputError, UsageError
-from lulcmap.geo.grid import RESOLUTION
-from lulcmap.geo.tiling import Box
+from lulcmap.geo import RESOLUTION_M, Block, BlockId
 from lulcmap.legend import NODATA
+from lulcmap.run.about import About
+from lulcmap.run.facts import BlockFacts
+from lulcmap.run.plan import Plan
 from lulcmap.run.shard import Shard
-from lulcmap.system.disk import keep_free
-from lulcmap.system.gdal import ENV
+from lulcmap.system import GDAL_OPTIONS, check_disk, parts, read_json, write_atomically, write_json
+from lulcmap.system import written as written_by
 
 logger = logging.getLogger(__name__)
 
-BANDS = ("class", "confidence", "margin", "s2_count", "s1_count", "source")
-"""Of a block file, in order, uint8; where nothing is mapped the first three are 255, the last 0."""
+BLOCK_BANDS = ("class", "confidence", "margin", "s2_count", "s1_count", "origin")
+"""Bands of a block file, uint8, in order; where nothing is mapped the first three are 255 and the
+others 0."""
 
-Number = tuple[int, int, int]
-"""Of a block: its UTM zone (EPSG code), and its row and column on the zone's lattice of blocks."""
+_BLOCK_BANDS_0_1 = (*BLOCK_BANDS[:5], "source")
+"""The same bands as version 0.1.0 named them."""
 
-FACTS = "lulcmap"
+BLOCK_BYTES_PER_PIXEL = 1.25
+"""Bytes of a block's file a pixel; simulated countries have 1.23, smooth land less."""
+
+_FACTS_TAG = "lulcmap"
 """The metadata item of a block file that holds its facts as JSON."""
-
-_PART = ".part"
-"""Ending of a file that is being written."""
 
 _BLOCK_LAYOUT: Mapping[str, Any] = {
     "driver": "GTiff",
@@ -66,8 +68,13 @@ _BLOCK_LAYOUT: Mapping[str, Any] = {
     "interleave": "band",  # the mosaic reads one band and shall not inflate the other five
 }
 
-_MOST_DIFFERENCES = 5
-"""Named in the message that refuses another plan."""
+_MAX_DIFFERENCES = 5
+"""Differences named in the message that refuses another plan."""
+
+_OURS = re.compile(
+    r"(plan|items|about)\.json|map\.tif|(run|shard-.+)\.beat|z.+_r.+_c.+\.(tif|json)"
+)
+"""Names of the files lulcmap writes into a run folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,27 +82,22 @@ class RunFolder:
     """A folder that holds one run."""
 
     path: Path
-    """Of the folder; it may hold other files, which are left alone."""
+    """Path of the folder; other files in it are left alone."""
 
     @classmethod
     def open(
-        cls,
-        path: Path,
-        plan: Mapping[str, Any],
-        items: Mapping[str, Any],
-        about: Mapping[str, Any],
-        *,
-        alone: bool = True,
+        cls, path: Path, plan: Plan, items: Mapping[str, Any], about: About, *, alone: bool = True
     ) -> Self:
-        """A new run, or the one that was begun here under the same plan.
+        """Begin a run, or resume the one that was begun here under the same plan.
 
         Args:
-            path: of the folder, made if need be.
-            plan: everything that decides the result, as JSON.
-            items: STAC ItemCollection; kept only by a new run.
-            about: what else a map is to say of itself, as JSON; kept only by a new run.
-            alone: whether no other process works here: then what a killed run left half-written
-                is removed. Blocks of another plan are found out one by one, by ``done``.
+            path: path of the folder, made if it is missing.
+            plan: everything that decides the result.
+            items: STAC ItemCollection; only a new run keeps it.
+            about: what else a map says of itself; only a new run keeps it.
+            alone: whether no other process works here, so that half-written files of a killed run
+                can be removed. Blocks of another plan are discarded one by one, by
+                ``discard_invalid``.
 
         Raises:
             UsageError: the folder holds a run under another plan; the differences are named.
@@ -104,48 +106,46 @@ class RunFolder:
         """
         run = cls(path)
         begun = run.plan()
-        if begun is not None:
-            check_version(path, begun, plan)
-        if begun is not None and begun != json.loads(_json(plan)):
+        if begun is not None and begun != plan:
             raise UsageError(
                 f"The run folder {path} was begun under another plan:\n"
-                f"{_differences(begun, plan)}\n"
-                "Give the old options again to resume it, name another folder with --workdir, or "
+                f"{_differences(begun.to_json(), plan.to_json())}\n"
+                "Give the old options to resume it, choose another folder with --workdir, or "
                 "delete it."
             )
-        with writing(path):
+        with os_errors_named(path):
             run._blocks.mkdir(parents=True, exist_ok=True)
             run._failed.mkdir(exist_ok=True)
             if alone:
                 run.clean()
             if begun is None:
-                _write(run.items_path, _json(items))
-                _write(run.about_path, _json(about))
-                _write(run.plan_path, _json(plan))  # last: it says "begun"
+                write_json(run.items_path, items)
+                write_json(run.about_path, about.to_json())
+                write_json(run.plan_path, plan.to_json())  # last: it says "begun"
         return run
 
     @property
     def plan_path(self) -> Path:
-        """Of the plan."""
+        """Path of the plan."""
         return self.path / "plan.json"
 
     @property
     def items_path(self) -> Path:
-        """Of the frozen items."""
+        """Path of the frozen items."""
         return self.path / "items.json"
 
     @property
     def about_path(self) -> Path:
-        """Of what else a map is to say of itself."""
+        """Path of what else a map says of itself."""
         return self.path / "about.json"
 
     @property
     def joined_path(self) -> Path:
-        """Of the blocks on a map's grid, while the map is made of them."""
+        """Path of the mosaic, while the map is made of it."""
         return self.path / "map.tif"
 
     def lock_path(self, shard: Shard | None = None) -> Path:
-        """Of the file that is held by the process that does a shard, or everything."""
+        """Path of the lock of the process that does a shard, or everything."""
         name = "run" if shard is None else f"shard-{shard.index}-of-{shard.count}"
         return self.path / f"{name}.lock"
 
@@ -157,68 +157,105 @@ class RunFolder:
     def _failed(self) -> Path:
         return self.path / "failed"
 
-    def plan(self) -> dict[str, Any] | None:
-        """The plan this run was begun under; None if none was, or it is half-written.
+    def is_begun(self) -> bool:
+        """Whether a plan was frozen here, of whatever version.
 
         Raises:
-            OutputError: it is there and cannot be read.
+            OutputError: the plan exists and cannot be read.
 
         """
-        with writing(self.path):
-            return _read_json(self.plan_path)
+        return self._json(self.plan_path) is not None
 
-    def about(self) -> dict[str, Any]:
-        """What else a map is to say of itself.
+    def plan(self) -> Plan | None:
+        """The plan this run was begun under; None if none was, or the file is half-written.
 
         Raises:
-            OutputError: it cannot be read.
+            UsageError: the run is of another version of lulcmap, or the file is no plan.
+            OutputError: it exists and cannot be read.
 
         """
-        with writing(self.path):
-            about = _read_json(self.about_path)
-        if about is None:
-            raise OutputError(
-                f"{self.about_path} cannot be read. Delete the folder, and map the area again."
+        values = self._json(self.plan_path)
+        if values is None:
+            return None
+        version = values.get("version")
+        if version is not None and version != __version__:
+            raise UsageError(
+                f"The run folder {self.path} was begun by lulcmap {version}; this is lulcmap "
+                f"{__version__}, which may map differently. Finish it with that version "
+                f"(pip install lulcmap=={version}), or delete the folder."
             )
-        return about
+        try:
+            return Plan.from_json(values)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise UsageError(
+                f"{self.plan_path} is not a plan of this lulcmap. Give the run folder of a map, "
+                "<out>.run."
+            ) from None
 
-    def block_path(self, number: Number) -> Path:
-        """Of a block's file.
+    def about(self) -> About:
+        """What else a map says of itself.
+
+        Raises:
+            OutputError: it cannot be read, or was changed.
+
+        """
+        try:
+            return About.from_json(self._json(self.about_path) or {})
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise OutputError(
+                f"{self.about_path} cannot be read: the file was changed. Delete the folder, then "
+                "map the area again."
+            ) from None
+
+    def frozen(self) -> tuple[Plan, About]:
+        """The plan of a run that was begun, and what else a map of it says.
+
+        Raises:
+            UsageError: no run was begun here, or by another version of lulcmap.
+            OutputError: the folder cannot be read.
+
+        """
+        plan = self.plan()
+        if plan is None:
+            raise UsageError(f"No run in {self.path}. Give the run folder of a map, <out>.run.")
+        return plan, self.about()
+
+    def _json(self, path: Path) -> dict[str, Any] | None:
+        with os_errors_named(self.path):
+            return read_json(path)
+
+    def block_path(self, number: BlockId) -> Path:
+        """Path of a block's file.
 
         Examples:
-            >>> RunFolder(Path("map.run")).block_path((32632, 12, -3)).name
+            >>> RunFolder(Path("map.run")).block_path(BlockId(32632, 12, -3)).name
             'z32632_r12_c-3.tif'
 
         """
-        zone, row, col = number
-        return self._blocks / f"z{zone}_r{row}_c{col}.tif"
+        return self._blocks / f"{number}.tif"
 
     def write_block(
-        self,
-        number: Number,
-        bands: NDArray[np.uint8],
-        grid: GeoBox,
-        facts: Mapping[str, Any],
+        self, number: BlockId, bands: NDArray[np.uint8], grid: GeoBox, facts: BlockFacts
     ) -> None:
         """Write a finished block: all of it, or nothing.
 
         Args:
-            number: zone, row and column of the block.
-            bands: (6, H, W) in the order of ``BANDS``, 255 nodata.
-            grid: of the block, (H, W).
-            facts: what the report wants to know of it, as JSON, and ``plan``, the plan's digest.
+            number: id of the block.
+            bands: (6, H, W) in the order of ``BLOCK_BANDS``, 255 nodata.
+            grid: grid of the block, (H, W).
+            facts: what the report needs to know of it.
 
         Raises:
             OutputError: it cannot be written, as on a full disk.
 
         """
         crs = grid.crs
-        if crs is None or bands.shape != (len(BANDS), *grid.shape) or bands.dtype != np.uint8:
+        if crs is None or bands.shape != (len(BLOCK_BANDS), *grid.shape) or bands.dtype != np.uint8:
             raise ValueError(f"a block of {bands.dtype} {bands.shape} on a grid of {grid.shape}")
         # Encoded in memory, so that a full disk is Python's error and not a line in GDAL's log.
-        with rasterio.Env(**ENV), MemoryFile() as memory:
+        with rasterio.Env(**GDAL_OPTIONS), MemoryFile() as memory:
             with memory.open(
-                count=len(BANDS),
+                count=len(BLOCK_BANDS),
                 height=grid.shape[0],
                 width=grid.shape[1],
                 dtype="uint8",
@@ -227,102 +264,109 @@ class RunFolder:
                 transform=grid.affine,
                 **_BLOCK_LAYOUT,
             ) as dataset:
-                dataset.descriptions = BANDS
-                dataset.update_tags(**{FACTS: json.dumps(facts, sort_keys=True)})
+                dataset.descriptions = BLOCK_BANDS
+                dataset.update_tags(**{_FACTS_TAG: json.dumps(facts.to_json(), sort_keys=True)})
                 dataset.write(bands)
-            logger.debug("writing %s", self.block_path(number).stem)
-            with writing(self.path):
-                keep_free(self._blocks, len(memory.getbuffer()), "the next block")
-                _write(self.block_path(number), memory.getbuffer())
+            logger.debug("writing %s", number)
+            with os_errors_named(self.path):
+                check_disk(self._blocks, len(memory.getbuffer()), "the next block")
+                # Another shard may write the same block, where shards are of different counts.
+                write_atomically(self.block_path(number), memory.getbuffer())
                 self._failure_path(number).unlink(missing_ok=True)
-            logger.debug("wrote %s", self.block_path(number).stem)
+            logger.debug("wrote %s", number)
 
-    def fail(self, number: Number, reason: str) -> None:
+    def fail(self, number: BlockId, reason: str) -> None:
         """Note why a block could not be made.
 
         Raises:
             OutputError: it cannot be noted.
 
         """
-        with writing(self.path):
-            _write(self._failure_path(number), _json({"reason": reason}))
+        with os_errors_named(self.path):
+            write_json(self._failure_path(number), {"reason": reason})
 
-    def failures(self) -> dict[Number, str]:
-        """The blocks that could not be made, and why, in their order."""
-        found = {}
+    def failures(self) -> dict[BlockId, str]:
+        """The blocks that could not be made and why, sorted by id."""
+        reasons = {}
         for path in self._failed.glob("z*_r*_c*.json"):
             match = re.fullmatch(r"z(\d+)_r(-?\d+)_c(-?\d+)", path.stem)
-            said = _read_json(path)
-            if match and said is not None:
-                zone, row, col = (int(part) for part in match.groups())
-                if not self.block_path((zone, row, col)).exists():
-                    found[zone, row, col] = str(said.get("reason"))
-        return dict(sorted(found.items()))
+            values = read_json(path)
+            if match and values is not None:
+                number = BlockId(*(int(part) for part in match.groups()))
+                if not self.block_path(number).exists():
+                    reasons[number] = str(values.get("reason"))
+        return dict(sorted(reasons.items()))
 
-    def _failure_path(self, number: Number) -> Path:
-        return self._failed / f"{self.block_path(number).stem}.json"
+    def _failure_path(self, number: BlockId) -> Path:
+        return self._failed / f"{number}.json"
 
-    def is_done(self, number: Number, box: Box, *, plan: str) -> bool:
-        """Whether a block's file is there, made to a plan, and valid, every tile of it.
+    def is_done(self, block: Block, *, plan: str) -> bool:
+        """Whether a block's file exists, was made under a plan, and is valid in every tile.
 
         Args:
-            number: zone, row and column of the block.
-            box: of the block, in its zone's pixels.
-            plan: the plan's digest, as the block's facts have it.
+            block: the block.
+            plan: digest of the plan.
 
         Raises:
-            OutputError: the file is there and cannot be read.
+            OutputError: the file exists and cannot be read.
 
         """
-        with writing(self.path):
+        with os_errors_named(self.path):
             try:
-                content = self.block_path(number).read_bytes()
+                content = self.block_path(block.id).read_bytes()
             except FileNotFoundError:
                 return False
-        return _valid(content, box, plan)
+        return _is_valid(content, block, plan)
 
-    def done(self, number: Number, box: Box, *, plan: str) -> bool:
-        """As ``is_done``; a file that is not is removed."""
-        if self.is_done(number, box, plan=plan):
-            return True
-        with writing(self.path):
-            self.block_path(number).unlink(missing_ok=True)
-        return False
+    def discard_invalid(self, block: Block, *, plan: str) -> bool:
+        """Remove a block's file unless it is done, as of ``is_done``.
 
-    def facts(self, number: Number) -> dict[str, Any]:
-        """What ``write_block`` was told of a block.
-
-        Args:
-            number: of a block that is done.
+        Returns:
+            Whether the block is done.
 
         Raises:
-            OutputError: its file cannot be read.
+            OutputError: the file cannot be read or removed.
+
+        """
+        if self.is_done(block, plan=plan):
+            return True
+        with os_errors_named(self.path):
+            self.block_path(block.id).unlink(missing_ok=True)
+        return False
+
+    def facts(self, number: BlockId) -> BlockFacts:
+        """The facts that ``write_block`` was given.
+
+        Args:
+            number: id of a block that is done.
+
+        Raises:
+            OutputError: the block's file cannot be read.
 
         """
         path = self.block_path(number)
         try:
-            with rasterio.Env(**ENV), rasterio.open(path) as dataset:
-                facts: dict[str, Any] = json.loads(dataset.tags()[FACTS])
-        except (RasterioError, KeyError, ValueError) as error:
+            with rasterio.Env(**GDAL_OPTIONS), rasterio.open(path) as dataset:
+                return BlockFacts.from_json(json.loads(dataset.tags()[_FACTS_TAG]))
+        except (RasterioError, KeyError, ValueError, TypeError, AttributeError) as error:
             raise OutputError(
-                f"Block {path} cannot be read ({error}). Run the same command again: it is made "
-                "anew."
+                f"Block {path} cannot be read ({error}). Run the same command again: it makes the "
+                "block anew."
             ) from error
-        return facts
 
     def is_blank(self) -> bool:
-        """Whether no block was made, nor failed."""
+        """Whether no block was made or failed."""
         made, failed = self._blocks.glob("z*_r*_c*.tif"), self._failed.glob("z*_r*_c*.json")
         return not any(made) and not any(failed)
 
     def remove(self) -> None:
-        """Remove the run, and its folder if nothing else is in it.
+        """Remove the run, and its folder if it holds nothing else.
 
         Raises:
             OutputError: it cannot be removed.
 
         """
-        with writing(self.path):
+        with os_errors_named(self.path):
             self.plan_path.unlink(missing_ok=True)  # first: without a plan there is no run
             for path in (self.items_path, self.about_path, self.joined_path):
                 path.unlink(missing_ok=True)
@@ -336,43 +380,47 @@ class RunFolder:
                     folder.rmdir()
 
     def clean(self, *, blocks: bool = False) -> None:
-        """Remove what is half-written and, if asked, the blocks; nothing that is not ours.
+        """Remove half-written files and, if asked, the blocks; nothing that is not lulcmap's.
 
         No other process may work here.
+
+        Args:
+            blocks: whether finished and failed blocks are removed too.
+
         """
         for folder in (self.path, self._blocks, self._failed):
-            for part in folder.glob(f"*{_PART}"):
-                if re.search(r"\.(json|tif|beat)(\.[0-9a-f]{8})?$", part.name.removesuffix(_PART)):
+            for part in parts(folder):
+                if _OURS.fullmatch(written_by(part) or ""):
                     part.unlink()
         if blocks:
             for block in (*self._blocks.glob("z*_r*_c*.tif"), *self._failed.glob("z*_r*_c*.json")):
                 block.unlink()
 
 
-def _valid(content: bytes, box: Box, plan: str) -> bool:
-    left, top = box.col * RESOLUTION, -box.row * RESOLUTION
+def _is_valid(content: bytes, block: Block, plan: str) -> bool:
+    left, top = block.box.col * RESOLUTION_M, -block.box.row * RESOLUTION_M
     try:
         with (
-            rasterio.Env(**ENV),
+            rasterio.Env(**GDAL_OPTIONS),
             MemoryFile(content) as memory,
             memory.open() as dataset,
         ):
             for band in dataset.indexes:  # a broken tile shows only when it is inflated
                 dataset.read(band)
             return bool(
-                dataset.shape == box.shape
-                and dataset.descriptions == BANDS
+                dataset.shape == block.box.shape
+                and dataset.descriptions in (BLOCK_BANDS, _BLOCK_BANDS_0_1)
                 and set(dataset.dtypes) == {"uint8"}
                 and (dataset.transform.c, dataset.transform.f) == (left, top)
-                and json.loads(dataset.tags()[FACTS]).get("plan") == plan
+                and BlockFacts.from_json(json.loads(dataset.tags()[_FACTS_TAG])).plan == plan
             )
-    except (RasterioError, KeyError, ValueError, AttributeError):
+    except (RasterioError, KeyError, ValueError, TypeError, AttributeError):
         return False
 
 
 @contextmanager
-def writing(folder: Path) -> Iterator[None]:
-    """Turn what the system says in the body into an ``OutputError``."""
+def os_errors_named(folder: Path) -> Iterator[None]:
+    """Raise the system's errors in the body as an ``OutputError`` that names the run folder."""
     try:
         yield
     except OSError as error:
@@ -380,56 +428,8 @@ def writing(folder: Path) -> Iterator[None]:
             raise  # of a network
         raise OutputError(
             f"The run folder {folder} cannot be used ({error.strerror or error}). Free some "
-            "space, or name another folder with --workdir; then run the same command again."
+            "space, or choose another folder with --workdir, then run the same command again."
         ) from error
-
-
-def _write(path: Path, content: bytes | memoryview) -> None:
-    """Write a file: all of it, or nothing."""
-    # Another shard may write the same block, where the shards are not of one count.
-    part = path.with_name(f"{path.name}.{secrets.token_hex(4)}{_PART}")
-    try:
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-
-
-def _json(value: Mapping[str, Any]) -> bytes:
-    return (json.dumps(value, indent=1, sort_keys=True) + "\n").encode()
-
-
-def _read_json(path: Path) -> dict[str, Any] | None:
-    try:
-        value = json.loads(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return None
-    return value if isinstance(value, dict) else None
-
-
-def check_version(path: Path, begun: Mapping[str, Any], plan: Mapping[str, Any]) -> None:
-    """See that a run was begun by this version of lulcmap.
-
-    Args:
-        path: of the run folder.
-        begun: the plan there.
-        plan: the plan now.
-
-    Raises:
-        UsageError: it was begun by another.
-
-    """
-    old, new = begun.get("version"), plan.get("version")
-    if old != new:
-        raise UsageError(
-            f"The run folder {path} was begun by lulcmap {old}; this is lulcmap {new}, which may "
-            f"map otherwise. Finish it with that version (pip install lulcmap=={old}), or delete "
-            "the folder."
-        )
 
 
 def _differences(begun: Mapping[str, Any], now: Mapping[str, Any]) -> str:
@@ -438,10 +438,10 @@ def _differences(begun: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     keys = sorted(key for key in {*old, *new} if old.get(key) != new.get(key))
     lines = [
         f"  {key}: was {_short(old.get(key))}, now {_short(new.get(key))}"
-        for key in keys[:_MOST_DIFFERENCES]
+        for key in keys[:_MAX_DIFFERENCES]
     ]
-    if len(keys) > _MOST_DIFFERENCES:
-        lines.append(f"  and {len(keys) - _MOST_DIFFERENCES} more differences")
+    if len(keys) > _MAX_DIFFERENCES:
+        lines.append(f"  and {len(keys) - _MAX_DIFFERENCES} more differences")
     return "\n".join(lines)
 
 
@@ -450,7 +450,7 @@ def _leaves(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
         if isinstance(entry, Mapping) and entry:
             yield from _leaves(entry, f"{prefix}{key}.")
         else:
-            yield prefix + key, json.loads(json.dumps(entry))  # tuples come back from disk as lists
+            yield prefix + key, entry
 
 
 def _short(value: Any) -> str:

@@ -6,25 +6,84 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-_PAUSE = 10.0
+from lulcmap.system import write_atomically
+
+_INTERVAL_S = 10.0
 """Seconds between two beats."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Beat:
-    """Writes a heartbeat file, now and then and whenever something is done, in the body.
+    """What a heartbeat file says."""
 
-    How long the work takes is counted on a clock that nobody sets; the time of day is only told.
+    host: str
+    """Name of the machine."""
+
+    pid: int
+    """Process id there."""
+
+    shard: str | None
+    """Shard of the process, such as ``"3/10"``; None for a process that works alone."""
+
+    stage: str = "scenes"
+    """Stage the process is in: ``"scenes"``, ``"blocks"`` or ``"assembly"``."""
+
+    blocks: int = 0
+    """Blocks that the process is to do."""
+
+    done: int = 0
+    """Blocks of these that are done."""
+
+    made: int = 0
+    """Blocks of these that the process made itself."""
+
+    seconds: float = 0.0
+    """Seconds since the stage began."""
+
+    at: str = ""
+    """Time of the beat, ISO 8601, by the clock of the process's machine."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The values of the file."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """What ``to_json`` made the values of.
+
+        Raises:
+            KeyError, TypeError, ValueError: the values are another thing's.
+
+        """
+        return cls(
+            host=str(values["host"]),
+            pid=int(values["pid"]),
+            shard=str(values["shard"]) if values["shard"] else None,
+            stage=str(values["stage"]),
+            blocks=int(values["blocks"]),
+            done=int(values["done"]),
+            made=int(values["made"]),
+            seconds=float(values["seconds"]),
+            at=str(values["at"]),
+        )
+
+
+class Heartbeat:
+    """Writes a heartbeat file in the body, every few seconds and whenever something is done.
+
+    Durations are measured on a clock that nobody sets; the time of day is only told.
 
     Args:
-        path: of the file; its folder is there.
-        shard: what share of the blocks the process does.
-        clock: seconds.
+        path: path of the file; its folder exists.
+        shard: shard of the process.
+        clock: gives seconds.
 
     """
 
@@ -36,15 +95,7 @@ class Beat:
         self._ended = threading.Event()
         self._writing = threading.Lock()
         self._thread = threading.Thread(target=self._keep_on, name="heartbeat", daemon=True)
-        self._state: dict[str, Any] = {
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
-            "shard": shard,
-            "stage": "scenes",
-            "blocks": 0,
-            "done": 0,
-            "made": 0,
-        }
+        self._beat = Beat(host=socket.gethostname(), pid=os.getpid(), shard=shard)
 
     def __enter__(self) -> Self:
         self._write()
@@ -63,35 +114,33 @@ class Beat:
             self._path.unlink(missing_ok=True)
 
     def stage(self, name: str) -> None:
-        """What is done now: ``scenes``, ``blocks``, ``assembly``."""
-        self._state["stage"] = name
+        """Begin a stage: ``scenes``, ``blocks`` or ``assembly``."""
+        self._beat = replace(self._beat, stage=name)
         self._began = self._clock()
         self._write()
 
     def blocks(self, total: int, *, done: int, made: int) -> None:
-        """How far the blocks are.
+        """Say how far the blocks are.
 
         Args:
-            total: that this process is to do.
-            done: of them, those that are.
-            made: of those, by this process.
+            total: blocks that this process is to do.
+            done: blocks of these that are done.
+            made: blocks of these that this process made.
 
         """
-        self._state |= {"blocks": total, "done": done, "made": made}
+        self._beat = replace(self._beat, blocks=total, done=done, made=made)
         self._write()
 
     def _keep_on(self) -> None:
-        while not self._ended.wait(_PAUSE):
+        while not self._ended.wait(_INTERVAL_S):
             self._write()
 
     def _write(self) -> None:
-        """Write the file; where it cannot be, the work itself will say so."""
-        part = self._path.with_name(f"{self._path.name}.part")
+        """Write the file; where it cannot be written, the work itself will say so."""
         with self._writing, contextlib.suppress(OSError):
-            state = {
-                **self._state,
-                "seconds": round(self._clock() - self._began, 1),
-                "at": datetime.now(UTC).isoformat(timespec="seconds"),
-            }
-            part.write_text(json.dumps(state))
-            part.replace(self._path)
+            beat = replace(
+                self._beat,
+                seconds=round(self._clock() - self._began, 1),
+                at=datetime.now(UTC).isoformat(timespec="seconds"),
+            )
+            write_atomically(self._path, json.dumps(beat.to_json()))

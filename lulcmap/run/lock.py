@@ -1,11 +1,11 @@
-"""A hold on a file, which the kernel lets go when the process that has it dies.
+"""Locks on files, which the kernel releases when the process that holds them dies.
 
-So a dead holder needs no time-out, and a clock that is changed means nothing. Linux passes these
-locks on to an NFS server, so they hold between machines too.
+So a dead holder needs no timeout, and a changed clock means nothing. Linux passes these locks on to
+an NFS server, so they hold between machines too. Where the system has none (Windows), or the
+filesystem, a warning says so and nothing is locked.
 """
 
 import errno
-import fcntl
 import json
 import logging
 import os
@@ -15,31 +15,36 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 logger = logging.getLogger(__name__)
 
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
-"""What a filesystem says that has no locks."""
+"""Errors of a filesystem without locks."""
 
-
-_TRIES, _PAUSE = 10, 0.1
-"""Who only asks whether a lock is held, has it for a moment; seconds between two tries."""
+_TRIES, _PAUSE_S = 10, 0.1
+"""Tries to take a lock, since whoever only asks who holds it has it for a moment; seconds between
+two of them."""
 
 
 class HeldError(Exception):
-    """Another process has the lock; the text says which one."""
+    """Another process holds the lock; the text says which one."""
 
 
 @contextmanager
-def lock(path: Path, *, shared: bool = False, wait: bool = False) -> Iterator[None]:
-    """Hold a file in the body.
+def hold_file(path: Path, *, shared: bool = False, wait: bool = False) -> Iterator[None]:
+    """Hold a lock on a file in the body.
 
     Args:
-        path: of the file, made if need be; it stays, and its folder must be there.
-        shared: whether others may hold it too, if they share it.
-        wait: until it is free.
+        path: path of the file, made if it is missing; it stays. Its folder exists.
+        shared: whether other processes may hold it too, if they share it.
+        wait: whether to wait until it is free.
 
     Raises:
-        HeldError: it is held, and ``wait`` is False.
+        HeldError: another process holds it, and ``wait`` is False.
         OSError: the file cannot be made.
 
     """
@@ -48,14 +53,16 @@ def lock(path: Path, *, shared: bool = False, wait: bool = False) -> Iterator[No
         if not shared:
             os.ftruncate(descriptor, 0)
             who = {"host": socket.gethostname(), "pid": os.getpid()}
-            os.pwrite(descriptor, json.dumps(who).encode(), 0)
+            os.write(descriptor, json.dumps(who).encode())
         yield
     finally:
         os.close(descriptor)
 
 
 def holder(path: Path) -> str | None:
-    """The process that holds a file alone; None if none does."""
+    """The process that holds a file alone; None if none does, or the system has no locks."""
+    if fcntl is None:
+        return None
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except OSError:
@@ -72,6 +79,9 @@ def holder(path: Path) -> str | None:
 
 
 def _hold(path: Path, *, shared: bool, wait: bool) -> int:
+    if fcntl is None:
+        _warn_of_no_locks(path)
+        return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     kind = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB)
     tries = _TRIES
     while True:
@@ -85,23 +95,25 @@ def _hold(path: Path, *, shared: bool, wait: bool) -> int:
             tries -= 1
             if not tries:
                 raise HeldError(_who(path)) from None
-            time.sleep(_PAUSE)
+            time.sleep(_PAUSE_S)
             continue
         except OSError as error:
             if error.errno in _NO_LOCKS:
-                logger.warning(
-                    "%s lies on a filesystem without locks: see to it yourself that no two "
-                    "processes work on one run.",
-                    path.parent,
-                )
+                _warn_of_no_locks(path)
                 return descriptor
             os.close(descriptor)
             raise
-        os.close(descriptor)  # it was removed before it was ours
+        os.close(descriptor)  # the file was removed before the lock was ours
+
+
+def _warn_of_no_locks(path: Path) -> None:
+    logger.warning(
+        "%s cannot be locked here: make sure that no two processes work on one run.", path.parent
+    )
 
 
 def _is(path: Path, descriptor: int) -> bool:
-    """Whether a path still names the file that is open."""
+    """Whether a path still names the open file."""
     try:
         return os.path.samestat(path.stat(), os.fstat(descriptor))
     except FileNotFoundError:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lulcmap.simulation.noise import fractal
-from lulcmap.system.jit import compiled
+from lulcmap.system import compiled
 
 
 @dataclass(frozen=True, slots=True)

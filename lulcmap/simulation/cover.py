@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lulcmap.simulation.noise import fractal, mixed, normal, smooth, uniform
-from lulcmap.system.jit import compiled
+from lulcmap.system import compiled
 
 PLACE, TEXTURE = 4, 2
 """How many numbers tell a place (a field, a stand of trees), and a pixel in it, from its class."""

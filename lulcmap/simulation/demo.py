@@ -8,16 +8,15 @@ import rasterio
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from lulcmap.catalog.selection import Period
-from lulcmap.evaluation.scores import accuracy, confusion, mean_iou
-from lulcmap.geo import grid
-from lulcmap.geo.area import load_area
-from lulcmap.imagery.area_composite import composite_of
+from lulcmap.catalog import Period
+from lulcmap.evaluation import accuracy, confusion, mean_iou
+from lulcmap.geo import load_area, pixels_inside, project
+from lulcmap.imagery import composite_area
 from lulcmap.legend import NODATA
-from lulcmap.output.preview import preview
+from lulcmap.output import draw_preview
 from lulcmap.pipeline import map_area
-from lulcmap.planning.planner import Settings
-from lulcmap.simulation import Simulated
+from lulcmap.planning import Settings
+from lulcmap.simulation.build import Simulated
 
 NETWORK = "lulcformer-tiny"
 """The shipped model that learnt from simulated countries: the demo's is one of those."""
@@ -76,9 +75,9 @@ def picture(out: Path, country: Simulated, *, period: Period, verdict: Verdict, 
         part = known.window(*made.bounds).round_offsets().round_lengths()
         on = GeoBox(known.shape, known.transform, known.crs)
     area = load_area(str(country.aoi)).polygon
-    seen = composite_of(area, on, period=period, catalog=str(country.items))
+    seen = composite_area(area, on, period=period, catalog=str(country.items))
     image = seen.s2[(slice(None), *part.toslices())]
-    preview(
+    draw_preview(
         to,
         mapped,
         composite=np.where(truth == NODATA, 0, image).astype(np.uint16),
@@ -94,6 +93,6 @@ def _beside(out: Path, country: Simulated) -> tuple[NDArray[np.uint8], NDArray[n
         mapped, on = made.read(1), GeoBox(made.shape, made.transform, made.crs)
         window = known.window(*made.bounds).round_offsets().round_lengths()
         truth = known.read(1, window=window, boundless=True, fill_value=NODATA)
-    border = grid.project(load_area(str(country.aoi)).polygon, made.crs.to_string())
-    truth[~grid.inside(border, on)] = NODATA
+    border = project(load_area(str(country.aoi)).polygon, made.crs.to_string())
+    truth[~pixels_inside(border, on)] = NODATA
     return mapped, truth

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lulcmap.simulation.cover import PLACE, TEXTURE, settle
 from lulcmap.simulation.noise import fractal, smooth, uniform
-from lulcmap.system.jit import compiled
+from lulcmap.system import compiled
 
 SHARES = {
     "lake": 0.05,

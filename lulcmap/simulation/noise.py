@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from lulcmap.system.jit import compiled
+from lulcmap.system import compiled
 
 _ONE = np.uint64(1)
 _MIX_1, _MIX_2, _MIX_3 = (

@@ -14,7 +14,7 @@ from lulcmap.simulation.clouds import Sky
 from lulcmap.simulation.cover import PLACE, SCALE, TEXTURE
 from lulcmap.simulation.land import Ground
 from lulcmap.simulation.noise import mixed, smooth
-from lulcmap.system.jit import compiled
+from lulcmap.system import compiled
 
 LOOKS = 4.4
 """Equivalent number of looks of Sentinel-1 IW GRD (``sar:looks_equivalent_number``)."""

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from lulcmap.errors import OutputError
 
-RESERVE = 16 * 2**20
+RESERVE_BYTES = 16 * 2**20
 """Bytes left free besides what is needed, for the small files of a run and for others who write."""
 
 
-def free(folder: Path) -> int:
+def free_disk(folder: Path) -> int:
     """Bytes free for this user on the disk of a folder.
 
     Args:
@@ -28,23 +28,24 @@ def free(folder: Path) -> int:
         ) from error
 
 
-def keep_free(folder: Path, needed: int, what: str) -> None:
+def check_disk(folder: Path, needed: int, what: str) -> None:
     """See that there is room for what is written next.
 
     Args:
         folder: where it is written.
-        needed: bytes; ``RESERVE`` more have to be free.
+        needed: bytes; ``RESERVE_BYTES`` more have to be free.
         what: is written, for the message, such as ``"the map"``.
 
     Raises:
         OutputError: there is no room, or the folder cannot be reached.
 
     """
-    left = free(folder)
-    if left < needed + RESERVE:
+    left = free_disk(folder)
+    if left < needed + RESERVE_BYTES:
         raise OutputError(
             f"The disk of {folder} has {_size(left)} free, and {what} needs "
-            f"{_size(needed + RESERVE)}. Free some space, then run the same command again to go on."
+            f"{_size(needed + RESERVE_BYTES)}. Free some "
+            "space, then run the same command again to resume."
         )
 
 

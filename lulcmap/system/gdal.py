@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-ENV: Mapping[str, Any] = {
+GDAL_OPTIONS: Mapping[str, Any] = {
     "GDAL_CACHEMAX": 64 * 2**20,  # bytes; GDAL's default is 5 % of the machine
     # Do not list a folder of many blocks for each block; and a side file of an older map beside a
     # new one is not the new one's.

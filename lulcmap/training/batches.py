@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lulcmap.training.augment import STRENGTHS, Sample, augmented
 from lulcmap.training.chips import Samples, filled_up
-from lulcmap.training.settings import Settings
+from lulcmap.training.settings import TrainingSettings
 
 Batch = tuple[Tensor, Tensor, Tensor]
 """(B, 9, H, W) uint16, (B, 2, H, W) int16 and (B, H, W) int64."""
@@ -20,14 +20,14 @@ AHEAD = 2
 """Steps whose samples are made while one is learnt from."""
 
 
-def steps_of(n_samples: int, settings: Settings) -> int:
+def steps_of(n_samples: int, settings: TrainingSettings) -> int:
     """Steps of an epoch: whole ones only, but one at least."""
     return max(1, n_samples // settings.batch)
 
 
 def batches(
     samples: Samples,
-    settings: Settings,
+    settings: TrainingSettings,
     epoch: int,
     *,
     rank: int = 0,

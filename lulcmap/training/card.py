@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lulcmap.model.contract import Contract
+from lulcmap.model import Contract
 
 _KNOWS = {
     "simulated": (
@@ -70,7 +70,7 @@ def card_of(contract: Contract, checkpoint: Mapping[str, Any], *, checks: Sequen
         *_worth(training),
         "",
         "## What it cannot do",
-        f"- {_KNOWS[contract.knows]}",
+        f"- {_KNOWS[contract.trained_on]}",
         f"- It tells the {len(contract.classes)} classes above apart and no others.",
         *_limits(contract),
         "",

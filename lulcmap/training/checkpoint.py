@@ -10,10 +10,10 @@ import torch
 
 from lulcmap.errors import ModelError
 from lulcmap.legend import CLASSES
-from lulcmap.model.contract import S1_INPUT, S2_INPUT, Contract, ModelInput
+from lulcmap.model import S1_INPUT, S2_INPUT, Contract, ModelInput
 from lulcmap.training.deployable import Deployed, Normalisation
 from lulcmap.training.lulcformer import MULTIPLE
-from lulcmap.training.networks import build, config_from
+from lulcmap.training.networks import build_network, config_from
 
 NEEDED = {"config", "normalisation", "settings", "weights", "knows", "training"}
 """What a checkpoint holds; a training that may go on also has ``resume``."""
@@ -72,7 +72,7 @@ def deployed_from(checkpoint: dict[str, Any]) -> Deployed:
 
     """
     try:
-        network = build(config_from(checkpoint["config"]))
+        network = build_network(config_from(checkpoint["config"]))
         network.load_state_dict(checkpoint["weights"])
         normalisation = Normalisation.from_dict(checkpoint["normalisation"])
     except (RuntimeError, TypeError, KeyError, ValueError) as error:
@@ -91,7 +91,7 @@ def contract_of(
 ) -> Contract:
     """What a model file made from a checkpoint says of itself."""
     with torch.device("meta"):  # asked for its inputs and stride only
-        network = build(config_from(checkpoint["config"]))
+        network = build_network(config_from(checkpoint["config"]))
     one = len(network.inputs) == 1
     inputs: dict[str, ModelInput] = {
         kind: replace(given, optional=not one)
@@ -109,9 +109,9 @@ def contract_of(
         colours=tuple(colour for _, colour in classes),
         temperature=checkpoint.get("temperature", 1.0),
         prior=tuple(checkpoint.get("prior", ())),
-        standing=checkpoint.get("standing", ""),
+        quality=checkpoint.get("standing", ""),
         precision=precision,
-        knows=checkpoint["knows"],
+        trained_on=checkpoint["knows"],
         training={**training, "network": checkpoint["config"], "settings": checkpoint["settings"]},
     )
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from lulcmap.dataset.chips import Chip, Dataset
+from lulcmap.dataset import Chip, Dataset
 from lulcmap.errors import UsageError
 from lulcmap.legend import CLASSES, NODATA, LandCover
 from lulcmap.sensors import S1_BANDS, S1_NODATA, S2_BANDS, S2_NODATA

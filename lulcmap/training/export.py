@@ -18,8 +18,7 @@ from torch import nn
 from torch.export import Dim
 
 from lulcmap.errors import DeviceError, ModelError, OutputError
-from lulcmap.model.contract import KEY
-from lulcmap.model.runtime import SILENT, load_runtime
+from lulcmap.model import KEY, SILENT, load_runtime
 from lulcmap.sensors import S1_BANDS, S1_NODATA, S2_BANDS, S2_NODATA
 from lulcmap.training.baselines import UNet
 from lulcmap.training.card import card_of

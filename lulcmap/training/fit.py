@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from lulcmap.errors import ModelError, OutputError, UsageError
-from lulcmap.evaluation.scores import accuracy, iou, mean_f1, mean_iou
+from lulcmap.evaluation import accuracy, iou, mean_f1, mean_iou
 from lulcmap.training.batches import Batch, batches, steps_of
 from lulcmap.training.checkpoint import load_checkpoint, plain, remove_stale, save_checkpoint
 from lulcmap.training.chips import (
@@ -28,8 +28,8 @@ from lulcmap.training.deployable import Deployed, Normalisation
 from lulcmap.training.distributed import Team, device_of, together
 from lulcmap.training.log import Epoch, Log
 from lulcmap.training.loss import focal_loss, full_size, weight_of
-from lulcmap.training.networks import AnyConfig, build, config_from
-from lulcmap.training.settings import Hardware, Settings, learning_rate
+from lulcmap.training.networks import AnyConfig, build_network, config_from
+from lulcmap.training.settings import Hardware, TrainingSettings, learning_rate
 from lulcmap.training.tiled import measure
 
 CHECKPOINT = "checkpoint.pt"
@@ -43,12 +43,12 @@ Knows = Literal["simulated", "real"]
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def fit(
+def train_network(
     samples: Samples,
     folder: Path,
     *,
     config: AnyConfig,
-    settings: Settings,
+    settings: TrainingSettings,
     knows: Knows,
     source: str = "",
     validation: Samples | None = None,
@@ -118,7 +118,7 @@ def fit(
 def _check(
     samples: Samples,
     config: AnyConfig,
-    settings: Settings,
+    settings: TrainingSettings,
     hardware: Hardware,
     device: torch.device,
 ) -> None:
@@ -146,7 +146,7 @@ def _work(
     validation: Samples | None,
     folder: Path,
     config: AnyConfig,
-    settings: Settings,
+    settings: TrainingSettings,
     hardware: Hardware,
     facts: Mapping[str, Any],
     progress: Callable[[Epoch], None] | None,
@@ -212,7 +212,7 @@ class _Run:
     def __init__(
         self,
         deployed: Deployed,
-        settings: Settings,
+        settings: TrainingSettings,
         class_weights: list[float],
         prior: list[float],
         team: Team,
@@ -238,7 +238,13 @@ class _Run:
 
     @classmethod
     def start(
-        cls, samples: Samples, config: AnyConfig, settings: Settings, team: Team, *, workers: int
+        cls,
+        samples: Samples,
+        config: AnyConfig,
+        settings: TrainingSettings,
+        team: Team,
+        *,
+        workers: int,
     ) -> Self:
         torch.manual_seed(settings.seed)
         part = slice(team.rank, None, team.world)
@@ -248,7 +254,7 @@ class _Run:
             for counts in (counted.s2, counted.s1, counted.classes)
         )
         found = Histograms(s2, s1, classes)
-        network = build(config)
+        network = build_network(config)
         deployed = Deployed(network, normalisation_of(found, network.inputs))
         weights = class_weights_of(found.classes, power=settings.balance)
         counted_for = found.classes * np.array(weights)
@@ -259,14 +265,14 @@ class _Run:
         cls,
         path: Path,
         config: AnyConfig,
-        settings: Settings,
+        settings: TrainingSettings,
         facts: Mapping[str, Any],
         team: Team,
     ) -> Self:
         saved = load_checkpoint(path)
         _refuse_another(path, saved, config, settings, facts)
         resume = saved["resume"]
-        deployed = Deployed(build(config), Normalisation.from_dict(saved["normalisation"]))
+        deployed = Deployed(build_network(config), Normalisation.from_dict(saved["normalisation"]))
         deployed.network.load_state_dict(resume["network"])
         prior = saved.get("prior", [])  # an older training does not know it
         run = cls(deployed, settings, resume["class_weights"], prior, team)
@@ -392,7 +398,7 @@ class _Run:
         """What the averaged weights are worth on other chips, of which each process takes some."""
         for value in self.average.values():
             self.team.share(value)  # batch norm on CPUs saw other samples in each process
-        network = build(self.deployed.network.config)
+        network = build_network(self.deployed.network.config)
         network.load_state_dict(self.average)
         deployed = Deployed(network, self.deployed.normalisation).to(self.team.device)
         part = slice(self.team.rank, None, self.team.world)
@@ -431,7 +437,7 @@ def _refuse_another(
     path: Path,
     saved: Mapping[str, Any],
     config: AnyConfig,
-    settings: Settings,
+    settings: TrainingSettings,
     facts: Mapping[str, Any],
 ) -> None:
     """See that a training in a folder is the one that is asked for.
@@ -444,7 +450,7 @@ def _refuse_another(
     chips = ("chips", "digest", "validated_on")
     try:
         # an older training knows fewer of them, and had what is their default now
-        old_settings = asdict(Settings(**saved["settings"]))
+        old_settings = asdict(TrainingSettings(**saved["settings"]))
         old_config = plain(asdict(config_from(saved["config"])))
         missing = {"resume"} - set(saved)
     except (TypeError, KeyError):

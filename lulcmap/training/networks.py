@@ -153,7 +153,7 @@ def config_from(fields: Mapping[str, Any]) -> AnyConfig:
     return kinds[values.get("kind", "lulcformer")](**values)
 
 
-def build(config: AnyConfig) -> Network:
+def build_network(config: AnyConfig) -> Network:
     """A network of this shape, with random weights."""
     if isinstance(config, SegFormerConfig):
         return SegFormer(config)

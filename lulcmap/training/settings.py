@@ -9,7 +9,7 @@ Augmentation = Literal["gentle", "strong"]
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class TrainingSettings:
     """What decides a training, beside its chips and the network's shape.
 
     The defaults are the paper's where it says what it did (epochs, samples a step: 4 on each of 8
@@ -83,7 +83,7 @@ class Hardware:
     """Threads a process that read and augment chips ahead."""
 
 
-def learning_rate(step: int, total: int, settings: Settings) -> float:
+def learning_rate(step: int, total: int, settings: TrainingSettings) -> float:
     """Of one step: a linear rise, then half a cosine down to 0.
 
     Examples:

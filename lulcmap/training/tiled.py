@@ -11,11 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lulcmap.evaluation.scores import confusion
-from lulcmap.geo.tiling import Lattice, weights
+from lulcmap.evaluation import confusion
+from lulcmap.geo import Lattice, blend_weights
 from lulcmap.legend import NODATA
-from lulcmap.model.contract import Contract
-from lulcmap.model.mirror import mirrored
+from lulcmap.model import Contract, mirrored
 from lulcmap.sensors import S1_NODATA, S2_NODATA
 from lulcmap.training.augment import Sample
 from lulcmap.training.checkpoint import contract_of, deployed_from, load_checkpoint
@@ -52,7 +51,7 @@ def logits_of(deployed: Deployed, s2: Tensor, s1: Tensor, *, lattice: Lattice) -
     if len(tops) == len(lefts) == 1:
         return full_size(deployed(s2.to(device), s1.to(device)), stride=stride)
     total = torch.zeros(1)
-    along = torch.from_numpy(weights(lattice, stride=stride)).to(device)
+    along = torch.from_numpy(blend_weights(lattice, stride=stride)).to(device)
     weight = torch.zeros(rows // stride, cols // stride, device=device)
     for top in tops:
         for left in lefts:
@@ -139,7 +138,7 @@ def _stack(held: list[Sample]) -> Sample:
     return s2, s1, label
 
 
-def predictor(path: Path, device: str = "auto") -> tuple[Predict, Contract]:
+def checkpoint_predictor(path: Path, device: str = "auto") -> tuple[Predict, Contract]:
     """What a checkpoint's network makes of a composite.
 
     Args:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from lulcmap.dataset.chips import Dataset
+from lulcmap.dataset import Dataset
 from recipes.real_land.dataset import build
 from recipes.real_land.finish import export, with_figures, with_figures_of
 

@@ -24,8 +24,7 @@ from string import Template
 from typing import Any
 
 from lulcmap.legend import NAMES
-from lulcmap.model.contract import Contract
-from lulcmap.model.file import read_model
+from lulcmap.model import Contract, read_model
 from recipes.real_land.evaluate_folds import ALONE, FOREST, KINDS, by_eye
 from recipes.real_land.points import FOLDS
 
@@ -69,7 +68,7 @@ def card(
     figures = contract.training["figures"]
     values = {
         "name": contract.name,
-        "standing": contract.standing,
+        "standing": contract.quality,
         "takes": export["What it takes and gives"],
         "settings": export["Settings"],
         "parity": export["The file beside torch"],

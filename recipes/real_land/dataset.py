@@ -23,9 +23,7 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 from pyproj import Transformer
 
-from lulcmap.dataset.chips import Chip
-from lulcmap.dataset.sample import Image, Label, Sample
-from lulcmap.dataset.writer import opened, placed
+from lulcmap.dataset import Chip, Image, Label, Sample, open_dataset, placed
 from lulcmap.legend import CLASSES
 from recipes.real_land import points as real
 from recipes.real_land.generator import Generator, Landscape
@@ -80,7 +78,7 @@ def build(
     # started afresh, they heed OMP_NUM_THREADS as it is now: threads within them are in the way
     context = get_context("spawn")
     with (
-        opened(out, CLASSES, settings) as folder,
+        open_dataset(out, CLASSES, settings) as folder,
         ProcessPoolExecutor(workers, mp_context=context) as pool,
     ):
         for split in SPLITS:

@@ -34,10 +34,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier
 
-from lulcmap.dataset.chips import Dataset
-from lulcmap.evaluation.crosswalk import load
-from lulcmap.evaluation.onnx_predictor import predictor
-from lulcmap.evaluation.scores import accuracy, confusion, mean_f1
+from lulcmap.dataset import Dataset
+from lulcmap.evaluation import accuracy, confusion, load_crosswalk, mean_f1, onnx_predictor_of
 from lulcmap.legend import CLASSES, NAMES, NODATA
 from lulcmap.sensors import S1_NODATA, S2_NODATA
 from recipes.real_land import points as real
@@ -141,11 +139,11 @@ def disturbed(predict: Predict, by: Disturb) -> Predict:
 def model_of(path: Path) -> Predict:
     """A model file through the code that makes maps, or a checkpoint through torch."""
     if path.suffix == ".onnx":
-        shipped, contract = predictor(path, "cpu")
+        shipped, contract = onnx_predictor_of(path, "cpu")
     else:
-        from lulcmap.training import tiled as tiles
+        from lulcmap.training import checkpoint_predictor
 
-        shipped, contract = tiles.predictor(path, "cpu")
+        shipped, contract = checkpoint_predictor(path, "cpu")
     if contract.classes != NAMES:
         raise SystemExit(f"{path} has other classes than Dynamic World.")
     return lambda s2, s1: shipped(s2, s1)[0]
@@ -193,7 +191,7 @@ def on_landscapes(
 
 def on_scene(predict: Predict, scene: Scene) -> dict[str, float]:
     """Agreement with a labelled scene, and the share of its commonest class."""
-    walk = load(str(SCENES), dict(enumerate(NAMES)))
+    walk = load_crosswalk(str(SCENES), dict(enumerate(NAMES)))
     truth = walk.of_codes(scene.label)
     there = (truth != NODATA) & (scene.s2 > 0).all(0)
     given = walk.values[predict(scene.s2, scene.s1)]

@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from rasterio.enums import Resampling
 from rasterio.warp import reproject
 
-from lulcmap.catalog.selection import Period, make_period
+from lulcmap.catalog import Period, make_period
 from lulcmap.legend import NODATA
 from lulcmap.pipeline import MapReport, map_area
-from lulcmap.planning.planner import Settings
+from lulcmap.planning import Settings
 from recipes.real_land.evaluate_folds import Predict, model_of, on_interpreted, on_scene, without
 from recipes.real_land.scenes import JUDGES, Interpreted, Scene, interpreted, items_of, judges
 

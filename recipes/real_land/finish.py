@@ -8,17 +8,21 @@ import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
-from lulcmap.dataset.chips import Dataset
-from lulcmap.evaluation.calibration import Reliability
-from lulcmap.evaluation.scores import accuracy, iou, mean_f1, mean_iou
-from lulcmap.geo.tiling import Lattice
+from lulcmap.dataset import Dataset
+from lulcmap.evaluation import Reliability, accuracy, iou, mean_f1, mean_iou
+from lulcmap.geo import Lattice
 from lulcmap.legend import NAMES
-from lulcmap.training.checkpoint import deployed_from, load_checkpoint, save_checkpoint
-from lulcmap.training.chips import ChipFolder
-from lulcmap.training.deployable import Deployed
-from lulcmap.training.export import export_onnx
-from lulcmap.training.fit import CHECKPOINT
-from lulcmap.training.tiled import logits_of, measure
+from lulcmap.training import (
+    CHECKPOINT,
+    ChipFolder,
+    Deployed,
+    deployed_from,
+    export_onnx,
+    load_checkpoint,
+    logits_of,
+    measure,
+    save_checkpoint,
+)
 from recipes.real_land import points as real
 
 SOURCE = (

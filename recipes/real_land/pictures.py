@@ -16,11 +16,11 @@ from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from lulcmap.catalog.selection import Period
-from lulcmap.geo.area import load_area
-from lulcmap.imagery.area_composite import composite_of
+from lulcmap.catalog import Period
+from lulcmap.geo import load_area
+from lulcmap.imagery import composite_area
 from lulcmap.legend import NODATA
-from lulcmap.output.preview import preview
+from lulcmap.output import draw_preview
 from recipes.real_land.evaluate_maps import day_of, map_scene
 from recipes.real_land.scenes import items_of
 
@@ -50,7 +50,7 @@ def picture(model: Path, archive: Path, place: str, out: Path) -> None:
             classes = made.read(1)
             on = GeoBox(classes.shape, made.transform, made.crs)
     seen = _seen(on, load_area(bbox).polygon, period, str(archive / "items.json"))
-    preview(
+    draw_preview(
         out,
         classes,
         composite=np.where(classes == NODATA, 0, seen).astype(np.uint16),
@@ -69,7 +69,7 @@ def _seen(
     height, width = on.shape
     shape = (row + height + (row + height) % 2, col + width + (col + width) % 2)
     even = GeoBox(shape, Affine(10, 0, west, 0, -10, north), on.crs)
-    composite = composite_of(area, even, period=period, catalog=catalog)
+    composite = composite_area(area, even, period=period, catalog=catalog)
     return composite.s2[:, row : row + height, col : col + width]
 
 

@@ -18,7 +18,7 @@ from skl2onnx.common.data_types import FloatTensorType
 from sklearn.ensemble import RandomForestClassifier
 
 from lulcmap.legend import CLASSES, NODATA
-from lulcmap.model.contract import KEY, S1_INPUT, S2_INPUT, Contract
+from lulcmap.model import KEY, S1_INPUT, S2_INPUT, Contract
 from lulcmap.sensors import S1_BANDS, S2_BANDS
 
 NAME = "random-forest-simulated"
@@ -105,7 +105,7 @@ def main() -> None:
         inputs={"s2": S2_INPUT, "s1": S1_INPUT},
         stride=1,
         multiple=1,
-        knows="simulated",
+        trained_on="simulated",
         training={"forest": settings, "pixels": len(labels), "countries": "as lulcformer-tiny"},
     )
     path = options.out / f"{NAME}.onnx"

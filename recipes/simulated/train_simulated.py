@@ -20,19 +20,23 @@ from odc.geo.geobox import GeoBox
 from shapely import MultiPolygon, box
 from tqdm import tqdm
 
-from lulcmap.catalog.selection import make_period
-from lulcmap.evaluation.scores import accuracy, iou, mean_iou
-from lulcmap.geo.grid import footprint
-from lulcmap.imagery.area_composite import composite_of
+from lulcmap.catalog import make_period
+from lulcmap.evaluation import accuracy, iou, mean_iou
+from lulcmap.geo import footprint
+from lulcmap.imagery import composite_area
 from lulcmap.legend import NAMES
 from lulcmap.simulation import Country, simulate
-from lulcmap.training.checkpoint import deployed_from, load_checkpoint, save_checkpoint
-from lulcmap.training.chips import Chips
-from lulcmap.training.deployable import Deployed
-from lulcmap.training.fit import fit
-from lulcmap.training.lulcformer import LULCFORMER_TINY
-from lulcmap.training.settings import Settings
-from lulcmap.training.tiled import measure
+from lulcmap.training import (
+    LULCFORMER_TINY,
+    Chips,
+    Deployed,
+    TrainingSettings,
+    deployed_from,
+    load_checkpoint,
+    measure,
+    save_checkpoint,
+    train_network,
+)
 
 CHIP = 512
 """Pixels a side of a chip; a country is two by two."""
@@ -64,7 +68,7 @@ def chips_of(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         with rasterio.open(made.truth) as source:
             truth, on = source.read(1), GeoBox(source.shape, source.transform, source.crs)
         west, south, east, north = footprint(on)
-        seen = composite_of(
+        seen = composite_area(
             MultiPolygon([box(west, south, east, north)]),
             on,
             period=make_period(year=country(seed).year, today=date(2026, 1, 1)),
@@ -135,11 +139,11 @@ def main() -> None:
         options.folder / "validation",
         range(VALIDATION_SEEDS, VALIDATION_SEEDS + max(2, options.countries // 8)),
     )
-    path = fit(
+    path = train_network(
         seen,
         options.folder,
         config=LULCFORMER_TINY,
-        settings=Settings(epochs=options.epochs, batch=4, crop=256, learning_rate=7e-4),
+        settings=TrainingSettings(epochs=options.epochs, batch=4, crop=256, learning_rate=7e-4),
         knows="simulated",
         source=f"{options.countries} simulated countries of {2 * CHIP} x {2 * CHIP} px, "
         f"seeds {seeds.start} to {seeds.stop - 1}, composited as by lulcmap predict",

@@ -10,13 +10,13 @@ import pytest
 import rasterio
 from odc.geo.geobox import GeoBox
 
+from lulcmap.catalog.period import make_period
 from lulcmap.catalog.providers import CDSE, EARTH_SEARCH, PROFILES
 from lulcmap.catalog.scene import Scene
-from lulcmap.catalog.selection import make_period
 from lulcmap.geo.area import load_area
-from lulcmap.imagery.area_composite import composite_of
+from lulcmap.imagery.area_composite import composite_area
 from lulcmap.sensors import S2_BANDS
-from lulcmap.simulation import Country, simulate
+from lulcmap.simulation.build import Country, simulate
 
 PERIOD = make_period(year=2024, today=date(2026, 1, 1))
 
@@ -60,8 +60,8 @@ def test_a_composite_is_the_same_through_every_profile(country, profile):
         grid = GeoBox(truth.shape, truth.transform, truth.crs)[:128, :160]
     area = load_area(str(country.aoi)).polygon
 
-    wanted = composite_of(area, grid, period=PERIOD, catalog=str(country.items))
-    seen = composite_of(area, grid, period=PERIOD, catalog=str(other))
+    wanted = composite_area(area, grid, period=PERIOD, catalog=str(country.items))
+    seen = composite_area(area, grid, period=PERIOD, catalog=str(other))
 
     assert any(float(baseline) >= 4 for baseline in baselines)
     assert wanted.s2.any()

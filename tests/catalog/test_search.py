@@ -10,12 +10,12 @@ import pyarrow.parquet
 import pytest
 import shapely
 
+from lulcmap.catalog import find_scenes as module
 from lulcmap.catalog import hrefs
-from lulcmap.catalog import search as module
 from lulcmap.catalog.providers import CDSE, EARTH_SEARCH, PLANETARY_COMPUTER
 from lulcmap.catalog.scene import Scene, SkippedItem
-from lulcmap.catalog.search import digest, freeze, search
-from lulcmap.catalog.stac import Asked
+from lulcmap.catalog.search import find_scenes, freeze_items, items_digest
+from lulcmap.catalog.stac.query import Asked
 from lulcmap.errors import ProviderError, UsageError
 from lulcmap.sensors import S2_BANDS
 
@@ -46,7 +46,9 @@ def write(folder: Path, *items, **facts) -> str:
 
 
 def look(catalog, *, area=AREA, s1=True, s2_period=YEAR, s1_period=YEAR, **options):
-    return search(area, s2_period=s2_period, s1_period=s1_period, catalog=catalog, s1=s1, **options)
+    return find_scenes(
+        area, s2_period=s2_period, s1_period=s1_period, catalog=catalog, s1=s1, **options
+    )
 
 
 def ids(found):
@@ -213,16 +215,16 @@ def test_frozen_items_find_the_same_from_another_folder(tmp_path):
     run.mkdir()
     bad = item("bad", href="../{}.tif")
     found = look(write(archive, item("a"), item("b", href=f"{archive.resolve()}/x/{{}}.tif"), bad))
-    (run / "items.json").write_text(json.dumps(freeze(found)))
+    (run / "items.json").write_text(json.dumps(freeze_items(found)))
 
     again = look(str(run / "items.json"))
 
     assert again.scenes == found.scenes
     assert again.skipped == found.skipped
     assert again.root == found.root
-    assert freeze(again) == freeze(found)
-    assert digest(again) == digest(found)
-    hrefs = [entry["assets"]["B02"]["href"] for entry in freeze(found)["features"]]
+    assert freeze_items(again) == freeze_items(found)
+    assert items_digest(again) == items_digest(found)
+    hrefs = [entry["assets"]["B02"]["href"] for entry in freeze_items(found)["features"]]
     assert hrefs == ["B02.tif", "x/B02.tif"]
 
 
@@ -232,7 +234,7 @@ def test_the_digest_does_not_depend_on_the_folder_but_on_the_items(tmp_path):
     one, two = (look(write(tmp_path / name, item("a"))) for name in ("one", "two"))
     more = look(write(tmp_path / "two", item("a"), item("b")))
 
-    assert digest(one) == digest(two) != digest(more)
+    assert items_digest(one) == items_digest(two) != items_digest(more)
 
 
 def test_a_frozen_file_cannot_reach_outside_its_root(tmp_path):
@@ -244,7 +246,7 @@ def test_a_frozen_file_cannot_reach_outside_its_root(tmp_path):
 def test_frozen_hrefs_carry_no_signature_and_are_signed_again(tmp_path):
     blob = "https://account.blob.core.windows.net/container/{}.tif"
     found = look(write(tmp_path, item("a", href=f"{blob}?st=1&sig=secret")))
-    frozen = freeze(found)
+    frozen = freeze_items(found)
 
     assert found.provider == "planetary-computer"
     assert found.scenes[0].assets["B02"] == blob.format("B02")
@@ -397,14 +399,14 @@ def test_far_parts_of_an_area_are_asked_for_apart_and_near_ones_together(api):
 def test_an_api_s_frozen_items_need_no_api(api, tmp_path):
     api.items = [item("a", href="https://example.com/{}.tif")]
     found = look(api.url, s1=False)
-    (tmp_path / "items.json").write_text(json.dumps(freeze(found)))
+    (tmp_path / "items.json").write_text(json.dumps(freeze_items(found)))
     asked = len(api.asked)
 
     again = look(str(tmp_path / "items.json"))
 
     assert again.scenes == found.scenes
     assert again.provider == api.url
-    assert digest(again) == digest(found)
+    assert items_digest(again) == items_digest(found)
     assert len(api.asked) == asked
 
 
@@ -488,7 +490,7 @@ def test_a_key_in_an_api_s_url_is_sent_and_never_written_down(monkeypatch):
 
     assert asked == ["https://example.com/stac?key=secret"]
     assert found.provider == "https://example.com/stac"
-    assert "secret" not in json.dumps(freeze(found))
+    assert "secret" not in json.dumps(freeze_items(found))
 
 
 def test_a_provider_without_calibrated_sentinel_1_gives_none_and_says_so(monkeypatch):
@@ -519,7 +521,7 @@ def test_sources_that_cannot_be_are_refused(options, said):
 def test_frozen_items_keep_what_their_search_had_to_say(monkeypatch, tmp_path):
     monkeypatch.setattr(module, "ask", lambda *_, **__: Asked((), ("Items may be missing.",)))
     found = look("earth-search")
-    (tmp_path / "items.json").write_text(json.dumps(freeze(found)))
+    (tmp_path / "items.json").write_text(json.dumps(freeze_items(found)))
 
     again = look(str(tmp_path / "items.json"))
 
@@ -532,7 +534,7 @@ def test_frozen_assets_hold_no_other_href(monkeypatch, tmp_path):
     entry["assets"]["B02"]["alternate"] = {"s3": {"href": "https://x/B02.tif?sig=SECRET"}}
     found = look(write(tmp_path, entry))
 
-    assert "SECRET" not in json.dumps(freeze(found))
+    assert "SECRET" not in json.dumps(freeze_items(found))
 
 
 OTHER = {"provider": "a", "profile": "cdse"}
@@ -571,7 +573,7 @@ def test_two_providers_are_frozen_with_their_names(monkeypatch, tmp_path):
     answers = {EARTH_SEARCH.url: Asked((s2,), ()), PLANETARY_COMPUTER.url: Asked((s1,), ())}
     monkeypatch.setattr(module, "ask", lambda url, *_, **__: answers[url])
     found = look("earth-search", s1_catalog="planetary-computer")
-    (tmp_path / "items.json").write_text(json.dumps(freeze(found)))
+    (tmp_path / "items.json").write_text(json.dumps(freeze_items(found)))
     monkeypatch.setattr(module, "ask", None)
 
     again = look(str(tmp_path / "items.json"))
@@ -579,7 +581,7 @@ def test_two_providers_are_frozen_with_their_names(monkeypatch, tmp_path):
     assert ids(again) == ["radar", "optical"]
     assert again.scenes == found.scenes
     assert again.sources == found.sources
-    assert digest(again) == digest(found)
+    assert items_digest(again) == items_digest(found)
 
 
 @pytest.mark.parametrize("profile", [PLANETARY_COMPUTER, EARTH_SEARCH, CDSE])

@@ -8,16 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lulcmap.catalog.period import make_period, s1_period
 from lulcmap.catalog.scene import Scene
-from lulcmap.catalog.selection import (
-    Plan,
-    choose_s1,
-    make_period,
-    own_grid_first,
-    rank_s2,
-    s1_period,
-)
+from lulcmap.catalog.selection import choose_s1, own_grid_first, rank_s2
 from lulcmap.errors import UsageError
+from lulcmap.run.plan import Plan
 
 TODAY = date(2026, 3, 15)
 YEAR = make_period(year=2024, today=TODAY)

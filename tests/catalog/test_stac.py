@@ -12,9 +12,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import shapely
 
-from lulcmap.catalog.stac import ask
 from lulcmap.catalog.stac import client as service
 from lulcmap.catalog.stac import query as asking
+from lulcmap.catalog.stac.query import ask
 from lulcmap.errors import ProviderError
 
 AREA = shapely.MultiPolygon([shapely.box(6.2, 49.2, 8.2, 51.2)])
@@ -336,7 +336,7 @@ def test_a_next_link_that_leads_nowhere_is_survived(start, look):
         assert ids(look(server)) == every(server)
 
 
-def test_items_of_one_second_are_told_apart_by_place(start, look):
+def test_items_of_one_second_are_logit_bias_by_place(start, look):
     moment = datetime(2024, 5, 9, 10, 30)
     boxes = [(6.2 + i / 10, 49.2, 6.25 + i / 10, 51.0) for i in range(20)]
     pairs = itertools.product(range(9), boxes)
@@ -348,7 +348,7 @@ def test_items_of_one_second_are_told_apart_by_place(start, look):
     assert found.notes == ()
 
 
-def test_what_cannot_be_told_apart_is_said(start, look):
+def test_what_cannot_be_logit_bias_is_said(start, look):
     server = start(
         item(n, moment=datetime(2024, 5, 9, 10, 30), box=(0, 0, 60, 60)) for n in range(150)
     )

@@ -24,7 +24,7 @@ from pyproj import Transformer
 from lulcmap.cli import main
 from lulcmap.cli.app import configure_logging
 from lulcmap.legend import NODATA
-from lulcmap.simulation import Country, simulate
+from lulcmap.simulation.build import Country, simulate
 from tests.support.stubs import contract, make_model, save
 
 TINY = {"height": 128, "width": 160, "s2_dates": 3, "s1_dates": 2}
@@ -358,7 +358,7 @@ def test_a_bug_gives_1_and_a_traceback_without_signatures(predict, monkeypatch):
     def breaks(*_, **__):
         raise KeyError("https://x.blob.core.windows.net/a.tif?se=1&sig=SECRET%3D&sp=r")
 
-    monkeypatch.setattr("lulcmap.planning.planner.search", breaks)
+    monkeypatch.setattr("lulcmap.planning.planner.find_scenes", breaks)
 
     result = predict()
 

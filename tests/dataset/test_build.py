@@ -12,17 +12,18 @@ from affine import Affine
 from click.testing import CliRunner
 from odc.geo.geobox import GeoBox
 
-from lulcmap.catalog.search import search
+from lulcmap.catalog.search import find_scenes
 from lulcmap.cli.app import Group
 from lulcmap.cli.dataset import dataset as command
-from lulcmap.dataset import Request, Source, make
 from lulcmap.dataset.chips import CHIPS, INDEX, Dataset
+from lulcmap.dataset.request import DatasetRequest, build_dataset
+from lulcmap.dataset.source import ImageArchive
 from lulcmap.dataset.votes import SCHEMES
 from lulcmap.dataset.writer import Folder
 from lulcmap.errors import NoScenesError, OutputError, ProviderError, UsageError
 from lulcmap.imagery.reader import Reader
 from lulcmap.sensors import S1_NODATA, S2_BANDS
-from lulcmap.simulation import Country, simulate
+from lulcmap.simulation.build import Country, simulate
 from lulcmap.simulation.labels import LabelSet, simulate_labels
 
 COUNTRY = Country(seed=5, height=320, width=300, s2_dates=4, s1_dates=6, cloud=0.2)
@@ -48,7 +49,7 @@ def request_of(labels, scenes):
             for key in ("orbit", "keep_without_s1", "workers", "max_lost")
             if key in changes
         }
-        return Request(folder, source=Source(str(catalog), **source), **changes)
+        return DatasetRequest(folder, source=ImageArchive(str(catalog), **source), **changes)
 
     return of
 
@@ -56,7 +57,7 @@ def request_of(labels, scenes):
 @pytest.fixture(scope="module")
 def built(labels, scenes, tmp_path_factory):
     out = tmp_path_factory.mktemp("built") / "dataset"
-    make(Request(labels, source=Source(str(scenes.items))), out)
+    build_dataset(DatasetRequest(labels, source=ImageArchive(str(scenes.items))), out)
     return Dataset.open(out)
 
 
@@ -145,7 +146,7 @@ def test_chips_hold_the_very_pixels_of_their_scene_and_the_truth_of_the_ground(
 ):
     exact = LabelSet(size=96, experts=3, nonexperts=0, holdout=0, wrong=0, unmarked=0)
     folder = simulate_labels(tmp_path / "labels", COUNTRY, scenes, exact)
-    make(request_of(folder), tmp_path / "out")
+    build_dataset(request_of(folder), tmp_path / "out")
     dataset = Dataset.open(tmp_path / "out")
     by_id = {item["id"]: item for item in items(scenes, "sentinel-2-l2a")}
 
@@ -177,14 +178,14 @@ def test_a_tile_on_odd_multiples_of_ten_metres_gets_the_same_pixels(
         north=COUNTRY.north - 10 * (120 + down),
         day=day_of(item),
     )
-    make(request_of(tmp_path / "labels", s1_days=366), tmp_path / "out")
+    build_dataset(request_of(tmp_path / "labels", s1_days=366), tmp_path / "out")
     dataset = Dataset.open(tmp_path / "out")
     (chip,) = dataset.rows
     s2, s1, _ = dataset.read(chip)
     grid = grid_of(dataset, chip)
     even = GeoBox(COUNTRY.shape, Affine(10, 0, COUNTRY.west, 0, -10, COUNTRY.north), "EPSG:32632")
     rows, cols = slice(120 + down, 120 + down + grid.shape[0]), slice(100 + right, 175)
-    found = search(
+    found = find_scenes(
         chip_area(chip),
         s2_period=(date.fromisoformat(chip.date),) * 2,
         s1_period=(date(2024, 1, 1), date(2024, 12, 31)),
@@ -214,7 +215,7 @@ def test_scenes_and_tiles_off_the_multiples_of_ten_metres_match_pixel_by_pixel(t
     folder = simulate_labels(
         tmp_path / "labels", country, made, LabelSet(size=63, experts=2, nonexperts=0, holdout=0)
     )
-    make(Request(folder, source=Source(str(made.items))), tmp_path / "out")
+    build_dataset(DatasetRequest(folder, source=ImageArchive(str(made.items))), tmp_path / "out")
     dataset = Dataset.open(tmp_path / "out")
     (item,) = items(made, "sentinel-2-l2a")
 
@@ -236,7 +237,7 @@ def test_a_tile_between_the_scenes_pixels_gets_their_bilinear_mean(scenes, tmp_p
         north=COUNTRY.north - 1000 - up,
         day=day_of(item),
     )
-    make(request_of(tmp_path / "labels"), tmp_path / "out")
+    build_dataset(request_of(tmp_path / "labels"), tmp_path / "out")
     dataset = Dataset.open(tmp_path / "out")
     with rasterio.open(scenes.items.parent / item["assets"]["B04"]["href"]) as file:
         raw = file.read(1)[100:141, 100:151].astype(float)
@@ -256,7 +257,7 @@ def test_a_tile_between_the_scenes_pixels_gets_their_bilinear_mean(scenes, tmp_p
 def test_the_radar_is_the_mean_of_the_power_of_every_pass(
     orbit, states, scenes, tmp_path, request_of
 ):
-    make(request_of(orbit=orbit, s1_days=366), tmp_path / "out")
+    build_dataset(request_of(orbit=orbit, s1_days=366), tmp_path / "out")
     dataset = Dataset.open(tmp_path / "out")
 
     for chip in dataset.rows:
@@ -272,7 +273,7 @@ def test_the_radar_is_the_mean_of_the_power_of_every_pass(
 def test_radar_further_off_than_the_days_asked_for_is_not_taken(
     built, scenes, tmp_path, request_of
 ):
-    make(request_of(s1_days=70, keep_without_s1=True), tmp_path / "out")
+    build_dataset(request_of(s1_days=70, keep_without_s1=True), tmp_path / "out")
 
     near = Dataset.open(tmp_path / "out")
 
@@ -316,7 +317,7 @@ def test_a_killed_build_goes_on_and_ends_as_an_undisturbed_one(
 
     monkeypatch.setattr(Folder, "write", dying)
     with pytest.raises(KeyboardInterrupt):
-        make(request_of(workers=1), out)
+        build_dataset(request_of(workers=1), out)
     monkeypatch.setattr(Folder, "write", write)
     stamps = {path: path.stat().st_mtime_ns for path in (out / CHIPS).rglob("*.tif")}
     half = out / CHIPS / ".expert.1234.partial"
@@ -324,7 +325,7 @@ def test_a_killed_build_goes_on_and_ends_as_an_undisturbed_one(
     with pytest.raises(UsageError, match="is not finished"):
         Dataset.open(out)
 
-    again = make(request_of(workers=2), out)
+    again = build_dataset(request_of(workers=2), out)
 
     assert 2 <= len({path.parent for path in stamps}) <= 3
     assert again.made == len(built.rows) - len({path.parent for path in stamps})
@@ -341,12 +342,12 @@ def test_a_killed_build_goes_on_and_ends_as_an_undisturbed_one(
 def test_only_the_chip_of_a_changed_label_is_made_again(labels, request_of, tmp_path):
     folder, out = tmp_path / "labels", tmp_path / "out"
     shutil.copytree(labels, folder)
-    make(request_of(folder), out)
+    build_dataset(request_of(folder), out)
     path = next((folder / "Experts").rglob("*.tif"))
     with rasterio.open(path, "r+") as file:
         file.write(np.full((1, *file.shape), 9, np.uint8))
 
-    again = make(request_of(folder), out)
+    again = build_dataset(request_of(folder), out)
 
     changed = [row for row in again.rows if row.counts[8] == 96 * 96]
     assert again.made == 1
@@ -355,20 +356,20 @@ def test_only_the_chip_of_a_changed_label_is_made_again(labels, request_of, tmp_
 
 
 def test_a_folder_begun_with_other_settings_is_refused_with_the_difference(request_of, tmp_path):
-    make(request_of(limit=1), tmp_path / "out")
+    build_dataset(request_of(limit=1), tmp_path / "out")
 
     with pytest.raises(UsageError, match='orbit was "descending", is "any"; s1_days was 180, is 9'):
-        make(request_of(orbit="any", s1_days=9), tmp_path / "out")
+        build_dataset(request_of(orbit="any", s1_days=9), tmp_path / "out")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "a.txt").write_text("mine")
     with pytest.raises(OutputError, match="is no dataset"):
-        make(request_of(), tmp_path / "other")
+        build_dataset(request_of(), tmp_path / "other")
 
 
 def test_another_share_for_validation_needs_no_new_chips(request_of, tmp_path):
-    make(request_of(), tmp_path / "out")
+    build_dataset(request_of(), tmp_path / "out")
 
-    again = make(request_of(validation=0.5, test=0.2), tmp_path / "out")
+    again = build_dataset(request_of(validation=0.5, test=0.2), tmp_path / "out")
 
     assert again.made == 0
     assert Dataset.open(tmp_path / "out").settings["validation"] == 0.5
@@ -384,9 +385,9 @@ def test_a_scene_that_cannot_be_read_fails_its_labels_alone_and_they_are_tried_a
     path = archive / item["assets"]["B11"]["href"]
     hidden = path.rename(path.with_suffix(".gone"))
 
-    broken = make(request_of(catalog=archive / "items.json"), tmp_path / "out")
+    broken = build_dataset(request_of(catalog=archive / "items.json"), tmp_path / "out")
     hidden.rename(path)
-    mended = make(request_of(catalog=archive / "items.json"), tmp_path / "out")
+    mended = build_dataset(request_of(catalog=archive / "items.json"), tmp_path / "out")
 
     assert broken.failed
     assert all(days[0] in source and "B11" in why for source, why in broken.failed.items())
@@ -402,10 +403,12 @@ def test_tiles_without_a_scene_or_without_radar_are_skipped_and_told(scenes, req
     put_tile(tmp_path / "labels", codes, **corner, day=day, name="1_1")
     put_tile(tmp_path / "labels", codes, **corner, day="20240704", name="2_2")
 
-    one = make(request_of(tmp_path / "labels", s1_days=366), tmp_path / "one")
+    one = build_dataset(request_of(tmp_path / "labels", s1_days=366), tmp_path / "one")
     with pytest.raises(NoScenesError, match="no descending Sentinel-1 pass within 0 days"):
-        make(request_of(tmp_path / "labels", s1_days=0), tmp_path / "none")
-    bare = make(request_of(tmp_path / "labels", s1_days=0, keep_without_s1=True), tmp_path / "bare")
+        build_dataset(request_of(tmp_path / "labels", s1_days=0), tmp_path / "none")
+    bare = build_dataset(
+        request_of(tmp_path / "labels", s1_days=0, keep_without_s1=True), tmp_path / "bare"
+    )
 
     assert [row.source for row in one.rows] == [f"Experts/dw_1_1-{day}.tif"]
     assert one.skipped == {
@@ -420,14 +423,14 @@ def test_a_provider_that_is_down_ends_the_build(request_of, tmp_path, monkeypatc
     def down(*args, **kwargs):
         raise ProviderError("The server is down.")
 
-    monkeypatch.setattr("lulcmap.dataset.source.search", down)
+    monkeypatch.setattr("lulcmap.dataset.source.find_scenes", down)
 
     with pytest.raises(ProviderError, match=r"7 labels failed .*The server is down"):
-        make(request_of(), tmp_path / "out")
+        build_dataset(request_of(), tmp_path / "out")
     assert not (tmp_path / "out").exists()
     monkeypatch.setattr("lulcmap.dataset.build._IN_A_ROW", 3)
     with pytest.raises(ProviderError, match="3 labels in a row failed, the last one"):
-        make(request_of(workers=1), tmp_path / "out")
+        build_dataset(request_of(workers=1), tmp_path / "out")
 
 
 def test_the_same_scene_processed_twice_gives_its_newest(scenes, request_of, tmp_path):
@@ -458,7 +461,7 @@ def test_the_same_scene_processed_twice_gives_its_newest(scenes, request_of, tmp
         day=day_of(item),
     )
 
-    made = make(request_of(tmp_path / "labels", root / "twice.json"), tmp_path / "out")
+    made = build_dataset(request_of(tmp_path / "labels", root / "twice.json"), tmp_path / "out")
 
     assert made.rows[0].s2 == (names[1],)
 
@@ -492,7 +495,7 @@ def test_the_commands_defaults_are_the_librarys():
     options = {option.name: option for option in build.params}
 
     assert tuple(options["votes"].type.choices) == SCHEMES
-    for field in (*fields(Source), *fields(Request)):
+    for field in (*fields(ImageArchive), *fields(DatasetRequest)):
         if field.name in options and field.default is not MISSING and field.default:
             assert options[field.name].default == field.default, field.name
 
@@ -523,7 +526,10 @@ def test_a_real_tile_gets_the_very_pixels_of_its_real_scene(
     tile.parent.mkdir(parents=True)
     shutil.copy(shared_data / "archive" / "labels" / f"{place}.tif", tile)
 
-    make(Request(tmp_path / "labels", source=Source(str(archive), orbit="any")), tmp_path / "out")
+    build_dataset(
+        DatasetRequest(tmp_path / "labels", source=ImageArchive(str(archive), orbit="any")),
+        tmp_path / "out",
+    )
 
     dataset = Dataset.open(tmp_path / "out")
     (chip,) = dataset.rows

@@ -15,13 +15,15 @@ from PIL import Image
 
 from lulcmap.cli.app import Group
 from lulcmap.cli.dataset import dataset as command
-from lulcmap.dataset import Request, Source, check, make
+from lulcmap.dataset.check import check_dataset
 from lulcmap.dataset.chips import ABOUT, INDEX, Dataset
+from lulcmap.dataset.request import DatasetRequest, build_dataset
+from lulcmap.dataset.source import ImageArchive
 from lulcmap.dataset.statistics import Band
 from lulcmap.dataset.writer import _write_index
 from lulcmap.errors import UsageError
 from lulcmap.sensors import S1_BANDS, S1_NODATA, S2_BANDS
-from lulcmap.simulation import Country, simulate
+from lulcmap.simulation.build import Country, simulate
 from lulcmap.simulation.labels import LabelSet, simulate_labels
 
 
@@ -32,8 +34,10 @@ def built(tmp_path_factory):
     scenes = simulate(folder, country)
     wanted = LabelSet(size=48, experts=4, nonexperts=2, holdout=1)
     labels = simulate_labels(folder / "labels", country, scenes, wanted)
-    request = Request(labels, source=Source(str(scenes.items), orbit="any"), s1_days=366)
-    make(request, folder / "dataset")
+    request = DatasetRequest(
+        labels, source=ImageArchive(str(scenes.items), orbit="any"), s1_days=366
+    )
+    build_dataset(request, folder / "dataset")
     return folder / "dataset"
 
 
@@ -64,7 +68,7 @@ def run(*args):
 
 
 def test_a_dataset_as_it_was_built_has_no_fault(built):
-    found = check(built)
+    found = check_dataset(built)
 
     assert found.faults == ()
     assert found.notes == ()
@@ -74,7 +78,7 @@ def test_a_dataset_as_it_was_built_has_no_fault(built):
 
 
 def test_statistics_are_those_of_numpy_over_the_training_split(built):
-    found = check(built)
+    found = check_dataset(built)
 
     dataset = Dataset.open(built)
     chips = [dataset.read(chip) for chip in dataset.split("train")]
@@ -139,7 +143,7 @@ def test_a_file_that_is_not_what_it_ought_to_be_is_a_fault(name, edit, profile, 
     chip = copy.split("train")[0]
     change(copy.path(chip, name), edit, **profile)
 
-    faults = check(copy.folder).faults
+    faults = check_dataset(copy.folder).faults
 
     assert any(said in fault and fault.startswith(chip.chip) for fault in faults), faults
 
@@ -149,7 +153,7 @@ def test_files_on_different_grids_are_a_fault(copy):
     with rasterio.open(copy.path(chip, "s2.tif"), "r+") as file:
         file.transform = file.transform @ type(file.transform).translation(1, 0)
 
-    (fault,) = check(copy.folder).faults
+    (fault,) = check_dataset(copy.folder).faults
 
     assert fault == f"{chip.chip}: its files lie on different grids"
 
@@ -159,7 +163,7 @@ def test_a_missing_or_broken_file_is_a_fault_and_the_rest_is_looked_at(copy):
     copy.path(one, "s2.tif").unlink()
     copy.path(other, "label.tif").write_bytes(b"II*\0")
 
-    found = check(copy.folder)
+    found = check_dataset(copy.folder)
 
     assert found.faults == (
         f"{one.chip}: s2.tif is missing or broken",
@@ -178,7 +182,7 @@ def test_ground_in_two_splits_is_a_fault(copy):
         with rasterio.open(target / name, "r+") as file:
             file.transform = moved @ type(moved).translation(20, 20)
 
-    faults = check(copy.folder).faults
+    faults = check_dataset(copy.folder).faults
 
     assert any("share ground" in fault and "(test)" in fault for fault in faults), faults
 
@@ -186,7 +190,7 @@ def test_ground_in_two_splits_is_a_fault(copy):
 def test_a_place_in_two_splits_is_a_fault(copy):
     set_index(copy, place=copy.split("test")[0].place)
 
-    faults = check(copy.folder).faults
+    faults = check_dataset(copy.folder).faults
 
     assert any(fault.endswith("is in test and train") for fault in faults), faults
 
@@ -194,7 +198,7 @@ def test_a_place_in_two_splits_is_a_fault(copy):
 def test_an_index_that_lies_is_a_fault(copy):
     set_index(copy, unlabelled=1, split="exam")
 
-    faults = check(copy.folder).faults
+    faults = check_dataset(copy.folder).faults
 
     assert any("not those of the index" in fault for fault in faults)
     assert any("its split is 'exam'" in fault for fault in faults)

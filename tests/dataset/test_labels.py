@@ -16,21 +16,22 @@ from pyproj import Transformer
 from rasterio.features import rasterize
 from rasterio.warp import Resampling, reproject
 
-from lulcmap.catalog.selection import Period, make_period
-from lulcmap.dataset import Request, Source, make
+from lulcmap.catalog.period import Period, make_period
 from lulcmap.dataset.chips import VOTES, Dataset
 from lulcmap.dataset.dynamic_world import Tiles
 from lulcmap.dataset.legend import DYNAMIC_WORLD, PLAIN, read_legend
 from lulcmap.dataset.raster_labels import RasterLabels
+from lulcmap.dataset.request import DatasetRequest, build_dataset
 from lulcmap.dataset.sample import Sample
+from lulcmap.dataset.source import ImageArchive
 from lulcmap.dataset.splits import arrange, overlaps
 from lulcmap.dataset.user_labels import SIDE
 from lulcmap.dataset.vector_labels import VectorLabels
 from lulcmap.dataset.votes import SCHEMES, vote
 from lulcmap.errors import NoScenesError, UsageError
-from lulcmap.imagery.area_composite import composite_of
+from lulcmap.imagery.area_composite import composite_area
 from lulcmap.legend import NAMES
-from lulcmap.simulation import Country, simulate
+from lulcmap.simulation.build import Country, simulate
 from lulcmap.simulation.labels import LabelSet, simulate_labels
 
 COUNTRY = Country(seed=9, height=200, width=260, s2_dates=3, s1_dates=2, cloud=0.1)
@@ -268,7 +269,10 @@ def test_a_simulated_hold_out_has_four_who_disagree_a_little(scenes, tmp_path):
     folder = simulate_labels(
         tmp_path, COUNTRY, scenes, LabelSet(size=90, experts=1, nonexperts=1, holdout=1)
     )
-    make(Request(folder, source=Source(str(scenes.items)), votes="majority"), tmp_path / "out")
+    build_dataset(
+        DatasetRequest(folder, source=ImageArchive(str(scenes.items)), votes="majority"),
+        tmp_path / "out",
+    )
     dataset = Dataset.open(tmp_path / "out")
     (chip,) = dataset.split("test")
 
@@ -539,8 +543,11 @@ def test_labels_near_the_border_of_zones_are_in_one_zone_only(tmp_path):
 def test_own_labels_get_the_composites_a_map_would_be_made_from(scenes, tmp_path):
     out = tmp_path / "out"
 
-    made = make(
-        Request(scenes.truth, source=Source(str(scenes.items)), period=YEAR, validation=0.0), out
+    made = build_dataset(
+        DatasetRequest(
+            scenes.truth, source=ImageArchive(str(scenes.items)), period=YEAR, validation=0.0
+        ),
+        out,
     )
 
     dataset = Dataset.open(out)
@@ -553,7 +560,7 @@ def test_own_labels_get_the_composites_a_map_would_be_made_from(scenes, tmp_path
     for chip in dataset.rows:
         with rasterio.open(dataset.path(chip, "s2.tif")) as file:
             grid = GeoBox(file.shape, file.transform, file.crs)
-        expected = composite_of(everywhere, grid, period=YEAR, catalog=str(scenes.items))
+        expected = composite_area(everywhere, grid, period=YEAR, catalog=str(scenes.items))
         s2, s1, _ = dataset.read(chip)
         np.testing.assert_array_equal(s2, expected.s2)
         np.testing.assert_array_equal(s1, expected.s1)
@@ -562,11 +569,11 @@ def test_own_labels_get_the_composites_a_map_would_be_made_from(scenes, tmp_path
 
 
 def test_own_labels_need_a_period_with_scenes(scenes, tmp_path):
-    source = Source(str(scenes.items))
+    source = ImageArchive(str(scenes.items))
     day = Period(date(2023, 5, 1), date(2023, 5, 2), "x")
 
     with pytest.raises(UsageError, match="Of which time are the labels"):
-        make(Request(scenes.truth, source=source), tmp_path / "out")
+        build_dataset(DatasetRequest(scenes.truth, source=source), tmp_path / "out")
     with pytest.raises(NoScenesError, match="No Sentinel-2 scene of the labels was found"):
-        make(Request(scenes.truth, source=source, period=day), tmp_path / "out")
+        build_dataset(DatasetRequest(scenes.truth, source=source, period=day), tmp_path / "out")
     assert not (tmp_path / "out").exists()

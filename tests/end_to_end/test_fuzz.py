@@ -9,7 +9,9 @@ from tests.support.polygons import Planner, aois
 @pytest.fixture(scope="module")
 def planner(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lulcmap.planning.estimate._window", lambda *_: 0.5)  # does not run the model
+        patch.setattr(
+            "lulcmap.planning.estimate.run._window", lambda *_: 0.5
+        )  # does not run the model
         yield Planner(tmp_path_factory.mktemp("fuzz"))
 
 

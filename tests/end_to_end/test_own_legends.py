@@ -8,10 +8,10 @@ import pytest
 import rasterio
 from click.testing import CliRunner
 
-from lulcmap.catalog.selection import make_period
+from lulcmap.catalog.period import make_period
 from lulcmap.cli import main
 from lulcmap.errors import OutputError
-from lulcmap.evaluation.seams import find_seams
+from lulcmap.evaluation.seams.search import find_seams
 from lulcmap.legend import NODATA
 from lulcmap.output.assemble import assemble_run
 from lulcmap.pipeline import map_area, map_shard

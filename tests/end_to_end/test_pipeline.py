@@ -14,14 +14,14 @@ import rasterio
 import shapely
 from rio_cogeo.cogeo import cog_validate
 
-from lulcmap.catalog.selection import make_period
-from lulcmap.catalog.stac import Asked
+from lulcmap.catalog.period import make_period
+from lulcmap.catalog.stac.query import Asked
 from lulcmap.errors import ModelError, NoScenesError, OutputError, ProviderError, UsageError
 from lulcmap.legend import CLASSES, NODATA
 from lulcmap.model.contract import S1_INPUT, S2_INPUT
 from lulcmap.pipeline import map_area
 from lulcmap.run import RunFolder
-from lulcmap.simulation import Country, simulate
+from lulcmap.simulation.build import Country, simulate
 from tests.integration.servers import FileServer
 from tests.support.stubs import contract, make_model
 
@@ -520,7 +520,7 @@ def test_a_run_begun_with_other_sources_is_refused(
 ):
     served = settings(catalog=f"{api.url}/stac")
     with monkeypatch.context() as patch:
-        patch.setattr("lulcmap.blocks.engine.finish", lambda *_, **__: 1 / 0)
+        patch.setattr("lulcmap.blocks.engine.finish_block", lambda *_, **__: 1 / 0)
         patch.setattr(RunFolder, "remove", lambda _: None)
         with pytest.raises(ZeroDivisionError):
             map_area(str(country.aoi), tmp_path / "map.tif", period=PERIOD, settings=served)

@@ -11,8 +11,8 @@ import shapely
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
-from lulcmap.catalog.selection import make_period
-from lulcmap.imagery.area_composite import composite_of
+from lulcmap.catalog.period import make_period
+from lulcmap.imagery.area_composite import composite_area
 from lulcmap.legend import NODATA
 from lulcmap.pipeline import Settings, map_area
 from tests.support.stubs import contract, make_model
@@ -135,7 +135,7 @@ def test_the_offset_is_removed_where_there_is_one(archive, place, offset):
     west, north = 20 * (int(left / 20) + 3), 20 * (int(top / 20) - 3)
     on = GeoBox((200, 200), Affine(10, 0, west, 0, -10, north), f"EPSG:{zone}")
 
-    seen = composite_of(
+    seen = composite_area(
         shapely.MultiPolygon([shapely.box(*near)]),
         on,
         period=make_period(year=year, today=date(2026, 1, 1)),

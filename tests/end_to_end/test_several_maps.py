@@ -10,12 +10,12 @@ import shapely
 from click.testing import CliRunner
 from rio_cogeo.cogeo import cog_validate
 
-from lulcmap.catalog.selection import make_period
+from lulcmap.catalog.period import make_period
 from lulcmap.cli import main
 from lulcmap.errors import OutputError, UsageError
 from lulcmap.legend import NODATA
 from lulcmap.pipeline import Settings, map_area
-from lulcmap.simulation import Country, simulate
+from lulcmap.simulation.build import Country, simulate
 
 PERIOD = make_period(year=2024, today=date(2026, 1, 1))
 

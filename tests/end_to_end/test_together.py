@@ -19,17 +19,17 @@ import shapely
 from click.testing import CliRunner
 from rasterio.io import MemoryFile
 
-from lulcmap.blocks.dask import on_dask
-from lulcmap.blocks.engine import map_blocks
-from lulcmap.catalog.selection import make_period
+from lulcmap.blocks.dask import dask_engine
+from lulcmap.blocks.local import map_blocks
+from lulcmap.catalog.period import make_period
 from lulcmap.cli import main
 from lulcmap.errors import ModelError, OutputError, ProviderError, UsageError
 from lulcmap.geo.area import load_area
 from lulcmap.output.assemble import assemble_run
 from lulcmap.output.cog import write_cog
 from lulcmap.pipeline import map_area, map_shard
-from lulcmap.planning.planner import survey
-from lulcmap.run import RunFolder, Shard, beat, status, work
+from lulcmap.planning.planner import plan_map
+from lulcmap.run import RunFolder, Shard, hold_run, start_heartbeat, status
 
 PERIOD = make_period(year=2024, today=date(2026, 1, 1))
 
@@ -232,7 +232,7 @@ def test_dask_gives_the_map_of_one_process(
         tmp_path / "map.tif",
         period=PERIOD,
         settings=settings(),
-        engine=on_dask(f"local:{workers}"),
+        engine=dask_engine(f"local:{workers}"),
     )
 
     assert report.map.read_bytes() == whole
@@ -257,7 +257,7 @@ def test_a_dask_worker_that_dies_is_no_loss(country, settings, whole, tmp_path, 
         tmp_path / "map.tif",
         period=PERIOD,
         settings=settings(),
-        engine=on_dask("local:2"),
+        engine=dask_engine("local:2"),
         progress=progress,
     )
 
@@ -268,7 +268,7 @@ def test_a_dask_worker_that_dies_is_no_loss(country, settings, whole, tmp_path, 
 @pytest.mark.parametrize("address", ["local:0", "local:x", "somewhere", "http://a:1", "tcp:"])
 def test_an_address_that_is_none_is_refused(address):
     with pytest.raises(UsageError, match="--dask"):
-        on_dask(address)
+        dask_engine(address)
 
 
 HOLDS = """
@@ -334,18 +334,22 @@ def test_shards_work_beside_each_other_but_not_twice_nor_beside_the_whole(tmp_pa
     run = tmp_path / "map.tif.run"
     second = holding(run, "2/3")
 
-    with work(run, shard=Shard(1, 3)), work(run, shard=Shard(3, 3)):
+    with hold_run(run, shard=Shard(1, 3)), hold_run(run, shard=Shard(3, 3)):
         with (
             pytest.raises(OutputError, match=f"(?i)process {second.pid}"),
-            work(run, shard=Shard(2, 3)),
+            hold_run(run, shard=Shard(2, 3)),
         ):
             pass
-        with pytest.raises(OutputError, match="shard-2-of-3"), work(run):
+        with pytest.raises(OutputError, match="shard-2-of-3"), hold_run(run):
             pass
 
 
 def test_a_run_nobody_began_leaves_no_folder(tmp_path):
-    with pytest.raises(ZeroDivisionError), work(tmp_path / "map.tif.run") as run, beat(run):
+    with (
+        pytest.raises(ZeroDivisionError),
+        hold_run(tmp_path / "map.tif.run") as run,
+        start_heartbeat(run),
+    ):
         raise ZeroDivisionError
 
     assert left_in(tmp_path) == []
@@ -459,7 +463,7 @@ def test_status_says_how_far_a_run_is(country, settings, tmp_path):
 def test_a_refusal_leaves_the_run_as_it_is(country, settings, tmp_path, wrong):
     """Also where no block was made yet."""
     run = tmp_path / "map.tif.run"
-    known = survey(load_area(str(country.aoi)), run, period=PERIOD, settings=settings())
+    known = plan_map(load_area(str(country.aoi)), run, period=PERIOD, settings=settings())
     RunFolder.open(run, known.job.plan.to_json(), {"features": []}, {})
 
     with pytest.raises((UsageError, ModelError)):
@@ -548,9 +552,9 @@ def test_files_of_others_in_a_run_folder_are_one_plain_line(country, settings, t
 
 def test_a_clock_that_is_set_back_changes_nothing(tmp_path, monkeypatch):
     ticks = iter(range(0, 10_000, 60))
-    with work(tmp_path / "map.run") as run:
+    with hold_run(tmp_path / "map.run") as run:
         RunFolder.open(run.path, {"blocks": [[32632, 0, n] for n in range(4)]}, {}, {})
-        pulse = beat(run)
+        pulse = start_heartbeat(run)
         monkeypatch.setattr(pulse, "_clock", lambda: next(ticks))
         with pulse:
             pulse.stage("blocks")

@@ -14,15 +14,15 @@ import shapely
 from pyproj import Geod, Transformer
 from rasterio.warp import Resampling, calculate_default_transform, reproject
 
-from lulcmap.catalog.selection import make_period
+from lulcmap.catalog.period import make_period
 from lulcmap.geo import grid
 from lulcmap.geo.area import load_area
-from lulcmap.geo.utm import JOINT
+from lulcmap.geo.utm import ZONE_BLEND_M, utm_zone
 from lulcmap.legend import NODATA
 from lulcmap.pipeline import Settings, map_area
-from lulcmap.planning.estimate import estimate
-from lulcmap.planning.planner import survey
-from lulcmap.simulation import Country, simulate
+from lulcmap.planning.estimate.run import estimate_run
+from lulcmap.planning.planner import plan_map
+from lulcmap.simulation.build import Country, simulate
 from lulcmap.simulation.demo import FOREST
 
 PERIOD = make_period(year=2024, today=date(2026, 1, 1))
@@ -114,7 +114,7 @@ def mapped_and_inside(report, country):
     area = load_area(str(country.aoi)).polygon
     with rasterio.open(report.map) as made:
         on = grid.covering_grid(shapely.box(*made.bounds), crs.to_string())
-    inside = grid.inside(grid.project(area, crs.to_string()), on)
+    inside = grid.pixels_inside(grid.project(area, crs.to_string()), on)
     rows, cols = np.nonzero(inside)
     xs, ys = rasterio.transform.xy(transform, rows, cols)
     lons, lats = Transformer.from_crs(crs, 4326, always_xy=True).transform(xs, ys)
@@ -138,12 +138,12 @@ def expected(run: Path, lons, lats):
     """What the zones' own block files have at some places: the surer zone's near the border."""
     border = lons - (lons - np.round(lons / 6) * 6)
     metres = Geod(ellps="WGS84").inv(lons, lats, border, lats)[2] * np.sign(lons - border)
-    east = np.sin(np.pi / 4 * (1 + np.clip(metres / JOINT, -1, 1))) ** 2
+    east = np.sin(np.pi / 4 * (1 + np.clip(metres / ZONE_BLEND_M, -1, 1))) ** 2
     classes, says = np.full((2, *lons.shape), NODATA, np.uint8), np.zeros((2, *lons.shape))
     sure = np.abs(metres) > 0.02
     for number, (zone, blocks) in enumerate(blocks_of(run).items()):
         x, y = Transformer.from_crs(4326, zone, always_xy=True).transform(lons, lats)
-        own = np.array([grid.utm_zone(*place) for place in zip(lons, lats, strict=True)]) == zone
+        own = np.array([utm_zone(*place) for place in zip(lons, lats, strict=True)]) == zone
         weight = np.where(own == (metres > 0), east, 1 - east)
         for axis in (x, y):  # centres on an edge between pixels may go either way
             sure &= (weight == 0) | (np.abs(axis - 10 * np.round(axis / 10)) > 1e-3)
@@ -237,11 +237,11 @@ def test_the_map_does_not_depend_on_the_blocks_nor_on_the_workers(country, setti
 
 def test_the_plan_says_what_each_zone_takes(country, settings, tmp_path):
     out, folder = tmp_path / "map.tif", tmp_path / "map.tif.run"
-    known = survey(load_area(str(country.aoi)), folder, period=PERIOD, settings=settings())
-    before = estimate(known, settings(), out=out, folder=folder)
+    known = plan_map(load_area(str(country.aoi)), folder, period=PERIOD, settings=settings())
+    before = estimate_run(known, settings(), out=out, folder=folder)
 
     report = map_area(str(country.aoi), out, period=PERIOD, settings=settings(keep_run=True))
-    after = estimate(known, settings(), out=out, folder=folder)
+    after = estimate_run(known, settings(), out=out, folder=folder)
 
     files = blocks_of(folder)
     assert {zone.epsg: zone.blocks for zone in before.zones} == {

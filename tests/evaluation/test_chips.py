@@ -16,13 +16,13 @@ from lulcmap.cli.evaluate import evaluate
 from lulcmap.dataset.chips import Chip, Dataset
 from lulcmap.dataset.votes import SCHEMES
 from lulcmap.errors import OutputError, UsageError
-from lulcmap.evaluation import facts, judge_model
 from lulcmap.evaluation.calibration import BINS, Reliability
 from lulcmap.evaluation.counts import Tally, intervals
 from lulcmap.evaluation.crosswalk import SHIPPED
-from lulcmap.evaluation.onnx_predictor import classified, predictor
+from lulcmap.evaluation.judging import facts, judge_model
+from lulcmap.evaluation.onnx_predictor import classified, onnx_predictor_of
 from lulcmap.evaluation.regions import Regions, cell, load_regions
-from lulcmap.evaluation.results import check_folder, write_folder
+from lulcmap.evaluation.results import check_evaluation_folder, write_evaluation
 from lulcmap.legend import CLASSES
 from lulcmap.model.contract import S1_INPUT, S2_INPUT
 from lulcmap.model.session import open_session
@@ -212,7 +212,7 @@ def test_a_balanced_prior_names_rare_classes_more_often(tmp_path):
     s2, s1 = composites(np.random.default_rng(1), (64, 64))
 
     (natural, _), (balanced, confidence) = (
-        predictor(path, "cpu", prior)[0](s2, s1) for prior in ("natural", "balanced")
+        onnx_predictor_of(path, "cpu", prior)[0](s2, s1) for prior in ("natural", "balanced")
     )
 
     odds = upsampled(session.run(s2[None], s1[None]), 4).softmax(0).numpy()
@@ -405,7 +405,7 @@ def figures(tmp_path):
 def test_the_folder_holds_tables_and_pictures(figures, tmp_path):
     out = tmp_path / "scores"
 
-    write_folder(out, figures, overwrite=False)
+    write_evaluation(out, figures, overwrite=False)
 
     assert json.loads((out / "metrics.json").read_text()) == figures
     lines = (out / "confusion.csv").read_text().splitlines()
@@ -420,15 +420,15 @@ def test_the_folder_holds_tables_and_pictures(figures, tmp_path):
 
 
 def test_a_folder_that_is_no_evaluation_is_never_replaced(figures, tmp_path):
-    write_folder(tmp_path / "scores", figures, overwrite=False)
+    write_evaluation(tmp_path / "scores", figures, overwrite=False)
     with pytest.raises(OutputError, match="--overwrite"):
-        check_folder(tmp_path / "scores", overwrite=False)
-    write_folder(tmp_path / "scores", figures, overwrite=True)
+        check_evaluation_folder(tmp_path / "scores", overwrite=False)
+    write_evaluation(tmp_path / "scores", figures, overwrite=True)
 
     with pytest.raises(OutputError, match="is no evaluation"):
-        write_folder(tmp_path / "data", figures, overwrite=True)
+        write_evaluation(tmp_path / "data", figures, overwrite=True)
     with pytest.raises(OutputError, match="no folder"):
-        check_folder(tmp_path / "none" / "scores", overwrite=False)
+        check_evaluation_folder(tmp_path / "none" / "scores", overwrite=False)
 
 
 def test_a_picture_that_fails_leaves_nothing(figures, tmp_path, monkeypatch):
@@ -438,7 +438,7 @@ def test_a_picture_that_fails_leaves_nothing(figures, tmp_path, monkeypatch):
     monkeypatch.setattr("lulcmap.evaluation.results.reliability_chart", fail)
 
     with pytest.raises(OutputError, match="disk full"):
-        write_folder(tmp_path / "scores", figures, overwrite=False)
+        write_evaluation(tmp_path / "scores", figures, overwrite=False)
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
@@ -477,7 +477,7 @@ def test_the_command_offers_every_scheme_and_names_every_crosswalk():
 def test_the_command_measures_a_checkpoint(tmp_path, monkeypatch):
     dataset = write_dataset(tmp_path / "data", votes=False)
     monkeypatch.setattr(
-        "lulcmap.training.tiled.predictor", lambda *_: (knowing(dataset), Described)
+        "lulcmap.training.tiled.checkpoint_predictor", lambda *_: (knowing(dataset), Described)
     )
     (tmp_path / "checkpoint.pt").touch()
 

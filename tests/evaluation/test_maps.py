@@ -14,11 +14,11 @@ from pyproj import Transformer
 
 from lulcmap.cli.evaluate import evaluate
 from lulcmap.errors import UsageError
-from lulcmap.evaluation import facts, judge_map
 from lulcmap.evaluation.classmap import opened
-from lulcmap.evaluation.crosswalk import SHIPPED, identity, load
+from lulcmap.evaluation.crosswalk import SHIPPED, identity, load_crosswalk
+from lulcmap.evaluation.judging import facts, judge_map
 from lulcmap.evaluation.regions import Regions
-from lulcmap.evaluation.sampling import draw, write_sample
+from lulcmap.evaluation.sampling import draw_sample, write_sample
 from lulcmap.legend import CLASSES, NAMES
 
 LEGEND = {cover.id: cover.name for cover in CLASSES}
@@ -194,14 +194,14 @@ def test_the_confidence_of_a_block_of_a_run_is_calibrated(tmp_path, values):
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_the_shipped_crosswalks_name_dynamic_worlds_classes_once(name):
-    walk = load(name, LEGEND)
+    walk = load_crosswalk(name, LEGEND)
 
     assert (walk.values[:9] < len(walk.classes) - 1).all()
     assert set(walk.names) <= {*NAMES, "rangeland"}
 
 
 def test_codes_and_names_both_mean_a_class():
-    walk = load("worldcover", LEGEND)
+    walk = load_crosswalk("worldcover", LEGEND)
 
     found = [walk.of_label(label) for label in (80, "80", 80.0, "water", " water ", 81, "sea", 0.5)]
 
@@ -239,19 +239,19 @@ def test_a_crosswalk_that_cannot_be_is_refused(tmp_path, text, message):
     path.write_text(text)
 
     with pytest.raises(UsageError, match=message):
-        load(str(path), LEGEND)
+        load_crosswalk(str(path), LEGEND)
 
 
 def test_a_crosswalk_that_is_not_there_is_refused_with_the_shipped_names():
     with pytest.raises(UsageError, match="neither a file nor one of dynamic-world, esri, worldc"):
-        load("corine", LEGEND)
+        load_crosswalk("corine", LEGEND)
 
 
 def test_values_of_anybodys_map_can_be_named_by_number(tmp_path):
     path = tmp_path / "table.csv"
     path.write_text("code,name,map_classes\n1,a,40;41\n")
 
-    assert load(str(path), LEGEND).values[[40, 41, 42]].tolist() == [0, 0, 1]
+    assert load_crosswalk(str(path), LEGEND).values[[40, 41, 42]].tolist() == [0, 0, 1]
 
 
 # --- points and polygons ---------------------------------------------------------------------
@@ -440,7 +440,7 @@ def country(tmp_path):
 
 def test_a_labelled_sample_gives_true_areas(country, tmp_path):
     path, truth = country
-    drawn = draw(path, size=900, least=100)
+    drawn = draw_sample(path, size=900, least=100)
     write_sample(tmp_path / "sample.gpkg", drawn)
     x, y = Transformer.from_crs(4326, 32632, always_xy=True).transform(drawn.lon, drawn.lat)
     ids = truth[((6_344_000 - y) // 10).astype(int), ((x - 550_000) // 10).astype(int)]
@@ -464,7 +464,7 @@ def test_a_labelled_sample_gives_true_areas(country, tmp_path):
 
 def test_a_sample_of_which_too_little_is_labelled_says_what_is_missing(country, tmp_path):
     path, _ = country
-    drawn = draw(path, size=60, least=10)
+    drawn = draw_sample(path, size=60, least=10)
     write_sample(tmp_path / "sample.gpkg", drawn)
     ids = [1 if stratum else None for stratum in drawn.stratum]
 
@@ -500,7 +500,7 @@ def test_strata_whose_areas_were_changed_are_refused(tmp_path, class_map):
 
 def test_the_command_prints_tables_and_writes_the_folder(country, tmp_path):
     path, _ = country
-    drawn = draw(path, size=300, least=50)
+    drawn = draw_sample(path, size=300, least=50)
     write_sample(tmp_path / "sample.gpkg", drawn)
     ids = np.array([one.value for one in drawn.strata])[drawn.stratum]
     done = labelled(tmp_path / "sample.gpkg", tmp_path / "done.gpkg", ids)

@@ -15,11 +15,12 @@ from pyproj import Transformer
 from scipy.ndimage import gaussian_filter, map_coordinates
 
 from lulcmap.cli import main
-from lulcmap.evaluation.seams import find_seams
-from lulcmap.geo.grid import geobox, utm_zone
+from lulcmap.evaluation.seams.search import find_seams
+from lulcmap.geo.grid import geobox
 from lulcmap.geo.tiling import Box
-from lulcmap.geo.transform import zone_pixels, zones_of
-from lulcmap.model.inference import classify, needed_windows, union
+from lulcmap.geo.transform import pixel_zones, zone_pixels
+from lulcmap.geo.utm import utm_zone
+from lulcmap.model.inference import bounding_box, classify, needed_windows
 from lulcmap.model.session import open_session
 from tests.support.stubs import contract, make_model
 
@@ -58,7 +59,7 @@ def classes_of(height: np.ndarray) -> np.ndarray:
 
 def in_two_zones(grid: GeoBox, lon: float, lat: float, seed: int) -> np.ndarray:
     """A landscape's classes at the centre of the zone's pixel that each pixel is taken from."""
-    zones, crs = zones_of(grid), str(grid.crs)
+    zones, crs = pixel_zones(grid), str(grid.crs)
     east, north = np.zeros(grid.shape), np.zeros(grid.shape)
     for code in np.unique(zones).tolist():
         mine = zones == code
@@ -183,8 +184,8 @@ class BruteForce:
     ],
 )
 def test_a_small_map_counts_as_it_does_by_brute_force(tmp_path, monkeypatch, crs, lon, lat, pixel):
-    monkeypatch.setattr("lulcmap.evaluation.seams._ROWS", 70)  # several pieces
-    monkeypatch.setattr("lulcmap.evaluation.seams._COLS", 90)
+    monkeypatch.setattr("lulcmap.evaluation.seams.search._ROWS", 70)  # several pieces
+    monkeypatch.setattr("lulcmap.evaluation.seams.search._COLS", 90)
     grid = around(crs, lon, lat, (150, 170), pixel)
     classes = classes_of(landscape(grid.shape, seed=1))
     classes[20:40, 60:130] = 255
@@ -231,7 +232,7 @@ def test_two_zones_without_a_seam_have_none(tmp_path, crs):
 
 def test_two_zones_that_do_not_fit_are_a_seam(tmp_path):
     grid = around("EPSG:3035", 12.0, 47.5, (2000, 320))
-    classes, zones = in_two_zones(grid, 12.0, 47.5, seed=0), zones_of(grid)
+    classes, zones = in_two_zones(grid, 12.0, 47.5, seed=0), pixel_zones(grid)
     moved = np.roll(classes, 4, axis=0)
     path = write(tmp_path / "map.tif", np.where(zones == 32633, moved, classes), grid)
 
@@ -277,7 +278,7 @@ def stitched(session, blend: str) -> tuple[np.ndarray, Box]:
     windows = needed_windows(
         np.ones(box.shape, bool), box, lattice=agreed.lattice, stride=agreed.stride
     )
-    over, rng = union(windows), np.random.default_rng(0)
+    over, rng = bounding_box(windows), np.random.default_rng(0)
     s2 = [gaussian_filter(rng.normal(size=over.shape), 3) for _ in range(9)]
     s1 = [gaussian_filter(rng.normal(size=over.shape), 3) for _ in range(2)]
     classified = classify(

@@ -8,12 +8,13 @@ import pytest
 import shapely
 from pyproj import CRS, Geod, Proj, Transformer
 
-from lulcmap.catalog.selection import make_period
+from lulcmap.catalog.period import make_period
 from lulcmap.geo.area import load_area
 from lulcmap.geo.grid import covering_grid, project
-from lulcmap.geo.utm import apart, centre, map_crs, split
+from lulcmap.geo.parts import distant_parts
+from lulcmap.geo.utm import centre, map_crs, split_by_zone
 from lulcmap.pipeline import Settings
-from lulcmap.planning.planner import survey
+from lulcmap.planning.planner import plan_map
 from lulcmap.sensors import S2_BANDS
 from tests.support.stubs import contract, make_model
 
@@ -91,7 +92,7 @@ def test_a_country_makes_a_plan_that_keeps_its_area(shared_data, model, tmp_path
         sparse=name in SPARSE,
     )
 
-    known = survey(area, tmp_path / "map.tif.run", period=PERIOD, settings=settings)
+    known = plan_map(area, tmp_path / "map.tif.run", period=PERIOD, settings=settings)
 
     job, true = known.job, geodesic(area.polygon)
     assert [zone.epsg for zone in job.zones] == sorted({number[0] for number in job.plan.blocks})
@@ -124,7 +125,7 @@ SPARSE = {"kiribati": [0, 1, 2, 3], "new_zealand": [2]}
 def test_a_country_is_as_many_maps_as_it_has_parts_far_from_each_other(shared_data, name):
     whole = load_area(str(shared_data / "boundaries" / f"{name}.geojson")).polygon
 
-    parts = apart(whole)
+    parts = distant_parts(whole)
 
     assert sorted(part.wkb for group in parts for part in group.geoms) == sorted(
         part.wkb for part in whole.geoms
@@ -143,7 +144,7 @@ def test_a_country_is_as_many_maps_as_it_has_parts_far_from_each_other(shared_da
         if polygon.area / 100 / (grid.shape[0] * grid.shape[1]) < 0.01:
             sparse.append(number)
         if crs.startswith("EPSG:"):
-            assert int(crs[5:]) in [epsg for epsg, _ in split(part)]
+            assert int(crs[5:]) in [epsg for epsg, _ in split_by_zone(part)]
         else:
             lon, lat = (round(degrees) for degrees in centre(part))
             assert f"+proj=laea +lat_0={lat} +lon_0={lon} " in crs

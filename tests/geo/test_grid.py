@@ -8,8 +8,9 @@ from pyproj.aoi import AreaOfInterest
 from pyproj.database import query_utm_crs_info
 
 from lulcmap.errors import AreaError
-from lulcmap.geo.grid import covering, covering_grid, footprint, geobox, inside, project, utm_zone
+from lulcmap.geo.grid import covering_box, covering_grid, footprint, geobox, pixels_inside, project
 from lulcmap.geo.tiling import Box
+from lulcmap.geo.utm import utm_zone
 
 LAEA = "+proj=laea +lat_0=47 +lon_0=10 +datum=WGS84 +units=m +no_defs"
 
@@ -70,7 +71,7 @@ def polygon_of(points, *, row=0, col=0):
 @given(POINTS, st.integers(-900_000, 900_000), st.integers(10_000, 90_000))
 def test_covering_holds_the_polygon_and_no_row_or_column_more(points, row, col):
     polygon = polygon_of(points, row=row, col=col)
-    box = covering(polygon)
+    box = covering_box(polygon)
     left, bottom, right, top = polygon.bounds
 
     assert shapely.box(*geobox(box, 32632).extent.boundingbox).buffer(1e-6).contains(polygon)
@@ -92,14 +93,14 @@ def test_a_geobox_lies_where_its_box_does(row, col, height):
 @given(POINTS)
 def test_inside_is_the_pixels_whose_centre_is_in_the_polygon(points):
     polygon = polygon_of([(x / 10, y / 10) for x, y in points], row=-560_000, col=40_000)
-    box = covering(polygon).grown(2)
+    box = covering_box(polygon).grown(2)
     x = (box.col + np.arange(box.width) + 0.5) * 10
     y = -(box.row + np.arange(box.height) + 0.5) * 10
     xy = np.stack(np.meshgrid(x, y), -1)
     # a centre on the very edge belongs to either
     on_edge = shapely.distance(polygon.boundary, shapely.points(xy)) < 1e-3
 
-    found = inside(polygon, geobox(box, 32632))
+    found = pixels_inside(polygon, geobox(box, 32632))
 
     expected = shapely.contains_xy(polygon, xy[..., 0], xy[..., 1])
     np.testing.assert_array_equal(found[~on_edge], expected[~on_edge])
@@ -108,8 +109,8 @@ def test_inside_is_the_pixels_whose_centre_is_in_the_polygon(points):
 def test_inside_cuts_a_far_larger_polygon_to_the_grid_first():
     polygon = shapely.MultiPolygon([shapely.box(0, 0, 1e6, 1e6)])
 
-    assert inside(polygon, geobox(Box(-50_000, 50_000, 8, 9), 32632)).all()
-    assert not inside(polygon, geobox(Box(50_000, 50_000, 8, 9), 32632)).any()
+    assert pixels_inside(polygon, geobox(Box(-50_000, 50_000, 8, 9), 32632)).all()
+    assert not pixels_inside(polygon, geobox(Box(50_000, 50_000, 8, 9), 32632)).any()
 
 
 def test_a_projected_edge_stays_straight_in_degrees():

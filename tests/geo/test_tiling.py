@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lulcmap.geo.tiling import Box, Lattice, weights
+from lulcmap.geo.tiling import Box, Lattice, blend_weights
 
 BOXES = st.builds(
     Box,
@@ -142,7 +142,7 @@ def test_windows_cover_every_pixel(box, lattice):
     ],
 )
 def test_the_weights_over_a_cell_sum_to_one(lattice, stride, blend):
-    along = weights(lattice, stride=stride, blend=blend)
+    along = blend_weights(lattice, stride=stride, blend=blend)
     step, total = lattice.step // stride, np.zeros(5 * lattice.size // stride, np.float32)
     for start in range(0, len(total) - len(along) + 1, step):
         total[start : start + len(along)] += along
@@ -155,7 +155,16 @@ def test_the_weights_over_a_cell_sum_to_one(lattice, stride, blend):
 
 
 def test_centre_keeps_the_middle_step_only():
-    assert weights(Lattice(16, 12), stride=2, blend="centre").tolist() == [0, 1, 1, 1, 1, 1, 1, 0]
+    assert blend_weights(Lattice(16, 12), stride=2, blend="centre").tolist() == [
+        0,
+        1,
+        1,
+        1,
+        1,
+        1,
+        1,
+        0,
+    ]
 
 
 @pytest.mark.parametrize(("size", "step"), [(16, 7), (16, 17)])
@@ -166,4 +175,4 @@ def test_a_step_under_half_a_window_or_over_one_is_wrong_code(size, step):
 
 def test_a_stride_that_does_not_divide_the_lattice_is_wrong_code():
     with pytest.raises(ValueError, match="stride 5"):
-        weights(Lattice(), stride=5)
+        blend_weights(Lattice(), stride=5)

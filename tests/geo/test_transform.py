@@ -3,8 +3,8 @@ import pytest
 from odc.geo.geobox import GeoBox
 from pyproj import Transformer
 
-from lulcmap.geo.grid import utm_zone
-from lulcmap.geo.transform import zone_pixels, zones_of
+from lulcmap.geo.transform import pixel_zones, zone_pixels
+from lulcmap.geo.utm import utm_zone
 
 ZONE = 32632
 
@@ -48,7 +48,7 @@ def test_a_pixels_zone_is_that_of_its_centre(crs, corner, pixel, zones):
         tight=True,
     )
 
-    found = zones_of(grid)
+    found = pixel_zones(grid)
 
     row, col = np.indices(grid.shape)
     lon, lat = Transformer.from_crs(crs, 4326, always_xy=True).transform(
@@ -62,7 +62,7 @@ def test_a_pixels_zone_is_that_of_its_centre(crs, corner, pixel, zones):
 def test_a_place_beyond_utm_is_in_no_zone():
     grid = GeoBox.from_bbox((10, 83.9, 10.2, 84.5), "EPSG:4326", shape=(60, 2), tight=True)
 
-    found = zones_of(grid)
+    found = pixel_zones(grid)
 
     assert (found[:50] == 0).all()
     assert (found[-10:] == 32633).all()

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from pyproj import Geod
 
 from lulcmap.errors import AreaError
-from lulcmap.geo.grid import project, utm_zone
-from lulcmap.geo.utm import apart, centre, map_crs, split
+from lulcmap.geo.grid import project
+from lulcmap.geo.parts import distant_parts
+from lulcmap.geo.utm import centre, map_crs, split_by_zone, utm_zone
 
 WGS84 = Geod(ellps="WGS84")
 
@@ -40,7 +41,7 @@ def test_a_point_is_in_the_part_of_its_zone_and_in_no_other(area):
     rng = np.random.default_rng(0)
     points = np.column_stack([rng.uniform(west, east, 3000), rng.uniform(south, north, 3000)])
 
-    parts = split(area)
+    parts = split_by_zone(area)
 
     within = np.array([shapely.contains_xy(part, *points.T) for _, part in parts])
     codes = np.array([code for code, _ in parts])
@@ -55,7 +56,7 @@ def test_the_parts_add_up_to_the_area_and_do_not_overlap(points):
     hull = shapely.MultiPoint(points).convex_hull
     assume(isinstance(hull, shapely.Polygon) and hull.area > 1e-6)
 
-    parts = [part for _, part in split(shapely.MultiPolygon([hull]))]
+    parts = [part for _, part in split_by_zone(shapely.MultiPolygon([hull]))]
 
     assert sum(part.area for part in parts) == pytest.approx(hull.area, rel=1e-9)
     assert shapely.union_all(parts).symmetric_difference(hull).area < 1e-9 * hull.area + 1e-12
@@ -64,14 +65,14 @@ def test_the_parts_add_up_to_the_area_and_do_not_overlap(points):
 def test_an_area_in_one_zone_stays_as_it_is():
     area = box(6, 49, 12, 50)
 
-    assert split(area) == [(32632, area)]
+    assert split_by_zone(area) == [(32632, area)]
     assert map_crs(area) == "EPSG:32632"
 
 
 @pytest.mark.parametrize("lat", [84.01, -80.01])
 def test_the_poles_are_refused(lat):
     with pytest.raises(AreaError, match="80 S and 84 N"):
-        split(box(5, min(lat, 50), 20, max(lat, 50)))
+        split_by_zone(box(5, min(lat, 50), 20, max(lat, 50)))
 
 
 @pytest.mark.parametrize(
@@ -117,7 +118,7 @@ def test_an_area_cut_at_180_degrees_is_one_where_its_map_goes_on_there():
 
 def far(area):
     """The bounds of the boxes in each group of an area."""
-    return [[part.bounds for part in group.geoms] for group in apart(area)]
+    return [[part.bounds for part in group.geoms] for group in distant_parts(area)]
 
 
 def test_parts_on_an_ocean_s_other_side_are_areas_of_their_own_the_largest_first():
@@ -135,7 +136,7 @@ def test_five_hundred_kilometres_are_those_of_the_ellipsoid(lat, azimuth, km, n)
     # so small that it does not matter which corners are nearest
     area = boxes(*((lon, to, lon + 1e-4, to + 1e-4) for lon, to in ends))
 
-    assert len(apart(area)) == n
+    assert len(distant_parts(area)) == n
 
 
 def test_a_little_more_than_five_hundred_kilometres_is_apart_wherever_it_is():
@@ -144,7 +145,7 @@ def test_a_little_more_than_five_hundred_kilometres_is_apart_wherever_it_is():
         there = WGS84.fwd(lon, lat, azimuth, 504e3)[:2]
         area = boxes(*((x, y, x + 1e-4, y + 1e-4) for x, y in ((lon, lat), there)))
 
-        assert len(apart(area)) == 2
+        assert len(distant_parts(area)) == 2
 
 
 def test_an_island_that_lies_off_the_middle_of_a_long_straight_coast_is_near_it():
@@ -160,14 +161,14 @@ def test_a_chain_of_islands_is_one_however_long_it_is():
     chain = [(lon, 0, lon + 1, 1) for lon in range(-30, 31, 5)]
 
     assert far(boxes(*chain)) == [chain]
-    assert len(apart(boxes(*chain[::2]))) == 7
+    assert len(distant_parts(boxes(*chain[::2]))) == 7
 
 
 def test_both_sides_of_180_degrees_are_near_each_other():
     east, west, beyond = (176, -18, 180, -16), (-180, -18, -178, -16), (-172, -18, -171, -16)
     touching, across = boxes(east, west), boxes((176, -18, 179, -16), (-179, -18, -178, -16))
 
-    assert len(apart(touching)) == len(apart(across)) == 1
+    assert len(distant_parts(touching)) == len(distant_parts(across)) == 1
     assert far(boxes(east, beyond)) == [[east], [beyond]]
     assert far(boxes(east, beyond, west)) == [[east, west], [beyond]]
 
@@ -176,8 +177,8 @@ def test_an_island_in_the_middle_of_a_wide_hole_is_apart():
     ring = shapely.box(0, 0, 20, 20) - shapely.box(4, 4, 16, 16)
     island = shapely.box(9.9, 9.9, 10.1, 10.1)
 
-    assert len(apart(shapely.MultiPolygon([ring, island]))) == 2
-    assert len(apart(shapely.MultiPolygon([ring, island.buffer(2)]))) == 1
+    assert len(distant_parts(shapely.MultiPolygon([ring, island]))) == 2
+    assert len(distant_parts(shapely.MultiPolygon([ring, island.buffer(2)]))) == 1
 
 
 def distance(one, other):
@@ -212,7 +213,7 @@ def test_parts_are_linked_by_steps_of_five_hundred_kilometres(places, south):
         joined = groups[one] | groups[other]
         groups |= dict.fromkeys(joined, joined)
 
-    found = [set(group.geoms) for group in apart(area)]
+    found = [set(group.geoms) for group in distant_parts(area)]
 
     assert sorted(map(sorted_bounds, found)) == sorted(
         {sorted_bounds(group) for group in groups.values()}

@@ -19,7 +19,7 @@ from lulcmap.catalog.providers import ITEM_COLLECTION
 from lulcmap.catalog.scene import Scene
 from lulcmap.errors import ReadError
 from lulcmap.imagery import kernels
-from lulcmap.imagery.composite import Composite, Rules, composite
+from lulcmap.imagery.composite import Composite, CompositeRules, make_composite
 from lulcmap.imagery.reader import Reader
 from lulcmap.sensors import S1_BANDS, S2_BANDS, SCL_DILATED
 
@@ -124,7 +124,9 @@ def grown(mask: np.ndarray, reach: int) -> np.ndarray:
     return np.lib.stride_tricks.sliding_window_view(far, (size, size)).any((2, 3))
 
 
-def seen(archive: Archive, date: list[Scene], rules: Rules) -> tuple[np.ndarray, np.ndarray]:
+def seen(
+    archive: Archive, date: list[Scene], rules: CompositeRules
+) -> tuple[np.ndarray, np.ndarray]:
     """(h, w) which scene of a date is seen, -1 none; and whether it is clear there."""
     source = np.full((SHAPE[0] // 2, SHAPE[1] // 2), -1)
     codes = np.zeros(source.shape, int)
@@ -145,7 +147,7 @@ def seen(archive: Archive, date: list[Scene], rules: Rules) -> tuple[np.ndarray,
     return source, ~(np.isin(codes, rules.masked) | clouds) | plain
 
 
-def reference(archive: Archive, dates: list[list[Scene]], rules: Rules):
+def reference(archive: Archive, dates: list[list[Scene]], rules: CompositeRules):
     """The rule, pixel by pixel, in plain Python."""
     views = [seen(archive, date, rules) for date in dates]
     image, count = np.zeros((len(S2_BANDS), *SHAPE), int), np.zeros(SHAPE, int)
@@ -174,16 +176,16 @@ def reference(archive: Archive, dates: list[list[Scene]], rules: Rules):
 
 
 def run(archive: Archive, scenes: dict, *, grid: GeoBox = GRID, **rules) -> Composite:
-    return composite(archive.planes, grid, **scenes, rules=Rules(**rules))
+    return make_composite(archive.planes, grid, **scenes, rules=CompositeRules(**rules))
 
 
 @pytest.mark.parametrize("min_clear", [1, 2, 3, 4, 5, 6, 12])
 @pytest.mark.parametrize(("dilation", "max_scenes"), [(0, 12), (2, 4), (3, 7)])
 def test_every_pixel_equals_the_plain_reference(min_clear, dilation, max_scenes):
     archive, scenes = country(min_clear)
-    rules = Rules(min_clear=min_clear, dilation=dilation, max_scenes=max_scenes)
+    rules = CompositeRules(min_clear=min_clear, dilation=dilation, max_scenes=max_scenes)
 
-    made = composite(archive.planes, GRID, **scenes, rules=rules)
+    made = make_composite(archive.planes, GRID, **scenes, rules=rules)
 
     image, count = reference(archive, scenes["s2_dates"], rules)
     np.testing.assert_array_equal(made.s2_count, count)
@@ -263,7 +265,7 @@ def test_scenes_across_180_degrees_are_found(bbox):
             yield np.zeros(grid.shape, np.uint8)
 
     scene = replace(make_scene("fiji", assets=(*S2_BANDS, "SCL")), bbox=bbox)
-    composite(planes, grid, s2_dates=[[scene]], s1_passes=[])
+    make_composite(planes, grid, s2_dates=[[scene]], s1_passes=[])
 
     assert asked == [(scene, "SCL")]
 
@@ -276,7 +278,7 @@ def test_lost_assets_are_named_and_the_rest_goes_on():
 
     made = run(archive, scenes, min_clear=3)
 
-    image, count = reference(archive, dates, Rules(min_clear=3))
+    image, count = reference(archive, dates, CompositeRules(min_clear=3))
     np.testing.assert_array_equal(made.s2, image)
     np.testing.assert_array_equal(made.s2_count, count)
     assert {(lost.scene, lost.band) for lost in made.lost} == archive.broken
@@ -358,7 +360,7 @@ def test_without_any_scene_all_is_nodata():
 def test_a_grid_off_20_m_is_refused():
     for grid in (GRID[:21], GRID[1:21], GRID[:, 3:23]):
         with pytest.raises(ValueError, match="20 m"):
-            composite(Archive().planes, grid, s2_dates=[], s1_passes=[])
+            make_composite(Archive().planes, grid, s2_dates=[], s1_passes=[])
 
 
 def save(folder: Path, archive: Archive, scene: Scene) -> Scene:
@@ -400,10 +402,12 @@ def test_files_through_the_reader_give_the_same_whatever_the_number_of_workers(t
     made = []
     for workers in (1, 3):
         with Reader(workers=workers) as reader:
-            made.append(composite(reader.planes, GRID, **files, rules=Rules(min_clear=3)))
+            made.append(
+                make_composite(reader.planes, GRID, **files, rules=CompositeRules(min_clear=3))
+            )
 
     archive.broken = {(broken.id, "B08")}
-    image, _ = reference(archive, scenes["s2_dates"], Rules(min_clear=3))
+    image, _ = reference(archive, scenes["s2_dates"], CompositeRules(min_clear=3))
     fine = [S2_BANDS.index(band) for band in ("B02", "B03", "B04", "B08")]
     valid = (made[0].s2_count > 0) & (image[0] > 0)
     np.testing.assert_array_equal(made[0].s2[fine][:, valid], image[fine][:, valid])
@@ -430,7 +434,7 @@ def test_the_offset_of_a_real_scene_of_2022_is_removed(shared_data):
     grid = GeoBox((400, 400), Affine(10, 0, 822_000, 0, -10, 8_000), "EPSG:32633")
 
     with Reader(workers=2) as reader:
-        made = composite(reader.planes, grid, s2_dates=[[scene]], s1_passes=[])
+        made = make_composite(reader.planes, grid, s2_dates=[[scene]], s1_passes=[])
         raw = np.stack([reader.read(scene, band, grid) for band in S2_BANDS])
 
     valid = (raw > 0).all(0)
@@ -448,7 +452,7 @@ def test_two_real_dates_of_a_geographic_archive_meet_on_one_grid(shared_data):
     grid = GeoBox((240, 240), Affine(10, 0, 336_000, 0, -10, 3_372_000), "EPSG:32643")
 
     with Reader(workers=2) as reader:
-        made = composite(reader.planes, grid, s2_dates=dates, s1_passes=down, s1_others=up)
+        made = make_composite(reader.planes, grid, s2_dates=dates, s1_passes=down, s1_others=up)
 
     both = made.s2_count == 2
     assert both.mean() > 0.5

@@ -24,7 +24,7 @@ from lulcmap.errors import ProviderError
 from lulcmap.imagery.assets import fetch as module
 from lulcmap.imagery.assets import http as servers
 from lulcmap.imagery.assets.fetch import Fetcher, FetchError
-from lulcmap.system import retry_after as retryafter
+from lulcmap.system.http import retry_after_seconds as retry_after_seconds
 
 BODY = np.random.default_rng(0).bytes(1000)
 FOR_EVER = 1000
@@ -667,7 +667,7 @@ def test_a_host_that_wants_to_be_left_alone_too_long_ends_the_run_at_once(
 
 @given(st.text(max_size=40) | st.from_regex(r"[A-Z][a-z]{2}, \d+ [A-Z][a-z]{2} \d+ [\d:]+ GMT"))
 def test_whatever_a_busy_host_says_of_when_to_come_back_is_a_time_or_nothing(text):
-    seconds = retryafter.seconds(text, now=1.7e9)
+    seconds = retry_after_seconds(text, now=1.7e9)
 
     assert seconds is None or seconds >= 0
 

@@ -22,7 +22,7 @@ from lulcmap.catalog.providers import ITEM_COLLECTION
 from lulcmap.catalog.scene import Scene
 from lulcmap.errors import ProviderError, ReadError
 from lulcmap.imagery.assets import fetch
-from lulcmap.imagery.assets.asset import Source
+from lulcmap.imagery.assets.asset import Asset
 from lulcmap.imagery.assets.fetch import Fetcher
 from lulcmap.imagery.reader import Reader
 from tests.integration.servers import Fault, FileServer
@@ -133,7 +133,7 @@ def test_a_source_on_the_grid_equals_a_window_of_rasterio(tmp_path, reader, row,
 def test_a_source_away_from_the_grid_is_not_read(tmp_path, reader, monkeypatch):
     near = write(tmp_path / "a.tif", values())
     far = write(tmp_path / "b.tif", values(), crs="EPSG:4326", size=1e-4, corner=(100.0, 20.0))
-    monkeypatch.setattr(Source, "read", None)
+    monkeypatch.setattr(Asset, "read", None)
 
     for path, grid in ((near, make_grid(col=5000)), (far, make_grid())):
         assert not reader.read(make_scene(B02=path, B05=path), "B05", grid).any()

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import pytest
 
-from lulcmap.simulation import simulate
+from lulcmap.simulation.build import simulate
 from tests.integration import services
 from tests.integration.runs import COUNTRY, Run, World
 from tests.integration.servers import FileServer

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import rasterio
 
-from lulcmap.simulation import Country
+from lulcmap.simulation.build import Country
 
 COUNTRY = Country(seed=1, height=256, width=320, s2_dates=4, s1_dates=3)
 """The world's."""

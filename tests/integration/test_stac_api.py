@@ -5,9 +5,10 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from lulcmap.dataset import Request, Source, make
 from lulcmap.dataset.chips import Dataset
-from lulcmap.simulation import Simulated
+from lulcmap.dataset.request import DatasetRequest, build_dataset
+from lulcmap.dataset.source import ImageArchive
+from lulcmap.simulation.build import Simulated
 from lulcmap.simulation.labels import LabelSet, simulate_labels
 from tests.integration import services
 from tests.integration.runs import COUNTRY, assert_same_map
@@ -51,9 +52,12 @@ def test_a_dataset_from_an_api_is_that_of_its_items(world, api, tmp_path):
     labels = LabelSet(size=64, experts=2, nonexperts=1, holdout=1)
     simulate_labels(tmp_path / "labels", COUNTRY, scenes, labels)
 
-    sources = {"api": Source(api, profile="planetary-computer"), "file": Source(str(scenes.items))}
+    sources = {
+        "api": ImageArchive(api, profile="planetary-computer"),
+        "file": ImageArchive(str(scenes.items)),
+    }
     for name, source in sources.items():
-        make(Request(tmp_path / "labels", source=source), tmp_path / name)
+        build_dataset(DatasetRequest(tmp_path / "labels", source=source), tmp_path / name)
 
     ours, theirs = Dataset.open(tmp_path / "api"), Dataset.open(tmp_path / "file")
     assert ours.rows == theirs.rows

@@ -99,7 +99,7 @@ def test_a_new_model_of_the_same_name_takes_the_old_one_s_place(server, model, t
     fetch(server.put("/b/large.onnx", newer), sha(newer))
 
     assert find_model("large").read_bytes() == newer
-    assert [one.sha256 for one in modelcache.cached()] == [sha(newer)]
+    assert [one.sha256 for one in modelcache.cached_models()] == [sha(newer)]
 
 
 def test_what_a_killed_fetch_left_is_cleared_away_but_not_what_comes_in(server, model, cache):
@@ -204,7 +204,7 @@ def test_the_cache_is_where_the_user_s_is(tmp_path, monkeypatch):
     monkeypatch.delenv("LULCMAP_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
 
-    assert modelcache.folder() == tmp_path / "xdg" / "lulcmap" / "models"
+    assert modelcache.cache_folder() == tmp_path / "xdg" / "lulcmap" / "models"
 
 
 def test_the_command_fetches_lists_and_shows(server, model):

@@ -18,7 +18,7 @@ def of(count, **changes):
 
 def test_a_contract_survives_its_text():
     contract = replace(
-        GOOD, training={"seeds": [1, 2]}, temperature=1.5, prior=(1 / 9,) * 9, standing="good"
+        GOOD, training={"seeds": [1, 2]}, temperature=1.5, prior=(1 / 9,) * 9, quality="good"
     )
 
     assert Contract.from_json(contract.to_json()) == contract
@@ -43,17 +43,17 @@ def test_a_foreign_contract_that_fits_is_accepted(contract):
 
 
 def test_a_model_that_does_not_know_its_classes_shares_cannot_even_them():
-    assert GOOD.told_apart("natural") == (0,) * 9
+    assert GOOD.logit_bias("natural") == (0,) * 9
     with pytest.raises(UsageError, match="does not say how common its classes were"):
-        GOOD.told_apart("balanced")
+        GOOD.logit_bias("balanced")
 
 
 def test_the_line_of_a_model_says_what_it_is_worth():
-    real = replace(GOOD, knows="real")
+    real = replace(GOOD, trained_on="real")
 
-    assert "simulated landscapes only" in replace(GOOD, standing="splendid").worth
-    assert "not measured" in real.worth
-    assert replace(real, standing="is right on 0.6").worth == "is right on 0.6"
+    assert "simulated landscapes only" in replace(GOOD, quality="splendid").describe()
+    assert "not measured" in real.describe()
+    assert replace(real, quality="is right on 0.6").describe() == "is right on 0.6"
 
 
 @pytest.mark.parametrize("count", [1, 3, 254])
@@ -109,8 +109,8 @@ def test_one_class_of_another_name_makes_the_legend_the_model_s_own():
         (replace(GOOD, temperature="hot"), "temperature 'hot'"),
         (replace(GOOD, prior=(0.5, 0.5)), "a number from 0 to 1"),
         (replace(GOOD, prior=(2,) * 9), "a number from 0 to 1"),
-        (replace(GOOD, standing=3), "a standing 3"),
-        (replace(GOOD, knows="foo"), "knows 'foo'"),
+        (replace(GOOD, quality=3), "a standing 3"),
+        (replace(GOOD, trained_on="foo"), "knows 'foo'"),
         (replace(GOOD, name=None), "no name"),
         (replace(GOOD, resolution=20.0), "20 m"),
         (replace(GOOD, window=500), "500 px"),

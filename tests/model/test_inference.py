@@ -10,7 +10,7 @@ from scipy.special import softmax
 from lulcmap.geo.tiling import Box, Lattice
 from lulcmap.legend import NODATA
 from lulcmap.model.contract import S1_INPUT, S2_INPUT
-from lulcmap.model.inference import classify, needed_windows, union
+from lulcmap.model.inference import bounding_box, classify, needed_windows
 from lulcmap.model.session import open_session
 from tests.support.stubs import composites, contract, make_model
 
@@ -42,7 +42,7 @@ def mapped(
     agreed = session.contract
     mask = np.ones(box.shape, bool) if mask is None else mask
     windows = needed_windows(mask, box, lattice=agreed.lattice, stride=agreed.stride)
-    over = union(windows)
+    over = bounding_box(windows)
     rows, cols = over.within(WORLD)
     return classify(
         run or session.run,
@@ -340,7 +340,7 @@ def test_progress_counts_windows(make_session, world):
     session = make_session(contract())
     box, counts = Box(0, 0, 130, 130), []
     windows = needed_windows(np.ones(box.shape, bool), box, lattice=Lattice(64, 48), stride=4)
-    over = union(windows)
+    over = bounding_box(windows)
     rows, cols = over.within(WORLD)
 
     classify(

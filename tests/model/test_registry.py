@@ -34,7 +34,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_a_model_s_worth_and_shares_are_shown(tmp_path):
-    agreed = contract(standing="right on half", prior=(0.2,) + (0.1,) * 8)
+    agreed = contract(quality="right on half", prior=(0.2,) + (0.1,) * 8)
     path = make_model(tmp_path / "model.onnx", agreed)
 
     said = invoke("show", str(path)).stdout
@@ -58,13 +58,13 @@ def test_an_installed_package_has_its_models_inside(tmp_path, monkeypatch):
     (package / "shipped").mkdir(parents=True)
     monkeypatch.setattr(lulcmap, "__file__", str(package / "__init__.py"))
 
-    assert models.folder() == package / "shipped"
+    assert models.models_folder() == package / "shipped"
 
 
 def test_an_editable_checkout_has_its_models_beside_the_package(tmp_path, monkeypatch):
     monkeypatch.setattr(lulcmap, "__file__", str(tmp_path / "lulcmap" / "__init__.py"))
 
-    assert models.folder() == tmp_path / "models"
+    assert models.models_folder() == tmp_path / "models"
 
 
 def test_a_model_is_found_by_its_name(folder):
@@ -116,7 +116,7 @@ def test_a_broken_registry_is_named(folder, text):
 
 
 def test_without_a_registry_a_file_must_be_given(no_folder):
-    assert models.shipped() == ()
+    assert models.shipped_models() == ()
     with pytest.raises(ModelError, match=r"--model FILE\.onnx"):
         models.find_model(None)
 
@@ -124,9 +124,9 @@ def test_without_a_registry_a_file_must_be_given(no_folder):
 def test_a_card_is_the_registered_one_or_lies_beside_the_file(folder, tmp_path):
     (tmp_path / "mine.md").write_text("Mine.")
 
-    assert models.card("small").startswith("# small")
-    assert models.card(str(tmp_path / "mine.onnx")) == "Mine."
-    assert models.card(str(tmp_path / "other.onnx")) == ""
+    assert models.model_card("small").startswith("# small")
+    assert models.model_card(str(tmp_path / "mine.onnx")) == "Mine."
+    assert models.model_card(str(tmp_path / "other.onnx")) == ""
 
 
 def test_the_command_lists_models_and_marks_the_default(folder):

@@ -5,8 +5,8 @@ import pytest
 
 from lulcmap.geo.tiling import Box
 from lulcmap.model.contract import Contract
-from lulcmap.model.inference import classify, union
-from lulcmap.model.registry import card, find_model, shipped
+from lulcmap.model.inference import bounding_box, classify
+from lulcmap.model.registry import find_model, model_card, shipped_models
 from lulcmap.model.session import open_session
 from tests.support.stubs import composites
 
@@ -16,7 +16,7 @@ BOX = Box(-530_000, 44_032, 300, 420)
 def classified(batch: int, threads: int) -> list[np.ndarray]:
     session = open_session(find_model(None), device="cpu", threads=threads, batch_size=batch)
     windows = session.contract.lattice.reaching(BOX)
-    over = union(windows)
+    over = bounding_box(windows)
     s2, s1 = composites(np.random.default_rng(0), over.shape)
     made = classify(
         session.run,
@@ -42,13 +42,13 @@ def one_by_one():
     return classified(1, 1)
 
 
-@pytest.mark.parametrize("model", shipped(), ids=lambda model: model.name)
+@pytest.mark.parametrize("model", shipped_models(), ids=lambda model: model.name)
 def test_every_shipped_model_says_what_it_is_and_how_good(model):
     contract: Contract = open_session(find_model(model.name), device="cpu").contract
 
-    text = card(model.name)
+    text = model_card(model.name)
     assert contract.name == model.name
-    assert contract.knows in text
+    assert contract.trained_on in text
     assert "How good it is" in text
     assert "@@" not in text
     assert "Not measured" not in text

@@ -16,7 +16,7 @@ from lulcmap.geo.tiling import Box
 from lulcmap.legend import CLASSES
 from lulcmap.output import cog as module
 from lulcmap.output.cog import plan_of, write_cog
-from lulcmap.system.disk import RESERVE
+from lulcmap.system.disk import RESERVE_BYTES
 from tests.support.disk import disk_with, full_disk
 
 TAGS = {"LULCMAP_PLAN": "ab12", "LULCMAP_MODEL": "tiny", "TIFFTAG_SOFTWARE": "lulcmap é <1>"}
@@ -185,7 +185,7 @@ def test_a_folder_that_is_not_there_is_one_plain_line(tmp_path):
 def test_a_map_without_room_is_not_begun(tmp_path, monkeypatch):
     monkeypatch.setattr("rasterio.shutil.copy", None)
     made = source(tmp_path, land())
-    needed = module.disk_needed(made.stat().st_size) + RESERVE
+    needed = module.cog_bytes(made.stat().st_size) + RESERVE_BYTES
 
     with disk_with(needed - 1), pytest.raises(OutputError, match=r"has \d+ MB free.*the map") as no:
         write_cog(made, tmp_path / "map.tif", tags=TAGS)
@@ -200,7 +200,7 @@ def test_a_disk_that_fills_up_meanwhile_ends_the_map(tmp_path, monkeypatch):
     out.parent.mkdir()
     out.write_text("old")
 
-    with disk_with(10**12, 10**12, RESERVE - 1), pytest.raises(OutputError, match="the map"):
+    with disk_with(10**12, 10**12, RESERVE_BYTES - 1), pytest.raises(OutputError, match="the map"):
         write_cog(source(tmp_path, land((2000, 2000))), out, tags=TAGS)
 
     assert (names(out.parent), out.read_text()) == (["map.tif"], "old")

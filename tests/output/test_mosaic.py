@@ -15,13 +15,13 @@ from rasterio.io import MemoryFile
 from rasterio.vrt import WarpedVRT
 
 from lulcmap.errors import OutputError
-from lulcmap.geo.grid import clip, covering, covering_grid, geobox, inside, project
+from lulcmap.geo.grid import clip, covering_box, covering_grid, geobox, pixels_inside, project
 from lulcmap.geo.tiling import Box
-from lulcmap.geo.utm import JOINT
-from lulcmap.output import mosaic as module
+from lulcmap.geo.utm import ZONE_BLEND_M
+from lulcmap.output import write_mosaic as module
 from lulcmap.output.cog import write_cog
-from lulcmap.output.mosaic import ZoneBlocks, disk_needed, mosaic
-from lulcmap.system.disk import RESERVE
+from lulcmap.output.mosaic import ZoneBlocks, mosaic_bytes, write_mosaic
+from lulcmap.system.disk import RESERVE_BYTES
 from tests.support.disk import disk_with, full_disk
 
 ZONE = 32632
@@ -107,7 +107,7 @@ def test_on_the_zones_own_grid_pixels_are_copied(tmp_path, blocks):
     out, polygon = tmp_path / "map.tif", diamond()
     inner = Box(AREA.row + 33, AREA.col - 7, AREA.height - 40, AREA.width + 100)
 
-    counts = mosaic(
+    counts = write_mosaic(
         [ZoneBlocks(ZONE, polygon, blocks)], target=geobox(inner, ZONE), polygon=polygon, out=out
     )
 
@@ -124,11 +124,13 @@ def test_on_another_grid_pixels_are_gdals_nearest(tmp_path, blocks, crs):
     out, polygon = tmp_path / "map.tif", project(degrees(), crs)
     target = covering_grid(polygon, crs)
 
-    counts = mosaic([ZoneBlocks(ZONE, polygon, blocks)], target=target, polygon=polygon, out=out)
+    counts = write_mosaic(
+        [ZoneBlocks(ZONE, polygon, blocks)], target=target, polygon=polygon, out=out
+    )
 
     with whole(LAND) as land, WarpedVRT(land, **vrt_options(target)) as warped:
         oracle = warped.read(1)
-    mask = inside(polygon, target)
+    mask = pixels_inside(polygon, target)
     found = read(out)
     np.testing.assert_array_equal(found[~mask], 255)
     sure = mask & ~on_an_edge(target)  # GDAL goes another way through PROJ, 0.5 mm off
@@ -143,7 +145,7 @@ def test_a_centre_without_a_place_in_the_zone_stays_empty(tmp_path, blocks):
     crs = "+proj=ortho +lat_0=45 +lon_0=8 +ellps=WGS84 +type=crs"
     target = GeoBox.from_bbox(polygon.bounds, crs, shape=(100, 100), tight=True)
 
-    counts = mosaic(
+    counts = write_mosaic(
         [ZoneBlocks(ZONE, polygon, blocks)],
         target=target,
         polygon=polygon,
@@ -155,7 +157,7 @@ def test_a_centre_without_a_place_in_the_zone_stays_empty(tmp_path, blocks):
 
 def test_few_open_files_give_the_same_map(tmp_path, blocks, monkeypatch):
     target = geobox(AREA, ZONE)
-    mosaic(
+    write_mosaic(
         [ZoneBlocks(ZONE, diamond(), blocks)],
         target=target,
         polygon=diamond(),
@@ -163,7 +165,7 @@ def test_few_open_files_give_the_same_map(tmp_path, blocks, monkeypatch):
     )
     monkeypatch.setattr(module, "_OPEN_FILES", 1)
 
-    mosaic(
+    write_mosaic(
         [ZoneBlocks(ZONE, diamond(), blocks)],
         target=target,
         polygon=diamond(),
@@ -178,7 +180,7 @@ def test_land_without_blocks_is_empty_and_takes_no_room(tmp_path):
     box = Box(-520_000, 30_000, 20_000, 20_000)
     out, done = tmp_path / "map.tif", []
 
-    counts = mosaic(
+    counts = write_mosaic(
         [ZoneBlocks(ZONE, diamond(), [])],
         target=geobox(box, ZONE),
         polygon=diamond(),
@@ -195,7 +197,7 @@ def test_a_polygon_that_only_touches_a_grid_has_no_pixel_there():
     grid = geobox(Box(0, 1000, 100, 100), ZONE)
     beside = shapely.MultiPolygon([shapely.box(0, -10_000, 10_000, 0)])
 
-    assert not inside(beside, grid).any()
+    assert not pixels_inside(beside, grid).any()
 
 
 def test_a_clipped_polygon_has_the_same_pixels():
@@ -204,7 +206,7 @@ def test_a_clipped_polygon_has_the_same_pixels():
     near = clip(diamond(), grid)
 
     assert near.area < diamond().area
-    np.testing.assert_array_equal(inside(near, grid), inside(diamond(), grid))
+    np.testing.assert_array_equal(pixels_inside(near, grid), pixels_inside(diamond(), grid))
 
 
 def test_a_broken_block_is_named_and_leaves_no_map(tmp_path, blocks):
@@ -213,7 +215,7 @@ def test_a_broken_block_is_named_and_leaves_no_map(tmp_path, blocks):
     out, target = tmp_path / "map.tif", geobox(AREA, ZONE)
 
     with pytest.raises(OutputError, match=r"broken\.tif"):
-        mosaic(
+        write_mosaic(
             [ZoneBlocks(ZONE, diamond(), [(broken, blocks[0][1])])],
             target=target,
             polygon=diamond(),
@@ -226,11 +228,13 @@ def test_a_broken_block_is_named_and_leaves_no_map(tmp_path, blocks):
 @pytest.mark.parametrize("lacking", [1, 1000, 10_000_000])
 def test_a_full_disk_leaves_no_map(tmp_path, blocks, lacking):
     out, target = tmp_path / "map.tif", geobox(AREA, ZONE)
-    mosaic([ZoneBlocks(ZONE, diamond(), blocks)], target=target, polygon=diamond(), out=out)
+    write_mosaic([ZoneBlocks(ZONE, diamond(), blocks)], target=target, polygon=diamond(), out=out)
     room = max(out.stat().st_size - lacking, 0)
 
     with full_disk(after=room), pytest.raises(OutputError, match="disk is not full"):
-        mosaic([ZoneBlocks(ZONE, diamond(), blocks)], target=target, polygon=diamond(), out=out)
+        write_mosaic(
+            [ZoneBlocks(ZONE, diamond(), blocks)], target=target, polygon=diamond(), out=out
+        )
 
     assert not out.exists()
 
@@ -238,10 +242,12 @@ def test_a_full_disk_leaves_no_map(tmp_path, blocks, lacking):
 def test_a_mosaic_without_room_is_not_begun(tmp_path, blocks):
     out, target = tmp_path / "map.tif", geobox(AREA, ZONE)
     out.write_text("old")
-    needed = disk_needed(diamond(), target) + RESERVE
+    needed = mosaic_bytes(diamond(), target) + RESERVE_BYTES
 
     with disk_with(needed - 1), pytest.raises(OutputError, match="the joined map needs"):
-        mosaic([ZoneBlocks(ZONE, diamond(), blocks)], target=target, polygon=diamond(), out=out)
+        write_mosaic(
+            [ZoneBlocks(ZONE, diamond(), blocks)], target=target, polygon=diamond(), out=out
+        )
 
     assert out.read_text() == "old"
 
@@ -250,10 +256,10 @@ def test_a_disk_that_fills_up_meanwhile_leaves_no_map(tmp_path, blocks):
     out, target, done = tmp_path / "map.tif", geobox(AREA, ZONE), []
 
     with (
-        disk_with(10**12, 10**12, RESERVE - 1),
+        disk_with(10**12, 10**12, RESERVE_BYTES - 1),
         pytest.raises(OutputError, match="Free some space") as refused,
     ):
-        mosaic(
+        write_mosaic(
             [ZoneBlocks(ZONE, diamond(), blocks)],
             target=target,
             polygon=diamond(),
@@ -269,10 +275,10 @@ def test_a_disk_that_fills_up_meanwhile_leaves_no_map(tmp_path, blocks):
 def test_what_a_mosaic_needs_is_enough_for_it(tmp_path, blocks):
     out, target = tmp_path / "map.tif", geobox(AREA, ZONE)
 
-    mosaic([ZoneBlocks(ZONE, diamond(), blocks)], target=target, polygon=diamond(), out=out)
+    write_mosaic([ZoneBlocks(ZONE, diamond(), blocks)], target=target, polygon=diamond(), out=out)
 
     noise = 2  # the blocks are; land takes a quarter
-    assert out.stat().st_size < noise * disk_needed(diamond(), target)
+    assert out.stat().st_size < noise * mosaic_bytes(diamond(), target)
 
 
 def test_an_interrupted_mosaic_leaves_no_map(tmp_path, blocks):
@@ -282,7 +288,7 @@ def test_an_interrupted_mosaic_leaves_no_map(tmp_path, blocks):
     out, target = tmp_path / "map.tif", geobox(AREA, ZONE)
 
     with pytest.raises(KeyboardInterrupt):
-        mosaic(
+        write_mosaic(
             [ZoneBlocks(ZONE, diamond(), blocks)],
             target=target,
             polygon=diamond(),
@@ -298,7 +304,7 @@ def uniform(
 ) -> ZoneBlocks:
     """One block of one value around a part of an area in degrees."""
     near = project(shapely.MultiPolygon([area.buffer(0.02)]), f"EPSG:{zone}")
-    box, path = covering(near), folder / f"{zone}.tif"
+    box, path = covering_box(near), folder / f"{zone}.tif"
     place = {"crs": f"EPSG:{zone}", "transform": geobox(box, zone).affine, "nodata": 255}
     height, width = box.shape
     with rasterio.open(path, "w", count=2, dtype="uint8", height=height, width=width, **place) as f:
@@ -315,10 +321,12 @@ def test_each_zone_has_a_map_of_its_own_on_its_own_grid(tmp_path):
         part = project(zone.part, crs)
         target = covering_grid(part, crs)
 
-        counts = mosaic([replace(zone, part=part)], target=target, polygon=part, out=tmp_path / "j")
+        counts = write_mosaic(
+            [replace(zone, part=part)], target=target, polygon=part, out=tmp_path / "j"
+        )
         write_cog(tmp_path / "j", made, tags={})
 
-        mask, value = inside(part, target), zone.epsg - 32631
+        mask, value = pixels_inside(part, target), zone.epsg - 32631
         np.testing.assert_array_equal(read(made), np.where(mask, value, 255))
         assert counts[value] == counts.sum() == mask.sum() > 10_000
 
@@ -335,9 +343,9 @@ def test_between_two_zones_a_centre_s_longitude_decides(tmp_path, crs, gap):
         for one in (uniform(tmp_path, 32632, west, 1), uniform(tmp_path, 32633, east, 2))
     ]
 
-    counts = mosaic(zones, target=target, polygon=polygon, out=out)
+    counts = write_mosaic(zones, target=target, polygon=polygon, out=out)
 
-    found, mask = read(out), inside(polygon, target)
+    found, mask = read(out), pixels_inside(polygon, target)
     rows, cols = np.nonzero(mask)
     lons, _ = Transformer.from_crs(crs, 4326, always_xy=True).transform(
         *rasterio.transform.xy(target.affine, rows, cols)
@@ -360,21 +368,21 @@ def test_near_a_border_the_surer_zone_is_taken(tmp_path, crs, confidences):
         )
     ]
 
-    mosaic(zones, target=target, polygon=polygon, out=out)
+    write_mosaic(zones, target=target, polygon=polygon, out=out)
 
-    rows, cols = np.nonzero(inside(polygon, target))
+    rows, cols = np.nonzero(pixels_inside(polygon, target))
     lons, lats = Transformer.from_crs(crs, 4326, always_xy=True).transform(
         *rasterio.transform.xy(target.affine, rows, cols)
     )
     metres = Geod(ellps="WGS84").inv(lons, lats, np.full(lons.shape, 12.0), lats)[2]
     metres *= np.sign(np.asarray(lons) - 12)
-    weight = np.sin(np.pi / 4 * (1 + np.clip(metres / JOINT, -1, 1))) ** 2  # of the east
+    weight = np.sin(np.pi / 4 * (1 + np.clip(metres / ZONE_BLEND_M, -1, 1))) ** 2  # of the east
     says = (1 - weight) * (confidences[0] + 1), weight * (confidences[1] + 1)
     clear = np.abs(says[0] - says[1]) > 0.5
     found = read(out)[rows, cols]
     np.testing.assert_array_equal(found[clear], np.where(says[0] > says[1], 1, 2)[clear])
     assert clear.mean() > 0.97
-    assert set(found[np.abs(metres) > JOINT + 10]) == {1, 2}
+    assert set(found[np.abs(metres) > ZONE_BLEND_M + 10]) == {1, 2}
 
 
 def test_a_zone_that_has_nothing_there_has_no_say(tmp_path):
@@ -390,7 +398,7 @@ def test_a_zone_that_has_nothing_there_has_no_say(tmp_path):
         )
     ]
 
-    counts = mosaic(zones, target=target, polygon=polygon, out=out)
+    counts = write_mosaic(zones, target=target, polygon=polygon, out=out)
 
     assert set(np.flatnonzero(counts)) == {1, 255}
     assert counts[1] == pytest.approx(counts[255], rel=0.01)
@@ -410,9 +418,9 @@ def test_a_centre_just_beyond_all_parts_takes_the_nearest(tmp_path):
         for one in (uniform(tmp_path, 32632, north, 1), uniform(tmp_path, 32732, south, 2))
     ]
 
-    counts = mosaic(zones, target=target, polygon=polygon, out=out)
+    counts = write_mosaic(zones, target=target, polygon=polygon, out=out)
 
-    assert counts[1] + counts[2] == inside(polygon, target).sum()
+    assert counts[1] + counts[2] == pixels_inside(polygon, target).sum()
     edge = read(out)[:, -3]
     assert np.flatnonzero(edge == 1).max() < np.flatnonzero(edge == 2).min()
 

@@ -4,7 +4,7 @@ from PIL import Image
 
 from lulcmap.errors import OutputError
 from lulcmap.legend import CLASSES, legend_of
-from lulcmap.output.preview import coloured, preview, true_colour
+from lulcmap.output.preview import coloured, draw_preview, true_colour
 
 EMPTY = (233, 236, 239)
 
@@ -69,7 +69,9 @@ def test_the_picture_has_three_panels_and_the_classes_that_are_there(tmp_path):
     out = tmp_path / "preview.png"
     composite = np.random.default_rng(0).integers(1, 4000, (9, 40, 60), np.uint16)
 
-    preview(out, halves(0, 6), composite=composite, truth=halves(0, 1), title="Land", note="good")
+    draw_preview(
+        out, halves(0, 6), composite=composite, truth=halves(0, 1), title="Land", note="good"
+    )
 
     picture = Image.open(out)
     seen = colours(picture.convert("RGB"))
@@ -81,7 +83,7 @@ def test_the_picture_has_three_panels_and_the_classes_that_are_there(tmp_path):
 def test_the_map_alone_is_one_panel_as_wide_as_its_title(tmp_path):
     out = tmp_path / "preview.png"
 
-    preview(out, halves(4, 255, (300, 10)), title="A rather long title of a narrow country")
+    draw_preview(out, halves(4, 255, (300, 10)), title="A rather long title of a narrow country")
 
     picture = Image.open(out)
     assert 500 < picture.width < 700
@@ -90,4 +92,4 @@ def test_the_map_alone_is_one_panel_as_wide_as_its_title(tmp_path):
 
 def test_a_folder_that_is_not_there_is_one_plain_line(tmp_path):
     with pytest.raises(OutputError, match="could not be written"):
-        preview(tmp_path / "no" / "preview.png", halves(0, 1), title="Land")
+        draw_preview(tmp_path / "no" / "preview.png", halves(0, 1), title="Land")

@@ -12,8 +12,8 @@ import rasterio
 import shapely
 from click.testing import CliRunner
 
+from lulcmap.catalog.period import make_period
 from lulcmap.catalog.scene import Scene
-from lulcmap.catalog.selection import make_period
 from lulcmap.cli import main
 from lulcmap.cli.plan import table
 from lulcmap.errors import ProviderError
@@ -24,12 +24,12 @@ from lulcmap.imagery.assets.fetch import Fetcher
 from lulcmap.legend import NODATA
 from lulcmap.model.inference import needed_windows
 from lulcmap.pipeline import Settings, map_area
-from lulcmap.planning.estimate import estimate
 from lulcmap.planning.estimate.footprints import pixel_boxes
 from lulcmap.planning.estimate.reads import needed
+from lulcmap.planning.estimate.run import estimate_run
 from lulcmap.planning.estimate.scenes import sample, skipped
-from lulcmap.planning.planner import survey
-from lulcmap.simulation import Country, simulate
+from lulcmap.planning.planner import plan_map
+from lulcmap.simulation.build import Country, simulate
 from tests.support.stubs import contract, make_model
 
 PERIOD = make_period(year=2024, today=date(2026, 1, 1))
@@ -65,18 +65,18 @@ def settings(country, model):
 @pytest.fixture
 def steady(monkeypatch):
     """No measured figure, so that two plans print the same."""
-    monkeypatch.setattr("lulcmap.planning.estimate._window", lambda *_: 0.5)
-    monkeypatch.setattr("lulcmap.planning.estimate._free", lambda _: 1e12)
+    monkeypatch.setattr("lulcmap.planning.estimate.run._window", lambda *_: 0.5)
+    monkeypatch.setattr("lulcmap.planning.estimate.run._free", lambda _: 1e12)
 
 
 def known_of(country, out, settings):
     area = load_area(str(country.aoi))
-    return survey(area, out.with_name(f"{out.name}.run"), period=PERIOD, settings=settings)
+    return plan_map(area, out.with_name(f"{out.name}.run"), period=PERIOD, settings=settings)
 
 
 def plan_for(country, out, settings):
     ticks = iter((0.0, 0.5))
-    return estimate(
+    return estimate_run(
         known_of(country, out, settings),
         settings,
         out=out,
@@ -156,7 +156,7 @@ def test_the_windows_are_those_that_the_pixels_need(country, settings, tmp_path,
 
     run = [
         needed_windows(
-            grid.inside(zone.reach, grid.geobox(box, zone.epsg)),
+            grid.pixels_inside(zone.reach, grid.geobox(box, zone.epsg)),
             box,
             lattice=agreed.lattice,
             stride=agreed.stride,
@@ -193,7 +193,7 @@ def test_what_a_large_area_reads_is_that_of_some_blocks_scaled_up(
 ):
     exact = plan_for(country, tmp_path / "map.tif", settings())
 
-    monkeypatch.setattr("lulcmap.planning.estimate.LOOKED_AT", 5)
+    monkeypatch.setattr("lulcmap.planning.estimate.run.LOOKED_AT", 5)
     sampled = plan_for(country, tmp_path / "map.tif", settings())
 
     assert exact.zones == sampled.zones
@@ -226,8 +226,8 @@ def test_dates_are_read_until_hardly_a_pixel_can_lack_a_clear_one(
     area = load_area(f"{middle.x - 0.003},{middle.y - 0.002},{middle.x + 0.003},{middle.y + 0.002}")
     out, folder = tmp_path / "map.tif", tmp_path / "map.tif.run"
 
-    known = survey(area, folder, period=PERIOD, settings=settings)
-    made = estimate(known, settings, out=out, folder=folder)
+    known = plan_map(area, folder, period=PERIOD, settings=settings)
+    made = estimate_run(known, settings, out=out, folder=folder)
 
     assert made.reads.requests == made.zones[0].blocks * dates * (1 + 9)
 
@@ -318,7 +318,7 @@ def test_what_predict_would_refuse_is_said_with_its_exit_code(country, settings,
 
 
 def test_a_disk_that_is_too_small_is_noted(country, settings, tmp_path, monkeypatch):
-    monkeypatch.setattr("lulcmap.planning.estimate._free", lambda _: 10.0)
+    monkeypatch.setattr("lulcmap.planning.estimate.run._free", lambda _: 10.0)
 
     made = plan_for(country, tmp_path / "map.tif", settings())
 
@@ -399,7 +399,7 @@ def test_a_credential_that_is_missing_is_told_after_the_plan(
 
         return sign
 
-    monkeypatch.setattr("lulcmap.planning.estimate.signer", signer)
+    monkeypatch.setattr("lulcmap.planning.estimate.run.signer", signer)
     catalog = str(changed(country, "far.json", far))
     given = options(country, settings(catalog=catalog), tmp_path / "map.tif")
 
@@ -436,8 +436,8 @@ def test_real_scenes_make_a_plan(shared_data, model, tmp_path):
         device="cpu",
     )
 
-    known = survey(area, tmp_path / "map.tif.run", period=period, settings=settings)
-    made = estimate(known, settings, out=tmp_path / "map.tif", folder=tmp_path / "map.tif.run")
+    known = plan_map(area, tmp_path / "map.tif.run", period=period, settings=settings)
+    made = estimate_run(known, settings, out=tmp_path / "map.tif", folder=tmp_path / "map.tif.run")
 
     assert sum(month.dates for month in made.s2) == 1
     assert made.gaps.no_s2 < 0.1

@@ -2,8 +2,8 @@
 
 import shapely
 
-from lulcmap.geo.grid import polygons, project
-from lulcmap.geo.utm import beyond, split
+from lulcmap.geo.grid import only_polygons, project
+from lulcmap.geo.utm import beyond_zone, split_by_zone
 from lulcmap.planning.planner import REACH
 
 SLIVERS = shapely.MultiPolygon(
@@ -40,11 +40,11 @@ mapped on both sides of the border, GEOS leaves a line of the smaller one."""
 
 
 def test_slivers_across_a_border_of_zones_leave_polygons_only():
-    for code, part in split(SLIVERS):
-        sides = [project(shape, f"EPSG:{code}") for shape in (part, beyond(SLIVERS, code))]
+    for code, part in split_by_zone(SLIVERS):
+        sides = [project(shape, f"EPSG:{code}") for shape in (part, beyond_zone(SLIVERS, code))]
         joined = shapely.union(*(side.buffer(REACH) for side in sides))
 
-        assert polygons(joined).area == joined.area > 0
+        assert only_polygons(joined).area == joined.area > 0
 
 
 def test_of_lines_points_and_polygons_the_polygons_are_kept():
@@ -53,5 +53,5 @@ def test_of_lines_points_and_polygons_the_polygons_are_kept():
         [shapely.Point(2, 2), square, shapely.LineString([(3, 3), (4, 4)])]
     )
 
-    assert polygons(mixed) == shapely.MultiPolygon([square])
-    assert polygons(shapely.Point(1, 1)).is_empty
+    assert only_polygons(mixed) == shapely.MultiPolygon([square])
+    assert only_polygons(shapely.Point(1, 1)).is_empty

@@ -11,7 +11,7 @@ import pyarrow.parquet
 import pytest
 import torch
 
-from lulcmap.dataset.check import check
+from lulcmap.dataset.check import check_dataset
 from lulcmap.dataset.chips import Dataset
 from lulcmap.legend import NAMES, NODATA
 from lulcmap.model.registry import find_model
@@ -19,14 +19,14 @@ from lulcmap.sensors import S1_NODATA, S2_BANDS, S2_NODATA
 from lulcmap.training.augment import STRENGTHS, augmented, relit_s2, shifted_s1
 from lulcmap.training.checkpoint import contract_of
 from lulcmap.training.deployable import Deployed, LogIndices
-from lulcmap.training.networks import build, config_from, config_of
+from lulcmap.training.networks import build_network, config_from, config_of
 from recipes.real_land import fields
 from recipes.real_land import points as real
 from recipes.real_land.canvas import CROPS, Canvas
 from recipes.real_land.card import TEMPLATE
 from recipes.real_land.card import card as made_card
 from recipes.real_land.contrast import contrast
-from recipes.real_land.dataset import build as build_dataset
+from recipes.real_land.dataset import build_network as build_dataset
 from recipes.real_land.evaluate_folds import (
     ALONE,
     DISTURBED,
@@ -434,7 +434,7 @@ def test_twice_the_light_moves_logarithms_alike_and_indices_hardly():
 def test_every_network_takes_the_transform_and_its_contract_names_it(model):
     config = config_of(model, classes=9, transform="log-indices")
     saved = checkpoint() | {"config": json.loads(json.dumps(vars_of(config)))}
-    deployed = Deployed(build(config), NORMALISATION).eval()
+    deployed = Deployed(build_network(config), NORMALISATION).eval()
     s2 = torch.full((1, 9, 32, 32), 1000, dtype=torch.uint16)
     s1 = torch.full((1, 2, 32, 32), -1000, dtype=torch.int16)
 
@@ -526,7 +526,7 @@ def test_a_miniature_of_the_recipe_ends_in_a_model_file(data, points, tmp_path, 
     recipe.main()
 
     dataset = Dataset.open(run / "fold-0" / "dataset")
-    assert not check(run / "fold-0" / "dataset").faults
+    assert not check_dataset(run / "fold-0" / "dataset").faults
     assert [len(dataset.split(split)) for split in ("train", "validation", "test")] == [12, 3, 3]
     whole = Dataset.open(run / "whole" / "dataset")
     assert [len(whole.split(split)) for split in ("train", "validation", "test")] == [12, 0, 0]
@@ -538,7 +538,7 @@ def test_a_miniature_of_the_recipe_ends_in_a_model_file(data, points, tmp_path, 
     assert "fold 0 of 5 held out" in of_twin.training["source"]
     assert "none held out" in of_shipped.training["source"]
     for agreed in (of_twin, of_shipped):
-        assert agreed.knows == "real"
+        assert agreed.trained_on == "real"
         assert agreed.temperature == of_twin.temperature != 1
         assert agreed.training["figures"] == of_twin.training["figures"]
         assert "WorldCover" in agreed.training["source"]

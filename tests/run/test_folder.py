@@ -9,7 +9,7 @@ import rasterio
 from lulcmap.errors import OutputError, UsageError
 from lulcmap.geo.grid import geobox
 from lulcmap.geo.tiling import Box
-from lulcmap.run import BANDS, RunFolder, work
+from lulcmap.run import BLOCK_BANDS, RunFolder, hold_run
 from tests.support.disk import full_disk
 
 PLAN = {"period": ["2024-01-01", "2024-12-31"], "rules": {"min_clear": 5}, "digest": "aa"}
@@ -101,7 +101,7 @@ def test_a_file_that_cannot_be_read_now_is_not_taken_for_none(tmp_path, name):
 
     with pytest.raises(OutputError, match="cannot be used"):
         run.plan() if name == "plan_path" else run.about()
-    with pytest.raises(OutputError), work(tmp_path):
+    with pytest.raises(OutputError), hold_run(tmp_path):
         run.plan() if name == "plan_path" else run.about()
 
     assert run.is_done(NUMBER, BOX, plan="aa")
@@ -142,7 +142,7 @@ def test_a_block_comes_back_as_it_was_written(tmp_path):
     with rasterio.open(run.block_path(NUMBER)) as block:
         read, grid = block.read(), geobox(BOX, 32632)
         assert (block.crs.to_epsg(), block.transform) == (32632, grid.affine)
-        assert (block.nodata, block.descriptions) == (255, BANDS)
+        assert (block.nodata, block.descriptions) == (255, BLOCK_BANDS)
         assert (block.profile["compress"], block.block_shapes[0]) == ("deflate", (512, 512))
     np.testing.assert_array_equal(read, bands())
     assert run.facts(NUMBER) == FACTS

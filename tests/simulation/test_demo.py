@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from lulcmap.cli import main
 from lulcmap.model.file import read_model
-from lulcmap.model.registry import shipped
+from lulcmap.model.registry import shipped_models
 from lulcmap.simulation.demo import FOREST, NETWORK
 
 
@@ -46,12 +46,12 @@ def test_the_network_is_far_better_than_the_forest_on_an_unseen_country(shown):
 
 
 def test_the_demos_models_know_simulated_land_and_the_default_one_real_land():
-    knows = {model.name: read_model(model.path).contract.knows for model in shipped()}
+    knows = {model.name: read_model(model.path).contract.trained_on for model in shipped_models()}
 
     assert knows == {
         "lulcformer-tiny-real": "real",
         NETWORK: "simulated",
         FOREST: "simulated",
     }
-    assert [model.name for model in shipped() if model.default] == ["lulcformer-tiny-real"]
-    assert all(model.card.read_text() for model in shipped())
+    assert [model.name for model in shipped_models() if model.default] == ["lulcformer-tiny-real"]
+    assert all(model.card.read_text() for model in shipped_models())

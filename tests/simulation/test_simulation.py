@@ -15,8 +15,8 @@ from lulcmap.catalog.providers import ITEM_COLLECTION
 from lulcmap.catalog.scene import Scene
 from lulcmap.legend import NAMES
 from lulcmap.sensors import S1_NODATA, S2_BANDS
-from lulcmap.simulation import Country, Simulated, landscape, simulate
 from lulcmap.simulation.archive import write_cog
+from lulcmap.simulation.build import Country, Simulated, landscape, simulate
 from lulcmap.simulation.clouds import sky
 from lulcmap.simulation.land import Ground, ground
 from lulcmap.simulation.noise import smooth

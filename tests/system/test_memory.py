@@ -3,46 +3,53 @@
 import pytest
 
 from lulcmap.errors import UsageError
+from lulcmap.planning.budget import (
+    AHEAD_BYTES_PER_PIXEL,
+    BASE_BYTES,
+    COMPOSITE_BYTES_PER_PIXEL,
+    LOGIT_BYTES_PER_PIXEL,
+    READER_BYTES,
+    memory_budget,
+)
 from lulcmap.system import memory
-from lulcmap.system.memory import AHEAD, BASE, COMPOSITED, LOGITS, READER, budget
 
 SHAPE = 4608, 4608
-ONE = BASE + 5120 * 5120 * COMPOSITED
-TWO = ONE + 5120 * 5120 * AHEAD
+ONE = BASE_BYTES + 5120 * 5120 * COMPOSITE_BYTES_PER_PIXEL
+TWO = ONE + 5120 * 5120 * AHEAD_BYTES_PER_PIXEL
 
 
 @pytest.mark.parametrize(
     ("allowed", "blocks", "readers"),
     [
-        (TWO + 8 * READER, 2, 8),
-        (TWO + 7 * READER, 2, 4),
+        (TWO + 8 * READER_BYTES, 2, 8),
+        (TWO + 7 * READER_BYTES, 2, 4),
         (TWO, 1, 8),
-        (ONE + READER, 1, 1),
+        (ONE + READER_BYTES, 1, 1),
     ],
 )
 def test_first_readers_go_then_the_block_ahead(allowed, blocks, readers):
-    fits = budget(SHAPE, readers=8, allowed=int(allowed))
+    fits = memory_budget(SHAPE, readers=8, allowed=int(allowed))
 
     assert (fits.blocks, fits.readers) == (blocks, readers)
     assert fits.peak <= allowed
 
 
 def test_more_classes_take_more():
-    usual = budget(SHAPE, readers=1, allowed=10**11, logits=LOGITS)
-    many = budget(SHAPE, readers=1, allowed=10**11, logits=4 * 254 / 16)
+    usual = memory_budget(SHAPE, readers=1, allowed=10**11, logits=LOGIT_BYTES_PER_PIXEL)
+    many = memory_budget(SHAPE, readers=1, allowed=10**11, logits=4 * 254 / 16)
 
     assert many.peak - usual.peak == pytest.approx(5120 * 5120 * 4 * (254 - 9) / 16)
 
 
 def test_what_does_not_fit_is_refused_with_what_is_needed():
     with pytest.raises(UsageError, match=r"--max-memory is 0\.5 GB.*--block-size"):
-        budget(SHAPE, readers=4, allowed=500_000_000)
+        memory_budget(SHAPE, readers=4, allowed=500_000_000)
 
 
 def test_a_small_machine_is_tried(monkeypatch):
     monkeypatch.setattr(memory, "free", lambda: 3e8)
 
-    fits = budget(SHAPE, readers=4, allowed=None)
+    fits = memory_budget(SHAPE, readers=4, allowed=None)
 
     assert (fits.blocks, fits.readers) == (1, 1)
 
@@ -50,7 +57,7 @@ def test_a_small_machine_is_tried(monkeypatch):
 def test_a_container_s_limit_counts(monkeypatch):
     monkeypatch.setattr(memory, "available", lambda: 8e9)
     monkeypatch.setattr(memory, "limit", lambda: None)
-    assert memory.free() == 8e9
+    assert memory.free_memory() == 8e9
 
     monkeypatch.setattr(memory, "limit", lambda: 2e9)
-    assert memory.free() == 2e9
+    assert memory.free_memory() == 2e9

@@ -76,7 +76,7 @@ def test_the_file_says_what_it_is(tiny):
 
     assert contract.name == "lulcformer-tiny"
     assert contract.stride == 4
-    assert contract.knows == "simulated"
+    assert contract.trained_on == "simulated"
     assert contract.inputs["s2"].dtype == "uint16"
     assert contract.training["source"] == "drawn at random"
     assert "losses" not in contract.training

@@ -18,15 +18,15 @@ from lulcmap.training.batches import batches
 from lulcmap.training.checkpoint import deployed_from, load_checkpoint, save_checkpoint
 from lulcmap.training.chips import Chips, class_weights_of, histograms_of, normalisation_of
 from lulcmap.training.deployable import Deployed
-from lulcmap.training.fit import _Run, fit
+from lulcmap.training.fit import _Run, train_network
 from lulcmap.training.loss import focal_loss, full_size, weight_of
 from lulcmap.training.lulcformer import LULCFORMER, LulcFormer
-from lulcmap.training.settings import Hardware, Settings
-from lulcmap.training.tiled import measure, predictor
+from lulcmap.training.settings import Hardware, TrainingSettings
+from lulcmap.training.tiled import checkpoint_predictor, measure
 from tests.support.networks import MICRO, checkpoint, deployed, make_chips
 from tests.support.stubs import composites
 
-SETTINGS = Settings(epochs=3, batch=2, crop=32, seed=4, missing_s2=0.3, missing_s1=0.3)
+SETTINGS = TrainingSettings(epochs=3, batch=2, crop=32, seed=4, missing_s2=0.3, missing_s1=0.3)
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +38,9 @@ def one_thread():
 
 
 def trained(folder, *, settings=SETTINGS, **kwargs):
-    path = fit(make_chips(), folder, config=MICRO, settings=settings, knows="simulated", **kwargs)
+    path = train_network(
+        make_chips(), folder, config=MICRO, settings=settings, knows="simulated", **kwargs
+    )
     return load_checkpoint(path)
 
 
@@ -300,12 +302,12 @@ def test_a_network_of_another_version_is_refused_in_one_line(tmp_path):
     save_checkpoint(tmp_path / "checkpoint.pt", saved)
 
     with pytest.raises(ModelError, match="do not fit its network"):
-        predictor(tmp_path / "checkpoint.pt", "cpu")
+        checkpoint_predictor(tmp_path / "checkpoint.pt", "cpu")
 
 
 def test_an_image_that_ends_is_seen_mirrored_as_a_map_is(tmp_path):
     save_checkpoint(tmp_path / "checkpoint.pt", checkpoint())
-    predict, _ = predictor(tmp_path / "checkpoint.pt", "cpu")
+    predict, _ = checkpoint_predictor(tmp_path / "checkpoint.pt", "cpu")
     s2, s1 = composites(np.random.default_rng(1), (40, 61))
     ends = [(0, 0), (0, 24), (0, 3)]
 

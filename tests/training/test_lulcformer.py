@@ -18,7 +18,7 @@ from lulcmap.training.networks import (
     SEGFORMER_TINY,
     UNET,
     UNET_TINY,
-    build,
+    build_network,
     config_from,
     config_of,
 )
@@ -201,7 +201,7 @@ def test_every_shape_survives_json(config):
 
 def test_the_peers_are_of_lulcformers_size():
     with torch.device("meta"):
-        sizes = {name: millions(build(config)) for name, config in MODELS.items()}
+        sizes = {name: millions(build_network(config)) for name, config in MODELS.items()}
 
     assert sizes["segformer"] == pytest.approx(sizes["lulcformer"], rel=0.05)
     assert sizes["unet"] == pytest.approx(sizes["lulcformer"], rel=0.05)
@@ -213,8 +213,8 @@ def test_the_peers_are_of_lulcformers_size():
 def test_peers_see_the_sensors_they_are_given_and_no_others(config, stride):
     torch.manual_seed(0)
     s2, s1 = raw()
-    both = Deployed(build(config), NORMALISATION).eval()
-    one = Deployed(build(replace(config, inputs=("s1",))), NORMALISATION).eval()
+    both = Deployed(build_network(config), NORMALISATION).eval()
+    one = Deployed(build_network(replace(config, inputs=("s1",))), NORMALISATION).eval()
 
     assert both(s2, s1).shape == (1, 9, 64 // stride, 96 // stride)
     assert not torch.allclose(both(s2, s1), both(s2, s1 + 300))
@@ -227,7 +227,7 @@ def test_an_unet_is_ronnebergers():
 
     # 31.03 M are the classic's, of one input plane, with biases where batch norm has none
     assert millions(wide) == pytest.approx(31.03, rel=0.01)
-    assert millions(build(UNET)) < millions(wide)
+    assert millions(build_network(UNET)) < millions(wide)
 
 
 def test_variants_of_lulcformer_differ_in_what_they_say():
@@ -242,10 +242,10 @@ def test_variants_of_lulcformer_differ_in_what_they_say():
         assert sums == [64, 128, 320, 512]
         assert not any(w % h for w, h in zip(config.s2_widths, config.heads, strict=True))
         with torch.device("meta"):
-            build(config)
+            build_network(config)
     with torch.device("meta"):
         parameters = [
-            millions(build(config_of("lulcformer", classes=9, **kwargs)))
+            millions(build_network(config_of("lulcformer", classes=9, **kwargs)))
             for kwargs in ({}, {"dmem": False}, {"mmam": False})
         ]
     assert parameters[0] - parameters[1] == pytest.approx(5.68, rel=0.01)  # cross-attention
@@ -254,8 +254,8 @@ def test_variants_of_lulcformer_differ_in_what_they_say():
 
 def test_lulcformer_of_one_sensor_is_a_segformer_with_its_budget():
     with torch.device("meta"):
-        one = build(config_of("lulcformer", classes=5, modalities=["s2"]))
-        segformer = build(replace(SEGFORMER, inputs=("s2",), classes=5))
+        one = build_network(config_of("lulcformer", classes=5, modalities=["s2"]))
+        segformer = build_network(replace(SEGFORMER, inputs=("s2",), classes=5))
 
     assert isinstance(one, SegFormer)
     assert millions(one) == millions(segformer)
@@ -282,7 +282,7 @@ def test_networks_that_are_not_there_are_refused(kwargs, says):
 @pytest.mark.parametrize("name", ["lulcformer-tiny", "segformer-tiny", "unet-tiny"])
 def test_a_network_begins_unsure(name):
     torch.manual_seed(0)
-    network = Deployed(build(MODELS[name]), NORMALISATION).train()
+    network = Deployed(build_network(MODELS[name]), NORMALISATION).train()
 
     logits = network(*raw((2, 64, 64)))
 

@@ -16,15 +16,16 @@ from click.testing import CliRunner
 
 from lulcmap.cli import main
 from lulcmap.cli.train import MODELS
-from lulcmap.dataset import Request, Source, make
 from lulcmap.dataset.chips import Dataset
-from lulcmap.run.lock import lock
-from lulcmap.simulation import Country, simulate
+from lulcmap.dataset.request import DatasetRequest, build_dataset
+from lulcmap.dataset.source import ImageArchive
+from lulcmap.run.lock import hold_file
+from lulcmap.simulation.build import Country, simulate
 from lulcmap.simulation.labels import LabelSet, simulate_labels
 from lulcmap.training import networks as zoo
 from lulcmap.training.checkpoint import load_checkpoint
 from lulcmap.training.chips import ChipFolder
-from lulcmap.training.tiled import predictor
+from lulcmap.training.tiled import checkpoint_predictor
 
 COUNTRY = Country(seed=6, height=320, width=300, s2_dates=3, s1_dates=3, cloud=0.1)
 QUICK = ("--model", "lulcformer-tiny", "--epochs", "2", "--batch-size", "2", "--crop", "32")
@@ -37,7 +38,9 @@ def data(tmp_path_factory):
     labels = tmp_path_factory.mktemp("labels")
     simulate_labels(labels, COUNTRY, scenes, LabelSet(size=70, experts=3, nonexperts=3, holdout=1))
     out = tmp_path_factory.mktemp("built") / "dataset"
-    make(Request(labels, source=Source(str(scenes.items)), validation=0.3), out)
+    build_dataset(
+        DatasetRequest(labels, source=ImageArchive(str(scenes.items)), validation=0.3), out
+    )
     return out
 
 
@@ -142,7 +145,7 @@ def test_a_network_of_one_sensor_needs_no_other(data, tmp_path):
     made = train("--data", data, "--out", tmp_path, *QUICK, "--modalities", "s1")
 
     assert made.exit_code == 0, made.output
-    predict, contract = predictor(tmp_path / "best.pt", "cpu")
+    predict, contract = checkpoint_predictor(tmp_path / "best.pt", "cpu")
     s1 = np.full((2, 50, 70), -1200, np.int16)
     s1[:, :, :9] = -32768
     classes, confidence = predict(np.zeros((9, 50, 70), np.uint16), s1)
@@ -174,7 +177,7 @@ def test_what_cannot_be_trained_is_said_in_one_line(data, tmp_path, arguments, s
 
 def test_a_second_process_in_one_folder_is_told_so(data, tmp_path):
     (tmp_path / "run").mkdir()
-    with lock(tmp_path / "run/.lock"):
+    with hold_file(tmp_path / "run/.lock"):
         made = train("--data", data, "--out", tmp_path / "run", *QUICK)
 
     assert made.exit_code == 7

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urljoin, urlsplit
 
 from lulcmap.errors import ProviderError
-from lulcmap.system import retry_after as retryafter
-from lulcmap.system.http import shown, trouble
+from lulcmap.system import connection_fault, public_url
+from lulcmap.system import retry_after_seconds as retry_after_seconds
 
 if TYPE_CHECKING:
     import requests
@@ -198,7 +198,7 @@ class Server:
 
     def failed(self, what: str, todo: str) -> ProviderError:
         """The error to raise, one line."""
-        return ProviderError(f"The catalogue {shown(self.url)} failed: {what}. {todo}")
+        return ProviderError(f"The catalogue {public_url(self.url)} failed: {what}. {todo}")
 
     def _follow(self, link: Mapping[str, Any], request: Request) -> Request | None:
         """The request of a ``next`` link, None where it leads to another server."""
@@ -234,16 +234,16 @@ class Server:
             self._rest(not_before)
             try:
                 return self._answer(request)
-            except _TroubleError as trouble:
-                failures[trouble.tries] += 1
+            except _TroubleError as fault:
+                failures[fault.tries] += 1
                 times = failures.total()
-                if failures[trouble.tries] >= trouble.tries:
-                    raise self.failed(f"{trouble}, {times} times in a row", _LATER) from None
+                if failures[fault.tries] >= fault.tries:
+                    raise self.failed(f"{fault}, {times} times in a row", _LATER) from None
                 own = min(_LONGEST_PAUSE, 2.0 ** (times - 1))
-                pause = max(trouble.asked, own) + random.random()
-                self._tell(str(trouble), pause)
+                pause = max(fault.asked, own) + random.random()
+                self._tell(str(fault), pause)
                 not_before = self._now() + pause
-                if trouble.for_all:
+                if fault.for_all:
                     with self._lock:
                         self._not_before = max(self._not_before, not_before)
 
@@ -281,15 +281,15 @@ class Server:
                 method, href, json=body, timeout=_TIMEOUTS, allow_redirects=False
             )
         except (requests.exceptions.SSLError, ValueError) as error:  # no use to try again
-            raise self.failed(trouble(error), _LATER) from None
+            raise self.failed(connection_fault(error), _LATER) from None
         except requests.exceptions.ChunkedEncodingError as error:
-            raise _TroubleError(trouble(error), tries=_BUSY_TRIES) from None
+            raise _TroubleError(connection_fault(error), tries=_BUSY_TRIES) from None
         except OSError as error:  # the root of all that requests raises
-            raise _TroubleError(trouble(error), tries=_TRIES) from None
+            raise _TroubleError(connection_fault(error), tries=_TRIES) from None
 
     def _busy(self, status: int, after: str | None) -> Exception:
         """The trouble of a busy server, or the error where it wants more patience than there is."""
-        asked = retryafter.seconds(after, now=time.time())
+        asked = retry_after_seconds(after, now=time.time())
         if asked is not None and asked > _PATIENCE:
             return self.failed(
                 f"HTTP {status}, and it wants to be left alone for {ceil(asked / 60)} minutes",
@@ -304,7 +304,7 @@ class Server:
         """Say that there is trouble, once at a time that someone may be waiting for."""
         level = logging.INFO if self._told else logging.WARNING
         self._told = True
-        where = shown(self.url)
+        where = public_url(self.url)
         logger.log(level, "The catalogue %s: %s; asked again in %.0f s.", where, what, pause)
 
     def _json(self, response: "requests.Response") -> dict[str, Any]:

@@ -17,7 +17,7 @@ from typing import Any
 import shapely
 
 from lulcmap.catalog.stac.client import RefusedError, Request, Server, is_nameless
-from lulcmap.system.http import shown
+from lulcmap.system import public_url
 
 Period = tuple[date, date]
 """First and last day, both included."""
@@ -89,7 +89,7 @@ def ask(
         notes=tuple(
             _notes(
                 answers,
-                f"of {collection} from the catalogue {shown(url)}",
+                f"of {collection} from the catalogue {public_url(url)}",
                 nameless=sum(map(is_nameless, items)),
             )
         ),

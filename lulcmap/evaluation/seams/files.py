@@ -15,9 +15,9 @@ from rasterio.io import MemoryFile
 from lulcmap.errors import UsageError
 from lulcmap.evaluation.seams.lines import Lines
 from lulcmap.evaluation.seams.rasters import Raster
-from lulcmap.geo.tiling import Lattice
+from lulcmap.geo import Lattice
 from lulcmap.legend import NODATA
-from lulcmap.system.gdal import ENV
+from lulcmap.system import GDAL_OPTIONS
 
 LATTICE_TAG, BLOCK_TAG = "LULCMAP_LATTICE", "LULCMAP_BLOCK"
 """The tags of a map with its windows' size and step, as in ``512/384``, and its blocks' size."""
@@ -31,7 +31,7 @@ def opened(path: Path) -> Iterator[tuple[list[Raster], Lines]]:
         UsageError: it is neither, or cannot be opened.
 
     """
-    with rasterio.Env(**ENV), ExitStack() as stack:
+    with rasterio.Env(**GDAL_OPTIONS), ExitStack() as stack:
         if path.is_dir():
             yield _run(path, stack)
         else:

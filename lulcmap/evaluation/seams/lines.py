@@ -9,9 +9,9 @@ from pyproj import Transformer
 
 from lulcmap.evaluation.seams.counts import STRETCH, Crossings, Tally, numbered
 from lulcmap.evaluation.seams.rasters import Patch
-from lulcmap.geo.tiling import Lattice
+from lulcmap.geo import Lattice
 from lulcmap.legend import NODATA
-from lulcmap.system.jit import compiled
+from lulcmap.system import compiled
 
 AWAY = 32
 """Pixels from a border to where its rate is compared: what the network does repeats every 32."""

@@ -10,7 +10,7 @@ from odc.geo.geobox import GeoBox
 from pyproj import Transformer
 from rasterio.windows import Window
 
-from lulcmap.geo.transform import transformer
+from lulcmap.geo import transformer
 
 Index = tuple[slice, slice]
 """Rows and columns of an array."""

@@ -6,8 +6,7 @@ from numpy.typing import NDArray
 from lulcmap.evaluation.seams.counts import STRETCH, Crossings, Tally, numbered
 from lulcmap.evaluation.seams.lines import AWAY, Lines
 from lulcmap.evaluation.seams.rasters import Patch
-from lulcmap.geo.grid import RESOLUTION
-from lulcmap.geo.transform import transformer, zone_pixels
+from lulcmap.geo import RESOLUTION_M, transformer, zone_pixels
 from lulcmap.legend import NODATA
 
 HALO = AWAY + 2
@@ -138,7 +137,7 @@ def _lengths(
     for source, target in np.unique(codes[:, codes[0] != codes[1]], axis=1).T[:, ::-1].tolist():
         moved = (codes[0] == target) & (codes[1] == source)
         to_first = transformer(f"EPSG:{source}", f"EPSG:{target}")
-        x, y = to_first.transform(RESOLUTION * end[1, moved], -RESOLUTION * end[0, moved])
-        end[:, moved] = np.stack([-y, x]) / RESOLUTION
+        x, y = to_first.transform(RESOLUTION_M * end[1, moved], -RESOLUTION_M * end[0, moved])
+        end[:, moved] = np.stack([-y, x]) / RESOLUTION_M
     distances: NDArray[np.float64] = np.hypot(*(end - begin))
     return distances

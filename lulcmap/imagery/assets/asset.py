@@ -95,7 +95,7 @@ class Assets:
         self._crs: dict[tuple[tuple[int, int, bytes], ...], CRS | None] = {}
         self._lock = threading.Lock()
 
-    def open(self, href: str) -> "Source":
+    def open(self, href: str) -> "Asset":
         """An asset, its header read.
 
         Args:
@@ -118,7 +118,7 @@ class Assets:
                 self._known[href] = header
                 if len(self._known) > _HEADERS:
                     self._known.popitem(last=False)
-        return Source(self._fetcher, href, header)
+        return Asset(self._fetcher, href, header)
 
     def forget(self, href: str) -> None:
         """Ask for it again the next time."""
@@ -152,7 +152,7 @@ def _opened(body: bytes) -> Iterator[DatasetReader]:
         yield dataset
 
 
-class Source:
+class Asset:
     """An asset whose pixels can be read.
 
     Attributes:

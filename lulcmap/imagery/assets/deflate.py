@@ -11,7 +11,7 @@ import deflate
 import numpy as np
 from numpy.typing import NDArray
 
-from lulcmap.system.jit import compiled
+from lulcmap.system import compiled
 
 
 class InflateError(ValueError):

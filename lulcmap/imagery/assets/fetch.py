@@ -13,9 +13,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
-from typing import Protocol
 from urllib.parse import urlsplit
 
+from lulcmap.catalog import Sign, unsigned
 from lulcmap.errors import ProviderError
 from lulcmap.imagery.assets.http import (
     CONNECTIONS,
@@ -26,7 +26,7 @@ from lulcmap.imagery.assets.http import (
     Part,
     Servers,
 )
-from lulcmap.system import retry_after as retryafter
+from lulcmap.system import retry_after_seconds as retry_after_seconds
 
 __all__ = ["PATIENCE", "FetchError", "Fetcher", "Sign", "unsigned"]
 
@@ -55,19 +55,6 @@ class _Trouble:
 
     times: int = 0
     """Pauses for the asset's sake."""
-
-
-class Sign(Protocol):
-    """Turns an asset's href into a URL that can be opened now."""
-
-    def __call__(self, href: str, *, anew: bool = False) -> str:
-        """The URL; anew, after the last one was refused."""
-        ...
-
-
-def unsigned(href: str, *, anew: bool = False) -> str:  # noqa: ARG001 - as of ``Sign``
-    """The href itself."""
-    return href
 
 
 class Fetcher:
@@ -267,7 +254,7 @@ class _Host:
             if now >= self._until:  # else others in flight at the same time were told so too
                 own = min(pause * 2**self._times, _LONGEST_PAUSE) * random.uniform(0.75, 1.25)
                 self._times += 1
-                self._until = now + max(own, retryafter.seconds(retry_after, now=time.time()) or 0)
+                self._until = now + max(own, retry_after_seconds(retry_after, now=time.time()) or 0)
             if self._until - down_since > patience:
                 raise ProviderError(
                     f"{self._name} has given nothing for {now - down_since:.0f} s ({reason}) "

@@ -8,9 +8,8 @@ import shapely
 from numpy.typing import NDArray
 from pyproj import Transformer
 
-from lulcmap.catalog.scene import Scene
-from lulcmap.catalog.search import Found, Item
-from lulcmap.geo.grid import RESOLUTION
+from lulcmap.catalog import Item, Scene, SearchResult
+from lulcmap.geo import RESOLUTION_M
 
 _WIDEST = 9.0
 """Degrees from its meridian that a zone is mapped: 6 around Svalbard, and a window's reach."""
@@ -19,10 +18,10 @@ _ALONG = np.linspace(0, 1, 5)
 """Places on each edge of a scene's box that are projected: parallels bend."""
 
 
-class Outlines:
+class Footprints:
     """The outlines of all scenes found, by their number there."""
 
-    def __init__(self, found: Found) -> None:
+    def __init__(self, found: SearchResult) -> None:
         self.numbers = {(s.sensor, s.id): number for number, s in enumerate(found.scenes)}
         """Of the scenes, by sensor and id."""
         pairs = zip(found.items, found.scenes, strict=True)
@@ -80,7 +79,7 @@ def pixel_boxes(scenes: Sequence[Scene], zone: int) -> NDArray[np.float64]:
     lat = np.concatenate([south + 0 * across, north + 0 * across, up, up], axis=1)
     to_zone = Transformer.from_crs(4326, zone, always_xy=True)
     x, y = to_zone.transform(lon, lat)
-    rows, cols = -np.asarray(y) / RESOLUTION, np.asarray(x) / RESOLUTION
+    rows, cols = -np.asarray(y) / RESOLUTION_M, np.asarray(x) / RESOLUTION_M
     found[near] = np.column_stack([rows.min(1), cols.min(1), rows.max(1), cols.max(1)])
     return found
 

@@ -13,15 +13,13 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from lulcmap.blocks.block import Job, ZoneJob
-from lulcmap.catalog.search import Found
-from lulcmap.catalog.selection import Pass
-from lulcmap.geo import grid
-from lulcmap.geo.tiling import Box
-from lulcmap.imagery.assets import tiff
-from lulcmap.model.contract import Contract
-from lulcmap.planning.estimate.footprints import Outlines, pixel_boxes, to_degrees
+from lulcmap.catalog import Datatake, SearchResult
+from lulcmap.geo import RESOLUTION_M, Box, box_polygons
+from lulcmap.imagery import HEAD
+from lulcmap.model import Contract
+from lulcmap.planning.estimate.footprints import Footprints, pixel_boxes, to_degrees
 from lulcmap.planning.estimate.values import Reads
+from lulcmap.planning.job import Job, ZoneJob
 from lulcmap.sensors import S1_BANDS, S2_BANDS
 
 BYTES_A_PIXEL = {"s2": 1.65, "SCL": 0.1, "s1": 2.8}
@@ -61,7 +59,7 @@ def needed(zone: ZoneJob, contract: Contract, boxes: Sequence[Box]) -> list[NDAr
 
     """
     shapely.prepare(zone.reach)
-    full = shapely.covers(zone.reach, grid.outlines(boxes))  # most, in a large area
+    full = shapely.covers(zone.reach, box_polygons(boxes))  # most, in a large area
     return [
         _windows(box, contract, None if is_full else zone.reach)
         for box, is_full in zip(boxes, full.tolist(), strict=True)
@@ -79,16 +77,16 @@ def _windows(box: Box, contract: Contract, reach: shapely.MultiPolygon | None) -
     if reach is None:
         return windows
     # a pixel is interpolated from its own cell and those around it; its centre is what is mapped
-    top, left = (np.maximum(windows - stride, (box.row, box.col)) + 0.5).T * grid.RESOLUTION
+    top, left = (np.maximum(windows - stride, (box.row, box.col)) + 0.5).T * RESOLUTION_M
     stop = np.minimum(windows + lattice.size + stride, box.stop)
-    bottom, right = (stop - 0.5).T * grid.RESOLUTION
+    bottom, right = (stop - 0.5).T * RESOLUTION_M
     met: NDArray[np.bool_] = shapely.intersects(reach, shapely.box(left, -bottom, right, -top))
     return windows[met]
 
 
 def _metres(box: Box) -> tuple[float, float, float, float]:
     """Left, bottom, right, top."""
-    size = grid.RESOLUTION
+    size = RESOLUTION_M
     return box.col * size, -box.stop[0] * size, box.stop[1] * size, -box.row * size
 
 
@@ -104,14 +102,14 @@ class Reading:
     """
 
     def __init__(
-        self, job: Job, zone: ZoneJob, found: Found, outlines: Outlines, contract: Contract
+        self, job: Job, zone: ZoneJob, found: SearchResult, outlines: Footprints, contract: Contract
     ) -> None:
         self._rules, self._zone, self._size = job.rules, zone.epsg, contract.window
         self._outlines = outlines
         self._boxes = pixel_boxes(found.scenes, zone.epsg)
         here = ~np.isnan(self._boxes[:, 0])
 
-        def numbered(passes: Sequence[Pass]) -> list[NDArray[np.int64]]:
+        def numbered(passes: Sequence[Datatake]) -> list[NDArray[np.int64]]:
             groups = (
                 np.array([outlines.numbers[s.sensor, s.id] for s in group], int) for group in passes
             )
@@ -208,7 +206,7 @@ class Reading:
 
     def _cost(self, scenes: NDArray[np.int64], band: str, over: Box) -> NDArray[np.float64]:
         """(4,) requests, bytes, samples and warped samples of a band of some scenes on a block."""
-        scale = _METRES.get(band, 20) / grid.RESOLUTION
+        scale = _METRES.get(band, 20) / RESOLUTION_M
         boxes = self._boxes[scenes]
         whole = (boxes[:, 2:] - boxes[:, :2]) / scale
         inside = np.minimum(boxes[:, 2:], over.stop) - np.maximum(
@@ -220,7 +218,7 @@ class Reading:
         known = self._known.setdefault(band, set())
         new = [number not in known for number in scenes.tolist()]
         known.update(scenes.tolist())
-        headers = np.minimum(tiff.HEAD, whole.prod(axis=1) * BYTES_A_PIXEL[kind])[new]
+        headers = np.minimum(HEAD, whole.prod(axis=1) * BYTES_A_PIXEL[kind])[new]
         on_grid = 4 if band == "SCL" else 1  # pixels of 10 m a sample
         return np.array(
             [

@@ -9,12 +9,10 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from lulcmap.blocks.block import Job
-from lulcmap.catalog.scene import Scene
-from lulcmap.catalog.search import Found
-from lulcmap.catalog.selection import Pass, Period
-from lulcmap.planning.estimate.footprints import Outlines, to_degrees
+from lulcmap.catalog import Datatake, Period, Scene, SearchResult
+from lulcmap.planning.estimate.footprints import Footprints, to_degrees
 from lulcmap.planning.estimate.values import Gaps, S1Orbit, S2Month
+from lulcmap.planning.job import Job
 
 _SAMPLE = 1000
 """Points in the area."""
@@ -55,7 +53,7 @@ def _months(period: Period) -> Iterator[str]:
         yield f"{number // 12}-{number % 12 + 1:02d}"
 
 
-def _month(group: Pass) -> str:
+def _month(group: Datatake) -> str:
     return f"{min(scene.acquired for scene in group):%Y-%m}"
 
 
@@ -64,7 +62,7 @@ def _mean_cloud(scenes: Iterable[Scene]) -> float | None:
     return sum(clouds) / len(clouds) if clouds else None
 
 
-def s1_orbits(job: Job, found: Found) -> tuple[S1Orbit, ...]:
+def s1_orbits(job: Job, found: SearchResult) -> tuple[S1Orbit, ...]:
     """Sentinel-1 on every relative orbit; those of the direction wanted are first."""
     passes: dict[str, list[Scene]] = {}
     for scene in found.scenes:
@@ -114,7 +112,7 @@ def _kind(reason: str) -> str:
     return reason
 
 
-def gaps(job: Job, found: Found, outlines: Outlines, period: Period, *, s1: bool) -> Gaps:
+def gaps(job: Job, found: SearchResult, outlines: Footprints, period: Period, *, s1: bool) -> Gaps:
     """What the scenes do not reach, at points on a regular grid in the area.
 
     Args:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True)
-class Zone:
+class ZoneEstimate:
     """What is done in one UTM zone."""
 
     epsg: int
@@ -23,7 +23,7 @@ class Zone:
 
 
 @dataclass(frozen=True, slots=True)
-class MapGrid:
+class MapEstimate:
     """A map's pixels."""
 
     crs: str
@@ -214,10 +214,10 @@ class Estimate:
     catalogs: Mapping[str, str]
     """By sensor, where its scenes come from."""
 
-    zones: tuple[Zone, ...]
+    zones: tuple[ZoneEstimate, ...]
     """Those that the area is mapped in."""
 
-    maps: tuple[MapGrid, ...]
+    maps: tuple[MapEstimate, ...]
     """Their pixels, the largest part of the area first."""
 
     s2: tuple[S2Month, ...]
@@ -259,7 +259,7 @@ class Estimate:
     assumed: Mapping[str, float]
     """The figures behind the estimate that were not measured here, by name and unit."""
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """The estimate as plain JSON values."""
         plain = asdict(self)
         for one, on in zip(plain["maps"], self.maps, strict=True):

@@ -1,0 +1,441 @@
+"""The Python API: what ``import lulcmap`` offers.
+
+Every function takes the settings of ``Settings`` and ``CompositeRules`` as keywords, with the
+command's defaults, and raises the errors of ``lulcmap.errors``.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypedDict, Unpack
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+
+from lulcmap.catalog import Period, make_period
+from lulcmap.errors import LulcmapError, UsageError
+from lulcmap.geo import (
+    AreaLike,
+    Box,
+    covering_grid,
+    even_grid,
+    load_area,
+    project,
+    unproject,
+    utm_zone,
+)
+from lulcmap.imagery import Composite, composite_area
+from lulcmap.legend import LandCover
+from lulcmap.model import Contract, Session, classify_image, find_model, open_session
+from lulcmap.output import MapReport, read_map, run_path
+from lulcmap.pipeline import default_out
+from lulcmap.pipeline import map_area as run_map
+from lulcmap.planning import Estimate, Settings, estimate_run
+from lulcmap.planning import plan_map as plan_run
+from lulcmap.system import Progress, as_xarray, no_progress
+
+if TYPE_CHECKING:
+    import xarray
+
+MAX_PIXELS = 100_000_000
+"""Pixels of a composite in memory, 100 km x 100 km; some 25 bytes each."""
+
+
+class HasItems(Protocol):
+    """A pystac ItemCollection, or what has its ``to_dict``."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The collection as JSON values."""
+        ...
+
+
+CatalogLike: TypeAlias = str | Path | Mapping[str, Any] | HasItems
+"""A provider's name, the URL of a STAC API, the path of an ItemCollection file, or an
+ItemCollection: pystac's, or its JSON values."""
+
+
+class MapOptions(TypedDict, total=False):
+    """The settings of a map; ``Settings`` and ``CompositeRules`` say what they mean."""
+
+    model: str | None
+    catalog: CatalogLike
+    profile: str | None
+    s1_catalog: str | None
+    max_cloud: float
+    crs: str
+    sparse: bool
+    s1: Literal["off", "optional", "required"]
+    orbit: Literal["descending", "ascending"]
+    max_s1_scenes: int
+    min_clear: int
+    max_scenes: int
+    mask_codes: tuple[int, ...]
+    mask_dilation: int
+    blend: Literal["hann", "centre"]
+    prior: Literal["natural", "balanced"]
+    block_size: int
+    max_lost: float
+    retry_failed: bool
+    min_coverage: float
+    zones: bool
+    device: Literal["auto", "cpu", "cuda"]
+    batch_size: int
+    workers: int
+    max_memory: int | None
+    patience: float
+    workdir: Path | None
+    keep_run: bool
+    overwrite: bool
+
+
+class CompositeOptions(TypedDict, total=False):
+    """The settings of a composite; ``Settings`` and ``CompositeRules`` say what they mean."""
+
+    catalog: CatalogLike
+    profile: str | None
+    s1_catalog: str | None
+    max_cloud: float
+    s1: Literal["off", "optional"]
+    orbit: Literal["descending", "ascending"]
+    max_s1_scenes: int
+    min_clear: int
+    max_scenes: int
+    mask_codes: tuple[int, ...]
+    mask_dilation: int
+    workers: int
+    patience: float
+
+
+def map_area(
+    aoi: AreaLike,
+    out: str | Path | None = None,
+    *,
+    year: int | None = None,
+    start: str | date | None = None,
+    end: str | date | None = None,
+    layer: str | None = None,
+    progress: Progress = no_progress,
+    **settings: Unpack[MapOptions],
+) -> MapReport:
+    """Map the land cover of an area and write it as a Cloud-Optimized GeoTIFF.
+
+    If interrupted, call it again with the same arguments; it resumes.
+
+    Args:
+        aoi: a vector file; west, south, east and north in degrees, as text or numbers; a shapely
+            geometry or any object with ``__geo_interface__``, in degrees; or a GeoDataFrame.
+        out: path of the COG to write; None is ``<area>-<period>.tif`` in the current folder.
+        year: calendar year; or give ``start`` and ``end``.
+        start: first day, a date or ISO 8601.
+        end: last day, included.
+        layer: layer of the vector file, where it has several.
+        progress: called with a stage's name, how much of it is done, and how much there is.
+        settings: settings of the map, as of ``Settings`` and ``CompositeRules``.
+
+    Returns:
+        The map's report, also written beside it.
+
+    Raises:
+        AreaError: the area cannot be used.
+        UsageError: the period or a setting cannot be used.
+        NoScenesError: nothing was found for this area and period.
+        ProviderError: the provider failed, or blocks lost too many assets.
+        ModelError: the model does not fit; ``DeviceError``: the device is not available.
+        OutputError: the map exists or cannot be written, or another process works on the run.
+
+    """
+    with _keywords():
+        return run_map(
+            aoi,
+            Path(out) if out is not None else None,
+            period=_period(year, start, end),
+            layer=layer,
+            settings=_settings(settings),
+            progress=progress,
+        )
+
+
+def plan_map(
+    aoi: AreaLike,
+    out: str | Path | None = None,
+    *,
+    year: int | None = None,
+    start: str | date | None = None,
+    end: str | date | None = None,
+    layer: str | None = None,
+    progress: Progress = no_progress,
+    **settings: Unpack[MapOptions],
+) -> Estimate:
+    """What ``map_area`` with the same arguments will read, need and take. Writes nothing.
+
+    Args:
+        aoi: as for ``map_area``, and so are the others and what is raised.
+        out: path of the COG.
+        year: calendar year.
+        start: first day.
+        end: last day, included.
+        layer: layer of the vector file.
+        progress: called with how far the search is.
+        settings: settings of the map.
+
+    """
+    with _keywords():
+        area, period = load_area(aoi, layer=layer), _period(year, start, end)
+        chosen = _settings(settings)
+        path = Path(out) if out is not None else default_out(area, period)
+        folder = run_path(path, chosen.workdir)
+        planned = plan_run(area, folder, period=period, settings=chosen, progress=progress)
+        return estimate_run(planned, out=path, folder=folder)
+
+
+def composite(
+    aoi: AreaLike | GeoBox,
+    *,
+    year: int | None = None,
+    start: str | date | None = None,
+    end: str | date | None = None,
+    layer: str | None = None,
+    **settings: Unpack[CompositeOptions],
+) -> Composite:
+    """The cloud-free composite of an area, as a map of it would be made from, in memory.
+
+    Args:
+        aoi: as for ``map_area``, composited on the UTM grid of its centre; or an odc-geo GeoBox of
+            10 m pixels in a UTM zone, of even height and width, its edges on multiples of 20 m.
+        year: calendar year.
+        start: first day.
+        end: last day, included.
+        layer: layer of the vector file.
+        settings: settings of the composite.
+
+    Returns:
+        The composite; ``to_xarray()`` makes a Dataset of it.
+
+    Raises:
+        UsageError: the area has more than ``MAX_PIXELS`` pixels, or its grid does not fit.
+        AreaError, NoScenesError, ProviderError: as of ``map_area``.
+
+    """
+    with _keywords():
+        period, chosen = _period(year, start, end), _settings(settings)
+        if isinstance(aoi, GeoBox):
+            grid, polygon = _checked(aoi), unproject(aoi)
+        else:
+            polygon = load_area(aoi, layer=layer).polygon
+            grid = _grid(polygon)
+        if grid.shape[0] * grid.shape[1] > MAX_PIXELS:
+            raise UsageError(
+                f"The composite would have {grid.shape[0]:,} x {grid.shape[1]:,} pixels, more than "
+                f"{MAX_PIXELS:,}. Composite parts of the area, or map it with map_area."
+            )
+        return composite_area(
+            polygon,
+            grid,
+            period=period,
+            catalog=chosen.catalog,
+            profile=chosen.profile,
+            s1_catalog=chosen.s1_catalog,
+            s1=chosen.s1 != "off",
+            max_cloud=chosen.max_cloud,
+            orbit=chosen.orbit,
+            max_s1_scenes=chosen.max_s1_scenes,
+            rules=chosen.rules,
+            workers=chosen.workers,
+            patience=chosen.patience,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ClassifiedImage:
+    """The classes of a composite."""
+
+    classes: NDArray[np.uint8]
+    """(H, W) ids of the legend, 255 nodata."""
+
+    confidence: NDArray[np.uint8]
+    """(H, W) probability of the class, percent, 255 nodata."""
+
+    margin: NDArray[np.uint8]
+    """(H, W) that probability less the second largest, percent, 255 nodata."""
+
+    grid: GeoBox
+    """Grid of the image."""
+
+    legend: tuple[LandCover, ...]
+    """The classes."""
+
+    def to_xarray(self) -> "xarray.Dataset":
+        """A Dataset of ``classes``, with CF ``flag_values`` and ``flag_meanings``, and the rest."""
+        percent = {"units": "percent", "_FillValue": 255}
+        return as_xarray(
+            self.grid,
+            {
+                "classes": (self.classes, flags(self.legend)),
+                "confidence": (self.confidence, percent),
+                "margin": (self.margin, percent),
+            },
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model, ready to classify composites."""
+
+    session: Session
+    """The model in ONNX Runtime."""
+
+    @property
+    def contract(self) -> Contract:
+        """What the model says of itself: inputs, classes, window, training."""
+        return self.session.contract
+
+    def classify(
+        self,
+        image: Composite,
+        *,
+        blend: Literal["hann", "centre"] = "hann",
+        prior: Literal["natural", "balanced"] = "natural",
+    ) -> ClassifiedImage:
+        """The classes of a composite, in a map's windows, which see it mirrored beyond its edges.
+
+        Args:
+            image: as of ``composite``.
+            blend: how windows are joined.
+            prior: class prior.
+
+        Raises:
+            ModelError: the model failed; ``DeviceError``: the device has too little memory.
+            UsageError: the model has no class shares, which ``prior="balanced"`` needs.
+
+        """
+        affine, (height, width) = image.grid.affine, image.grid.shape
+        box = Box(round(-affine.f / 10), round(affine.c / 10), height, width)
+        with _keywords():
+            made = classify_image(
+                self.session, image.s2, image.s1, box=box, blend=blend, prior=prior
+            )
+        return ClassifiedImage(
+            made.classes, made.confidence, made.margin, image.grid, self.contract.legend
+        )
+
+
+def open_model(
+    name: str | Path | None = None,
+    *,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    batch_size: int = Settings().batch_size,
+) -> Model:
+    """A model, ready to classify.
+
+    Args:
+        name: a name from ``list_models`` or an ONNX file; None is the default model.
+        device: device the model runs on.
+        batch_size: windows in one call of the model, on a GPU.
+
+    Raises:
+        ModelError: there is no such model, or it does not fit.
+        DeviceError: the runtime or the device is not available.
+
+    """
+    with _keywords():
+        return Model(open_session(find_model(name), device=device, batch_size=batch_size))
+
+
+def open_map(path: str | Path) -> "xarray.DataArray":
+    """A map as an ``xarray.DataArray``, loaded, with CF ``flag_values`` and ``flag_meanings``.
+
+    Needs the extra ``xarray``: ``pip install 'lulcmap[xarray]'``.
+
+    Args:
+        path: path of a map that lulcmap made.
+
+    Raises:
+        UsageError: the file is no map of lulcmap, or xarray is not installed.
+
+    """
+    with _keywords():
+        found = read_map(Path(path))
+        dataset = as_xarray(found.grid, {"land_cover": (found.classes, flags(found.legend))})
+        return dataset["land_cover"]
+
+
+def flags(legend: tuple[LandCover, ...]) -> dict[str, Any]:
+    """The CF attributes of a variable of classes (CF conventions 1.11, section 3.5)."""
+    return {
+        "long_name": "land cover",
+        "flag_values": np.array([cover.id for cover in legend], np.uint8),
+        "flag_meanings": " ".join(re.sub(r"\W+", "_", cover.name) for cover in legend),
+        "flag_colors": " ".join(f"#{cover.colour}" for cover in legend),
+        "_FillValue": np.uint8(255),
+    }
+
+
+def _period(year: int | None, start: str | date | None, end: str | date | None) -> Period:
+    try:
+        first, last = (
+            date.fromisoformat(day) if isinstance(day, str) else day for day in (start, end)
+        )
+    except ValueError as error:
+        raise UsageError(f"A day cannot be read ({error}). Give dates or ISO 8601.") from None
+    return make_period(year=year, start=first, end=last)
+
+
+def _settings(options: Mapping[str, Any]) -> Settings:
+    options = dict(options)
+    catalog = options.get("catalog")
+    if isinstance(catalog, Path):
+        options["catalog"] = str(catalog)
+    elif catalog is not None and not isinstance(catalog, str | Mapping):
+        options["catalog"] = catalog.to_dict()
+    if options.get("model") is not None:
+        options["model"] = str(options["model"])
+    if options.get("workdir") is not None:
+        options["workdir"] = Path(options["workdir"])
+    return Settings.of(options)
+
+
+def _checked(grid: GeoBox) -> GeoBox:
+    """The grid, if a composite can be made on it."""
+    code = grid.crs.epsg if grid.crs else None
+    affine = grid.affine
+    is_utm = code is not None and (32601 <= code <= 32660 or 32701 <= code <= 32760)
+    if not is_utm or (affine.a, affine.e) != (10, -10) or grid != even_grid(grid):
+        raise UsageError(
+            f"The GeoBox is {grid.shape[0]} x {grid.shape[1]} pixels in {grid.crs}; it needs "
+            "10 m pixels in a UTM zone, an even height and width, and edges on multiples of 20 m."
+        )
+    return grid
+
+
+def _grid(polygon: shapely.MultiPolygon) -> GeoBox:
+    """The grid around a polygon in the UTM zone of its centre."""
+    centre = polygon.representative_point()
+    crs = f"EPSG:{utm_zone(centre.x, centre.y)}"
+    return even_grid(covering_grid(project(polygon, crs), crs))
+
+
+_BOOLEANS = {field.name for field in fields(Settings) if field.type is bool}
+_RENAMED = {"yes": "sparse"}
+
+
+@contextmanager
+def _keywords() -> Iterator[None]:
+    """Have errors name keywords instead of the command's options: ``overwrite=True``."""
+    try:
+        yield
+    except LulcmapError as error:
+        message = re.sub(r"(?<![\w-])--([a-z0-9]+(?:-[a-z0-9]+)*)", _keyword, str(error))
+        if message == str(error):
+            raise
+        raise type(error)(message) from error
+
+
+def _keyword(option: re.Match[str]) -> str:
+    name = option[1].replace("-", "_")
+    name = _RENAMED.get(name, name)
+    return f"{name}=True" if name in _BOOLEANS else name

@@ -1,0 +1,52 @@
+from .hrefs import RefusedError, is_private, resolve_href
+from .period import Period, make_period, s1_period
+from .providers import CDSE, PROFILES, Profile
+from .scene import Scene, SkippedItem
+from .search import (
+    Item,
+    SearchResult,
+    find_scenes,
+    first_hrefs,
+    freeze_items,
+    item_footprint,
+    items_digest,
+    shows_simulated,
+)
+from .selection import Datatake, S1Choice, choose_s1, own_grid_first, rank_s2
+from .signing import SUBSCRIPTION_KEY, Sign, signer, unsigned
+from .sources import Catalog, CatalogSource, is_remote, sources_of
+
+__all__ = [
+    "CDSE",
+    "PROFILES",
+    "SUBSCRIPTION_KEY",
+    "Catalog",
+    "CatalogSource",
+    "Datatake",
+    "Item",
+    "Period",
+    "Profile",
+    "RefusedError",
+    "S1Choice",
+    "Scene",
+    "SearchResult",
+    "Sign",
+    "SkippedItem",
+    "choose_s1",
+    "find_scenes",
+    "first_hrefs",
+    "freeze_items",
+    "is_private",
+    "is_remote",
+    "item_footprint",
+    "items_digest",
+    "make_period",
+    "own_grid_first",
+    "rank_s2",
+    "resolve_href",
+    "s1_period",
+    "shows_simulated",
+    "signer",
+    "sources_of",
+    "unsigned",
+]

@@ -1,0 +1,94 @@
+"""The period that is mapped, and the one Sentinel-1 is taken from."""
+
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+
+from lulcmap.errors import UsageError
+
+FIRST_YEAR = 2015
+"""Sentinel-2A was launched on 23 June 2015."""
+
+
+_S1_REACH = timedelta(days=180)
+"""Sentinel-1 is averaged this far on either side of the period's middle."""
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """The time that is mapped."""
+
+    start: date
+    """First day."""
+
+    end: date
+    """Last day, included."""
+
+    label: str
+    """For file names: ``"2024"`` or ``"2024-05-01_2024-08-31"``."""
+
+    finished: bool = True
+    """False where the last day is not over, and more scenes will come."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences for the report."""
+        if self.finished:
+            return ()
+        return (f"The period ends on {self.end} and is not over; later scenes will be missing.",)
+
+
+def make_period(
+    *,
+    year: int | None = None,
+    start: date | None = None,
+    end: date | None = None,
+    today: date | None = None,
+) -> Period:
+    """The period a user asks for: a year, or from a day to a day.
+
+    Args:
+        year: of the calendar.
+        start: first day.
+        end: last day, included.
+        today: the current day; None asks the clock.
+
+    Raises:
+        UsageError: neither or both are given, the start is after the end, or no scene can be of
+            that time.
+
+    """
+    today = today or date.today()
+    if year is None and start is None and end is None:
+        raise UsageError("No period. Give --year, or --start and --end.")
+    if year is not None and (start or end):
+        raise UsageError("Give either --year, or --start and --end.")
+    if year is not None:
+        if not FIRST_YEAR <= year <= today.year:
+            raise UsageError(
+                f"The year is {year}; it can be {FIRST_YEAR}, when Sentinel-2 began, to "
+                f"{today.year}, the current year."
+            )
+        end = date(year, 12, 31)
+        return Period(date(year, 1, 1), end, str(year), finished=end < today)
+    if start is None or end is None:
+        raise UsageError("Give --start and --end together, or --year.")
+    if start > end:
+        raise UsageError(f"The start, {start}, is after the end, {end}. Swap --start and --end.")
+    if start.year < FIRST_YEAR or start > today:
+        raise UsageError(
+            f"The period starts on {start}; it can start in {FIRST_YEAR}, when Sentinel-2 began, "
+            f"to today, {today}."
+        )
+    return Period(start, end, f"{start}_{end}", finished=end < today)
+
+
+def _middle(start: date, end: date) -> datetime:
+    """The moment halfway between the start of one day and the end of another."""
+    first = datetime.combine(start, time())
+    return first + (datetime.combine(end, time()) + timedelta(days=1) - first) / 2
+
+
+def s1_period(period: Period) -> tuple[date, date]:
+    """First and last day of Sentinel-1: 180 days on either side of the period's middle."""
+    middle = _middle(period.start, period.end).date()
+    return middle - _S1_REACH, middle + _S1_REACH

@@ -1,0 +1,5 @@
+from .checks import examine
+
+__all__ = [
+    "examine",
+]

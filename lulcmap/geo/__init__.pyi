@@ -1,0 +1,61 @@
+from .area import Area, AreaLike, load_area
+from .block_id import Block, BlockId
+from .grid import (
+    RESOLUTION_M,
+    box_polygons,
+    clip,
+    covering_box,
+    covering_grid,
+    even_grid,
+    footprint,
+    geobox,
+    only_polygons,
+    pixels_inside,
+    project,
+    unproject,
+)
+from .map_grid import MIN_FILLED, MapGrid, area_digest, map_files, map_grids, planned_grids
+from .tiling import Blend, Box, Lattice, blend_weights
+from .transform import pixel_degrees, pixel_zones, point_degrees, transformer, zone_pixels
+from .utm import ZONE_BLEND_M, ZonePart, beyond_zone, distance_to_zone, split_by_zone, utm_zone
+
+__all__ = [
+    "MIN_FILLED",
+    "RESOLUTION_M",
+    "ZONE_BLEND_M",
+    "Area",
+    "AreaLike",
+    "Blend",
+    "Block",
+    "BlockId",
+    "Box",
+    "Lattice",
+    "MapGrid",
+    "ZonePart",
+    "area_digest",
+    "beyond_zone",
+    "blend_weights",
+    "box_polygons",
+    "clip",
+    "covering_box",
+    "covering_grid",
+    "distance_to_zone",
+    "even_grid",
+    "footprint",
+    "geobox",
+    "load_area",
+    "map_files",
+    "map_grids",
+    "only_polygons",
+    "pixel_degrees",
+    "pixel_zones",
+    "pixels_inside",
+    "planned_grids",
+    "point_degrees",
+    "project",
+    "split_by_zone",
+    "transformer",
+    "unproject",
+    "utm_zone",
+    "zone_pixels",
+]

@@ -1,0 +1,47 @@
+from .cache import cached_models
+from .contract import KEY, S1_INPUT, S2_INPUT, Contract, ModelInput, Prior
+from .file import read_model
+from .image import classify_image
+from .inference import Classified, Network, bounding_box, classify, needed_windows
+from .mirror import mirrored
+from .registry import (
+    fetch_model,
+    find_model,
+    list_models,
+    model_card,
+    models_folder,
+    shipped_models,
+)
+from .runtime import SILENT, first_line, has_cuda, has_driver, load_runtime
+from .session import Session, open_session
+
+__all__ = [
+    "KEY",
+    "S1_INPUT",
+    "S2_INPUT",
+    "SILENT",
+    "Classified",
+    "Contract",
+    "ModelInput",
+    "Network",
+    "Prior",
+    "Session",
+    "bounding_box",
+    "cached_models",
+    "classify",
+    "classify_image",
+    "fetch_model",
+    "find_model",
+    "first_line",
+    "has_cuda",
+    "has_driver",
+    "list_models",
+    "load_runtime",
+    "mirrored",
+    "model_card",
+    "models_folder",
+    "needed_windows",
+    "open_session",
+    "read_model",
+    "shipped_models",
+]

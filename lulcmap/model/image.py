@@ -1,0 +1,64 @@
+"""One image to classes: as a block of a map, but with nothing known beyond its edges."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lulcmap.geo import Blend, Box
+from lulcmap.model.contract import Contract, Prior
+from lulcmap.model.inference import Classified, Network, bounding_box, classify, needed_windows
+from lulcmap.model.session import Session
+from lulcmap.sensors import S1_NODATA, S2_NODATA
+
+
+def classify_image(
+    session: Session,
+    s2: NDArray[np.uint16],
+    s1: NDArray[np.int16],
+    *,
+    box: Box | None = None,
+    contract: Contract | None = None,
+    network: Network | None = None,
+    blend: Blend = "hann",
+    prior: Prior = "natural",
+) -> Classified:
+    """The classes of an image, in overlapping windows; beyond its edges they see it mirrored.
+
+    Args:
+        session: the model.
+        s2: (9, H, W) DN, bands as ``S2_BANDS``; 0 nodata.
+        s1: (2, H, W) hundredths of a decibel, VV and VH; -32768 nodata.
+        box: (H, W) the image's pixels in its zone, on whose lattice windows lie; None puts the
+            first window's corner on the image's.
+        contract: contract with other windows; None is the session's.
+        network: the network on those windows; None is the session's.
+        blend: how windows are joined.
+        prior: class prior.
+
+    """
+    contract = contract or session.contract
+    box = box or Box(0, 0, *s2.shape[1:])
+    windows = needed_windows(
+        np.ones(box.shape, bool), box, lattice=contract.lattice, stride=contract.stride
+    )
+    over = bounding_box(windows)
+    return classify(
+        network or session.run,
+        contract,
+        s2=_placed(s2, box, over, S2_NODATA),
+        s1=_placed(s1, box, over, S1_NODATA),
+        over=over,
+        windows=windows,
+        box=box,
+        batch_size=session.batch_size,
+        blend=blend,
+        prior=prior,
+    )
+
+
+def _placed(image: NDArray[Any], box: Box, over: Box, nodata: int) -> NDArray[Any]:
+    """An image with nodata around it."""
+    placed = np.full((len(image), *over.shape), nodata, image.dtype)
+    placed[(slice(None), *box.within(over))] = image
+    return placed

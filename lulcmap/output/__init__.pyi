@@ -1,0 +1,28 @@
+from .assemble import assemble_map, assemble_run
+from .cog import CLASS_TAG, cog_bytes, write_cog
+from .existing import made_before
+from .mosaic import JOINED, ZoneBlocks, write_mosaic
+from .paths import check_writable, run_path
+from .preview import coloured, draw_preview, true_colour
+from .read import read_map
+from .report import MapReport, ShardReport
+
+__all__ = [
+    "CLASS_TAG",
+    "JOINED",
+    "MapReport",
+    "ShardReport",
+    "ZoneBlocks",
+    "assemble_map",
+    "assemble_run",
+    "check_writable",
+    "cog_bytes",
+    "coloured",
+    "draw_preview",
+    "made_before",
+    "read_map",
+    "run_path",
+    "true_colour",
+    "write_cog",
+    "write_mosaic",
+]

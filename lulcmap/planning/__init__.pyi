@@ -1,0 +1,16 @@
+from .budget import memory_budget
+from .estimate.run import estimate_run
+from .estimate.values import Estimate, S1Orbit
+from .planner import PlannedMap, plan_map
+from .settings import RULES, Settings
+
+__all__ = [
+    "RULES",
+    "Estimate",
+    "PlannedMap",
+    "S1Orbit",
+    "Settings",
+    "estimate_run",
+    "memory_budget",
+    "plan_map",
+]

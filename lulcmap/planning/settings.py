@@ -1,0 +1,123 @@
+"""How a map is made: every setting and its default."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from lulcmap.imagery import CompositeRules
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a map is made. The command and the Python API take their defaults from here."""
+
+    model: str | None = None
+    """Model: a name from `lulcmap models` or an ONNX file; None is the default model."""
+
+    catalog: str | Mapping[str, Any] = "planetary-computer"
+    """Catalogue: a provider's name, the URL of a STAC API, an ItemCollection file, or an
+    ItemCollection as JSON values."""
+
+    profile: str | None = None
+    """Provider whose layout an API or a file has; None is the Planetary Computer, or what the file
+    looks like."""
+
+    s1_catalog: str | None = None
+    """Provider or API of Sentinel-1; None is ``catalog``."""
+
+    max_cloud: float = 95.0
+    """Percent of cloud cover above which a Sentinel-2 scene is skipped."""
+
+    crs: str = "auto"
+    """CRS of the map: ``"auto"`` (a UTM zone, or equal-area for a wide area) or
+    ``"EPSG:<code>"``."""
+
+    sparse: bool = False
+    """Whether to proceed even if less than 1 % of the map lies in the area."""
+
+    s1: Literal["off", "optional", "required"] = "optional"
+    """Use of Sentinel-1; if required, a pixel without it is not mapped."""
+
+    orbit: Literal["descending", "ascending"] = "descending"
+    """Preferred orbit direction of Sentinel-1; the other one fills gaps."""
+
+    max_s1_scenes: int = 12
+    """Sentinel-1 dates of each relative orbit."""
+
+    rules: CompositeRules = field(default_factory=CompositeRules)
+    """Rules of the Sentinel-2 composite."""
+
+    blend: Literal["hann", "centre"] = "hann"
+    """How windows are joined: ``"hann"`` blends their overlap, ``"centre"`` cuts in its middle."""
+
+    prior: Literal["natural", "balanced"] = "natural"
+    """Class prior: ``"natural"`` as in the training data; ``"balanced"`` finds more of the rare
+    classes, with more false alarms."""
+
+    block_size: int = 4608
+    """Pixels a side of a block, a multiple of the model's step; memory grows with it."""
+
+    max_lost: float = 0.10
+    """Share of a block's assets that may be unreadable; with more the block fails."""
+
+    retry_failed: bool = False
+    """Whether to map only the blocks that failed before."""
+
+    min_coverage: float = 0.99
+    """Share of the area, 0 to 1, that a complete map has a class for."""
+
+    zones: bool = False
+    """Whether to write a file of each UTM zone too, on the zone's own grid."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Device the model runs on."""
+
+    batch_size: int = 4
+    """Windows in one call of the model, on a GPU."""
+
+    workers: int = 4
+    """Reader threads."""
+
+    max_memory: int | None = None
+    """Bytes the process may take; None is what the machine has free."""
+
+    patience: float = 300.0
+    """Seconds to wait for a server of scenes that is busy or down."""
+
+    workdir: Path | None = None
+    """Folder of the run folder; None is the map's own."""
+
+    keep_run: bool = False
+    """Whether to keep the run folder: blocks with confidence, counts and origin."""
+
+    overwrite: bool = False
+    """Whether to replace a map that was made under another plan."""
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> Self:
+        """The settings that options ask for: fields of ``Settings`` and of ``CompositeRules``.
+
+        Args:
+            options: by name; ``mask_codes`` and ``mask_dilation`` are those of the rules.
+
+        Raises:
+            TypeError: an option is neither's.
+
+        Examples:
+            >>> Settings.of({"min_clear": 3, "s1": "off"}).rules.min_clear
+            3
+
+        """
+        options = dict(options)
+        rules = {name: options.pop(name) for name in RULES if name in options}
+        if rules:
+            options["rules"] = CompositeRules(**rules)
+        unknown = options.keys() - {field.name for field in fields(cls)}
+        if unknown:
+            raise TypeError(f"no setting is called {' or '.join(sorted(unknown))}")
+        return cls(**options)
+
+
+RULES = tuple(field.name for field in fields(CompositeRules))
+"""Names of the composite's rules."""

@@ -1,0 +1,60 @@
+"""What a finished block says of itself, in a tag of its file."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
+
+PIXEL_ORIGINS = (
+    "not_mapped",
+    "s2_and_s1",
+    "s2_only",
+    "s1_only",
+    "s2_and_s1_other_orbit",
+    "s1_only_other_orbit",
+)
+"""What a pixel was mapped from; the index is its value in a block's band ``origin``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockFacts:
+    """What the report needs to know of a block."""
+
+    plan: str
+    """Digest of the plan it was made under."""
+
+    device: str
+    """Device and runtime of the model."""
+
+    pixels: Mapping[str, int]
+    """Pixels of the area by what they were mapped from: the names of ``PIXEL_ORIGINS``."""
+
+    classes: Mapping[str, int]
+    """Pixels of the area by class name."""
+
+    used: tuple[str, ...]
+    """Ids of the scenes that gave pixels, sorted."""
+
+    unmasked: tuple[str, ...]
+    """Ids of the scenes without a scene classification, sorted."""
+
+    lost: tuple[tuple[str, str, str], ...]
+    """Assets that could not be read: scene, band, reason."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The values of the tag."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """What ``to_json`` made the values of.
+
+        Raises:
+            KeyError, TypeError, ValueError, AttributeError: the values are another thing's.
+
+        """
+        facts = {field.name: values[field.name] for field in fields(cls)}
+        facts["used"], facts["unmasked"] = tuple(facts["used"]), tuple(facts["unmasked"])
+        facts["lost"] = tuple((scene, band, reason) for scene, band, reason in facts["lost"])
+        for counts in ("pixels", "classes"):
+            facts[counts] = {name: int(count) for name, count in facts[counts].items()}
+        return cls(**facts)

@@ -1,0 +1,95 @@
+"""A country that does not exist: scenes of Sentinel-1 and Sentinel-2, and the true map."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from affine import Affine
+from numpy.typing import NDArray
+
+from lulcmap.legend import NODATA
+from lulcmap.simulation.archive import Archive, degrees, write_cog
+from lulcmap.simulation.country import Country, Simulated
+from lulcmap.simulation.land import ground
+from lulcmap.simulation.overpasses import add_optical, add_radar
+from lulcmap.simulation.signal import statistics
+
+__all__ = ["Country", "Simulated", "landscape", "simulate"]
+
+_LAND, _BORDER = 0, 1
+"""Streams of random numbers; the dates' are in ``passes``."""
+
+
+def landscape(country: Country) -> NDArray[np.uint8]:
+    """The true map: (H, W) classes 0 to 8."""
+    return ground(country.key(_LAND), country.shape).truth
+
+
+def simulate(folder: Path, country: Country) -> Simulated:
+    """Write a country's scenes, its true map and its border.
+
+    Args:
+        folder: made if need be; files of the same names are replaced.
+        country: what to simulate.
+
+    Returns:
+        Paths of what was written.
+
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    land = ground(country.key(_LAND), country.shape)
+    table = statistics()
+    truth, aoi = folder / "truth.tif", folder / "aoi.geojson"
+    write_cog(
+        truth,
+        land.truth,
+        transform=Affine(10, 0, country.west, 0, -10, country.north),
+        epsg=country.epsg,
+        nodata=NODATA,
+        resampling="mode",
+    )
+    aoi.write_text(json.dumps(_border(country)) + "\n", encoding="utf-8")
+    origin = country.west + country.shift, country.north + country.shift
+    archive = Archive(folder, epsg=country.epsg, origin=origin)
+    for number in range(country.s2_dates):
+        add_optical(archive, country, land, table, number)
+    for number in range(country.s1_dates):
+        add_radar(archive, country, land, table, number)
+    _spoil(folder / "sentinel-2-l2a", [item["id"] for item in archive.items], country)
+    return Simulated(items=archive.close(), truth=truth, aoi=aoi)
+
+
+def _spoil(folder: Path, names: list[str], country: Country) -> None:
+    """Take a file away from the first items, cut one of the next ones off in its middle."""
+    for name in names[: country.missing]:
+        (folder / name / "B03.tif").unlink()
+    for name in names[country.missing : country.missing + country.truncated]:
+        path = folder / name / "B04.tif"
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def _border(country: Country) -> dict[str, Any]:
+    """The country's outline as GeoJSON: a rounded rectangle, dented, 2 to 14 % inside the edge."""
+    corners = 36
+    dent = country.rng(_BORDER).uniform(0.86, 0.98, corners)
+    middle = country.west + 5.0 * country.width, country.north - 5.0 * country.height
+    xs, ys = [], []
+    for number in range(corners):
+        angle = -2 * math.pi * number / corners
+        across, up = math.cos(angle) / country.width, math.sin(angle) / country.height
+        reach = 5.0 * dent[number] * (across**6 + up**6) ** (-1 / 6)
+        xs.append(middle[0] + reach * math.cos(angle))
+        ys.append(middle[1] + reach * math.sin(angle))
+    outline = degrees([*xs, xs[0]], [*ys, ys[0]], country.epsg)[::-1]  # counter-clockwise
+    return {
+        "type": "FeatureCollection",
+        "features": [
+            {
+                "type": "Feature",
+                "properties": {"name": f"Simulated country {country.seed}"},
+                "geometry": {"type": "Polygon", "coordinates": [outline]},
+            }
+        ],
+    }

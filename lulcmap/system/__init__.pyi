@@ -1,0 +1,32 @@
+from .disk import check_disk, free_disk
+from .files import parts, read_json, replacing, write_atomically, write_json, written
+from .gdal import GDAL_OPTIONS
+from .http import connection_fault, public_url, retry_after_seconds
+from .jit import compiled
+from .memory import available_memory, free_memory, memory_limit, release_memory
+from .progress import Progress, Steps, no_progress
+from .xarrays import as_xarray
+
+__all__ = [
+    "GDAL_OPTIONS",
+    "Progress",
+    "Steps",
+    "as_xarray",
+    "available_memory",
+    "check_disk",
+    "compiled",
+    "connection_fault",
+    "free_disk",
+    "free_memory",
+    "memory_limit",
+    "no_progress",
+    "parts",
+    "public_url",
+    "read_json",
+    "release_memory",
+    "replacing",
+    "retry_after_seconds",
+    "write_atomically",
+    "write_json",
+    "written",
+]

@@ -1,0 +1,121 @@
+"""Files written whole: a reader, or a rerun after a kill, sees the old file or the new one.
+
+Everything lulcmap writes and reads again goes through here: a temporary name beside the file,
+flushed to the disk, then renamed. Temporary names start with a dot, hold eight random digits and
+``.part``, and keep the file's ending, for GDAL chooses a format by it.
+"""
+
+import json
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+_PART = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}\.part(?P<ending>\.[^.]+)?")
+
+
+@contextmanager
+def replacing(path: Path, *, others: bool = False) -> Iterator[Path]:
+    """A temporary path to write in the body; it takes the place of ``path`` when the body ends.
+
+    If the body raises, ``path`` stays as it was. Temporary files that a killed run left for the
+    same ``path`` are removed first.
+
+    Args:
+        path: of the file or folder; its folder exists.
+        others: whether other processes may write the same ``path`` now, so that their temporary
+            files must stay.
+
+    Raises:
+        OSError: it cannot be written.
+
+    """
+    if not others:
+        for leftover in parts(path.parent):
+            if written(leftover) == path.name:
+                _remove(leftover)
+    part = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.part{path.suffix}")
+    try:
+        yield part
+        _sync(part)
+        if part.is_dir() and path.is_dir():
+            shutil.rmtree(path)  # a folder cannot be renamed onto a folder that holds something
+        part.replace(path)
+    finally:
+        _remove(part)
+
+
+def write_atomically(path: Path, data: bytes | memoryview | str) -> None:
+    """Write a file: all of it, or nothing; other processes may write the same one.
+
+    Args:
+        path: of the file; its folder exists.
+        data: what it holds; text is encoded as UTF-8.
+
+    Raises:
+        OSError: it cannot be written.
+
+    """
+    with replacing(path, others=True) as part:
+        part.write_bytes(data.encode() if isinstance(data, str) else data)
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write a JSON object, its keys sorted: all of it, or nothing.
+
+    Raises:
+        OSError: it cannot be written.
+
+    """
+    write_atomically(path, json.dumps(value, indent=1, sort_keys=True) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """A JSON object; None where there is no such file, or it holds something else.
+
+    Raises:
+        OSError: it exists and cannot be read.
+
+    """
+    try:
+        value = json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def parts(folder: Path) -> list[Path]:
+    """The temporary files in a folder: of a killed process, or of one at work."""
+    return [path for path in folder.glob(".*.part*") if written(path) is not None]
+
+
+def written(part: Path) -> str | None:
+    """Name of the file that a temporary file is to become; None if it is no temporary file.
+
+    Examples:
+        >>> written(Path(".map.0a1b2c3d.part.tif"))
+        'map.tif'
+
+    """
+    match = _PART.fullmatch(part.name)
+    return match["name"] + (match["ending"] or "") if match else None
+
+
+def _sync(path: Path) -> None:
+    """Have the system put a file on the disk before it gets its name."""
+    if path.is_dir():
+        return
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+        return
+    with suppress(FileNotFoundError):
+        path.unlink()
