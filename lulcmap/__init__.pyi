@@ -1,7 +1,7 @@
 from . import errors
-from .api import ClassifiedImage, Model, composite, map_area, open_map, open_model, plan_map
+from .api import Model, composite, map_area, open_map, open_model, plan_map
 from .imagery import Composite, CompositeRules
-from .model import fetch_model, list_models
+from .model import ClassifiedImage, fetch_model, list_models
 from .output import MapReport, ShardReport
 from .planning import Estimate, Settings
 

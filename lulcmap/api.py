@@ -12,9 +12,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypedDict, Unpack
 
-import numpy as np
 import shapely
-from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from lulcmap.catalog import Period, make_period
@@ -30,14 +28,19 @@ from lulcmap.geo import (
     utm_zone,
 )
 from lulcmap.imagery import Composite, composite_area
-from lulcmap.legend import LandCover
-from lulcmap.model import Contract, Session, classify_image, find_model, open_session
-from lulcmap.output import MapReport, read_map, run_path
-from lulcmap.pipeline import default_out
+from lulcmap.model import (
+    ClassifiedImage,
+    Contract,
+    Session,
+    classify_image,
+    find_model,
+    open_session,
+)
+from lulcmap.output import MapReport, read_map
+from lulcmap.pipeline import estimate_map
 from lulcmap.pipeline import map_area as run_map
-from lulcmap.planning import Estimate, Settings, estimate_run
-from lulcmap.planning import plan_map as plan_run
-from lulcmap.system import Progress, as_xarray, no_progress
+from lulcmap.planning import Estimate, Settings
+from lulcmap.system import Progress, no_progress
 
 if TYPE_CHECKING:
     import xarray
@@ -185,12 +188,14 @@ def plan_map(
 
     """
     with _keywords():
-        area, period = load_area(aoi, layer=layer), _period(year, start, end)
-        chosen = _settings(settings)
-        path = Path(out) if out is not None else default_out(area, period)
-        folder = run_path(path, chosen.workdir)
-        planned = plan_run(area, folder, period=period, settings=chosen, progress=progress)
-        return estimate_run(planned, out=path, folder=folder)
+        return estimate_map(
+            aoi,
+            Path(out) if out is not None else None,
+            period=_period(year, start, end),
+            layer=layer,
+            settings=_settings(settings),
+            progress=progress,
+        )
 
 
 def composite(
@@ -247,38 +252,6 @@ def composite(
             rules=chosen.rules,
             workers=chosen.workers,
             patience=chosen.patience,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class ClassifiedImage:
-    """The classes of a composite."""
-
-    classes: NDArray[np.uint8]
-    """(H, W) ids of the legend, 255 nodata."""
-
-    confidence: NDArray[np.uint8]
-    """(H, W) probability of the class, percent, 255 nodata."""
-
-    margin: NDArray[np.uint8]
-    """(H, W) that probability less the second largest, percent, 255 nodata."""
-
-    grid: GeoBox
-    """Grid of the image."""
-
-    legend: tuple[LandCover, ...]
-    """The classes."""
-
-    def to_xarray(self) -> "xarray.Dataset":
-        """A Dataset of ``classes``, with CF ``flag_values`` and ``flag_meanings``, and the rest."""
-        percent = {"units": "percent", "_FillValue": 255}
-        return as_xarray(
-            self.grid,
-            {
-                "classes": (self.classes, flags(self.legend)),
-                "confidence": (self.confidence, percent),
-                "margin": (self.margin, percent),
-            },
         )
 
 
@@ -359,20 +332,7 @@ def open_map(path: str | Path) -> "xarray.DataArray":
 
     """
     with _keywords():
-        found = read_map(Path(path))
-        dataset = as_xarray(found.grid, {"land_cover": (found.classes, flags(found.legend))})
-        return dataset["land_cover"]
-
-
-def flags(legend: tuple[LandCover, ...]) -> dict[str, Any]:
-    """The CF attributes of a variable of classes (CF conventions 1.11, section 3.5)."""
-    return {
-        "long_name": "land cover",
-        "flag_values": np.array([cover.id for cover in legend], np.uint8),
-        "flag_meanings": " ".join(re.sub(r"\W+", "_", cover.name) for cover in legend),
-        "flag_colors": " ".join(f"#{cover.colour}" for cover in legend),
-        "_FillValue": np.uint8(255),
-    }
+        return read_map(Path(path)).to_xarray()
 
 
 def _period(year: int | None, start: str | date | None, end: str | date | None) -> Period:

@@ -6,12 +6,16 @@ Source: Brown et al. (2022), Dynamic World, Scientific Data 9:251, doi 10.1038/s
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 NODATA = 255
 """Class id of a pixel that is outside the area or could not be mapped (0 is a class)."""
 
-MOST = 254
+MAX_CLASSES = 254
 """Classes that a legend may have."""
+
+CLASS_TAG = "CLASS_"
+"""Prefix of the tags of a map's band that name its classes: ``CLASS_0=water``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +32,8 @@ class LandCover:
     """Six hexadecimal digits, RRGGBB."""
 
     def __post_init__(self) -> None:
-        if type(self.id) is not int or not 0 <= self.id < MOST:
-            raise ValueError(f"a class has the id {self.id!r}, and ids are 0 to {MOST - 1}")
+        if type(self.id) is not int or not 0 <= self.id < MAX_CLASSES:
+            raise ValueError(f"a class has the id {self.id!r}, and ids are 0 to {MAX_CLASSES - 1}")
         if type(self.name) is not str or not self.name.strip() or not self.name.isprintable():
             raise ValueError(f"a class is named {self.name!r}, and a name is printable text")
         if type(self.colour) is not str or not re.fullmatch("[0-9A-Fa-f]{6}", self.colour):
@@ -78,8 +82,8 @@ def legend_of(names: Sequence[str], colours: Sequence[str]) -> tuple[LandCover, 
         True
 
     """
-    if not 1 <= len(names) <= MOST:
-        raise ValueError(f"it has {len(names)} classes, and a map has room for 1 to {MOST}")
+    if not 1 <= len(names) <= MAX_CLASSES:
+        raise ValueError(f"it has {len(names)} classes, and a map has room for 1 to {MAX_CLASSES}")
     if len(colours) != len(names):
         raise ValueError(
             f"it has {len(colours)} colours for {len(names)} classes, and each class has one"
@@ -92,3 +96,14 @@ def legend_of(names: Sequence[str], colours: Sequence[str]) -> tuple[LandCover, 
     if twice:
         raise ValueError(f"it has {min(twice)!r} twice, and each class is named once")
     return CLASSES if set(names) <= set(NAMES) else own
+
+
+def cf_attributes(legend: Sequence[LandCover]) -> dict[str, Any]:
+    """Attributes of a variable of classes (CF conventions 1.11, section 3.5, and its colours)."""
+    return {
+        "long_name": "land cover",
+        "flag_values": [cover.id for cover in legend],
+        "flag_meanings": " ".join(re.sub(r"\W+", "_", cover.name) for cover in legend),
+        "flag_colors": " ".join(f"#{cover.colour}" for cover in legend),
+        "_FillValue": NODATA,
+    }

@@ -20,7 +20,7 @@ from lulcmap.output import (
     made_before,
     run_path,
 )
-from lulcmap.planning import PlannedMap, Settings, plan_map
+from lulcmap.planning import Estimate, PlannedMap, Settings, estimate_run, plan_map
 from lulcmap.run import RunFolder, Shard, hold_plan, hold_run, start_heartbeat
 from lulcmap.system import Progress, no_progress, release_memory
 
@@ -135,6 +135,34 @@ def map_shard(
         return ShardReport(
             run.path, str(shard), total, made, left, _assemble_command(run, out, settings)
         )
+
+
+def estimate_map(
+    aoi: AreaLike,
+    out: Path | None = None,
+    *,
+    period: Period,
+    layer: str | None = None,
+    settings: Settings | None = None,
+    progress: Progress = no_progress,
+) -> Estimate:
+    """What ``map_area`` with the same arguments will read, need and take. Writes nothing.
+
+    Args:
+        aoi: as for ``map_area``, and so are the others and what is raised.
+        out: path of the COG.
+        period: the period.
+        layer: layer of the vector file.
+        settings: how the map is made.
+        progress: called with how far the search is.
+
+    """
+    settings = settings or Settings()
+    area = load_area(aoi, layer=layer)
+    out = out or default_out(area, period)
+    folder = run_path(out, settings.workdir)
+    planned = plan_map(area, folder, period=period, settings=settings, progress=progress)
+    return estimate_run(planned, out=out, folder=folder)
 
 
 def default_out(area: Area, period: Period) -> Path:

@@ -55,7 +55,7 @@ def rooms_used(room: str) -> Iterator[tuple[Path, str, str, str]]:
     for path in files(room):
         for module, name in imports(path):
             parts = [*module.split("."), name]
-            if parts[0] == "lulcmap" and parts[1] not in {room, "__version__"}:
+            if parts[0] == "lulcmap" and parts[1] not in {room, "__version__", ""}:
                 yield path, parts[1], module, name
 
 

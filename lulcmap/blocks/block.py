@@ -12,7 +12,6 @@ from lulcmap.legend import NODATA
 from lulcmap.model import Classified, bounding_box, classify, needed_windows
 from lulcmap.planning import PlannedMap
 from lulcmap.run import BLOCK_BANDS, PIXEL_ORIGINS, BlockFacts, RunFolder
-from lulcmap.sensors import S1_NODATA, S2_NODATA
 
 logger = logging.getLogger(__name__)
 
@@ -131,8 +130,7 @@ def _bands(classified: Classified, prepared: PreparedBlock) -> NDArray[np.uint8]
 
 def _origin(composite: Composite, rows: slice, cols: slice) -> NDArray[np.uint8]:
     """(H, W) what each pixel can be mapped from: an index into ``PIXEL_ORIGINS``."""
-    s2 = composite.s2[0, rows, cols] != S2_NODATA
-    s1 = composite.s1[0, rows, cols] != S1_NODATA
+    s2, s1 = composite.has_s2[rows, cols], composite.has_s1[rows, cols]
     other = composite.s1_other[rows, cols]
     cases = [s2 & s1 & other, s2 & s1, s2, s1 & other, s1]
     return np.select(cases, [4, 1, 2, 5, 3], 0).astype(np.uint8)

@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from lulcmap.catalog.scene import Scene, SkippedItem, acquisition
 from lulcmap.catalog.sources import SOURCES_MEMBER, Catalog, CatalogSource, is_remote, sources_of
 from lulcmap.catalog.stac.query import Period, ask
 from lulcmap.errors import UsageError
+from lulcmap.system import Progress, no_progress
 
 Item = Mapping[str, Any]
 """A STAC item, as JSON."""
@@ -104,7 +105,7 @@ def find_scenes(
     profile: str | None = None,
     s1_catalog: str | None = None,
     max_cloud: float = 100.0,
-    progress: Callable[[str, int, int], object] = lambda *_: None,
+    progress: Progress = no_progress,
 ) -> SearchResult:
     """Every scene that shows part of an area in its period.
 

@@ -1,11 +1,14 @@
 """What all commands share: how errors, signals and logs reach the terminal."""
 
+import _thread
+import importlib
 import json
 import logging
 import os
 import re
 import signal
 import sys
+import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -13,7 +16,7 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-from lulcmap.errors import LulcmapError
+from lulcmap.errors import DeviceError, LulcmapError
 
 logger = logging.getLogger(__name__)
 
@@ -44,8 +47,8 @@ class Group(click.Group):
             message = f"{error.format_message()} See {where} --help."
             _fail(message, kind="UsageError", code=error.exit_code)
         except _Stopped as stop:
-            why = "Stopped: the time is over." if stop.code == _TIMED_OUT else "Stopped."
-            _say(f"{why} Run the same command again to go on.", kind="Stopped", code=stop.code)
+            why = "Stopped: --timeout reached." if stop.code == _TIMED_OUT else "Stopped."
+            _say(f"{why} Run the same command again to resume.", kind="Stopped", code=stop.code)
             sys.stdout.flush()
             sys.stderr.flush()
             # At once: threads may be waiting for a server, and nothing they do is on disk.
@@ -53,7 +56,7 @@ class Group(click.Group):
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
         except Exception as error:
-            logger.exception("Not foreseen:")
+            logger.exception("Unexpected error:")
             text = f"{type(error).__name__}: {error}".splitlines()[0]
             _fail(f"This is a bug in lulcmap, please report it: {text}", kind="Bug", code=1)
 
@@ -82,50 +85,85 @@ def refuse_given(ctx: click.Context, names: Collection[str], why: str) -> None:
 _GIVEN = click.core.ParameterSource.COMMANDLINE
 
 
+def need_torch(task: str) -> None:
+    """Check that torch can be imported, so that its lack is one plain line.
+
+    Args:
+        task: what needs it, for the message, such as ``"Training"``.
+
+    Raises:
+        DeviceError: torch is not installed.
+
+    """
+    try:
+        importlib.import_module("torch")
+    except ImportError as error:
+        raise DeviceError(
+            f"{task} needs torch, which is not installed. Install it: pip install 'lulcmap[train]'."
+        ) from error
+
+
 class _Stopped(BaseException):
     """A signal asks to stop. Not KeyboardInterrupt, of which Click would make exit code 1."""
 
-    def __init__(self, signum: int) -> None:
-        super().__init__(signum)
-        self.code = _TIMED_OUT if signum == signal.SIGALRM else 128 + signum
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
 
 
 _TIMED_OUT = 124
 """Exit code of a command that took too long, as of coreutils' timeout."""
 
-
-def stop_after(seconds: float) -> None:
-    """Stop the command as Ctrl-C does, with exit code 124, when this time is over."""
-    signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN)
-
-
-_AGAIN = 10
+_REPEAT_S = 10
 """Seconds after which a command is told again that its time is over, if a library did not pass it
 on."""
 
-
-_SOON = 0.1
+_DROPPED_S = 0.1
 """Seconds after which a command is told again to stop, if Python dropped it."""
+
+_ALARM = getattr(signal, "SIGALRM", None)  # Windows has none
+_is_late = threading.Event()
+
+
+def stop_after(seconds: float) -> None:
+    """Stop the command as Ctrl-C does, with exit code 124, after this time."""
+    _alarm(seconds, repeat=_REPEAT_S)
+
+
+def _alarm(seconds: float, *, repeat: float = 0.0) -> None:
+    """Interrupt the main thread after some seconds; where ``repeat`` is not 0, again and again."""
+    if _ALARM is not None:
+        signal.setitimer(signal.ITIMER_REAL, seconds, repeat)
+        return
+
+    def interrupt() -> None:
+        _is_late.set()
+        _thread.interrupt_main()
+
+    timer = threading.Timer(seconds, interrupt)
+    timer.daemon = True
+    timer.start()
 
 
 @contextmanager
 def _stoppable() -> Iterator[None]:
-    """Ctrl-C, SIGTERM and time that is over raise ``_Stopped`` in the body, unless ignored."""
-    asked = []
+    """Raise ``_Stopped`` in the body at Ctrl-C, SIGTERM and timeout, unless these are ignored."""
+    codes = []
     unraisable = sys.unraisablehook
 
     def stop(signum: int, _: FrameType | None) -> NoReturn:
-        asked.append(signum)
-        raise _Stopped(asked[0])
+        is_late = signum == _ALARM or _is_late.is_set()
+        codes.append(_TIMED_OUT if is_late else 128 + signum)
+        raise _Stopped(codes[0])
 
-    def dropped(what: "sys.UnraisableHookArgs") -> None:
+    def dropped(event: "sys.UnraisableHookArgs") -> None:
         """Ask again: what is raised in a finaliser or a library's callback, Python drops."""
-        if isinstance(what.exc_value, _Stopped):
-            signal.setitimer(signal.ITIMER_REAL, _SOON)
+        if isinstance(event.exc_value, _Stopped):
+            _alarm(_DROPPED_S)
         else:
-            unraisable(what)
+            unraisable(event)
 
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
+    numbers = [signal.SIGINT, signal.SIGTERM, *([_ALARM] if _ALARM is not None else [])]
     before = {number: signal.getsignal(number) for number in numbers}
     heeded = [number for number in before if before[number] not in (signal.SIG_IGN, None)]
     for number in heeded:
@@ -135,12 +173,13 @@ def _stoppable() -> Iterator[None]:
         yield
     except Exception as error:
         # What is raised in the middle of a library's import comes out of it as another error.
-        if asked:
-            raise _Stopped(asked[0]) from error
+        if codes:
+            raise _Stopped(codes[0]) from error
         raise
     finally:
         sys.unraisablehook = unraisable
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        if _ALARM is not None:
+            signal.setitimer(signal.ITIMER_REAL, 0)
         for number in heeded:
             signal.signal(number, before[number])
 
@@ -172,11 +211,14 @@ def logging_options(function: F) -> F:
         "--verbose",
         count=True,
         show_default=False,
-        help="Say what is done; -vv also what libraries say.",
+        help="Log what is done; -vv also what libraries log.",
     )(function)
-    function = click.option("-q", "--quiet", is_flag=True, help="Say only what is wrong.")(function)
+    function = click.option("-q", "--quiet", is_flag=True, help="Errors only.")(function)
     return click.option(
-        "--log-format", type=click.Choice(["text", "json"]), default="text", help="Form of logs."
+        "--log-format",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        help="Format of the log.",
     )(function)
 
 

@@ -20,9 +20,6 @@ def demo(ctx: click.Context, folder: Path, seed: int) -> None:
     minute on two cores, and no network. Its model is not the default one but one that learnt from
     such countries; it never saw this one, for the seeds it was trained on begin at 1000.
     """
-    from datetime import date
-
-    from lulcmap.catalog import make_period
     from lulcmap.cli.predict import predict
     from lulcmap.errors import OutputError
     from lulcmap.simulation import NETWORK, Country, forest_map, judge, picture, simulate
@@ -47,10 +44,9 @@ def demo(ctx: click.Context, folder: Path, seed: int) -> None:
     click.echo(f"$ lulcmap predict {shlex.join(options)}")
     ctx.invoke(predict.main, args=options, standalone_mode=False)
 
-    period = make_period(year=YEAR, today=date.today())
-    forest_map(made, folder / "forest.tif", period=period)
+    forest_map(made, folder / "forest.tif", year=YEAR)
     map_of, forest = judge(out, made), judge(folder / "forest.tif", made)
-    picture(out, made, period=period, verdict=map_of, to=folder / "preview.png")
+    picture(out, made, year=YEAR, verdict=map_of, to=folder / "preview.png")
     click.echo(
         f"Made {out}, a Cloud-Optimized GeoTIFF in nine classes: {map_of.coverage:.2%} of the "
         "country is mapped.\n"

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lulcmap.cli.app import json_option, refuse_given
+from lulcmap.cli.app import json_option, need_torch, refuse_given
 from lulcmap.cli.options import PRIOR_OPTION
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ def _of_model(
 ) -> "Evaluation":
     """Measure a checkpoint or a model file."""
     from lulcmap.dataset import Dataset
-    from lulcmap.errors import DeviceError, UsageError
+    from lulcmap.errors import UsageError
     from lulcmap.evaluation import judge_model, onnx_predictor_of
     from lulcmap.model import find_model
 
@@ -181,14 +181,10 @@ def _of_model(
     if path.suffix.lower() == _CHECKPOINT:
         if not path.is_file():
             raise UsageError(f"There is no file {subject}; give the checkpoint of a training.")
-        try:
-            from lulcmap.training import checkpoint_predictor as of_checkpoint
-        except ImportError as error:
-            raise DeviceError(
-                "Evaluating a checkpoint needs torch, which is not installed: pip install "
-                "'lulcmap[train]'. An exported model (.onnx) needs none."
-            ) from error
-        predict, described = of_checkpoint(path, device)
+        need_torch("Evaluating a checkpoint")
+        from lulcmap.training import checkpoint_predictor
+
+        predict, described = checkpoint_predictor(path, device)
         kind = "checkpoint"
     else:
         predict, described = onnx_predictor_of(find_model(subject), device, prior)

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from lulcmap.cli.app import need_torch
+
 
 @click.command("export-onnx", short_help="Turn a training's checkpoint into a model file.")
 @click.argument("checkpoint", type=click.Path(exists=True, dir_okay=False, path_type=Path))
@@ -26,15 +28,7 @@ def export_onnx(
     \b
         lulcmap export-onnx run/checkpoint.pt --out lulcformer-tiny.onnx
     """
-    from lulcmap.errors import DeviceError
-
-    try:
-        import torch  # noqa: F401  # said here in one line, not by the first module that needs it
-    except ImportError as error:
-        raise DeviceError(
-            "Exporting needs torch, which is not installed. "
-            "Install it: pip install 'lulcmap[train]'."
-        ) from error
+    need_torch("Exporting")
     from lulcmap.training import describe, export_onnx, load_checkpoint
 
     saved = load_checkpoint(checkpoint)

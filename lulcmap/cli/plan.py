@@ -63,18 +63,13 @@ def forecast(
     import json
 
     from lulcmap.cli.progress import bars
-    from lulcmap.geo import load_area
-    from lulcmap.output import run_path
-    from lulcmap.pipeline import default_out
-    from lulcmap.planning import estimate_run, plan_map
+    from lulcmap.pipeline import estimate_map
 
     period, settings = request_of(**options)
-    area = load_area(aoi, layer=layer)
-    out = out or default_out(area, period)
-    folder = run_path(out, settings.workdir)
     with bars(hidden=as_json) as progress:
-        planned = plan_map(area, folder, period=period, settings=settings, progress=progress)
-    estimate = estimate_run(planned, out=out, folder=folder)
+        estimate = estimate_map(
+            aoi, out, period=period, layer=layer, settings=settings, progress=progress
+        )
     click.echo(json.dumps(estimate.to_json(), indent=2) if as_json else table(estimate))
     if estimate.obstacles:
         ctx.exit(estimate.obstacles[0].exit_code)

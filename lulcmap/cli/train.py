@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from tqdm import tqdm
 
-from lulcmap.cli.app import configure_logging, logging_options
+from lulcmap.cli.app import configure_logging, logging_options, need_torch
 
 if TYPE_CHECKING:
     from lulcmap.dataset import Dataset
@@ -181,16 +181,9 @@ def train(
         lulcmap export-onnx run/best.pt --out mine.onnx       a model file for predict
     """
     configure_logging(verbose=verbose, quiet=quiet, log_format=log_format)
-    from lulcmap.errors import DeviceError, UsageError
-
-    try:
-        import torch  # noqa: F401  # said here in one line, not by the first module that needs it
-    except ImportError as error:
-        raise DeviceError(
-            "Training needs torch, which is not installed. "
-            "Install it: pip install 'lulcmap[train]'."
-        ) from error
+    need_torch("Training")
     from lulcmap.dataset import Dataset
+    from lulcmap.errors import UsageError
     from lulcmap.system import free_memory
     from lulcmap.training import ChipFolder, Hardware, TrainingSettings, config_of, train_network
 

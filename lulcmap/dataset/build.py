@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,10 +15,10 @@ from lulcmap.dataset.splits import Places, arrange
 from lulcmap.dataset.writer import Folder, open_dataset, placed
 from lulcmap.errors import NoScenesError, ProviderError
 from lulcmap.legend import NODATA
+from lulcmap.system import Progress, no_progress
 
 logger = logging.getLogger(__name__)
 
-Progress = Callable[[str, int, int], object]
 
 _IN_A_ROW = 10
 """Labels that fail one after the other until the build is given up: the provider is down."""
@@ -96,7 +96,7 @@ def build(
     test: float = 0.0,
     workers: int = 4,
     limit: int | None = None,
-    progress: Progress = lambda *_: None,
+    progress: Progress = no_progress,
 ) -> BuildResult:
     """Make a chip of every label, and the index of all.
 

@@ -1,7 +1,7 @@
 """Whether a dataset is what its index says, that no ground is in two splits, and its statistics."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -21,6 +21,7 @@ from lulcmap.dataset.votes import EXPERTS
 from lulcmap.errors import OutputError
 from lulcmap.legend import NODATA
 from lulcmap.sensors import S1_BANDS, S1_NODATA, S2_BANDS, S2_NODATA
+from lulcmap.system import Steps, no_progress
 
 STATISTICS, SHEET = "statistics.json", "contact-sheet.png"
 
@@ -53,9 +54,7 @@ class CheckResult:
     """The picture of some chips."""
 
 
-def check_dataset(
-    folder: Path, *, progress: Callable[[int, int], object] = lambda *_: None
-) -> CheckResult:
+def check_dataset(folder: Path, *, progress: Steps = no_progress) -> CheckResult:
     """Look at every chip of a dataset; write its statistics and a contact sheet beside them.
 
     Args:

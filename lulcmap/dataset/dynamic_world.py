@@ -7,7 +7,7 @@ doi 10.5281/zenodo.4766508 (``dw_test.zip``). ``docs/dataset.md`` says what is s
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from itertools import zip_longest
@@ -25,6 +25,7 @@ from lulcmap.dataset.sample import Label, Sample, SkippedError, digest_of
 from lulcmap.dataset.votes import EXPERTS, vote
 from lulcmap.errors import UsageError
 from lulcmap.legend import NODATA
+from lulcmap.system import Steps, no_progress
 
 Annotator = Literal["expert", "nonexpert", "holdout"]
 
@@ -85,7 +86,7 @@ class Tiles:
     samples: list[Sample] = field(default_factory=list, init=False)
     left_out: dict[str, str] = field(default_factory=dict, init=False)
 
-    def find(self, progress: Callable[[int, int], object] = lambda *_: None) -> "Tiles":
+    def find(self, progress: Steps = no_progress) -> "Tiles":
         """Look through the folder; the tiles are in ``samples`` afterwards.
 
         Raises:

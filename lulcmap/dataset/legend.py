@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lulcmap.errors import UsageError
-from lulcmap.legend import CLASSES, MOST, NODATA, LandCover
+from lulcmap.legend import CLASSES, MAX_CLASSES, NODATA, LandCover
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +99,10 @@ def read_legend(path: Path) -> Legend:
             )
         colours.setdefault(name, colour)
         codes[code] = list(colours).index(name)
-    if len(colours) > MOST:
-        raise UsageError(f"{path} has {len(colours)} classes, and labels have room for {MOST}.")
+    if len(colours) > MAX_CLASSES:
+        raise UsageError(
+            f"{path} has {len(colours)} classes, and labels have room for {MAX_CLASSES}."
+        )
     try:
         classes = tuple(
             LandCover(number, name, colour or _colour(number, name, len(colours)))

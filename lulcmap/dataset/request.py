@@ -1,6 +1,5 @@
 """A dataset as it is asked for: which labels, which images, which splits."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,8 +12,7 @@ from lulcmap.dataset.raster_labels import RasterLabels
 from lulcmap.dataset.source import Archive, ImageArchive
 from lulcmap.dataset.vector_labels import VectorLabels
 from lulcmap.errors import UsageError
-
-Progress = Callable[[str, int, int], object]
+from lulcmap.system import Progress, no_progress
 
 _RASTERS = (".tif", ".tiff", ".vrt", ".img")
 
@@ -58,7 +56,7 @@ class DatasetRequest:
 
 
 def build_dataset(
-    request: DatasetRequest, out: Path, *, progress: Progress = lambda *_: None
+    request: DatasetRequest, out: Path, *, progress: Progress = no_progress
 ) -> BuildResult:
     """Build a dataset, or go on with one.
 

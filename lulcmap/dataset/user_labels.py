@@ -1,7 +1,7 @@
 """A user's own labels, cut into chips on the UTM grids: what rasters and polygons share."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,11 +15,10 @@ from lulcmap.dataset.splits import middle
 from lulcmap.errors import UsageError
 from lulcmap.geo import RESOLUTION_M, Box, geobox, utm_zone
 from lulcmap.legend import NODATA
+from lulcmap.system import Steps, no_progress
 
 SIDE = 512
 """Pixels a side of a chip; chips lie on multiples of it in each zone."""
-
-Steps = Callable[[int, int], object]
 
 
 class OwnLabels:
@@ -31,7 +30,7 @@ class OwnLabels:
     samples: list[Sample]
     left_out: dict[str, str]
 
-    def find(self, progress: Steps = lambda *_: None) -> Self:
+    def find(self, progress: Steps = no_progress) -> Self:
         """Cut the labels into chips; those with a labelled pixel are in ``samples`` afterwards.
 
         Raises:

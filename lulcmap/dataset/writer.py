@@ -1,8 +1,6 @@
 """The folder a dataset is built in: its settings, its chips one by one, its index at the end."""
 
 import json
-import os
-import secrets
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -34,7 +32,7 @@ from lulcmap.errors import OutputError, UsageError
 from lulcmap.legend import NODATA, LandCover
 from lulcmap.run import HeldError, hold_file
 from lulcmap.sensors import S1_BANDS, S1_NODATA, S2_BANDS, S2_NODATA
-from lulcmap.system import GDAL_OPTIONS, check_disk
+from lulcmap.system import GDAL_OPTIONS, check_disk, parts, replacing, write_atomically
 
 REPORT = "report.json"
 
@@ -42,9 +40,6 @@ _ROW = "chip.json"
 """In a chip's folder: its row, and the digest of its label."""
 
 _LOCK = ".lock"
-
-_PART = ".partial"
-"""Ends the names of what is not finished."""
 
 _FREE = ("validation", "test")
 """Settings that only decide the splits: they may change without building anew."""
@@ -105,20 +100,11 @@ class Folder:
             names = ("expert 1", "expert 2", "expert 3", "non-expert")
             planes[VOTES] = (label.votes, NODATA, names)
         check_disk(self.path, sum(pixels.nbytes for pixels, *_ in planes.values()), "a chip")
-        out = self.chips / sample.name
-        part = self.chips / f".{sample.name}.{secrets.token_hex(4)}{_PART}"
-        with _writing(self.path):
-            try:
-                part.mkdir()
-                for name, (pixels, nodata, bands) in planes.items():
-                    _write(part / name, _tiff(pixels, sample, nodata, bands))
-                _write(part / _ROW, _json({**asdict(row), "digest": digest}))
-                if out.exists():  # of another label, or not whole
-                    shutil.rmtree(out)
-                part.rename(out)
-            except BaseException:
-                shutil.rmtree(part, ignore_errors=True)
-                raise
+        with _writing(self.path), replacing(self.chips / sample.name) as part:
+            part.mkdir()
+            for name, (pixels, nodata, bands) in planes.items():
+                (part / name).write_bytes(_tiff(pixels, sample, nodata, bands))
+            (part / _ROW).write_bytes(_json({**asdict(row), "digest": digest}))
         return row
 
     def close(
@@ -130,9 +116,9 @@ class Folder:
     ) -> None:
         """Write the index and the report."""
         with _writing(self.path):
-            _replace(self.path / ABOUT, _json(_about(classes, settings)))
+            write_atomically(self.path / ABOUT, _json(_about(classes, settings)))
             _write_index(self.path / INDEX, rows)
-            _replace(self.path / REPORT, _json(report))
+            write_atomically(self.path / REPORT, _json(report))
 
 
 @contextmanager
@@ -161,8 +147,8 @@ def open_dataset(
                 if (path / ABOUT).exists():
                     _check_same(path, classes, settings)
                 else:
-                    _replace(path / ABOUT, _json(_about(classes, settings)))
-                for stale in (path / CHIPS).glob(f".*{_PART}"):
+                    write_atomically(path / ABOUT, _json(_about(classes, settings)))
+                for stale in parts(path / CHIPS):
                     shutil.rmtree(stale, ignore_errors=True)
                 try:
                     yield Folder(path)
@@ -267,20 +253,6 @@ def _tiff(pixels: NDArray[Any], sample: Sample, nodata: int, bands: Sequence[str
         return memoryview(bytes(memory.getbuffer()))
 
 
-def _write(path: Path, content: bytes | memoryview) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file: all of it, or nothing."""
-    part = path.with_name(f".{path.name}{_PART}")
-    _write(part, content)
-    part.replace(path)
-
-
 def _json(value: Mapping[str, Any]) -> bytes:
     return (json.dumps(value, indent=1) + "\n").encode()
 
@@ -301,9 +273,8 @@ def _write_index(path: Path, rows: Sequence[Chip]) -> None:
         [asdict(row) for row in sorted(rows, key=lambda row: row.chip)],
         schema=pyarrow.schema(list(kinds.items())),
     )
-    part = path.with_name(f".{path.name}{_PART}")
-    pyarrow.parquet.write_table(table, part)
-    part.replace(path)
+    with replacing(path) as part:
+        pyarrow.parquet.write_table(table, part)
 
 
 def placed(row: Chip, place: str, split: str) -> Chip:

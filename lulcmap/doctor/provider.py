@@ -23,13 +23,15 @@ from lulcmap.catalog import (
 from lulcmap.doctor.check import Check, Finding, checked, listed
 from lulcmap.errors import ProviderError
 from lulcmap.imagery import Fetcher, FetchError
-from lulcmap.sensors import S1_BANDS
 
 _BOX, _MONTH = "6.0,49.6,6.1,49.7", "2024-06-01T00:00:00Z/2024-06-30T23:59:59Z"
 """Luxembourg, which no provider lacks: west, south, east, north."""
 
 _PLACE = (6.05, 49.65)
 """Longitude and latitude of the pixels that are read, in the box's middle."""
+
+_OPTICAL, _RADAR = "B04", "VV"
+"""Bands that are read."""
 
 _PIXELS = 64
 """A side of the window."""
@@ -49,7 +51,7 @@ def examine(profile: Profile) -> Iterator[Check]:
         For each sensor as many stages as there is reason for: nothing is read of what is not found.
 
     """
-    for collection, band in ((profile.s2_collection, "B04"), (profile.s1_collection, "VV")):
+    for collection, band in ((profile.s2_collection, _OPTICAL), (profile.s1_collection, _RADAR)):
         for check in _stages(profile, collection, band) if collection else ():
             yield check
             if check.name == f"{profile.name} search" and check.status == "skipped":
@@ -57,7 +59,7 @@ def examine(profile: Profile) -> Iterator[Check]:
 
 
 def _stages(profile: Profile, collection: str, band: str) -> Iterator[Check]:
-    name = f"{profile.name} S1" if band in S1_BANDS else profile.name
+    name = f"{profile.name} S1" if band == _RADAR else profile.name
     found: list[Scene] = []
     check = checked(f"{name} search", lambda: _search(profile, collection, found))
     yield check
@@ -77,7 +79,7 @@ def _stages(profile: Profile, collection: str, band: str) -> Iterator[Check]:
 
 def _secrets(profile: Profile, band: str) -> tuple[str, ...]:
     """Environment variables without which a band cannot be read."""
-    if profile.signing == "planetary-computer" and band in S1_BANDS:
+    if profile.signing == "planetary-computer" and band == _RADAR:
         return (SUBSCRIPTION_KEY,)  # its tokens for sentinel-1-rtc need an account
     return profile.secrets
 

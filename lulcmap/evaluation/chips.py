@@ -1,6 +1,6 @@
 """A model against the labels of a dataset."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -13,7 +13,7 @@ from lulcmap.evaluation.counts import Tally
 from lulcmap.evaluation.onnx_predictor import Predict
 from lulcmap.legend import NODATA
 from lulcmap.model import ModelInput
-from lulcmap.sensors import S1_NODATA, S2_NODATA
+from lulcmap.system import Steps, no_progress
 
 _NAMES = {"s2": "Sentinel-2", "s1": "Sentinel-1"}
 
@@ -54,7 +54,7 @@ def measure(
     described: Described,
     *,
     scheme: str,
-    progress: Callable[[int, int], object] = lambda *_: None,
+    progress: Steps = no_progress,
 ) -> Measured:
     """Count what a model says of the chips of a dataset, also with a sensor taken away.
 
@@ -81,9 +81,10 @@ def measure(
             truth = vote(votes, scheme)
             voted += 1
         for name, without in cases.items():
+            nodata = described.inputs[without].nodata if without else 0
             classes, confidence = predict(
-                np.full_like(s2, S2_NODATA) if without == "s2" else s2,
-                np.full_like(s1, S1_NODATA) if without == "s1" else s1,
+                np.full_like(s2, nodata) if without == "s2" else s2,
+                np.full_like(s1, nodata) if without == "s1" else s1,
             )
             tallies[name].add(
                 chip.place, truth, ids[classes], at=(chip.lon, chip.lat), confidence=confidence

@@ -17,8 +17,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
 from lulcmap.errors import UsageError
-from lulcmap.legend import CLASSES, NODATA
-from lulcmap.output import CLASS_TAG
+from lulcmap.legend import CLASS_TAG, CLASSES, NODATA
 
 _GDAL_ENV = {"GDAL_CACHEMAX": 64 * 2**20}  # bytes; GDAL's default is 5 % of the machine
 

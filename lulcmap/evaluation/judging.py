@@ -6,7 +6,7 @@ counts. ``sampling`` draws the points from which ``olofsson`` estimates true are
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,10 @@ from lulcmap.evaluation.onnx_predictor import Predict
 from lulcmap.evaluation.reference import Compared, compare
 from lulcmap.evaluation.regions import Regions
 from lulcmap.legend import NAMES
+from lulcmap.system import Steps, no_progress
 
 _DYNAMIC_WORLD_TILE = re.compile(r"dw_.*-\d{8}")
 """Name of a label tile as Dynamic World released them."""
-
-Steps = Callable[[int, int], object]
-"""Told how much is done, and how much there is."""
 
 
 def judge_model(
@@ -40,7 +38,7 @@ def judge_model(
     scheme: str,
     regions: Regions,
     subject: Mapping[str, Any],
-    progress: Steps = lambda *_: None,
+    progress: Steps = no_progress,
 ) -> Evaluation:
     """Measure a model on a dataset.
 
@@ -101,7 +99,7 @@ def judge_map(
     crosswalk: str | None,
     label_column: str,
     regions: Regions,
-    progress: Steps = lambda *_: None,
+    progress: Steps = no_progress,
 ) -> Evaluation:
     """Measure a finished map where there are labels.
 

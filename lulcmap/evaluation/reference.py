@@ -1,7 +1,7 @@
 """A finished map against labels: rasters, points or polygons."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,9 +26,7 @@ from lulcmap.evaluation.crosswalk import Crosswalk
 from lulcmap.evaluation.stratified import Sample
 from lulcmap.evaluation.vectors import DEGREES, Features, load_features
 from lulcmap.legend import NODATA
-
-Steps = Callable[[int, int], object]
-"""Told how much is done, and how much there is."""
+from lulcmap.system import Steps, no_progress
 
 RASTERS = {".tif", ".tiff", ".vrt"}
 
@@ -76,7 +74,7 @@ def compare(
     crosswalk: Crosswalk,
     *,
     label_column: str = "label",
-    progress: Steps = lambda *_: None,
+    progress: Steps = no_progress,
 ) -> Compared:
     """Count what a map says where there are labels.
 

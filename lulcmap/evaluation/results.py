@@ -2,12 +2,12 @@
 
 import csv
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 from lulcmap.errors import OutputError
 from lulcmap.evaluation.charts import confusion_chart, reliability_chart
+from lulcmap.system import replacing
 
 METRICS, MATRIX, PICTURE, RELIABILITY = (
     "metrics.json",
@@ -46,26 +46,20 @@ def write_evaluation(out: Path, facts: dict[str, Any], *, overwrite: bool) -> No
 
     """
     check_evaluation_folder(out, overwrite=overwrite)
-    part = out.with_name(f".{out.name}.part")
     try:
-        shutil.rmtree(part, ignore_errors=True)  # of a killed run
-        part.mkdir()
-        text = json.dumps(facts, indent=1, allow_nan=False)
-        (part / METRICS).write_text(text + "\n", encoding="utf-8")
-        _write_matrix(part / MATRIX, facts)
-        confusion_chart(facts).save(part / PICTURE, optimize=True)
-        if facts["calibration"]:
-            reliability_chart(facts).save(part / RELIABILITY, optimize=True)
-        if out.exists():
-            shutil.rmtree(out)
-        part.replace(out)
+        with replacing(out) as part:
+            part.mkdir()
+            text = json.dumps(facts, indent=1, allow_nan=False)
+            (part / METRICS).write_text(text + "\n", encoding="utf-8")
+            _write_matrix(part / MATRIX, facts)
+            confusion_chart(facts).save(part / PICTURE, optimize=True)
+            if facts["calibration"]:
+                reliability_chart(facts).save(part / RELIABILITY, optimize=True)
     except OSError as error:
         raise OutputError(
             f"The folder {out} cannot be written ({error.strerror or error}). Make room, or change "
             "--out."
         ) from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def _write_matrix(path: Path, facts: dict[str, Any]) -> None:

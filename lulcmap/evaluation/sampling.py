@@ -5,7 +5,7 @@ twice in windows: to count, then to find the pixels whose ranks were drawn. So m
 sample, not on the map.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from lulcmap.evaluation.classmap import ClassMap, opened
 from lulcmap.evaluation.pixel_area import areas, degrees, measurable
 from lulcmap.evaluation.stratified import AREA, PIXEL_AREA, PIXELS, STRATUM
 from lulcmap.legend import NODATA
+from lulcmap.system import Progress, no_progress, replacing
 
 _WINDOW = 2048
 """Pixels a side of what is read at once. The sample depends on it, for ranks follow the windows."""
@@ -70,7 +71,7 @@ def draw_sample(
     size: int,
     least: int,
     seed: int = 0,
-    progress: Callable[[str, int, int], object] = lambda *_: None,
+    progress: Progress = no_progress,
 ) -> Drawn:
     """A stratified random sample of a map.
 
@@ -188,7 +189,7 @@ def _located(
     counts: NDArray[np.int64],
     strata: tuple[Stratum, ...],
     seed: int,
-    progress: Callable[[str, int, int], object],
+    progress: Progress,
 ) -> Drawn:
     """Draw ranks in each stratum, and find the pixels that have them.
 
@@ -270,24 +271,20 @@ def write_sample(out: Path, drawn: Drawn, *, overwrite: bool = False) -> None:
         PIXELS: np.array([one.pixels for one in strata])[drawn.stratum],
         AREA: np.array([one.km2 for one in strata])[drawn.stratum],
     }
-    part = out.with_name(f".{out.stem}.part.gpkg")
     try:
-        part.unlink(missing_ok=True)
-        pyogrio.raw.write(
-            part,
-            geometry=shapely.to_wkb(shapely.points(drawn.lon, drawn.lat)),
-            field_data=list(columns.values()),
-            fields=list(columns),
-            layer="sample",
-            driver="GPKG",
-            geometry_type="Point",
-            crs="EPSG:4326",
-        )
-        part.replace(out)
+        with replacing(out) as part:
+            pyogrio.raw.write(
+                part,
+                geometry=shapely.to_wkb(shapely.points(drawn.lon, drawn.lat)),
+                field_data=list(columns.values()),
+                fields=list(columns),
+                layer="sample",
+                driver="GPKG",
+                geometry_type="Point",
+                crs="EPSG:4326",
+            )
     except (pyogrio.errors.DataSourceError, OSError) as error:
         raise OutputError(
             f"The sample cannot be written to {out} ({error}). See that the folder is there and "
             "can be written, and the disk is not full."
         ) from error
-    finally:
-        part.unlink(missing_ok=True)

@@ -82,6 +82,16 @@ class Composite:
     grid: GeoBox
     """Grid of the composite."""
 
+    @property
+    def has_s2(self) -> NDArray[np.bool_]:
+        """(H, W) whether a pixel has Sentinel-2."""
+        return self.s2[0] != S2_NODATA
+
+    @property
+    def has_s1(self) -> NDArray[np.bool_]:
+        """(H, W) whether a pixel has Sentinel-1."""
+        return self.s1[0] != S1_NODATA
+
     def to_xarray(self) -> "xarray.Dataset":
         """A Dataset of ``s2`` (reflectance = DN x ``scale_factor``), ``s1`` and their counts.
 

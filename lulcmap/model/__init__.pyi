@@ -1,7 +1,7 @@
 from .cache import cached_models
 from .contract import KEY, S1_INPUT, S2_INPUT, Contract, ModelInput, Prior
 from .file import read_model
-from .image import classify_image
+from .image import ClassifiedImage, classify_image
 from .inference import Classified, Network, bounding_box, classify, needed_windows
 from .mirror import mirrored
 from .registry import (
@@ -21,6 +21,7 @@ __all__ = [
     "S2_INPUT",
     "SILENT",
     "Classified",
+    "ClassifiedImage",
     "Contract",
     "ModelInput",
     "Network",

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from lulcmap.errors import LulcmapError, ModelError, OutputError, ProviderError, UsageError
-from lulcmap.system import connection_fault, public_url
+from lulcmap.system import Steps, connection_fault, no_progress, parts, public_url, replacing
 
 if TYPE_CHECKING:
     import requests
@@ -38,14 +38,11 @@ _TRIES = 3
 _PART = 1 << 20
 """Bytes read at once."""
 
-_ABANDONED = 24 * 3600.0
+_ABANDONED_S = 24 * 3600.0
 """Seconds since anything was added to a part, after which its fetch was killed."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-
-Steps = Callable[[int, int], object]
-"""Told how many bytes are there, and of how many; 0 where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +86,7 @@ def fetch(
     check: Callable[[Path], object],
     name: str | None = None,
     taken: Collection[str] = (),
-    progress: Steps = lambda *_: None,
+    progress: Steps = no_progress,
 ) -> CachedModel:
     """Bring a model file into the cache, if it is not there: all of it, verified, or nothing.
 
@@ -99,7 +96,7 @@ def fetch(
         check: told where the file is before it is kept; raises ``ModelError`` if it is no model.
         name: to call it; None takes the file's.
         taken: names that it must not have.
-        progress: told how far it is.
+        progress: called with how many bytes are there, and of how many; 0 where that is unknown.
 
     Raises:
         UsageError: the URL, the sha256 or the name cannot be used.
@@ -121,30 +118,27 @@ def fetch(
     model = CachedModel(chosen, cache_folder() / chosen / f"{wanted}.onnx")
     if model.path.is_file() and sha256_of(model.path) == wanted:
         return model
-    temporary = model.path.with_name(f".{wanted[:12]}.{os.getpid()}.part")
+    folder = model.path.parent
     try:
-        temporary.parent.mkdir(parents=True, exist_ok=True)
-        _download(url, temporary, wanted, progress)
-        try:
-            check(temporary)
-        except LulcmapError as error:
-            raise ModelError(f"{public_url(url)} is no model that can be used: {error}") from None
-        temporary.replace(model.path)
-        for older in model.path.parent.glob("*.onnx"):
-            if older != model.path:
+        folder.mkdir(parents=True, exist_ok=True)
+        with replacing(model.path, others=True) as part:
+            _download(url, part, wanted, progress)
+            try:
+                check(part)
+            except LulcmapError as error:
+                raise ModelError(f"{public_url(url)} is not a usable model: {error}") from None
+        for older in folder.glob("*.onnx"):
+            if older != model.path and older not in parts(folder):
                 older.unlink(missing_ok=True)
-        for part in model.path.parent.glob(".*.part"):
+        for leftover in parts(folder):
             with suppress(FileNotFoundError):  # another fetch may end meanwhile
-                if time.time() - part.stat().st_mtime > _ABANDONED:
-                    part.unlink()
+                if time.time() - leftover.stat().st_mtime > _ABANDONED_S:
+                    leftover.unlink()
     except OSError as error:
         raise OutputError(
             f"The model cannot be kept in {cache_folder()} ({error.strerror or error}). Free some "
             "space, or set LULCMAP_CACHE to another folder."
         ) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
     return model
 
 

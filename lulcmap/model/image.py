@@ -1,15 +1,59 @@
 """One image to classes: as a block of a map, but with nothing known beyond its edges."""
 
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
 
 from lulcmap.geo import Blend, Box
+from lulcmap.legend import LandCover, cf_attributes
 from lulcmap.model.contract import Contract, Prior
 from lulcmap.model.inference import Classified, Network, bounding_box, classify, needed_windows
 from lulcmap.model.session import Session
 from lulcmap.sensors import S1_NODATA, S2_NODATA
+from lulcmap.system import as_xarray
+
+if TYPE_CHECKING:
+    import xarray
+
+
+@dataclass(frozen=True, slots=True)
+class ClassifiedImage:
+    """The classes of a composite."""
+
+    classes: NDArray[np.uint8]
+    """(H, W) ids of the legend, 255 nodata."""
+
+    confidence: NDArray[np.uint8]
+    """(H, W) probability of the class, percent, 255 nodata."""
+
+    margin: NDArray[np.uint8]
+    """(H, W) that probability less the second largest, percent, 255 nodata."""
+
+    grid: GeoBox
+    """Grid of the image."""
+
+    legend: tuple[LandCover, ...]
+    """The classes."""
+
+    def to_xarray(self) -> "xarray.Dataset":
+        """A Dataset of ``classes``, with CF ``flag_values`` and ``flag_meanings``, and the rest.
+
+        Raises:
+            UsageError: xarray is not installed.
+
+        """
+        percent = {"units": "percent", "_FillValue": 255}
+        return as_xarray(
+            self.grid,
+            {
+                "classes": (self.classes, cf_attributes(self.legend)),
+                "confidence": (self.confidence, percent),
+                "margin": (self.margin, percent),
+            },
+        )
 
 
 def classify_image(

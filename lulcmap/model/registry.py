@@ -9,6 +9,7 @@ import lulcmap
 from lulcmap.errors import ModelError
 from lulcmap.model import cache as modelcache
 from lulcmap.model.file import read_model
+from lulcmap.system import Steps, no_progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,7 @@ def fetch_model(
     *,
     sha256: str,
     name: str | None = None,
-    progress: modelcache.Steps = lambda *_: None,
+    progress: Steps = no_progress,
 ) -> modelcache.CachedModel:
     """Bring a model from a URL into the cache, verified; as of ``modelcache.fetch``."""
     taken = [model.name for model in shipped_models()]

@@ -1,5 +1,5 @@
 from .assemble import assemble_map, assemble_run
-from .cog import CLASS_TAG, cog_bytes, write_cog
+from .cog import cog_bytes, write_cog
 from .existing import made_before
 from .mosaic import JOINED, ZoneBlocks, write_mosaic
 from .paths import check_writable, run_path
@@ -8,7 +8,6 @@ from .read import read_map
 from .report import MapReport, ShardReport
 
 __all__ = [
-    "CLASS_TAG",
     "JOINED",
     "MapReport",
     "ShardReport",

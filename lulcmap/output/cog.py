@@ -1,11 +1,9 @@
 """The finished map: a validated Cloud-Optimized GeoTIFF with its palette, class names and tags."""
 
-import glob
 import io
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -19,11 +17,8 @@ from rasterio.windows import Window
 from rio_cogeo.cogeo import cog_validate
 
 from lulcmap.errors import OutputError
-from lulcmap.legend import CLASSES, NODATA, LandCover
-from lulcmap.system import GDAL_OPTIONS, check_disk
-
-CLASS_TAG = "CLASS_"
-"""Prefix of the band's tags that name classes: ``CLASS_0=water``."""
+from lulcmap.legend import CLASS_TAG, CLASSES, NODATA, LandCover
+from lulcmap.system import GDAL_OPTIONS, check_disk, replacing
 
 PLAN_TAG = "LULCMAP_PLAN"
 """The tag with the digest of the plan a map was made under."""
@@ -77,21 +72,17 @@ def write_cog(
             it, before it is begun or while it is written.
 
     """
-    part = out.with_name(f".{out.name}.part.tif")
-    _remove(part)  # of a killed run
     try:
-        check_disk(out.parent, cog_bytes(source.stat().st_size), "the map")
-        _watched(partial(_copy, source, part, tags=tags, legend=legend), out.parent)
-        with rasterio.Env(**GDAL_OPTIONS):
-            _check(part, source, tags=tags, legend=legend)
-        part.replace(out)
+        with replacing(out) as part:
+            check_disk(out.parent, cog_bytes(source.stat().st_size), "the map")
+            _watched(partial(_copy, source, part, tags=tags, legend=legend), out.parent)
+            with rasterio.Env(**GDAL_OPTIONS):
+                _check(part, source, tags=tags, legend=legend)
     except (RasterioError, CPLE_BaseError, OSError) as error:
         raise OutputError(
             f"The map cannot be written to {out} ({error}). See that the disk is not full and the "
             "folder can be written, then run the same command again."
         ) from error
-    finally:
-        _remove(part)
 
 
 def cog_bytes(joined: int) -> int:
@@ -214,10 +205,3 @@ def _check(
                 window = Window(col, row, min(4 * _TILE, width - col), min(_TILE, height - row))
                 if not np.array_equal(made.read(1, window=window), wanted.read(1, window=window)):
                     raise OSError("some pixels did not arrive on disk")
-
-
-def _remove(part: Path) -> None:
-    """Remove a temporary file, and those GDAL makes beside it for the overviews."""
-    with suppress(OSError):  # what could not be written is told, not what could not be removed
-        for path in part.parent.glob(f"{glob.escape(part.name)}*"):
-            path.unlink(missing_ok=True)

@@ -2,7 +2,7 @@
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from lulcmap.errors import OutputError
 from lulcmap.geo import RESOLUTION_M, Box, clip, pixel_zones, pixels_inside, zone_pixels
 from lulcmap.legend import NODATA
 from lulcmap.output.zone_blend import CLASS, blend_zones
-from lulcmap.system import GDAL_OPTIONS, check_disk
+from lulcmap.system import GDAL_OPTIONS, Steps, check_disk, no_progress
 
 _TILE = 512
 """Pixels a side of a tile of the output, and rows of a chunk."""
@@ -74,7 +74,7 @@ def write_mosaic(
     target: GeoBox,
     polygon: shapely.MultiPolygon,
     out: Path,
-    progress: Callable[[int, int], object] = lambda *_: None,
+    progress: Steps = no_progress,
 ) -> NDArray[np.int64]:
     """Write the class of the blocks as a plain tiled GeoTIFF on the target grid.
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import rasterio
@@ -10,9 +11,11 @@ from odc.geo.geobox import GeoBox
 from rasterio.errors import RasterioError
 
 from lulcmap.errors import UsageError
-from lulcmap.legend import LandCover
-from lulcmap.output.cog import CLASS_TAG
-from lulcmap.system import GDAL_OPTIONS
+from lulcmap.legend import CLASS_TAG, LandCover, cf_attributes
+from lulcmap.system import GDAL_OPTIONS, as_xarray
+
+if TYPE_CHECKING:
+    import xarray
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,16 @@ class FinishedMap:
 
     legend: tuple[LandCover, ...]
     """The classes."""
+
+    def to_xarray(self) -> "xarray.DataArray":
+        """A DataArray with CF ``flag_values`` and ``flag_meanings``.
+
+        Raises:
+            UsageError: xarray is not installed.
+
+        """
+        variables = {"land_cover": (self.classes, cf_attributes(self.legend))}
+        return as_xarray(self.grid, variables)["land_cover"]
 
 
 def read_map(path: Path) -> FinishedMap:

@@ -8,14 +8,11 @@ import rasterio
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from lulcmap.catalog import Period
+from lulcmap.api import composite, map_area
 from lulcmap.evaluation import accuracy, confusion, mean_iou
 from lulcmap.geo import load_area, pixels_inside, project
-from lulcmap.imagery import composite_area
 from lulcmap.legend import NODATA
 from lulcmap.output import draw_preview
-from lulcmap.pipeline import map_area
-from lulcmap.planning import Settings
 from lulcmap.simulation.build import Simulated
 
 NETWORK = "lulcformer-tiny"
@@ -53,30 +50,27 @@ def judge(out: Path, country: Simulated) -> Verdict:
     return Verdict(float((mapped[inside] != NODATA).mean()), accuracy(matrix), mean_iou(matrix))
 
 
-def forest_map(country: Simulated, out: Path, *, period: Period) -> None:
+def forest_map(country: Simulated, out: Path, *, year: int) -> None:
     """Map the country again, with a random forest that sees each pixel alone."""
-    settings = Settings(model=FOREST, catalog=str(country.items), overwrite=True)
-    map_area(str(country.aoi), out, period=period, settings=settings)
+    map_area(country.aoi, out, year=year, model=FOREST, catalog=country.items, overwrite=True)
 
 
-def picture(out: Path, country: Simulated, *, period: Period, verdict: Verdict, to: Path) -> None:
+def picture(out: Path, country: Simulated, *, year: int, verdict: Verdict, to: Path) -> None:
     """Draw the composite, the map and the truth side by side.
 
     Args:
-        out: the map.
+        out: path of the map.
         country: as it was simulated.
-        period: that was mapped.
-        verdict: of the map.
-        to: PNG to write.
+        year: year that was mapped.
+        verdict: how good the map is.
+        to: path of the PNG to write.
 
     """
     mapped, truth = _beside(out, country)
     with rasterio.open(out) as made, rasterio.open(country.truth) as known:
         part = known.window(*made.bounds).round_offsets().round_lengths()
         on = GeoBox(known.shape, known.transform, known.crs)
-    area = load_area(str(country.aoi)).polygon
-    seen = composite_area(area, on, period=period, catalog=str(country.items))
-    image = seen.s2[(slice(None), *part.toslices())]
+    image = composite(on, year=year, catalog=country.items).s2[(slice(None), *part.toslices())]
     draw_preview(
         to,
         mapped,

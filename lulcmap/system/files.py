@@ -5,6 +5,7 @@ flushed to the disk, then renamed. Temporary names start with a dot, hold eight 
 ``.part``, and keep the file's ending, for GDAL chooses a format by it.
 """
 
+import glob
 import json
 import os
 import re
@@ -15,7 +16,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-_PART = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}\.part(?P<ending>\.[^.]+)?")
+_PART = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}\.part(?P<ending>\.[^.]+)?(?:\.[^.]+)*")
+"""A temporary name, maybe with more endings: GDAL makes files beside the one it writes."""
 
 
 @contextmanager
@@ -46,7 +48,8 @@ def replacing(path: Path, *, others: bool = False) -> Iterator[Path]:
             shutil.rmtree(path)  # a folder cannot be renamed onto a folder that holds something
         part.replace(path)
     finally:
-        _remove(part)
+        for leftover in path.parent.glob(f"{glob.escape(part.name)}*"):
+            _remove(leftover)
 
 
 def write_atomically(path: Path, data: bytes | memoryview | str) -> None:
@@ -114,8 +117,9 @@ def _sync(path: Path) -> None:
 
 
 def _remove(path: Path) -> None:
+    """Remove a temporary file; an error of what was to be written counts, not one of this."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
         return
-    with suppress(FileNotFoundError):
+    with suppress(OSError):
         path.unlink()

@@ -1,7 +1,6 @@
 """A training's file: plain values and tensors, replaced as a whole or not at all."""
 
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +10,7 @@ import torch
 from lulcmap.errors import ModelError
 from lulcmap.legend import CLASSES
 from lulcmap.model import S1_INPUT, S2_INPUT, Contract, ModelInput
+from lulcmap.system import parts, replacing
 from lulcmap.training.deployable import Deployed, Normalisation
 from lulcmap.training.lulcformer import MULTIPLE
 from lulcmap.training.networks import build_network, config_from
@@ -21,24 +21,23 @@ NEEDED = {"config", "normalisation", "settings", "weights", "knows", "training"}
 
 def remove_stale(folder: Path) -> None:
     """Remove what a training that was killed in the middle of a save left in its folder."""
-    for stale in folder.glob(".*.pt.*.tmp"):
-        stale.unlink(missing_ok=True)
+    for stale in parts(folder):
+        if stale.suffix == ".pt":
+            stale.unlink(missing_ok=True)
 
 
 def save_checkpoint(path: Path, checkpoint: dict[str, Any]) -> None:
-    """Write under a temporary name, then rename: a kill leaves the old file or the new.
+    """Write a checkpoint: after a kill the old file or the new one is there.
 
     Raises:
         OSError: it cannot be written.
 
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:  # opened here: torch says a full disk in other words
-            torch.save(checkpoint, file)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with (
+        replacing(path) as part,
+        part.open("wb") as file,  # opened here: torch reports a full disk in other words
+    ):
+        torch.save(checkpoint, file)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

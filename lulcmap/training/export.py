@@ -2,10 +2,9 @@
 
 import copy
 import logging
-import os
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -20,6 +19,7 @@ from torch.export import Dim
 from lulcmap.errors import DeviceError, ModelError, OutputError
 from lulcmap.model import KEY, SILENT, load_runtime
 from lulcmap.sensors import S1_BANDS, S1_NODATA, S2_BANDS, S2_NODATA
+from lulcmap.system import replacing
 from lulcmap.training.baselines import UNet
 from lulcmap.training.card import card_of
 from lulcmap.training.checkpoint import contract_of, deployed_from
@@ -322,18 +322,11 @@ def _silence() -> Iterator[None]:
 
 
 def _write(files: dict[Path, bytes]) -> None:
-    """All files or none: under temporary names first, then renamed."""
-    temporary = {path: path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in files}
+    """All files or none: every one is written under a temporary name before any is renamed."""
     try:
-        for path in files:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with ExitStack() as stack:
             for path, data in files.items():
-                temporary[path].write_bytes(data)
-            for path in files:
-                temporary[path].replace(path)
-        finally:
-            for path in temporary.values():
-                path.unlink(missing_ok=True)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(replacing(path)).write_bytes(data)
     except OSError as error:
         raise OutputError(f"{error.filename} cannot be written: {error.strerror}.") from error

@@ -17,7 +17,7 @@ from typing import Any
 import shapely
 
 from lulcmap.catalog.stac.client import RefusedError, Request, Server, is_nameless
-from lulcmap.system import public_url
+from lulcmap.system import Steps, no_progress, public_url
 
 Period = tuple[date, date]
 """First and last day, both included."""
@@ -51,7 +51,7 @@ def ask(
     period: Period,
     *,
     workers: int = 4,
-    progress: Callable[[int, int], object] = lambda *_: None,
+    progress: Steps = no_progress,
     wait: Callable[[float], object] | None = None,
     now: Callable[[], float] = monotonic,
 ) -> Asked:
@@ -102,7 +102,7 @@ def _answers(
     questions: "list[_Question]",
     *,
     workers: int,
-    progress: Callable[[int, int], object],
+    progress: Steps,
 ) -> "list[_Answer]":
     """To all questions. What goes wrong with one, or a Ctrl-C, waits for no request in flight."""
     pool = ThreadPoolExecutor(workers, thread_name_prefix="search")

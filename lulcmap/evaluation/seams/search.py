@@ -5,7 +5,7 @@ pixels differ across such a border must be the rate 32 pixels away, on either si
 network's own grid has that period. How sure that is, a bootstrap over stretches of border says.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from lulcmap.evaluation.seams.rasters import Raster
 from lulcmap.evaluation.seams.zones import HALO, count_zone_borders
 from lulcmap.geo import pixel_zones, transformer, zone_pixels
 from lulcmap.legend import NODATA
+from lulcmap.system import Steps, no_progress
 
 __all__ = ["Border", "Findings", "find_seams"]
 
@@ -47,7 +48,7 @@ class Findings:
         return [border for border in self.borders if border.verdict == "seam"]
 
 
-def find_seams(path: Path, *, progress: Callable[[int, int], object] = lambda *_: None) -> Findings:
+def find_seams(path: Path, *, progress: Steps = no_progress) -> Findings:
     """Look for seams in a finished map, or in the blocks of a run, in bounded memory.
 
     Args:
