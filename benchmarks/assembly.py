@@ -214,7 +214,7 @@ def _target(folder: Path) -> "tuple[shapely.MultiPolygon, GeoBox]":
 
 
 def _sources(folder: Path) -> "list[ZoneBlocks]":
-    from lulcmap.geo import project
+    from lulcmap.geo import BlockId, project
     from lulcmap.output import ZoneBlocks
 
     run = _run(folder)
@@ -222,7 +222,7 @@ def _sources(folder: Path) -> "list[ZoneBlocks]":
         ZoneBlocks(
             epsg,
             project(part, CRS),
-            [(run.block_path((epsg, *number)), box) for number, box in blocks],
+            [(run.block_path(BlockId(epsg, *number)), box) for number, box in blocks],
         )
         for epsg, part, blocks in _zones(folder)
     ]
