@@ -133,7 +133,8 @@ def find_scenes(
     items: list[tuple[str, Item]] = []
     skipped: list[tuple[str, str]] = []
     if file is not None:
-        folder = Path(catalog).parent if isinstance(catalog, str) else Path()
+        # Items in memory are the caller's own: their local hrefs are absolute.
+        folder = Path(catalog).parent if isinstance(catalog, str) else Path("/")
         root = os.path.realpath(folder / str(file.get(_ROOT) or "."))
         skipped += [(str(name), str(why)) for name, why in file.get(_SKIPPED) or []]
         items += _by_sensor(file["features"], sources, skipped)

@@ -308,7 +308,7 @@ def test_a_file_that_exists_is_kept(predict):
 def test_a_folder_that_cannot_be_written_to_is_refused(predict, monkeypatch):
     monkeypatch.setattr(os, "access", lambda *_: False)  # root may write anywhere
 
-    assert "cannot be written to" in one_line(predict(), 7)
+    assert "is not writable" in one_line(predict(), 7)
     assert left() == []
 
 

