@@ -15,7 +15,7 @@ from lulcmap.catalog import hrefs
 from lulcmap.catalog.providers import CDSE, EARTH_SEARCH, PLANETARY_COMPUTER
 from lulcmap.catalog.scene import Scene, SkippedItem
 from lulcmap.catalog.search import find_scenes, freeze_items, items_digest
-from lulcmap.catalog.stac.query import Asked
+from lulcmap.catalog.stac.query import QueryResult
 from lulcmap.errors import ProviderError, UsageError
 from lulcmap.sensors import S2_BANDS
 
@@ -440,13 +440,13 @@ def test_hrefs_of_an_api_in_the_internet_do_not_lead_into_a_private_network(monk
         "https://intranet/{}.tif",
     ]
     items = [item(f"bad{n}", href=href) for n, href in enumerate(bad)]
-    hrefs.leads_into_a_private_network.cache_clear()
+    hrefs.resolves_to_private.cache_clear()
 
     def unknown(*_, **__):
         raise OSError
 
     monkeypatch.setattr(hrefs.socket, "getaddrinfo", unknown)
-    answer = Asked((*items, item("good", href="https://example.com/{}.tif")), ())
+    answer = QueryResult((*items, item("good", href="https://example.com/{}.tif")), ())
     monkeypatch.setattr(module, "ask", lambda *_, **__: answer)
 
     public, private = look("https://example.com/stac", s1=False), look("http://10.1.2.3", s1=False)
@@ -464,7 +464,7 @@ def test_an_api_s_notes_and_queries_reach_the_search(monkeypatch):
 
     def ask(url, collection, area, period, progress):
         asked.append((url, collection, period))
-        return Asked((), (f"{collection} may be incomplete.",))
+        return QueryResult((), (f"{collection} may be incomplete.",))
 
     monkeypatch.setattr(module, "ask", ask)
     spring = (date(2024, 4, 15), date(2024, 5, 20))
@@ -484,7 +484,7 @@ def test_an_api_s_notes_and_queries_reach_the_search(monkeypatch):
 
 def test_a_key_in_an_api_s_url_is_sent_and_never_written_down(monkeypatch):
     asked = []
-    monkeypatch.setattr(module, "ask", lambda url, *_, **__: asked.append(url) or Asked((), ()))
+    monkeypatch.setattr(module, "ask", lambda url, *_, **__: asked.append(url) or QueryResult((), ()))
 
     found = look("https://example.com/stac?key=secret", s1=False)
 
@@ -494,7 +494,7 @@ def test_a_key_in_an_api_s_url_is_sent_and_never_written_down(monkeypatch):
 
 
 def test_a_provider_without_calibrated_sentinel_1_gives_none_and_says_so(monkeypatch):
-    monkeypatch.setattr(module, "ask", lambda *_, **__: Asked((), ()))
+    monkeypatch.setattr(module, "ask", lambda *_, **__: QueryResult((), ()))
 
     found = look("cdse")
 
@@ -519,7 +519,7 @@ def test_sources_that_cannot_be_are_refused(options, said):
 
 
 def test_frozen_items_keep_what_their_search_had_to_say(monkeypatch, tmp_path):
-    monkeypatch.setattr(module, "ask", lambda *_, **__: Asked((), ("Items may be missing.",)))
+    monkeypatch.setattr(module, "ask", lambda *_, **__: QueryResult((), ("Items may be missing.",)))
     found = look("earth-search")
     (tmp_path / "items.json").write_text(json.dumps(freeze_items(found)))
 
@@ -552,17 +552,17 @@ def test_sentinel_1_of_another_catalogue_does_not_go_with_a_file(tmp_path):
 
 
 def test_a_public_name_of_a_private_network_may_have_assets_there(monkeypatch):
-    hrefs.leads_into_a_private_network.cache_clear()
+    hrefs.resolves_to_private.cache_clear()
     address = [(2, 1, 6, "", ("10.1.2.3", 0))]
     monkeypatch.setattr(hrefs.socket, "getaddrinfo", lambda *_, **__: address)
-    answer = Asked((item("a", href="http://10.1.2.3/{}.tif"),), ())
+    answer = QueryResult((item("a", href="http://10.1.2.3/{}.tif"),), ())
     monkeypatch.setattr(module, "ask", lambda *_, **__: answer)
 
     found = look("https://stac.company.example/api", s1=False)
 
     assert ids(found) == ["a"]
     assert found.private
-    hrefs.leads_into_a_private_network.cache_clear()
+    hrefs.resolves_to_private.cache_clear()
 
 
 def test_two_providers_are_frozen_with_their_names(monkeypatch, tmp_path):
@@ -570,7 +570,7 @@ def test_two_providers_are_frozen_with_their_names(monkeypatch, tmp_path):
     s2["collection"] = EARTH_SEARCH.s2_collection
     s2["assets"] = {EARTH_SEARCH.assets[band]: s2["assets"][band] for band in S2_BANDS}
     s1 = item("radar", sensor="s1", href="https://account.blob.core.windows.net/c/{}.tif")
-    answers = {EARTH_SEARCH.url: Asked((s2,), ()), PLANETARY_COMPUTER.url: Asked((s1,), ())}
+    answers = {EARTH_SEARCH.url: QueryResult((s2,), ()), PLANETARY_COMPUTER.url: QueryResult((s1,), ())}
     monkeypatch.setattr(module, "ask", lambda url, *_, **__: answers[url])
     found = look("earth-search", s1_catalog="planetary-computer")
     (tmp_path / "items.json").write_text(json.dumps(freeze_items(found)))

@@ -14,7 +14,7 @@ import shapely
 
 from lulcmap.catalog.stac import client as service
 from lulcmap.catalog.stac import query as asking
-from lulcmap.catalog.stac.query import ask
+from lulcmap.catalog.stac.query import query_items
 from lulcmap.errors import ProviderError
 
 AREA = shapely.MultiPolygon([shapely.box(6.2, 49.2, 8.2, 51.2)])
@@ -174,7 +174,7 @@ def look(pauses):
         return sum(pauses) + 1e-6 * len(pauses)
 
     def run(server, *, area=AREA, period=MAY, url=None, **more):
-        return ask(url or server.url, "s2", area, period, wait=pauses.append, now=now, **more)
+        return query_items(url or server.url, "s2", area, period, wait=pauses.append, now=now, **more)
 
     return run
 
@@ -607,7 +607,7 @@ def test_when_one_is_told_to_wait_the_others_wait_before_their_next_request(star
     server = start([item(0)], search=[(429, {"Retry-After": "100"}, b"")])
     server.RequestHandlerClass = TellsFirst
     period = (date(2024, 1, 1), date(2024, 4, 30))
-    ask(server.url, "s2", AREA, period, workers=2, wait=wait, now=lambda: clock[0])
+    query_items(server.url, "s2", AREA, period, workers=2, wait=wait, now=lambda: clock[0])
 
     one, other = pauses
     assert 100 <= one == other <= 101
@@ -739,7 +739,7 @@ def test_a_question_that_fails_ends_the_pauses_of_the_others(start, handler):
     server.RequestHandlerClass = handler
 
     with pytest.raises(ProviderError, match="HTTP 400"):
-        ask(server.url, "s2", AREA, (date(2024, 1, 1), date(2024, 4, 30)))
+        query_items(server.url, "s2", AREA, (date(2024, 1, 1), date(2024, 4, 30)))
 
 
 class Stopped(BaseException):
