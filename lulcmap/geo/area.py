@@ -386,7 +386,7 @@ def _unwrapped(polygon: shapely.Polygon, source: str) -> shapely.Polygon:
         raise AreaError(
             f"{source} has a polygon from {west:g} to {east:g} degrees of longitude, past 180 "
             "degrees or round the globe, which cannot be repaired. Give longitudes from -180 to "
-            "180, and split a polygon that crosses 180 degrees there."
+            "180, and split polygons at 180 degrees."
         )
     return moved
 

@@ -12,8 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import shapely
 
-from lulcmap.catalog.stac import client as service
-from lulcmap.catalog.stac import query as asking
+from lulcmap.catalog.stac import client, query
 from lulcmap.catalog.stac.query import query_items
 from lulcmap.errors import ProviderError
 
@@ -174,7 +173,9 @@ def look(pauses):
         return sum(pauses) + 1e-6 * len(pauses)
 
     def run(server, *, area=AREA, period=MAY, url=None, **more):
-        return query_items(url or server.url, "s2", area, period, wait=pauses.append, now=now, **more)
+        return query_items(
+            url or server.url, "s2", area, period, wait=pauses.append, now=now, **more
+        )
 
     return run
 
@@ -336,7 +337,7 @@ def test_a_next_link_that_leads_nowhere_is_survived(start, look):
         assert ids(look(server)) == every(server)
 
 
-def test_items_of_one_second_are_logit_bias_by_place(start, look):
+def test_items_of_one_second_are_told_apart_by_place(start, look):
     moment = datetime(2024, 5, 9, 10, 30)
     boxes = [(6.2 + i / 10, 49.2, 6.25 + i / 10, 51.0) for i in range(20)]
     pairs = itertools.product(range(9), boxes)
@@ -348,7 +349,7 @@ def test_items_of_one_second_are_logit_bias_by_place(start, look):
     assert found.notes == ()
 
 
-def test_what_cannot_be_logit_bias_is_said(start, look):
+def test_what_cannot_be_told_apart_is_said(start, look):
     server = start(
         item(n, moment=datetime(2024, 5, 9, 10, 30), box=(0, 0, 60, 60)) for n in range(150)
     )
@@ -356,13 +357,13 @@ def test_what_cannot_be_logit_bias_is_said(start, look):
 
     assert len(found.items) == 100
     assert found.notes == (
-        f"Items of s2 from the catalogue {server.url} may be missing in 1 of 1 questions (a cell "
-        "and a month each): the server's pages are full and have no next.",
+        f"Items of s2 from the catalogue {server.url} may be missing in 1 of 1 queries (one "
+        "cell and month each): the server's pages are full and have no next page.",
     )
 
 
 def test_a_server_that_does_not_narrow_its_answers_ends_in_an_error(start, look, monkeypatch):
-    monkeypatch.setattr(asking, "_REQUESTS", 40)
+    monkeypatch.setattr(query, "_MAX_REQUESTS", 40)
     server = start(map(item, range(1500)), cap=10)
 
     with pytest.raises(ProviderError, match="more than 40 requests"):
@@ -383,8 +384,8 @@ def test_fewer_items_than_the_server_counts_are_looked_for_again_and_said(
 
     assert ids(found) == every(server)
     assert found.notes == (
-        f"Of the items of s2 from the catalogue {server.url}, the server says that 42 match and "
-        "gave 30, in 1 of 1 questions (a cell and a month each). Its number may be an estimate.",
+        f"The server counts 42 items of s2 from the catalogue {server.url} and gave 30, in 1 of 1 "
+        "queries (one cell and month each). Its count may be an estimate.",
     )
     assert {body["datetime"] for _, body in server.asked} >= {
         "2024-05-01T00:00:00Z/2024-05-31T23:59:59.999999Z",
@@ -482,7 +483,7 @@ def test_a_server_that_does_not_take_post_after_all_is_asked_by_get(
 def test_a_server_that_has_neither_search_is_refused(start, look):
     server = start(no_post=405, search=itertools.repeat((404, (), b"")))
 
-    with pytest.raises(ProviderError, match=r"HTTP 404\. It refused the question"):
+    with pytest.raises(ProviderError, match=r"HTTP 404\. It refused the request"):
         look(server)
 
 
@@ -498,7 +499,7 @@ def test_items_without_an_id_are_counted_and_left_out(start, look, claims, does,
 
     assert set(ids(found)) == named
     assert found.notes == (
-        f"Items of s2 from the catalogue {server.url} without an id are left out: 133.",
+        f"Items of s2 from the catalogue {server.url} without an id were left out: 133.",
     )
     assert "no id" not in json.dumps(server.asked)
 
@@ -569,7 +570,7 @@ def test_a_server_that_wants_to_be_left_alone_for_long_is_left_at_once(
 ):
     server = start([item(0)], search=[(503, {"Retry-After": text}, b"")])
 
-    said = rf"HTTP 503, and it wants to be left alone for {said}\. Try again after that\.$"
+    said = rf"HTTP 503, and it asks for a pause of {said}\. Try again after that\.$"
     with pytest.raises(ProviderError, match=said):
         look(server)
     assert pauses == []
@@ -639,16 +640,16 @@ def test_a_server_that_stays_down_is_one_line(start, look, pauses, where, fault,
 @pytest.mark.parametrize(
     ("where", "fault", "said"),
     [
-        ("landing", (200, (), b"<!DOCTYPE html>"), "something else than JSON objects"),
-        ("landing", (200, (), b"[]"), "something else than JSON objects"),
-        ("landing", (200, (), b'{"type": "Catalog"}'), "no STAC API with a search"),
+        ("landing", (200, (), b"<!DOCTYPE html>"), "not a JSON object"),
+        ("landing", (200, (), b"[]"), "not a JSON object"),
+        ("landing", (200, (), b'{"type": "Catalog"}'), "no STAC API with item search"),
         ("landing", (404, (), b"<html>"), "HTTP 404"),
         ("landing", (301, {"Location": "https://example.com/?key=secret"}, b""), "HTTP 301.*moved"),
         ("landing", (302, {"Location": "/stac"}, b""), "it redirects in circles"),
         ("search", (400, (), b"<html>secret"), "HTTP 400"),
-        ("search", (200, (), b"<html>secret"), "something else than JSON objects"),
-        ("search", (200, (), b'{"features": [1]}'), "something else than items"),
-        ("search", (200, (), b'{"type": "Catalog"}'), "something else than items"),
+        ("search", (200, (), b"<html>secret"), "not a JSON object"),
+        ("search", (200, (), b'{"features": [1]}'), "not a list of items"),
+        ("search", (200, (), b'{"type": "Catalog"}'), "not a list of items"),
     ],
 )
 def test_what_is_no_stac_api_is_refused_at_once(start, look, pauses, where, fault, said):
@@ -696,8 +697,8 @@ def test_a_refused_connection_is_one_line(start, look, pauses):
 
 
 def test_a_server_that_says_nothing_is_given_up(start, look, monkeypatch):
-    monkeypatch.setattr(service, "_TIMEOUTS", (0.05, 0.05))
-    monkeypatch.setattr(service, "_TRIES", 2)
+    monkeypatch.setattr(client, "_TIMEOUTS_S", (0.05, 0.05))
+    monkeypatch.setattr(client, "_TRIES", 2)
     server = start([item(0)], meeting=threading.Event())
 
     with pytest.raises(ProviderError, match="did not answer in time, 2 times in a row"):

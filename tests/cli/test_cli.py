@@ -156,13 +156,13 @@ def test_a_map_is_told_in_one_line_and_notes_on_stderr(predict):
 @pytest.mark.parametrize(
     ("aoi", "says"),
     [
-        ("nowhere.geojson", "no file nowhere.geojson"),
+        ("nowhere.geojson", "No file nowhere.geojson"),
         ("BAD/points.geojson", "no polygons, only Point"),
-        ("BAD/empty.geojson", "holds no geometry"),
+        ("BAD/empty.geojson", "it has no geometry"),
         ("BAD/cut.geojson", "cannot be read as a vector file"),
         ("BAD/swapped.geojson", "swap them to longitude, latitude"),
         ("BAD/beyond.geojson", "longitude from -180 to 180"),
-        ("BAD/bare.shp", "does not say its CRS"),
+        ("BAD/bare.shp", "has no CRS"),
         ("BAD/two.gpkg", "several layers: north, south. Choose one with --layer"),
         ("8.3,47.8,8.1,47.9", "west,south,east,north"),
         ("5,85,6,86", "between 80 S and 84 N"),
@@ -201,10 +201,10 @@ def test_a_layer_that_is_named_is_mapped(predict):
         (["--year", date.today().year + 1], "the current year"),
         (["--year", 2014], "2015, when Sentinel-2 began"),
         (["--start", "2024-05-01", "--end", "2024-04-01"], "Swap --start and --end"),
-        (["--start", "2024-05-01"], "only one was given"),
+        (["--start", "2024-05-01"], "Give --start and --end together"),
         (["--start", "2024-05-32", "--end", "2024-06-01"], "'2024-05-32' does not match"),
-        (["--year", 2024, "--end", "2024-06-01"], "Give one of the two"),
-        ([], "No period was given"),
+        (["--year", 2024, "--end", "2024-06-01"], "Give either --year, or"),
+        ([], "No period. Give --year"),
     ],
 )
 def test_a_period_that_cannot_be_used_is_refused(predict, period, says):
@@ -231,7 +231,7 @@ def test_the_current_year_is_allowed_and_marked(predict, world):
     ("options", "code", "says"),
     [
         (["--aoi", "20,50,20.1,50.1"], 3, "No scene of area_20_50_20.1_50.1 was found"),
-        (["--catalog", "nowhere.json"], 2, "no catalogue nowhere.json"),
+        (["--catalog", "nowhere.json"], 2, "No catalogue nowhere.json"),
         (["--catalog", "BAD/text.onnx"], 2, "cannot be read as JSON"),
         (["--crs", "EPSG:99999"], 2, "EPSG:3035"),
         (["--crs", "EPSG:2272"], 2, "US survey foot"),
@@ -291,7 +291,7 @@ def test_quiet_says_nothing_but_errors(predict):
     assert result.exit_code == 0
     assert result.output == ""
     assert left() == ["map.tif", "map.tif.report.json"]
-    assert "no file" in one_line(predict("--aoi", "nowhere.geojson", "-q"), 2)
+    assert "No file" in one_line(predict("--aoi", "nowhere.geojson", "-q"), 2)
 
 
 def test_a_file_that_exists_is_kept(predict):
