@@ -129,7 +129,7 @@ def _from_object(source: Any, notes: list[str]) -> Area:
             west, south, east, north = (float(number) for number in source)
         except (TypeError, ValueError):
             raise AreaError(
-                f"The area is a {type(source).__name__}. Give a path, west, south, east and north "
+                f"The area is of type {type(source).__name__}. Give a path, west, south, east and north "
                 "in degrees, or a geometry: shapely's, a GeoDataFrame, or any object with "
                 "__geo_interface__."
             ) from None
@@ -137,7 +137,9 @@ def _from_object(source: Any, notes: list[str]) -> Area:
     name = Path(f"the {type(source).__name__}")
     try:
         crs = CRS.from_user_input(getattr(source, "crs", None) or 4326)
-        shapes = np.array(list(_geometries(source.__geo_interface__)), dtype=object)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # coordinates that are not numbers are refused below
+            shapes = np.array(list(_geometries(source.__geo_interface__)), dtype=object)
     except CRSError as error:
         raise AreaError(
             f"The CRS of {name} is not understood. Convert it to longitude and latitude "

@@ -209,6 +209,46 @@ def test_no_scene_is_an_empty_answer(tmp_path):
     assert not found.simulated
 
 
+def test_a_catalogue_may_be_the_values_of_an_item_collection(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    collection = {"type": "FeatureCollection", "features": [item("a"), item("radar", sensor="s1")]}
+
+    found = look(collection)
+
+    assert found == look(write(tmp_path, *collection["features"]))
+    assert ids(found) == ["radar", "a"]
+    assert found.provider == "file"
+    assert found.scenes[1].assets["B02"] == str(tmp_path.resolve() / "B02.tif")  # of this folder
+
+
+def test_frozen_items_in_memory_find_the_same_wherever_they_are_used(tmp_path, monkeypatch):
+    (tmp_path / "archive").mkdir()
+    found = look(write(tmp_path / "archive", item("a"), item("bad", href="../{}.tif")))
+    frozen = freeze_items(found)
+    monkeypatch.chdir(tmp_path)
+
+    again = look(json.loads(json.dumps(frozen)))
+
+    assert again.scenes == found.scenes
+    assert again.skipped == found.skipped
+    assert again.root == found.root
+    assert freeze_items(again) == frozen
+    assert items_digest(again) == items_digest(found)
+
+
+@pytest.mark.parametrize(
+    "values", [{}, {"type": "Feature"}, {"type": "FeatureCollection", "features": None}]
+)
+def test_values_that_are_no_item_collection_are_refused(values):
+    with pytest.raises(UsageError, match=r"The catalogue is not a STAC ItemCollection"):
+        look(values)
+
+
+def test_sentinel_1_of_another_catalogue_does_not_go_with_values():
+    with pytest.raises(UsageError, match="both sensors"):
+        look({"type": "FeatureCollection", "features": []}, s1_catalog="planetary-computer")
+
+
 def test_frozen_items_find_the_same_from_another_folder(tmp_path):
     archive, run = tmp_path / "archive", tmp_path / "run"
     archive.mkdir()

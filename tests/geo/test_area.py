@@ -4,6 +4,7 @@ import json
 import struct
 from pathlib import Path
 
+import geopandas
 import numpy as np
 import pyogrio
 import pytest
@@ -73,6 +74,108 @@ def test_four_numbers_are_a_box():
 def test_a_wrong_box_is_refused_with_its_reason(text, said):
     with pytest.raises(AreaError, match=said):
         load_area(text)
+
+
+@pytest.mark.parametrize("numbers", [[5.9, 49.4, 6.6, 50.2], np.array([5.9, 49.4, 6.6, 50.2])])
+def test_four_numbers_need_not_be_a_text(numbers):
+    assert load_area(numbers) == load_area("5.9,49.4,6.6,50.2")
+
+
+@pytest.mark.parametrize(
+    "shape", [SQUARE, shapely.MultiPolygon([SQUARE]), shapely.GeometryCollection([SQUARE])]
+)
+def test_a_geometry_of_shapely_is_in_degrees(shape):
+    area = load_area(shape)
+
+    assert shapely.equals(area.polygon, SQUARE)
+    assert isinstance(area.polygon, shapely.MultiPolygon)
+    assert (area.name, area.notes) == ("area", ())
+
+
+def polygon_without_a_number():
+    corners = [[6.0, 49.0], [7.0, float("nan")], [6.0, 50.0], [6.0, 49.0]]
+    return {"type": "Polygon", "coordinates": [corners]}
+
+
+class HasGeoInterface:
+    """What pystac, fiona and others give: an object that says its GeoJSON."""
+
+    def __init__(self, value, **facts):
+        self.__geo_interface__ = value
+        self.__dict__ |= facts
+
+
+@pytest.mark.parametrize("kind", ["geometry", "feature", "collection"])
+def test_an_object_with_a_geo_interface_is_read(kind):
+    value = {
+        "geometry": shapely.geometry.mapping(SQUARE),
+        "feature": feature(SQUARE),
+        "collection": collection(SQUARE, None),
+    }[kind]
+
+    area = load_area(HasGeoInterface(value))
+
+    assert shapely.equals(area.polygon, SQUARE)
+    assert area.notes == ()
+
+
+@pytest.mark.parametrize("kind", [geopandas.GeoDataFrame, geopandas.GeoSeries])
+def test_a_geodataframe_is_converted_from_its_crs(kind):
+    east, west = shapely.box(6.0, 49.5, 6.25, 49.75), shapely.box(6.25, 49.5, 6.5, 49.75)
+    frame = geopandas.GeoSeries([east, west], crs=4326).to_crs(3035)
+
+    area = load_area(kind(geometry=frame) if kind is geopandas.GeoDataFrame else frame)
+
+    whole = shapely.union_all([east, west])
+    assert shapely.hausdorff_distance(area.polygon, whole) < 0.001
+    assert area.polygon.area == pytest.approx(whole.area, rel=0.001)
+    assert area.notes == ("The area was converted from EPSG:3035.",)
+
+
+def test_a_geodataframe_without_a_crs_is_in_degrees():
+    assert shapely.equals(load_area(geopandas.GeoSeries([SQUARE])).polygon, SQUARE)
+    with pytest.raises(AreaError, match=r"the GeoSeries has coordinates up to .* metres"):
+        load_area(
+            geopandas.GeoSeries([SQUARE], crs=4326).to_crs(3035).set_crs(None, allow_override=True)
+        )
+
+
+def test_a_geometry_in_memory_is_repaired_and_cut_as_one_of_a_file():
+    bow_tie = shapely.Polygon([(6, 49), (7, 50), (7, 49), (6, 50)])
+    across = shapely.Polygon([(179, -18), (181, -18), (181, -17), (179, -17)])
+
+    assert "repaired" in load_area(bow_tie).notes[0]
+    assert "crosses 180" in load_area(across).notes[0]
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        (None, r"The area is of type NoneType\. Give a path"),
+        (5, "of type int"),
+        ((6.0, 49.0, 7.0), "of type tuple"),
+        ((6.0, 49.0, 7.0, "north"), "of type tuple"),
+        ([SQUARE], "of type list"),
+        ({"type": "Polygon", "coordinates": []}, "of type dict"),
+        ((7.0, 49.0, 6.0, 50.0), "west side"),
+        ((6.0, 49.0, 7.0, float("nan")), "not four numbers"),
+        (shapely.Point(6, 49), "the Point has no polygons, only Point"),
+        (shapely.Polygon(), "the Polygon is empty"),
+        (shapely.box(49.5, 106.0, 49.75, 106.25), "the Polygon has .* latitude, longitude"),
+        (HasGeoInterface(polygon_without_a_number()), "not numbers"),
+        (geopandas.GeoDataFrame({"n": []}, geometry=[], crs=4326), "the GeoDataFrame is empty"),
+        (HasGeoInterface({"type": "Polygon"}), r"geometry that cannot be read \('coordinates'\)"),
+        (HasGeoInterface({"type": "Globe", "coordinates": []}), "cannot be read"),
+        (HasGeoInterface("a polygon"), "cannot be read"),
+        (HasGeoInterface(None), "cannot be read"),
+        (HasGeoInterface(feature(SQUARE), crs="nonsense"), "CRS of the HasGeoInterface is not"),
+    ],
+)
+def test_what_is_no_area_in_memory_is_refused_with_its_reason(source, said):
+    with pytest.raises(AreaError, match=said) as caught:
+        load_area(source)
+
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
