@@ -129,8 +129,8 @@ def _from_object(source: Any, notes: list[str]) -> Area:
             west, south, east, north = (float(number) for number in source)
         except (TypeError, ValueError):
             raise AreaError(
-                f"The area is of type {type(source).__name__}. Give a path, west, south, east and north "
-                "in degrees, or a geometry: shapely's, a GeoDataFrame, or any object with "
+                f"The area is of type {type(source).__name__}. Give a path, west, south, east and "
+                "north in degrees, or a geometry: shapely's, a GeoDataFrame, or any object with "
                 "__geo_interface__."
             ) from None
         return _from_box(west, south, east, north)
