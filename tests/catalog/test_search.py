@@ -159,7 +159,7 @@ def test_http_and_absolute_hrefs_inside_the_folder_are_used(tmp_path):
     ]
 
 
-def test_items_that_are_none_are_skipped_and_the_rest_goes_on(tmp_path):
+def test_what_is_not_an_item_is_skipped_and_the_rest_is_used(tmp_path):
     lost = item("lost")
     del lost["assets"]["B02"]
     other = {**item("other"), "collection": "landsat"}
@@ -184,7 +184,7 @@ def test_items_that_are_none_are_skipped_and_the_rest_goes_on(tmp_path):
         ('{"type": "FeatureCollection", "features": {}}', "not a STAC ItemCollection"),
     ],
 )
-def test_what_is_no_item_collection_is_refused(tmp_path, text, said):
+def test_what_is_not_an_item_collection_is_refused(tmp_path, text, said):
     (tmp_path / "items.json").write_text(text)
 
     with pytest.raises(UsageError, match=said):
@@ -239,7 +239,7 @@ def test_frozen_items_in_memory_find_the_same_wherever_they_are_used(tmp_path, m
 @pytest.mark.parametrize(
     "values", [{}, {"type": "Feature"}, {"type": "FeatureCollection", "features": None}]
 )
-def test_values_that_are_no_item_collection_are_refused(values):
+def test_values_that_are_not_an_item_collection_are_refused(values):
     with pytest.raises(UsageError, match=r"The catalogue is not a STAC ItemCollection"):
         look(values)
 
@@ -560,7 +560,7 @@ def test_sources_that_cannot_be_are_refused(options, said):
         look(**options)
 
 
-def test_frozen_items_keep_what_their_search_had_to_say(monkeypatch, tmp_path):
+def test_frozen_items_keep_the_notes_of_their_search(monkeypatch, tmp_path):
     monkeypatch.setattr(
         module, "query_items", lambda *_, **__: QueryResult((), ("Items may be missing.",))
     )

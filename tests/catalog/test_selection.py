@@ -192,7 +192,7 @@ def test_the_other_direction_may_be_preferred():
     assert choice.direction == "ascending"
 
 
-def test_without_the_preferred_direction_the_other_one_is_used_and_said():
+def test_without_the_preferred_direction_the_other_one_is_used_and_reported():
     choice = choose_s1(every(12, state="ascending"), YEAR, max_scenes=3)
 
     assert len(choice.passes) == 3
@@ -201,7 +201,7 @@ def test_without_the_preferred_direction_the_other_one_is_used_and_said():
     assert "no descending pass" in choice.notes[0]
 
 
-def test_passes_that_do_not_say_their_direction_count_as_preferred_and_are_said():
+def test_passes_that_do_not_say_their_direction_count_as_preferred_and_are_reported():
     choice = choose_s1([s1(state=None), s1(orbit=15, state="ascending")], YEAR)
 
     assert [scene.orbit for (scene,) in choice.passes] == [37]

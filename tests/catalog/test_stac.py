@@ -244,7 +244,7 @@ def test_all_of_1500_items_are_found_though_nothing_leads_to_the_next_page(
 
 
 @pytest.mark.parametrize(("claims", "does"), ABLE)
-def test_a_month_of_two_items_does_not_lull_it(start, look, claims, does):
+def test_a_month_of_two_items_does_not_hide_the_rest_of_the_next(start, look, claims, does):
     april = [item(9000 + n, moment=datetime(2024, 4, n)) for n in (9, 8)]
     server = start([*april, *map(item, range(0, 1500, 5))], claims=claims, does=does)
     found = look(server, period=(date(2024, 4, 1), date(2024, 5, 31)), workers=1)
@@ -322,7 +322,7 @@ def test_a_first_page_that_ends_with_the_last_id_by_chance_is_seen_through(start
     assert ids(look(server)) == every(server)
 
 
-def test_a_next_link_that_leads_nowhere_is_survived(start, look):
+def test_a_next_link_that_leads_nowhere_does_no_harm(start, look):
     for claims, does in ABLE[:2]:
         server = start(map(item, range(400)), claims=claims, does=does, link=to_nowhere)
 
@@ -349,7 +349,7 @@ def test_items_of_one_second_are_told_apart_by_place(start, look):
     assert found.notes == ()
 
 
-def test_what_cannot_be_told_apart_is_said(start, look):
+def test_what_cannot_be_told_apart_is_reported(start, look):
     server = start(
         item(n, moment=datetime(2024, 5, 9, 10, 30), box=(0, 0, 60, 60)) for n in range(150)
     )
@@ -374,7 +374,7 @@ def test_a_server_that_does_not_narrow_its_answers_ends_in_an_error(start, look,
     "count", [lambda n: {"numberMatched": n + 12}, lambda n: {"context": {"matched": n + 12}}]
 )
 @pytest.mark.parametrize(("claims", "does"), ABLE[:2])
-def test_fewer_items_than_the_server_counts_are_looked_for_again_and_said(
+def test_fewer_items_than_the_server_counts_are_searched_again_and_reported(
     start, look, count, claims, does
 ):
     server = start(
@@ -450,7 +450,7 @@ def test_links_are_left_out_where_the_server_can(start, look):
 
 
 @pytest.mark.parametrize("methods", [("GET",), (None,), ("GET", None)])
-def test_a_server_that_searches_by_get_only_is_asked_so(start, look, methods):
+def test_a_server_that_searches_by_get_only_is_searched_by_get(start, look, methods):
     server = start(map(item, range(250)), methods=methods, claims=BY_QUERY)
 
     assert ids(look(server)) == every(server)
@@ -458,7 +458,7 @@ def test_a_server_that_searches_by_get_only_is_asked_so(start, look, methods):
 
 
 @pytest.mark.parametrize("methods", [("GET", "POST"), (None, "POST"), ()])
-def test_a_server_that_searches_by_post_too_is_asked_so(start, look, methods):
+def test_a_server_that_searches_by_post_too_is_searched_by_post(start, look, methods):
     server = start([item(0)], methods=methods)
 
     assert ids(look(server)) == every(server)
@@ -515,7 +515,7 @@ def test_the_query_of_the_address_is_kept_and_neither_it_nor_a_password_is_shown
 
 
 @pytest.mark.parametrize("status", [400, 404])
-def test_a_condition_that_the_server_refuses_is_done_without(start, look, status):
+def test_a_condition_that_the_server_refuses_is_dropped(start, look, status):
     server = start(
         map(item, range(250)),
         claims=BY_QUERY,
@@ -565,9 +565,7 @@ def test_a_pause_is_as_long_as_the_server_asks_and_no_shorter_than_its_own(
     ("text", "said"),
     [("301", "6 minutes"), ("86400", "1440 minutes"), ("9" * 500, r"\d+ minutes")],
 )
-def test_a_server_that_wants_to_be_left_alone_for_long_is_left_at_once(
-    start, look, pauses, text, said
-):
+def test_a_server_that_asks_for_a_long_pause_is_an_error_at_once(start, look, pauses, text, said):
     server = start([item(0)], search=[(503, {"Retry-After": text}, b"")])
 
     said = rf"HTTP 503, and it asks for a pause of {said}\. Try again after that\.$"
@@ -591,7 +589,7 @@ def test_answers_cut_short_count_as_busy(start, look, cut):
         look(server)
 
 
-def test_when_one_is_told_to_wait_the_others_wait_before_their_next_request(start):
+def test_when_one_thread_must_wait_the_others_wait_before_their_next_request(start):
     told, both, clock, pauses = threading.Event(), threading.Barrier(2), [0.0], []
 
     class TellsFirst(Api):
@@ -652,7 +650,7 @@ def test_a_server_that_stays_down_is_one_line(start, look, pauses, where, fault,
         ("search", (200, (), b'{"type": "Catalog"}'), "not a list of items"),
     ],
 )
-def test_what_is_no_stac_api_is_refused_at_once(start, look, pauses, where, fault, said):
+def test_what_is_not_a_stac_api_is_refused_at_once(start, look, pauses, where, fault, said):
     server = start([item(0)], **{where: itertools.repeat(fault)})
 
     with pytest.raises(ProviderError, match=said) as caught:
@@ -696,7 +694,7 @@ def test_a_refused_connection_is_one_line(start, look, pauses):
     assert len(pauses) == 5
 
 
-def test_a_server_that_says_nothing_is_given_up(start, look, monkeypatch):
+def test_a_server_that_does_not_answer_is_abandoned(start, look, monkeypatch):
     monkeypatch.setattr(client, "_TIMEOUTS_S", (0.05, 0.05))
     monkeypatch.setattr(client, "_TRIES", 2)
     server = start([item(0)], meeting=threading.Event())
@@ -706,12 +704,12 @@ def test_a_server_that_says_nothing_is_given_up(start, look, monkeypatch):
     server.meeting.set()
 
 
-def test_an_address_that_is_none_is_refused(look):
+def test_an_invalid_url_is_refused(look):
     with pytest.raises(ProviderError, match="its address cannot be used"):
         look(None, url="http://127.0.0.1:999999/stac")
 
 
-def test_no_more_questions_are_asked_at_a_time_than_allowed(start, look):
+def test_no_more_queries_run_at_a_time_than_allowed(start, look):
     server = start([item(0)], meeting=threading.Barrier(2))
     look(server, period=(date(2024, 1, 1), date(2024, 6, 30)), workers=2)
 
@@ -735,7 +733,7 @@ class LastRefused(OneRefused):
 
 
 @pytest.mark.parametrize("handler", [OneRefused, LastRefused])
-def test_a_question_that_fails_ends_the_pauses_of_the_others(start, handler):
+def test_a_query_that_fails_ends_the_pauses_of_the_others(start, handler):
     server = start()
     server.RequestHandlerClass = handler
 

@@ -171,7 +171,7 @@ def test_a_geometry_in_memory_is_repaired_and_cut_as_one_of_a_file():
         (HasGeoInterface(feature(SQUARE), crs="nonsense"), "CRS of the HasGeoInterface is not"),
     ],
 )
-def test_what_is_no_area_in_memory_is_refused_with_its_reason(source, said):
+def test_what_is_not_an_area_in_memory_is_refused_with_its_reason(source, said):
     with pytest.raises(AreaError, match=said) as caught:
         load_area(source)
 
@@ -246,7 +246,7 @@ def test_a_crs_member_of_geojson_is_believed(tmp_path):
         (None, "empty"),
     ],
 )
-def test_what_is_no_area_is_refused_with_its_reason(tmp_path, shape, said):
+def test_what_is_not_an_area_is_refused_with_its_reason(tmp_path, shape, said):
     with pytest.raises(AreaError, match=said):
         load_area(geojson(tmp_path / "a.geojson", collection(shape)))
 
@@ -256,7 +256,7 @@ def test_a_file_without_features_is_empty(tmp_path):
         load_area(geojson(tmp_path / "a.geojson", collection()))
 
 
-def test_points_beside_polygons_are_left_out_and_said(tmp_path):
+def test_points_beside_polygons_are_ignored_and_reported(tmp_path):
     mixed = shapely.GeometryCollection([shapely.MultiPolygon([SQUARE]), shapely.Point(6, 49)])
     area = load_area(geojson(tmp_path / "a.geojson", collection(mixed)))
 
@@ -264,7 +264,7 @@ def test_points_beside_polygons_are_left_out_and_said(tmp_path):
     assert area.notes == ("Point geometries of the area were ignored.",)
 
 
-def test_a_self_crossing_polygon_is_repaired_and_said(tmp_path):
+def test_a_self_crossing_polygon_is_repaired_and_reported(tmp_path):
     bow_tie = shapely.Polygon([(6, 49), (7, 50), (7, 49), (6, 50)])
     area = load_area(geojson(tmp_path / "a.geojson", collection(bow_tie)))
 
@@ -280,7 +280,7 @@ def test_a_spike_leaves_only_the_polygon(tmp_path):
     assert shapely.equals(area.polygon, shapely.box(6, 49, 7, 50))
 
 
-def test_a_coordinate_that_is_no_number_is_refused_without_a_warning(tmp_path, recwarn):
+def test_a_coordinate_that_is_not_a_number_is_refused_without_a_warning(tmp_path, recwarn):
     path = tmp_path / "a.geojson"
     corners = "[[1.0, 0.0], [NaN, 0.8660254037844387], [-0.5, -0.8660254037844384], [1.0, 0.0]]"
     path.write_text(f'{{"type": "Polygon", "coordinates": [{corners}]}}')
@@ -291,7 +291,7 @@ def test_a_coordinate_that_is_no_number_is_refused_without_a_warning(tmp_path, r
     assert not recwarn.list
 
 
-def test_no_such_file():
+def test_a_file_that_does_not_exist_is_refused():
     with pytest.raises(AreaError, match=r"No file nowhere\.geojson"):
         load_area("nowhere.geojson")
 
