@@ -158,11 +158,11 @@ def test_a_map_is_told_in_one_line_and_notes_on_stderr(predict):
     [
         ("nowhere.geojson", "No file nowhere.geojson"),
         ("BAD/points.geojson", "no polygons, only Point"),
-        ("BAD/empty.geojson", "holds no geometry"),
+        ("BAD/empty.geojson", "it has no geometry"),
         ("BAD/cut.geojson", "cannot be read as a vector file"),
         ("BAD/swapped.geojson", "swap them to longitude, latitude"),
         ("BAD/beyond.geojson", "longitude from -180 to 180"),
-        ("BAD/bare.shp", "does not say its CRS"),
+        ("BAD/bare.shp", "has no CRS"),
         ("BAD/two.gpkg", "several layers: north, south. Choose one with --layer"),
         ("8.3,47.8,8.1,47.9", "west,south,east,north"),
         ("5,85,6,86", "between 80 S and 84 N"),

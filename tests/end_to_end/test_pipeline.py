@@ -15,7 +15,7 @@ import shapely
 from rio_cogeo.cogeo import cog_validate
 
 from lulcmap.catalog.period import make_period
-from lulcmap.catalog.stac.query import Asked
+from lulcmap.catalog.stac.query import QueryResult
 from lulcmap.errors import ModelError, NoScenesError, OutputError, ProviderError, UsageError
 from lulcmap.legend import CLASSES, NODATA
 from lulcmap.model.contract import S1_INPUT, S2_INPUT
@@ -452,10 +452,10 @@ def api(country, monkeypatch, socket_enabled):
         def ask(url, wanted, area, period, *, progress):
             files.asked.append(wanted)
             items = (item for item in collection["features"] if item["collection"] == wanted)
-            return Asked(tuple(sorted(items, key=lambda item: item["id"])), ())
+            return QueryResult(tuple(sorted(items, key=lambda item: item["id"])), ())
 
         files.asked, files.collection = [], collection
-        monkeypatch.setattr("lulcmap.catalog.search.ask", ask)
+        monkeypatch.setattr("lulcmap.catalog.search.query_items", ask)
         yield files
 
 
