@@ -24,21 +24,21 @@ from lulcmap.system import Steps, connection_fault, no_progress, parts, public_u
 if TYPE_CHECKING:
     import requests
 
-LARGEST = 2 << 30
+MAX_MODEL_BYTES = 2 << 30
 """Bytes; a protobuf message is no larger, so a model file is not."""
 
-_TOO_LARGE = f"it gives more than {LARGEST >> 30} GB, and no model is larger"
+_TOO_LARGE = f"it gives more than {MAX_MODEL_BYTES >> 30} GB, and no model is larger"
 
-_TIMEOUTS = (10.0, 60.0)
+_TIMEOUTS_S = (10.0, 60.0)
 """Seconds, to connect and between two bytes."""
 
-_TRIES = 3
+_MAX_RETRIES = 3
 """Of a request that a server does not answer."""
 
-_PART = 1 << 20
+_CHUNK_BYTES = 1 << 20
 """Bytes read at once."""
 
-_ABANDONED_S = 24 * 3600.0
+_ABANDONED_AFTER_S = 24 * 3600.0
 """Seconds since anything was added to a part, after which its fetch was killed."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -111,8 +111,8 @@ def fetch(
             f"{sha256!r} is no sha256; it has 64 hexadecimal digits. Take it from where the model "
             "is published."
         )
-    _check_address(url)
-    chosen = _name(url, name)
+    _check_url(url)
+    chosen = _model_name(url, name)
     if chosen in taken:
         raise UsageError(f"A model that lulcmap ships is called {chosen}. Give another --name.")
     model = CachedModel(chosen, cache_folder() / chosen / f"{wanted}.onnx")
@@ -132,7 +132,7 @@ def fetch(
                 older.unlink(missing_ok=True)
         for leftover in parts(folder):
             with suppress(FileNotFoundError):  # another fetch may end meanwhile
-                if time.time() - leftover.stat().st_mtime > _ABANDONED_S:
+                if time.time() - leftover.stat().st_mtime > _ABANDONED_AFTER_S:
                     leftover.unlink()
     except OSError as error:
         raise OutputError(
@@ -148,7 +148,7 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _check_address(url: str) -> None:
+def _check_url(url: str) -> None:
     try:
         parts = urlsplit(url)
         scheme, host = parts.scheme, parts.hostname
@@ -162,7 +162,7 @@ def _check_address(url: str) -> None:
         )
 
 
-def _name(url: str, name: str | None) -> str:
+def _model_name(url: str, name: str | None) -> str:
     """What the model is called: its file's name, if none is given."""
     found = name or unquote(urlsplit(url).path).rpartition("/")[2].removesuffix(".onnx")
     if not _NAME.fullmatch(found):
@@ -179,12 +179,14 @@ def _download(url: str, path: Path, wanted: str, progress: Steps) -> None:
     from requests.adapters import HTTPAdapter
     from urllib3.util import Retry
 
-    patient = Retry(_TRIES, backoff_factor=1, status_forcelist=(429, 502, 503, 504))
+    patient = Retry(_MAX_RETRIES, backoff_factor=1, status_forcelist=(429, 502, 503, 504))
     with requests.Session() as session:
         session.mount("https://", HTTPAdapter(max_retries=patient))
         try:
             plain = {"Accept-Encoding": "identity"}
-            with closing(session.get(url, stream=True, timeout=_TIMEOUTS, headers=plain)) as answer:
+            with closing(
+                session.get(url, stream=True, timeout=_TIMEOUTS_S, headers=plain)
+            ) as answer:
                 if answer.status_code != 200:
                     raise _failed(url, f"HTTP {answer.status_code}")
                 found = _write(answer, path, url, progress)
@@ -202,12 +204,12 @@ def _write(answer: "requests.Response", path: Path, url: str, progress: Steps) -
     length = answer.headers.get("Content-Length", "")
     total = int(length) if length.isdecimal() else 0
     digest, done = hashlib.sha256(), 0
-    if total > LARGEST:
+    if total > MAX_MODEL_BYTES:
         raise _failed(url, _TOO_LARGE)
     with path.open("wb") as file:
-        for part in answer.iter_content(_PART):
+        for part in answer.iter_content(_CHUNK_BYTES):
             done += len(part)
-            if done > LARGEST:
+            if done > MAX_MODEL_BYTES:
                 raise _failed(url, _TOO_LARGE)
             digest.update(part)
             file.write(part)

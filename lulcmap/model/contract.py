@@ -14,7 +14,7 @@ from lulcmap.geo import Lattice
 from lulcmap.legend import CLASSES, LandCover, legend_of
 from lulcmap.sensors import S1_BANDS, S1_NODATA, S2_BANDS, S2_NODATA
 
-KEY = "lulcmap"
+METADATA_KEY = "lulcmap"
 """Where the contract is in ``metadata_props``."""
 
 FORMAT = 1

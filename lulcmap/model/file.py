@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lulcmap.errors import ModelError
-from lulcmap.model.contract import KEY, Contract
+from lulcmap.model.contract import METADATA_KEY, Contract
 
 _METADATA = 14
 _GRAPH = 7
@@ -74,12 +74,12 @@ def read_model(path: Path) -> ModelFile:
             f"{path} keeps weights in another file; lulcmap reads models of one file. "
             "Export it again with its weights inside (external_data=False)."
         )
-    if KEY not in metadata:
+    if METADATA_KEY not in metadata:
         raise ModelError(
-            f"{path} has no contract: its metadata says nothing under {KEY!r}. "
+            f"{path} has no contract: its metadata says nothing under {METADATA_KEY!r}. "
             "Give a model exported by lulcmap export-onnx."
         )
-    contract = Contract.from_json(metadata[KEY])
+    contract = Contract.from_json(metadata[METADATA_KEY])
     contract.check()
     return ModelFile(path, data, hashlib.sha256(data).hexdigest(), contract)
 

@@ -90,8 +90,8 @@ def classify_image(
     return classify(
         network or session.run,
         contract,
-        s2=_placed(s2, box, over, S2_NODATA),
-        s1=_placed(s1, box, over, S1_NODATA),
+        s2=_pad(s2, box, over, S2_NODATA),
+        s1=_pad(s1, box, over, S1_NODATA),
         over=over,
         windows=windows,
         box=box,
@@ -101,7 +101,7 @@ def classify_image(
     )
 
 
-def _placed(image: NDArray[Any], box: Box, over: Box, nodata: int) -> NDArray[Any]:
+def _pad(image: NDArray[Any], box: Box, over: Box, nodata: int) -> NDArray[Any]:
     """An image with nodata around it."""
     placed = np.full((len(image), *over.shape), nodata, image.dtype)
     placed[(slice(None), *box.within(over))] = image

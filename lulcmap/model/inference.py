@@ -111,20 +111,22 @@ def classify(
     usable = _usable(contract, s2, s1)
     # A window without any usable pixel counts as logits of zero and is not run. Its pixels are the
     # same for every block that asks for it, so all blocks leave it out alike.
-    filled = [window for window in sorted(windows, key=_place) if usable[window.within(over)].any()]
+    filled = [
+        window for window in sorted(windows, key=_corner) if usable[window.within(over)].any()
+    ]
     stride = contract.stride
     cells = _cells(box, stride=stride).grown(1)
     along = blend_weights(contract.lattice, stride=stride, blend=blend)
     total = np.empty((*cells.shape, len(contract.classes)), np.float32)
     total[:] = contract.logit_bias(prior)  # windows' weights add up to one, so it counts once
     for batch in _batches(filled, batch_size):
-        shown = [_shown(usable, window.within(over)) for window in batch]
+        shown = [_window_pixels(usable, window.within(over)) for window in batch]
         logits = run(
             np.stack([s2[:, *part] for part in shown]), np.stack([s1[:, *part] for part in shown])
         )
         for window, part in zip(batch, logits, strict=True):
             at = _cells(window, stride=stride)
-            _add(total, part, along, at.row - cells.row, at.col - cells.col)
+            _add_window(total, part, along, at.row - cells.row, at.col - cells.col)
         if progress:
             progress(len(batch))
     wanted = np.zeros(box.shape, bool)
@@ -132,10 +134,10 @@ def classify(
     if seen is not None:
         wanted[seen.within(box)] = usable[seen.within(over)]
     out = np.full((3, *box.shape), NODATA, np.uint8)
-    _decide(
+    _write_pixels(
         total,
-        *_between(box.row, box.height, first_cell=cells.row, stride=stride),
-        *_between(box.col, box.width, first_cell=cells.col, stride=stride),
+        *_interpolation(box.row, box.height, first_cell=cells.row, stride=stride),
+        *_interpolation(box.col, box.width, first_cell=cells.col, stride=stride),
         wanted,
         np.array(contract.ids, np.uint8),
         contract.temperature,
@@ -144,7 +146,7 @@ def classify(
     return Classified(*out)
 
 
-def _shown(
+def _window_pixels(
     usable: NDArray[np.bool_], part: tuple[slice, slice]
 ) -> tuple[slice, slice] | tuple[NDArray[np.intp], NDArray[np.intp]]:
     """The pixels that the network is shown as a window: its own, mirrored where it has none.
@@ -158,7 +160,7 @@ def _shown(
     return rows + part[0].start, cols + part[1].start
 
 
-def _place(window: Box) -> tuple[int, int]:
+def _corner(window: Box) -> tuple[int, int]:
     return window.row, window.col
 
 
@@ -188,7 +190,7 @@ def _usable(contract: Contract, s2: NDArray[Any], s1: NDArray[Any]) -> NDArray[n
 
 
 @compiled
-def _add(
+def _add_window(
     total: NDArray[np.float32],
     logits: NDArray[np.float32],
     along: NDArray[np.float32],
@@ -205,7 +207,7 @@ def _add(
                     total[row + y, col + x, k] += weight * logits[k, y, x]
 
 
-def _between(
+def _interpolation(
     first_pixel: int, n: int, *, first_cell: int, stride: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Where pixels lie among cells, on one axis: bilinear, as ``align_corners=False``.
@@ -224,7 +226,7 @@ def _between(
 
 
 @compiled
-def _decide(
+def _write_pixels(
     total: NDArray[np.float32],
     above: NDArray[np.int64],
     down: NDArray[np.float32],

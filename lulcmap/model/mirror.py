@@ -11,7 +11,7 @@ from scipy.ndimage import distance_transform_edt
 
 from lulcmap.system import compiled
 
-PASSES = 10
+MAX_PASSES = 10
 """Times that land is mirrored. A strip of two pixels fills a window of 512 in nine; scattered
 pixels would take hundreds, and have no shapes to be mirrored."""
 
@@ -34,7 +34,7 @@ def mirrored(there: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.int
     own = np.indices(there.shape)
     rows, cols = own[0], own[1]
     known = there.copy()
-    for _ in range(PASSES):
+    for _ in range(MAX_PASSES):
         if known.all() or not _mirror(known, _nearest(known), rows, cols):
             break
     if known.all():

@@ -88,15 +88,15 @@ def find_model(name_or_path: str | Path | None) -> Path:
         found = next((model for model in models.values() if model.default), None)
         if found is None:
             raise ModelError("This lulcmap ships no default model. Give a file: --model FILE.onnx.")
-        return _verified(found)
+        return _verified_shipped(found)
     if str(name_or_path) in models:
-        return _verified(models[str(name_or_path)])
+        return _verified_shipped(models[str(name_or_path)])
     path = Path(name_or_path)
     if path.is_file():
         return path
     fetched = {model.name: model for model in modelcache.cached_models()}
     if str(name_or_path) in fetched:
-        return _as_fetched(fetched[str(name_or_path)])
+        return _verified_fetched(fetched[str(name_or_path)])
     raise ModelError(
         f"{str(name_or_path)!r} is neither a file nor a model that is here "
         f"({', '.join([*models, *fetched]) or 'there is none'}). See lulcmap models."
@@ -137,7 +137,7 @@ def _entry(fields: dict[str, Any], default: str) -> ShippedModel:
     )
 
 
-def _verified(model: ShippedModel) -> Path:
+def _verified_shipped(model: ShippedModel) -> Path:
     """The file of a shipped model, if it is the very one that was shipped."""
     if not model.path.is_file():
         raise ModelError(
@@ -152,7 +152,7 @@ def _verified(model: ShippedModel) -> Path:
     return model.path
 
 
-def _as_fetched(model: modelcache.CachedModel) -> Path:
+def _verified_fetched(model: modelcache.CachedModel) -> Path:
     """The file of a fetched model, if it is still what was fetched."""
     if modelcache.sha256_of(model.path) != model.sha256:
         raise ModelError(

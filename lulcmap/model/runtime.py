@@ -11,7 +11,7 @@ from lulcmap.errors import DeviceError
 CUDA = "CUDAExecutionProvider"
 """ONNX Runtime's name for it."""
 
-SILENT = 4
+LOG_FATAL_ONLY = 4
 """Log severity, fatal only: what goes wrong is raised, as one line."""
 
 _DISTRIBUTIONS = (
@@ -50,7 +50,7 @@ def load_runtime() -> ModuleType:
             f"ONNX Runtime cannot be imported ({first_line(error)}). "
             "pip install lulcmap[cpu], or lulcmap[gpu] for an NVIDIA GPU."
         ) from error
-    onnxruntime.set_default_logger_severity(SILENT)
+    onnxruntime.set_default_logger_severity(LOG_FATAL_ONLY)
     return onnxruntime
 
 

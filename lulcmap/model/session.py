@@ -16,7 +16,7 @@ from lulcmap.model.contract import Contract
 from lulcmap.model.file import ModelFile, read_model
 from lulcmap.model.runtime import (
     CUDA,
-    SILENT,
+    LOG_FATAL_ONLY,
     first_line,
     has_cuda,
     has_driver,
@@ -82,7 +82,7 @@ class Session:
         """
         given = {"s2": s2, "s1": s1}
         feeds = {
-            name: _chosen(given[name], name, wanted.bands)
+            name: _select_bands(given[name], name, wanted.bands)
             for name, wanted in self.contract.inputs.items()
         }
         size = self.batch_size
@@ -96,7 +96,7 @@ class Session:
         """The logits of one call of the runtime, of at most ``batch_size`` windows."""
         size = self.batch_size
         n, _, height, width = next(iter(feeds.values())).shape
-        filled = {name: _filled(values, size) for name, values in feeds.items()}
+        filled = {name: _pad_batch(values, size) for name, values in feeds.items()}
         try:
             (logits,) = self._ort.run(["logits"], filled)
         except Exception as error:  # the runtime's exceptions have no base of their own
@@ -175,14 +175,14 @@ def open_session(
     )
 
 
-def _chosen(given: NDArray[Any], name: str, bands: tuple[str, ...]) -> NDArray[Any]:
+def _select_bands(given: NDArray[Any], name: str, bands: tuple[str, ...]) -> NDArray[Any]:
     """The bands a model wants, in its order."""
     ours = _BANDS[name]
     chosen = given if bands == ours else given[:, [ours.index(band) for band in bands]]
     return np.ascontiguousarray(chosen)
 
 
-def _filled(batch: NDArray[Any], size: int) -> NDArray[Any]:
+def _pad_batch(batch: NDArray[Any], size: int) -> NDArray[Any]:
     """A batch filled up to the fixed size with copies of its last window."""
     if len(batch) == size:
         return batch
@@ -207,7 +207,7 @@ def _create_on_cuda(
 
 def _create(ort: ModuleType, model: ModelFile, providers: list[Any], *, threads: int | None) -> Any:
     options = ort.SessionOptions()
-    options.log_severity_level = SILENT
+    options.log_severity_level = LOG_FATAL_ONLY
     options.use_deterministic_compute = True
     options.intra_op_num_threads = threads or _available_cores()
     options.inter_op_num_threads = 1

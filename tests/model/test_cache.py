@@ -144,7 +144,7 @@ def test_a_file_that_is_cut_off_is_not_kept(server, model, cache):
 
 
 def test_a_file_that_is_too_large_is_not_read(server, model, cache):
-    url = server.put("/large.onnx", model, length=modelcache.LARGEST + 1)
+    url = server.put("/large.onnx", model, length=modelcache.MAX_MODEL_BYTES + 1)
 
     with pytest.raises(ProviderError, match="no model is larger"):
         fetch(url, sha(model))

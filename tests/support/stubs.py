@@ -8,7 +8,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from lulcmap.model.contract import KEY, S1_INPUT, S2_INPUT, Contract, ModelInput
+from lulcmap.model.contract import METADATA_KEY, S1_INPUT, S2_INPUT, Contract, ModelInput
 
 TYPES = {"uint16": TensorProto.UINT16, "int16": TensorProto.INT16}
 
@@ -30,7 +30,7 @@ def contract(
 def save(model: onnx.ModelProto, path: Path, text: str | None) -> Path:
     """Write a model with a contract, or without one."""
     if text is not None:
-        helper.set_model_props(model, {KEY: text})
+        helper.set_model_props(model, {METADATA_KEY: text})
     path.write_bytes(model.SerializeToString())
     return path
 
