@@ -34,7 +34,7 @@ from rasterio.windows import Window
 
 from lulcmap.catalog import Scene
 from lulcmap.geo import footprint
-from lulcmap.imagery import CompositeRules, Reader, make_composite, median, network
+from lulcmap.imagery import CompositeRules, Reader, make_composite, median, sorting_network
 from lulcmap.sensors import S2_BANDS, SCL_MASKED
 
 THREADS = 2
@@ -255,7 +255,7 @@ def compare_medians(*, size: int, rounds: int) -> None:
         out, fewest = np.zeros((size, size), np.uint16), np.full((size, size), 255, np.uint8)
 
         def compiled() -> None:
-            median(stack, network(len(stack)), out, fewest)  # noqa: B023
+            median(stack, sorting_network(len(stack)), out, fewest)  # noqa: B023
 
         contest: dict[str, Callable[[], object]] = {
             "lulcmap": compiled,

@@ -45,7 +45,7 @@ def outcomes(folder: Path, *, examples: int, seed: int) -> list[tuple[Aoi, Outco
 
 def sort_of(outcome: Outcome) -> str:
     """An outcome without what is particular to its area."""
-    text = outcome.fault.strip().splitlines()[-1] if outcome.fault else outcome.said
+    text = outcome.fault.strip().splitlines()[-1] if outcome.fault else outcome.message
     text = re.sub(r"\S*area\.geojson", "FILE", text)
     text = re.sub(r"-?\d[\d.,]*(e[+-]?\d+)?|-?\binf\b|\bnan\b", "#", text)
     return re.sub(r"[(#].*[)#]", "#", text)[:100]

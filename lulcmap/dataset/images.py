@@ -88,7 +88,7 @@ class TileImages:
         for scene in sorted(scenes, key=lambda one: (one.acquired, one.id)):
             passes.setdefault(scene.datatake, []).append(scene)
         image, used, lost = mean_backscatter(
-            self.archive.reader.planes, sample.grid, list(passes.values())
+            self.archive.reader.planes, sample.grid, [tuple(one) for one in passes.values()]
         )
         if len(lost) > source.max_lost * len(S1_BANDS) * len(scenes):
             raise ReadError(f"{len(lost)} radar assets could not be read ({lost[0].reason})")

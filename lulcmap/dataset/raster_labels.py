@@ -20,7 +20,7 @@ from lulcmap.dataset.sample import Sample, SkippedError
 from lulcmap.dataset.user_labels import OwnLabels, cells_of
 from lulcmap.errors import UsageError
 from lulcmap.geo import project, split_by_zone
-from lulcmap.imagery import nodes, sample
+from lulcmap.imagery import sample_pixels, transform_nodes
 from lulcmap.legend import NODATA
 
 _OUTSIDE = np.iinfo(np.int64).min
@@ -93,7 +93,7 @@ class RasterLabels(OwnLabels):
     def _codes(self, file: Any, on: GeoBox) -> NDArray[np.int64]:
         """(H, W) the code each pixel's centre lies in, ``_OUTSIDE`` where there is none."""
         codes = np.full(on.shape, _OUTSIDE, np.int64)
-        row, col, xs, ys = nodes(on, file.crs.to_wkt())
+        row, col, xs, ys = transform_nodes(on, file.crs.to_wkt())
         across = ~file.transform
         cols = across.a * xs + across.b * ys + across.c
         rows = across.d * xs + across.e * ys + across.f
@@ -113,5 +113,5 @@ class RasterLabels(OwnLabels):
                 ) from error
             framed = np.pad(pixels, 1, constant_values=_OUTSIDE)
             start = (rows - top + 1, cols - left + 1)
-            sample(framed, *start, (row, col), False, codes)
+            sample_pixels(framed, *start, (row, col), False, codes)
         return codes

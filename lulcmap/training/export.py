@@ -17,7 +17,7 @@ from torch import nn
 from torch.export import Dim
 
 from lulcmap.errors import DeviceError, ModelError, OutputError
-from lulcmap.model import KEY, SILENT, load_runtime
+from lulcmap.model import LOG_FATAL_ONLY, METADATA_KEY, load_runtime
 from lulcmap.sensors import S1_BANDS, S1_NODATA, S2_BANDS, S2_NODATA
 from lulcmap.system import replacing
 from lulcmap.training.baselines import UNet
@@ -124,7 +124,7 @@ def export_onnx(
     deployed = deployed_from(checkpoint)
     contract = contract_of(checkpoint, name=name, precision="fp16" if fp16 else "fp32")
     model = trace(folded(deployed, fp16=fp16))
-    onnx.helper.set_model_props(model, {KEY: contract.to_json()})
+    onnx.helper.set_model_props(model, {METADATA_KEY: contract.to_json()})
     data: bytes = model.SerializeToString(deterministic=True)
     checks = compare(deployed, _runner(ort, data))
     refuse_if_different(checks, precision=contract.precision)
@@ -293,7 +293,7 @@ def _runner(
     ort: ModuleType, data: bytes
 ) -> Callable[[NDArray[np.uint16], NDArray[np.int16]], NDArray[np.floating[Any]]]:
     options = ort.SessionOptions()
-    options.log_severity_level = SILENT
+    options.log_severity_level = LOG_FATAL_ONLY
     session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
 
     def run(s2: NDArray[np.uint16], s1: NDArray[np.int16]) -> NDArray[np.floating[Any]]:

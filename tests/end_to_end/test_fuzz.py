@@ -21,4 +21,4 @@ def test_an_area_makes_a_plan_or_one_clear_error(planner, aoi):
     made = planner.plan(aoi)
 
     event(f"{aoi.kind}: {'a plan' if made.code == 0 else made.code}")
-    assert made.fault == "", f"{made.fault}\n{made.said}\n{aoi.text!r}"
+    assert made.fault == "", f"{made.fault}\n{made.message}\n{aoi.text!r}"

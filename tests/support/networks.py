@@ -28,7 +28,7 @@ NORMALISATION = Normalisation(
 
 
 def lively(config: Config, seed: int = 0) -> LulcFormer:
-    """A network whose answers vary as a trained one's do; at the start all logits are near 0."""
+    """A network whose outputs vary like a trained one's; untrained, all logits are near 0."""
     torch.manual_seed(seed)
     network = LulcFormer(config)
     for module in network.modules():
@@ -41,7 +41,7 @@ def lively(config: Config, seed: int = 0) -> LulcFormer:
             module.running_var.uniform_(0.5, 2.0)
             nn.init.uniform_(module.weight, 0.5, 1.5)
             nn.init.normal_(module.bias, std=0.1)
-    # random logits are often nearly equal, and then fp16 decides; a trained network's seldom are
+    # random logits are often nearly equal, so that fp16 decides; a trained network's rarely are
     network.decoder.classify.bias.data = torch.arange(float(config.classes))
     return network.eval()
 
@@ -52,7 +52,7 @@ def deployed(config: Config = MICRO, seed: int = 0) -> Deployed:
 
 
 def checkpoint(config: Config = MICRO, seed: int = 0) -> dict[str, Any]:
-    """What a training of a lively network would have left."""
+    """A checkpoint of a lively network, as training writes it."""
     return {
         "config": plain(asdict(config)),
         "normalisation": plain(NORMALISATION.to_dict()),
@@ -64,7 +64,7 @@ def checkpoint(config: Config = MICRO, seed: int = 0) -> dict[str, Any]:
 
 
 def make_chips(count: int = 5, size: int = 64, seed: int = 0) -> Chips:
-    """Squares of three classes, each with its own reflectance and backscatter, and little noise."""
+    """Chips of squares of three classes, each of its own reflectance and backscatter, low noise."""
     rng = np.random.default_rng(seed)
     label = rng.choice([0, 4, 8], (count, 4, 4)).repeat(size // 4, 1).repeat(size // 4, 2)
     s2 = 500 + 300 * label[:, None] + rng.normal(0, 30, (count, 9, size, size))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from lulcmap.catalog import Datatake, SearchResult
 from lulcmap.geo import RESOLUTION_M, Box, box_polygons
-from lulcmap.imagery import HEAD
+from lulcmap.imagery import TIFF_HEADER_BYTES
 from lulcmap.model import Contract
 from lulcmap.planning.estimate.footprints import Footprints, pixel_boxes, to_degrees
 from lulcmap.planning.estimate.values import Reads
@@ -218,7 +218,7 @@ class Reading:
         known = self._known.setdefault(band, set())
         new = [number not in known for number in scenes.tolist()]
         known.update(scenes.tolist())
-        headers = np.minimum(HEAD, whole.prod(axis=1) * BYTES_A_PIXEL[kind])[new]
+        headers = np.minimum(TIFF_HEADER_BYTES, whole.prod(axis=1) * BYTES_A_PIXEL[kind])[new]
         on_grid = 4 if band == "SCL" else 1  # pixels of 10 m a sample
         return np.array(
             [
