@@ -19,7 +19,7 @@ from lulcmap.dataset.chips import CHIPS, INDEX, Dataset
 from lulcmap.dataset.request import DatasetRequest, build_dataset
 from lulcmap.dataset.source import ImageArchive
 from lulcmap.dataset.votes import SCHEMES
-from lulcmap.dataset.writer import Folder
+from lulcmap.dataset.writer import DatasetWriter
 from lulcmap.errors import NoScenesError, OutputError, ProviderError, UsageError
 from lulcmap.imagery.reader import Reader
 from lulcmap.sensors import S1_NODATA, S2_BANDS
@@ -49,7 +49,7 @@ def request_of(labels, scenes):
             for key in ("orbit", "keep_without_s1", "workers", "max_lost")
             if key in changes
         }
-        return DatasetRequest(folder, source=ImageArchive(str(catalog), **source), **changes)
+        return DatasetRequest(folder, archive=ImageArchive(str(catalog), **source), **changes)
 
     return of
 
@@ -57,7 +57,7 @@ def request_of(labels, scenes):
 @pytest.fixture(scope="module")
 def built(labels, scenes, tmp_path_factory):
     out = tmp_path_factory.mktemp("built") / "dataset"
-    build_dataset(DatasetRequest(labels, source=ImageArchive(str(scenes.items))), out)
+    build_dataset(DatasetRequest(labels, archive=ImageArchive(str(scenes.items))), out)
     return Dataset.open(out)
 
 
@@ -215,7 +215,7 @@ def test_scenes_and_tiles_off_the_multiples_of_ten_metres_match_pixel_by_pixel(t
     folder = simulate_labels(
         tmp_path / "labels", country, made, LabelSet(size=63, experts=2, nonexperts=0, holdout=0)
     )
-    build_dataset(DatasetRequest(folder, source=ImageArchive(str(made.items))), tmp_path / "out")
+    build_dataset(DatasetRequest(folder, archive=ImageArchive(str(made.items))), tmp_path / "out")
     dataset = Dataset.open(tmp_path / "out")
     (item,) = items(made, "sentinel-2-l2a")
 
@@ -307,7 +307,7 @@ def test_the_index_says_of_each_chip_what_it_is(built, labels):
 def test_a_killed_build_goes_on_and_ends_as_an_undisturbed_one(
     built, request_of, tmp_path, monkeypatch
 ):
-    out, write, written = tmp_path / "out", Folder.write, []
+    out, write, written = tmp_path / "out", DatasetWriter.write, []
 
     def dying(self, sample, *args):
         if len(written) == 3:
@@ -315,10 +315,10 @@ def test_a_killed_build_goes_on_and_ends_as_an_undisturbed_one(
         written.append(sample.name)
         return write(self, sample, *args)
 
-    monkeypatch.setattr(Folder, "write", dying)
+    monkeypatch.setattr(DatasetWriter, "write", dying)
     with pytest.raises(KeyboardInterrupt):
         build_dataset(request_of(workers=1), out)
-    monkeypatch.setattr(Folder, "write", write)
+    monkeypatch.setattr(DatasetWriter, "write", write)
     stamps = {path: path.stat().st_mtime_ns for path in (out / CHIPS).rglob("*.tif")}
     half = out / CHIPS / ".expert.1234.partial"
     half.mkdir()
@@ -428,7 +428,7 @@ def test_a_provider_that_is_down_ends_the_build(request_of, tmp_path, monkeypatc
     with pytest.raises(ProviderError, match=r"7 labels failed .*The server is down"):
         build_dataset(request_of(), tmp_path / "out")
     assert not (tmp_path / "out").exists()
-    monkeypatch.setattr("lulcmap.dataset.build._IN_A_ROW", 3)
+    monkeypatch.setattr("lulcmap.dataset.build._MAX_FAILURES_IN_A_ROW", 3)
     with pytest.raises(ProviderError, match="3 labels in a row failed, the last one"):
         build_dataset(request_of(workers=1), tmp_path / "out")
 
@@ -527,7 +527,7 @@ def test_a_real_tile_gets_the_very_pixels_of_its_real_scene(
     shutil.copy(shared_data / "archive" / "labels" / f"{place}.tif", tile)
 
     build_dataset(
-        DatasetRequest(tmp_path / "labels", source=ImageArchive(str(archive), orbit="any")),
+        DatasetRequest(tmp_path / "labels", archive=ImageArchive(str(archive), orbit="any")),
         tmp_path / "out",
     )
 

@@ -35,7 +35,7 @@ def built(tmp_path_factory):
     wanted = LabelSet(size=48, experts=4, nonexperts=2, holdout=1)
     labels = simulate_labels(folder / "labels", country, scenes, wanted)
     request = DatasetRequest(
-        labels, source=ImageArchive(str(scenes.items), orbit="any"), s1_days=366
+        labels, archive=ImageArchive(str(scenes.items), orbit="any"), s1_days=366
     )
     build_dataset(request, folder / "dataset")
     return folder / "dataset"

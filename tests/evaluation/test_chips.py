@@ -17,11 +17,11 @@ from lulcmap.dataset.chips import Chip, Dataset
 from lulcmap.dataset.votes import SCHEMES
 from lulcmap.errors import OutputError, UsageError
 from lulcmap.evaluation.calibration import BINS, Reliability
-from lulcmap.evaluation.counts import Tally, intervals
-from lulcmap.evaluation.crosswalk import SHIPPED
-from lulcmap.evaluation.judging import facts, judge_model
-from lulcmap.evaluation.onnx_predictor import classified, onnx_predictor_of
-from lulcmap.evaluation.regions import Regions, cell, load_regions
+from lulcmap.evaluation.counts import Counts, bootstrap_intervals
+from lulcmap.evaluation.crosswalk import SHIPPED_CROSSWALKS
+from lulcmap.evaluation.evaluate import facts, evaluate_model
+from lulcmap.evaluation.onnx_predictor import classify_chip, open_onnx_predictor
+from lulcmap.evaluation.regions import Regions, cell_name, load_regions
 from lulcmap.evaluation.results import check_evaluation_folder, write_evaluation
 from lulcmap.legend import CLASSES
 from lulcmap.model.contract import S1_INPUT, S2_INPUT
@@ -34,7 +34,7 @@ from tests.support.stubs import composites, contract, make_model
 @pytest.fixture
 def tally():
     rng = np.random.default_rng(4)
-    tally = Tally(9)
+    tally = Counts(9)
     for number in range(30):
         truth = rng.integers(0, 9, (20, 20)).astype(np.uint8)
         good = rng.random(truth.shape) < rng.uniform(0.3, 0.9)
@@ -48,7 +48,7 @@ def test_figures_equal_scikit_learn_with_ignored_and_unmapped_pixels():
     rng = np.random.default_rng(9)
     truth = rng.choice(np.uint8([0, 1, 2, 255]), (40, 50))
     given = rng.choice(np.uint8([0, 1, 2, 255]), truth.shape)
-    tally = Tally(3)
+    tally = Counts(3)
     for row in range(0, 40, 10):
         tally.add(f"{row % 20}", truth[row : row + 10], given[row : row + 10], at=(0, 0))
     known = (truth != 255) & (given != 255)
@@ -60,7 +60,10 @@ def test_figures_equal_scikit_learn_with_ignored_and_unmapped_pixels():
 
 
 def test_intervals_are_from_resampled_places_and_reproducible(tally):
-    found, same = intervals(tally, draws=300, seed=1), intervals(tally, draws=300, seed=1)
+    found, same = (
+        bootstrap_intervals(tally, draws=300, seed=1),
+        bootstrap_intervals(tally, draws=300, seed=1),
+    )
 
     rng = np.random.default_rng(77)
     places = list(tally.places.values())
@@ -76,19 +79,19 @@ def test_intervals_are_from_resampled_places_and_reproducible(tally):
 
 
 def test_one_place_gives_no_interval():
-    tally = Tally(2)
+    tally = Counts(2)
     tally.add("here", np.uint8([0, 1]), np.uint8([0, 1]), at=(0, 0))
 
-    assert intervals(tally) is None
+    assert bootstrap_intervals(tally) is None
 
 
 def test_a_class_in_two_places_of_four_has_an_interval_and_one_in_a_single_place_none():
-    tally = Tally(4)
+    tally = Counts(4)
     for number in range(4):
         truth = np.uint8([0, 0, number < 2, 2 * (number == 0)])
         tally.add(f"{number}", truth, np.uint8([0, 0, 0, 0]), at=(0, 0))
 
-    found = intervals(tally, draws=200)
+    found = bootstrap_intervals(tally, draws=200)
 
     assert np.isfinite(found["class_recall"][:, :2]).all()
     assert np.isnan(found["class_recall"][:, 2]).all()  # in one place
@@ -136,7 +139,7 @@ def test_a_perfectly_calibrated_model_has_no_error_and_no_pixels_no_value():
     ],
 )
 def test_a_place_is_in_the_cell_of_30_degrees_around_it(lon, lat, name):
-    assert cell(lon, lat) == name
+    assert cell_name(lon, lat) == name
 
 
 def test_regions_are_polygons_of_the_users_in_any_crs(tmp_path):
@@ -172,7 +175,7 @@ def test_a_chip_is_seen_whole_mirrored_at_its_end_and_cropped(tmp_path, shape):
     ends = [(0, 0), *((0, 64 - side) for side in shape)]
     padded2, padded1 = (np.pad(image, ends, mode="reflect") for image in (s2, s1))
 
-    classes, confidence = classified(session, s2, s1)
+    classes, confidence = classify_chip(session, s2, s1)
 
     expected = upsampled(session.run(padded2[None], padded1[None]), 4).softmax(0)
     expected = expected[:, : shape[0], : shape[1]].numpy()
@@ -185,7 +188,7 @@ def test_a_chip_larger_than_a_window_is_blended_as_a_map(tmp_path):
     session = open_session(make_model(tmp_path / "model.onnx", agreed), device="cpu")
     s2, s1 = composites(np.random.default_rng(1), (130, 100))
 
-    classes, _ = classified(session, s2, s1)
+    classes, _ = classify_chip(session, s2, s1)
 
     # one convolution without overlap sees no further than its cell: windows change nothing
     expected = upsampled(session.run(s2[None, :, :128], s1[None, :, :128]), 4).argmax(0).numpy()
@@ -199,7 +202,7 @@ def test_classes_are_places_in_the_models_own_legend_and_missing_pixels_255(tmp_
     s2, s1 = composites(np.random.default_rng(1), (64, 64))
     s2[:, :8], s1[:, :8] = 0, -32768
 
-    classes, _ = classified(session, s2, s1)
+    classes, _ = classify_chip(session, s2, s1)
 
     assert (classes[:8] == 255).all()
     assert set(np.unique(classes[8:])) == {0, 1}
@@ -212,7 +215,7 @@ def test_a_balanced_prior_names_rare_classes_more_often(tmp_path):
     s2, s1 = composites(np.random.default_rng(1), (64, 64))
 
     (natural, _), (balanced, confidence) = (
-        onnx_predictor_of(path, "cpu", prior)[0](s2, s1) for prior in ("natural", "balanced")
+        open_onnx_predictor(path, "cpu", prior)[0](s2, s1) for prior in ("natural", "balanced")
     )
 
     odds = upsampled(session.run(s2[None], s1[None]), 4).softmax(0).numpy()
@@ -296,7 +299,7 @@ class Described:
 def judged(dataset, predict, described=Described, **options):
     given = {"split": "all", "scheme": "consensus", "regions": Regions()}
     subject = {"name": "stub", "kind": "stub"}
-    return judge_model(predict, described, dataset, subject=subject, **given | options)
+    return evaluate_model(predict, described, dataset, subject=subject, **given | options)
 
 
 def knowing(dataset):
@@ -471,7 +474,7 @@ def test_the_command_offers_every_scheme_and_names_every_crosswalk():
     options = {option.name: option for option in evaluate.params}
 
     assert sorted(options["votes"].type.choices) == sorted(SCHEMES)
-    assert all(name in options["crosswalk"].help for name in SHIPPED)
+    assert all(name in options["crosswalk"].help for name in SHIPPED_CROSSWALKS)
 
 
 def test_the_command_measures_a_checkpoint(tmp_path, monkeypatch):

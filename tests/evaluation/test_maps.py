@@ -14,9 +14,9 @@ from pyproj import Transformer
 
 from lulcmap.cli.evaluate import evaluate
 from lulcmap.errors import UsageError
-from lulcmap.evaluation.classmap import opened
-from lulcmap.evaluation.crosswalk import SHIPPED, identity, load_crosswalk
-from lulcmap.evaluation.judging import facts, judge_map
+from lulcmap.evaluation.classmap import open_class_map
+from lulcmap.evaluation.crosswalk import SHIPPED_CROSSWALKS, identity_crosswalk, load_crosswalk
+from lulcmap.evaluation.evaluate import facts, evaluate_map
 from lulcmap.evaluation.regions import Regions
 from lulcmap.evaluation.sampling import draw_sample, write_sample
 from lulcmap.legend import CLASSES, NAMES
@@ -47,7 +47,7 @@ def write(path, values, *, epsg=32632, transform=GRID, nodata=255, tags=None, na
 
 
 def judged(path, labels, *, crosswalk=None, label_column="label"):
-    found = judge_map(
+    found = evaluate_map(
         path, labels, crosswalk=crosswalk, label_column=label_column, regions=Regions()
     )
     return facts(found, draws=100)
@@ -115,8 +115,8 @@ def test_labels_on_any_grid_are_compared_at_their_pixels_centres(
 
 def test_a_large_raster_of_labels_has_larger_squares(class_map, values, tmp_path, monkeypatch):
     truth = write(tmp_path / "truth.tif", values)
-    monkeypatch.setattr("lulcmap.evaluation.reference._MOST_SQUARES", 3)
-    monkeypatch.setattr("lulcmap.evaluation.reference._STRIP", 64)
+    monkeypatch.setattr("lulcmap.evaluation.reference._MAX_SQUARES", 3)
+    monkeypatch.setattr("lulcmap.evaluation.reference._TILE_PX", 64)
 
     found = judged(class_map, truth)
 
@@ -125,7 +125,7 @@ def test_a_large_raster_of_labels_has_larger_squares(class_map, values, tmp_path
 
 
 def test_a_map_far_finer_than_the_labels_is_read_in_parts(class_map, tmp_path, monkeypatch):
-    monkeypatch.setattr("lulcmap.evaluation.classmap.MOST_PIXELS", 300)
+    monkeypatch.setattr("lulcmap.evaluation.classmap.MAX_PIXELS", 300)
     truth = np.random.default_rng(2).integers(0, 9, (15, 20)).astype(np.uint8)
     labels = write(tmp_path / "truth.tif", truth, transform=GRID * Affine.scale(10))
 
@@ -192,7 +192,7 @@ def test_the_confidence_of_a_block_of_a_run_is_calibrated(tmp_path, values):
 # --- crosswalks ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("name", SHIPPED_CROSSWALKS)
 def test_the_shipped_crosswalks_name_dynamic_worlds_classes_once(name):
     walk = load_crosswalk(name, LEGEND)
 
@@ -215,7 +215,7 @@ def test_a_map_says_its_own_legend(tmp_path):
     tags = {"CLASS_0": "vines", "CLASS_1": "rest"}
     path = write(tmp_path / "map.tif", np.uint8([[0, 1], [7, 255]]), tags=tags)
 
-    with opened(path) as given:
+    with open_class_map(path) as given:
         assert dict(given.legend) == {0: "vines", 1: "rest"}
     found = judged(path, write(tmp_path / "truth.tif", np.uint8([[0, 1], [1, 1]])))
     assert found["classes"] == ["vines", "rest", "other"]
@@ -518,7 +518,7 @@ def test_the_command_prints_tables_and_writes_the_folder(country, tmp_path):
 
 
 def test_labels_in_the_maps_values_need_no_crosswalk():
-    walk = identity({0: "water", 1: "trees", 4: "water"})
+    walk = identity_crosswalk({0: "water", 1: "trees", 4: "water"})
 
     assert walk.classes == ("water", "trees", "other")
     assert walk.values[[0, 1, 2, 4, 255]].tolist() == [0, 1, 2, 0, 255]

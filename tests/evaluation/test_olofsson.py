@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from lulcmap.evaluation.olofsson import adjusted
+from lulcmap.evaluation.olofsson import estimate_adjusted
 
 # Olofsson et al. (2014), table 8: rows the map, columns the reference; deforestation, forest gain,
 # stable forest, stable non-forest
@@ -18,7 +18,7 @@ def points(counts):
 @pytest.fixture
 def found():
     mapped, truth = points(COUNTS)
-    return adjusted(mapped, mapped, truth, areas=HECTARES, n_classes=4)
+    return estimate_adjusted(mapped, mapped, truth, areas=HECTARES, n_classes=4)
 
 
 def printed(estimates, digits):
@@ -60,7 +60,7 @@ def test_the_example_of_2013_is_found_too():
     """Olofsson et al. (2013), table 4: every margin of it is what its equations give."""
     mapped, truth = points(np.array([[97, 0, 3], [3, 279, 18], [2, 1, 97]]))
 
-    made = adjusted(
+    made = estimate_adjusted(
         mapped, mapped, truth, areas=np.array([22_353, 1_122_543, 610_228]), n_classes=3
     )
 
@@ -91,7 +91,9 @@ def test_the_example_of_2013_is_found():
     """Olofsson et al. (2013), Remote Sensing of Environment 129:122-131, section 4."""
     mapped, truth = points(np.array([[97, 0, 3], [3, 279, 18], [2, 1, 97]]))
 
-    found = adjusted(mapped, mapped, truth, areas=np.array([22353, 1122543, 610228.0]), n_classes=3)
+    found = estimate_adjusted(
+        mapped, mapped, truth, areas=np.array([22353, 1122543, 610228.0]), n_classes=3
+    )
 
     assert found.areas[0].value == pytest.approx(45_112, abs=1)
     assert found.areas[0].margin / 1.96 == pytest.approx(10_752, abs=1)
@@ -111,7 +113,7 @@ def test_margins_are_how_much_samples_differ_also_where_strata_are_not_the_class
     values, margins = [], []
     for _ in range(500):
         drawn = np.concatenate([rng.choice(one, 300, replace=False) for one in members])
-        found = adjusted(
+        found = estimate_adjusted(
             strata[drawn], mapped[drawn], truth[drawn], areas=np.bincount(strata) / 4e4, n_classes=3
         )
         figures = [found.overall, found.users[0], found.producers[0], found.areas[0]]
@@ -126,7 +128,7 @@ def test_a_point_counts_as_the_area_of_its_pixel():
     truth = np.array([0, 0, 1, 1])
     weights = np.array([3.0, 3.0, 1.0, 1.0])
 
-    found = adjusted(
+    found = estimate_adjusted(
         np.zeros(4, int),
         np.zeros(4, int),
         truth,
@@ -142,7 +144,7 @@ def test_a_point_counts_as_the_area_of_its_pixel():
 def test_a_class_that_is_nowhere_has_no_accuracy():
     mapped = np.array([0, 0, 1, 1])
 
-    found = adjusted(mapped, mapped, mapped, areas=np.array([1.0, 1.0]), n_classes=3)
+    found = estimate_adjusted(mapped, mapped, mapped, areas=np.array([1.0, 1.0]), n_classes=3)
 
     assert np.isnan([found.users[2].value, found.producers[2].margin]).all()
     assert (found.areas[2].value, found.overall.value, found.overall.margin) == (0, 1, 0)
@@ -150,6 +152,6 @@ def test_a_class_that_is_nowhere_has_no_accuracy():
 
 def test_a_stratum_with_one_point_is_refused():
     with pytest.raises(ValueError, match="each needs two"):
-        adjusted(
+        estimate_adjusted(
             np.array([0, 0, 1]), np.zeros(3, int), np.zeros(3, int), areas=np.ones(2), n_classes=1
         )

@@ -39,7 +39,7 @@ def data(tmp_path_factory):
     simulate_labels(labels, COUNTRY, scenes, LabelSet(size=70, experts=3, nonexperts=3, holdout=1))
     out = tmp_path_factory.mktemp("built") / "dataset"
     build_dataset(
-        DatasetRequest(labels, source=ImageArchive(str(scenes.items)), validation=0.3), out
+        DatasetRequest(labels, archive=ImageArchive(str(scenes.items)), validation=0.3), out
     )
     return out
 
