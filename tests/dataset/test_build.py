@@ -1,4 +1,4 @@
-"""Datasets of a simulated country: what their chips hold, and how a build goes on."""
+"""Datasets of a simulated country: what their chips hold, and how a build resumes."""
 
 import json
 import shutil
@@ -44,12 +44,12 @@ def labels(scenes, tmp_path_factory):
 @pytest.fixture
 def request_of(labels, scenes):
     def of(folder=labels, catalog=scenes.items, **changes):
-        source = {
+        options = {
             key: changes.pop(key)
             for key in ("orbit", "keep_without_s1", "workers", "max_lost")
             if key in changes
         }
-        return DatasetRequest(folder, archive=ImageArchive(str(catalog), **source), **changes)
+        return DatasetRequest(folder, archive=ImageArchive(str(catalog), **options), **changes)
 
     return of
 
@@ -141,7 +141,7 @@ def run(*args):
     return CliRunner().invoke(group, ["dataset", *map(str, args)])
 
 
-def test_chips_hold_the_very_pixels_of_their_scene_and_the_truth_of_the_ground(
+def test_chips_hold_exactly_the_pixels_of_their_scene_and_the_true_classes(
     scenes, tmp_path, request_of
 ):
     exact = LabelSet(size=96, experts=3, nonexperts=0, holdout=0, wrong=0, unmarked=0)
@@ -270,9 +270,7 @@ def test_the_radar_is_the_mean_of_the_power_of_every_pass(
         assert chip.s1_orbit == ("both" if orbit == "any" else orbit)
 
 
-def test_radar_further_off_than_the_days_asked_for_is_not_taken(
-    built, scenes, tmp_path, request_of
-):
+def test_radar_outside_the_requested_days_is_not_used(built, scenes, tmp_path, request_of):
     build_dataset(request_of(s1_days=70, keep_without_s1=True), tmp_path / "out")
 
     near = Dataset.open(tmp_path / "out")
@@ -289,7 +287,7 @@ def test_radar_further_off_than_the_days_asked_for_is_not_taken(
     assert any(len(chip.s1) < len(far[chip.chip].s1) for chip in near.rows)
 
 
-def test_the_index_says_of_each_chip_what_it_is(built, labels):
+def test_the_index_describes_each_chip(built, labels):
     kinds = sorted(chip.annotator for chip in built.rows)
 
     assert kinds == ["expert"] * 3 + ["holdout"] + ["nonexpert"] * 3
@@ -304,10 +302,10 @@ def test_the_index_says_of_each_chip_what_it_is(built, labels):
         assert built.names[0] == "water"
 
 
-def test_a_killed_build_goes_on_and_ends_as_an_undisturbed_one(
+def test_an_interrupted_build_resumes_and_ends_as_an_undisturbed_one(
     built, request_of, tmp_path, monkeypatch
 ):
-    out, write, written = tmp_path / "out", DatasetWriter.write, []
+    out, write, written = tmp_path / "out", DatasetWriter.write_chip, []
 
     def dying(self, sample, *args):
         if len(written) == 3:
@@ -315,12 +313,12 @@ def test_a_killed_build_goes_on_and_ends_as_an_undisturbed_one(
         written.append(sample.name)
         return write(self, sample, *args)
 
-    monkeypatch.setattr(DatasetWriter, "write", dying)
+    monkeypatch.setattr(DatasetWriter, "write_chip", dying)
     with pytest.raises(KeyboardInterrupt):
         build_dataset(request_of(workers=1), out)
-    monkeypatch.setattr(DatasetWriter, "write", write)
+    monkeypatch.setattr(DatasetWriter, "write_chip", write)
     stamps = {path: path.stat().st_mtime_ns for path in (out / CHIPS).rglob("*.tif")}
-    half = out / CHIPS / ".expert.1234.partial"
+    half = out / CHIPS / ".expert.0123abcd.part"
     half.mkdir()
     with pytest.raises(UsageError, match="is not finished"):
         Dataset.open(out)
@@ -328,7 +326,7 @@ def test_a_killed_build_goes_on_and_ends_as_an_undisturbed_one(
     again = build_dataset(request_of(workers=2), out)
 
     assert 2 <= len({path.parent for path in stamps}) <= 3
-    assert again.made == len(built.rows) - len({path.parent for path in stamps})
+    assert again.new_chips == len(built.rows) - len({path.parent for path in stamps})
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
     assert not half.exists()
     whole = contents(built.folder)
@@ -350,7 +348,7 @@ def test_only_the_chip_of_a_changed_label_is_made_again(labels, request_of, tmp_
     again = build_dataset(request_of(folder), out)
 
     changed = [row for row in again.rows if row.counts[8] == 96 * 96]
-    assert again.made == 1
+    assert again.new_chips == 1
     assert [row.chip for row in changed] == [f"expert-{path.stem}"]
     assert (Dataset.open(out).read(changed[0])[2] == 8).all()
 
@@ -362,7 +360,7 @@ def test_a_folder_begun_with_other_settings_is_refused_with_the_difference(reque
         build_dataset(request_of(orbit="any", s1_days=9), tmp_path / "out")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "a.txt").write_text("mine")
-    with pytest.raises(OutputError, match="is no dataset"):
+    with pytest.raises(OutputError, match="is not a dataset"):
         build_dataset(request_of(), tmp_path / "other")
 
 
@@ -371,7 +369,7 @@ def test_another_share_for_validation_needs_no_new_chips(request_of, tmp_path):
 
     again = build_dataset(request_of(validation=0.5, test=0.2), tmp_path / "out")
 
-    assert again.made == 0
+    assert again.new_chips == 0
     assert Dataset.open(tmp_path / "out").settings["validation"] == 0.5
 
 
@@ -392,11 +390,11 @@ def test_a_scene_that_cannot_be_read_fails_its_labels_alone_and_they_are_tried_a
     assert broken.failed
     assert all(days[0] in source and "B11" in why for source, why in broken.failed.items())
     assert len(broken.rows) == 7 - len(broken.failed) > 0
-    assert (len(mended.rows), mended.made, mended.failed) == (7, len(broken.failed), {})
+    assert (len(mended.rows), mended.new_chips, mended.failed) == (7, len(broken.failed), {})
     assert json.loads((tmp_path / "out" / "report.json").read_text())["failed"] == {}
 
 
-def test_tiles_without_a_scene_or_without_radar_are_skipped_and_told(scenes, request_of, tmp_path):
+def test_tiles_without_a_scene_or_without_radar_are_skipped(scenes, request_of, tmp_path):
     day = day_of(seen_whole(scenes))
     corner = {"west": COUNTRY.west + 1500, "north": COUNTRY.north - 1500}
     codes = np.full((32, 32), 1, np.uint8)
@@ -404,7 +402,7 @@ def test_tiles_without_a_scene_or_without_radar_are_skipped_and_told(scenes, req
     put_tile(tmp_path / "labels", codes, **corner, day="20240704", name="2_2")
 
     one = build_dataset(request_of(tmp_path / "labels", s1_days=366), tmp_path / "one")
-    with pytest.raises(NoScenesError, match="no descending Sentinel-1 pass within 0 days"):
+    with pytest.raises(NoScenesError, match="no descending Sentinel-1 scene within 0 days"):
         build_dataset(request_of(tmp_path / "labels", s1_days=0), tmp_path / "none")
     bare = build_dataset(
         request_of(tmp_path / "labels", s1_days=0, keep_without_s1=True), tmp_path / "bare"
@@ -467,25 +465,25 @@ def test_the_same_scene_processed_twice_gives_its_newest(scenes, request_of, tmp
 
 
 def test_the_command_prints_splits_and_classes_and_refuses_in_one_line(labels, scenes, tmp_path):
-    given = ["build", "--labels", labels, "--catalog", scenes.items, "--out", tmp_path / "out"]
+    words = ["build", "--labels", labels, "--catalog", scenes.items, "--out", tmp_path / "out"]
 
-    first = run(*given)
-    again = run(*given, "--json")
-    refused = run(*given, "--year", "2024")
-    useless = run(*given, "--attribute", "kind")
+    first = run(*words)
+    again = run(*words, "--json")
+    refused = run(*words, "--year", "2024")
+    useless = run(*words, "--attribute", "kind")
     other = run("build", "--labels", scenes.items, "--out", tmp_path / "b", "--votes", "strict")
 
     assert first.exit_code == 0, first.output
-    assert "7 chips, 7 of them made now" in first.output
+    assert "7 chips, 7 of them new" in first.output
     assert "train" in first.output
     assert "snow_and_ice" in first.output
     assert json.loads(again.output)["made"] == 0
     assert refused.exit_code == 2
     assert refused.output == (
-        "Error: Label tiles have their own days. Leave --year, --start and --end out.\n"
+        "Error: Label tiles have their own days. Omit --year, --start and --end.\n"
     )
-    assert "--attribute cannot be used here: They are for a file of labels" in useless.output
-    assert "--votes cannot be used here: They are for Dynamic World's tiles" in other.output
+    assert "--attribute cannot be used here: Only for a vector file" in useless.output
+    assert "--votes cannot be used here: Only for Dynamic World's tiles" in other.output
     assert (useless.exit_code, other.exit_code) == (2, 2)
     assert (tmp_path / "out" / INDEX).exists()
 
@@ -500,7 +498,7 @@ def test_the_commands_defaults_are_the_librarys():
             assert options[field.name].default == field.default, field.name
 
 
-def test_the_command_ends_with_3_where_no_label_has_an_image(scenes, tmp_path):
+def test_the_command_exits_with_3_where_no_label_has_an_image(scenes, tmp_path):
     put_tile(tmp_path, np.ones((9, 9), np.uint8), west=4e5, north=6e6, day="20240101")
 
     ended = run("build", "--labels", tmp_path, "--catalog", scenes.items, "--out", tmp_path / "o")
@@ -517,7 +515,7 @@ def test_the_command_ends_with_3_where_no_label_has_an_image(scenes, tmp_path):
         ("ontario", "S2_ontario_20200111", "20200111"),
     ],
 )
-def test_a_real_tile_gets_the_very_pixels_of_its_real_scene(
+def test_a_real_tile_gets_exactly_the_pixels_of_its_real_scene(
     place, scene, day, shared_data, tmp_path
 ):
     archive = shared_data / "archive" / "items.json"

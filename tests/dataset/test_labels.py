@@ -1,4 +1,4 @@
-"""Labels as they come: Dynamic World's tiles, own rasters and polygons; places and splits."""
+"""Sources of labels: Dynamic World's tiles, own rasters and polygons; places and splits."""
 
 from datetime import date
 from pathlib import Path
@@ -116,8 +116,8 @@ def test_own_classes_may_merge_codes_of_tiles(tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("name,colour\nwood,00FF00\n", "expected a header code,name"),
-        ("code,name\n1,wood\n1,water\n", "Line 3 .* has code 1 again"),
+        ("name,colour\nwood,00FF00\n", "expected the header code,name"),
+        ("code,name\n1,wood\n1,water\n", "Line 3 .* repeats code 1"),
         ("code,name\n,wood\n", "Line 2 .* has no code or no name"),
         ("code,name,colour\n1,wood,green\n", "six hexadecimal digits"),
         ("", "the columns none"),
@@ -182,7 +182,7 @@ def test_folders_that_say_nothing_are_refused_in_one_line(tmp_path):
         UsageError, match=r"holds no label tile named dw_<lon>_<lat>-<YYYYMMDD>.tif"
     ):
         DynamicWorldTiles(tmp_path / "empty").find()
-    with pytest.raises(UsageError, match=r"Nothing says who drew .*dw_8.2_47.8-20240129.tif"):
+    with pytest.raises(UsageError, match=r"The annotator of .*dw_8.2_47.8-20240129.tif is unknown"):
         DynamicWorldTiles(tmp_path / "who").find()
 
 
@@ -201,13 +201,13 @@ def test_what_is_no_tile_is_left_out_and_told(tmp_path):
     assert len(tiles.samples) == 1
     assert {Path(source).name: why for source, why in tiles.left_out.items()} == {
         "overview.tif": "its name is not dw_<lon>_<lat>-<YYYYMMDD>",
-        "dw_1_1-20241345.tif": "20241345 is no date",
+        "dw_1_1-20241345.tif": "20241345 is not a date",
         "dw_2_2-20240129.tif": "its pixels are 20 x 20 m, not 10 m and north up",
-        "dw_3_3-20240129.tif": "its CRS is EPSG:3035, no UTM zone",
-        "dw_4_4-20240129.tif": "it cannot be read: it is broken or no GeoTIFF",
-        "dw_8.2_47.8-20240129.tif": "Experts/again/dw_8.2_47.8-20240129.tif is of the same tile"
+        "dw_3_3-20240129.tif": "its CRS is EPSG:3035, not a UTM zone",
+        "dw_4_4-20240129.tif": "it cannot be read: it is broken or not a GeoTIFF",
+        "dw_8.2_47.8-20240129.tif": "Experts/again/dw_8.2_47.8-20240129.tif is the same tile"
         if tiles.samples[0].source.startswith("Experts/again")
-        else "Experts/dw_8.2_47.8-20240129.tif is of the same tile",
+        else "Experts/dw_8.2_47.8-20240129.tif is the same tile",
     }
 
 
@@ -314,7 +314,7 @@ def test_tiles_that_overlap_are_one_place_and_tiles_that_touch_are_not():
 
     places = assign_splits(samples, validation=0.5)
 
-    names = [places.of[sample.name] for sample in samples]
+    names = [places.place[sample.name] for sample in samples]
     assert names[0] == names[1] != names[2] != names[3]
 
 
@@ -327,7 +327,7 @@ def test_tiles_overlap_across_zones():
     apart = sample_at(440_000, 5_300_000)
 
     assert overlapping_pairs([sample.grid for sample in (*samples, apart)]) == [(0, 1)]
-    assert len(set(assign_splits([*samples, apart], validation=0.1).of.values())) == 2
+    assert len(set(assign_splits([*samples, apart], validation=0.1).place.values())) == 2
 
 
 def test_tiles_overlap_across_180_degrees():
@@ -376,7 +376,7 @@ def test_no_ground_is_in_two_splits_whatever_the_tiles_and_their_order(ats, rand
             splits = {places.split.get(s.name) for s in (one, other)} - {None}
             if (near < 510).all():
                 assert len(splits) <= 1
-                assert places.of[one.name] == places.of[other.name]
+                assert places.place[one.name] == places.place[other.name]
 
 
 def test_a_place_keeps_its_split_when_others_come():
@@ -457,16 +457,19 @@ def test_codes_without_a_class_are_unknown_and_told(tmp_path):
     ids = np.concatenate([labels.read(sample).ids.ravel() for sample in labels.samples])
 
     assert np.bincount(ids)[:2].tolist() == [3, 1]
-    assert labels.left_out == {"own.tif: code 300": "it is of no class"}
+    assert labels.left_out == {"own.tif: code 300": "it has no class"}
 
 
 @pytest.mark.parametrize(
     ("make_it", "said"),
     [
         (lambda p: write(p, np.zeros((2, 4, 4), np.uint8)), "have 2 bands of uint8"),
-        (lambda p: write(p, np.zeros((4, 4), np.float32)), "have 1 bands of float32"),
+        (lambda p: write(p, np.zeros((4, 4), np.float32)), "have 1 band of float32"),
         (lambda p: p.write_bytes(b"no raster"), "cannot be read as a raster"),
-        (lambda p: write(p, np.full((4, 4), 77, np.uint8)), "holds the codes 77, and the classes"),
+        (
+            lambda p: write(p, np.full((4, 4), 77, np.uint8)),
+            "its codes are 77, those of",
+        ),
     ],
 )
 def test_a_raster_that_cannot_be_used_is_refused(make_it, said, tmp_path):
@@ -501,7 +504,7 @@ def test_own_polygons_are_drawn_where_pixel_centres_lie_in_them(tmp_path):
 
     labels = VectorLabels(path, read_legend(classes), attribute="use").find()
 
-    assert labels.left_out == {"own.gpkg: code road": "it is of no class"}
+    assert labels.left_out == {"own.gpkg: code road": "it has no class"}
     total = 0
     for sample in labels.samples:
         expected = rasterize(
@@ -523,7 +526,7 @@ def test_polygons_that_cannot_be_used_are_refused(tmp_path):
 
     with pytest.raises(UsageError, match="has no attribute 'use'; it has code"):
         VectorLabels(path, PLAIN, attribute="use")
-    with pytest.raises(UsageError, match="There is no file"):
+    with pytest.raises(UsageError, match="No file"):
         VectorLabels(tmp_path / "none.gpkg", PLAIN)
     with pytest.raises(UsageError, match="or the right --attribute"):
         VectorLabels(put_polygons(tmp_path / "b.gpkg", [box], [99]), PLAIN).find()
@@ -575,11 +578,11 @@ def test_own_labels_get_the_composites_a_map_would_be_made_from(scenes, tmp_path
 
 
 def test_own_labels_need_a_period_with_scenes(scenes, tmp_path):
-    source = ImageArchive(str(scenes.items))
+    archive = ImageArchive(str(scenes.items))
     day = Period(date(2023, 5, 1), date(2023, 5, 2), "x")
 
-    with pytest.raises(UsageError, match="Of which time are the labels"):
-        build_dataset(DatasetRequest(scenes.truth, source=source), tmp_path / "out")
+    with pytest.raises(UsageError, match="The period of the labels is missing"):
+        build_dataset(DatasetRequest(scenes.truth, archive=archive), tmp_path / "out")
     with pytest.raises(NoScenesError, match="No Sentinel-2 scene of the labels was found"):
-        build_dataset(DatasetRequest(scenes.truth, source=source, period=day), tmp_path / "out")
+        build_dataset(DatasetRequest(scenes.truth, archive=archive, period=day), tmp_path / "out")
     assert not (tmp_path / "out").exists()

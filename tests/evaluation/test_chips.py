@@ -19,7 +19,7 @@ from lulcmap.errors import OutputError, UsageError
 from lulcmap.evaluation.calibration import BINS, Reliability
 from lulcmap.evaluation.counts import Counts, bootstrap_intervals
 from lulcmap.evaluation.crosswalk import SHIPPED_CROSSWALKS
-from lulcmap.evaluation.evaluate import facts, evaluate_model
+from lulcmap.evaluation.evaluate import evaluate_model
 from lulcmap.evaluation.onnx_predictor import classify_chip, open_onnx_predictor
 from lulcmap.evaluation.regions import Regions, cell_name, load_regions
 from lulcmap.evaluation.results import check_evaluation_folder, write_evaluation
@@ -32,41 +32,41 @@ from tests.support.stubs import composites, contract, make_model
 
 
 @pytest.fixture
-def tally():
+def counts():
     rng = np.random.default_rng(4)
-    tally = Counts(9)
+    counts = Counts(9)
     for number in range(30):
         truth = rng.integers(0, 9, (20, 20)).astype(np.uint8)
         good = rng.random(truth.shape) < rng.uniform(0.3, 0.9)
         given = np.where(good, truth, rng.integers(0, 9, truth.shape)).astype(np.uint8)
         truth[0], given[1] = 255, 255
-        tally.add(f"{number}", truth, given, at=(number, 50.0))
-    return tally
+        counts.add(f"{number}", truth, given, at=(number, 50.0))
+    return counts
 
 
 def test_figures_equal_scikit_learn_with_ignored_and_unmapped_pixels():
     rng = np.random.default_rng(9)
     truth = rng.choice(np.uint8([0, 1, 2, 255]), (40, 50))
     given = rng.choice(np.uint8([0, 1, 2, 255]), truth.shape)
-    tally = Counts(3)
+    counts = Counts(3)
     for row in range(0, 40, 10):
-        tally.add(f"{row % 20}", truth[row : row + 10], given[row : row + 10], at=(0, 0))
+        counts.add(f"{row % 20}", truth[row : row + 10], given[row : row + 10], at=(0, 0))
     known = (truth != 255) & (given != 255)
     pair = truth[known], given[known]
 
-    np.testing.assert_array_equal(tally.matrix, metrics.confusion_matrix(*pair))
-    assert tally.unmapped == np.count_nonzero((truth != 255) & (given == 255))
-    assert len(tally.places) == 2
+    np.testing.assert_array_equal(counts.matrix, metrics.confusion_matrix(*pair))
+    assert counts.unmapped == np.count_nonzero((truth != 255) & (given == 255))
+    assert len(counts.places) == 2
 
 
-def test_intervals_are_from_resampled_places_and_reproducible(tally):
+def test_intervals_are_from_resampled_places_and_reproducible(counts):
     found, same = (
-        bootstrap_intervals(tally, draws=300, seed=1),
-        bootstrap_intervals(tally, draws=300, seed=1),
+        bootstrap_intervals(counts, draws=300, seed=1),
+        bootstrap_intervals(counts, draws=300, seed=1),
     )
 
     rng = np.random.default_rng(77)
-    places = list(tally.places.values())
+    places = list(counts.places.values())
     values = []
     for _ in range(2000):
         matrix = sum(places[i].matrix for i in rng.integers(0, 30, 30))
@@ -75,23 +75,23 @@ def test_intervals_are_from_resampled_places_and_reproducible(tally):
     np.testing.assert_array_equal(found["class_iou"], same["class_iou"])
     assert found["class_iou"].shape == (2, 9)
     # the pixels alone would promise ten times less
-    assert np.diff(found["oa"]) > 4 * 1.96 * np.sqrt(0.25 / tally.matrix.sum())
+    assert np.diff(found["oa"]) > 4 * 1.96 * np.sqrt(0.25 / counts.matrix.sum())
 
 
 def test_one_place_gives_no_interval():
-    tally = Counts(2)
-    tally.add("here", np.uint8([0, 1]), np.uint8([0, 1]), at=(0, 0))
+    counts = Counts(2)
+    counts.add("here", np.uint8([0, 1]), np.uint8([0, 1]), at=(0, 0))
 
-    assert bootstrap_intervals(tally) is None
+    assert bootstrap_intervals(counts) is None
 
 
 def test_a_class_in_two_places_of_four_has_an_interval_and_one_in_a_single_place_none():
-    tally = Counts(4)
+    counts = Counts(4)
     for number in range(4):
         truth = np.uint8([0, 0, number < 2, 2 * (number == 0)])
-        tally.add(f"{number}", truth, np.uint8([0, 0, 0, 0]), at=(0, 0))
+        counts.add(f"{number}", truth, np.uint8([0, 0, 0, 0]), at=(0, 0))
 
-    found = bootstrap_intervals(tally, draws=200)
+    found = bootstrap_intervals(counts, draws=200)
 
     assert np.isfinite(found["class_recall"][:, :2]).all()
     assert np.isnan(found["class_recall"][:, 2]).all()  # in one place
@@ -320,10 +320,10 @@ def knowing(dataset):
     return predict
 
 
-def test_a_model_that_is_always_right_scores_one_and_blind_ones_are_listed(tmp_path):
+def test_a_model_that_is_always_right_scores_one_and_single_sensors_are_listed(tmp_path):
     dataset = write_dataset(tmp_path / "data", votes=False)
 
-    figures = facts(judged(dataset, knowing(dataset)), draws=100)
+    figures = judged(dataset, knowing(dataset)).to_json(draws=100)
 
     assert figures["scores"]["miou"] == {"value": 1, "low": 1, "high": 1}
     assert figures["pixels"] == 4 * 57 * 62
@@ -345,7 +345,7 @@ def test_votes_decide_what_is_counted_and_the_scheme_is_named(tmp_path):
     dataset = write_dataset(tmp_path / "data")
     predict = knowing(dataset)
 
-    strict = facts(judged(dataset, predict, scheme="majority"), draws=100)
+    strict = judged(dataset, predict, scheme="majority").to_json(draws=100)
 
     assert strict["labels"]["votes"] == "majority"
     assert strict["pixels"] > 0
@@ -353,13 +353,13 @@ def test_votes_decide_what_is_counted_and_the_scheme_is_named(tmp_path):
         judged(dataset, predict, scheme="strict")  # the third expert never agrees
 
 
-def test_a_sensor_the_model_needs_is_not_taken_away(tmp_path):
+def test_a_sensor_the_model_needs_is_not_removed(tmp_path):
     dataset = write_dataset(tmp_path / "data", votes=False)
 
     class Needs(Described):
         inputs = {"s2": replace(S2_INPUT, optional=False), "s1": S1_INPUT}  # noqa: RUF012
 
-    figures = facts(judged(dataset, knowing(dataset), Needs), draws=100)
+    figures = judged(dataset, knowing(dataset), Needs).to_json(draws=100)
 
     assert [row["sensors"] for row in figures["sensors"]] == [
         "Sentinel-2 and Sentinel-1",
@@ -379,13 +379,13 @@ def test_a_model_with_its_classes_in_another_order_is_compared_by_name(tmp_path)
         classes, confidence = predict(s2, s1)
         return (8 - classes).astype(np.uint8), confidence
 
-    assert facts(judged(dataset, turned, Turned), draws=100)["scores"]["oa"]["value"] == 1
+    assert judged(dataset, turned, Turned).to_json(draws=100)["scores"]["oa"]["value"] == 1
 
 
 def test_a_model_of_other_classes_is_refused(tmp_path):
     dataset = write_dataset(tmp_path / "data", votes=False, names=["forest", "vines"])
 
-    with pytest.raises(UsageError, match=r"gives water, .*does not have \(forest, vines\)"):
+    with pytest.raises(UsageError, match=r"classes water, .*legend lacks \(forest, vines\)"):
         judged(dataset, knowing(dataset))
 
 
@@ -402,7 +402,7 @@ def test_an_empty_split_is_refused(tmp_path):
 @pytest.fixture
 def figures(tmp_path):
     dataset = write_dataset(tmp_path / "data", votes=False)
-    return facts(judged(dataset, knowing(dataset)), draws=100)
+    return judged(dataset, knowing(dataset)).to_json(draws=100)
 
 
 def test_the_folder_holds_tables_and_pictures(figures, tmp_path):
@@ -428,9 +428,9 @@ def test_a_folder_that_is_no_evaluation_is_never_replaced(figures, tmp_path):
         check_evaluation_folder(tmp_path / "scores", overwrite=False)
     write_evaluation(tmp_path / "scores", figures, overwrite=True)
 
-    with pytest.raises(OutputError, match="is no evaluation"):
+    with pytest.raises(OutputError, match="is not an evaluation"):
         write_evaluation(tmp_path / "data", figures, overwrite=True)
-    with pytest.raises(OutputError, match="no folder"):
+    with pytest.raises(OutputError, match="No folder"):
         check_evaluation_folder(tmp_path / "none" / "scores", overwrite=False)
 
 

@@ -16,7 +16,7 @@ from lulcmap.cli.evaluate import evaluate
 from lulcmap.errors import UsageError
 from lulcmap.evaluation.classmap import open_class_map
 from lulcmap.evaluation.crosswalk import SHIPPED_CROSSWALKS, identity_crosswalk, load_crosswalk
-from lulcmap.evaluation.evaluate import facts, evaluate_map
+from lulcmap.evaluation.evaluate import evaluate_map
 from lulcmap.evaluation.regions import Regions
 from lulcmap.evaluation.sampling import draw_sample, write_sample
 from lulcmap.legend import CLASSES, NAMES
@@ -47,10 +47,10 @@ def write(path, values, *, epsg=32632, transform=GRID, nodata=255, tags=None, na
 
 
 def judged(path, labels, *, crosswalk=None, label_column="label"):
-    found = evaluate_map(
+    evaluation = evaluate_map(
         path, labels, crosswalk=crosswalk, label_column=label_column, regions=Regions()
     )
-    return facts(found, draws=100)
+    return evaluation.to_json(draws=100)
 
 
 @pytest.fixture
@@ -145,11 +145,11 @@ def test_dynamic_worlds_codes_are_id_plus_one_and_0_and_10_are_nothing(class_map
 
     assert found["scores"]["oa"]["value"] == 1
     assert found["pixels"] == 145 * 190
-    assert "Labels that are no class are not counted: 10 (1,450), 0 (1,000)." in found["notes"]
+    assert "Labels that match no class are not counted: 10 (1,450), 0 (1,000)." in found["notes"]
     with pytest.raises(UsageError, match=r"id \+ 1\. Give --crosswalk dynamic-world"):
         judged(class_map, path)
     other = write(tmp_path / "tile.tif", codes, nodata=None)
-    with pytest.raises(UsageError, match=r"no class of the map: (9|10)"):
+    with pytest.raises(UsageError, match=r"match no class of the map: (9|10)"):
         judged(class_map, other)
 
 
@@ -317,7 +317,7 @@ def test_points_that_nobody_has_labelled_yet_are_said_so(class_map, points, tmp_
     lon, lat, _ = points
     path = write_points(tmp_path / "points.csv", lon, lat, [""] * len(lon))
 
-    with pytest.raises(UsageError, match=r"80 points have nothing in the column 'label'"):
+    with pytest.raises(UsageError, match=r"80 points have an empty column 'label'"):
         judged(class_map, path)
 
 
@@ -379,7 +379,7 @@ def test_polygons_are_compared_at_the_pixels_whose_centres_they_hold(class_map, 
     ("text", "message"),
     [
         ("x,y,label\n1,2,water\n", "no column lon and lat"),
-        ("lon,lat,label\nwest,2,water\n", "lon or lat that is no number"),
+        ("lon,lat,label\nwest,2,water\n", "lon or lat that is not a number"),
         ("lon,lat,class\n1,2,water\n", "no column 'label'; it has lon, lat, class"),
         ("lon,lat,label\n9.83,57.23,sea\n", "no class of the map: sea"),
     ],
@@ -401,7 +401,7 @@ def test_files_that_are_nothing_are_refused(class_map, tmp_path):
 
     with pytest.raises(UsageError, match=r"labels.gpkg cannot be read"):
         judged(class_map, path)
-    with pytest.raises(UsageError, match="no raster that can be read"):
+    with pytest.raises(UsageError, match="not a readable raster"):
         judged(path, class_map)
     with pytest.raises(UsageError, match="lies on a mapped pixel"):
         judged(class_map, far)
@@ -440,7 +440,7 @@ def country(tmp_path):
 
 def test_a_labelled_sample_gives_true_areas(country, tmp_path):
     path, truth = country
-    drawn = draw_sample(path, size=900, least=100)
+    drawn = draw_sample(path, size=900, min_per_class=100)
     write_sample(tmp_path / "sample.gpkg", drawn)
     x, y = Transformer.from_crs(4326, 32632, always_xy=True).transform(drawn.lon, drawn.lat)
     ids = truth[((6_344_000 - y) // 10).astype(int), ((x - 550_000) // 10).astype(int)]
@@ -464,7 +464,7 @@ def test_a_labelled_sample_gives_true_areas(country, tmp_path):
 
 def test_a_sample_of_which_too_little_is_labelled_says_what_is_missing(country, tmp_path):
     path, _ = country
-    drawn = draw_sample(path, size=60, least=10)
+    drawn = draw_sample(path, size=60, min_per_class=10)
     write_sample(tmp_path / "sample.gpkg", drawn)
     ids = [1 if stratum else None for stratum in drawn.stratum]
 
@@ -500,7 +500,7 @@ def test_strata_whose_areas_were_changed_are_refused(tmp_path, class_map):
 
 def test_the_command_prints_tables_and_writes_the_folder(country, tmp_path):
     path, _ = country
-    drawn = draw_sample(path, size=300, least=50)
+    drawn = draw_sample(path, size=300, min_per_class=50)
     write_sample(tmp_path / "sample.gpkg", drawn)
     ids = np.array([one.value for one in drawn.strata])[drawn.stratum]
     done = labelled(tmp_path / "sample.gpkg", tmp_path / "done.gpkg", ids)
