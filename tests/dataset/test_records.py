@@ -137,8 +137,8 @@ def test_a_dataset_begun_by_0_1_0_is_resumed(tmp_path):
     with dataset_writer(folder, CLASSES, SETTINGS) as writer:
         assert writer.finished_chip(Sample, "ab") == CHIP
         assert writer.finished_chip(Sample, "of another label") is None
-    with pytest.raises(
-        UsageError, match=r'other settings: orbit was "any", is null\. Give the old'
+    with (
+        pytest.raises(UsageError, match=r'other settings: orbit was "any", is null\. Give the old'),
+        dataset_writer(folder, CLASSES, {**SETTINGS, "orbit": None}),
     ):
-        with dataset_writer(folder, CLASSES, {**SETTINGS, "orbit": None}):
-            pass
+        pass
