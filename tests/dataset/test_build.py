@@ -185,14 +185,14 @@ def test_a_tile_on_odd_multiples_of_ten_metres_gets_the_same_pixels(
     grid = grid_of(dataset, chip)
     even = GeoBox(COUNTRY.shape, Affine(10, 0, COUNTRY.west, 0, -10, COUNTRY.north), "EPSG:32632")
     rows, cols = slice(120 + down, 120 + down + grid.shape[0]), slice(100 + right, 175)
-    found = find_scenes(
+    search = find_scenes(
         chip_area(chip),
         s2_period=(date.fromisoformat(chip.date),) * 2,
         s1_period=(date(2024, 1, 1), date(2024, 12, 31)),
         catalog=str(scenes.items),
         s1=True,
     )
-    scene = next(one for one in found.scenes if one.sensor == "s2")
+    scene = next(one for one in search.scenes if one.sensor == "s2")
 
     with Reader(workers=1) as reader:
         for index, band in enumerate(S2_BANDS):
@@ -211,19 +211,24 @@ def chip_area(chip):
 
 def test_scenes_and_tiles_off_the_multiples_of_ten_metres_match_pixel_by_pixel(tmp_path):
     country = Country(seed=6, height=160, width=160, s2_dates=1, s1_dates=1, shift=3.7, cloud=0)
-    made = simulate(tmp_path / "scenes", country)
+    simulated = simulate(tmp_path / "scenes", country)
     folder = simulate_labels(
-        tmp_path / "labels", country, made, LabelSet(size=63, experts=2, nonexperts=0, holdout=0)
+        tmp_path / "labels",
+        country,
+        simulated,
+        LabelSet(size=63, experts=2, nonexperts=0, holdout=0),
     )
-    build_dataset(DatasetRequest(folder, archive=ImageArchive(str(made.items))), tmp_path / "out")
+    build_dataset(
+        DatasetRequest(folder, archive=ImageArchive(str(simulated.items))), tmp_path / "out"
+    )
     dataset = Dataset.open(tmp_path / "out")
-    (item,) = items(made, "sentinel-2-l2a")
+    (item,) = items(simulated, "sentinel-2-l2a")
 
     for chip in dataset.rows:
         grid = grid_of(dataset, chip)
         assert (grid.affine.c - 3.7) % 10 == pytest.approx(0, abs=1e-6)
         for band in FINE:
-            scene = without_offset(item, window(made, item, band, grid))
+            scene = without_offset(item, window(simulated, item, band, grid))
             np.testing.assert_array_equal(dataset.read(chip)[0][S2_BANDS.index(band)], scene)
 
 
@@ -459,9 +464,9 @@ def test_the_same_scene_processed_twice_gives_its_newest(scenes, request_of, tmp
         day=day_of(item),
     )
 
-    made = build_dataset(request_of(tmp_path / "labels", root / "twice.json"), tmp_path / "out")
+    result = build_dataset(request_of(tmp_path / "labels", root / "twice.json"), tmp_path / "out")
 
-    assert made.rows[0].s2 == (names[1],)
+    assert result.rows[0].s2 == (names[1],)
 
 
 def test_the_command_prints_splits_and_classes_and_refuses_in_one_line(labels, scenes, tmp_path):

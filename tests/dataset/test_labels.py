@@ -114,7 +114,7 @@ def test_own_classes_may_merge_codes_of_tiles(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("name,colour\nwood,00FF00\n", "expected the header code,name"),
         ("code,name\n1,wood\n1,water\n", "Line 3 .* repeats code 1"),
@@ -123,11 +123,11 @@ def test_own_classes_may_merge_codes_of_tiles(tmp_path):
         ("", "the columns none"),
     ],
 )
-def test_classes_that_cannot_be_used_are_refused_with_the_line(text, said, tmp_path):
+def test_classes_that_cannot_be_used_are_refused_with_the_line(text, message, tmp_path):
     path = tmp_path / "classes.csv"
     path.write_text(text)
 
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=message):
         read_legend(path)
 
 
@@ -420,7 +420,7 @@ def test_an_own_raster_is_sampled_at_the_nearest_pixel(epsg, size, tmp_path):
 
     labels = RasterLabels(path, PLAIN).find()
 
-    found = 0
+    n_labelled = 0
     for sample in labels.samples:
         expected = np.full((CHIP_SIZE_PX, CHIP_SIZE_PX), 255, np.uint8)
         with rasterio.open(path) as file:
@@ -437,14 +437,14 @@ def test_an_own_raster_is_sampled_at_the_nearest_pixel(epsg, size, tmp_path):
                 tolerance=0,
             )
         ids = labels.read(sample).ids
-        found += int((ids != 255).sum())
+        n_labelled += int((ids != 255).sum())
         np.testing.assert_array_equal(*(one[clear(sample.grid, path)] for one in (ids, expected)))
         assert (
             sample.grid.affine.c % (10 * CHIP_SIZE_PX)
             == sample.grid.affine.f % (10 * CHIP_SIZE_PX)
             == 0
         )
-    assert found > 0
+    assert n_labelled > 0
 
 
 def test_codes_without_a_class_are_unknown_and_told(tmp_path):
@@ -461,7 +461,7 @@ def test_codes_without_a_class_are_unknown_and_told(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("make_it", "said"),
+    ("make_it", "message"),
     [
         (lambda p: write(p, np.zeros((2, 4, 4), np.uint8)), "have 2 bands of uint8"),
         (lambda p: write(p, np.zeros((4, 4), np.float32)), "have 1 band of float32"),
@@ -472,10 +472,10 @@ def test_codes_without_a_class_are_unknown_and_told(tmp_path):
         ),
     ],
 )
-def test_a_raster_that_cannot_be_used_is_refused(make_it, said, tmp_path):
+def test_a_raster_that_cannot_be_used_is_refused(make_it, message, tmp_path):
     make_it(tmp_path / "own.tif")
 
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=message):
         RasterLabels(tmp_path / "own.tif", PLAIN).find()
 
 
@@ -552,7 +552,7 @@ def test_labels_near_the_border_of_zones_are_in_one_zone_only(tmp_path):
 def test_own_labels_get_the_composites_a_map_would_be_made_from(scenes, tmp_path):
     out = tmp_path / "out"
 
-    made = build_dataset(
+    result = build_dataset(
         DatasetRequest(
             scenes.truth, archive=ImageArchive(str(scenes.items)), period=YEAR, validation=0.0
         ),
@@ -561,8 +561,8 @@ def test_own_labels_get_the_composites_a_map_would_be_made_from(scenes, tmp_path
 
     dataset = Dataset.open(out)
     truth = rasterio.open(scenes.truth).read(1)
-    assert sum(sum(row.counts) for row in made.rows) == truth.size
-    assert [sum(row.counts[k] for row in made.rows) for k in range(9)] == np.bincount(
+    assert sum(sum(row.counts) for row in result.rows) == truth.size
+    assert [sum(row.counts[k] for row in result.rows) for k in range(9)] == np.bincount(
         truth.ravel(), minlength=9
     ).tolist()
     everywhere = shapely.MultiPolygon([shapely.box(-180, -85, 180, 85)])

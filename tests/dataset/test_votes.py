@@ -9,9 +9,9 @@ import pytest
 from lulcmap.dataset.votes import SCHEMES, merge_votes
 
 
-def by_hand(said, scheme):
+def by_hand(votes, scheme):
     """The label of one pixel, in the words of the paper."""
-    opinions = [one for one in said if one != 255]
+    opinions = [one for one in votes if one != 255]
     if not opinions:
         return 255
     label, times = Counter(opinions).most_common(1)[0]
@@ -26,12 +26,12 @@ def by_hand(said, scheme):
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_a_scheme_is_what_the_paper_says(scheme):
-    said = list(product((0, 3, 8, 255), repeat=3))
-    votes = np.uint8(said).T[:, None, :]
+    cases = list(product((0, 3, 8, 255), repeat=3))
+    votes = np.uint8(cases).T[:, None, :]
 
     labels = merge_votes(votes, scheme)
 
-    assert labels[0].tolist() == [by_hand(one, scheme) for one in said]
+    assert labels[0].tolist() == [by_hand(one, scheme) for one in cases]
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)

@@ -117,9 +117,9 @@ def test_areas_are_true(tmp_path, epsg, transform, monkeypatch):
 
 
 def test_rare_classes_get_the_least_and_the_others_share_by_area():
-    given = allocate(np.array([2, 1.5, 32, 64.5]), np.full(4, 10**6), size=640, min_per_class=75)
+    points = allocate(np.array([2, 1.5, 32, 64.5]), np.full(4, 10**6), size=640, min_per_class=75)
 
-    assert given.tolist() == [75, 75, 162, 328]
+    assert points.tolist() == [75, 75, 162, 328]
 
 
 def test_a_class_with_few_pixels_gives_them_all_and_the_others_the_rest():
@@ -191,11 +191,11 @@ def test_the_command_reports_the_strata_and_the_next_step(class_map, tmp_path):
     out = tmp_path / "sample.gpkg"
     words = [str(class_map), "--size", "60", "--min-per-class", "10", "--out", str(out)]
 
-    said = CliRunner().invoke(sample, words, catch_exceptions=False)
+    result = CliRunner().invoke(sample, words, catch_exceptions=False)
     again = CliRunner().invoke(sample, [*words, "--overwrite", "--json"], catch_exceptions=False)
 
-    assert f"lulcmap evaluate {class_map} --labels {out}" in said.output
-    assert "60 points in random order" in said.output
+    assert f"lulcmap evaluate {class_map} --labels {out}" in result.output
+    assert "60 points in random order" in result.output
     strata = json.loads(again.output)["strata"]
     assert [one["class"] for one in strata] == ["trees", "crops", "built"]
     assert sum(one["points"] for one in strata) == 60

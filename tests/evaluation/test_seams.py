@@ -1,4 +1,4 @@
-"""Seams, found where they are and not found where they are not."""
+"""Seams are found where there are some, and nowhere else."""
 
 import json
 import math
@@ -191,15 +191,15 @@ def test_a_small_map_counts_as_it_does_by_brute_force(tmp_path, monkeypatch, crs
     classes[20:40, 60:130] = 255
     path = write(tmp_path / "map.tif", classes, grid, **{LATTICE: "512/384", BLOCK: "384"})
 
-    found = by_kind(path)
+    borders = by_kind(path)
 
     for kind, counts in BruteForce(classes, grid).counts.items():
-        border = found[kind]
+        border = borders[kind]
         assert [border.pairs, border.away_pairs] == counts[:, 0].tolist()
         for rate, (_, length, changes) in zip((border.across, border.away), counts, strict=True):
             assert rate == (pytest.approx(changes / length, rel=1e-6) if length else None)
-    assert found["zone"].pairs > 100
-    assert sum(found[kind].pairs > 0 for kind in LINES) >= 2
+    assert borders["zone"].pairs > 100
+    assert sum(borders[kind].pairs > 0 for kind in LINES) >= 2
 
 
 def test_a_map_without_seams_has_none(tmp_path):
@@ -207,14 +207,14 @@ def test_a_map_without_seams_has_none(tmp_path):
     classes = classes_of(landscape(box.shape, seed=0))
     path = write(tmp_path / "map.tif", classes, geobox(box, 32632), **{BLOCK: "384"})
 
-    found = by_kind(path)
+    borders = by_kind(path)
 
     for kind in LINES:
-        low, high = found[kind].interval
+        low, high = borders[kind].interval
         assert low < 1 < high
         assert high - low < 0.25
-        assert found[kind].pairs > 13_000
-    assert found["zone"].verdict == "not judged"
+        assert borders[kind].pairs > 13_000
+    assert borders["zone"].verdict == "not judged"
 
 
 @pytest.mark.parametrize("crs", ["EPSG:32632", "EPSG:3035"])
@@ -303,10 +303,10 @@ def test_windows_that_are_cropped_instead_of_blended_are_a_seam(tmp_path, blend,
     place = geobox(Box(box.row - 528_000, box.col + 48_000, *box.shape), 32632)
     path = write(tmp_path / "map.tif", classes, place, **{LATTICE: "64/48", BLOCK: "480"})
 
-    found = by_kind(path)
+    borders = by_kind(path)
 
-    assert found["overlap"].verdict == verdict
-    assert found["window"].verdict == "no seam"
+    assert borders["overlap"].verdict == verdict
+    assert borders["window"].verdict == "no seam"
 
 
 def a_run(folder: Path, classes: np.ndarray, box: Box, zone: int, size: int) -> Path:
@@ -423,7 +423,7 @@ def unusable(folder: Path) -> dict[str, Path]:
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("missing", "does not exist"),
         ("text", "is not a GeoTIFF"),
@@ -436,7 +436,7 @@ def unusable(folder: Path) -> dict[str, Path]:
         ("new", "no finished block"),
     ],
 )
-def test_what_is_no_map_is_refused_in_one_line(tmp_path, name, said):
+def test_what_is_no_map_is_refused_in_one_line(tmp_path, name, message):
     path = unusable(tmp_path)[name]
 
     result = CliRunner().invoke(main, ["seams", str(path)])
@@ -445,4 +445,4 @@ def test_what_is_no_map_is_refused_in_one_line(tmp_path, name, said):
     assert result.stdout == ""
     (line,) = result.stderr.splitlines()
     assert line.startswith("Error: ")
-    assert said in line
+    assert message in line
