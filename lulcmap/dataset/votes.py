@@ -40,9 +40,9 @@ def merge_votes(votes: NDArray[np.uint8], scheme: str) -> NDArray[np.uint8]:
 
     Examples:
         >>> votes = np.uint8([[[4, 4, 4, 4]], [[4, 4, 255, 4]], [[4, 255, 255, 1]]])
-        >>> vote(votes, "strict"), vote(votes, "consensus")
+        >>> merge_votes(votes, "strict"), merge_votes(votes, "consensus")
         (array([[  4, 255, 255, 255]], dtype=uint8), array([[  4,   4,   4, 255]], dtype=uint8))
-        >>> vote(votes, "majority"), vote(votes, "simple-majority")
+        >>> merge_votes(votes, "majority"), merge_votes(votes, "simple-majority")
         (array([[4, 4, 4, 4]], dtype=uint8), array([[  4,   4, 255,   4]], dtype=uint8))
 
     """

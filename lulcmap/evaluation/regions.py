@@ -45,7 +45,7 @@ def cell_name(lon: float, lat: float) -> str:
         lat: latitude, degrees north.
 
     Examples:
-        >>> cell(9.8, 57.2), cell(-70.7, -33.4)
+        >>> cell_name(9.8, 57.2), cell_name(-70.7, -33.4)
         ('N30-60 E0-30', 'S30-60 W60-90')
 
     """
