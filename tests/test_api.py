@@ -194,5 +194,5 @@ def test_models_are_listed_and_found_by_name():
     assert "lulcformer-tiny" in names
     model = lulcmap.open_model("lulcformer-tiny", device="cpu")
     assert model.contract.trained_on == "simulated"
-    with pytest.raises(lulcmap.errors.ModelError, match="neither a file nor a model"):
+    with pytest.raises(lulcmap.errors.ModelError, match="neither a file nor an available model"):
         lulcmap.open_model("lulcformer-huge")

@@ -211,7 +211,7 @@ def train(
             out,
             config=config,
             settings=TrainingSettings(**settings),
-            knows="simulated" if dataset.settings.get("simulated") else "real",
+            knows="simulated" if dataset.about.simulated else "real",
             source=_source(dataset, len(seen)),
             validation=ChipFolder(dataset, unseen, room=room / 4) if unseen else None,
             hardware=Hardware(device, devices, parts, workers),

@@ -4,8 +4,8 @@ from .chips import Chip, Dataset
 from .request import DatasetRequest, build_dataset
 from .sample import Image, Label, Sample
 from .source import ImageArchive
-from .votes import vote
-from .writer import open_dataset, placed
+from .votes import merge_votes
+from .writer import dataset_writer
 
 __all__ = [
     "BuildResult",
@@ -19,7 +19,6 @@ __all__ = [
     "Sample",
     "build_dataset",
     "check_dataset",
-    "open_dataset",
-    "placed",
-    "vote",
+    "dataset_writer",
+    "merge_votes",
 ]

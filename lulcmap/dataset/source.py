@@ -1,4 +1,4 @@
-"""Where scenes come from, and one reader of their pixels."""
+"""The archive that images come from: a search for scenes, and one reader of their pixels."""
 
 import hashlib
 import threading
@@ -18,16 +18,19 @@ Orbit = Literal["descending", "ascending", "any"]
 
 @dataclass(frozen=True, slots=True)
 class ImageArchive:
-    """Where scenes are looked for, and how they are read."""
+    """Where scenes are searched, and how they are read."""
 
     catalog: str = "planetary-computer"
-    """As of ``catalog.search``, and so are the next two."""
+    """Catalogue, as in ``find_scenes``."""
 
     profile: str | None = None
+    """Provider whose layout the catalogue has, as in ``find_scenes``."""
+
     s1_catalog: str | None = None
+    """Another catalogue for Sentinel-1, as in ``find_scenes``."""
 
     orbit: Orbit = "descending"
-    """Direction of Sentinel-1."""
+    """Orbit direction of Sentinel-1."""
 
     keep_without_s1: bool = False
     """Whether a chip may have no radar."""
@@ -36,14 +39,14 @@ class ImageArchive:
     """Share of a sample's radar assets that may be unreadable."""
 
     workers: int = 4
-    """Threads that read."""
+    """Reader threads."""
 
     patience: float = 300.0
-    """Seconds to wait for a server that gives nothing."""
+    """Seconds to wait for a server that does not answer."""
 
     def settings(self) -> dict[str, Any]:
-        """What decides the pixels, plain JSON; a file of scenes by its content."""
-        said: dict[str, Any] = {
+        """Settings that decide the pixels, plain JSON; a file of scenes by its content."""
+        settings: dict[str, Any] = {
             "catalog": self.catalog,
             "profile": self.profile,
             "s1_catalog": self.s1_catalog,
@@ -51,19 +54,20 @@ class ImageArchive:
             "keep_without_s1": self.keep_without_s1,
         }
         if not is_remote(self.catalog) and Path(self.catalog).is_file():
-            said["catalog"] = Path(self.catalog).name
-            said["simulated"] = shows_simulated(Path(self.catalog))
-            said["catalog_sha256"] = hashlib.sha256(Path(self.catalog).read_bytes()).hexdigest()
-        return said
+            settings["catalog"] = Path(self.catalog).name
+            settings["simulated"] = shows_simulated(Path(self.catalog))
+            digest = hashlib.sha256(Path(self.catalog).read_bytes()).hexdigest()
+            settings["catalog_sha256"] = digest
+        return settings
 
 
-class Archive:
-    """Scenes of a source, and one reader of their pixels; shared by threads."""
+class OpenArchive:
+    """An image archive in use: its scenes, and one reader of their pixels; shared by threads."""
 
-    def __init__(self, source: ImageArchive) -> None:
-        self.source = source
+    def __init__(self, options: ImageArchive) -> None:
+        self.options = options
         self._reader: Reader | None = None
-        self._making = threading.Lock()
+        self._opening = threading.Lock()
 
     def __enter__(self) -> Self:
         return self
@@ -84,34 +88,34 @@ class Archive:
         s1_period: tuple[date, date],
         max_cloud: float = 100.0,
     ) -> tuple[list[Scene], list[Scene]]:
-        """Scenes of Sentinel-2 and of Sentinel-1; as of ``catalog.search``."""
-        found = find_scenes(
+        """Find scenes of Sentinel-2 and of Sentinel-1; arguments as in ``find_scenes``."""
+        result = find_scenes(
             area,
             s2_period=s2_period,
             s1_period=s1_period,
-            catalog=self.source.catalog,
-            profile=self.source.profile,
-            s1_catalog=self.source.s1_catalog,
+            catalog=self.options.catalog,
+            profile=self.options.profile,
+            s1_catalog=self.options.s1_catalog,
             s1=True,
             max_cloud=max_cloud,
         )
-        self._open(found)
-        optical = [scene for scene in found.scenes if scene.sensor == "s2"]
-        return optical, [scene for scene in found.scenes if scene.sensor == "s1"]
+        self._open_reader(result)
+        s2_scenes = [scene for scene in result.scenes if scene.sensor == "s2"]
+        return s2_scenes, [scene for scene in result.scenes if scene.sensor == "s1"]
 
     @property
     def reader(self) -> Reader:
-        """Of the scenes; there once some were found."""
+        """Reader of the scenes; opened by the first ``find``."""
         if self._reader is None:
-            raise ValueError("nothing was looked for yet")
+            raise ValueError("no scenes were searched yet")
         return self._reader
 
-    def _open(self, found: SearchResult) -> None:
-        with self._making:
+    def _open_reader(self, result: SearchResult) -> None:
+        with self._opening:
             if self._reader is None:
                 self._reader = Reader(
-                    workers=self.source.workers,
-                    sign=signer(*found.profiles),
-                    private=found.private,
-                    patience=self.source.patience,
+                    workers=self.options.workers,
+                    sign=signer(*result.profiles),
+                    private=result.private,
+                    patience=self.options.patience,
                 )

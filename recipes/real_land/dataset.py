@@ -12,7 +12,7 @@ samples it shows, so that regions mean something and no two share ground.
 import json
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import date
 from functools import partial
 from multiprocessing import get_context
@@ -23,7 +23,7 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 from pyproj import Transformer
 
-from lulcmap.dataset import Chip, Image, Label, Sample, open_dataset, placed
+from lulcmap.dataset import Chip, Dataset, Image, Label, Sample, dataset_writer
 from lulcmap.legend import CLASSES
 from recipes.real_land import points as real
 from recipes.real_land.generator import Generator, Landscape
@@ -78,7 +78,7 @@ def build(
     # started afresh, they heed OMP_NUM_THREADS as it is now: threads within them are in the way
     context = get_context("spawn")
     with (
-        open_dataset(out, CLASSES, settings) as folder,
+        dataset_writer(out, CLASSES, settings) as writer,
         ProcessPoolExecutor(workers, mp_context=context) as pool,
     ):
         for split in SPLITS:
@@ -86,17 +86,23 @@ def build(
             done = {
                 number: row
                 for number in wanted
-                if (row := folder.done(_sample(split, number), digest)) is not None
+                if (row := writer.finished_chip(_sample(split, number), digest)) is not None
             }
             rows += [_placed(row, split) for row in done.values()]
             missing = [number for number in wanted if number not in done]
             make = partial(_make, data, fold, split, size, seed)
             for number, (block, made) in zip(missing, _few_ahead(pool, make, missing), strict=True):
                 sample = _sample(split, number, block=block, size=size)
-                row = folder.write(sample, digest, Label(made.label), _image(made), len(CLASSES))
+                row = writer.write_chip(sample, digest, Label(made.label), _image(made))
                 rows.append(_placed(row, split))
                 progress(len(rows), total)
-        folder.close(rows, CLASSES, settings, {"built": len(rows), "skipped": {}})
+        writer.finish(rows, {"built": len(rows), "skipped": {}})
+
+
+def held_out_fold(dataset: Dataset) -> int | None:
+    """Fold of the points that a dataset of landscapes is tested on; None if it holds none out."""
+    fold: int | None = dataset.settings["fold"]
+    return fold
 
 
 def _few_ahead(
@@ -155,4 +161,4 @@ def _image(made: Landscape) -> Image:
 
 
 def _placed(row: Chip, split: str) -> Chip:
-    return placed(row, row.source, split)
+    return replace(row, place=row.source, split=split)

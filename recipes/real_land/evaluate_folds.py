@@ -35,10 +35,11 @@ from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier
 
 from lulcmap.dataset import Dataset
-from lulcmap.evaluation import accuracy, confusion, load_crosswalk, mean_f1, onnx_predictor_of
+from lulcmap.evaluation import accuracy, confusion, load_crosswalk, mean_f1, open_onnx_predictor
 from lulcmap.legend import CLASSES, NAMES, NODATA
 from lulcmap.sensors import S1_NODATA, S2_NODATA
 from recipes.real_land import points as real
+from recipes.real_land.dataset import held_out_fold
 from recipes.real_land.samples import OPTICAL, completed, median
 from recipes.real_land.scenes import Interpreted, Scene, interpreted, judges
 
@@ -139,7 +140,7 @@ def disturbed(predict: Predict, by: Disturb) -> Predict:
 def model_of(path: Path) -> Predict:
     """A model file through the code that makes maps, or a checkpoint through torch."""
     if path.suffix == ".onnx":
-        shipped, contract = onnx_predictor_of(path, "cpu")
+        shipped, contract = open_onnx_predictor(path, "cpu")
     else:
         from lulcmap.training import checkpoint_predictor
 
@@ -241,7 +242,7 @@ def figures(
         kind: scores(on_patches(predict, chosen, side=side)) for kind, chosen in points.items()
     }
     if dataset is not None:
-        found["fold"] = dataset.settings["fold"]
+        found["fold"] = held_out_fold(dataset)
         found |= {
             kind: scores(on_landscapes(predict, dataset, split=split, pixels=pixels))
             for kind, split in LANDSCAPES.items()
@@ -309,7 +310,7 @@ def main() -> None:
     on: dict[str, Any] = {"scenes": judges(archive), "told": interpreted(archive)}
     if options.dataset is not None:
         dataset = Dataset.open(options.dataset)
-        parts = real.split(real.load(options.data / "points"), int(dataset.settings["fold"]))
+        parts = real.split(real.load(options.data / "points"), held_out_fold(dataset))
         points = {"patches": parts["test"], "validation patches": parts["validation"]}
         held = {"points": points, "dataset": dataset}
     written: dict[str, Any] = {}

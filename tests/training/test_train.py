@@ -39,7 +39,7 @@ def data(tmp_path_factory):
     simulate_labels(labels, COUNTRY, scenes, LabelSet(size=70, experts=3, nonexperts=3, holdout=1))
     out = tmp_path_factory.mktemp("built") / "dataset"
     build_dataset(
-        DatasetRequest(labels, source=ImageArchive(str(scenes.items)), validation=0.3), out
+        DatasetRequest(labels, archive=ImageArchive(str(scenes.items)), validation=0.3), out
     )
     return out
 
@@ -187,7 +187,9 @@ def test_a_second_process_in_one_folder_is_told_so(data, tmp_path):
 
 def test_another_dataset_of_the_same_labels_is_another_training(data):
     dataset = Dataset.open(data)
-    other = replace(dataset, settings=dataset.settings | {"orbit": "any"})
+    other = replace(
+        dataset, about=replace(dataset.about, settings={**dataset.settings, "orbit": "any"})
+    )
 
     one, two = (ChipFolder(each, each.split("train")).digest for each in (dataset, other))
 
@@ -198,4 +200,4 @@ def test_a_folder_that_is_no_dataset_is_said_so(tmp_path):
     made = train("--data", tmp_path, "--out", tmp_path / "run", *QUICK)
 
     assert made.exit_code == 2
-    assert "There is no dataset in" in made.output
+    assert "No dataset in" in made.output
