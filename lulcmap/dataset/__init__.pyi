@@ -1,9 +1,9 @@
 from .build import BuildResult
 from .check import CheckResult, check_dataset
 from .chips import Chip, Dataset
-from .request import DatasetRequest, build_dataset
+from .request import build_dataset
 from .sample import Image, Label, Sample
-from .source import ImageArchive
+from .settings import DatasetRequest, ImageArchive
 from .votes import merge_votes
 from .writer import dataset_writer
 

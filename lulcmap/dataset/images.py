@@ -22,7 +22,8 @@ from lulcmap.catalog import (
     s1_period,
 )
 from lulcmap.dataset.sample import Image, Sample, SkippedError
-from lulcmap.dataset.source import OpenArchive, Orbit
+from lulcmap.dataset.settings import Orbit
+from lulcmap.dataset.source import OpenArchive, archive_settings
 from lulcmap.errors import NoScenesError, ReadError
 from lulcmap.imagery import CompositeRules, Reader, make_composite, mean_backscatter
 from lulcmap.sensors import S1_BANDS, S1_NODATA, S2_BANDS, S2_NODATA
@@ -46,7 +47,7 @@ class SceneImages:
 
     def settings(self) -> dict[str, Any]:
         """Settings that decide the images, plain JSON."""
-        return {"image": "scene", "s1_days": self.s1_days, **self.archive.options.settings()}
+        return {"image": "scene", "s1_days": self.s1_days, **archive_settings(self.archive.options)}
 
     def read(self, sample: Sample) -> Image:
         """Read the raw scene of the sample's day, clouds and all, and the mean of all datatakes."""
@@ -180,7 +181,7 @@ class CompositeImages:
             "image": "composite",
             "period": [self.period.start.isoformat(), self.period.end.isoformat()],
             "rules": self.rules.to_json(),
-            **self.archive.options.settings(),
+            **archive_settings(self.archive.options),
         }
 
     def find(self, samples: Sequence[Sample]) -> Self:

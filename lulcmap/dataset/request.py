@@ -1,58 +1,19 @@
 """Build a dataset as requested: which labels, which images, which splits."""
 
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from lulcmap.catalog import Period
 from lulcmap.dataset.build import BuildResult, build
 from lulcmap.dataset.dynamic_world import DynamicWorldTiles
 from lulcmap.dataset.images import CompositeImages, SceneImages
 from lulcmap.dataset.legend import DYNAMIC_WORLD, PLAIN, read_legend
 from lulcmap.dataset.raster_labels import RasterLabels
-from lulcmap.dataset.source import ImageArchive, OpenArchive
+from lulcmap.dataset.settings import DatasetRequest
+from lulcmap.dataset.source import OpenArchive
 from lulcmap.dataset.vector_labels import VectorLabels
 from lulcmap.errors import UsageError
 from lulcmap.system import Progress, no_progress
 
 _RASTERS = (".tif", ".tiff", ".vrt", ".img")
-
-
-@dataclass(frozen=True)
-class DatasetRequest:
-    """Options of a build. The defaults are the command's."""
-
-    labels: Path
-    """Folder of Dynamic World's tiles, or a raster or vector file."""
-
-    archive: ImageArchive = field(default_factory=ImageArchive)
-    """Where the images come from."""
-
-    classes: Path | None = None
-    """CSV file of the legend; None takes Dynamic World's."""
-
-    votes: str = "consensus"
-    """Scheme that merges the hold-out's votes into one label."""
-
-    s1_days: int = 180
-    """Days of Sentinel-1 before and after a tile's day."""
-
-    period: Period | None = None
-    """Period of the composites, for a raster or vector file."""
-
-    attribute: str = "code"
-    """Attribute of a vector file that holds the code."""
-
-    layer: str | None = None
-    """Layer of a vector file that has several."""
-
-    validation: float = 0.1
-    """Share of the places for validation, which decides when training stops."""
-
-    test: float = 0.0
-    """Share of the places for testing, besides the hold-out."""
-
-    limit: int | None = None
-    """Most chips to make."""
 
 
 def build_dataset(

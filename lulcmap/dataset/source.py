@@ -2,63 +2,33 @@
 
 import hashlib
 import threading
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import shapely
 
 from lulcmap.catalog import Scene, SearchResult, find_scenes, is_remote, shows_simulated, signer
+from lulcmap.dataset.settings import ImageArchive
 from lulcmap.imagery import Reader
 
-Orbit = Literal["descending", "ascending", "any"]
 
-
-@dataclass(frozen=True, slots=True)
-class ImageArchive:
-    """Where scenes are searched, and how they are read."""
-
-    catalog: str = "planetary-computer"
-    """Catalogue, as in ``find_scenes``."""
-
-    profile: str | None = None
-    """Provider whose layout the catalogue has, as in ``find_scenes``."""
-
-    s1_catalog: str | None = None
-    """Another catalogue for Sentinel-1, as in ``find_scenes``."""
-
-    orbit: Orbit = "descending"
-    """Orbit direction of Sentinel-1."""
-
-    keep_without_s1: bool = False
-    """Whether a chip may have no radar."""
-
-    max_lost: float = 0.1
-    """Share of a sample's radar assets that may be unreadable."""
-
-    workers: int = 4
-    """Reader threads."""
-
-    patience: float = 300.0
-    """Seconds to wait for a server that does not answer."""
-
-    def settings(self) -> dict[str, Any]:
-        """Settings that decide the pixels, plain JSON; a file of scenes by its content."""
-        settings: dict[str, Any] = {
-            "catalog": self.catalog,
-            "profile": self.profile,
-            "s1_catalog": self.s1_catalog,
-            "orbit": self.orbit,
-            "keep_without_s1": self.keep_without_s1,
-        }
-        if not is_remote(self.catalog) and Path(self.catalog).is_file():
-            settings["catalog"] = Path(self.catalog).name
-            settings["simulated"] = shows_simulated(Path(self.catalog))
-            digest = hashlib.sha256(Path(self.catalog).read_bytes()).hexdigest()
-            settings["catalog_sha256"] = digest
-        return settings
+def archive_settings(archive: ImageArchive) -> dict[str, Any]:
+    """Settings that decide the pixels, plain JSON; a file of scenes by its content."""
+    settings: dict[str, Any] = {
+        "catalog": archive.catalog,
+        "profile": archive.profile,
+        "s1_catalog": archive.s1_catalog,
+        "orbit": archive.orbit,
+        "keep_without_s1": archive.keep_without_s1,
+    }
+    path = Path(archive.catalog)
+    if not is_remote(archive.catalog) and path.is_file():
+        settings["catalog"] = path.name
+        settings["simulated"] = shows_simulated(path)
+        settings["catalog_sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return settings
 
 
 class OpenArchive:

@@ -16,8 +16,8 @@ from lulcmap.catalog.search import find_scenes
 from lulcmap.cli.app import Group
 from lulcmap.cli.dataset import dataset as command
 from lulcmap.dataset.chips import CHIPS, INDEX, Dataset
-from lulcmap.dataset.request import DatasetRequest, build_dataset
-from lulcmap.dataset.source import ImageArchive
+from lulcmap.dataset.request import build_dataset
+from lulcmap.dataset.settings import DatasetRequest, ImageArchive
 from lulcmap.dataset.votes import SCHEMES
 from lulcmap.dataset.writer import DatasetWriter
 from lulcmap.errors import NoScenesError, OutputError, ProviderError, UsageError

@@ -18,8 +18,8 @@ from lulcmap.cli.dataset import dataset as command
 from lulcmap.dataset.about import ABOUT
 from lulcmap.dataset.check import check_dataset
 from lulcmap.dataset.chips import INDEX, Dataset
-from lulcmap.dataset.request import DatasetRequest, build_dataset
-from lulcmap.dataset.source import ImageArchive
+from lulcmap.dataset.request import build_dataset
+from lulcmap.dataset.settings import DatasetRequest, ImageArchive
 from lulcmap.dataset.statistics import Band
 from lulcmap.dataset.writer import _write_index
 from lulcmap.errors import UsageError

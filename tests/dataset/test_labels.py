@@ -21,9 +21,9 @@ from lulcmap.dataset.chips import VOTES, Dataset
 from lulcmap.dataset.dynamic_world import DynamicWorldTiles
 from lulcmap.dataset.legend import DYNAMIC_WORLD, PLAIN, read_legend
 from lulcmap.dataset.raster_labels import RasterLabels
-from lulcmap.dataset.request import DatasetRequest, build_dataset
+from lulcmap.dataset.request import build_dataset
 from lulcmap.dataset.sample import Sample
-from lulcmap.dataset.source import ImageArchive
+from lulcmap.dataset.settings import DatasetRequest, ImageArchive
 from lulcmap.dataset.splits import assign_splits, overlapping_pairs
 from lulcmap.dataset.user_labels import CHIP_SIZE_PX
 from lulcmap.dataset.vector_labels import VectorLabels

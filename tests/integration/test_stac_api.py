@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from lulcmap.dataset.chips import Dataset
-from lulcmap.dataset.request import DatasetRequest, build_dataset
-from lulcmap.dataset.source import ImageArchive
+from lulcmap.dataset.request import build_dataset
+from lulcmap.dataset.settings import DatasetRequest, ImageArchive
 from lulcmap.simulation.build import Simulated
 from lulcmap.simulation.labels import LabelSet, simulate_labels
 from tests.integration import services

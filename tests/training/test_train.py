@@ -17,8 +17,8 @@ from click.testing import CliRunner
 from lulcmap.cli import main
 from lulcmap.cli.train import MODELS
 from lulcmap.dataset.chips import Dataset
-from lulcmap.dataset.request import DatasetRequest, build_dataset
-from lulcmap.dataset.source import ImageArchive
+from lulcmap.dataset.request import build_dataset
+from lulcmap.dataset.settings import DatasetRequest, ImageArchive
 from lulcmap.run.lock import hold_file
 from lulcmap.simulation.build import Country, simulate
 from lulcmap.simulation.labels import LabelSet, simulate_labels
