@@ -15,10 +15,10 @@ from click.testing import CliRunner
 from rasterio.io import MemoryFile
 from rasterio.transform import Affine
 
-from lulcmap import doctor
 from lulcmap.catalog.providers import CDSE, EARTH_SEARCH, PLANETARY_COMPUTER
 from lulcmap.cli.app import Group
 from lulcmap.cli.doctor import doctor as command
+from lulcmap.doctor import checks as doctor_checks
 from lulcmap.doctor import machine, provider, software
 from lulcmap.errors import ModelError
 from lulcmap.model import registry
@@ -41,7 +41,7 @@ def clean(monkeypatch):
 
 @pytest.fixture
 def no_providers(monkeypatch):
-    monkeypatch.setattr(doctor, "PROFILES", {})
+    monkeypatch.setattr(doctor_checks, "PROFILES", {})
 
 
 def invoke(*arguments):
@@ -154,7 +154,7 @@ def test_compiled_code_that_cannot_be_kept_is_a_note(monkeypatch):
     import numba
 
     monkeypatch.setattr(
-        "lulcmap.system.jit.compiled", lambda function: numba.njit(nogil=True)(function)
+        "lulcmap.system.compiled", lambda function: numba.njit(nogil=True)(function)
     )
 
     status, said = software.compiler()
@@ -216,7 +216,7 @@ def test_a_model_that_is_not_the_shipped_one_is_wrong(monkeypatch, tmp_path):
     (tmp_path / "m.onnx").write_bytes(b"other")
     fields = {"name": "m", "file": "m.onnx", "sha256": "0" * 64, "card": "m.md", "summary": ""}
     (tmp_path / "registry.json").write_text(json.dumps({"default": "m", "models": [fields]}))
-    monkeypatch.setattr(registry, "folder", lambda: tmp_path)
+    monkeypatch.setattr(registry, "models_folder", lambda: tmp_path)
 
     with pytest.raises(ModelError, match="not the model 'm' that was shipped"):
         software.models()
@@ -381,7 +381,7 @@ def test_a_provider_that_answers_wrongly_is_a_fault(api, status, page, words):
 
 def test_a_provider_s_fault_is_the_doctor_s_exit_code(api, monkeypatch):
     api.status = 500
-    monkeypatch.setattr(doctor, "PROFILES", {"earth-search": profile_of(api)})
+    monkeypatch.setattr(doctor_checks, "PROFILES", {"earth-search": profile_of(api)})
 
     result = invoke()
 
@@ -400,7 +400,7 @@ def test_an_asset_that_is_refused_is_a_fault_of_reading(api):
 
 def test_a_provider_that_cannot_be_reached_is_skipped_with_the_reason(socket_enabled, monkeypatch):
     nobody = replace(PLANETARY_COMPUTER, url="http://127.0.0.1:9")
-    monkeypatch.setattr(doctor, "PROFILES", {"planetary-computer": nobody})
+    monkeypatch.setattr(doctor_checks, "PROFILES", {"planetary-computer": nobody})
 
     checks, code = found()
 

@@ -9,10 +9,10 @@ from lulcmap.dataset.chips import Dataset
 from lulcmap.dataset.request import DatasetRequest, build_dataset
 from lulcmap.dataset.source import ImageArchive
 from lulcmap.simulation.build import Simulated
-from lulcmap.simulation.labels import LabelSet, simulate_labels
 from tests.integration import services
 from tests.integration.runs import COUNTRY, assert_same_map
 from tests.integration.servers import FileServer
+from tests.support.labels import LabelSet, simulate_labels
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ from recipes.real_land.canvas import CROPS, Canvas
 from recipes.real_land.card import TEMPLATE
 from recipes.real_land.card import card as made_card
 from recipes.real_land.contrast import contrast
-from recipes.real_land.dataset import build_network as build_dataset
+from recipes.real_land.dataset import build as build_dataset
 from recipes.real_land.evaluate_folds import (
     ALONE,
     DISTURBED,

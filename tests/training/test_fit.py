@@ -276,7 +276,7 @@ def test_a_folder_that_cannot_be_written_is_said_in_one_line(tmp_path, monkeypat
 
 
 def test_what_a_kill_left_of_a_save_is_removed(tmp_path):
-    (tmp_path / ".best.pt.1.tmp").write_bytes(b"half")
+    (tmp_path / ".best.0a1b2c3d.part.pt").write_bytes(b"half")
 
     trained(tmp_path)
 

@@ -9,9 +9,7 @@ import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 
-from lulcmap.simulation.archive import degrees
-from lulcmap.simulation.country import Country, Simulated
-from lulcmap.simulation.land import ground
+from lulcmap.simulation import Country, Simulated, degrees, ground
 
 _LAND, _LABELS = 0, 5
 """Streams of random numbers; the first is of the land, as in the package itself."""
