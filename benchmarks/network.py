@@ -27,13 +27,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lulcmap.legend import CLASSES
 from lulcmap.training import (
-    MODELS,
+    NETWORKS,
     BandStatistics,
-    Deployed,
+    DeployableNetwork,
     Normalisation,
     build_network,
     focal_loss,
-    full_size,
+    upsample_logits,
 )
 
 SIZE = 512
@@ -66,7 +66,7 @@ def composites(batch: int, device: str) -> tuple[torch.Tensor, torch.Tensor, tor
 
 def gmacs(name: str) -> float:
     """Of one sample, in thousands of millions of multiply-adds."""
-    network = build_network(MODELS[name]).eval()
+    network = build_network(NETWORKS[name]).eval()
     planes = [torch.zeros(1, n, SIZE, SIZE) for n in (9, 2, 1, 1)]
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         network(*planes)
@@ -91,7 +91,7 @@ def rate(step: Callable[[], object], device: str) -> float:
 def measured(name: str, what: str, *, batch: int, device: str, mode: str) -> dict[str, float]:
     """Samples a second and peak memory (MB) of ``what``: training or inference."""
     torch.manual_seed(0)
-    deployed = Deployed(build_network(MODELS[name]), NORMALISATION).to(device)
+    deployed = DeployableNetwork(build_network(NETWORKS[name]), NORMALISATION).to(device)
     s2, s1, label = composites(batch, device)
     stride, parameters = deployed.network.stride, list(deployed.parameters())
     alpha = torch.ones(len(CLASSES), device=device)
@@ -103,7 +103,7 @@ def measured(name: str, what: str, *, batch: int, device: str, mode: str) -> dic
     def learn() -> None:
         with half:
             logits = deployed(s2, s1)
-        loss = focal_loss(full_size(logits, stride=stride), label, alpha=alpha, gamma=2.0)
+        loss = focal_loss(upsample_logits(logits, stride=stride), label, alpha=alpha, gamma=2.0)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -132,7 +132,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--models", default=",".join(MODELS))
+    parser.add_argument("--models", default=",".join(NETWORKS))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -163,7 +163,7 @@ def main() -> None:
     )
     for name in names:
         with torch.device("meta"):
-            size = sum(p.numel() for p in build_network(MODELS[name]).parameters()) / 1e6
+            size = sum(p.numel() for p in build_network(NETWORKS[name]).parameters()) / 1e6
         work = gmacs(name)
         for what in ("training", "inference"):
             for mode in modes:

@@ -22,7 +22,14 @@ def demo(ctx: click.Context, folder: Path, seed: int) -> None:
     """
     from lulcmap.cli.predict import predict
     from lulcmap.errors import OutputError
-    from lulcmap.simulation import NETWORK, Country, forest_map, judge, picture, simulate
+    from lulcmap.simulation import (
+        DEMO_MODEL,
+        Country,
+        draw_comparison,
+        map_with_forest,
+        score_map,
+        simulate,
+    )
 
     country = Country(seed=seed, year=YEAR)
     click.echo(
@@ -40,13 +47,13 @@ def demo(ctx: click.Context, folder: Path, seed: int) -> None:
         ) from error
     out = folder / "map.tif"
     options = ["--aoi", str(made.aoi), "--year", str(YEAR), "--catalog", str(made.items)]
-    options += ["--model", NETWORK, "--out", str(out), "--overwrite"]
+    options += ["--model", DEMO_MODEL, "--out", str(out), "--overwrite"]
     click.echo(f"$ lulcmap predict {shlex.join(options)}")
     ctx.invoke(predict.main, args=options, standalone_mode=False)
 
-    forest_map(made, folder / "forest.tif", year=YEAR)
-    map_of, forest = judge(out, made), judge(folder / "forest.tif", made)
-    picture(out, made, year=YEAR, verdict=map_of, to=folder / "preview.png")
+    map_with_forest(made, folder / "forest.tif", year=YEAR)
+    map_of, forest = score_map(out, made), score_map(folder / "forest.tif", made)
+    draw_comparison(out, made, year=YEAR, verdict=map_of, to=folder / "preview.png")
     click.echo(
         f"Made {out}, a Cloud-Optimized GeoTIFF in nine classes: {map_of.coverage:.2%} of the "
         "country is mapped.\n"

@@ -185,12 +185,18 @@ def train(
     from lulcmap.dataset import Dataset
     from lulcmap.errors import UsageError
     from lulcmap.system import free_memory
-    from lulcmap.training import ChipFolder, Hardware, TrainingSettings, config_of, train_network
+    from lulcmap.training import (
+        ChipFolder,
+        Hardware,
+        TrainingSettings,
+        network_config,
+        train_network,
+    )
 
     if settings["crop"] % 32:
         raise UsageError(f"--crop is {settings['crop']}; it must be a multiple of 32.")
     dataset = Dataset.open(data)
-    config = config_of(
+    config = network_config(
         model,
         classes=len(dataset.classes),
         modalities=modalities.split(","),

@@ -28,7 +28,7 @@ class Check:
     """What was found; where it is not in order, what to do."""
 
 
-def checked(name: str, look: Callable[[], Finding]) -> Check:
+def run_check(name: str, look: Callable[[], Finding]) -> Check:
     """What a look finds; one that fails has found a fault."""
     try:
         return Check(name, *look())
@@ -42,6 +42,6 @@ def checked(name: str, look: Callable[[], Finding]) -> Check:
         return Check(name, "wrong", f"{type(error).__name__}: {first_line(error)}")
 
 
-def listed(names: Sequence[str]) -> str:
+def names_with_verb(names: Sequence[str]) -> str:
     """Names in a sentence, with their verb."""
     return f"{', '.join(names)} {'is' if len(names) == 1 else 'are'}"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from lulcmap.catalog import PROFILES
 from lulcmap.doctor import machine, provider, software
-from lulcmap.doctor.check import Check, Finding, Status, checked
+from lulcmap.doctor.check import Check, Finding, Status, run_check
 
 __all__ = ["Check", "Status", "examine"]
 
@@ -36,9 +36,9 @@ def examine(*, offline: bool = False, folder: Path = Path()) -> Iterator[Check]:
         ("proxies", machine.proxies),
     )
     for name, look in looks:
-        yield checked(name, look)
+        yield run_check(name, look)
     for profile in PROFILES.values():
         if offline:
             yield Check(profile.name, "skipped", "Not asked: --offline.")
         else:
-            yield from provider.examine(profile)
+            yield from provider.check_provider(profile)

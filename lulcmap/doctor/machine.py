@@ -7,13 +7,13 @@ import urllib.request
 from pathlib import Path
 
 from lulcmap.catalog import PROFILES, SUBSCRIPTION_KEY
-from lulcmap.doctor.check import Finding, Status, listed
+from lulcmap.doctor.check import Finding, Status, names_with_verb
 from lulcmap.system import available_memory, memory_limit
 
-_LITTLE_DISK = 10e9
+_LOW_DISK_BYTES = 10e9
 """Bytes. A country's run folder and map are of this order."""
 
-_LITTLE_MEMORY = 4e9
+_LOW_MEMORY_BYTES = 4e9
 """Bytes. A block, its model and the scenes being read take about half."""
 
 
@@ -25,7 +25,7 @@ def memory() -> Finding:
     said, most = f"{free / 1e9:.1f} GB free", memory_limit()
     if most is not None and most < free:
         said, free = f"{most / 1e9:.1f} GB, the limit of this container or job", most
-    if free < _LITTLE_MEMORY:
+    if free < _LOW_MEMORY_BYTES:
         return "note", f"{said}. Give predict a smaller --block-size and fewer --workers."
     return "ok", said
 
@@ -42,7 +42,7 @@ def disk(folder: Path) -> Finding:
             pass
     except OSError as error:
         return "wrong", f"{said}, but it cannot be written to ({error.strerror}). Use another."
-    if free < _LITTLE_DISK:
+    if free < _LOW_DISK_BYTES:
         return "note", f"{said}. A country may need 10 GB; lulcmap plan says how much."
     return "ok", said
 
@@ -59,9 +59,9 @@ def credentials() -> Finding:
         missing = [name for name in names if not os.environ.get(name)]
         if missing:
             status = "note"
-            said.append(f"{listed(missing)} not set: no {what}.")
+            said.append(f"{names_with_verb(missing)} not set: no {what}.")
         else:
-            said.append(f"{listed(names)} set, for {what}.")
+            said.append(f"{names_with_verb(names)} set, for {what}.")
     return status, " ".join(said)
 
 
@@ -69,4 +69,4 @@ def proxies() -> Finding:
     """Whether requests go through one; its address may hold a password."""
     found = sorted(urllib.request.getproxies_environment())
     names = [f"{scheme}_proxy" for scheme in found]
-    return "ok", f"{listed(names)} set, and followed." if names else "None is set."
+    return "ok", f"{names_with_verb(names)} set, and followed." if names else "None is set."

@@ -20,38 +20,41 @@ from lulcmap.catalog import (
     resolve_href,
     signer,
 )
-from lulcmap.doctor.check import Check, Finding, checked, listed
+from lulcmap.doctor.check import Check, Finding, names_with_verb, run_check
 from lulcmap.errors import ProviderError
 from lulcmap.imagery import Fetcher, FetchError
 
-_BOX, _MONTH = "6.0,49.6,6.1,49.7", "2024-06-01T00:00:00Z/2024-06-30T23:59:59Z"
+_BBOX, _PERIOD = "6.0,49.6,6.1,49.7", "2024-06-01T00:00:00Z/2024-06-30T23:59:59Z"
 """Luxembourg, which no provider lacks: west, south, east, north."""
 
-_PLACE = (6.05, 49.65)
+_PIXEL_LON_LAT = (6.05, 49.65)
 """Longitude and latitude of the pixels that are read, in the box's middle."""
 
-_OPTICAL, _RADAR = "B04", "VV"
+_OPTICAL_BAND, _RADAR_BAND = "B04", "VV"
 """Bands that are read."""
 
-_PIXELS = 64
+_WINDOW_PX = 64
 """A side of the window."""
 
-_WAIT = 15.0
+_TIMEOUT_S = 15.0
 """Seconds an API may take to say something."""
 
 
-class _NoWayError(Exception):
+class _UnreachableError(Exception):
     """The provider cannot be reached from here, which says nothing of the provider."""
 
 
-def examine(profile: Profile) -> Iterator[Check]:
+def check_provider(profile: Profile) -> Iterator[Check]:
     """Search, sign and read with each sensor that a provider has.
 
     Yields:
         For each sensor as many stages as there is reason for: nothing is read of what is not found.
 
     """
-    for collection, band in ((profile.s2_collection, _OPTICAL), (profile.s1_collection, _RADAR)):
+    for collection, band in (
+        (profile.s2_collection, _OPTICAL_BAND),
+        (profile.s1_collection, _RADAR_BAND),
+    ):
         for check in _stages(profile, collection, band) if collection else ():
             yield check
             if check.name == f"{profile.name} search" and check.status == "skipped":
@@ -59,38 +62,42 @@ def examine(profile: Profile) -> Iterator[Check]:
 
 
 def _stages(profile: Profile, collection: str, band: str) -> Iterator[Check]:
-    name = f"{profile.name} S1" if band == _RADAR else profile.name
+    name = f"{profile.name} S1" if band == _RADAR_BAND else profile.name
     found: list[Scene] = []
-    check = checked(f"{name} search", lambda: _search(profile, collection, found))
+    check = run_check(f"{name} search", lambda: _search(profile, collection, found))
     yield check
     if check.status != "ok":
         return
     scene = found[0]
-    missing = [variable for variable in _secrets(profile, band) if not os.environ.get(variable)]
+    missing = [
+        variable for variable in _required_secrets(profile, band) if not os.environ.get(variable)
+    ]
     if missing:
-        why = f"{listed(missing)} not set, and no pixel of {collection} can be read without."
+        why = (
+            f"{names_with_verb(missing)} not set, and no pixel of {collection} can be read without."
+        )
         yield Check(f"{name} sign and read", "skipped", why)
         return
-    check = checked(f"{name} sign", lambda: _sign(profile, scene.assets[band]))
+    check = run_check(f"{name} sign", lambda: _sign(profile, scene.assets[band]))
     yield check
     if check.status == "ok":
-        yield checked(f"{name} read", lambda: _read(profile, scene, band))
+        yield run_check(f"{name} read", lambda: _read(profile, scene, band))
 
 
-def _secrets(profile: Profile, band: str) -> tuple[str, ...]:
+def _required_secrets(profile: Profile, band: str) -> tuple[str, ...]:
     """Environment variables without which a band cannot be read."""
-    if profile.signing == "planetary-computer" and band == _RADAR:
+    if profile.signing == "planetary-computer" and band == _RADAR_BAND:
         return (SUBSCRIPTION_KEY,)  # its tokens for sentinel-1-rtc need an account
     return profile.secrets
 
 
 def _search(profile: Profile, collection: str, found: list[Scene]) -> Finding:
     """Ask for one scene, which is added to ``found``."""
-    asked = {"collections": collection, "bbox": _BOX, "datetime": _MONTH, "limit": 1}
+    asked = {"collections": collection, "bbox": _BBOX, "datetime": _PERIOD, "limit": 1}
     start = time.perf_counter()
     try:
-        answer = _ask(f"{profile.url}/search?{urlencode(asked)}")
-    except _NoWayError as reason:
+        answer = _get_json(f"{profile.url}/search?{urlencode(asked)}")
+    except _UnreachableError as reason:
         return "skipped", f"{urlsplit(profile.url).hostname} cannot be reached: {reason}."
     took = time.perf_counter() - start
     items = answer.get("features") if isinstance(answer, dict) else None
@@ -118,11 +125,11 @@ def _is_private(profile: Profile) -> bool:
     return is_private(urlsplit(profile.url).hostname or "")
 
 
-def _ask(url: str) -> Any:
+def _get_json(url: str) -> Any:
     """The answer of an API, once and without patience."""
     try:
         with urlopen(
-            Request(url, headers={"Accept": "application/geo+json"}), timeout=_WAIT
+            Request(url, headers={"Accept": "application/geo+json"}), timeout=_TIMEOUT_S
         ) as got:
             return json.loads(got.read())
     except HTTPError as error:
@@ -141,7 +148,7 @@ def _ask(url: str) -> Any:
                 "Its certificate is not valid here. If a proxy of yours opens TLS, set "
                 "SSL_CERT_FILE to its certificate."
             ) from None
-        raise _NoWayError(getattr(cause, "strerror", None) or str(cause)) from None
+        raise _UnreachableError(getattr(cause, "strerror", None) or str(cause)) from None
 
 
 def _sign(profile: Profile, href: str) -> Finding:
@@ -162,12 +169,12 @@ def _read(profile: Profile, scene: Scene, band: str) -> Finding:
     from lulcmap.imagery import Reader
 
     sign, epsg = signer(profile), scene.epsg or 32631
-    x, y = Transformer.from_crs(4326, epsg, always_xy=True).transform(*_PLACE)
+    x, y = Transformer.from_crs(4326, epsg, always_xy=True).transform(*_PIXEL_LON_LAT)
     corner = Affine(10, 0, 10 * round(x / 10), 0, -10, 10 * round(y / 10))
     start = time.perf_counter()
     private = _is_private(profile)
     # the reader would wait for minutes
-    fetcher = Fetcher(sign=sign, private=private, retries=1, patience=_WAIT)
+    fetcher = Fetcher(sign=sign, private=private, retries=1, patience=_TIMEOUT_S)
     try:
         fetcher.get(scene.assets[band], 0, 16)
     except FetchError as error:
@@ -175,7 +182,7 @@ def _read(profile: Profile, scene: Scene, band: str) -> Finding:
     finally:
         fetcher.close()
     with Reader(workers=1, sign=sign, private=private) as reader:
-        plane = reader.read(scene, band, GeoBox((_PIXELS, _PIXELS), corner, f"EPSG:{epsg}"))
+        plane = reader.read(scene, band, GeoBox((_WINDOW_PX, _WINDOW_PX), corner, f"EPSG:{epsg}"))
     took = time.perf_counter() - start
     share = np.count_nonzero(plane) / plane.size
-    return "ok", f"{_PIXELS} x {_PIXELS} px of {band} in {took:.1f} s, {share:.0%} with data"
+    return "ok", f"{_WINDOW_PX} x {_WINDOW_PX} px of {band} in {took:.1f} s, {share:.0%} with data"

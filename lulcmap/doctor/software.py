@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lulcmap import __version__
 from lulcmap.catalog import CDSE
-from lulcmap.doctor.check import Finding, listed
+from lulcmap.doctor.check import Finding, names_with_verb
 from lulcmap.errors import DeviceError
 from lulcmap.model import find_model, has_cuda, has_driver, load_runtime, shipped_models
 
@@ -23,7 +23,7 @@ _DATA_VARIABLES = ("PROJ_LIB", "PROJ_DATA", "GDAL_DATA")
 """They lead PROJ and GDAL away from the data their wheels bring. Installers of other GIS software
 set them for all programs, and the data of another version cannot be read."""
 
-_KNOWN = {
+_KNOWN_POINTS = {
     "EPSG:32632": ((9.0, 45.0), (500000.0, 4982950.4)),
     "EPSG:3035": ((10, 52), (4321e3, 321e4)),
 }
@@ -44,7 +44,7 @@ def compiler() -> Finding:
 
     from lulcmap.system import compiled
 
-    total: Any = compiled(_total)
+    total: Any = compiled(_sum)
     found = f"numba {numba.__version__}, numpy {np.__version__}"
     if total(np.arange(5)) != 10:
         return "wrong", f"{found}: a compiled sum is wrong. Install numba and numpy again."
@@ -56,7 +56,7 @@ def compiler() -> Finding:
     return "ok", found
 
 
-def _total(values: Sequence[int]) -> int:
+def _sum(values: Sequence[int]) -> int:
     total = 0
     for value in values:
         total += value
@@ -98,7 +98,7 @@ def proj_of_pyproj() -> Finding:
         x, y = pyproj.Transformer.from_crs("EPSG:4326", crs, always_xy=True).transform(lon, lat)
         return float(x), float(y)
 
-    return _proj(f"PROJ {pyproj.proj_version_str} in pyproj {pyproj.__version__}", project)
+    return _check_proj(f"PROJ {pyproj.proj_version_str} in pyproj {pyproj.__version__}", project)
 
 
 def proj_of_rasterio() -> Finding:
@@ -110,10 +110,12 @@ def proj_of_rasterio() -> Finding:
         xs, ys = transform("EPSG:4326", crs, [lon], [lat])
         return float(xs[0]), float(ys[0])
 
-    return _proj(f"PROJ {rasterio.__proj_version__} in rasterio {rasterio.__version__}", project)
+    return _check_proj(
+        f"PROJ {rasterio.__proj_version__} in rasterio {rasterio.__version__}", project
+    )
 
 
-def _proj(found: str, project: Callable[[str, float, float], tuple[float, float]]) -> Finding:
+def _check_proj(found: str, project: Callable[[str, float, float], tuple[float, float]]) -> Finding:
     """Compare projected coordinates with known ones, to the centimetre."""
     set_here = [name for name in _DATA_VARIABLES if os.environ.get(name)]
     cause = (
@@ -121,7 +123,7 @@ def _proj(found: str, project: Callable[[str, float, float], tuple[float, float]
         if set_here
         else "Install pyproj and rasterio from PyPI again."
     )
-    for crs, ((lon, lat), expected) in _KNOWN.items():
+    for crs, ((lon, lat), expected) in _KNOWN_POINTS.items():
         try:
             x, y = project(crs, lon, lat)
         except Exception as error:  # both have many kinds
@@ -130,20 +132,23 @@ def _proj(found: str, project: Callable[[str, float, float], tuple[float, float]
         if not (abs(x - expected[0]) < 0.01 and abs(y - expected[1]) < 0.01):
             return "wrong", f"{found}: a point in {crs} is misplaced, at {x:.2f}, {y:.2f}. {cause}"
     if set_here:
-        return "note", f"{found}: right, though {listed(set_here)} set, and may lead to other data."
+        return (
+            "note",
+            f"{found}: right, though {names_with_verb(set_here)} set, and may lead to other data.",
+        )
     return "ok", f"{found}: EPSG:32632 and EPSG:3035 to the centimetre"
 
 
 def runtime() -> Finding:
     """ONNX Runtime, and the provider on which the default model really ran."""
     load_runtime()  # says what is missing or doubled before the model is looked for
-    session = _ran()
+    session = _tested_session()
     if session.notes:
         return "note", f"{session.runtime}. {' '.join(session.notes)}"
     return "ok", f"{session.runtime}: the default model ran on the {session.device}"
 
 
-def _ran() -> "Session":
+def _tested_session() -> "Session":
     """A session of the default model, after one small run."""
     import numpy as np
 
@@ -167,7 +172,7 @@ def cuda() -> Finding:
                 "In a container, start it with the GPU (docker run --gpus all)."
             )
         return "ok", "No NVIDIA driver, and none is needed: maps are made on the CPU."
-    driver = _driver()
+    driver = _driver_name()
     if not has_cuda(ort):
         return "note", (
             f"{driver} is here, but ONNX Runtime has no CUDA. To use it: pip uninstall "
@@ -175,7 +180,7 @@ def cuda() -> Finding:
         )
     built = str(getattr(ort, "cuda_version", ""))
     pair = f"{driver}; ONNX Runtime {ort.__version__} is built for CUDA {built or 'unknown'}"
-    session = _ran()
+    session = _tested_session()
     if session.device == "cuda":
         return "ok", pair
     known = _cuda_of_driver()
@@ -187,7 +192,7 @@ def cuda() -> Finding:
     return "wrong", f"{pair}, but it cannot be used. {' '.join(session.notes)}"
 
 
-def _driver() -> str:
+def _driver_name() -> str:
     """The GPU and its driver's version, as far as nvidia-smi tells."""
     query = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
     try:

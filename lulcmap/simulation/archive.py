@@ -121,7 +121,7 @@ class Archive:
                     {"nodata": nodata, "data_type": pixels.dtype.name, "spatial_resolution": size}
                 ]
             bounds = (west, north - size * height, west + size * width, north)
-        outline = ring(bounds, self.epsg)
+        outline = _outline(bounds, self.epsg)
         lon, lat = np.transpose(outline)
         grid = (
             {"proj:epsg": self.epsg}
@@ -154,7 +154,7 @@ class Archive:
         return path
 
 
-def ring(bounds: tuple[float, float, float, float], epsg: int) -> list[list[float]]:
+def _outline(bounds: tuple[float, float, float, float], epsg: int) -> list[list[float]]:
     """A rectangle's outline in degrees, closed, with seven decimals.
 
     Args:
@@ -165,10 +165,10 @@ def ring(bounds: tuple[float, float, float, float], epsg: int) -> list[list[floa
     left, bottom, right, top = bounds
     xs = [left, right, right, left, left]
     ys = [bottom, bottom, top, top, bottom]
-    return degrees(xs, ys, epsg)
+    return to_degrees(xs, ys, epsg)
 
 
-def degrees(xs: list[float], ys: list[float], epsg: int) -> list[list[float]]:
+def to_degrees(xs: list[float], ys: list[float], epsg: int) -> list[list[float]]:
     """Points of a CRS as longitude and latitude, seven decimals (1 cm)."""
     lon, lat = Transformer.from_crs(epsg, 4326, always_xy=True).transform(xs, ys)
     return [[round(a, 7), round(b, 7)] for a, b in zip(lon, lat, strict=True)]

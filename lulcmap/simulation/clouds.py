@@ -10,7 +10,7 @@ from lulcmap.system import compiled
 
 
 @dataclass(frozen=True, slots=True)
-class Sky:
+class Atmosphere:
     """The air on one day, on the 20 m grid. Arrays (ceil(H / 2), ceil(W / 2)) float32."""
 
     cloud: NDArray[np.float32]
@@ -23,11 +23,13 @@ class Sky:
     """DN that haze adds to B02; less at longer wavelengths."""
 
 
-_SHADOW = 16, 12
+_SHADOW_OFFSET_PX = 16, 12
 """20 m pixels northwards and westwards from a cloud to its shadow: the sun is in the south-east."""
 
 
-def sky(key: np.uint64, shape: tuple[int, int], *, cloud: float, haze: float) -> Sky:
+def make_atmosphere(
+    key: np.uint64, shape: tuple[int, int], *, cloud: float, haze: float
+) -> Atmosphere:
     """The air over a country on one day.
 
     Args:
@@ -38,12 +40,15 @@ def sky(key: np.uint64, shape: tuple[int, int], *, cloud: float, haze: float) ->
 
     """
     rows, cols = -(-shape[0] // 2), -(-shape[1] // 2)
-    field = _cloud_field(key, rows + _SHADOW[0], cols + _SHADOW[1])
+    field = _cloud_field(key, rows + _SHADOW_OFFSET_PX[0], cols + _SHADOW_OFFSET_PX[1])
     level = np.quantile(field[:rows:4, :cols:4], 1 - cloud) if cloud > 0 else np.inf
     thick = np.clip((field - level) / np.float32(0.5), 0, 1)
-    over, shadow = np.sqrt(thick[:rows, :cols]), thick[_SHADOW[0] :, _SHADOW[1] :]
-    veil = _veil(key, rows, cols, haze) if haze else np.zeros((rows, cols), np.float32)
-    return Sky(over, shadow * (1 - over), veil)
+    over, shadow = (
+        np.sqrt(thick[:rows, :cols]),
+        thick[_SHADOW_OFFSET_PX[0] :, _SHADOW_OFFSET_PX[1] :],
+    )
+    veil = _haze_field(key, rows, cols, haze) if haze else np.zeros((rows, cols), np.float32)
+    return Atmosphere(over, shadow * (1 - over), veil)
 
 
 @compiled
@@ -56,7 +61,7 @@ def _cloud_field(key: np.uint64, rows: int, cols: int) -> NDArray[np.float32]:
 
 
 @compiled
-def _veil(key: np.uint64, rows: int, cols: int, haze: float) -> NDArray[np.float32]:
+def _haze_field(key: np.uint64, rows: int, cols: int, haze: float) -> NDArray[np.float32]:
     out = np.empty((rows, cols), np.float32)
     for i in range(rows):
         for j in range(cols):

@@ -88,7 +88,7 @@ class Country:
 
 
 @dataclass(frozen=True, slots=True)
-class Simulated:
+class SimulatedCountry:
     """Where a simulated country lies."""
 
     items: Path

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from lulcmap.simulation.noise import fractal, mixed, normal, smooth, uniform
 from lulcmap.system import compiled
 
-PLACE, TEXTURE = 4, 2
+N_PLACE, N_TEXTURE = 4, 2
 """How many numbers tell a place (a field, a stand of trees), and a pixel in it, from its class."""
 
-SCALE = 36.0
+LATENT_SCALE = 36.0
 """Latents are stored in int8 as whole 36ths of a standard deviation: within +-3.5."""
 
 
@@ -71,7 +71,7 @@ def _plot(
 
 
 @compiled
-def settle(
+def fill_cover(
     key: np.uint64,
     first: int,
     height: NDArray[np.float32],
@@ -97,15 +97,15 @@ def settle(
 
     """
     rows, cols = truth.shape
-    place = np.empty(PLACE)
-    texture = np.empty(TEXTURE)
+    place = np.empty(N_PLACE)
+    texture = np.empty(N_TEXTURE)
     for i in range(rows):
         for j in range(cols):
             y, x = float(first + i), float(j)
             kind = truth[i, j]
-            for k in range(PLACE):
+            for k in range(N_PLACE):
                 place[k] = fractal(key + np.uint64(200 + 8 * k), y, x, 55.0, 2)
-            for k in range(TEXTURE):
+            for k in range(N_TEXTURE):
                 texture[k] = 0.8 * normal(key + np.uint64(240 + k), first + i, j)
                 texture[k] += 0.6 * smooth(key + np.uint64(250 + k), y / 3.1, x / 3.1)
             if kind == 4:
@@ -114,10 +114,10 @@ def settle(
                 cover[i, j] = _street(key, y, x, place, texture)
             else:
                 cover[i, j] = _wild(key, y, x, kind)
-            for k in range(PLACE):
-                latents[k, i, j] = max(-127.0, min(127.0, place[k] * SCALE))
-            for k in range(TEXTURE):
-                latents[PLACE + k, i, j] = max(-127.0, min(127.0, texture[k] * SCALE))
+            for k in range(N_PLACE):
+                latents[k, i, j] = max(-127.0, min(127.0, place[k] * LATENT_SCALE))
+            for k in range(N_TEXTURE):
+                latents[N_PLACE + k, i, j] = max(-127.0, min(127.0, texture[k] * LATENT_SCALE))
             if height[i + 1, j] > low - 0.5:  # hills begin a little below the last rivers
                 left = max(j, 1)
                 rise = height[i + 1, left] - height[i, left]
@@ -138,7 +138,7 @@ def _farm(
     """Cover of a pixel of farmland: one crop a plot, in rows; fallow, ley and hedges between."""
     district = _district(key + np.uint64(300), y, x, 120.0)
     bits, across, side, end = _plot(district, y, x, 9.0, 24.0)
-    for k in range(PLACE):
+    for k in range(N_PLACE):
         place[k] = normal(bits, 10 + k, 0)
     period = 2.6 + 2.2 * uniform(bits, 20, 0)
     texture[0] = 0.55 * texture[0] + 1.5 * math.sin(6.2832 * across / period)
@@ -163,7 +163,7 @@ def _street(
     """Cover of a pixel of a town: blocks of houses and gardens in a grid of streets."""
     district = _district(key + np.uint64(400), y, x, 70.0)
     bits, _, side, end = _plot(district, y, x, 6.0, 11.0)
-    for k in range(PLACE):
+    for k in range(N_PLACE):
         place[k] = 0.6 * place[k] + 0.8 * normal(bits, 10 + k, 0)
     if min(side, end) < 0.55:
         texture[0] = -1.2
@@ -175,7 +175,7 @@ def _street(
     if use < 0.24:  # halls and yards
         texture[0] += 1.0
         return 7 if spot < 0.35 else 6
-    for k in range(PLACE):  # houses: every pixel another roof or garden
+    for k in range(N_PLACE):  # houses: every pixel another roof or garden
         place[k] = 0.6 * place[k] + 0.8 * normal(key + np.uint64(420 + k), int(y), int(x))
     if spot < 0.42:
         return 6

@@ -13,17 +13,17 @@ from lulcmap.evaluation import accuracy, confusion, mean_iou
 from lulcmap.geo import load_area, pixels_inside, project
 from lulcmap.legend import NODATA
 from lulcmap.output import draw_preview
-from lulcmap.simulation.build import Simulated
+from lulcmap.simulation.country import SimulatedCountry
 
-NETWORK = "lulcformer-tiny"
+DEMO_MODEL = "lulcformer-tiny"
 """The shipped model that learnt from simulated countries: the demo's is one of those."""
 
-FOREST = "random-forest-simulated"
+FOREST_MODEL = "random-forest-simulated"
 """The shipped model that the network is compared with: it sees each pixel alone."""
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class MapScore:
     """How good a map of a simulated country is."""
 
     coverage: float
@@ -36,7 +36,7 @@ class Verdict:
     """Mean intersection over union of the classes."""
 
 
-def judge(out: Path, country: Simulated) -> Verdict:
+def score_map(out: Path, country: SimulatedCountry) -> MapScore:
     """Compare a map with the truth.
 
     Args:
@@ -44,18 +44,20 @@ def judge(out: Path, country: Simulated) -> Verdict:
         country: as it was simulated.
 
     """
-    mapped, truth = _beside(out, country)
+    mapped, truth = _map_and_truth(out, country)
     matrix = confusion(truth, mapped)
     inside = truth != NODATA
-    return Verdict(float((mapped[inside] != NODATA).mean()), accuracy(matrix), mean_iou(matrix))
+    return MapScore(float((mapped[inside] != NODATA).mean()), accuracy(matrix), mean_iou(matrix))
 
 
-def forest_map(country: Simulated, out: Path, *, year: int) -> None:
+def map_with_forest(country: SimulatedCountry, out: Path, *, year: int) -> None:
     """Map the country again, with a random forest that sees each pixel alone."""
-    map_area(country.aoi, out, year=year, model=FOREST, catalog=country.items, overwrite=True)
+    map_area(country.aoi, out, year=year, model=FOREST_MODEL, catalog=country.items, overwrite=True)
 
 
-def picture(out: Path, country: Simulated, *, year: int, verdict: Verdict, to: Path) -> None:
+def draw_comparison(
+    out: Path, country: SimulatedCountry, *, year: int, verdict: MapScore, to: Path
+) -> None:
     """Draw the composite, the map and the truth side by side.
 
     Args:
@@ -66,7 +68,7 @@ def picture(out: Path, country: Simulated, *, year: int, verdict: Verdict, to: P
         to: path of the PNG to write.
 
     """
-    mapped, truth = _beside(out, country)
+    mapped, truth = _map_and_truth(out, country)
     with rasterio.open(out) as made, rasterio.open(country.truth) as known:
         part = known.window(*made.bounds).round_offsets().round_lengths()
         on = GeoBox(known.shape, known.transform, known.crs)
@@ -81,7 +83,9 @@ def picture(out: Path, country: Simulated, *, year: int, verdict: Verdict, to: P
     )
 
 
-def _beside(out: Path, country: Simulated) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def _map_and_truth(
+    out: Path, country: SimulatedCountry
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """The map, and the truth on the map's grid and inside the country only."""
     with rasterio.open(out) as made, rasterio.open(country.truth) as known:
         mapped, on = made.read(1), GeoBox(made.shape, made.transform, made.crs)

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lulcmap.simulation.cover import PLACE, TEXTURE, settle
+from lulcmap.simulation.cover import N_PLACE, N_TEXTURE, fill_cover
 from lulcmap.simulation.noise import fractal, smooth, uniform
 from lulcmap.system import compiled
 
-SHARES = {
+_SHARES = {
     "lake": 0.05,
     "river_below": 0.8,
     "flooded": 0.055,
@@ -32,12 +32,12 @@ SHARES = {
 _HEIGHT, _ALPINE, _RIVER, _WET, _TOWN, _PIT, _WOOD, _HEATH, _MEADOW = range(9)
 """The fields that classes are cut from."""
 
-_BAND = 256
+_ROWS_AT_ONCE = 256
 """Rows made at a time: bounds the memory of the fields."""
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
+class Land:
     """What stays the same from date to date. All arrays (H, W) unless said."""
 
     truth: NDArray[np.uint8]
@@ -56,7 +56,7 @@ class Ground:
     """Hundredths of ln reflectance added by the slope that faces the sun, or not."""
 
 
-def ground(key: np.uint64, shape: tuple[int, int]) -> Ground:
+def make_land(key: np.uint64, shape: tuple[int, int]) -> Land:
     """A country's land.
 
     Args:
@@ -66,18 +66,18 @@ def ground(key: np.uint64, shape: tuple[int, int]) -> Ground:
     """
     height, width = shape
     limits = _limits(key, shape)
-    land = Ground(
+    land = Land(
         truth=np.empty(shape, np.uint8),
         cover=np.empty(shape, np.uint8),
-        latents=np.empty((PLACE + TEXTURE, *shape), np.int8),
+        latents=np.empty((N_PLACE + N_TEXTURE, *shape), np.int8),
         delay=np.zeros(shape, np.int8),
         shade=np.zeros(shape, np.int8),
     )
-    for row in range(0, height, _BAND):
-        rows = slice(row, min(row + _BAND, height))
+    for row in range(0, height, _ROWS_AT_ONCE):
+        rows = slice(row, min(row + _ROWS_AT_ONCE, height))
         fields = _fields(key, row - 1, rows.stop - row + 1, width, 1)  # slopes need one row more
         _classify(fields[:, 1:], limits, land.truth[rows])
-        settle(
+        fill_cover(
             key,
             row,
             fields[_HEIGHT],
@@ -99,8 +99,8 @@ def _limits(key: np.uint64, shape: tuple[int, int]) -> NDArray[np.float64]:
     step = max(1, math.isqrt(shape[0] * shape[1] // 60_000))
     fields = _fields(key, 0, -(-shape[0] // step), -(-shape[1] // step), step).reshape(9, -1)
     total = fields.shape[1]
-    height, low = fields[_HEIGHT], np.quantile(fields[_HEIGHT], SHARES["river_below"])
-    lake = np.quantile(height, SHARES["lake"])
+    height, low = fields[_HEIGHT], np.quantile(fields[_HEIGHT], _SHARES["river_below"])
+    lake = np.quantile(height, _SHARES["lake"])
     free = ~((height < lake) | ((fields[_RIVER] < 1) & (height < low)))
     limits = [low, lake]
 
@@ -111,16 +111,16 @@ def _limits(key: np.uint64, shape: tuple[int, int]) -> NDArray[np.float64]:
         limits.append(candidates[count] if count >= 0 else np.inf)
         free = free & ~((fields[field] > limits[-1]) & where)
 
-    claim(_ALPINE, SHARES["snow"])
-    claim(_ALPINE, SHARES["rock"])
-    claim(_ALPINE, SHARES["high_shrub"])
+    claim(_ALPINE, _SHARES["snow"])
+    claim(_ALPINE, _SHARES["rock"])
+    claim(_ALPINE, _SHARES["high_shrub"])
     plain = height < low
-    claim(_WET, SHARES["flooded"], plain)
-    claim(_TOWN, SHARES["town"], plain)
-    claim(_PIT, SHARES["pit"])
-    claim(_WOOD, SHARES["wood"])
-    claim(_HEATH, SHARES["heath"])
-    claim(_MEADOW, SHARES["meadow"])
+    claim(_WET, _SHARES["flooded"], plain)
+    claim(_TOWN, _SHARES["town"], plain)
+    claim(_PIT, _SHARES["pit"])
+    claim(_WOOD, _SHARES["wood"])
+    claim(_HEATH, _SHARES["heath"])
+    claim(_MEADOW, _SHARES["meadow"])
     return np.array(limits, np.float64)
 
 

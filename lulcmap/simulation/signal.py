@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from lulcmap.legend import NAMES
 from lulcmap.sensors import S1_NODATA, S2_BANDS
-from lulcmap.simulation.clouds import Sky
-from lulcmap.simulation.cover import PLACE, SCALE, TEXTURE
-from lulcmap.simulation.land import Ground
+from lulcmap.simulation.clouds import Atmosphere
+from lulcmap.simulation.cover import LATENT_SCALE, N_PLACE, N_TEXTURE
+from lulcmap.simulation.land import Land
 from lulcmap.simulation.noise import mixed, smooth
 from lulcmap.system import compiled
 
@@ -22,23 +22,23 @@ LOOKS = 4.4
 STEPS = 36
 """Ten-day steps of a year at which the classes' means are known."""
 
-_NEPER = 10 / math.log(10)
+_DB_PER_NEPER = 10 / math.log(10)
 """Decibels of power in one natural unit."""
 
 _PLACE_SPREAD, _TEXTURE_SPREAD, _DAY_SPREAD = 0.65, 0.5, 0.35
 """Parts of the real standard deviations used: between places for places, and, as single samples
 tell nothing of neighbours, that within a place over the year for pixels and for days."""
 
-_HAZE = np.array([1.0, 0.78, 0.62, 0.52, 0.44, 0.40, 0.32, 0.10, 0.05], np.float32)
+_HAZE_BY_BAND = np.array([1.0, 0.78, 0.62, 0.52, 0.44, 0.40, 0.32, 0.10, 0.05], np.float32)
 """Haze by band, of B02's."""
 
-_CLOUD = np.array([1.0, 0.97, 0.98, 1.0, 1.03, 1.05, 1.06, 0.68, 0.52], np.float32)
+_CLOUD_BY_BAND = np.array([1.0, 0.97, 0.98, 1.0, 1.03, 1.05, 1.06, 0.68, 0.52], np.float32)
 """Reflectance of cloud by band, of B02's: ice and drops absorb at 1.6 and 2.2 micrometres."""
 
 
-_BAND = 128
+_ROWS_AT_ONCE = 128
 """Rows made at a time: bounds the memory of the floats."""
-_SPECTRAL = len(S2_BANDS)
+_N_OPTICAL = len(S2_BANDS)
 _FINE = (0, 1, 2, 6)
 _COARSE = (3, 4, 5, 7, 8)
 
@@ -57,7 +57,7 @@ class Statistics:
     """(9, 11, 2) feature per unit of each of a day's two smooth fields."""
 
 
-def statistics() -> Statistics:
+def load_statistics() -> Statistics:
     """The committed table, in the form the pixels are made from.
 
     Source: ``statistics.json`` beside this file says where it comes from.
@@ -65,9 +65,9 @@ def statistics() -> Statistics:
     table = json.loads((files("lulcmap.simulation") / "statistics.json").read_text("utf-8"))
     features = len(table["features"])
     unit = np.ones(features)
-    unit[_SPECTRAL:] = _NEPER
+    unit[_N_OPTICAL:] = _DB_PER_NEPER
     mean = np.empty((STEPS, len(NAMES), features), np.float32)
-    spread = np.empty((len(NAMES), features, PLACE + TEXTURE), np.float32)
+    spread = np.empty((len(NAMES), features, N_PLACE + N_TEXTURE), np.float32)
     day = np.empty((len(NAMES), features, 2), np.float32)
     middle = (np.arange(STEPS) + 0.5) * 12 / STEPS - 0.5  # in months, 0 the middle of January
     for number, name in enumerate(NAMES):
@@ -78,10 +78,10 @@ def statistics() -> Statistics:
                 middle, np.arange(-1, 13), np.pad(monthly[:, feature], 1, mode="wrap")
             )
         scale = np.outer(unit, unit)
-        within = _factor(np.array(moments["within"]) / scale, TEXTURE)
-        place = _factor(np.array(moments["between"]) / scale, PLACE)
-        spread[number, :, :PLACE] = _PLACE_SPREAD * place
-        spread[number, :, PLACE:] = _TEXTURE_SPREAD * within
+        within = _leading_axes(np.array(moments["within"]) / scale, N_TEXTURE)
+        place = _leading_axes(np.array(moments["between"]) / scale, N_PLACE)
+        spread[number, :, :N_PLACE] = _PLACE_SPREAD * place
+        spread[number, :, N_PLACE:] = _TEXTURE_SPREAD * within
         day[number] = _DAY_SPREAD * within[:, :2]
         if name == "water":  # one country's lakes differ less than the world's
             spread[number] *= 0.5
@@ -89,7 +89,7 @@ def statistics() -> Statistics:
     return Statistics(mean, spread, day)
 
 
-def _factor(covariance: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+def _leading_axes(covariance: NDArray[np.float64], count: int) -> NDArray[np.float64]:
     """The leading axes of a covariance, each as long as its deviation; the sign is fixed."""
     size, axes = np.linalg.eigh(covariance)
     leading = axes[:, ::-1][:, :count] * np.sqrt(np.maximum(size[::-1][:count], 0))
@@ -110,13 +110,13 @@ class Swath:
     """1 if what lies east of the edge is seen, -1 if west."""
 
 
-def optical(
-    land: Ground,
+def optical_scene(
+    land: Land,
     table: Statistics,
     key: np.uint64,
     *,
     step: int,
-    air: Sky,
+    air: Atmosphere,
     swath: Swath,
     offset: int,
 ) -> tuple[NDArray[np.uint16], NDArray[np.uint16], NDArray[np.uint8]]:
@@ -140,11 +140,11 @@ def optical(
     fine = np.zeros((len(_FINE), height, width), np.uint16)
     coarse = np.zeros((len(_COARSE), *half), np.uint16)
     scl = np.zeros(half, np.uint8)
-    moods = _moods(key, height, width)
-    for row in range(0, height, _BAND):
-        stop = min(row + _BAND, height)
-        clear = _clear(land, table, moods, slice(row, stop), step, (0, _SPECTRAL))
-        _expose(
+    moods = _day_fields(key, height, width)
+    for row in range(0, height, _ROWS_AT_ONCE):
+        stop = min(row + _ROWS_AT_ONCE, height)
+        clear = _clear_rows(land, table, moods, slice(row, stop), step, (0, _N_OPTICAL))
+        _add_atmosphere(
             clear,
             air.cloud,
             air.shadow,
@@ -160,8 +160,8 @@ def optical(
     return fine, coarse, scl
 
 
-def radar(
-    land: Ground,
+def radar_scene(
+    land: Land,
     table: Statistics,
     rng: np.random.Generator,
     key: np.uint64,
@@ -177,11 +177,11 @@ def radar(
     """
     height, width = land.truth.shape
     out = np.empty((2, height, width), np.float32)
-    moods = _moods(key, height, width)
+    moods = _day_fields(key, height, width)
     gain = np.float32(np.exp(rng.normal(0, 0.06)))
-    for row in range(0, height, _BAND):
-        stop = min(row + _BAND, height)
-        still = _clear(land, table, moods, slice(row, stop), step, (_SPECTRAL, 2))
+    for row in range(0, height, _ROWS_AT_ONCE):
+        stop = min(row + _ROWS_AT_ONCE, height)
+        still = _clear_rows(land, table, moods, slice(row, stop), step, (_N_OPTICAL, 2))
         speckle = rng.standard_gamma(LOOKS, (2, stop - row, width), np.float32) / np.float32(LOOKS)
         out[:, row:stop] = still * speckle * gain
         y, x = np.mgrid[row:stop, :width]
@@ -189,8 +189,8 @@ def radar(
     return out
 
 
-def _clear(
-    land: Ground,
+def _clear_rows(
+    land: Land,
     table: Statistics,
     moods: NDArray[np.float32],
     rows: slice,
@@ -213,11 +213,11 @@ def _clear(
         step,
         *features,
     )
-    return _blurred(alone)[:, rows.start - top : rows.stop - top]
+    return _blur(alone)[:, rows.start - top : rows.stop - top]
 
 
 @compiled
-def _moods(key: np.uint64, height: int, width: int) -> NDArray[np.float32]:
+def _day_fields(key: np.uint64, height: int, width: int) -> NDArray[np.float32]:
     """(2, ceil(H / 4), ceil(W / 4)) how a day differs from place to place, standard normal."""
     out = np.empty((2, (height + 3) // 4, (width + 3) // 4), np.float32)
     for k in range(2):
@@ -252,7 +252,7 @@ def _radiance(
             kind = cover[i, j]
             time = (step - delay[i, j]) % mean.shape[0]
             for k in range(kinds):
-                z[k] = latents[k, i, j] / np.float32(SCALE)
+                z[k] = latents[k, i, j] / np.float32(LATENT_SCALE)
             a = moods[0, (first + i) // 4, j // 4]
             b = moods[1, (first + i) // 4, j // 4]
             light = shade[i, j] * np.float32(0.01) if feature == 0 else np.float32(0)
@@ -267,7 +267,7 @@ def _radiance(
 
 
 @compiled
-def _blurred(values: NDArray[np.float32]) -> NDArray[np.float32]:
+def _blur(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """Each pixel mixed with its neighbours, as optics and resampling do: 1 6 1 along each axis."""
     count, rows, cols = values.shape
     out = np.empty_like(values)
@@ -286,7 +286,7 @@ def _blurred(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 @compiled
-def _expose(
+def _add_atmosphere(
     clear: NDArray[np.float32],
     cloud: NDArray[np.float32],
     shadow: NDArray[np.float32],
@@ -314,9 +314,9 @@ def _expose(
                     v, u = (i % 2) * 2 - 1, (j % 2) * 2 - 1
                     m = min(max(p + v, 0), half_rows - 1)
                     n = min(max(q + u, 0), half_cols - 1)
-                    over = _between(cloud, p, q, m, n)
-                    dark = 1 - np.float32(0.6) * _between(shadow, p, q, m, n)
-                    veil = _between(haze, p, q, m, n)
+                    over = _interpolate(cloud, p, q, m, n)
+                    dark = 1 - np.float32(0.6) * _interpolate(shadow, p, q, m, n)
+                    veil = _interpolate(haze, p, q, m, n)
                     bits = mixed(key, i, j)
                     white = np.float32(3200) + np.float32(5200) * over
                     for f in range(count):
@@ -325,8 +325,8 @@ def _expose(
                         )
                         bits = bits >> np.uint64(7)
                         value = clear[f, i - first, j] * dark * (1 + np.float32(0.07) * grain)
-                        value = value * (1 - over) + white * _CLOUD[f] * over
-                        dn[f] = min(max(value + veil * _HAZE[f], 1), 20000)
+                        value = value * (1 - over) + white * _CLOUD_BY_BAND[f] * over
+                        dn[f] = min(max(value + veil * _HAZE_BY_BAND[f], 1), 20000)
                         total[f] += dn[f]
                     members += 1
                     fine[0, i, j] = int(dn[0] + offset + 0.5)
@@ -344,7 +344,7 @@ def _expose(
 
 
 @compiled
-def _between(field: NDArray[np.float32], p: int, q: int, m: int, n: int) -> np.float32:
+def _interpolate(field: NDArray[np.float32], p: int, q: int, m: int, n: int) -> np.float32:
     """A 20 m field at a 10 m pixel's centre, which is a quarter of the way to its neighbours."""
     near, far = np.float32(0.75), np.float32(0.25)
     here = near * field[p, q] + far * field[p, n]

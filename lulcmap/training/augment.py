@@ -58,14 +58,14 @@ its own, for chips are made with theirs."""
 HAZE_COLOUR = np.array([1, 0.75, 0.55, 0.45, 0.3, 0.27, 0.22, 0.08, 0.05], np.float32)
 """What haze adds to each band, beside B02."""
 
-HAZE_BAND = 0.2
+HAZE_BAND_DEVIATION = 0.2
 """Standard deviation of the logarithm of each band's haze."""
 
-WHOLLY = 0.6
+WHOLE_GAP_SHARE = 0.6
 """Share of the missing sensors that are missing everywhere; the others end at a swath's edge."""
 
 
-def augmented(
+def augment(
     sample: Sample,
     rng: np.random.Generator,
     *,
@@ -87,17 +87,17 @@ def augmented(
         strength: how far light and backscatter stray.
 
     """
-    s2, s1, label = turned(cut(sample, rng, crop=crop), rng)
-    s2, s1 = relit_s2(s2, rng, strength), shifted_s1(s1, rng, strength)
+    s2, s1, label = random_turn(random_crop(sample, rng, crop=crop), rng)
+    s2, s1 = relight_s2(s2, rng, strength), shift_s1(s1, rng, strength)
     draw = rng.random()
     if draw < missing_s2:
-        s2[:, gap(label.shape, rng)] = S2_NODATA
+        s2[:, random_gap(label.shape, rng)] = S2_NODATA
     elif draw < missing_s2 + missing_s1:
-        s1[:, gap(label.shape, rng)] = S1_NODATA
+        s1[:, random_gap(label.shape, rng)] = S1_NODATA
     return s2, s1, np.ascontiguousarray(label)
 
 
-def cut(sample: Sample, rng: np.random.Generator, *, crop: int) -> Sample:
+def random_crop(sample: Sample, rng: np.random.Generator, *, crop: int) -> Sample:
     """A random square of the chip; one with a label in it, for others teach nothing."""
     label = sample[2]
     height, width = label.shape
@@ -112,7 +112,7 @@ def cut(sample: Sample, rng: np.random.Generator, *, crop: int) -> Sample:
     return sample[0][window], sample[1][window], sample[2][window]
 
 
-def turned(sample: Sample, rng: np.random.Generator) -> Sample:
+def random_turn(sample: Sample, rng: np.random.Generator) -> Sample:
     """One of the square's eight turns and reflections; of a longer chip, a half turn at most."""
     square = sample[2].shape[0] == sample[2].shape[1]
     quarters = int(rng.integers(4)) if square else 2 * int(rng.integers(2))
@@ -125,7 +125,7 @@ def turned(sample: Sample, rng: np.random.Generator) -> Sample:
     return turn(sample[0]), turn(sample[1]), turn(sample[2])
 
 
-def relit_s2(
+def relight_s2(
     s2: NDArray[np.uint16], rng: np.random.Generator, strength: Strength = STRENGTHS["gentle"]
 ) -> NDArray[np.uint16]:
     """In other light: (9, H, W) DN with gains, haze and noise; 0 stays nodata, and only it is 0."""
@@ -133,7 +133,7 @@ def relit_s2(
     gain = np.exp(rng.normal(0, strength.s2_gain) + rng.normal(0, strength.s2_band_gain, bands))
     lit = s2 * gain.astype(np.float32)
     if strength.haze:
-        colour = HAZE_COLOUR[:, None, None] * np.exp(rng.normal(0, HAZE_BAND, bands))
+        colour = HAZE_COLOUR[:, None, None] * np.exp(rng.normal(0, HAZE_BAND_DEVIATION, bands))
         lit = lit + (rng.normal(0, strength.haze) * colour).astype(np.float32)
     if strength.s2_noise:
         noise = rng.standard_normal(s2.shape, dtype=np.float32)
@@ -141,7 +141,7 @@ def relit_s2(
     return np.where(s2 == S2_NODATA, S2_NODATA, np.rint(lit).clip(1, 65535)).astype(np.uint16)
 
 
-def shifted_s1(
+def shift_s1(
     s1: NDArray[np.int16], rng: np.random.Generator, strength: Strength = STRENGTHS["gentle"]
 ) -> NDArray[np.int16]:
     """A little brighter or darker: (2, H, W) hundredths of a decibel; nodata stays."""
@@ -152,9 +152,9 @@ def shifted_s1(
     return np.where(s1 == S1_NODATA, S1_NODATA, moved).astype(np.int16)
 
 
-def gap(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.bool_]:
+def random_gap(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.bool_]:
     """Where a sensor has nothing: everywhere, or beyond a straight line across the sample."""
-    if rng.random() < WHOLLY:
+    if rng.random() < WHOLE_GAP_SHARE:
         return np.ones(shape, np.bool_)
     angle, distance = rng.uniform(0, 2 * np.pi), rng.uniform(-0.35, 0.35)
     y, x = (np.linspace(-0.5, 0.5, size) for size in shape)

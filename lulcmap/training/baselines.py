@@ -23,8 +23,8 @@ from lulcmap.training.lulcformer import (
     PatchEmbedding,
     StreamBlock,
     Transform,
-    initialise,
-    start_unsure,
+    initialise_classifier,
+    initialise_weights,
 )
 
 
@@ -97,7 +97,7 @@ class SegFormer(nn.Module):
     def __init__(self, config: SegFormerConfig) -> None:
         super().__init__()
         self.config, self.inputs = config, config.inputs
-        widths = (planes_of(config.inputs, config.transform), *config.widths)
+        widths = (count_planes(config.inputs, config.transform), *config.widths)
         self.embeddings = nn.ModuleList(
             PatchEmbedding(
                 widths[i], widths[i + 1], kernel=3 if i else 7, stride=2 if i else STRIDE
@@ -120,8 +120,8 @@ class SegFormer(nn.Module):
             for i in range(4)
         )
         self.decoder = Decoder(config.widths, config.decoder_width, classes=config.classes)
-        self.apply(initialise)
-        start_unsure(self.decoder.classify)
+        self.apply(initialise_weights)
+        initialise_classifier(self.decoder.classify)
 
     def forward(
         self,
@@ -131,7 +131,7 @@ class SegFormer(nn.Module):
         s1_valid: Tensor | None,
     ) -> Tensor:
         """Class scores (B, K, H / 4, W / 4); arguments as of ``LulcFormer.forward``."""
-        x = concatenated(s2, s1, s2_valid, s1_valid).permute(0, 2, 3, 1)  # (B, H, W, C)
+        x = concatenate(s2, s1, s2_valid, s1_valid).permute(0, 2, 3, 1)  # (B, H, W, C)
         maps = []
         for embed, stage in zip(self.embeddings, self.stages, strict=True):
             x = stage(embed(x))  # (B, h, w, C), h = H / 4, 8, 16, 32
@@ -161,7 +161,7 @@ class UNet(nn.Module):
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
         self.config, self.inputs = config, config.inputs
-        bands = planes_of(config.inputs, config.transform)
+        bands = count_planes(config.inputs, config.transform)
         widths = [config.width << level for level in range(5)]
         self.down = nn.ModuleList(
             DoubleConv(bands if i == 0 else widths[i - 1], widths[i]) for i in range(5)
@@ -180,7 +180,7 @@ class UNet(nn.Module):
         s1_valid: Tensor | None,
     ) -> Tensor:
         """Class scores (B, K, H, W); arguments as of ``LulcFormer.forward``."""
-        x = self.down[0](concatenated(s2, s1, s2_valid, s1_valid))
+        x = self.down[0](concatenate(s2, s1, s2_valid, s1_valid))
         passed = [x]
         for down in self.down[1:]:
             x = down(F.max_pool2d(x, 2))
@@ -190,12 +190,12 @@ class UNet(nn.Module):
         return self.classify(x)
 
 
-def planes_of(inputs: Inputs, transform: Transform) -> int:
+def count_planes(inputs: Inputs, transform: Transform) -> int:
     """Channels of the sensors: the planes of each and its validity."""
     planes = {"s2": S2_PLANES[transform] + 1, "s1": len(S1_BANDS) + 1}
     return sum(planes[name] for name in inputs)
 
 
-def concatenated(*planes: Tensor | None) -> Tensor:
+def concatenate(*planes: Tensor | None) -> Tensor:
     """All planes that are there, along the channels: (B, C, H, W)."""
     return torch.cat([plane for plane in planes if plane is not None], 1)

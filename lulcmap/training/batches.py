@@ -9,18 +9,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lulcmap.training.augment import STRENGTHS, Sample, augmented
-from lulcmap.training.chips import Samples, filled_up
+from lulcmap.training.augment import STRENGTHS, Sample, augment
+from lulcmap.training.chips import Samples, pad_sample
 from lulcmap.training.settings import TrainingSettings
 
 Batch = tuple[Tensor, Tensor, Tensor]
 """(B, 9, H, W) uint16, (B, 2, H, W) int16 and (B, H, W) int64."""
 
-AHEAD = 2
+_STEPS_AHEAD = 2
 """Steps whose samples are made while one is learnt from."""
 
 
-def steps_of(n_samples: int, settings: TrainingSettings) -> int:
+def steps_per_epoch(n_samples: int, settings: TrainingSettings) -> int:
     """Steps of an epoch: whole ones only, but one at least."""
     return max(1, n_samples // settings.batch)
 
@@ -54,12 +54,12 @@ def batches(
     """
     order = np.random.default_rng((settings.seed, epoch)).permutation(len(samples))
     shares = []
-    for step in range(steps_of(len(samples), settings)):
+    for step in range(steps_per_epoch(len(samples), settings)):
         whole = order[step * settings.batch : (step + 1) * settings.batch].tolist()
         shares.append(whole[rank * len(whole) // world : (rank + 1) * len(whole) // world])
 
     def make(index: int) -> Sample:
-        return augmented(
+        return augment(
             samples.sample(index),
             np.random.default_rng((settings.seed, epoch, index)),
             crop=settings.crop,
@@ -73,21 +73,21 @@ def batches(
         made: deque[list[Future[Sample]]] = deque()
         for share in shares:
             made.append([pool.submit(make, index) for index in share])
-            if len(made) > AHEAD:
-                yield _stacked(made.popleft(), parts)
+            if len(made) > _STEPS_AHEAD:
+                yield _stack_parts(made.popleft(), parts)
         while made:
-            yield _stacked(made.popleft(), parts)
+            yield _stack_parts(made.popleft(), parts)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _stacked(share: list[Future[Sample]], parts: int) -> list[Batch]:
+def _stack_parts(share: list[Future[Sample]], parts: int) -> list[Batch]:
     size = math.ceil(len(share) / parts)
     stacked = []
     for start in range(0, len(share), size):
         chosen = [future.result() for future in share[start : start + size]]
         rows, cols = (max(label.shape[axis] for *_, label in chosen) for axis in (0, 1))
-        alike = [filled_up(sample, least=(rows, cols)) for sample in chosen]
+        alike = [pad_sample(sample, least=(rows, cols)) for sample in chosen]
         s2, s1, label = (np.stack(arrays) for arrays in zip(*alike, strict=True))
         stacked.append(
             (

@@ -5,7 +5,7 @@ from typing import Any
 
 from lulcmap.model import Contract
 
-_KNOWS = {
+_LAND_WARNINGS = {
     "simulated": (
         "It was trained on simulated landscapes only and has seen no real pixel. Its maps of real "
         "land are a demonstration of the software; do not use them as land-cover data."
@@ -16,7 +16,7 @@ _KNOWS = {
     ),
 }
 
-_NETWORKS = {
+_NETWORK_NAMES = {
     "lulcformer": (
         "LULC-Former, built after Yu et al. 2026 (doi 10.1109/JSTARS.2025.3641788), not the "
         "authors' network"
@@ -27,7 +27,7 @@ _NETWORKS = {
 """By the kind of network."""
 
 
-def card_of(contract: Contract, checkpoint: Mapping[str, Any], *, checks: Sequence[str]) -> str:
+def model_card(contract: Contract, checkpoint: Mapping[str, Any], *, checks: Sequence[str]) -> str:
     """The card of an exported model, Markdown.
 
     Args:
@@ -36,7 +36,9 @@ def card_of(contract: Contract, checkpoint: Mapping[str, Any], *, checks: Sequen
         checks: what the comparison with torch found, a line each.
 
     """
-    parameters = sum(value.numel() for key, value in checkpoint["weights"].items() if _learned(key))
+    parameters = sum(
+        value.numel() for key, value in checkpoint["weights"].items() if _is_parameter(key)
+    )
     training = checkpoint["training"]
     facts = {
         key: value
@@ -46,7 +48,7 @@ def card_of(contract: Contract, checkpoint: Mapping[str, Any], *, checks: Sequen
     lines = [
         f"# {contract.name}",
         "",
-        f"{_NETWORKS[checkpoint['config'].get('kind', 'lulcformer')]}; {parameters / 1e6:.2f} M "
+        f"{_NETWORK_NAMES[checkpoint['config'].get('kind', 'lulcformer')]}; {parameters / 1e6:.2f} M "
         f"parameters, {contract.precision}.",
         "",
         "## What it takes and gives",
@@ -67,10 +69,10 @@ def card_of(contract: Contract, checkpoint: Mapping[str, Any], *, checks: Sequen
         *_table(checkpoint["settings"]),
         "",
         "## How good it is",
-        *_worth(training),
+        *_quality(training),
         "",
         "## What it cannot do",
-        f"- {_KNOWS[contract.trained_on]}",
+        f"- {_LAND_WARNINGS[contract.trained_on]}",
         f"- It tells the {len(contract.classes)} classes above apart and no others.",
         *_limits(contract),
         "",
@@ -81,7 +83,7 @@ def card_of(contract: Contract, checkpoint: Mapping[str, Any], *, checks: Sequen
     return "\n".join(lines)
 
 
-def _worth(training: Mapping[str, Any]) -> list[str]:
+def _quality(training: Mapping[str, Any]) -> list[str]:
     if "figures" in training:
         return _table(training["figures"])
     if "validation" in training:
@@ -108,7 +110,7 @@ def _limits(contract: Contract) -> list[str]:
     return lines
 
 
-def _learned(key: str) -> bool:
+def _is_parameter(key: str) -> bool:
     """Whether an entry of the weights is a parameter, not a running statistic."""
     return not key.endswith(("running_mean", "running_var", "num_batches_tracked"))
 

@@ -11,15 +11,15 @@ from lulcmap.errors import ModelError
 from lulcmap.legend import CLASSES
 from lulcmap.model import S1_INPUT, S2_INPUT, Contract, ModelInput
 from lulcmap.system import parts, replacing
-from lulcmap.training.deployable import Deployed, Normalisation
+from lulcmap.training.deployable import DeployableNetwork, Normalisation
 from lulcmap.training.lulcformer import MULTIPLE
-from lulcmap.training.networks import build_network, config_from
+from lulcmap.training.networks import build_network, config_from_json
 
-NEEDED = {"config", "normalisation", "settings", "weights", "knows", "training"}
+_REQUIRED_KEYS = {"config", "normalisation", "settings", "weights", "knows", "training"}
 """What a checkpoint holds; a training that may go on also has ``resume``."""
 
 
-def remove_stale(folder: Path) -> None:
+def remove_leftovers(folder: Path) -> None:
     """Remove what a training that was killed in the middle of a save left in its folder."""
     for stale in parts(folder):
         if stale.suffix == ".pt":
@@ -49,7 +49,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     """
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
-        missing = NEEDED - set(saved)
+        missing = _REQUIRED_KEYS - set(saved)
     except Exception as error:  # torch raises a dozen kinds, down to the unpickler's
         raise ModelError(
             f"{path} is no checkpoint of lulcmap ({type(error).__name__}). "
@@ -63,7 +63,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     return saved
 
 
-def deployed_from(checkpoint: dict[str, Any]) -> Deployed:
+def restore_network(checkpoint: dict[str, Any]) -> DeployableNetwork:
     """The network a checkpoint holds, with its averaged weights, in eval mode.
 
     Raises:
@@ -71,7 +71,7 @@ def deployed_from(checkpoint: dict[str, Any]) -> Deployed:
 
     """
     try:
-        network = build_network(config_from(checkpoint["config"]))
+        network = build_network(config_from_json(checkpoint["config"]))
         network.load_state_dict(checkpoint["weights"])
         normalisation = Normalisation.from_dict(checkpoint["normalisation"])
     except (RuntimeError, TypeError, KeyError, ValueError) as error:
@@ -79,7 +79,7 @@ def deployed_from(checkpoint: dict[str, Any]) -> Deployed:
             "The checkpoint's weights do not fit its network "
             f"({str(error).splitlines()[0]}). Train it again with this version."
         ) from error
-    return Deployed(network, normalisation).eval()
+    return DeployableNetwork(network, normalisation).eval()
 
 
 def contract_of(
@@ -90,7 +90,7 @@ def contract_of(
 ) -> Contract:
     """What a model file made from a checkpoint says of itself."""
     with torch.device("meta"):  # asked for its inputs and stride only
-        network = build_network(config_from(checkpoint["config"]))
+        network = build_network(config_from_json(checkpoint["config"]))
     one = len(network.inputs) == 1
     inputs: dict[str, ModelInput] = {
         kind: replace(given, optional=not one)
@@ -115,7 +115,7 @@ def contract_of(
     )
 
 
-def plain(fields: dict[str, Any]) -> dict[str, Any]:
+def json_values(fields: dict[str, Any]) -> dict[str, Any]:
     """The same values as JSON would give them back: lists for tuples."""
     loaded: dict[str, Any] = json.loads(json.dumps(fields))
     return loaded

@@ -119,7 +119,7 @@ class ChipFolder:
         kept = self._kept.get(index)
         if kept is not None:
             return kept
-        read = filled_up(self.dataset.read(self.chips[index]))
+        read = pad_sample(self.dataset.read(self.chips[index]))
         # Chips are about as large as each other; two threads may both find room for the last.
         if (len(self._kept) + 1) * sum(array.nbytes for array in read) <= self.room:
             for array in read:
@@ -128,7 +128,7 @@ class ChipFolder:
         return read
 
 
-def filled_up(sample: Sample, *, least: tuple[int, int] = (0, 0)) -> Sample:
+def pad_sample(sample: Sample, *, least: tuple[int, int] = (0, 0)) -> Sample:
     """A sample with nodata at its lower and right edge, so that its sides are multiples of 32.
 
     Args:
@@ -183,13 +183,15 @@ def histograms_of(
     with ThreadPoolExecutor(workers) as pool:
         for start in range(0, len(numbers), 64):  # not all at once: they would all be in memory
             for optical, radar, label in pool.map(samples.sample, numbers[start : start + 64]):
-                _count(s2, optical[:, ::step, ::step], S2_NODATA, lowest=0)
-                _count(s1, radar[:, ::step, ::step], S1_NODATA, lowest=S1_NODATA)
+                _count_values(s2, optical[:, ::step, ::step], S2_NODATA, lowest=0)
+                _count_values(s1, radar[:, ::step, ::step], S1_NODATA, lowest=S1_NODATA)
                 classes += np.bincount(label.ravel(), minlength=NODATA + 1)
     return Histograms(s2, s1, classes[: len(samples.classes)])
 
 
-def _count(counts: NDArray[np.int64], bands: NDArray[Any], nodata: int, *, lowest: int) -> None:
+def _count_values(
+    counts: NDArray[np.int64], bands: NDArray[Any], nodata: int, *, lowest: int
+) -> None:
     valid = (bands != nodata).all(0)
     for band, values in enumerate(bands):
         places = values[valid].astype(np.int64) - lowest
@@ -208,12 +210,12 @@ def normalisation_of(found: Histograms, inputs: Inputs = ("s2", "s1")) -> Normal
 
     """
     return Normalisation(
-        s2=_statistics(found.s2, 0, "Sentinel-2") if "s2" in inputs else None,
-        s1=_statistics(found.s1, S1_NODATA, "Sentinel-1") if "s1" in inputs else None,
+        s2=_band_statistics(found.s2, 0, "Sentinel-2") if "s2" in inputs else None,
+        s1=_band_statistics(found.s1, S1_NODATA, "Sentinel-1") if "s1" in inputs else None,
     )
 
 
-def _statistics(counts: NDArray[np.int64], lowest: int, sensor: str) -> BandStatistics:
+def _band_statistics(counts: NDArray[np.int64], lowest: int, sensor: str) -> BandStatistics:
     if not counts[0].any():
         raise UsageError(f"No chip has a {sensor} pixel. Give chips with both sensors.")
     values = np.arange(counts.shape[1], dtype=np.float64) + lowest

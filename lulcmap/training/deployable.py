@@ -138,7 +138,7 @@ def _bands(planes: Tensor, names: Sequence[str]) -> Tensor:
     return torch.cat([planes[:, place : place + 1] for place in places], 1)
 
 
-class Deployed(nn.Module):
+class DeployableNetwork(nn.Module):
     """The network as it is shipped: raw integer composites in, logits out.
 
     Training, measuring and export all run this module, so they share one normalisation.
@@ -189,7 +189,7 @@ class Deployed(nn.Module):
 class OneSensor(nn.Module):
     """A deployed network of one sensor, called with that alone: as it is exported."""
 
-    def __init__(self, deployed: Deployed) -> None:
+    def __init__(self, deployed: DeployableNetwork) -> None:
         super().__init__()
         self.deployed = deployed
 

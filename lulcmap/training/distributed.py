@@ -18,7 +18,7 @@ from lulcmap.errors import DeviceError, LulcmapError
 
 
 @dataclass(frozen=True, slots=True)
-class Team:
+class ProcessGroup:
     """The processes of a training, as one of them sees it."""
 
     device: torch.device
@@ -53,7 +53,7 @@ class Team:
         return value
 
 
-def device_of(wanted: str) -> torch.device:
+def find_device(wanted: str) -> torch.device:
     """The device that is asked for, if it is there.
 
     Args:
@@ -71,7 +71,9 @@ def device_of(wanted: str) -> torch.device:
     return torch.device("cuda" if there and wanted != "cpu" else "cpu")
 
 
-def together(work: Callable[..., None], *args: Any, device: torch.device, devices: int) -> None:
+def run_processes(
+    work: Callable[..., None], *args: Any, device: torch.device, devices: int
+) -> None:
     """Run ``work(team, *args)`` in as many processes as there are to be devices.
 
     Args:
@@ -91,13 +93,13 @@ def together(work: Callable[..., None], *args: Any, device: torch.device, device
             "Give a smaller --devices."
         )
     if devices == 1:
-        work(Team(device), *args)
+        work(ProcessGroup(device), *args)
         return
     errors = multiprocessing.get_context("spawn").SimpleQueue()
     with tempfile.TemporaryDirectory() as folder:
         address = f"file://{Path(folder) / 'rendezvous'}"
         context = start_processes(  # type: ignore[no-untyped-call]
-            _join,
+            _run_process,
             (address, device.type, devices, errors, work, args),
             nprocs=devices,
             join=False,
@@ -115,7 +117,7 @@ def together(work: Callable[..., None], *args: Any, device: torch.device, device
                 process.terminate()
 
 
-def _join(
+def _run_process(
     rank: int,
     address: str,
     kind: str,
@@ -133,7 +135,7 @@ def _join(
         "nccl" if cuda else "gloo", init_method=address, rank=rank, world_size=devices
     )
     try:
-        work(Team(device, rank, devices), *args)
+        work(ProcessGroup(device, rank, devices), *args)
     except LulcmapError as error:
         errors.put(error)
         raise

@@ -21,10 +21,10 @@ from lulcmap.model import KEY, SILENT, load_runtime
 from lulcmap.sensors import S1_BANDS, S1_NODATA, S2_BANDS, S2_NODATA
 from lulcmap.system import replacing
 from lulcmap.training.baselines import UNet
-from lulcmap.training.card import card_of
-from lulcmap.training.checkpoint import contract_of, deployed_from
-from lulcmap.training.deployable import Deployed, OneSensor
-from lulcmap.training.loss import full_size
+from lulcmap.training.card import model_card
+from lulcmap.training.checkpoint import contract_of, restore_network
+from lulcmap.training.deployable import DeployableNetwork, OneSensor
+from lulcmap.training.loss import upsample_logits
 from lulcmap.training.lulcformer import MULTIPLE, Decoder
 
 OPSET = 20
@@ -36,10 +36,10 @@ LOGIT_TOLERANCE = 1e-4
 LABEL_TOLERANCE = {"fp32": 1e-4, "fp16": 1e-3}
 """Largest share of pixels whose class differs from torch's in fp32."""
 
-SIZES = ((1, 64, 96), (2, 128, 128), (1, 256, 160))
+CHECK_SHAPES = ((1, 64, 96), (2, 128, 128), (1, 256, 160))
 """Images, rows and columns the comparison is made on."""
 
-COVERS = (
+COVER_SPECTRA = (
     (420, 480, 380, 350, 300, 280, 250, 200, 200, -2100, -2700),  # water
     (300, 450, 350, 750, 1800, 2300, 2500, 1500, 700, -900, -1500),  # trees
     (550, 850, 750, 1350, 2500, 2950, 3150, 2300, 1350, -1100, -1800),  # crops
@@ -50,11 +50,11 @@ COVERS = (
 
 Missing = Literal["nothing", "parts", "s1", "s2"]
 
-_OTHERS_LOGGERS = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
+_EXPORTER_LOGGERS = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class ExportCheck:
     """ONNX Runtime beside torch, on one batch of composites."""
 
     shape: tuple[int, int, int]
@@ -77,7 +77,7 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
-class Exported:
+class ExportedModel:
     """A model file and what it was found to be worth."""
 
     path: Path
@@ -86,7 +86,7 @@ class Exported:
     card: Path
     """The model card beside it, Markdown."""
 
-    checks: tuple[Check, ...]
+    checks: tuple[ExportCheck, ...]
     """All passed."""
 
 
@@ -97,7 +97,7 @@ def export_onnx(
     name: str | None = None,
     fp16: bool = False,
     overwrite: bool = False,
-) -> Exported:
+) -> ExportedModel:
     """Write a trained network as an ONNX file, and its model card beside it.
 
     Takes one to four minutes. The same checkpoint and software give the same bytes.
@@ -121,19 +121,19 @@ def export_onnx(
     for path in (out, card):
         if path.exists() and not overwrite:
             raise OutputError(f"{path} exists. Give another --out, or --overwrite.")
-    deployed = deployed_from(checkpoint)
+    deployed = restore_network(checkpoint)
     contract = contract_of(checkpoint, name=name, precision="fp16" if fp16 else "fp32")
-    model = trace(folded(deployed, fp16=fp16))
+    model = trace(fold_decoder(deployed, fp16=fp16))
     onnx.helper.set_model_props(model, {KEY: contract.to_json()})
     data: bytes = model.SerializeToString(deterministic=True)
-    checks = compare(deployed, _runner(ort, data))
-    refuse_if_different(checks, precision=contract.precision)
-    text = card_of(contract, checkpoint, checks=[describe(check) for check in checks])
-    _write({card: text.encode(), out: data})
-    return Exported(out, card, tuple(checks))
+    checks = compare_with_torch(deployed, _onnx_runner(ort, data))
+    check_same_map(checks, precision=contract.precision)
+    text = model_card(contract, checkpoint, checks=[describe(check) for check in checks])
+    _write_all({card: text.encode(), out: data})
+    return ExportedModel(out, card, tuple(checks))
 
 
-def folded(deployed: Deployed, *, fp16: bool) -> Deployed:
+def fold_decoder(deployed: DeployableNetwork, *, fp16: bool) -> DeployableNetwork:
     """A copy whose decoder is one linear a stage; the normalisation stays fp32."""
     copied = copy.deepcopy(deployed).eval()
     if not isinstance(copied.network, UNet) and isinstance(copied.network.decoder, Decoder):
@@ -143,7 +143,7 @@ def folded(deployed: Deployed, *, fp16: bool) -> Deployed:
     return copied
 
 
-def trace(deployed: Deployed) -> Any:
+def trace(deployed: DeployableNetwork) -> Any:
     """The module as an ``onnx.ModelProto``: any batch, rows and columns in multiples of 32.
 
     What the exporter notes of this machine (paths, stack traces) is taken out.
@@ -153,7 +153,7 @@ def trace(deployed: Deployed) -> Any:
     s2, s1 = composites((2, 4 * MULTIPLE, 5 * MULTIPLE), seed=0)
     seen = {"s2": torch.from_numpy(s2), "s1": torch.from_numpy(s1)}
     names = deployed.inputs
-    with _silence():
+    with _quiet_exporter():
         program = torch.onnx.export(
             deployed if len(names) == 2 else OneSensor(deployed),
             tuple(seen[name] for name in names),
@@ -201,8 +201,8 @@ def composites(
             torch.from_numpy(coarse), (rows, cols), mode="bilinear"
         ).numpy()
 
-    cover = smooth(len(COVERS)).argmax(1)  # (N, H, W)
-    seen = np.moveaxis(np.array(COVERS)[cover], -1, 1)  # (N, 11, H, W)
+    cover = smooth(len(COVER_SPECTRA)).argmax(1)  # (N, H, W)
+    seen = np.moveaxis(np.array(COVER_SPECTRA)[cover], -1, 1)  # (N, 11, H, W)
     light = (0.8 + 0.4 * smooth(1)) * rng.normal(1, 0.05, (images, len(S2_BANDS), rows, cols))
     s2 = np.rint(seen[:, : len(S2_BANDS)] * light).clip(1).astype(np.uint16)
     speckle = rng.normal(0, 80, (images, len(S1_BANDS), rows, cols))
@@ -218,10 +218,10 @@ def composites(
     return s2, s1
 
 
-def compare(
-    deployed: Deployed,
+def compare_with_torch(
+    deployed: DeployableNetwork,
     run: Callable[[NDArray[np.uint16], NDArray[np.int16]], NDArray[np.floating[Any]]],
-) -> list[Check]:
+) -> list[ExportCheck]:
     """The exported model beside the network, at several sizes and with either sensor missing.
 
     Args:
@@ -233,18 +233,18 @@ def compare(
     both: tuple[Missing, ...] = ("nothing", "parts", "s1", "s2")
     whats = both if len(deployed.inputs) == 2 else both[:2]
     stride = deployed.network.stride
-    for seed, (shape, missing) in enumerate((s, w) for s in SIZES for w in whats):
+    for seed, (shape, missing) in enumerate((s, w) for s in CHECK_SHAPES for w in whats):
         s2, s1 = composites(shape, seed=seed, missing=missing)
         with torch.inference_mode():
             expected = deployed(torch.from_numpy(s2), torch.from_numpy(s1))
         got = torch.from_numpy(run(s2, s1)).float()
-        ours, theirs = (full_size(x, stride=stride).argmax(1) for x in (got, expected))
+        ours, theirs = (upsample_logits(x, stride=stride).argmax(1) for x in (got, expected))
         difference = (got - expected).abs().nan_to_num(nan=torch.inf).max()
-        checks.append(Check(shape, missing, float(difference), int((ours != theirs).sum())))
+        checks.append(ExportCheck(shape, missing, float(difference), int((ours != theirs).sum())))
     return checks
 
 
-def refuse_if_different(checks: list[Check], *, precision: Literal["fp32", "fp16"]) -> None:
+def check_same_map(checks: list[ExportCheck], *, precision: Literal["fp32", "fp16"]) -> None:
     """See that the exported model makes the same map.
 
     Raises:
@@ -265,7 +265,7 @@ def refuse_if_different(checks: list[Check], *, precision: Literal["fp32", "fp16
         )
 
 
-def describe(check: Check) -> str:
+def describe(check: ExportCheck) -> str:
     """One check as a line."""
     images, rows, cols = check.shape
     lacks = {"nothing": "complete", "parts": "with gaps"}.get(
@@ -289,7 +289,7 @@ def _load_onnx() -> ModuleType:
     return onnx
 
 
-def _runner(
+def _onnx_runner(
     ort: ModuleType, data: bytes
 ) -> Callable[[NDArray[np.uint16], NDArray[np.int16]], NDArray[np.floating[Any]]]:
     options = ort.SessionOptions()
@@ -306,9 +306,9 @@ def _runner(
 
 
 @contextmanager
-def _silence() -> Iterator[None]:
+def _quiet_exporter() -> Iterator[None]:
     """Keep what the exporter says of its own insides from the user; errors still come."""
-    loggers = [logging.getLogger(name) for name in _OTHERS_LOGGERS]
+    loggers = [logging.getLogger(name) for name in _EXPORTER_LOGGERS]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)
@@ -321,7 +321,7 @@ def _silence() -> Iterator[None]:
             logger.setLevel(level)
 
 
-def _write(files: dict[Path, bytes]) -> None:
+def _write_all(files: dict[Path, bytes]) -> None:
     """All files or none: every one is written under a temporary name before any is renamed."""
     try:
         with ExitStack() as stack:

@@ -15,8 +15,13 @@ from torch.nn.parallel import DistributedDataParallel
 
 from lulcmap.errors import ModelError, OutputError, UsageError
 from lulcmap.evaluation import accuracy, iou, mean_f1, mean_iou
-from lulcmap.training.batches import Batch, batches, steps_of
-from lulcmap.training.checkpoint import load_checkpoint, plain, remove_stale, save_checkpoint
+from lulcmap.training.batches import Batch, batches, steps_per_epoch
+from lulcmap.training.checkpoint import (
+    json_values,
+    load_checkpoint,
+    remove_leftovers,
+    save_checkpoint,
+)
 from lulcmap.training.chips import (
     Histograms,
     Samples,
@@ -24,21 +29,21 @@ from lulcmap.training.chips import (
     histograms_of,
     normalisation_of,
 )
-from lulcmap.training.deployable import Deployed, Normalisation
-from lulcmap.training.distributed import Team, device_of, together
-from lulcmap.training.log import Epoch, Log
-from lulcmap.training.loss import focal_loss, full_size, weight_of
-from lulcmap.training.networks import AnyConfig, build_network, config_from
+from lulcmap.training.deployable import DeployableNetwork, Normalisation
+from lulcmap.training.distributed import ProcessGroup, find_device, run_processes
+from lulcmap.training.log import Epoch, TrainingLog
+from lulcmap.training.loss import focal_loss, pixel_weights, upsample_logits
+from lulcmap.training.networks import NetworkConfig, build_network, config_from_json
 from lulcmap.training.settings import Hardware, TrainingSettings, learning_rate
 from lulcmap.training.tiled import measure
 
 CHECKPOINT = "checkpoint.pt"
 """The file in a training's folder: the last finished epoch."""
 
-BEST = "best.pt"
+BEST_CHECKPOINT = "best.pt"
 """The file in a training's folder: the epoch that was best on the validation chips."""
 
-Knows = Literal["simulated", "real"]
+LandKind = Literal["simulated", "real"]
 
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -47,9 +52,9 @@ def train_network(
     samples: Samples,
     folder: Path,
     *,
-    config: AnyConfig,
+    config: NetworkConfig,
     settings: TrainingSettings,
-    knows: Knows,
+    knows: LandKind,
     source: str = "",
     validation: Samples | None = None,
     hardware: Hardware = Hardware(),  # noqa: B008  # it is frozen
@@ -85,15 +90,15 @@ def train_network(
         ModelError: the loss is no number, or the folder's checkpoint cannot be read.
 
     """
-    device = device_of(hardware.device)
-    _check(samples, config, settings, hardware, device)
+    device = find_device(hardware.device)
+    _check_fit(samples, config, settings, hardware, device)
     if settings.patience is not None and validation is None:
         raise UsageError(
             "--patience needs validation chips, and the dataset has none. Leave it out."
         )
-    with _writing(folder):
+    with _explain_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        remove_stale(folder)
+        remove_leftovers(folder)
     facts = {
         "knows": knows,
         "classes": [[cover.name, cover.colour] for cover in samples.classes],
@@ -106,18 +111,18 @@ def train_network(
             "torch": str(torch.__version__),  # a subclass that would not load again
         },
     }
-    together(
-        _work,
+    run_processes(
+        _train,
         *(samples, validation, folder, config, settings, hardware, facts, progress, ticks),
         device=device,
         devices=hardware.devices,
     )
-    return folder / (CHECKPOINT if validation is None else BEST)
+    return folder / (CHECKPOINT if validation is None else BEST_CHECKPOINT)
 
 
-def _check(
+def _check_fit(
     samples: Samples,
-    config: AnyConfig,
+    config: NetworkConfig,
     settings: TrainingSettings,
     hardware: Hardware,
     device: torch.device,
@@ -140,12 +145,12 @@ def _check(
         raise UsageError("fp16 needs a GPU; give --precision fp32 or bf16.")
 
 
-def _work(
-    team: Team,
+def _train(
+    team: ProcessGroup,
     samples: Samples,
     validation: Samples | None,
     folder: Path,
-    config: AnyConfig,
+    config: NetworkConfig,
     settings: TrainingSettings,
     hardware: Hardware,
     facts: Mapping[str, Any],
@@ -155,12 +160,12 @@ def _work(
     """What each process of a training does; the first one writes and tells."""
     path = folder / CHECKPOINT
     if path.exists():
-        run = _Run.resume(path, config, settings, facts, team)
+        run = _TrainingState.resume(path, config, settings, facts, team)
     else:
-        run = _Run.start(samples, config, settings, team, workers=hardware.workers)
+        run = _TrainingState.start(samples, config, settings, team, workers=hardware.workers)
     first = team.rank == 0
-    with _writing(folder):
-        log = Log(folder, done=run.done) if first else None
+    with _explain_os_errors(folder):
+        log = TrainingLog(folder, done=run.done) if first else None
     try:
         for number in range(run.done, settings.epochs):
             if run.is_over():
@@ -177,14 +182,16 @@ def _work(
                 settings.epochs,
                 loss,
                 run.rate,
-                steps_of(len(samples), settings) * min(settings.batch, len(samples)) / seconds,
+                steps_per_epoch(len(samples), settings)
+                * min(settings.batch, len(samples))
+                / seconds,
                 scores,
                 better,
             )
             saved = run.checkpoint(facts)
-            with _writing(folder):
+            with _explain_os_errors(folder):
                 if better:
-                    save_checkpoint(folder / BEST, saved)
+                    save_checkpoint(folder / BEST_CHECKPOINT, saved)
                 log.write(epoch)
                 save_checkpoint(path, saved)
             if progress is not None:
@@ -195,7 +202,7 @@ def _work(
 
 
 @contextmanager
-def _writing(folder: Path) -> Iterator[None]:
+def _explain_os_errors(folder: Path) -> Iterator[None]:
     """What the disk says, in one line."""
     try:
         yield
@@ -206,16 +213,16 @@ def _writing(folder: Path) -> Iterator[None]:
         ) from error
 
 
-class _Run:
+class _TrainingState:
     """A training between two epochs: everything that must outlive a kill."""
 
     def __init__(
         self,
-        deployed: Deployed,
+        deployed: DeployableNetwork,
         settings: TrainingSettings,
         class_weights: list[float],
         prior: list[float],
-        team: Team,
+        team: ProcessGroup,
     ) -> None:
         self.settings, self.class_weights, self.team = settings, class_weights, team
         self.prior = prior
@@ -240,9 +247,9 @@ class _Run:
     def start(
         cls,
         samples: Samples,
-        config: AnyConfig,
+        config: NetworkConfig,
         settings: TrainingSettings,
-        team: Team,
+        team: ProcessGroup,
         *,
         workers: int,
     ) -> Self:
@@ -255,7 +262,7 @@ class _Run:
         )
         found = Histograms(s2, s1, classes)
         network = build_network(config)
-        deployed = Deployed(network, normalisation_of(found, network.inputs))
+        deployed = DeployableNetwork(network, normalisation_of(found, network.inputs))
         weights = class_weights_of(found.classes, power=settings.balance)
         counted_for = found.classes * np.array(weights)
         return cls(deployed, settings, weights, (counted_for / counted_for.sum()).tolist(), team)
@@ -264,15 +271,17 @@ class _Run:
     def resume(
         cls,
         path: Path,
-        config: AnyConfig,
+        config: NetworkConfig,
         settings: TrainingSettings,
         facts: Mapping[str, Any],
-        team: Team,
+        team: ProcessGroup,
     ) -> Self:
         saved = load_checkpoint(path)
-        _refuse_another(path, saved, config, settings, facts)
+        _check_same_training(path, saved, config, settings, facts)
         resume = saved["resume"]
-        deployed = Deployed(build_network(config), Normalisation.from_dict(saved["normalisation"]))
+        deployed = DeployableNetwork(
+            build_network(config), Normalisation.from_dict(saved["normalisation"])
+        )
         deployed.network.load_state_dict(resume["network"])
         prior = saved.get("prior", [])  # an older training does not know it
         run = cls(deployed, settings, resume["class_weights"], prior, team)
@@ -293,8 +302,8 @@ class _Run:
         return {
             **facts,
             "training": training,
-            "config": plain(asdict(self.deployed.network.config)),
-            "normalisation": plain(self.deployed.normalisation.to_dict()),
+            "config": json_values(asdict(self.deployed.network.config)),
+            "normalisation": json_values(self.deployed.normalisation.to_dict()),
             "settings": asdict(self.settings),
             "prior": self.prior,
             "weights": self.average,
@@ -318,7 +327,7 @@ class _Run:
         ticks: Callable[[int, int], None] | None,
     ) -> float:
         """Learn from every chip once; the mean loss."""
-        settings, steps = self.settings, steps_of(len(samples), self.settings)
+        settings, steps = self.settings, steps_per_epoch(len(samples), self.settings)
         self.wrapped.train()
         total = 0.0
         shares = batches(
@@ -345,7 +354,9 @@ class _Run:
         device = self.team.device
         labels = [label.to(device, non_blocking=True) for _, _, label in parts]
         # What the whole step's pixels count, so that parts and devices add up to the whole.
-        weight = torch.stack([weight_of(label, alpha=self.alpha).sum() for label in labels]).sum()
+        weight = torch.stack(
+            [pixel_weights(label, alpha=self.alpha).sum() for label in labels]
+        ).sum()
         weight = self.team.sum(weight)
         self.optimizer.zero_grad(set_to_none=True)
         loss = torch.zeros((), device=device)
@@ -378,7 +389,7 @@ class _Run:
         with half:
             logits = self.wrapped(s2, s1)
         return focal_loss(
-            full_size(logits, stride=self.deployed.network.stride),
+            upsample_logits(logits, stride=self.deployed.network.stride),
             label,
             alpha=self.alpha,
             gamma=self.settings.gamma,
@@ -400,7 +411,7 @@ class _Run:
             self.team.share(value)  # batch norm on CPUs saw other samples in each process
         network = build_network(self.deployed.network.config)
         network.load_state_dict(self.average)
-        deployed = Deployed(network, self.deployed.normalisation).to(self.team.device)
+        deployed = DeployableNetwork(network, self.deployed.normalisation).to(self.team.device)
         part = slice(self.team.rank, None, self.team.world)
         counts = torch.from_numpy(measure(deployed, samples, part=part)).to(self.team.device)
         matrix = self.team.sum(counts).cpu().numpy()
@@ -433,10 +444,10 @@ class _Run:
         return values.index(max(values))
 
 
-def _refuse_another(
+def _check_same_training(
     path: Path,
     saved: Mapping[str, Any],
-    config: AnyConfig,
+    config: NetworkConfig,
     settings: TrainingSettings,
     facts: Mapping[str, Any],
 ) -> None:
@@ -451,7 +462,7 @@ def _refuse_another(
     try:
         # an older training knows fewer of them, and had what is their default now
         old_settings = asdict(TrainingSettings(**saved["settings"]))
-        old_config = plain(asdict(config_from(saved["config"])))
+        old_config = json_values(asdict(config_from_json(saved["config"])))
         missing = {"resume"} - set(saved)
     except (TypeError, KeyError):
         missing = {"settings of this version"}
@@ -462,7 +473,7 @@ def _refuse_another(
         )
     for what, old, new in (
         ("settings", old_settings, asdict(settings)),
-        ("networks", old_config, plain(asdict(config))),
+        ("networks", old_config, json_values(asdict(config))),
         ("chips", saved["training"], {key: facts["training"][key] for key in chips}),
     ):
         other = [

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-LOG = "log.csv"
+LOG_FILE = "log.csv"
 """The file in a training's folder: a row an epoch."""
 
-COLUMNS = (
+_COLUMNS = (
     "epoch",
     "loss",
     "learning_rate",
@@ -49,12 +49,12 @@ class Epoch:
     """Whether no epoch before it had as high a mean IoU."""
 
 
-class Log:
+class TrainingLog:
     """The records of a training, in its folder."""
 
     def __init__(self, folder: Path, *, done: int) -> None:
         """Go on after ``done`` epochs: what a killed process wrote of later ones is dropped."""
-        self._path = folder / LOG
+        self._path = folder / LOG_FILE
         self._rows = [row for row in self._read() if int(row["epoch"]) <= done]
         self._board: Any = None
         try:
@@ -93,8 +93,8 @@ class Log:
             return list(csv.DictReader(file))
 
     def _save(self) -> None:
-        columns = dict.fromkeys((*COLUMNS, *(name for row in self._rows for name in row)))
-        temporary = self._path.with_name(f".{LOG}.{os.getpid()}.tmp")
+        columns = dict.fromkeys((*_COLUMNS, *(name for row in self._rows for name in row)))
+        temporary = self._path.with_name(f".{LOG_FILE}.{os.getpid()}.tmp")
         try:
             with temporary.open("w", newline="") as file:
                 writer = csv.DictWriter(file, list(columns))

@@ -25,19 +25,19 @@ def focal_loss(
 
     """
     entropy = F.cross_entropy(logits, label, ignore_index=NODATA, reduction="none")  # (B, H, W)
-    weight = weight_of(label, alpha=alpha)
+    weight = pixel_weights(label, alpha=alpha)
     hard = (1 - torch.exp(-entropy)) ** gamma
     whole = weight.sum() if total is None else total
     return (weight * hard * entropy).sum() / whole.clamp(min=1e-6)
 
 
-def weight_of(label: Tensor, *, alpha: Tensor) -> Tensor:
+def pixel_weights(label: Tensor, *, alpha: Tensor) -> Tensor:
     """What each pixel counts: its class's share of ``alpha``, 0 where it is unknown."""
     known = label != NODATA
     return alpha[torch.where(known, label, 0)] * known
 
 
-def full_size(logits: Tensor, *, stride: int) -> Tensor:
+def upsample_logits(logits: Tensor, *, stride: int) -> Tensor:
     """Logits (B, K, H / stride, W / stride) at every pixel (B, K, H, W), in fp32."""
     logits = logits.float()
     if stride == 1:

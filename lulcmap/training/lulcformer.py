@@ -361,8 +361,8 @@ class LulcFormer(nn.Module):
         self.stages = nn.ModuleList(Stage(config, index) for index in range(4))
         widths = [a + b for a, b in zip(config.s2_widths, config.s1_widths, strict=True)]
         self.decoder = Decoder(widths, config.decoder_width, classes=config.classes)
-        self.apply(initialise)
-        start_unsure(self.decoder.classify)
+        self.apply(initialise_weights)
+        initialise_classifier(self.decoder.classify)
 
     def forward(self, s2: Tensor, s1: Tensor, s2_valid: Tensor, s1_valid: Tensor) -> Tensor:
         """Class scores of every cell of 4 x 4 pixels.
@@ -386,7 +386,7 @@ class LulcFormer(nn.Module):
         return self.decoder(fused)
 
 
-def start_unsure(classify: nn.Conv2d) -> None:
+def initialise_classifier(classify: nn.Conv2d) -> None:
     """Make a network's first logits about 1 apart, however many channels they are sums of.
 
     With SegFormer's start, which looks at what a convolution feeds, they are 3 to 9 apart, and the
@@ -395,7 +395,7 @@ def start_unsure(classify: nn.Conv2d) -> None:
     nn.init.normal_(classify.weight, std=classify.in_channels**-0.5)
 
 
-def initialise(module: nn.Module) -> None:
+def initialise_weights(module: nn.Module) -> None:
     """SegFormer's start: small linears, convolutions scaled by what they feed."""
     if isinstance(module, nn.Linear):
         nn.init.trunc_normal_(module.weight, std=0.02)

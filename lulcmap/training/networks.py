@@ -16,7 +16,7 @@ from lulcmap.training.lulcformer import (
     Transform,
 )
 
-AnyConfig = Config | SegFormerConfig | UNetConfig
+NetworkConfig = Config | SegFormerConfig | UNetConfig
 Network = LulcFormer | SegFormer | UNet
 
 SEGFORMER = SegFormerConfig(
@@ -43,14 +43,14 @@ UNET = UNetConfig(name="unet", width=60)
 UNET_TINY = UNetConfig(name="unet-tiny", width=22)
 """3.7 M parameters."""
 
-MODELS: Mapping[str, AnyConfig] = {
+NETWORKS: Mapping[str, NetworkConfig] = {
     config.name: config
     for config in (LULCFORMER, LULCFORMER_TINY, SEGFORMER, SEGFORMER_TINY, UNET, UNET_TINY)
 }
 """What can be trained, by name."""
 
 
-def config_of(
+def network_config(
     model: str,
     *,
     classes: int,
@@ -59,14 +59,14 @@ def config_of(
     dmem: bool = True,
     mmam: bool = True,
     transform: Transform = "standardised",
-) -> AnyConfig:
+) -> NetworkConfig:
     """The shape of a network, or of one of the paper's variants of LULC-Former.
 
     With one sensor LULC-Former has one branch with the whole budget, nothing to attend to and
     nothing to fuse: a SegFormer of its widths, depths and decoder.
 
     Args:
-        model: a key of ``MODELS``.
+        model: a key of ``NETWORKS``.
         classes: K.
         modalities: sensors it takes, ``"s2"``, ``"s1"`` or both.
         allocation: channels of the spectral to those of the SAR branch, such as ``"3:1"``.
@@ -78,10 +78,10 @@ def config_of(
         UsageError: there is no such model or variant.
 
     """
-    if model not in MODELS:
-        raise UsageError(f"There is no model {model!r}; there are {', '.join(MODELS)}.")
-    inputs = _inputs(modalities)
-    base = replace(MODELS[model], transform=transform)
+    if model not in NETWORKS:
+        raise UsageError(f"There is no model {model!r}; there are {', '.join(NETWORKS)}.")
+    inputs = _parse_modalities(modalities)
+    base = replace(NETWORKS[model], transform=transform)
     varied = not (dmem and mmam and allocation == "3:1")
     if varied and not (isinstance(base, Config) and len(inputs) == 2):
         raise UsageError(
@@ -91,19 +91,19 @@ def config_of(
     if not isinstance(base, Config):
         return replace(base, inputs=inputs, classes=classes)
     if len(inputs) == 1:
-        return _one_branch(base, inputs, classes=classes)
-    s2, s1 = _split(base, allocation)
+        return _one_branch_config(base, inputs, classes=classes)
+    s2, s1 = _split_widths(base, allocation)
     return replace(base, s2_widths=s2, s1_widths=s1, classes=classes, dmem=dmem, mmam=mmam)
 
 
-def _inputs(modalities: Sequence[str]) -> Inputs:
+def _parse_modalities(modalities: Sequence[str]) -> Inputs:
     both: Inputs = ("s2", "s1")
     if not modalities or set(modalities) - set(both) or len(set(modalities)) != len(modalities):
         raise UsageError(f"The modalities are s2, s1 or s2,s1, not {','.join(modalities)!r}.")
     return tuple(name for name in both if name in modalities)
 
 
-def _one_branch(base: Config, inputs: Inputs, *, classes: int) -> SegFormerConfig:
+def _one_branch_config(base: Config, inputs: Inputs, *, classes: int) -> SegFormerConfig:
     one, other = base.s2_widths, base.s1_widths
     widths = (one[0] + other[0], one[1] + other[1], one[2] + other[2], one[3] + other[3])
     return SegFormerConfig(
@@ -119,7 +119,7 @@ def _one_branch(base: Config, inputs: Inputs, *, classes: int) -> SegFormerConfi
     )
 
 
-def _split(base: Config, allocation: str) -> tuple[Four, Four]:
+def _split_widths(base: Config, allocation: str) -> tuple[Four, Four]:
     """Both branches' widths: the sum of each stage, split as asked, in whole heads."""
     words = allocation.split(":")
     if len(words) != 2 or not all(word.isdigit() and int(word) for word in words):
@@ -134,7 +134,7 @@ def _split(base: Config, allocation: str) -> tuple[Four, Four]:
     return (s2[0], s2[1], s2[2], s2[3]), (s1[0], s1[1], s1[2], s1[3])
 
 
-def config_from(fields: Mapping[str, Any]) -> AnyConfig:
+def config_from_json(fields: Mapping[str, Any]) -> NetworkConfig:
     """The shape a checkpoint carries (its sequences may be lists).
 
     Raises:
@@ -145,7 +145,7 @@ def config_from(fields: Mapping[str, Any]) -> AnyConfig:
     values: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()
     }
-    kinds: dict[str, type[AnyConfig]] = {
+    kinds: dict[str, type[NetworkConfig]] = {
         "lulcformer": Config,
         "segformer": SegFormerConfig,
         "unet": UNetConfig,
@@ -153,7 +153,7 @@ def config_from(fields: Mapping[str, Any]) -> AnyConfig:
     return kinds[values.get("kind", "lulcformer")](**values)
 
 
-def build_network(config: AnyConfig) -> Network:
+def build_network(config: NetworkConfig) -> Network:
     """A network of this shape, with random weights."""
     if isinstance(config, SegFormerConfig):
         return SegFormer(config)

@@ -17,11 +17,11 @@ from lulcmap.legend import NODATA
 from lulcmap.model import Contract, mirrored
 from lulcmap.sensors import S1_NODATA, S2_NODATA
 from lulcmap.training.augment import Sample
-from lulcmap.training.checkpoint import contract_of, deployed_from, load_checkpoint
-from lulcmap.training.chips import Samples, filled_up
-from lulcmap.training.deployable import Deployed
-from lulcmap.training.distributed import device_of
-from lulcmap.training.loss import full_size
+from lulcmap.training.checkpoint import contract_of, load_checkpoint, restore_network
+from lulcmap.training.chips import Samples, pad_sample
+from lulcmap.training.deployable import DeployableNetwork
+from lulcmap.training.distributed import find_device
+from lulcmap.training.loss import upsample_logits
 
 Predict = Callable[
     [NDArray[np.uint16], NDArray[np.int16]], tuple[NDArray[np.uint8], NDArray[np.float32]]
@@ -31,7 +31,7 @@ the probability (H, W) of each."""
 
 
 @torch.inference_mode()
-def logits_of(deployed: Deployed, s2: Tensor, s1: Tensor, *, lattice: Lattice) -> Tensor:
+def logits_of(deployed: DeployableNetwork, s2: Tensor, s1: Tensor, *, lattice: Lattice) -> Tensor:
     """Logits of images of any size: windows that overlap, blended by raised cosines.
 
     Args:
@@ -49,7 +49,7 @@ def logits_of(deployed: Deployed, s2: Tensor, s1: Tensor, *, lattice: Lattice) -
     stride, device = deployed.network.stride, next(deployed.parameters()).device
     tops, lefts = _starts(rows, lattice), _starts(cols, lattice)
     if len(tops) == len(lefts) == 1:
-        return full_size(deployed(s2.to(device), s1.to(device)), stride=stride)
+        return upsample_logits(deployed(s2.to(device), s1.to(device)), stride=stride)
     total = torch.zeros(1)
     along = torch.from_numpy(blend_weights(lattice, stride=stride)).to(device)
     weight = torch.zeros(rows // stride, cols // stride, device=device)
@@ -66,7 +66,7 @@ def logits_of(deployed: Deployed, s2: Tensor, s1: Tensor, *, lattice: Lattice) -
             ]
             total[here] += seen * counts
             weight[here] += counts
-    return full_size(total / weight, stride=stride)
+    return upsample_logits(total / weight, stride=stride)
 
 
 def _starts(size: int, lattice: Lattice) -> list[int]:
@@ -75,7 +75,7 @@ def _starts(size: int, lattice: Lattice) -> list[int]:
 
 
 def measure(
-    deployed: Deployed,
+    deployed: DeployableNetwork,
     samples: Samples,
     *,
     batch: int = 4,
@@ -98,7 +98,7 @@ def measure(
     deployed.eval()
     n_classes = len(samples.classes)
     matrix = np.zeros((n_classes, n_classes), np.int64)
-    for s2, s1, label in _of_one_size(samples, range(len(samples))[part], batch=batch):
+    for s2, s1, label in _batches_of_one_size(samples, range(len(samples))[part], batch=batch):
         if without == "s2":
             s2[:] = S2_NODATA
         elif without == "s1":
@@ -109,7 +109,7 @@ def measure(
     return matrix
 
 
-def _of_one_size(samples: Samples, numbers: range, *, batch: int) -> Iterator[Sample]:
+def _batches_of_one_size(samples: Samples, numbers: range, *, batch: int) -> Iterator[Sample]:
     """Samples stacked, as many at once as follow each other in one size."""
     held: list[Sample] = []
     for sample in _read_ahead(samples, numbers, ahead=2 * batch):
@@ -151,14 +151,14 @@ def checkpoint_predictor(path: Path, device: str = "auto") -> tuple[Predict, Con
 
     """
     saved: dict[str, Any] = load_checkpoint(path)
-    deployed = deployed_from(saved).to(device_of(device))
+    deployed = restore_network(saved).to(find_device(device))
     contract = contract_of(saved)
 
     def predict(
         s2: NDArray[np.uint16], s1: NDArray[np.int16]
     ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         shape = s2.shape[-2:]
-        seen2, seen1, _ = filled_up((s2, s1, np.full(shape, NODATA, np.uint8)))
+        seen2, seen1, _ = pad_sample((s2, s1, np.full(shape, NODATA, np.uint8)))
         there = np.zeros(seen2.shape[-2:], np.bool_)
         if "s2" in deployed.inputs:
             there |= (seen2 != S2_NODATA).all(0)

@@ -29,11 +29,11 @@ from lulcmap.simulation import Country, simulate
 from lulcmap.training import (
     LULCFORMER_TINY,
     Chips,
-    Deployed,
+    DeployableNetwork,
     TrainingSettings,
-    deployed_from,
     load_checkpoint,
     measure,
+    restore_network,
     save_checkpoint,
     train_network,
 )
@@ -110,7 +110,7 @@ def chips(folder: Path, seeds: range) -> Chips:
     )
 
 
-def figures(deployed: Deployed, seen: Chips) -> dict[str, object]:
+def figures(deployed: DeployableNetwork, seen: Chips) -> dict[str, object]:
     """What the card says of the network: measured on countries it was not trained on."""
     whole = measure(deployed, seen)
     return {
@@ -150,7 +150,7 @@ def main() -> None:
         progress=lambda epoch: print(epoch, flush=True),
     )
     checkpoint = load_checkpoint(path)
-    checkpoint["training"]["figures"] = figures(deployed_from(checkpoint), unseen)
+    checkpoint["training"]["figures"] = figures(restore_network(checkpoint), unseen)
     save_checkpoint(path, checkpoint)
     print(checkpoint["training"]["figures"])
 

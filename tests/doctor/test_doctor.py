@@ -105,7 +105,7 @@ def test_what_cannot_be_imported_is_wrong_and_the_rest_is_still_looked_at(
 
 @pytest.mark.parametrize("look", [software.proj_of_pyproj, software.proj_of_rasterio])
 def test_misplaced_coordinates_are_wrong(look, monkeypatch):
-    here = software._KNOWN["EPSG:32632"][0]
+    here = software._KNOWN_POINTS["EPSG:32632"][0]
     monkeypatch.setattr(software, "_KNOWN", {"EPSG:32632": (here, (500_000.0, 4_982_951.0))})
 
     status, said = look()
@@ -196,13 +196,13 @@ def test_runtime_and_driver_must_fit_together(here, status, words, monkeypatch):
 
 def test_the_gpu_and_its_driver_are_named_as_nvidia_smi_names_them(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert software._driver() == "an NVIDIA driver"
+    assert software._driver_name() == "an NVIDIA driver"
 
     tool = tmp_path / "nvidia-smi"
     tool.write_text("#!/bin/sh\necho 'NVIDIA L4, 570.86.15'\n")
     tool.chmod(0o755)
 
-    assert software._driver() == "NVIDIA L4, driver 570.86.15"
+    assert software._driver_name() == "NVIDIA L4, driver 570.86.15"
 
 
 def test_a_session_that_fell_back_is_a_note(monkeypatch):
@@ -347,7 +347,7 @@ def profile_of(api, profile=EARTH_SEARCH):
 
 
 def test_a_provider_is_searched_signed_and_read(api):
-    checks = list(provider.examine(profile_of(api)))
+    checks = list(provider.check_provider(profile_of(api)))
 
     assert [check.name for check in checks] == [
         "earth-search search",
@@ -373,7 +373,7 @@ def test_a_provider_is_searched_signed_and_read(api):
 def test_a_provider_that_answers_wrongly_is_a_fault(api, status, page, words):
     api.status, api.page = status, page
 
-    (check,) = provider.examine(profile_of(api))
+    (check,) = provider.check_provider(profile_of(api))
 
     assert (check.name, check.status) == ("earth-search search", "wrong")
     assert words in check.said
@@ -392,7 +392,7 @@ def test_a_provider_s_fault_is_the_doctor_s_exit_code(api, monkeypatch):
 def test_an_asset_that_is_refused_is_a_fault_of_reading(api):
     api.asset_status = 403
 
-    *_, check = provider.examine(profile_of(api))
+    *_, check = provider.check_provider(profile_of(api))
 
     assert (check.name, check.status) == ("earth-search read", "wrong")
     assert "HTTP 403" in check.said
@@ -421,7 +421,7 @@ def test_pixels_that_need_keys_are_skipped_by_the_keys_names(api):
     }
     api.page = json.dumps({"features": [item]}).encode()
 
-    search, rest = provider.examine(profile_of(api, CDSE))
+    search, rest = provider.check_provider(profile_of(api, CDSE))
 
     assert search.status == "ok"
     assert rest.status == "skipped"
@@ -433,6 +433,6 @@ def test_what_a_server_calls_an_asset_is_never_a_file_of_ours(api, tmp_path):
     assets = {key: {"href": str(tmp_path / "cog.tif")} for key in EARTH_SEARCH.assets.values()}
     api.page = json.dumps({"features": [{**api.item, "assets": assets}]}).encode()
 
-    checks = list(provider.examine(profile_of(api)))
+    checks = list(provider.check_provider(profile_of(api)))
 
     assert [check.status for check in checks] == ["wrong"]

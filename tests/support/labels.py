@@ -9,24 +9,24 @@ import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 
-from lulcmap.simulation import Country, Simulated, degrees, ground
+from lulcmap.simulation import Country, SimulatedCountry, make_land, to_degrees
 
-_LAND, _LABELS = 0, 5
+_LAND_STREAM, _LABEL_STREAM = 0, 5
 """Streams of random numbers; the first is of the land, as in the package itself."""
 
-_UNMARKED, _CLOUD = 0, 10
+_UNMARKED_CODE, _CLOUD_CODE = 0, 10
 """Codes beside id + 1."""
 
-_CLOUDS = (8, 9, 10)
+_SCL_CLOUDS = (8, 9, 10)
 """Codes of the scene classification."""
 
-_CELL = 15
+_PATCH_PX = 15
 """Pixels a side of the patches an annotator gets wrong or leaves out."""
 
-_TAKEN_FOR = np.array([3, 5, 4, 2, 2, 2, 7, 5, 7], np.uint8)
+_CONFUSED_WITH = np.array([3, 5, 4, 2, 2, 2, 7, 5, 7], np.uint8)
 """By class, the one that annotators take it for."""
 
-_TRIES = 20
+_MAX_TRIES = 20
 """Places looked at in a cell for one that a scene shows whole."""
 
 
@@ -62,7 +62,7 @@ class _Tile:
 
 
 def simulate_labels(
-    folder: Path, country: Country, scenes: Simulated, labels: LabelSet | None = None
+    folder: Path, country: Country, scenes: SimulatedCountry, labels: LabelSet | None = None
 ) -> Path:
     """Write label tiles of a simulated country.
 
@@ -83,10 +83,10 @@ def simulate_labels(
 
     """
     labels = labels or LabelSet()
-    truth = ground(country.key(_LAND), country.shape).truth
-    rng = country.rng(_LABELS)
+    truth = make_land(country.key(_LAND_STREAM), country.shape).truth
+    rng = country.rng(_LABEL_STREAM)
     count = labels.experts + labels.nonexperts + labels.holdout
-    tiles = _tiles(country, scenes, labels.size, count, rng)
+    tiles = _place_tiles(country, scenes, labels.size, count, rng)
     kinds = ["Experts/EH/4"] * labels.experts + ["Non_expert/WorkForce/EH/4"] * labels.nonexperts
     for number, tile in enumerate(tiles):
         part = truth[tile.row : tile.row + labels.size, tile.col : tile.col + labels.size]
@@ -96,21 +96,23 @@ def simulate_labels(
             who = [(f"holdout/expert_{expert}", 1) for expert in (1, 2, 3)]
             who.append(("holdout/non_expert", 2))
         for place, worse in who:
-            codes = _drawn(part, labels.wrong * worse, labels.unmarked, rng)
-            codes[tile.cloud] = _CLOUD
-            _write(folder / place / _name(country, tile, labels.size), codes, country, tile)
+            codes = _annotate(part, labels.wrong * worse, labels.unmarked, rng)
+            codes[tile.cloud] = _CLOUD_CODE
+            _write_tile(
+                folder / place / _tile_name(country, tile, labels.size), codes, country, tile
+            )
     return folder
 
 
-def _tiles(
-    country: Country, scenes: Simulated, size: int, count: int, rng: np.random.Generator
+def _place_tiles(
+    country: Country, scenes: SimulatedCountry, size: int, count: int, rng: np.random.Generator
 ) -> list[_Tile]:
     """Places that share nothing, each with a scene that shows it."""
     shown = _scenes(scenes)
     down, across = country.height // size, country.width // size
     tiles: list[_Tile] = []
     for cell in rng.permutation(down * across).tolist():
-        for _ in range(_TRIES):
+        for _ in range(_MAX_TRIES):
             # Somewhere in a cell of its own, as many cells as there is room for.
             row, col = (
                 side * place // cells + int(rng.integers(side // cells - size + 1))
@@ -123,7 +125,7 @@ def _tiles(
             whole = [(day, scl[part]) for day, scl in shown if scl[part].all()]
             if whole and len(tiles) < count:
                 day, scl = whole[rng.integers(len(whole))]
-                tiles.append(_Tile(row, col, day, np.isin(scl, _CLOUDS)))
+                tiles.append(_Tile(row, col, day, np.isin(scl, _SCL_CLOUDS)))
                 break
     if len(tiles) < count:
         raise ValueError(
@@ -133,7 +135,7 @@ def _tiles(
     return tiles
 
 
-def _scenes(scenes: Simulated) -> list[tuple[str, NDArray[np.uint8]]]:
+def _scenes(scenes: SimulatedCountry) -> list[tuple[str, NDArray[np.uint8]]]:
     """Day (YYYYMMDD) and scene classification (H, W), 0 where it shows nothing, of each scene."""
     found = []
     for item in json.loads(scenes.items.read_text(encoding="utf-8"))["features"]:
@@ -145,29 +147,31 @@ def _scenes(scenes: Simulated) -> list[tuple[str, NDArray[np.uint8]]]:
     return found
 
 
-def _drawn(
+def _annotate(
     truth: NDArray[np.uint8], wrong: float, unmarked: float, rng: np.random.Generator
 ) -> NDArray[np.uint8]:
     """(H, W) codes as one annotator gives them: edges left out, some patches wrong or left out."""
-    luck = rng.random([2, *(-(-side // _CELL) for side in truth.shape)])
-    luck = luck.repeat(_CELL, axis=1).repeat(_CELL, axis=2)[:, : truth.shape[0], : truth.shape[1]]
-    codes = np.where(luck[0] < wrong, _TAKEN_FOR[truth], truth) + 1
+    luck = rng.random([2, *(-(-side // _PATCH_PX) for side in truth.shape)])
+    luck = luck.repeat(_PATCH_PX, axis=1).repeat(_PATCH_PX, axis=2)[
+        :, : truth.shape[0], : truth.shape[1]
+    ]
+    codes = np.where(luck[0] < wrong, _CONFUSED_WITH[truth], truth) + 1
     edge = np.zeros(truth.shape, bool)
     edge[:-1] |= truth[:-1] != truth[1:]
     edge[:, :-1] |= truth[:, :-1] != truth[:, 1:]
-    codes[edge | (luck[1] < unmarked)] = _UNMARKED
+    codes[edge | (luck[1] < unmarked)] = _UNMARKED_CODE
     return codes.astype(np.uint8)
 
 
-def _name(country: Country, tile: _Tile, size: int) -> str:
+def _tile_name(country: Country, tile: _Tile, size: int) -> str:
     """Of a tile: longitude and latitude of its middle, and the day of its scene."""
     x = country.west + 10.0 * (tile.col + size / 2)
     y = country.north - 10.0 * (tile.row + size / 2)
-    ((lon, lat),) = degrees([x], [y], country.epsg)
+    ((lon, lat),) = to_degrees([x], [y], country.epsg)
     return f"dw_{lon:.7f}_{lat:.7f}-{tile.day}.tif"
 
 
-def _write(path: Path, codes: NDArray[np.uint8], country: Country, tile: _Tile) -> None:
+def _write_tile(path: Path, codes: NDArray[np.uint8], country: Country, tile: _Tile) -> None:
     """A tile as the releases have it: one band, no nodata value. ``shift`` is the grids'."""
     path.parent.mkdir(parents=True, exist_ok=True)
     west = country.west + country.shift + 10 * tile.col

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from lulcmap.training.checkpoint import plain
+from lulcmap.training.checkpoint import json_values
 from lulcmap.training.chips import Chips
-from lulcmap.training.deployable import BandStatistics, Deployed, Normalisation
+from lulcmap.training.deployable import BandStatistics, DeployableNetwork, Normalisation
 from lulcmap.training.lulcformer import Config, LulcFormer
 
 MICRO = Config(
@@ -46,16 +46,16 @@ def lively(config: Config, seed: int = 0) -> LulcFormer:
     return network.eval()
 
 
-def deployed(config: Config = MICRO, seed: int = 0) -> Deployed:
+def deployed(config: Config = MICRO, seed: int = 0) -> DeployableNetwork:
     """A lively network with its normalisation."""
-    return Deployed(lively(config, seed), NORMALISATION).eval()
+    return DeployableNetwork(lively(config, seed), NORMALISATION).eval()
 
 
 def checkpoint(config: Config = MICRO, seed: int = 0) -> dict[str, Any]:
     """What a training of a lively network would have left."""
     return {
-        "config": plain(asdict(config)),
-        "normalisation": plain(NORMALISATION.to_dict()),
+        "config": json_values(asdict(config)),
+        "normalisation": json_values(NORMALISATION.to_dict()),
         "settings": {"epochs": 1},
         "weights": lively(config, seed).state_dict(),
         "knows": "simulated",

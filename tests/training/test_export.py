@@ -12,10 +12,10 @@ from lulcmap.cli import main
 from lulcmap.errors import DeviceError, ModelError, OutputError
 from lulcmap.model.file import read_model
 from lulcmap.training import export
-from lulcmap.training.card import card_of
-from lulcmap.training.checkpoint import contract_of, deployed_from, save_checkpoint
+from lulcmap.training.card import model_card
+from lulcmap.training.checkpoint import contract_of, restore_network, save_checkpoint
 from lulcmap.training.export import composites, export_onnx
-from lulcmap.training.loss import full_size
+from lulcmap.training.loss import upsample_logits
 from lulcmap.training.lulcformer import LULCFORMER, LULCFORMER_TINY
 from tests.support.networks import MICRO, checkpoint
 
@@ -53,7 +53,7 @@ def run(path, s2, s1):
 
 
 def test_the_file_gives_the_networks_logits_at_any_size_and_with_anything_missing(tiny):
-    network = deployed_from(checkpoint(LULCFORMER_TINY))
+    network = restore_network(checkpoint(LULCFORMER_TINY))
 
     for shape, missing in (((3, 32, 64), "parts"), ((1, 192, 96), "s1"), ((1, 96, 32), "s2")):
         s2, s1 = composites(shape, seed=99, missing=missing)
@@ -113,9 +113,9 @@ def test_the_card_has_the_figures_of_the_validation_if_there_are_no_others():
     saved = checkpoint()
     saved["training"]["validation"] = {"epoch": 7, "mean_iou": 0.4}
 
-    chosen = card_of(contract_of(saved), saved, checks=[])
+    chosen = model_card(contract_of(saved), saved, checks=[])
     saved["training"]["figures"] = {"mean_iou": 0.3}
-    measured = card_of(contract_of(saved), saved, checks=[])
+    measured = model_card(contract_of(saved), saved, checks=[])
 
     assert "by which the best epoch was chosen" in chosen
     assert "| mean_iou | 0.4 |" in chosen
@@ -127,12 +127,14 @@ def test_the_card_has_the_figures_of_the_validation_if_there_are_no_others():
 def test_half_precision_keeps_the_map_and_normalises_in_full(half):
     s2, s1 = composites((1, 96, 96), seed=10)  # of few pixels between two classes
     with torch.inference_mode():
-        expected = deployed_from(checkpoint(MICRO))(torch.from_numpy(s2), torch.from_numpy(s1))
+        expected = restore_network(checkpoint(MICRO))(torch.from_numpy(s2), torch.from_numpy(s1))
 
     logits = torch.from_numpy(run(half.path, s2, s1))
 
     assert logits.dtype == torch.float16
-    changed = full_size(logits, stride=4).argmax(1) != full_size(expected, stride=4).argmax(1)
+    changed = upsample_logits(logits, stride=4).argmax(1) != upsample_logits(
+        expected, stride=4
+    ).argmax(1)
     assert changed.float().mean() <= 1e-3
     torch.testing.assert_close(logits.float(), expected, rtol=0, atol=0.05)
     constants = {i.name: i.data_type for i in onnx.load(half.path).graph.initializer}
@@ -159,11 +161,11 @@ def test_logits_that_are_no_numbers_are_refused():
     def broken(s2, _):
         return np.full((len(s2), 9, s2.shape[2] // 4, s2.shape[3] // 4), np.nan, np.float32)
 
-    checks = export.compare(deployed_from(checkpoint(MICRO)), broken)
+    checks = export.compare_with_torch(restore_network(checkpoint(MICRO)), broken)
 
     for precision in ("fp32", "fp16"):
         with pytest.raises(ModelError, match="Nothing was written"):
-            export.refuse_if_different(checks, precision=precision)
+            export.check_same_map(checks, precision=precision)
 
 
 def test_an_existing_file_is_kept(tmp_path):

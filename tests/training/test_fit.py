@@ -13,13 +13,13 @@ from torch import nn
 
 from lulcmap.errors import DeviceError, ModelError, OutputError, UsageError
 from lulcmap.evaluation.scores import accuracy, mean_iou
-from lulcmap.training.augment import augmented, cut, gap, turned
+from lulcmap.training.augment import augment, random_crop, random_gap, random_turn
 from lulcmap.training.batches import batches
-from lulcmap.training.checkpoint import deployed_from, load_checkpoint, save_checkpoint
+from lulcmap.training.checkpoint import load_checkpoint, restore_network, save_checkpoint
 from lulcmap.training.chips import Chips, class_weights_of, histograms_of, normalisation_of
-from lulcmap.training.deployable import Deployed
-from lulcmap.training.fit import _Run, train_network
-from lulcmap.training.loss import focal_loss, full_size, weight_of
+from lulcmap.training.deployable import DeployableNetwork
+from lulcmap.training.fit import _TrainingState, train_network
+from lulcmap.training.loss import focal_loss, pixel_weights, upsample_logits
 from lulcmap.training.lulcformer import LULCFORMER, LulcFormer
 from lulcmap.training.settings import Hardware, TrainingSettings
 from lulcmap.training.tiled import checkpoint_predictor, measure
@@ -87,7 +87,7 @@ def test_a_killed_training_goes_on_to_the_same_best_epoch_and_log(tmp_path):
 def test_the_best_epoch_is_kept_and_patience_ends_a_training(tmp_path, monkeypatch):
     scores = iter([0.2, 0.5, 0.4, 0.5, 0.3, 0.9])
     told = {"accuracy": 0.5, "mean_f1": 0.5}
-    monkeypatch.setattr(_Run, "validated", lambda *_: {"mean_iou": next(scores), **told})
+    monkeypatch.setattr(_TrainingState, "validated", lambda *_: {"mean_iou": next(scores), **told})
     epochs = []
     settings = replace(SETTINGS, epochs=6, patience=3)
 
@@ -113,9 +113,11 @@ def test_a_step_in_parts_is_the_step(tmp_path):
 
     def gradient(batches):
         network.zero_grad()
-        total = torch.stack([weight_of(label, alpha=alpha).sum() for *_, label in batches]).sum()
+        total = torch.stack(
+            [pixel_weights(label, alpha=alpha).sum() for *_, label in batches]
+        ).sum()
         for s2, s1, label in batches:
-            logits = full_size(network(s2, s1), stride=4)
+            logits = upsample_logits(network(s2, s1), stride=4)
             focal_loss(logits, label, alpha=alpha, gamma=2, total=total).backward()
         return torch.cat([p.grad.flatten() for p in network.parameters()])
 
@@ -146,7 +148,7 @@ def test_several_processes_validate_the_weights_that_are_saved(tmp_path):
     trained(tmp_path, settings=settings, hardware=Hardware(devices=2, workers=1), validation=unseen)
 
     saved = load_checkpoint(tmp_path / "checkpoint.pt")
-    matrix = measure(deployed_from(saved), unseen)
+    matrix = measure(restore_network(saved), unseen)
     assert saved["resume"]["validations"][-1]["mean_iou"] == mean_iou(matrix)
 
 
@@ -195,14 +197,14 @@ def test_lulcformer_learns_eight_chips_by_heart():
     torch.manual_seed(0)
     chips = make_chips(8, size=32)
     found = histograms_of(chips, step=1)
-    network = Deployed(LulcFormer(LULCFORMER), normalisation_of(found)).train()
+    network = DeployableNetwork(LulcFormer(LULCFORMER), normalisation_of(found)).train()
     s2, s1 = torch.from_numpy(chips.s2), torch.from_numpy(chips.s1)
     label = torch.from_numpy(chips.label.astype(np.int64))
     optimizer = torch.optim.AdamW(network.parameters(), lr=3e-4)
 
     losses = [math.inf]
     while losses[-1] > 0.01 and len(losses) < 150:
-        logits = full_size(network(s2, s1), stride=4)
+        logits = upsample_logits(network(s2, s1), stride=4)
         loss = focal_loss(logits, label, alpha=torch.ones(9), gamma=2)
         optimizer.zero_grad()
         loss.backward()
@@ -231,7 +233,7 @@ def test_a_training_is_not_gone_on_with_under_other_settings(tmp_path):
 def test_training_learns_and_a_missing_sensor_is_borne(tmp_path):
     settings = replace(SETTINGS, epochs=60, learning_rate=3e-3, average=0.9, seed=5)
 
-    network = deployed_from(trained(tmp_path, settings=settings))
+    network = restore_network(trained(tmp_path, settings=settings))
 
     unseen = make_chips(seed=9)
     assert accuracy(measure(network, unseen)) > 0.85
@@ -335,7 +337,7 @@ def test_weights_of_another_shape_are_refused():
     wrong["config"]["decoder_width"] = 24
 
     with pytest.raises(ModelError, match="do not fit"):
-        deployed_from(wrong)
+        restore_network(wrong)
 
 
 def test_focal_loss_without_focus_is_weighted_cross_entropy():
@@ -427,7 +429,7 @@ def test_a_cut_of_a_sparsely_labelled_chip_has_a_label():
 
     seen = set()
     for seed in range(40):
-        s2, s1, part = cut(sample, np.random.default_rng(seed), crop=32)
+        s2, s1, part = random_crop(sample, np.random.default_rng(seed), crop=32)
         assert part.shape == (32, 32)
         assert (s2 == s1).all()
         seen |= set(s2[0][part == 1].tolist())
@@ -446,7 +448,7 @@ def test_cuts_and_turns_keep_pixels_together():
     seen = set()
     for seed in range(40):
         rng = np.random.default_rng(seed)
-        s2, s1, label = turned(cut(sample, rng, crop=32), rng)
+        s2, s1, label = random_turn(random_crop(sample, rng, crop=32), rng)
         assert (s2 == s1[0]).all()
         assert (s2 % 200 == label).all()
         seen.add(
@@ -467,7 +469,7 @@ def test_augmentation_neither_makes_nor_fills_gaps_by_light():
 
     for seed in range(10):
         rng = np.random.default_rng(seed)
-        lit, moved, _ = augmented((s2, s1, label), rng, crop=64, missing_s2=0, missing_s1=0)
+        lit, moved, _ = augment((s2, s1, label), rng, crop=64, missing_s2=0, missing_s1=0)
 
         assert (lit == 0).sum() == (s2 == 0).sum()
         assert (moved == -32768).sum() == (s1 == -32768).sum()
@@ -481,7 +483,7 @@ def test_one_sensor_goes_missing_as_often_as_asked_and_never_both():
     lost = np.zeros(2, int)
     for seed in range(400):
         rng = np.random.default_rng(seed)
-        s2, s1, _ = augmented(sample, rng, crop=32, missing_s2=0.2, missing_s1=0.3)
+        s2, s1, _ = augment(sample, rng, crop=32, missing_s2=0.2, missing_s1=0.3)
         gone = [(s2 == 0).any(), (s1 == -32768).any()]
         assert not all(gone)
         lost += gone
@@ -490,7 +492,7 @@ def test_one_sensor_goes_missing_as_often_as_asked_and_never_both():
 
 
 def test_a_gap_ends_at_a_straight_edge_or_nowhere():
-    shares = [gap((32, 32), np.random.default_rng(seed)).mean() for seed in range(100)]
+    shares = [random_gap((32, 32), np.random.default_rng(seed)).mean() for seed in range(100)]
 
     assert 0.4 < np.mean(np.equal(shares, 1)) < 0.8
     assert min(shares) > 0.05

@@ -9,18 +9,18 @@ from torch import nn
 
 from lulcmap.errors import UsageError
 from lulcmap.training.baselines import SegFormer, UNet, UNetConfig
-from lulcmap.training.deployable import Deployed, Normalisation, Standardise
+from lulcmap.training.deployable import DeployableNetwork, Normalisation, Standardise
 from lulcmap.training.export import composites
 from lulcmap.training.lulcformer import LULCFORMER, LULCFORMER_TINY, Attention, LulcFormer
 from lulcmap.training.networks import (
-    MODELS,
+    NETWORKS,
     SEGFORMER,
     SEGFORMER_TINY,
     UNET,
     UNET_TINY,
     build_network,
-    config_from,
-    config_of,
+    config_from_json,
+    network_config,
 )
 from tests.support.networks import MICRO, NORMALISATION, deployed, lively
 
@@ -179,7 +179,7 @@ def test_normalisation_stays_in_full_precision_under_half():
 )
 def test_gradients_reach_every_parameter(network):
     torch.manual_seed(0)
-    network = Deployed(network().train(), NORMALISATION)
+    network = DeployableNetwork(network().train(), NORMALISATION)
 
     network(*raw((2, 64, 64))).square().sum().backward()
 
@@ -190,18 +190,18 @@ def test_configuration_and_normalisation_survive_json():
     config = json.loads(json.dumps(asdict(LULCFORMER)))
     normalisation = json.loads(json.dumps(NORMALISATION.to_dict()))
 
-    assert config_from(config) == LULCFORMER
+    assert config_from_json(config) == LULCFORMER
     assert Normalisation.from_dict(normalisation) == NORMALISATION
 
 
-@pytest.mark.parametrize("config", MODELS.values(), ids=MODELS)
+@pytest.mark.parametrize("config", NETWORKS.values(), ids=NETWORKS)
 def test_every_shape_survives_json(config):
-    assert config_from(json.loads(json.dumps(asdict(config)))) == config
+    assert config_from_json(json.loads(json.dumps(asdict(config)))) == config
 
 
 def test_the_peers_are_of_lulcformers_size():
     with torch.device("meta"):
-        sizes = {name: millions(build_network(config)) for name, config in MODELS.items()}
+        sizes = {name: millions(build_network(config)) for name, config in NETWORKS.items()}
 
     assert sizes["segformer"] == pytest.approx(sizes["lulcformer"], rel=0.05)
     assert sizes["unet"] == pytest.approx(sizes["lulcformer"], rel=0.05)
@@ -213,8 +213,8 @@ def test_the_peers_are_of_lulcformers_size():
 def test_peers_see_the_sensors_they_are_given_and_no_others(config, stride):
     torch.manual_seed(0)
     s2, s1 = raw()
-    both = Deployed(build_network(config), NORMALISATION).eval()
-    one = Deployed(build_network(replace(config, inputs=("s1",))), NORMALISATION).eval()
+    both = DeployableNetwork(build_network(config), NORMALISATION).eval()
+    one = DeployableNetwork(build_network(replace(config, inputs=("s1",))), NORMALISATION).eval()
 
     assert both(s2, s1).shape == (1, 9, 64 // stride, 96 // stride)
     assert not torch.allclose(both(s2, s1), both(s2, s1 + 300))
@@ -231,13 +231,13 @@ def test_an_unet_is_ronnebergers():
 
 
 def test_variants_of_lulcformer_differ_in_what_they_say():
-    full = config_of("lulcformer", classes=9)
-    even = config_of("lulcformer", classes=9, allocation="1:1")
+    full = network_config("lulcformer", classes=9)
+    even = network_config("lulcformer", classes=9, allocation="1:1")
 
     assert full == LULCFORMER
     assert even.s2_widths == even.s1_widths == (32, 64, 160, 256)
     for ratio in ("1:3", "7:1", "2:1", "1:100"):
-        config = config_of("lulcformer", classes=9, allocation=ratio)
+        config = network_config("lulcformer", classes=9, allocation=ratio)
         sums = [a + b for a, b in zip(config.s2_widths, config.s1_widths, strict=True)]
         assert sums == [64, 128, 320, 512]
         assert not any(w % h for w, h in zip(config.s2_widths, config.heads, strict=True))
@@ -245,7 +245,7 @@ def test_variants_of_lulcformer_differ_in_what_they_say():
             build_network(config)
     with torch.device("meta"):
         parameters = [
-            millions(build_network(config_of("lulcformer", classes=9, **kwargs)))
+            millions(build_network(network_config("lulcformer", classes=9, **kwargs)))
             for kwargs in ({}, {"dmem": False}, {"mmam": False})
         ]
     assert parameters[0] - parameters[1] == pytest.approx(5.68, rel=0.01)  # cross-attention
@@ -254,7 +254,7 @@ def test_variants_of_lulcformer_differ_in_what_they_say():
 
 def test_lulcformer_of_one_sensor_is_a_segformer_with_its_budget():
     with torch.device("meta"):
-        one = build_network(config_of("lulcformer", classes=5, modalities=["s2"]))
+        one = build_network(network_config("lulcformer", classes=5, modalities=["s2"]))
         segformer = build_network(replace(SEGFORMER, inputs=("s2",), classes=5))
 
     assert isinstance(one, SegFormer)
@@ -276,13 +276,13 @@ def test_lulcformer_of_one_sensor_is_a_segformer_with_its_budget():
 )
 def test_networks_that_are_not_there_are_refused(kwargs, says):
     with pytest.raises(UsageError, match=says):
-        config_of(**({"model": "lulcformer", "classes": 9} | kwargs))
+        network_config(**({"model": "lulcformer", "classes": 9} | kwargs))
 
 
 @pytest.mark.parametrize("name", ["lulcformer-tiny", "segformer-tiny", "unet-tiny"])
 def test_a_network_begins_unsure(name):
     torch.manual_seed(0)
-    network = Deployed(build_network(MODELS[name]), NORMALISATION).train()
+    network = DeployableNetwork(build_network(NETWORKS[name]), NORMALISATION).train()
 
     logits = network(*raw((2, 64, 64)))
 

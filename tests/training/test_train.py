@@ -71,7 +71,7 @@ def test_chips_are_read_once_while_there_is_room_for_them(data, monkeypatch):
 
 
 def test_help_names_every_model_there_is():
-    assert set(MODELS) == set(zoo.MODELS)
+    assert set(MODELS) == set(zoo.NETWORKS)
 
 
 def test_a_training_leaves_checkpoints_a_log_and_what_to_do_next(data, tmp_path):
