@@ -128,13 +128,13 @@ def run(folder: Path, variant: str, seed: int, steps: int) -> None:
             missing_s1=0,
             seed=seed,
         ),
-        knows="simulated",
+        trained_on="simulated",
         hardware=Hardware(workers=1),
     )
-    deployed = restore_network(load_checkpoint(path))
-    matrix = measure(deployed, unseen, batch=1)
+    deployable = restore_network(load_checkpoint(path))
+    matrix = measure(deployable, unseen, batch=1)
     found = {
-        "parameters": sum(p.numel() for p in deployed.network.parameters()),
+        "parameters": sum(p.numel() for p in deployable.network.parameters()),
         "mean_iou": mean_iou(matrix),
         "accuracy": accuracy(matrix),
         "mean_f1": mean_f1(matrix),

@@ -91,18 +91,18 @@ def rate(step: Callable[[], object], device: str) -> float:
 def measured(name: str, what: str, *, batch: int, device: str, mode: str) -> dict[str, float]:
     """Samples a second and peak memory (MB) of ``what``: training or inference."""
     torch.manual_seed(0)
-    deployed = DeployableNetwork(build_network(NETWORKS[name]), NORMALISATION).to(device)
+    deployable = DeployableNetwork(build_network(NETWORKS[name]), NORMALISATION).to(device)
     s2, s1, label = composites(batch, device)
-    stride, parameters = deployed.network.stride, list(deployed.parameters())
+    stride, parameters = deployable.network.stride, list(deployable.parameters())
     alpha = torch.ones(len(CLASSES), device=device)
     if mode == "compiled":
-        deployed.network = torch.compile(deployed.network)  # type: ignore[assignment]
+        deployable.network = torch.compile(deployable.network)  # type: ignore[assignment]
     half = torch.autocast(device, torch.bfloat16, enabled=mode != "fp32")
     optimizer = torch.optim.AdamW(parameters)
 
     def learn() -> None:
         with half:
-            logits = deployed(s2, s1)
+            logits = deployable(s2, s1)
         loss = focal_loss(upsample_logits(logits, stride=stride), label, alpha=alpha, gamma=2.0)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -110,9 +110,9 @@ def measured(name: str, what: str, *, batch: int, device: str, mode: str) -> dic
 
     def infer() -> None:
         with half, torch.inference_mode():
-            deployed(s2, s1)
+            deployable(s2, s1)
 
-    deployed.train(what == "training")
+    deployable.train(what == "training")
     found = rate(learn if what == "training" else infer, device) * batch
     if device == "cuda":
         memory = torch.cuda.max_memory_allocated() / 1e6

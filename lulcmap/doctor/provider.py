@@ -1,4 +1,4 @@
-"""What a provider really does for us: one scene found, its href signed, a few pixels read."""
+"""Checks of a provider: find one scene, sign its href, read a few pixels."""
 
 import json
 import os
@@ -25,30 +25,30 @@ from lulcmap.errors import ProviderError
 from lulcmap.imagery import Fetcher, FetchError
 
 _BBOX, _PERIOD = "6.0,49.6,6.1,49.7", "2024-06-01T00:00:00Z/2024-06-30T23:59:59Z"
-"""Luxembourg, which no provider lacks: west, south, east, north."""
+"""Box (west, south, east, north) and period to search: Luxembourg, which every provider covers."""
 
 _PIXEL_LON_LAT = (6.05, 49.65)
-"""Longitude and latitude of the pixels that are read, in the box's middle."""
+"""Longitude and latitude of the pixels to read, in the middle of the box."""
 
 _OPTICAL_BAND, _RADAR_BAND = "B04", "VV"
-"""Bands that are read."""
+"""Bands to read."""
 
 _WINDOW_PX = 64
-"""A side of the window."""
+"""Side of the window to read, pixels."""
 
 _TIMEOUT_S = 15.0
-"""Seconds an API may take to say something."""
+"""Time an API may take to answer, seconds."""
 
 
 class _UnreachableError(Exception):
-    """The provider cannot be reached from here, which says nothing of the provider."""
+    """The provider is unreachable from here, which need not be the provider's fault."""
 
 
 def check_provider(profile: Profile) -> Iterator[Check]:
-    """Search, sign and read with each sensor that a provider has.
+    """Search, sign and read with each sensor of a provider.
 
     Yields:
-        For each sensor as many stages as there is reason for: nothing is read of what is not found.
+        Checks of each sensor: a stage follows only if the one before it succeeded.
 
     """
     for collection, band in (
@@ -63,20 +63,18 @@ def check_provider(profile: Profile) -> Iterator[Check]:
 
 def _stages(profile: Profile, collection: str, band: str) -> Iterator[Check]:
     name = f"{profile.name} S1" if band == _RADAR_BAND else profile.name
-    found: list[Scene] = []
-    check = run_check(f"{name} search", lambda: _search(profile, collection, found))
+    scenes: list[Scene] = []
+    check = run_check(f"{name} search", lambda: _search(profile, collection, scenes))
     yield check
     if check.status != "ok":
         return
-    scene = found[0]
+    scene = scenes[0]
     missing = [
         variable for variable in _required_secrets(profile, band) if not os.environ.get(variable)
     ]
     if missing:
-        why = (
-            f"{names_with_verb(missing)} not set, and no pixel of {collection} can be read without."
-        )
-        yield Check(f"{name} sign and read", "skipped", why)
+        message = f"{names_with_verb(missing)} not set: no pixel of {collection} can be read."
+        yield Check(f"{name} sign and read", "skipped", message)
         return
     check = run_check(f"{name} sign", lambda: _sign(profile, scene.assets[band]))
     yield check
@@ -85,53 +83,53 @@ def _stages(profile: Profile, collection: str, band: str) -> Iterator[Check]:
 
 
 def _required_secrets(profile: Profile, band: str) -> tuple[str, ...]:
-    """Environment variables without which a band cannot be read."""
+    """Environment variables needed to read a band."""
     if profile.signing == "planetary-computer" and band == _RADAR_BAND:
-        return (SUBSCRIPTION_KEY,)  # its tokens for sentinel-1-rtc need an account
+        return (SUBSCRIPTION_KEY,)  # tokens for sentinel-1-rtc need an account
     return profile.secrets
 
 
-def _search(profile: Profile, collection: str, found: list[Scene]) -> Finding:
-    """Ask for one scene, which is added to ``found``."""
-    asked = {"collections": collection, "bbox": _BBOX, "datetime": _PERIOD, "limit": 1}
+def _search(profile: Profile, collection: str, scenes: list[Scene]) -> Finding:
+    """Search for one scene and add it to ``scenes``."""
+    query = {"collections": collection, "bbox": _BBOX, "datetime": _PERIOD, "limit": 1}
     start = time.perf_counter()
     try:
-        answer = _get_json(f"{profile.url}/search?{urlencode(asked)}")
+        page = _get_json(f"{profile.url}/search?{urlencode(query)}")
     except _UnreachableError as reason:
-        return "skipped", f"{urlsplit(profile.url).hostname} cannot be reached: {reason}."
-    took = time.perf_counter() - start
-    items = answer.get("features") if isinstance(answer, dict) else None
+        return "skipped", f"{urlsplit(profile.url).hostname} is unreachable: {reason}."
+    seconds = time.perf_counter() - start
+    items = page.get("features") if isinstance(page, dict) else None
     if not items:
         raise ProviderError(
-            f"It has no {collection} over Luxembourg in June 2024, where there are dozens. Its "
-            "collections may have been renamed: is there a newer lulcmap?"
+            f"It has no {collection} over Luxembourg in June 2024, where dozens are expected. "
+            "Its collections may have been renamed: look for a newer lulcmap."
         )
     try:
         scene = Scene.from_item(items[0], profile)
-        for href in scene.assets.values():  # data, not trust
+        for href in scene.assets.values():  # hrefs from a server are not trusted
             resolve_href(href, root=None, private=_is_private(profile))
-        found.append(scene)
+        scenes.append(scene)
     except SkippedItem as reason:
-        raise ProviderError(f"Its item of {collection} cannot be used: {reason}.") from None
+        raise ProviderError(f"Its item of {collection} is unusable: {reason}.") from None
     except RefusedError as reason:
-        raise ProviderError(f"An href of {collection} {reason}; it is not opened.") from None
+        raise ProviderError(f"An href of {collection} {reason}; it was not opened.") from None
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ProviderError(f"It gives no proper STAC item ({type(error).__name__}).") from None
-    return "ok", f"{collection}: an item in {took:.1f} s"
+        raise ProviderError(f"Its STAC item is not valid ({type(error).__name__}).") from None
+    return "ok", f"{collection}: an item in {seconds:.1f} s"
 
 
 def _is_private(profile: Profile) -> bool:
-    """Whether assets in a private network are fine: only those of a catalogue that is there too."""
+    """Whether assets may be in a private network: only if the catalogue is in one too."""
     return is_private(urlsplit(profile.url).hostname or "")
 
 
 def _get_json(url: str) -> Any:
-    """The answer of an API, once and without patience."""
+    """The JSON answer of an API; no retries."""
     try:
         with urlopen(
             Request(url, headers={"Accept": "application/geo+json"}), timeout=_TIMEOUT_S
-        ) as got:
-            return json.loads(got.read())
+        ) as response:
+            return json.loads(response.read())
     except HTTPError as error:
         error.close()
         raise ProviderError(
@@ -139,14 +137,14 @@ def _get_json(url: str) -> Any:
         ) from None
     except ValueError:
         raise ProviderError(
-            "It answers, but not with JSON. Does this network want a log-in first?"
+            "It answers, but not with JSON. This network may need a login first."
         ) from None
     except OSError as error:
         cause = error.reason if isinstance(error, URLError) else error
         if isinstance(cause, ssl.SSLError):
             raise ProviderError(
-                "Its certificate is not valid here. If a proxy of yours opens TLS, set "
-                "SSL_CERT_FILE to its certificate."
+                "Its certificate is not valid here. If your proxy intercepts TLS, set "
+                "SSL_CERT_FILE to the proxy's certificate."
             ) from None
         raise _UnreachableError(getattr(cause, "strerror", None) or str(cause)) from None
 
@@ -154,13 +152,13 @@ def _get_json(url: str) -> Any:
 def _sign(profile: Profile, href: str) -> Finding:
     sign = signer(profile)
     if profile.signing == "none":
-        return "ok", "nothing to sign: open to all"
+        return "ok", "public, no signature needed"
     sign(href)
     return "ok", f"an href of {urlsplit(href).netloc}"
 
 
 def _read(profile: Profile, scene: Scene, band: str) -> Finding:
-    """Read a window on the scene's own grid, whose pixels' edges lie on multiples of 10 m."""
+    """Read a window on the scene's own grid, whose pixel edges are multiples of 10 m."""
     import numpy as np
     from odc.geo.geobox import GeoBox
     from pyproj import Transformer
@@ -173,7 +171,7 @@ def _read(profile: Profile, scene: Scene, band: str) -> Finding:
     corner = Affine(10, 0, 10 * round(x / 10), 0, -10, 10 * round(y / 10))
     start = time.perf_counter()
     private = _is_private(profile)
-    # the reader would wait for minutes
+    # a first small request, because the reader would retry for minutes
     fetcher = Fetcher(sign=sign, private=private, retries=1, patience=_TIMEOUT_S)
     try:
         fetcher.get(scene.assets[band], 0, 16)
@@ -183,6 +181,9 @@ def _read(profile: Profile, scene: Scene, band: str) -> Finding:
         fetcher.close()
     with Reader(workers=1, sign=sign, private=private) as reader:
         plane = reader.read(scene, band, GeoBox((_WINDOW_PX, _WINDOW_PX), corner, f"EPSG:{epsg}"))
-    took = time.perf_counter() - start
+    seconds = time.perf_counter() - start
     share = np.count_nonzero(plane) / plane.size
-    return "ok", f"{_WINDOW_PX} x {_WINDOW_PX} px of {band} in {took:.1f} s, {share:.0%} with data"
+    return (
+        "ok",
+        f"{_WINDOW_PX} x {_WINDOW_PX} px of {band} in {seconds:.1f} s, {share:.0%} with data",
+    )

@@ -1,7 +1,7 @@
-"""The land: which class is where.
+"""The land: the class of each region.
 
-The truth is regional: a town is built, its gardens and parks too; a wood is trees, with its
-clearings. ``cover`` then decides what each pixel shows.
+The truth is regional: a town is built, including its gardens and parks; a wood is trees, including
+its clearings. ``cover`` then decides what each pixel shows.
 """
 
 import math
@@ -27,41 +27,41 @@ _SHARES = {
     "heath": 0.05,
     "meadow": 0.15,
 }
-"""Parts of the country; what is left is crops. Rivers lie below that quantile of the heights."""
+"""Shares of the country; the rest is crops. ``river_below`` is a quantile of the heights."""
 
 _HEIGHT, _ALPINE, _RIVER, _WET, _TOWN, _PIT, _WOOD, _HEATH, _MEADOW = range(9)
-"""The fields that classes are cut from."""
+"""Indices of the fields that classes are derived from."""
 
 _ROWS_AT_ONCE = 256
-"""Rows made at a time: bounds the memory of the fields."""
+"""Rows to make at a time: limits the memory for the fields."""
 
 
 @dataclass(frozen=True, slots=True)
 class Land:
-    """What stays the same from date to date. All arrays (H, W) unless said."""
+    """The land, which is the same on every date. All arrays are (H, W) unless noted."""
 
     truth: NDArray[np.uint8]
-    """Class of the region, 0 to 8: the map to be found."""
+    """Class of the region, 0 to 8: the true map."""
 
     cover: NDArray[np.uint8]
-    """Class whose statistics the pixel follows, 0 to 8."""
+    """Class that the pixel shows, 0 to 8: its statistics are used."""
 
     latents: NDArray[np.int8]
     """(PLACE + TEXTURE, H, W) standard normal numbers times ``SCALE``."""
 
     delay: NDArray[np.int8]
-    """Ten-day steps by which a field's season is late."""
+    """Delay of a field's season, ten-day steps."""
 
     shade: NDArray[np.int8]
-    """Hundredths of ln reflectance added by the slope that faces the sun, or not."""
+    """Effect of the slope on ln reflectance, hundredths; positive where it faces the sun."""
 
 
 def make_land(key: np.uint64, shape: tuple[int, int]) -> Land:
-    """A country's land.
+    """Make a country's land.
 
     Args:
         key: any 64 bits; the same key gives the same land.
-        shape: height, width, pixels of 10 m.
+        shape: height and width, pixels of 10 m.
 
     """
     height, width = shape
@@ -75,7 +75,7 @@ def make_land(key: np.uint64, shape: tuple[int, int]) -> Land:
     )
     for row in range(0, height, _ROWS_AT_ONCE):
         rows = slice(row, min(row + _ROWS_AT_ONCE, height))
-        fields = _fields(key, row - 1, rows.stop - row + 1, width, 1)  # slopes need one row more
+        fields = _fields(key, row - 1, rows.stop - row + 1, width, 1)  # slopes need one more row
         _classify(fields[:, 1:], limits, land.truth[rows])
         fill_cover(
             key,
@@ -92,9 +92,9 @@ def make_land(key: np.uint64, shape: tuple[int, int]) -> Land:
 
 
 def _limits(key: np.uint64, shape: tuple[int, int]) -> NDArray[np.float64]:
-    """The levels at which each field becomes its class, so that the classes have their shares.
+    """The level above which each field gives its class, so that the classes have their shares.
 
-    Found on a sample of the country, class by class, each among what the ones before left.
+    Computed on a sample of the country, class by class, each from the pixels left by the others.
     """
     step = max(1, math.isqrt(shape[0] * shape[1] // 60_000))
     fields = _fields(key, 0, -(-shape[0] // step), -(-shape[1] // step), step).reshape(9, -1)
@@ -126,7 +126,7 @@ def _limits(key: np.uint64, shape: tuple[int, int]) -> NDArray[np.float64]:
 
 @compiled
 def _fields(key: np.uint64, row: int, height: int, width: int, step: int) -> NDArray[np.float32]:
-    """(9, height, width) the fields that classes are cut from, at every ``step``-th pixel."""
+    """Fields that classes are derived from, (9, height, width), at every ``step``-th pixel."""
     out = np.empty((9, height, width), np.float32)
     for i in range(height):
         for j in range(width):
@@ -149,9 +149,9 @@ def _fields(key: np.uint64, row: int, height: int, width: int, step: int) -> NDA
 
 @compiled
 def _river(key: np.uint64, y: float, x: float) -> float:
-    """Distance from the nearest river's middle line, in half widths of that river.
+    """Distance from the centre line of the nearest river, in half widths of that river.
 
-    The line is where a smooth field changes its sign, bent by a shorter one so that it meanders.
+    The line is where a smooth field changes its sign, bent by a shorter field to make it meander.
     """
     bend = 9.0 * smooth(key + np.uint64(90), y / 37.0, x / 37.0)
     turn = 9.0 * smooth(key + np.uint64(91), y / 37.0, x / 37.0)
@@ -166,7 +166,7 @@ def _river(key: np.uint64, y: float, x: float) -> float:
 
 @compiled
 def _town(key: np.uint64, y: float, x: float) -> float:
-    """How far inside a town: 1 in its middle, 0 at its edge, below outside."""
+    """How far inside a town: 1 at its centre, 0 at its edge, negative outside."""
     cell = 150.0
     row, col = math.floor(y / cell), math.floor(x / cell)
     best = -9.0
@@ -184,7 +184,7 @@ def _town(key: np.uint64, y: float, x: float) -> float:
 def _classify(
     fields: NDArray[np.float32], limits: NDArray[np.float64], truth: NDArray[np.uint8]
 ) -> None:
-    """Fill ``truth`` from the fields: the first class whose level is passed."""
+    """Fill ``truth`` from the fields: the first class whose level is exceeded."""
     low, lake = limits[0], limits[1]
     for i in range(truth.shape[0]):
         for j in range(truth.shape[1]):

@@ -1,4 +1,4 @@
-"""What the satellites measure of a country on one day."""
+"""The signal: what the satellites measure of a country on one day."""
 
 import json
 import math
@@ -20,48 +20,47 @@ LOOKS = 4.4
 """Equivalent number of looks of Sentinel-1 IW GRD (``sar:looks_equivalent_number``)."""
 
 STEPS = 36
-"""Ten-day steps of a year at which the classes' means are known."""
+"""Number of ten-day steps of a year; each has its own class means."""
 
 _DB_PER_NEPER = 10 / math.log(10)
-"""Decibels of power in one natural unit."""
+"""Decibels per natural unit (ln) of power."""
 
 _PLACE_SPREAD, _TEXTURE_SPREAD, _DAY_SPREAD = 0.65, 0.5, 0.35
-"""Parts of the real standard deviations used: between places for places, and, as single samples
-tell nothing of neighbours, that within a place over the year for pixels and for days."""
+"""Shares of the real standard deviations to use: that between places for places and, as single
+samples say nothing about neighbours, that within a place over the year for pixels and days."""
 
 _HAZE_BY_BAND = np.array([1.0, 0.78, 0.62, 0.52, 0.44, 0.40, 0.32, 0.10, 0.05], np.float32)
-"""Haze by band, of B02's."""
+"""Haze by band, relative to B02."""
 
 _CLOUD_BY_BAND = np.array([1.0, 0.97, 0.98, 1.0, 1.03, 1.05, 1.06, 0.68, 0.52], np.float32)
-"""Reflectance of cloud by band, of B02's: ice and drops absorb at 1.6 and 2.2 micrometres."""
-
+"""Reflectance of cloud by band, relative to B02: ice and drops absorb at 1.6 and 2.2 um."""
 
 _ROWS_AT_ONCE = 128
-"""Rows made at a time: bounds the memory of the floats."""
+"""Rows to make at a time: limits the memory for the floats."""
+
 _N_OPTICAL = len(S2_BANDS)
-_FINE = (0, 1, 2, 6)
-_COARSE = (3, 4, 5, 7, 8)
+"""Number of optical features; the radar's follow."""
+
+_FINE, _COARSE = (0, 1, 2, 6), (3, 4, 5, 7, 8)
+"""Indices of the 10 m and of the 20 m bands."""
 
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """What the classes look like. Features are ln(reflectance x 10000) and ln(gamma0)."""
+    """Statistics of the classes. Features are ln(reflectance x 10000) and ln(gamma0)."""
 
     mean: NDArray[np.float32]
-    """(STEPS, 9, 11) by ten-day step and class."""
+    """Mean features by ten-day step and class, (STEPS, 9, 11)."""
 
     spread: NDArray[np.float32]
-    """(9, 11, PLACE + TEXTURE) feature per unit of each latent number."""
+    """Change of each feature per unit of each latent, (9, 11, N_PLACE + N_TEXTURE)."""
 
     day: NDArray[np.float32]
-    """(9, 11, 2) feature per unit of each of a day's two smooth fields."""
+    """Change of each feature per unit of each of a day's two smooth fields, (9, 11, 2)."""
 
 
 def load_statistics() -> Statistics:
-    """The committed table, in the form the pixels are made from.
-
-    Source: ``statistics.json`` beside this file says where it comes from.
-    """
+    """Read ``statistics.json`` beside this file, which names its own source."""
     table = json.loads((files("lulcmap.simulation") / "statistics.json").read_text("utf-8"))
     features = len(table["features"])
     unit = np.ones(features)
@@ -71,18 +70,18 @@ def load_statistics() -> Statistics:
     day = np.empty((len(NAMES), features, 2), np.float32)
     middle = (np.arange(STEPS) + 0.5) * 12 / STEPS - 0.5  # in months, 0 the middle of January
     for number, name in enumerate(NAMES):
-        moments = table["classes"][name]
-        monthly = np.array(moments["mean"]) / unit
+        class_statistics = table["classes"][name]
+        monthly = np.array(class_statistics["mean"]) / unit
         for feature in range(features):
             mean[:, number, feature] = np.interp(
                 middle, np.arange(-1, 13), np.pad(monthly[:, feature], 1, mode="wrap")
             )
         scale = np.outer(unit, unit)
-        within = _leading_axes(np.array(moments["within"]) / scale, N_TEXTURE)
-        place = _leading_axes(np.array(moments["between"]) / scale, N_PLACE)
-        spread[number, :, :N_PLACE] = _PLACE_SPREAD * place
-        spread[number, :, N_PLACE:] = _TEXTURE_SPREAD * within
-        day[number] = _DAY_SPREAD * within[:, :2]
+        texture_axes = _leading_axes(np.array(class_statistics["within"]) / scale, N_TEXTURE)
+        place_axes = _leading_axes(np.array(class_statistics["between"]) / scale, N_PLACE)
+        spread[number, :, :N_PLACE] = _PLACE_SPREAD * place_axes
+        spread[number, :, N_PLACE:] = _TEXTURE_SPREAD * texture_axes
+        day[number] = _DAY_SPREAD * texture_axes[:, :2]
         if name == "water":  # one country's lakes differ less than the world's
             spread[number] *= 0.5
             day[number] *= 0.5
@@ -90,7 +89,7 @@ def load_statistics() -> Statistics:
 
 
 def _leading_axes(covariance: NDArray[np.float64], count: int) -> NDArray[np.float64]:
-    """The leading axes of a covariance, each as long as its deviation; the sign is fixed."""
+    """Leading axes of a covariance, each scaled by its deviation, with a fixed sign."""
     size, axes = np.linalg.eigh(covariance)
     leading = axes[:, ::-1][:, :count] * np.sqrt(np.maximum(size[::-1][:count], 0))
     return leading * np.sign(leading.sum(axis=0))
@@ -98,37 +97,37 @@ def _leading_axes(covariance: NDArray[np.float64], count: int) -> NDArray[np.flo
 
 @dataclass(frozen=True, slots=True)
 class Swath:
-    """The strip a satellite sees: ``side * (column - edge - slope * row) >= 0``."""
+    """The strip that a satellite sees: ``side * (column - edge - slope * row) >= 0``."""
 
     edge: float
     """Column of the swath's edge in the first row; may be outside the country."""
 
     slope: float
-    """Columns the edge moves a row."""
+    """Columns that the edge moves per row."""
 
     side: int
-    """1 if what lies east of the edge is seen, -1 if west."""
+    """Side that is seen: 1 east of the edge, -1 west of it."""
 
 
 def optical_scene(
     land: Land,
-    table: Statistics,
+    statistics: Statistics,
     key: np.uint64,
     *,
     step: int,
-    air: Atmosphere,
+    atmosphere: Atmosphere,
     swath: Swath,
     offset: int,
 ) -> tuple[NDArray[np.uint16], NDArray[np.uint16], NDArray[np.uint8]]:
-    """One Sentinel-2 scene.
+    """Simulate one Sentinel-2 scene.
 
     Args:
-        land: what is on the ground.
-        table: what it looks like.
-        key: of the day.
+        land: land to show.
+        statistics: statistics of the classes.
+        key: random bits of the day.
         step: ten-day step of the year, 0 to 35.
-        air: clouds, shadows, haze.
-        swath: what was seen; 0 elsewhere.
+        atmosphere: clouds, shadows and haze.
+        swath: strip that is seen; pixels outside are 0.
         offset: DN added to every band, 0 or 1000.
 
     Returns:
@@ -140,15 +139,15 @@ def optical_scene(
     fine = np.zeros((len(_FINE), height, width), np.uint16)
     coarse = np.zeros((len(_COARSE), *half), np.uint16)
     scl = np.zeros(half, np.uint8)
-    moods = _day_fields(key, height, width)
+    day_fields = _day_fields(key, height, width)
     for row in range(0, height, _ROWS_AT_ONCE):
         stop = min(row + _ROWS_AT_ONCE, height)
-        clear = _clear_rows(land, table, moods, slice(row, stop), step, (0, _N_OPTICAL))
+        clear = _clear_rows(land, statistics, day_fields, slice(row, stop), step, (0, _N_OPTICAL))
         _add_atmosphere(
             clear,
-            air.cloud,
-            air.shadow,
-            air.haze,
+            atmosphere.cloud,
+            atmosphere.shadow,
+            atmosphere.haze,
             key,
             row,
             (swath.edge, swath.slope, float(swath.side)),
@@ -162,14 +161,16 @@ def optical_scene(
 
 def radar_scene(
     land: Land,
-    table: Statistics,
+    statistics: Statistics,
     rng: np.random.Generator,
     key: np.uint64,
     *,
     step: int,
     swath: Swath,
 ) -> NDArray[np.float32]:
-    """One Sentinel-1 scene: gamma-nought with speckle, gamma distributed with ``LOOKS`` looks.
+    """Simulate one Sentinel-1 scene: gamma-nought with gamma-distributed speckle.
+
+    The speckle has ``LOOKS`` looks.
 
     Returns:
         (2, H, W) VV and VH, linear power, -32768 outside the swath.
@@ -177,13 +178,15 @@ def radar_scene(
     """
     height, width = land.truth.shape
     out = np.empty((2, height, width), np.float32)
-    moods = _day_fields(key, height, width)
+    day_fields = _day_fields(key, height, width)
     gain = np.float32(np.exp(rng.normal(0, 0.06)))
     for row in range(0, height, _ROWS_AT_ONCE):
         stop = min(row + _ROWS_AT_ONCE, height)
-        still = _clear_rows(land, table, moods, slice(row, stop), step, (_N_OPTICAL, 2))
+        backscatter = _clear_rows(
+            land, statistics, day_fields, slice(row, stop), step, (_N_OPTICAL, 2)
+        )
         speckle = rng.standard_gamma(LOOKS, (2, stop - row, width), np.float32) / np.float32(LOOKS)
-        out[:, row:stop] = still * speckle * gain
+        out[:, row:stop] = backscatter * speckle * gain
         y, x = np.mgrid[row:stop, :width]
         out[:, row:stop][:, swath.side * (x - swath.edge - swath.slope * y) < 0] = S1_NODATA
     return out
@@ -191,34 +194,37 @@ def radar_scene(
 
 def _clear_rows(
     land: Land,
-    table: Statistics,
-    moods: NDArray[np.float32],
+    statistics: Statistics,
+    day_fields: NDArray[np.float32],
     rows: slice,
     step: int,
     features: tuple[int, int],
 ) -> NDArray[np.float32]:
-    """(count, h, W) some rows without sky and speckle, linear; ``features`` are first and count."""
-    top = max(rows.start - 1, 0)  # one more row on either side: pixels mix with their neighbours
+    """Some rows without atmosphere and speckle, linear, (count, h, W).
+
+    ``features`` are the first feature and their count.
+    """
+    top = max(rows.start - 1, 0)  # one more row on each side: pixels mix with their neighbours
     wide = slice(top, rows.stop + 1)
-    alone = _radiance(
+    unblurred = _radiance(
         land.cover[wide],
         land.latents[:, wide],
         land.delay[wide],
         land.shade[wide],
-        table.mean,
-        table.spread,
-        table.day,
-        moods,
+        statistics.mean,
+        statistics.spread,
+        statistics.day,
+        day_fields,
         top,
         step,
         *features,
     )
-    return _blur(alone)[:, rows.start - top : rows.stop - top]
+    return _blur(unblurred)[:, rows.start - top : rows.stop - top]
 
 
 @compiled
 def _day_fields(key: np.uint64, height: int, width: int) -> NDArray[np.float32]:
-    """(2, ceil(H / 4), ceil(W / 4)) how a day differs from place to place, standard normal."""
+    """How a day differs from place to place, standard normal, (2, ceil(H / 4), ceil(W / 4))."""
     out = np.empty((2, (height + 3) // 4, (width + 3) // 4), np.float32)
     for k in range(2):
         for i in range(out.shape[1]):
@@ -236,13 +242,13 @@ def _radiance(
     mean: NDArray[np.float32],
     spread: NDArray[np.float32],
     day: NDArray[np.float32],
-    moods: NDArray[np.float32],
+    day_fields: NDArray[np.float32],
     first: int,
     step: int,
     feature: int,
     count: int,
 ) -> NDArray[np.float32]:
-    """(count, h, w) what each pixel would show alone and in clear air, linear."""
+    """What each pixel shows by itself in clear air, linear, (count, h, w)."""
     rows, cols = cover.shape
     out = np.empty((count, rows, cols), np.float32)
     kinds = latents.shape[0]
@@ -253,8 +259,8 @@ def _radiance(
             time = (step - delay[i, j]) % mean.shape[0]
             for k in range(kinds):
                 z[k] = latents[k, i, j] / np.float32(LATENT_SCALE)
-            a = moods[0, (first + i) // 4, j // 4]
-            b = moods[1, (first + i) // 4, j // 4]
+            a = day_fields[0, (first + i) // 4, j // 4]
+            b = day_fields[1, (first + i) // 4, j // 4]
             light = shade[i, j] * np.float32(0.01) if feature == 0 else np.float32(0)
             for f in range(count):
                 g = feature + f
@@ -268,7 +274,7 @@ def _radiance(
 
 @compiled
 def _blur(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Each pixel mixed with its neighbours, as optics and resampling do: 1 6 1 along each axis."""
+    """Mix each pixel with its neighbours, like optics and resampling: 1 6 1 along each axis."""
     count, rows, cols = values.shape
     out = np.empty_like(values)
     side, middle = np.float32(1 / 8), np.float32(6 / 8)
@@ -299,7 +305,7 @@ def _add_atmosphere(
     coarse: NDArray[np.uint16],
     scl: NDArray[np.uint8],
 ) -> None:
-    """Put the sky over a band of rows, quantise it, and classify it as the L2A processor would."""
+    """Add the atmosphere to some rows, quantise them and classify them like the L2A processor."""
     count, rows, cols = clear.shape
     half_rows, half_cols = cloud.shape
     dn = np.empty(count, np.float32)
@@ -345,7 +351,7 @@ def _add_atmosphere(
 
 @compiled
 def _interpolate(field: NDArray[np.float32], p: int, q: int, m: int, n: int) -> np.float32:
-    """A 20 m field at a 10 m pixel's centre, which is a quarter of the way to its neighbours."""
+    """A 20 m field at the centre of a 10 m pixel, a quarter of the way to its neighbours."""
     near, far = np.float32(0.75), np.float32(0.25)
     here = near * field[p, q] + far * field[p, n]
     return near * here + far * (near * field[m, q] + far * field[m, n])
@@ -353,7 +359,7 @@ def _interpolate(field: NDArray[np.float32], p: int, q: int, m: int, n: int) -> 
 
 @compiled
 def _scene_class(dn: NDArray[np.float32], cloud: float, shadow: float) -> int:
-    """SCL code: cloud and shadow from the sky, thin edges missed; the rest from the reflectance."""
+    """SCL code: cloud and shadow from the atmosphere, missing thin edges, else by reflectance."""
     if cloud > 0.62:
         return 9
     if cloud > 0.38:

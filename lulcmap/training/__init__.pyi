@@ -1,7 +1,7 @@
 from .checkpoint import load_checkpoint, restore_network, save_checkpoint
 from .chips import ChipFolder, Chips
 from .deployable import BandStatistics, DeployableNetwork, Normalisation
-from .export import describe, export_onnx
+from .export import export_onnx
 from .fit import CHECKPOINT, train_network
 from .log import Epoch
 from .loss import focal_loss, upsample_logits
@@ -25,7 +25,6 @@ __all__ = [
     "Transform",
     "build_network",
     "checkpoint_predictor",
-    "describe",
     "export_onnx",
     "focal_loss",
     "load_checkpoint",

@@ -1,4 +1,4 @@
-"""What LULC-Former is compared with: one encoder over all bands at once, SegFormer's and U-Net's.
+"""Baselines for LULC-Former: SegFormer and U-Net, with one encoder over all bands.
 
 Both take the same normalised composites and validity planes as LULC-Former, concatenated (early
 fusion), or those of one sensor alone.
@@ -33,34 +33,34 @@ class SegFormerConfig:
     """The shape of a SegFormer (Xie et al. 2021); saved in every checkpoint and export."""
 
     name: str
-    """Of the model."""
+    """Name of the model."""
 
     widths: Four
-    """Channels a stage."""
+    """Channels of each stage."""
 
     depths: Four
-    """Blocks a stage."""
+    """Blocks of each stage."""
 
     heads: Four
-    """Attention heads a stage."""
+    """Attention heads of each stage."""
 
     decoder_width: int
-    """Channels of the decoder at a quarter of the image's size."""
+    """Channels of the decoder, at a quarter of the image's size."""
 
     inputs: Inputs = ("s2", "s1")
-    """Sensors it takes."""
+    """Sensors the network takes."""
 
     reductions: Four = (8, 4, 2, 1)
-    """Keys and values are taken from maps smaller by this factor, a stage."""
+    """Factor by which each stage shrinks the map for keys and values."""
 
     classes: int = len(CLASSES)
-    """Logits a cell."""
+    """Number of classes: logits per cell."""
 
     transform: Transform = "standardised"
-    """What the deployed graph makes of Sentinel-2 before the network sees it."""
+    """How Sentinel-2 reaches the network."""
 
     kind: Literal["segformer"] = "segformer"
-    """Which network this is the shape of."""
+    """Kind of network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,29 +68,29 @@ class UNetConfig:
     """The shape of a U-Net (Ronneberger et al. 2015); saved in every checkpoint and export."""
 
     name: str
-    """Of the model."""
+    """Name of the model."""
 
     width: int
-    """Channels at full size; twice as many at each of the four halvings."""
+    """Channels at full size; doubled at each of the four halvings."""
 
     inputs: Inputs = ("s2", "s1")
-    """Sensors it takes."""
+    """Sensors the network takes."""
 
     classes: int = len(CLASSES)
-    """Logits a pixel."""
+    """Number of classes: logits per pixel."""
 
     transform: Transform = "standardised"
-    """What the deployed graph makes of Sentinel-2 before the network sees it."""
+    """How Sentinel-2 reaches the network."""
 
     kind: Literal["unet"] = "unet"
-    """Which network this is the shape of."""
+    """Kind of network."""
 
 
 class SegFormer(nn.Module):
-    """Normalised composites in, logits at a quarter of their size out."""
+    """Normalised composites in, logits at a quarter of the size out."""
 
     decoder: Decoder | FoldedDecoder
-    """Folded for export only."""
+    """Decoder; folded only for export."""
 
     stride = STRIDE
 
@@ -191,11 +191,11 @@ class UNet(nn.Module):
 
 
 def count_planes(inputs: Inputs, transform: Transform) -> int:
-    """Channels of the sensors: the planes of each and its validity."""
+    """Number of input channels: the planes of each sensor and its validity plane."""
     planes = {"s2": S2_PLANES[transform] + 1, "s1": len(S1_BANDS) + 1}
     return sum(planes[name] for name in inputs)
 
 
 def concatenate(*planes: Tensor | None) -> Tensor:
-    """All planes that are there, along the channels: (B, C, H, W)."""
+    """Join the planes that are not None along the channels: (B, C, H, W)."""
     return torch.cat([plane for plane in planes if plane is not None], 1)

@@ -69,9 +69,9 @@ def fill_card(
     values = {
         "name": contract.name,
         "standing": contract.quality,
-        "takes": export["What it takes and gives"],
+        "takes": export["Inputs and outputs"],
         "settings": export["Settings"],
-        "parity": export["The file beside torch"],
+        "parity": export["Comparison with torch"],
         "source": contract.training["source"],
         "totals": "\n".join(_totals(scores, balanced)),
         "classes": "\n".join(_classes(scores)),

@@ -61,8 +61,8 @@ def measure_twin(training: Path, dataset: Dataset) -> Path:
 
     """
     saved = _last_epoch(training)
-    deployed = restore_network(saved)
-    held = [logits_and_truth(deployed, dataset, split) for split in ("validation", "test")]
+    deployable = restore_network(saved)
+    held = [logits_and_truth(deployable, dataset, split) for split in ("validation", "test")]
     logits, truth = (np.concatenate(parts) for parts in zip(*held, strict=True))
     crosswise = [
         one / temperature_of(*other) for (one, _), other in zip(held, reversed(held), strict=True)
@@ -71,7 +71,7 @@ def measure_twin(training: Path, dataset: Dataset) -> Path:
     saved["temperature"] = temperature
     saved["training"]["source"] = _source(dataset)
     saved["training"]["figures"] = {
-        **_figures(deployed, dataset),
+        **_figures(deployable, dataset),
         "ece": round(calibration_error(logits, truth), 4),
         "ece_with_temperature": round(calibration_error(np.concatenate(crosswise), truth), 4),
         "temperature": round(temperature, 3),
@@ -128,7 +128,7 @@ def _source(dataset: Dataset) -> str:
 
 
 def logits_and_truth(
-    deployed: DeployableNetwork, dataset: Dataset, split: str
+    deployable: DeployableNetwork, dataset: Dataset, split: str
 ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
     """Logits (N, K) and classes (N,) of some pixels of each landscape of a split."""
     samples = ChipFolder(dataset, dataset.split(split))
@@ -137,7 +137,7 @@ def logits_and_truth(
     for number in range(len(samples)):
         s2, s1, label = samples.sample(number)
         seen = logits_of(
-            deployed, torch.from_numpy(s2)[None], torch.from_numpy(s1)[None], lattice=Lattice()
+            deployable, torch.from_numpy(s2)[None], torch.from_numpy(s1)[None], lattice=Lattice()
         )[0]
         place = rng.choice(label.size, min(PIXELS_PER_LANDSCAPE, label.size), replace=False)
         known = place[label.ravel()[place] < len(NAMES)]
@@ -167,9 +167,9 @@ def _log_sum(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     return highest + np.log(np.exp(logits - highest[:, None]).sum(1))
 
 
-def _figures(deployed: DeployableNetwork, dataset: Dataset) -> dict[str, Any]:
+def _figures(deployable: DeployableNetwork, dataset: Dataset) -> dict[str, Any]:
     samples = ChipFolder(dataset, dataset.split("test"))
-    whole = measure(deployed, samples)
+    whole = measure(deployable, samples)
     return {
         "landscapes": len(samples),
         "accuracy": round(accuracy(whole), 4),
@@ -180,6 +180,6 @@ def _figures(deployed: DeployableNetwork, dataset: Dataset) -> dict[str, Any]:
             for name, value in zip(NAMES, iou(whole), strict=True)
             if np.isfinite(value)  # of a class that is there
         },
-        "accuracy_s2_only": round(accuracy(measure(deployed, samples, without="s1")), 4),
-        "accuracy_s1_only": round(accuracy(measure(deployed, samples, without="s2")), 4),
+        "accuracy_s2_only": round(accuracy(measure(deployable, samples, without="s1")), 4),
+        "accuracy_s1_only": round(accuracy(measure(deployable, samples, without="s2")), 4),
     }

@@ -448,12 +448,12 @@ def test_twice_the_light_moves_logarithms_alike_and_indices_hardly():
 def test_every_network_takes_the_transform_and_its_contract_names_it(model):
     config = network_config(model, classes=9, transform="log-indices")
     saved = checkpoint() | {"config": json.loads(json.dumps(vars_of(config)))}
-    deployed = DeployableNetwork(build_network(config), NORMALISATION).eval()
+    deployable = DeployableNetwork(build_network(config), NORMALISATION).eval()
     s2 = torch.full((1, 9, 32, 32), 1000, dtype=torch.uint16)
     s1 = torch.full((1, 2, 32, 32), -1000, dtype=torch.int16)
 
     with torch.inference_mode():
-        logits = deployed(s2, s1)
+        logits = deployable(s2, s1)
 
     assert logits.shape[:2] == (1, 9)
     assert contract_of(saved).training["network"]["transform"] == "log-indices"
@@ -784,8 +784,8 @@ def test_the_card_has_every_figure_and_leaves_no_gap():
         | {"training": {"source": "Landscapes.", "figures": figures}},
         name="model",
     )
-    exported = "# x\n\ny\n\n## What it takes and gives\nboth\n\n## Settings\n| a | 1 |\n\n"
-    exported += "## The file beside torch\n- equal\n"
+    exported = "# x\n\ny\n\n## Inputs and outputs\nboth\n\n## Settings\n| a | 1 |\n\n"
+    exported += "## Comparison with torch\n- equal\n"
 
     seen = {"denmark": {"agreement": 0.72, "commonest": 0.885}}
     own = {"interpreted": {"laos": {"built": 0.25}}, "interpreted pixels": {"laos": 0.31}}

@@ -99,7 +99,7 @@ def test_land_does_not_depend_on_the_bands_of_rows_it_is_made_in(monkeypatch):
 def test_pixels_do_not_depend_on_the_bands_of_rows_they_are_made_in(monkeypatch):
     land = make_land(np.uint64(5), (150, 90))
     air = make_atmosphere(np.uint64(1), (150, 90), cloud=0.3, haze=200)
-    settings = {"step": 20, "air": air, "swath": EVERYWHERE, "offset": 0}
+    settings = {"step": 20, "atmosphere": air, "swath": EVERYWHERE, "offset": 0}
     whole = optical_scene(land, load_statistics(), np.uint64(1), **settings)
     monkeypatch.setattr("lulcmap.simulation.signal._ROWS_AT_ONCE", 16)
     parts = optical_scene(land, load_statistics(), np.uint64(1), **settings)
@@ -205,7 +205,7 @@ def test_clouds_cover_what_was_asked_for_and_are_bright():
     for number in range(dates):
         air = make_atmosphere(np.uint64(number), shape, cloud=0.4, haze=0)
         fine, _, scl = optical_scene(
-            land, average(), np.uint64(9), step=20, air=air, swath=EVERYWHERE, offset=0
+            land, average(), np.uint64(9), step=20, atmosphere=air, swath=EVERYWHERE, offset=0
         )
         covered.append((air.cloud > 0).mean())
         blue = fine[0, ::2, ::2]
@@ -225,7 +225,7 @@ def test_haze_brightens_blue_more_than_infrared():
                 average(),
                 np.uint64(9),
                 step=20,
-                air=air,
+                atmosphere=air,
                 swath=EVERYWHERE,
                 offset=0,
             )[0].mean(axis=(1, 2))
@@ -239,7 +239,13 @@ def test_an_average_pixel_has_the_tables_reflectance():
     table = average()
     air = make_atmosphere(np.uint64(1), (64, 64), cloud=0, haze=0)
     fine, coarse, scl = optical_scene(
-        uniform(4, (64, 64)), table, np.uint64(9), step=20, air=air, swath=EVERYWHERE, offset=0
+        uniform(4, (64, 64)),
+        table,
+        np.uint64(9),
+        step=20,
+        atmosphere=air,
+        swath=EVERYWHERE,
+        offset=0,
     )
     wanted = np.exp(table.mean[20, 4, :9])
     assert fine.mean(axis=(1, 2)) == pytest.approx(wanted[[0, 1, 2, 6]], rel=0.005)

@@ -1,4 +1,4 @@
-"""Labels of a simulated country, laid out and coded as Dynamic World's releases are."""
+"""Labels of a simulated country, laid out and coded like Dynamic World's releases."""
 
 import json
 from dataclasses import dataclass
@@ -12,45 +12,45 @@ from numpy.typing import NDArray
 from lulcmap.simulation import Country, SimulatedCountry, make_land, to_degrees
 
 _LAND_STREAM, _LABEL_STREAM = 0, 5
-"""Streams of random numbers; the first is of the land, as in the package itself."""
+"""Streams of random numbers; the first is that of the land in the package."""
 
 _UNMARKED_CODE, _CLOUD_CODE = 0, 10
-"""Codes beside id + 1."""
+"""Codes besides id + 1."""
 
 _SCL_CLOUDS = (8, 9, 10)
-"""Codes of the scene classification."""
+"""Codes of clouds in the scene classification."""
 
 _PATCH_PX = 15
-"""Pixels a side of the patches an annotator gets wrong or leaves out."""
+"""Side of the patches that an annotator gets wrong or leaves out, pixels."""
 
 _CONFUSED_WITH = np.array([3, 5, 4, 2, 2, 2, 7, 5, 7], np.uint8)
-"""By class, the one that annotators take it for."""
+"""Class that annotators confuse each class with."""
 
 _MAX_TRIES = 20
-"""Places looked at in a cell for one that a scene shows whole."""
+"""Places to try in a cell until a scene covers one completely."""
 
 
 @dataclass(frozen=True, slots=True)
 class LabelSet:
-    """How much is labelled, and how well."""
+    """Number and quality of the labels."""
 
     size: int = 510
-    """Pixels a side of a tile."""
+    """Side of a tile, pixels."""
 
     experts: int = 4
-    """Tiles by experts, in ``Experts``."""
+    """Number of tiles by experts, in ``Experts``."""
 
     nonexperts: int = 8
-    """Tiles by others, in ``Non_expert``."""
+    """Number of tiles by others, in ``Non_expert``."""
 
     holdout: int = 3
-    """Tiles that three experts and one other labelled, in ``holdout``."""
+    """Number of tiles by three experts and one other, in ``holdout``."""
 
     wrong: float = 0.04
-    """Share of the ground that an expert takes for another class; others do twice that."""
+    """Share of the ground that an expert labels wrongly; others twice that."""
 
     unmarked: float = 0.08
-    """Share of the ground that an annotator leaves out, beside the edges of classes."""
+    """Share of the ground that an annotator leaves out, besides the edges of classes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +66,15 @@ def simulate_labels(
 ) -> Path:
     """Write label tiles of a simulated country.
 
-    Tiles overlap none of the others, lie on any whole pixels, and each is of a day whose scene
-    shows all of it. The same country gives the same tiles.
+    Tiles do not overlap, lie on any whole pixels, and each has the day of a scene that covers it
+    completely. The same country gives the same tiles.
 
     Args:
-        folder: made if need be; ``Experts``, ``Non_expert`` and ``holdout`` are made in it.
-        country: as it was simulated.
-        scenes: of the country.
-        labels: how many and how good; None for the usual ones.
+        folder: folder to write to, created if missing; ``Experts``, ``Non_expert`` and ``holdout``
+            are created in it.
+        country: country that was simulated.
+        scenes: files of the country.
+        labels: number and quality of the labels; None for the defaults.
 
     Returns:
         The folder.
@@ -91,15 +92,15 @@ def simulate_labels(
     for number, tile in enumerate(tiles):
         part = truth[tile.row : tile.row + labels.size, tile.col : tile.col + labels.size]
         if number < len(kinds):
-            who = [(kinds[number], 1 + (number >= labels.experts))]
+            folders = [(kinds[number], 1 + (number >= labels.experts))]
         else:
-            who = [(f"holdout/expert_{expert}", 1) for expert in (1, 2, 3)]
-            who.append(("holdout/non_expert", 2))
-        for place, worse in who:
-            codes = _annotate(part, labels.wrong * worse, labels.unmarked, rng)
+            folders = [(f"holdout/expert_{expert}", 1) for expert in (1, 2, 3)]
+            folders.append(("holdout/non_expert", 2))
+        for tile_folder, factor in folders:
+            codes = _annotate(part, labels.wrong * factor, labels.unmarked, rng)
             codes[tile.cloud] = _CLOUD_CODE
             _write_tile(
-                folder / place / _tile_name(country, tile, labels.size), codes, country, tile
+                folder / tile_folder / _tile_name(country, tile, labels.size), codes, country, tile
             )
     return folder
 
@@ -107,64 +108,64 @@ def simulate_labels(
 def _place_tiles(
     country: Country, scenes: SimulatedCountry, size: int, count: int, rng: np.random.Generator
 ) -> list[_Tile]:
-    """Places that share nothing, each with a scene that shows it."""
-    shown = _scenes(scenes)
+    """Tiles that do not overlap, each with a scene that covers it."""
+    scenes_by_day = _scenes(scenes)
     down, across = country.height // size, country.width // size
     tiles: list[_Tile] = []
     for cell in rng.permutation(down * across).tolist():
         for _ in range(_MAX_TRIES):
-            # Somewhere in a cell of its own, as many cells as there is room for.
+            # Somewhere in its own cell; there are as many cells as fit.
             row, col = (
-                side * place // cells + int(rng.integers(side // cells - size + 1))
-                for side, place, cells in (
+                side * tile_folder // cells + int(rng.integers(side // cells - size + 1))
+                for side, tile_folder, cells in (
                     (country.height, cell // across, down),
                     (country.width, cell % across, across),
                 )
             )
             part = slice(row, row + size), slice(col, col + size)
-            whole = [(day, scl[part]) for day, scl in shown if scl[part].all()]
-            if whole and len(tiles) < count:
-                day, scl = whole[rng.integers(len(whole))]
+            covering = [(day, scl[part]) for day, scl in scenes_by_day if scl[part].all()]
+            if covering and len(tiles) < count:
+                day, scl = covering[rng.integers(len(covering))]
                 tiles.append(_Tile(row, col, day, np.isin(scl, _SCL_CLOUDS)))
                 break
     if len(tiles) < count:
         raise ValueError(
-            f"of {count} tiles of {size} pixels only {len(tiles)} found room in a country of "
+            f"only {len(tiles)} of {count} tiles of {size} pixels fit in a country of "
             f"{country.height} x {country.width}"
         )
     return tiles
 
 
 def _scenes(scenes: SimulatedCountry) -> list[tuple[str, NDArray[np.uint8]]]:
-    """Day (YYYYMMDD) and scene classification (H, W), 0 where it shows nothing, of each scene."""
-    found = []
+    """Day (YYYYMMDD) and scene classification (H, W), 0 for nodata, of each scene."""
+    classifications = []
     for item in json.loads(scenes.items.read_text(encoding="utf-8"))["features"]:
         if "SCL" in item["assets"]:
             with rasterio.open(scenes.items.parent / item["assets"]["SCL"]["href"]) as file:
                 codes = file.read(1)
             day = item["properties"]["datetime"][:10].replace("-", "")
-            found.append((day, codes.repeat(2, axis=0).repeat(2, axis=1)))
-    return found
+            classifications.append((day, codes.repeat(2, axis=0).repeat(2, axis=1)))
+    return classifications
 
 
 def _annotate(
     truth: NDArray[np.uint8], wrong: float, unmarked: float, rng: np.random.Generator
 ) -> NDArray[np.uint8]:
-    """(H, W) codes as one annotator gives them: edges left out, some patches wrong or left out."""
-    luck = rng.random([2, *(-(-side // _PATCH_PX) for side in truth.shape)])
-    luck = luck.repeat(_PATCH_PX, axis=1).repeat(_PATCH_PX, axis=2)[
+    """Codes (H, W) as drawn by one annotator: no edges, some patches wrong or left out."""
+    draws = rng.random([2, *(-(-side // _PATCH_PX) for side in truth.shape)])
+    draws = draws.repeat(_PATCH_PX, axis=1).repeat(_PATCH_PX, axis=2)[
         :, : truth.shape[0], : truth.shape[1]
     ]
-    codes = np.where(luck[0] < wrong, _CONFUSED_WITH[truth], truth) + 1
+    codes = np.where(draws[0] < wrong, _CONFUSED_WITH[truth], truth) + 1
     edge = np.zeros(truth.shape, bool)
     edge[:-1] |= truth[:-1] != truth[1:]
     edge[:, :-1] |= truth[:, :-1] != truth[:, 1:]
-    codes[edge | (luck[1] < unmarked)] = _UNMARKED_CODE
+    codes[edge | (draws[1] < unmarked)] = _UNMARKED_CODE
     return codes.astype(np.uint8)
 
 
 def _tile_name(country: Country, tile: _Tile, size: int) -> str:
-    """Of a tile: longitude and latitude of its middle, and the day of its scene."""
+    """Name of a tile: longitude and latitude of its centre, and the day of its scene."""
     x = country.west + 10.0 * (tile.col + size / 2)
     y = country.north - 10.0 * (tile.row + size / 2)
     ((lon, lat),) = to_degrees([x], [y], country.epsg)
@@ -172,7 +173,7 @@ def _tile_name(country: Country, tile: _Tile, size: int) -> str:
 
 
 def _write_tile(path: Path, codes: NDArray[np.uint8], country: Country, tile: _Tile) -> None:
-    """A tile as the releases have it: one band, no nodata value. ``shift`` is the grids'."""
+    """Write a tile as in the releases: one band, no nodata value."""
     path.parent.mkdir(parents=True, exist_ok=True)
     west = country.west + country.shift + 10 * tile.col
     north = country.north + country.shift - 10 * tile.row
