@@ -32,7 +32,8 @@ class Country:
     """Year of all dates."""
 
     s2_dates: int = 8
-    """Number of Sentinel-2 dates, spread evenly over the year, alternately on two relative orbits. The second orbit's swath ends inside the country."""
+    """Number of Sentinel-2 dates, spread evenly over the year, alternately on two relative orbits.
+    The second orbit's swath ends inside the country."""
 
     s1_dates: int = 6
     """Number of Sentinel-1 dates, spread evenly over the year, alternately descending and
@@ -48,8 +49,8 @@ class Country:
     """Share of Sentinel-2 items before processing baseline 04.00, without the +1000 offset."""
 
     shift: float = 0.0
-    """Shift of the scenes' grids off the multiples of 10 m, east and north, metres. Pixels keep their
-    values, so it is also a registration error."""
+    """Shift of the scenes' grids off the multiples of 10 m, east and north, metres. Pixels keep
+    their values, so it is also a registration error."""
 
     without_scl: int = 0
     """Number of Sentinel-2 items without an SCL asset."""

@@ -1,10 +1,10 @@
-"""How much neighbours differ: in the archive's scenes, and in landscapes as they are made now.
+"""Measure the local contrast of the archive's scenes and of the landscapes as made now.
 
     python -m recipes.real_land.contrast --data ../shared/data
 
-What ``sensor.TEXTURE``, ``BY_BAND``, ``NOISE`` and ``LOOKS`` were set by. Deviations within 7 x 7
-pixels, of the logarithm of reflectance and of decibels: the smoothest tenth and the median of a
-scene, then the median over all. Quilts are left out.
+``sensor.TEXTURE``, ``TEXTURE_BY_BAND``, ``NOISE_RANGE`` and ``LOOKS_RANGE`` were set by this. It is
+the deviation within 7 x 7 pixels of the logarithm of reflectance and of decibels: the smoothest
+tenth and the median of a scene, then the median over all scenes. Quilts are left out.
 """
 
 import argparse
@@ -21,17 +21,18 @@ from recipes.real_land.points import BANDS
 from recipes.real_land.scenes import interpreted_scenes, load_textures
 
 WINDOW_PX = 7
-"""Pixels a side."""
+"""Side of the window, pixels."""
 
 N_LANDSCAPES = 60
+"""Number of landscapes to measure."""
 
 QUANTILES = (0.1, 0.5)
-"""Quantiles over a scene. The smooth end counts by itself: a network takes for special what is
-smoother than all that it saw."""
+"""Quantiles over a scene. The smooth end has its own: to a network, anything smoother than all its
+training data is special."""
 
 
 def local_contrast(s2: NDArray[np.uint16], s1: NDArray[np.int16]) -> NDArray[np.float64]:
-    """(2, 11) deviation of each band among neighbours, smooth and median; NaN for radar with gaps.
+    """Deviation of each band among neighbours, smooth and median, (2, 11); NaN for radar with gaps.
 
     Args:
         s2: (9, H, W) DN.
@@ -51,25 +52,25 @@ def _deviation(plane: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def main() -> None:
-    """Print both."""
+    """Measure and print both."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--data", type=Path, required=True, help="with points/ and archive/")
+    parser.add_argument("--data", type=Path, required=True, help="folder with points/ and archive/")
     options = parser.parse_args()
     archive = options.data / "archive"
-    seen = [local_contrast(scene.s2, scene.s1) for scene in interpreted_scenes(archive)]
+    of_scenes = [local_contrast(scene.s2, scene.s1) for scene in interpreted_scenes(archive)]
     generator = Generator(
         real.load_points(options.data / "points"), load_textures(archive), quilts=0
     )
     landscapes = [generator.landscape(number) for number in range(N_LANDSCAPES)]
-    made = [local_contrast(landscape.s2, landscape.s1) for landscape in landscapes]
-    real_ones, made_ones = np.nanmedian(seen, 0), np.median(made, 0)
+    of_landscapes = [local_contrast(landscape.s2, landscape.s1) for landscape in landscapes]
+    in_scenes, in_landscapes = np.nanmedian(of_scenes, 0), np.median(of_landscapes, 0)
     for number, band in enumerate(BANDS):
-        scenes, mine = (
-            "{:.3f} and {:.3f}".format(*rows[:, number]) for rows in (real_ones, made_ones)
+        scenes, generated = (
+            "{:.3f} and {:.3f}".format(*rows[:, number]) for rows in (in_scenes, in_landscapes)
         )
-        print(f"{band} smoothest tenth and median: {scenes} in scenes, {mine} in landscapes")
+        print(f"{band} smoothest tenth and median: {scenes} in scenes, {generated} in landscapes")
 
 
 if __name__ == "__main__":

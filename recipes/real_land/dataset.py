@@ -1,12 +1,11 @@
-"""Landscapes as a dataset on disk, of the form that ``lulcmap dataset build`` makes.
+"""Write landscapes as a dataset on disk, in the format of ``lulcmap dataset build``.
 
-A folder rather than a stream: a landscape takes several times as long to make as to learn from, so
-each is used many times, cut, turned and relit anew; it can be looked at (``lulcmap dataset
-check``), trained on by ``lulcmap train`` as it is, and the same folder serves every seed and every
-other network.
+It is a folder and not a stream because making a landscape takes several times as long as training
+on it: each is used many times, with new crops, turns and light. ``lulcmap dataset check`` shows it,
+``lulcmap train`` trains on it, and the same folder serves every seed and every network.
 
-Nothing of it lies anywhere: a landscape's ground is a free spot in the block of degrees whose
-samples it shows, so that regions mean something and no two share ground.
+A landscape has no real location: it gets a free spot in the block of degrees whose samples it
+shows, so that regions are meaningful and no two landscapes overlap.
 """
 
 import json
@@ -31,11 +30,10 @@ from recipes.real_land.scenes import load_textures
 from recipes.real_land.sensor import Look
 
 SPLITS = ("train", "validation", "test")
+"""Splits of the dataset."""
 
 LANDSCAPES_PER_ROW = 64
-"""Landscapes side by side on the ground that they are given."""
-
-Progress = Callable[[int, int], object]
+"""Landscapes per row of the grid on which they are laid out."""
 
 
 def build_landscapes(
@@ -47,20 +45,20 @@ def build_landscapes(
     size: int = 256,
     seed: int = 0,
     workers: int = 1,
-    progress: Progress = lambda *_: None,
+    progress: Callable[[int, int], object] = lambda *_: None,
 ) -> None:
-    """Make a dataset, or go on with one that was begun.
+    """Build a dataset of landscapes, or resume one that was interrupted.
 
     Args:
         data: folder with ``points`` and, for texture, ``archive``.
         out: folder of the dataset.
-        counts: landscapes by split; of splits that are not named there are none.
-        fold: of the points that the test split is made of; the next one makes the validation. None
-            makes the training's of all points, and no others.
-        size: pixels a side.
-        seed: of all draws.
-        workers: processes that make landscapes.
-        progress: told how many are done.
+        counts: number of landscapes by split; none in the splits that are missing.
+        fold: fold of the points for the test split; the next one makes the validation split. None
+            makes training landscapes of all points, and no others.
+        size: side of a landscape, pixels.
+        seed: seed of all random draws.
+        workers: number of processes that make landscapes.
+        progress: called with the number of finished landscapes and the total.
 
     """
     settings = {
@@ -75,27 +73,29 @@ def build_landscapes(
     digest = json.dumps(settings, sort_keys=True)
     total = sum(counts.values())
     rows: list[Chip] = []
-    # started afresh, they heed OMP_NUM_THREADS as it is now: threads within them are in the way
+    # new processes read OMP_NUM_THREADS as set now: threads within them only slow them down
     context = get_context("spawn")
     with (
         open_dataset(out, CLASSES, settings) as folder,
         ProcessPoolExecutor(workers, mp_context=context) as pool,
     ):
         for split in SPLITS:
-            wanted = range(counts.get(split, 0))
-            done = {
+            numbers = range(counts.get(split, 0))
+            finished = {
                 number: row
-                for number in wanted
+                for number in numbers
                 if (row := folder.done(_sample(split, number), digest)) is not None
             }
-            rows += [_with_split(row, split) for row in done.values()]
-            missing = [number for number in wanted if number not in done]
+            rows += [_with_split(row, split) for row in finished.values()]
+            missing = [number for number in numbers if number not in finished]
             make = partial(_make, data, fold, split, size, seed)
-            for number, (block, made) in zip(
+            for number, (block, landscape) in zip(
                 missing, _in_batches(pool, make, missing), strict=True
             ):
                 sample = _sample(split, number, block=block, size=size)
-                row = folder.write(sample, digest, Label(made.label), _image(made), len(CLASSES))
+                row = folder.write(
+                    sample, digest, Label(landscape.label), _image(landscape), len(CLASSES)
+                )
                 rows.append(_with_split(row, split))
                 progress(len(rows), total)
         folder.close(rows, CLASSES, settings, {"built": len(rows), "skipped": {}})
@@ -104,7 +104,7 @@ def build_landscapes(
 def _in_batches(
     pool: ProcessPoolExecutor, make: Callable[[int], Any], numbers: list[int]
 ) -> Iterator[Any]:
-    """In order, without all of them being made before the first is written."""
+    """Make landscapes in order, in batches, so that not all are in memory at once."""
     for start in range(0, len(numbers), 256):
         yield from pool.map(make, numbers[start : start + 256], chunksize=8)
 
@@ -115,17 +115,17 @@ _generators: dict[tuple[Any, ...], Generator] = {}
 def _make(
     data: Path, fold: int | None, split: str, size: int, seed: int, number: int
 ) -> tuple[int, Landscape]:
-    """One landscape and the block of its place; a process reads the points once."""
+    """Make one landscape, and the block of its place; each process reads the points once."""
     key = (data, fold, split, size, seed)
     if key not in _generators:
-        seen = real.split_points(real.load_points(data / "points"), fold)[split]
+        points = real.split_points(real.load_points(data / "points"), fold)[split]
         archive = data / "archive"
         clips = load_textures(archive) if archive.is_dir() else []
-        own = seed * len(SPLITS) + SPLITS.index(split)
-        _generators[key] = Generator(seen, clips, size=size, seed=own)
+        split_seed = seed * len(SPLITS) + SPLITS.index(split)
+        _generators[key] = Generator(points, clips, size=size, seed=split_seed)
     generator = _generators[key]
-    made = generator.landscape(number)
-    return int(generator.source.points.block[made.anchor]), made
+    landscape = generator.landscape(number)
+    return int(generator.source.points.block[landscape.anchor]), landscape
 
 
 def _sample(split: str, number: int, *, block: int = 0, size: int = 2) -> Sample:
@@ -139,7 +139,7 @@ def _sample(split: str, number: int, *, block: int = 0, size: int = 2) -> Sample
 
 
 def _grid_of(block: int, number: int, size: int) -> GeoBox:
-    """A spot of its own in a block."""
+    """Grid of a landscape: its own spot in a block."""
     row, col = divmod(block, round(360 / real.BLOCK_DEGREES))
     lat, lon = (row + 0.5) * real.BLOCK_DEGREES - 90, (col + 0.5) * real.BLOCK_DEGREES - 180
     epsg = (32600 if lat >= 0 else 32700) + int((lon + 180) // 6) + 1
@@ -150,10 +150,12 @@ def _grid_of(block: int, number: int, size: int) -> GeoBox:
     return GeoBox((size, size), Affine(10, 0, left, 0, -10, top), f"EPSG:{epsg}")
 
 
-def _image(made: Landscape) -> Image:
-    months = made.season.months
+def _image(landscape: Landscape) -> Image:
+    months = landscape.season.months
     day = date(2021, months[len(months) // 2] + 1, 15)  # WorldCover's year
-    return Image(made.s2, made.s1, day, ("points",), ("points",), (day.isoformat(),), None)
+    return Image(
+        landscape.s2, landscape.s1, day, ("points",), ("points",), (day.isoformat(),), None
+    )
 
 
 def _with_split(row: Chip, split: str) -> Chip:

@@ -1,4 +1,4 @@
-"""Farmland: parcels, pastures, hedges, orchards, circles under pivots."""
+"""Farmland: parcels, pastures, hedges, orchards, centre-pivot circles."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,13 +7,13 @@ from recipes.real_land.canvas import BARE, CROPS, GRASS, TREES, Canvas
 from recipes.real_land.noise import coordinates, fractal, smooth
 
 SOWN_SHARE = 0.6
-"""Share of the farmlands whose plots of grass are called crops."""
+"""Share of the farmlands whose grass plots are labelled crops."""
 
 
 def make_parcels(rng: np.random.Generator, size: int) -> tuple[NDArray[np.int64], int]:
-    """Parcels of a farmed land: (N, N) numbers, and how many there are.
+    """Parcels of farmland: the number of each pixel's parcel, (N, N), and their count.
 
-    Strips side by side, each cut into lengths of its own, on a ground that is turned and bent.
+    They are parallel strips, each cut into its own lengths, on a rotated and bent grid.
     """
     width = float(np.exp(rng.uniform(np.log(3), np.log(45))))
     longer = float(np.exp(rng.normal(0.7, 0.7)))
@@ -24,7 +24,7 @@ def make_parcels(rng: np.random.Generator, size: int) -> tuple[NDArray[np.int64]
         v = v + bend * smooth(rng, size, 3 * width + 20)
     edges = _random_edges(rng, 2 * size, width)
     strip = np.searchsorted(edges, v.ravel() + size).clip(0, len(edges))
-    # one search for all strips: each has its own stretch of the number line
+    # one search for all strips: each has its own interval of the number line
     stretch = 4.0 * size
     cuts = [
         _random_edges(rng, 2 * size, width * longer) + k * stretch for k in range(len(edges) + 1)
@@ -43,11 +43,11 @@ def _random_edges(rng: np.random.Generator, length: float, mean: float) -> NDArr
 
 
 def add_farmland(canvas: Canvas, rng: np.random.Generator, *, pasture: float) -> None:
-    """Cut crops, and often grass, into fields with a sample of their own each.
+    """Divide crops, and often grass, into fields, each with its own sample.
 
     Args:
-        canvas: with regions of crops and grass.
-        rng: draws the fields.
+        canvas: canvas with regions of crops and grass.
+        rng: source of all random draws.
         pasture: share of the fields that are grass.
 
     """
@@ -69,8 +69,8 @@ def add_farmland(canvas: Canvas, rng: np.random.Generator, *, pasture: float) ->
     )
     twins = 1 / (1 + np.exp(-2 * fractal(rng, size, rng.uniform(6, 25), octaves=3)))
     uneven = np.float32(rng.uniform(0.05, 0.4)) * twins.astype(np.float32)
-    # Bare fields are crops between two harvests. Grass that is sown or mown in plots is crops to
-    # Dynamic World and Esri, a pasture is grass; how it looks does not tell, and its shape does.
+    # Bare fields are crops between two harvests. Grass sown or mown in plots is crops to Dynamic
+    # World and Esri, a pasture is grass; their shape distinguishes them, not their look.
     names = {BARE: CROPS, GRASS: CROPS if rng.random() < SOWN_SHARE else GRASS}
     for cover in (GRASS, TREES, BARE, CROPS):
         first = canvas.patches(cover, 2 * count)
@@ -90,9 +90,9 @@ def _add_hedges(
     parcel: NDArray[np.int64],
     farmed: NDArray[np.bool_],
 ) -> None:
-    """Trees, or grass, along some of the borders between fields: too thin for a class of its own.
+    """Add trees or grass along some borders between fields, too thin for a class of their own.
 
-    Annotators of Dynamic World drew nothing under five pixels across.
+    Dynamic World's annotators drew nothing less than five pixels wide.
     """
     border = np.zeros(parcel.shape, np.bool_)
     border[:, 1:] |= parcel[:, 1:] != parcel[:, :-1]
@@ -105,14 +105,14 @@ def _add_hedges(
 
 
 def _add_lone_trees(canvas: Canvas, rng: np.random.Generator, farmed: NDArray[np.bool_]) -> None:
-    """Lone trees all over the fields, which stay fields."""
+    """Add single trees in the fields, which stay fields."""
     crown = smooth(rng, canvas.size, rng.uniform(2, 3)) + 0.4 * smooth(rng, canvas.size, 40)
     thick = (crown - rng.uniform(1.2, 2)).clip(0, 0.8).astype(np.float32)
     canvas.mix(farmed & (thick > 0), canvas.patches(TREES), thick)
 
 
 def add_pivots(canvas: Canvas, rng: np.random.Generator) -> None:
-    """Round fields of one size on a lattice, as water that turns about a well makes them."""
+    """Add round fields of one size on a lattice, as under centre-pivot irrigation."""
     size = canvas.size
     spacing = rng.uniform(30, 90)
     u, v = coordinates(size, rng.uniform(0, 0.2))

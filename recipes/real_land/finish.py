@@ -1,4 +1,4 @@
-"""From a training to the model file: a temperature, figures, a source, the export."""
+"""From a training to the model file: temperature, scores, source and export."""
 
 from pathlib import Path
 from typing import Any
@@ -39,82 +39,84 @@ QUALITY = (
 )
 
 MEASURED = "measured.pt"
-"""In a training's folder: its last epoch with temperature and figures, without what resumes it."""
+"""Checkpoint of the last epoch with temperature and scores, but without the state to resume."""
 
 PIXELS_PER_LANDSCAPE = 500
-"""Of each landscape that the temperature is fitted on."""
+"""Pixels per landscape that the temperature is fitted on."""
 
 
 def measure_twin(training: Path, dataset: Dataset) -> Path:
-    """Fit the temperature on both held-out splits and measure on the test split.
+    """Fit the temperature on both held-out splits and measure the scores on the test split.
 
-    How sure the network may be differs from one part of the Earth to another by more than a fit to
-    one part can tell, so both are taken together; what the fit is worth is measured crosswise, each
-    split with the temperature of the other.
+    The right temperature differs more between parts of the Earth than a fit to one part can show,
+    so both splits are used together. The fit is evaluated crosswise: each split with the
+    temperature of the other.
 
     Args:
-        training: its folder. Its last epoch is taken: none is chosen.
-        dataset: it was trained on, with a fold held out.
+        training: folder of the training. The last epoch is used; none is chosen.
+        dataset: dataset the network was trained on, with a fold held out.
 
     Returns:
-        A checkpoint that has them, ``MEASURED``.
+        Path of a checkpoint with temperature and scores, ``MEASURED``.
 
     """
-    saved = _last_epoch(training)
-    deployable = restore_network(saved)
-    held = [logits_and_truth(deployable, dataset, split) for split in ("validation", "test")]
-    logits, truth = (np.concatenate(parts) for parts in zip(*held, strict=True))
+    checkpoint = _last_epoch(training)
+    deployable = restore_network(checkpoint)
+    held_out = [logits_and_truth(deployable, dataset, split) for split in ("validation", "test")]
+    logits, truth = (np.concatenate(parts) for parts in zip(*held_out, strict=True))
     crosswise = [
-        one / temperature_of(*other) for (one, _), other in zip(held, reversed(held), strict=True)
+        split_logits / temperature_of(*other)
+        for (split_logits, _), other in zip(held_out, reversed(held_out), strict=True)
     ]
     temperature = temperature_of(logits, truth)
-    saved["temperature"] = temperature
-    saved["training"]["source"] = _source(dataset)
-    saved["training"]["figures"] = {
+    checkpoint["temperature"] = temperature
+    checkpoint["training"]["source"] = _source(dataset)
+    checkpoint["training"]["figures"] = {
         **_figures(deployable, dataset),
         "ece": round(calibration_error(logits, truth), 4),
         "ece_with_temperature": round(calibration_error(np.concatenate(crosswise), truth), 4),
         "temperature": round(temperature, 3),
         "fold": dataset.settings["fold"],
     }
-    saved["standing"] = QUALITY.format(**saved["training"]["figures"])
-    save_checkpoint(training / MEASURED, saved)
+    checkpoint["standing"] = QUALITY.format(**checkpoint["training"]["figures"])
+    save_checkpoint(training / MEASURED, checkpoint)
     return training / MEASURED
 
 
 def copy_figures(measured: Path, training: Path, dataset: Dataset) -> Path:
-    """What learnt from all places, with the temperature and figures of its twin.
+    """Copy the temperature and scores of the twin to the network trained on all places.
 
     Args:
-        measured: of ``measure_twin``: the same recipe, a fold held out.
-        training: folder of the training that held nothing out, and has nothing to be measured on.
-        dataset: it was trained on.
+        measured: checkpoint of the twin, from ``measure_twin``: the same recipe with a fold held
+            out.
+        training: folder of the training that held nothing out, so nothing is left to measure it on.
+        dataset: dataset of that training.
 
     Returns:
-        A checkpoint that has them, ``MEASURED``.
+        Path of a checkpoint with temperature and scores, ``MEASURED``.
 
     """
-    saved, twin = _last_epoch(training), load_checkpoint(measured)
-    saved["temperature"], saved["standing"] = twin["temperature"], twin["standing"]
-    saved["training"]["source"] = _source(dataset)
-    saved["training"]["figures"] = twin["training"]["figures"]
-    save_checkpoint(training / MEASURED, saved)
+    checkpoint, twin = _last_epoch(training), load_checkpoint(measured)
+    checkpoint["temperature"], checkpoint["standing"] = twin["temperature"], twin["standing"]
+    checkpoint["training"]["source"] = _source(dataset)
+    checkpoint["training"]["figures"] = twin["training"]["figures"]
+    save_checkpoint(training / MEASURED, checkpoint)
     return training / MEASURED
 
 
 def export(measured: Path, out: Path, *, name: str) -> None:
-    """The model file, and the card the export writes."""
-    saved = load_checkpoint(measured)
-    print(saved["training"]["figures"])
-    export_onnx(saved, out, name=name, overwrite=True)
+    """Write the model file and its card."""
+    checkpoint = load_checkpoint(measured)
+    print(checkpoint["training"]["figures"])
+    export_onnx(checkpoint, out, name=name, overwrite=True)
     print(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
 
 
 def _last_epoch(training: Path) -> dict[str, Any]:
-    """The last epoch, without what a training goes on from."""
-    saved = load_checkpoint(training / CHECKPOINT)
-    saved.pop("resume", None)
-    return saved
+    """Checkpoint of the last epoch, without the state to resume."""
+    checkpoint = load_checkpoint(training / CHECKPOINT)
+    checkpoint.pop("resume", None)
+    return checkpoint
 
 
 def _source(dataset: Dataset) -> str:
@@ -123,31 +125,31 @@ def _source(dataset: Dataset) -> str:
     return SOURCE.format(
         count=len(rows),
         blocks=len({chip.place for chip in rows}),
-        held=twin if fold is None else f"fold {fold} of {real.FOLDS} held out",
+        held=twin if fold is None else f"fold {fold} of {real.N_FOLDS} held out",
     )
 
 
 def logits_and_truth(
     deployable: DeployableNetwork, dataset: Dataset, split: str
 ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-    """Logits (N, K) and classes (N,) of some pixels of each landscape of a split."""
+    """Logits (N, K) and true classes (N,) of some pixels of each landscape of a split."""
     samples = ChipFolder(dataset, dataset.split(split))
     rng = np.random.default_rng(0)
     parts = []
     for number in range(len(samples)):
         s2, s1, label = samples.sample(number)
-        seen = logits_of(
+        logits = logits_of(
             deployable, torch.from_numpy(s2)[None], torch.from_numpy(s1)[None], lattice=Lattice()
         )[0]
-        place = rng.choice(label.size, min(PIXELS_PER_LANDSCAPE, label.size), replace=False)
-        known = place[label.ravel()[place] < len(NAMES)]
-        parts.append((seen.flatten(1).numpy().T[known], label.ravel()[known]))
+        pixels = rng.choice(label.size, min(PIXELS_PER_LANDSCAPE, label.size), replace=False)
+        labelled = pixels[label.ravel()[pixels] < len(NAMES)]
+        parts.append((logits.flatten(1).numpy().T[labelled], label.ravel()[labelled]))
     logits, truth = (np.concatenate(part) for part in zip(*parts, strict=True))
     return logits.astype(np.float64), truth.astype(np.intp)
 
 
 def temperature_of(logits: NDArray[np.float64], truth: NDArray[np.intp]) -> float:
-    """By which logits must be divided to be most likely (Guo et al. 2017)."""
+    """Divisor of the logits that makes the truth most likely (Guo et al. 2017)."""
 
     def surprise(log_temperature: float) -> float:
         scaled = logits / np.exp(log_temperature)
@@ -157,9 +159,9 @@ def temperature_of(logits: NDArray[np.float64], truth: NDArray[np.intp]) -> floa
 
 
 def calibration_error(logits: NDArray[np.float64], truth: NDArray[np.intp]) -> float:
-    """Expected calibration error of softmax."""
-    sure = np.exp(logits.max(1) - _log_sum(logits))
-    return Reliability.of(sure, logits.argmax(1) == truth).ece
+    """Expected calibration error of the softmax."""
+    confidence = np.exp(logits.max(1) - _log_sum(logits))
+    return Reliability.of(confidence, logits.argmax(1) == truth).ece
 
 
 def _log_sum(logits: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -178,7 +180,7 @@ def _figures(deployable: DeployableNetwork, dataset: Dataset) -> dict[str, Any]:
         "iou": {
             name: round(float(value), 4)
             for name, value in zip(NAMES, iou(whole), strict=True)
-            if np.isfinite(value)  # of a class that is there
+            if np.isfinite(value)  # only classes that occur
         },
         "accuracy_s2_only": round(accuracy(measure(deployable, samples, without="s1")), 4),
         "accuracy_s1_only": round(accuracy(measure(deployable, samples, without="s2")), 4),

@@ -1,4 +1,4 @@
-"""Land without people: regions, savanna, wetlands, rivers."""
+"""Natural land: regions, savanna, wetlands, rivers."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,16 +7,16 @@ from recipes.real_land.canvas import FLOODED, GRASS, SHRUB, SNOW, TREES, WATER, 
 from recipes.real_land.noise import coordinates, fractal, smooth, smooth_line
 
 KINDS_PER_CLASS = 3
-"""Kinds of ground a class may have in one landscape."""
+"""Number of kinds of ground of a class in one landscape."""
 
 
 def add_regions(canvas: Canvas, rng: np.random.Generator, shares: NDArray[np.float64]) -> None:
-    """Cover the land with classes, each where its own noise is highest.
+    """Cover the land with classes, each where its own noise field is highest.
 
     Args:
-        canvas: of which everything is covered.
-        rng: draws the shapes.
-        shares: (K,) how much each class is wanted; 0 leaves it out.
+        canvas: canvas to cover completely.
+        rng: source of all random draws.
+        shares: (K,) approximate share of each class; 0 leaves it out.
 
     """
     size = canvas.size
@@ -44,9 +44,9 @@ def add_regions(canvas: Canvas, rng: np.random.Generator, shares: NDArray[np.flo
 
 
 def add_savanna(canvas: Canvas, rng: np.random.Generator) -> None:
-    """Scatter trees and bushes over grass and shrub: crowns of a pixel or two, thick and thin.
+    """Scatter trees and bushes over grass and shrub: crowns of one or two pixels, dense and sparse.
 
-    Where crowns cover more than half of the ground it is woodland, as an annotator would say.
+    Where crowns cover more than half of the ground, it is woodland, as an annotator would label it.
     """
     size = canvas.size
     open_land = np.isin(canvas.label, (GRASS, SHRUB))
@@ -67,7 +67,7 @@ def add_savanna(canvas: Canvas, rng: np.random.Generator) -> None:
 
 
 def add_twigs(canvas: Canvas, rng: np.random.Generator) -> None:
-    """Let dark twigs and stems stand out of the snow; it stays snow while it covers the ground."""
+    """Add dark twigs and stems above the snow; it stays snow where it covers the ground."""
     size, snow = canvas.size, canvas.label == SNOW
     bare = fractal(rng, size, rng.uniform(15, 60)) + 0.3 * smooth(rng, size, 3)
     share = (rng.uniform(0.2, 0.8) / (1 + np.exp(-3 * (bare - rng.uniform(-0.3, 1))))).astype("f4")
@@ -76,13 +76,13 @@ def add_twigs(canvas: Canvas, rng: np.random.Generator) -> None:
 
 
 def _normal_quantile(share: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Of a normal distribution, nearly (Tukey's lambda)."""
+    """Approximate quantile of a normal distribution (Tukey's lambda)."""
     share = share.clip(1e-3, 1 - 1e-3)
     return (share**0.135 - (1 - share) ** 0.135) / 0.1975
 
 
 def add_shores(canvas: Canvas, rng: np.random.Generator) -> None:
-    """Reeds and marsh between water and land, here and there."""
+    """Add reeds and marsh along some of the shores."""
     size, water = canvas.size, (canvas.label == WATER).astype(np.float32)
     if not water.any():
         return
@@ -96,7 +96,7 @@ def add_shores(canvas: Canvas, rng: np.random.Generator) -> None:
 
 
 def _box_mean(mask: NDArray[np.float32], reach: int) -> NDArray[np.float32]:
-    """A box's mean of ``2 * reach + 1`` pixels a side."""
+    """Mean over a box with a side of ``2 * reach + 1`` pixels."""
     for axis in (0, 1):
         width = [(0, 0), (0, 0)]
         width[axis] = (reach + 1, reach)
@@ -110,13 +110,13 @@ def _box_mean(mask: NDArray[np.float32], reach: int) -> NDArray[np.float32]:
 def distance_to_line(
     rng: np.random.Generator, size: int, *, bend: float, wavelength: float
 ) -> NDArray[np.float32]:
-    """How far each pixel is from a line that crosses the square, pixels.
+    """Distance of each pixel from a line that crosses the square, pixels.
 
     Args:
-        rng: draws the line.
-        size: pixels a side.
-        bend: how far it strays from straight, pixels.
-        wavelength: of its bends, pixels.
+        rng: source of all random draws.
+        size: side of the square, pixels.
+        bend: amplitude of the line's bends, pixels.
+        wavelength: wavelength of the bends, pixels.
 
     """
     u, v = coordinates(size, rng.uniform(0, np.pi))
@@ -128,7 +128,7 @@ def distance_to_line(
 
 
 def add_river(canvas: Canvas, rng: np.random.Generator) -> None:
-    """Water that winds through, often with trees along it."""
+    """Add a winding river, often with trees along it."""
     bend = float(np.exp(rng.uniform(np.log(3), np.log(25))))
     far = distance_to_line(rng, canvas.size, bend=bend, wavelength=rng.uniform(2, 5) * bend + 12)
     half = float(np.exp(rng.uniform(np.log(0.4), np.log(9))))

@@ -4,19 +4,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 Field = NDArray[np.float32]
-"""(N, N)."""
+"""A field on a square, (N, N)."""
 
 
 def smooth(rng: np.random.Generator, size: int, wavelength: float) -> Field:
-    """Random numbers at places ``wavelength`` pixels apart, joined by cubic B-splines.
+    """Random numbers ``wavelength`` pixels apart, interpolated by cubic B-splines.
 
     Args:
-        rng: draws them.
-        size: pixels a side.
-        wavelength: of the longest waves, pixels; 2 at least.
+        rng: source of all random draws.
+        size: side of the field, pixels.
+        wavelength: wavelength of the longest waves, pixels; at least 2.
 
     Returns:
-        Mean 0 and deviation 1 over many fields, not over each.
+        A field with mean 0 and deviation 1 over many fields, not over each.
 
     """
     rows, cols = (_spline(rng, size, wavelength) for _ in range(2))
@@ -27,7 +27,7 @@ def smooth(rng: np.random.Generator, size: int, wavelength: float) -> Field:
 
 
 def fractal(rng: np.random.Generator, size: int, wavelength: float, *, octaves: int = 4) -> Field:
-    """Smooth fields of ever shorter waves, each half as long and a little over half as strong."""
+    """Sum of smooth fields, each with half the wavelength and a little over half the strength."""
     total, square = np.zeros((size, size), np.float32), 0.0
     for octave in range(octaves):
         length = wavelength / 2**octave
@@ -39,7 +39,7 @@ def fractal(rng: np.random.Generator, size: int, wavelength: float, *, octaves: 
 
 
 def smooth_line(rng: np.random.Generator, size: int, wavelength: float) -> NDArray[np.float32]:
-    """(N,) the same along one line."""
+    """A smooth field along one line, (N,)."""
     spline = _spline(rng, size, wavelength)
     return (
         spline
@@ -49,7 +49,7 @@ def smooth_line(rng: np.random.Generator, size: int, wavelength: float) -> NDArr
 
 
 def coordinates(size: int, angle: float) -> tuple[Field, Field]:
-    """Where each pixel is along two axes turned by an angle, pixels from the middle."""
+    """Coordinates of each pixel along two rotated axes, pixels from the centre."""
     place = np.arange(size, dtype=np.float32) - size / 2
     y, x = place[:, None], place[None, :]
     cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
@@ -57,11 +57,11 @@ def coordinates(size: int, angle: float) -> tuple[Field, Field]:
 
 
 _SPLINE_DEVIATION = 0.6925
-"""Of a sum of unit normals under a cubic B-spline's weights, over all phases."""
+"""Deviation of unit normals summed with a cubic B-spline's weights, over all phases."""
 
 
 def _spline(rng: np.random.Generator, size: int, wavelength: float) -> NDArray[np.float32]:
-    """(N, M) weights of M places at N pixels, at a random phase."""
+    """Spline weights of M knots at N pixels, (N, M), with a random phase."""
     place = np.arange(size) / wavelength + rng.random()
     first = np.floor(place).astype(np.int64)
     t = place - first

@@ -1,7 +1,7 @@
-"""Single samples side by side, from anywhere: what a spectrum alone tells, where no shape does.
+"""Quilts: squares of single samples from anywhere, so that only the spectrum tells the class.
 
-A network that sees landscapes only leans on their shapes, and takes a sample that is shown without
-any for what has none there: even, so a field. And a landscape shows few samples, a quilt many.
+A network that sees only landscapes relies on shapes, and takes an even square for a field, the most
+even thing it knows. A landscape also shows few samples, a quilt many.
 """
 
 import numpy as np
@@ -11,29 +11,28 @@ from recipes.real_land.canvas import SNOW, Canvas
 from recipes.real_land.samples import Source, fill_missing_radar, nan_median
 
 SQUARE_SIZES_PX = (8, 16, 32, 64, 128, 256)
-"""Pixels a side of a sample's square."""
+"""Possible sides of a sample's square, pixels."""
 
 YEAR_SHARE = 0.15
-"""Share of the squares that show the median of a year; the others show a month."""
+"""Share of the squares that show the median of a year; the others show one month."""
 
 SNOW_SHARE = 0.02
-"""Share of the squares that lie under snow."""
+"""Share of the squares under snow."""
 
 
 def make_quilt(
     rng: np.random.Generator, source: Source, size: int, odds: NDArray[np.float64]
 ) -> tuple[Canvas, NDArray[np.float32]]:
-    """Classes, and a sample in every pixel.
+    """Make a quilt: a canvas of squares and the sample of every pixel.
 
     Args:
-        rng: draws them.
-        source: of the samples.
-        size: pixels a side.
-        odds: (P,) how likely each place is shown.
+        rng: source of all random draws.
+        source: source of the samples.
+        size: side of the quilt, pixels.
+        odds: (P,) odds of each place.
 
     Returns:
-        The canvas, of which only classes and roughness (none) count, and (11, N, N) DN and
-        decibels.
+        The canvas, which holds only classes and zero roughness, and (11, N, N) DN and decibels.
 
     """
     side = int(rng.choice(SQUARE_SIZES_PX))
@@ -50,7 +49,7 @@ def make_quilt(
 def _draw_samples(
     rng: np.random.Generator, source: Source, odds: NDArray[np.float64], count: int
 ) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
-    """Spectra (count, 11) without gaps and their classes."""
+    """Draw spectra (count, 11), without gaps, and their classes."""
     points = source.points
     place = rng.choice(len(points), count, p=odds)
     month = (source.seen[place] * rng.random((count, 12))).argmax(1)
