@@ -15,7 +15,7 @@ from statistics import mean, stdev
 
 from lulcmap.catalog import make_period
 from lulcmap.pipeline import Settings, map_area
-from lulcmap.simulation import NETWORK, Country, forest_map, judge, simulate
+from lulcmap.simulation import DEMO_MODEL, Country, map_with_forest, score_map, simulate
 
 
 def measure(folder: Path, seed: int) -> tuple[float, float, float]:
@@ -24,11 +24,11 @@ def measure(folder: Path, seed: int) -> tuple[float, float, float]:
     made = simulate(folder / str(seed), country)
     period = make_period(year=country.year, today=date(2026, 1, 1))
     network, forest = folder / f"{seed}-network.tif", folder / f"{seed}-forest.tif"
-    settings = Settings(model=NETWORK, catalog=str(made.items), overwrite=True)
+    settings = Settings(model=DEMO_MODEL, catalog=str(made.items), overwrite=True)
     map_area(str(made.aoi), network, period=period, settings=settings)
-    forest_map(made, forest, period=period)
-    verdict = judge(network, made)
-    return verdict.coverage, verdict.mean_iou, judge(forest, made).mean_iou
+    map_with_forest(made, forest, period=period)
+    verdict = score_map(network, made)
+    return verdict.coverage, verdict.mean_iou, score_map(forest, made).mean_iou
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Writes ``registry.json``: the models in ``models/``, with the sha256 of each as it is now.
+"""Write ``models/registry.json``: the shipped models with their current sha256.
 
 python recipes/register.py
 """
@@ -17,7 +17,7 @@ SUMMARIES = {
 
 
 def main() -> None:
-    """Hash, and write."""
+    """Hash the model files and write the registry."""
     folder = Path(__file__).parents[1] / "models"
     models = [
         {

@@ -1,17 +1,17 @@
-from .archive import degrees
+from .archive import to_degrees
 from .build import simulate
-from .country import Country, Simulated
-from .demo import NETWORK, forest_map, judge, picture
-from .land import ground
+from .country import Country, SimulatedCountry
+from .demo import DEMO_MODEL, draw_comparison, map_with_forest, score_map
+from .land import make_land
 
 __all__ = [
-    "NETWORK",
+    "DEMO_MODEL",
     "Country",
-    "Simulated",
-    "degrees",
-    "forest_map",
-    "ground",
-    "judge",
-    "picture",
+    "SimulatedCountry",
+    "draw_comparison",
+    "make_land",
+    "map_with_forest",
+    "score_map",
     "simulate",
+    "to_degrees",
 ]

@@ -1,1 +1,1 @@
-"""The recipe of the shipped model by the name its file gives: see ``recipes/real_land``."""
+"""The shipped model's recipe, under the name in its file: see ``recipes/real_land``."""

@@ -1,4 +1,4 @@
-"""``python -m models.real``, as the shipped model names its recipe: now ``recipes.real_land``."""
+"""``python -m models.real``, the shipped model's name for ``recipes.real_land``."""
 
 from recipes.real_land.__main__ import main
 

@@ -1,5 +1,5 @@
-"""The recipe of the model that knows real land: from real samples to one ONNX file.
+"""The recipe of the model of real land: from real samples to one ONNX file.
 
-Run as ``python -m recipes.real_land``; ``README.md`` beside this file says what it does and what is
-measured.
+Run it as ``python -m recipes.real_land``; ``README.md`` beside this file explains what it does and
+what the model is worth.
 """

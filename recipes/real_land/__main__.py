@@ -2,9 +2,9 @@
 
     python -m recipes.real_land RUN_FOLDER --data ../shared/data
 
-The recipe is followed twice: with a fold of the samples held out, to measure what it is worth and
-how sure it may be, and with all of them, which is the model that is shipped. Stopped at any moment,
-the same command goes on. ``README.md`` beside this file says more.
+The recipe runs twice: with a fold of the samples held out, to measure its scores and temperature,
+and with all samples, which gives the shipped model. If interrupted, rerun the same command; it
+resumes. See ``README.md`` beside this file.
 """
 
 import argparse
@@ -18,42 +18,41 @@ from pathlib import Path
 from tqdm import tqdm
 
 from lulcmap.dataset import Dataset
-from recipes.real_land.dataset import build
-from recipes.real_land.finish import export, with_figures, with_figures_of
+from recipes.real_land.dataset import build_landscapes
+from recipes.real_land.finish import copy_figures, export, measure_twin
 
-LEARNT = (
+TRAIN_OPTIONS = (
     *("--augmentation", "strong"),
     *("--missing-s1", "0.4"),
     *("--missing-s2", "0.05"),
     *("--balance", "0"),
     *("--gamma", "0"),
 )
-"""Options of ``lulcmap train`` that are the recipe's: no class counts more than it is common, and
-no pixel for being hard, so that what the network is sure of stays true of land as it is."""
+"""Options of ``lulcmap train`` set by the recipe: neither rare classes nor hard pixels get more
+weight, so that the confidence stays valid for real land."""
 
-
-PASSED_ON = (
+PASSED_OPTIONS = (
     *("model", "transform", "epochs", "batch_size", "crop", "learning_rate", "average"),
     *("seed", "device", "workers"),
 )
-"""Options of this command that ``lulcmap train`` gets as they are."""
+"""Options of this command that are passed on to ``lulcmap train``."""
 
 
 def main() -> None:
-    """Datasets, trainings, figures, file."""
+    """Build the datasets, train, measure and export."""
     parser = argparse.ArgumentParser(
         prog="python -m recipes.real_land",
         description=__doc__,
         formatter_class=argparse.RawTextHelpFormatter,
     )
-    parser.add_argument("folder", type=Path, help="where the run is kept")
-    parser.add_argument("--data", type=Path, required=True, help="with points/ and archive/")
-    parser.add_argument("--fold", type=int, default=0, help="to be measured on, 0 to 4")
-    parser.add_argument("--seed", type=int, default=0, help="of the training; landscapes stay")
-    parser.add_argument("--measure-only", action="store_true", help="only the held-out twin")
-    parser.add_argument("--chips", type=int, default=5600, help="landscapes to learn from")
-    parser.add_argument("--held", type=int, default=96, help="for the temperature, and to test on")
-    parser.add_argument("--size", type=int, default=256, help="pixels a side of a landscape")
+    parser.add_argument("folder", type=Path, help="folder of the run")
+    parser.add_argument("--data", type=Path, required=True, help="folder with points/ and archive/")
+    parser.add_argument("--fold", type=int, default=0, help="fold to measure on, 0 to 4")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the training; landscapes stay")
+    parser.add_argument("--measure-only", action="store_true", help="train only the twin")
+    parser.add_argument("--chips", type=int, default=5600, help="number of training landscapes")
+    parser.add_argument("--held", type=int, default=96, help="landscapes per held-out split")
+    parser.add_argument("--size", type=int, default=256, help="side of a landscape, pixels")
     parser.add_argument("--model", default="lulcformer-tiny")
     parser.add_argument("--transform", default="log-indices")
     parser.add_argument("--epochs", type=int, default=42)
@@ -65,28 +64,28 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
 
-    os.environ["OMP_NUM_THREADS"] = "1"  # of every process that is started
+    os.environ["OMP_NUM_THREADS"] = "1"  # for every process that is started
     name = f"{options.model}-real"
     folds = [options.fold] if options.measure_only else [options.fold, None]
     datasets = [_landscapes(options, fold=fold) for fold in folds]
     trainings = _train(options, datasets)
-    twin = with_figures(trainings[0], datasets[0])
-    own = f"fold-{options.fold}-seed-{options.seed}"
-    export(twin, options.folder / f"{own}.onnx", name=f"{name}-{own}")
+    twin = measure_twin(trainings[0], datasets[0])
+    suffix = f"fold-{options.fold}-seed-{options.seed}"
+    export(twin, options.folder / f"{suffix}.onnx", name=f"{name}-{suffix}")
     if not options.measure_only:
-        shipped = with_figures_of(twin, trainings[1], datasets[1])
+        shipped = copy_figures(twin, trainings[1], datasets[1])
         export(shipped, options.folder / f"{name}.onnx", name=name)
 
 
 def _landscapes(options: argparse.Namespace, *, fold: int | None) -> Dataset:
-    """To learn from, and of what is held out; None holds no fold out."""
-    place = options.folder / ("whole" if fold is None else f"fold-{fold}")
+    """Build the landscapes of a fold, with held-out splits; None holds no fold out."""
+    fold_folder = options.folder / ("whole" if fold is None else f"fold-{fold}")
     counts = {"train": options.chips}
     if fold is not None:
         counts |= {"validation": options.held, "test": options.held}
-    folder = place / "dataset"
-    with tqdm(desc=f"landscapes, {place.name}", total=sum(counts.values())) as bar:
-        build(
+    folder = fold_folder / "dataset"
+    with tqdm(desc=f"landscapes, {fold_folder.name}", total=sum(counts.values())) as bar:
+        build_landscapes(
             options.data,
             folder,
             counts=counts,
@@ -99,42 +98,42 @@ def _landscapes(options: argparse.Namespace, *, fold: int | None) -> Dataset:
 
 
 def _train(options: argparse.Namespace, datasets: Sequence[Dataset]) -> list[Path]:
-    """A training for each dataset, side by side; their folders.
+    """Train on each dataset, side by side; return the folders.
 
-    Each has one thread: a second one makes so small a network hardly faster, and with one number of
-    threads the same command gives the same file.
+    Each training has one thread: a second one hardly speeds up such a small network, and with a
+    fixed number of threads the same command gives the same file.
     """
-    out = [dataset.folder.parent / f"seed-{options.seed}" for dataset in datasets]
-    passed_on = [
+    folders = [dataset.folder.parent / f"seed-{options.seed}" for dataset in datasets]
+    passed = [
         word
-        for name in PASSED_ON
+        for name in PASSED_OPTIONS
         for word in (f"--{name.replace('_', '-')}", str(getattr(options, name)))
     ]
     with ExitStack() as stack:
-        running = []
-        for dataset, folder in zip(datasets, out, strict=True):
-            # only one of them can draw its progress on the terminal
-            log = None if not running else stack.enter_context(Path(f"{folder}.log").open("w"))
+        trainings = []
+        for dataset, folder in zip(datasets, folders, strict=True):
+            # only one training can show its progress on the terminal
+            log = None if not trainings else stack.enter_context(Path(f"{folder}.log").open("w"))
             training = subprocess.Popen(
                 [
                     *(sys.executable, "-m", "lulcmap", "train"),
                     *("--data", str(dataset.folder), "--out", str(folder)),
-                    *passed_on,
-                    *LEARNT,
+                    *passed,
+                    *TRAIN_OPTIONS,
                 ],
                 stdout=log,
                 stderr=log,
             )
             stack.callback(training.terminate)
-            running.append(training)
-        ended = [training.wait() for training in running]
-    for folder, code in zip(out, ended, strict=True):
+            trainings.append(training)
+        codes = [training.wait() for training in trainings]
+    for folder, code in zip(folders, codes, strict=True):
         if code:
             raise SystemExit(
-                f"The training in {folder} ended with {code}; what it said is above, or in "
-                f"{folder}.log. The same command goes on."
+                f"The training in {folder} failed with exit code {code}. See its output above or "
+                f"in {folder}.log, then rerun the same command to resume."
             )
-    return out
+    return folders
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A landscape before it has colours: which class each pixel is, and which samples it is made of."""
+"""A landscape before it has colours: the class of each pixel, and the samples it is made of."""
 
 from dataclasses import dataclass, field
 from typing import Self
@@ -13,29 +13,29 @@ WATER, TREES, GRASS, FLOODED, CROPS, SHRUB, BUILT, BARE, SNOW = range(len(NAMES)
 
 @dataclass
 class Canvas:
-    """A square being painted: each pixel is a mixture of two patches, each of one sample."""
+    """A square to paint: each pixel is a mixture of two patches, each with one sample."""
 
     label: NDArray[np.uint8]
-    """(N, N) Dynamic World's ids."""
+    """Class of each pixel, Dynamic World's ids, (N, N)."""
 
     first: NDArray[np.int32]
-    """(N, N) the patch a pixel is made of."""
+    """Main patch of each pixel, (N, N)."""
 
     second: NDArray[np.int32]
-    """(N, N) the patch that is mixed in."""
+    """Patch that is mixed into each pixel, (N, N)."""
 
     share: NDArray[np.float32]
-    """(N, N) of the second patch, 0 to 1."""
+    """Share of the second patch, 0 to 1, (N, N)."""
 
     covers: list[int] = field(default_factory=list)
-    """The class of every patch."""
+    """Class of each patch."""
 
     rough: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
-    """(N, N) how much of the terrain's relief a pixel has: 0 where people or water made it flat."""
+    """Share of the terrain's relief in each pixel, (N, N); 0 where people or water made it flat."""
 
     @classmethod
     def blank(cls, size: int) -> Self:
-        """A square without anything."""
+        """An empty square."""
         zeros = np.zeros((size, size), np.int32)
         return cls(
             zeros.astype(np.uint8),
@@ -48,11 +48,11 @@ class Canvas:
 
     @property
     def size(self) -> int:
-        """Pixels a side."""
+        """Side of the square, pixels."""
         return self.label.shape[0]
 
     def patches(self, cover: int, count: int = 1) -> int:
-        """Make new patches of a class; the number of the first."""
+        """Add patches of a class; return the number of the first."""
         self.covers += [cover] * count
         return len(self.covers) - count
 
@@ -65,7 +65,7 @@ class Canvas:
         second: NDArray[np.integer] | int | None = None,
         share: NDArray[np.float32] | float = 0.0,
     ) -> None:
-        """Cover some pixels with patches; arrays are (N, N)."""
+        """Paint some pixels with patches; arrays are (N, N)."""
         self.label[where] = cover
         self.first[where] = _at(first, where)
         self.second[where] = _at(first if second is None else second, where)
@@ -77,7 +77,7 @@ class Canvas:
         second: NDArray[np.integer] | int,
         share: NDArray[np.float32] | float,
     ) -> None:
-        """Mix another patch into some pixels, in place of what was mixed in; labels stay."""
+        """Mix another patch into some pixels, replacing the one mixed in; labels stay."""
         self.second[where] = _at(second, where)
         self.share[where] = _at(share, where)
 

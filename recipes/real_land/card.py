@@ -1,4 +1,4 @@
-r"""The card of the real-sample model: ``card.md`` beside this file, with what was measured in it.
+r"""Write the card of the real-sample model: ``card.md`` beside this file, filled with its scores.
 
     lulcmap evaluate TWIN.onnx --data RUN_FOLDER/fold-0/dataset --out SCORES
     lulcmap evaluate TWIN.onnx --data RUN_FOLDER/fold-0/dataset --prior balanced --out BALANCED
@@ -10,9 +10,9 @@ r"""The card of the real-sample model: ``card.md`` beside this file, with what w
         --balanced BALANCED/metrics.json --folds FOLD.json ... --scenes SCENES.json \
         --failures FAILURES.md --out models/MODEL.md
 
-MODEL learnt from all samples and TWIN, of the same recipe and seed, without a fold: what is
-measured is the twin. It is the first model in the first ``FOLD.json``; those after it in that file
-are other seeds; further files are of other folds.
+MODEL was trained on all samples, TWIN with the same recipe and seed without a fold. The scores
+are the twin's. The twin is the first model in the first ``FOLD.json``; the models after it in that
+file are other seeds, and further files are of other folds.
 """
 
 import argparse
@@ -25,22 +25,22 @@ from typing import Any
 
 from lulcmap.legend import NAMES
 from lulcmap.model import Contract, read_model
-from recipes.real_land.evaluate_folds import ALONE, FOREST, KINDS, by_eye
-from recipes.real_land.points import FOLDS
+from recipes.real_land.evaluate_folds import FOREST, KINDS, SINGLE_SENSOR, interpreted_mean
+from recipes.real_land.points import N_FOLDS
 
 TEMPLATE = Path(__file__).with_name("card.md")
 
-HELD = {
+HELD_OUT = {
     "testing": ("patches", "landscapes"),
     "validation": ("validation patches", "validation landscapes"),
 }
-"""What a fold was held out for, the next one after it, and what is measured there."""
+"""Use of a held-out fold and of the one after it, and the kinds of data measured there."""
 
 Figures = Mapping[str, Any]
-"""What ``lulcmap evaluate`` or ``evaluate_folds`` wrote."""
+"""JSON written by ``lulcmap evaluate`` or ``evaluate_folds``."""
 
 
-def card(
+def fill_card(
     template: str,
     exported: str,
     contract: Contract,
@@ -54,14 +54,14 @@ def card(
     """The card, Markdown.
 
     Args:
-        template: with ``$names`` of the tables.
-        exported: the card that the export wrote beside the model.
-        contract: of the model.
-        scores: of ``lulcmap evaluate`` on the held-out landscapes.
-        balanced: the same with ``--prior balanced``.
-        folds: of ``evaluate_folds``.
-        scenes: of ``evaluate_folds``, of the model itself, then of other seeds of it.
-        failures: what was seen to go wrong on its maps, Markdown.
+        template: template of the card, with ``$names`` of the tables.
+        exported: card that the export wrote beside the model.
+        contract: contract of the model.
+        scores: scores of ``lulcmap evaluate`` on the held-out landscapes.
+        balanced: the same scores with ``--prior balanced``.
+        folds: scores of ``evaluate_folds``, for each fold.
+        scenes: scores of ``evaluate_folds`` for the model itself, then for its other seeds.
+        failures: known failures on its maps, Markdown.
 
     """
     export = _sections(exported)
@@ -69,9 +69,9 @@ def card(
     values = {
         "name": contract.name,
         "standing": contract.quality,
-        "takes": export["What it takes and gives"],
+        "takes": export["Inputs and outputs"],
         "settings": export["Settings"],
-        "parity": export["The file beside torch"],
+        "parity": export["Comparison with torch"],
         "source": contract.training["source"],
         "totals": "\n".join(_totals(scores, balanced)),
         "classes": "\n".join(_classes(scores)),
@@ -92,7 +92,7 @@ def card(
 
 
 def _sections(text: str) -> dict[str, str]:
-    """A card's sections by their headings."""
+    """Sections of a card, by their headings."""
     parts = (part.partition("\n") for part in text.split("\n## ")[1:])
     return {head.strip(): body.strip() for head, _, body in parts}
 
@@ -104,12 +104,12 @@ def _table(head: Sequence[str], rows: Iterator[Sequence[str]]) -> Iterator[str]:
         yield f"| {' | '.join(row)} |"
 
 
-def _span(found: Mapping[str, float | None]) -> str:
+def _with_interval(score: Mapping[str, float | None]) -> str:
     """A value and its interval."""
-    if found["value"] is None:
+    if score["value"] is None:
         return "-"
-    ends = found["low"], found["high"]
-    text = f"{found['value']:.3f}"
+    ends = score["low"], score["high"]
+    text = f"{score['value']:.3f}"
     return text if None in ends else f"{text} ({ends[0]:.3f} to {ends[1]:.3f})"
 
 
@@ -118,14 +118,17 @@ def _number(value: float | None) -> str:
 
 
 def _totals(scores: Figures, balanced: Figures) -> Iterator[str]:
-    """Both sensors with intervals, then either alone."""
+    """Both sensors with intervals, then each alone."""
     names = ("oa", "f1", "miou")
 
     def rows() -> Iterator[Sequence[str]]:
-        for words, found in (("", scores), (", `--prior balanced`", balanced)):
-            yield f"both sensors{words}", *(_span(found["scores"][name]) for name in names)
+        for label, report in (("", scores), (", `--prior balanced`", balanced)):
+            yield (
+                f"both sensors{label}",
+                *(_with_interval(report["scores"][name]) for name in names),
+            )
         for row in scores["sensors"]:
-            if row["sensors"] in ALONE:
+            if row["sensors"] in SINGLE_SENSOR:
                 yield row["sensors"], *(_number(row[name]) for name in names)
 
     yield from _table(("", "accuracy", "macro F1", "mean IoU"), rows())
@@ -134,14 +137,14 @@ def _totals(scores: Figures, balanced: Figures) -> Iterator[str]:
 def _classes(scores: Figures) -> Iterator[str]:
     figures = ("f1", "iou", "precision", "recall")
     rows = (
-        (row["class"], f"{row['true_pixels']:,}", *(_span(row[name]) for name in figures))
+        (row["class"], f"{row['true_pixels']:,}", *(_with_interval(row[name]) for name in figures))
         for row in scores["per_class"]
     )
     yield from _table(("class", "true pixels", "F1", "IoU", "precision", "recall"), rows)
 
 
 def _confusion(scores: Figures) -> Iterator[str]:
-    """Percent of the pixels that truly are of each class."""
+    """Confusion matrix, percent of the true pixels of each class."""
 
     def rows() -> Iterator[Sequence[str]]:
         for name, counts in zip(scores["classes"], scores["confusion"], strict=True):
@@ -154,46 +157,47 @@ def _confusion(scores: Figures) -> Iterator[str]:
 def _reliability(scores: Figures) -> Iterator[str]:
     rows = (
         (
-            f"{one['from']:.0%} to {one['to']:.0%}",
-            f"{one['pixels']:,}",
-            _number(one["confidence"]),
-            _number(one["accuracy"]),
+            f"{row['from']:.0%} to {row['to']:.0%}",
+            f"{row['pixels']:,}",
+            _number(row["confidence"]),
+            _number(row["accuracy"]),
         )
-        for one in scores["calibration"]["bins"]
-        if one["pixels"]
+        for row in scores["calibration"]["bins"]
+        if row["pixels"]
     )
     yield from _table(("confidence", "pixels", "its mean", "share that is right"), rows)
 
 
 def _models(fold: Figures) -> list[Figures]:
-    """Of a fold, without the forest."""
-    return [found for name, found in fold.items() if name != FOREST]
+    """Scores of a fold's models, without the forest."""
+    return [report for name, report in fold.items() if name != FOREST]
 
 
 def _folds(folds: Sequence[Figures]) -> Iterator[str]:
-    """Model and forest on the samples of each fold that they lacked: accuracy / macro F1."""
+    """Model and forest on the held-out samples of each fold: accuracy / macro F1."""
     names = ("accuracy", "macro_f1")
-    found = []
+    results = []
     for fold in folds:
         model, forest = _models(fold)[0], fold[FOREST]
-        for later, (words, kinds) in enumerate(HELD.items()):
-            number = (model["fold"] + later) % FOLDS
+        for offset, (use, kinds) in enumerate(HELD_OUT.items()):
+            number = (model["fold"] + offset) % N_FOLDS
             scores = [
-                [of[kind][name] for name in names] for kind in kinds for of in (model, forest)
+                [one[kind][name] for name in names] for kind in kinds for one in (model, forest)
             ]
-            found.append((number, words, scores))
+            results.append((number, use, scores))
 
     def rows() -> Iterator[Sequence[str]]:
-        for number, words, scores in sorted(found):
-            yield str(number), words, *map(_both, scores)
-        over_all = zip(*(scores for _, _, scores in found), strict=True)
-        yield "mean", "", *(_both([mean(of) for of in zip(*one, strict=True)]) for one in over_all)
+        for number, use, scores in sorted(results):
+            yield str(number), use, *map(_two_scores, scores)
+        columns = zip(*(scores for _, _, scores in results), strict=True)
+        means = ([mean(values) for values in zip(*column, strict=True)] for column in columns)
+        yield "mean", "", *map(_two_scores, means)
 
     head = ("fold", "held out for", "patches", "forest there", "landscapes", "forest there")
     yield from _table(head, rows())
 
 
-def _both(scores: Sequence[float]) -> str:
+def _two_scores(scores: Sequence[float]) -> str:
     return " / ".join(f"{score:.3f}" for score in scores)
 
 
@@ -201,7 +205,7 @@ def _seeds(fold: Figures) -> Iterator[str]:
     """Mean and standard deviation over the seeds of one fold, and the forest."""
     models, forest = _models(fold), fold[FOREST]
     if len(models) < 2:
-        yield "One seed was trained: how far seeds differ is not known."
+        yield "One seed was trained, so the spread over seeds is unknown."
         return
 
     def spread(values: list[float]) -> str:
@@ -210,52 +214,54 @@ def _seeds(fold: Figures) -> Iterator[str]:
     def rows() -> Iterator[Sequence[str]]:
         names = ("accuracy", "macro_f1")
         for kind in KINDS:
-            ours = (spread([one[kind][name] for one in models]) for name in names)
-            yield kind, *ours, _both([forest[kind][name] for name in names])
+            ours = (spread([model[kind][name] for model in models]) for name in names)
+            yield kind, *ours, _two_scores([forest[kind][name] for name in names])
 
     yield from _table((f"{len(models)} seeds", "accuracy", "macro F1", FOREST), rows())
 
 
 def _scenes(own: Figures, fold: Figures) -> Iterator[str]:
-    """Agreement with the labelled scenes: of the model, and of every seed that lacks a fold."""
+    """Agreement with the labelled scenes, of the model and of every seed that lacks a fold."""
     models = _models(fold)
 
     def rows() -> Iterator[Sequence[str]]:
-        for name, found in own["scenes"].items():
-            alone = (f"{own[part]['scenes'][name]['agreement']:.3f}" for part in ALONE)
-            seeds = ", ".join(f"{one['scenes'][name]['agreement']:.3f}" for one in models)
+        for name, scene in own["scenes"].items():
+            alone = (f"{own[part]['scenes'][name]['agreement']:.3f}" for part in SINGLE_SENSOR)
+            seeds = ", ".join(f"{model['scenes'][name]['agreement']:.3f}" for model in models)
             forest = fold[FOREST]["scenes"][name]["agreement"]
-            ours = f"{found['agreement']:.3f}"
-            yield name, ours, *alone, f"{found['commonest']:.3f}", seeds, f"{forest:.3f}"
+            ours = f"{scene['agreement']:.3f}"
+            yield name, ours, *alone, f"{scene['commonest']:.3f}", seeds, f"{forest:.3f}"
 
-    head = ("scene", "this model", *ALONE, "its commonest class", "twins", FOREST)
+    head = ("scene", "this model", *SINGLE_SENSOR, "its commonest class", "twins", FOREST)
     yield from _table(head, rows())
 
 
 def _interpreted(seeds: Sequence[Figures], forest: Figures) -> Iterator[str]:
-    """Share that is right of what was told by eye, scene by scene, then over all scenes."""
+    """Share of correct pixels in the interpreted parts, by scene and over all scenes."""
     own, *others = seeds
-    over_all = [
+    totals = [
         ("all", own),
-        *((f"all, another seed ({number})", one) for number, one in enumerate(others, 1)),
+        *((f"all, another seed ({number})", seed) for number, seed in enumerate(others, 1)),
         (f"all, {FOREST}", forest),
     ]
 
     def rows() -> Iterator[Sequence[str]]:
         for name, kinds in own["interpreted"].items():
-            told = ", ".join(f"{kind} {share:.2f}" for kind, share in kinds.items())
+            covers = ", ".join(f"{kind} {share:.2f}" for kind, share in kinds.items())
             pixels = _number(own["interpreted pixels"][name])
-            yield name, _number(mean(kinds.values())), pixels, told
-        for words, found in over_all:
-            pixels = _number(mean(found["interpreted pixels"].values()))
-            yield words, _number(by_eye(found["interpreted"])), pixels, ""
+            yield name, _number(mean(kinds.values())), pixels, covers
+        for label, report in totals:
+            pixels = _number(mean(report["interpreted pixels"].values()))
+            yield label, _number(interpreted_mean(report["interpreted"])), pixels, ""
 
     yield from _table(("scene", "mean over what is there", "of the pixels", "of each"), rows())
 
 
-def _disturbed(found: Figures) -> Iterator[str]:
-    cases = {"as they are": found["landscapes"], **found["disturbed"]}
-    rows = ((name, f"{of['accuracy']:.3f}", f"{of['macro_f1']:.3f}") for name, of in cases.items())
+def _disturbed(report: Figures) -> Iterator[str]:
+    cases = {"as they are": report["landscapes"], **report["disturbed"]}
+    rows = (
+        (name, f"{case['accuracy']:.3f}", f"{case['macro_f1']:.3f}") for name, case in cases.items()
+    )
     yield from _table(("landscapes", "accuracy", "macro F1"), rows)
 
 
@@ -265,7 +271,7 @@ def _prior(contract: Contract) -> Iterator[str]:
 
 
 def main() -> None:
-    """Read, fill in, write."""
+    """Read the scores, fill in the template, write the card."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -274,10 +280,10 @@ def main() -> None:
     parser.add_argument("--balanced", type=Path, required=True, help="metrics.json")
     parser.add_argument("--folds", type=Path, nargs="+", required=True)
     parser.add_argument("--scenes", type=Path, required=True)
-    parser.add_argument("--failures", type=Path, required=True, help="Markdown, written by hand")
+    parser.add_argument("--failures", type=Path, required=True, help="hand-written Markdown")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
-    text = card(
+    text = fill_card(
         TEMPLATE.read_text(encoding="utf-8"),
         options.model.with_suffix(".md").read_text(encoding="utf-8"),
         read_model(options.model).contract,

@@ -1,12 +1,11 @@
-"""Landscapes as a dataset on disk, of the form that ``lulcmap dataset build`` makes.
+"""Write landscapes as a dataset on disk, in the format of ``lulcmap dataset build``.
 
-A folder rather than a stream: a landscape takes several times as long to make as to learn from, so
-each is used many times, cut, turned and relit anew; it can be looked at (``lulcmap dataset
-check``), trained on by ``lulcmap train`` as it is, and the same folder serves every seed and every
-other network.
+It is a folder and not a stream because making a landscape takes several times as long as training
+on it: each is used many times, with new crops, turns and light. ``lulcmap dataset check`` shows it,
+``lulcmap train`` trains on it, and the same folder serves every seed and every network.
 
-Nothing of it lies anywhere: a landscape's ground is a free spot in the block of degrees whose
-samples it shows, so that regions mean something and no two share ground.
+A landscape has no real location: it gets a free spot in the block of degrees whose samples it
+shows, so that regions are meaningful and no two landscapes overlap.
 """
 
 import json
@@ -27,18 +26,17 @@ from lulcmap.dataset import Chip, Dataset, Image, Label, Sample, dataset_writer
 from lulcmap.legend import CLASSES
 from recipes.real_land import points as real
 from recipes.real_land.generator import Generator, Landscape
-from recipes.real_land.scenes import textures
+from recipes.real_land.scenes import load_textures
 from recipes.real_land.sensor import Look
 
 SPLITS = ("train", "validation", "test")
+"""Splits of the dataset."""
 
-ROW = 64
-"""Landscapes side by side on the ground that they are given."""
-
-Progress = Callable[[int, int], object]
+LANDSCAPES_PER_ROW = 64
+"""Landscapes per row of the grid on which they are laid out."""
 
 
-def build(
+def build_landscapes(
     data: Path,
     out: Path,
     *,
@@ -47,25 +45,25 @@ def build(
     size: int = 256,
     seed: int = 0,
     workers: int = 1,
-    progress: Progress = lambda *_: None,
+    progress: Callable[[int, int], object] = lambda *_: None,
 ) -> None:
-    """Make a dataset, or go on with one that was begun.
+    """Build a dataset of landscapes, or resume one that was interrupted.
 
     Args:
         data: folder with ``points`` and, for texture, ``archive``.
         out: folder of the dataset.
-        counts: landscapes by split; of splits that are not named there are none.
-        fold: of the points that the test split is made of; the next one makes the validation. None
-            makes the training's of all points, and no others.
-        size: pixels a side.
-        seed: of all draws.
-        workers: processes that make landscapes.
-        progress: told how many are done.
+        counts: number of landscapes by split; none in the splits that are missing.
+        fold: fold of the points for the test split; the next one makes the validation split. None
+            makes training landscapes of all points, and no others.
+        size: side of a landscape, pixels.
+        seed: seed of all random draws.
+        workers: number of processes that make landscapes.
+        progress: called with the number of finished landscapes and the total.
 
     """
     settings = {
         "landscapes": "made up, of real samples",
-        "points": real.FILE,
+        "points": real.POINTS_FILE,
         "fold": fold,
         "size": size,
         "seed": seed,
@@ -75,26 +73,28 @@ def build(
     digest = json.dumps(settings, sort_keys=True)
     total = sum(counts.values())
     rows: list[Chip] = []
-    # started afresh, they heed OMP_NUM_THREADS as it is now: threads within them are in the way
+    # new processes read OMP_NUM_THREADS as set now: threads within them only slow them down
     context = get_context("spawn")
     with (
         dataset_writer(out, CLASSES, settings) as writer,
         ProcessPoolExecutor(workers, mp_context=context) as pool,
     ):
         for split in SPLITS:
-            wanted = range(counts.get(split, 0))
-            done = {
+            numbers = range(counts.get(split, 0))
+            finished = {
                 number: row
-                for number in wanted
+                for number in numbers
                 if (row := writer.finished_chip(_sample(split, number), digest)) is not None
             }
-            rows += [_placed(row, split) for row in done.values()]
-            missing = [number for number in wanted if number not in done]
+            rows += [_with_split(row, split) for row in finished.values()]
+            missing = [number for number in numbers if number not in finished]
             make = partial(_make, data, fold, split, size, seed)
-            for number, (block, made) in zip(missing, _few_ahead(pool, make, missing), strict=True):
+            for number, (block, landscape) in zip(
+                missing, _in_batches(pool, make, missing), strict=True
+            ):
                 sample = _sample(split, number, block=block, size=size)
-                row = writer.write_chip(sample, digest, Label(made.label), _image(made))
-                rows.append(_placed(row, split))
+                row = writer.write_chip(sample, digest, Label(landscape.label), _image(landscape))
+                rows.append(_with_split(row, split))
                 progress(len(rows), total)
         writer.finish(rows, {"built": len(rows), "skipped": {}})
 
@@ -105,10 +105,10 @@ def held_out_fold(dataset: Dataset) -> int | None:
     return fold
 
 
-def _few_ahead(
+def _in_batches(
     pool: ProcessPoolExecutor, make: Callable[[int], Any], numbers: list[int]
 ) -> Iterator[Any]:
-    """In order, without all of them being made before the first is written."""
+    """Make landscapes in order, in batches, so that not all are in memory at once."""
     for start in range(0, len(numbers), 256):
         yield from pool.map(make, numbers[start : start + 256], chunksize=8)
 
@@ -119,17 +119,17 @@ _generators: dict[tuple[Any, ...], Generator] = {}
 def _make(
     data: Path, fold: int | None, split: str, size: int, seed: int, number: int
 ) -> tuple[int, Landscape]:
-    """One landscape and the block of its place; a process reads the points once."""
+    """Make one landscape, and the block of its place; each process reads the points once."""
     key = (data, fold, split, size, seed)
     if key not in _generators:
-        seen = real.split(real.load(data / "points"), fold)[split]
+        points = real.split_points(real.load_points(data / "points"), fold)[split]
         archive = data / "archive"
-        clips = textures(archive) if archive.is_dir() else []
-        own = seed * len(SPLITS) + SPLITS.index(split)
-        _generators[key] = Generator(seen, clips, size=size, seed=own)
+        clips = load_textures(archive) if archive.is_dir() else []
+        split_seed = seed * len(SPLITS) + SPLITS.index(split)
+        _generators[key] = Generator(points, clips, size=size, seed=split_seed)
     generator = _generators[key]
-    made = generator.landscape(number)
-    return int(generator.source.points.block[made.anchor]), made
+    landscape = generator.landscape(number)
+    return int(generator.source.points.block[landscape.anchor]), landscape
 
 
 def _sample(split: str, number: int, *, block: int = 0, size: int = 2) -> Sample:
@@ -138,27 +138,29 @@ def _sample(split: str, number: int, *, block: int = 0, size: int = 2) -> Sample
         annotator="own",
         source=f"block-{block:04d}",
         files=(),
-        grid=_ground(block, number, size),
+        grid=_grid_of(block, number, size),
     )
 
 
-def _ground(block: int, number: int, size: int) -> GeoBox:
-    """A spot of its own in a block."""
-    row, col = divmod(block, round(360 / real.BLOCK))
-    lat, lon = (row + 0.5) * real.BLOCK - 90, (col + 0.5) * real.BLOCK - 180
+def _grid_of(block: int, number: int, size: int) -> GeoBox:
+    """Grid of a landscape: its own spot in a block."""
+    row, col = divmod(block, round(360 / real.BLOCK_DEGREES))
+    lat, lon = (row + 0.5) * real.BLOCK_DEGREES - 90, (col + 0.5) * real.BLOCK_DEGREES - 180
     epsg = (32600 if lat >= 0 else 32700) + int((lon + 180) // 6) + 1
     east, north = Transformer.from_crs(4326, epsg, always_xy=True).transform(lon, lat)
-    down, along = divmod(number, ROW)
-    left = round(east / 20) * 20 + (along - ROW // 2) * size * 10
+    down, along = divmod(number, LANDSCAPES_PER_ROW)
+    left = round(east / 20) * 20 + (along - LANDSCAPES_PER_ROW // 2) * size * 10
     top = round(north / 20) * 20 - down * size * 10
     return GeoBox((size, size), Affine(10, 0, left, 0, -10, top), f"EPSG:{epsg}")
 
 
-def _image(made: Landscape) -> Image:
-    months = made.season.months
+def _image(landscape: Landscape) -> Image:
+    months = landscape.season.months
     day = date(2021, months[len(months) // 2] + 1, 15)  # WorldCover's year
-    return Image(made.s2, made.s1, day, ("points",), ("points",), (day.isoformat(),), None)
+    return Image(
+        landscape.s2, landscape.s1, day, ("points",), ("points",), (day.isoformat(),), None
+    )
 
 
-def _placed(row: Chip, split: str) -> Chip:
+def _with_split(row: Chip, split: str) -> Chip:
     return replace(row, place=row.source, split=split)

@@ -1,25 +1,25 @@
-r"""What a model is worth on places it has not seen, beside a random forest of the same samples.
+r"""Evaluate models on places they were not trained on, beside a random forest of the same samples.
 
     python -m recipes.real_land.evaluate_folds MODEL... --data ../shared/data \
         --dataset RUN_FOLDER/fold-0/dataset
 
-MODEL is an ONNX file, measured by the code that makes maps, or a checkpoint. Several are seeds of
-one recipe: their mean and spread are told too. What is measured:
+MODEL is an ONNX file, run by the code that makes maps, or a checkpoint. Several are taken as seeds
+of one recipe; their mean and spread are printed too. They are measured on:
 
-- *patches*: every held-out sample as a small scene of nothing else, one month and the year's
-  median; the forest is fitted to the samples to learn from, months and years alike.
+- *patches*: every held-out sample as a small scene of its own, each month and the year's median;
+  the forest is fitted to the training samples, months and years alike.
 - *landscapes*: the test split of the fold's dataset, made of held-out samples.
-- *validation patches*, *validation landscapes*: the same of the samples of another fold, held out
-  too, that the recipe was chosen by.
-- *interpreted*: parts of other scenes whose cover was told by eye (``interpreted.csv``): the mean
-  over what is there, each kind as much as any other, and the share of their pixels, each scene as
-  much as any other. They are the most obvious parts.
-- *scenes*: the labelled scenes of the archive. Rangeland there is grass or shrub. Beside each is
-  what naming the commonest class everywhere would give. No choice may be made by one of them.
-- either sensor taken away, of landscapes and scenes.
-- *disturbed*: the landscapes as real data may bring them (``DISTURBED``), for the first MODEL.
+- *validation patches*, *validation landscapes*: the same with the samples of another held-out fold,
+  which the recipe was chosen by.
+- *interpreted*: parts of other scenes whose cover is plain to see (``interpreted.csv``): the mean
+  over the kinds of cover, all equal, and the share of the pixels, all scenes equal. They are the
+  most obvious parts.
+- *scenes*: the labelled scenes of the archive. Rangeland there is grass or shrub. The share of each
+  scene's commonest class is given for comparison. No choice may be made by one of them.
+- landscapes and scenes without either sensor.
+- *disturbed*: the landscapes with the flaws of real data (``DISTURBED``), for the first MODEL.
 
-Without ``--dataset`` only the scenes are: all that is left to measure a model on that held no fold
+Without ``--dataset`` only the scenes are used: nothing else is left for a model that held no fold
 out.
 """
 
@@ -40,61 +40,69 @@ from lulcmap.legend import CLASSES, NAMES, NODATA
 from lulcmap.sensors import S1_NODATA, S2_NODATA
 from recipes.real_land import points as real
 from recipes.real_land.dataset import held_out_fold
-from recipes.real_land.samples import OPTICAL, completed, median
-from recipes.real_land.scenes import Interpreted, Scene, interpreted, judges
+from recipes.real_land.samples import N_OPTICAL, fill_missing_radar, nan_median
+from recipes.real_land.scenes import (
+    InterpretedScene,
+    LabelledScene,
+    interpreted_scenes,
+    labelled_scenes,
+)
 
 Predict = Callable[[NDArray[np.uint16], NDArray[np.int16]], NDArray[np.uint8]]
-"""(9, H, W) and (2, H, W) to ids (H, W)."""
+"""From composites (9, H, W) and (2, H, W) to class ids (H, W)."""
 
 Disturb = Callable[[NDArray[np.uint16], NDArray[np.int16]], tuple[NDArray[Any], NDArray[Any]]]
-"""From what a model is shown to what it is shown instead."""
+"""From composites to the disturbed composites."""
 
-ALONE = {"Sentinel-2 only": "s1", "Sentinel-1 only": "s2"}
-"""As ``lulcmap evaluate`` names them, and which sensor is taken away."""
+SINGLE_SENSOR = {"Sentinel-2 only": "s1", "Sentinel-1 only": "s2"}
+"""Cases with one sensor, named as by ``lulcmap evaluate``, and the sensor that is removed."""
 
-SCENES = Path(__file__).parent / "scenes.csv"
-"""Crosswalk of the labelled scenes: Esri's classes, but numbered without gaps, so that
-``--crosswalk esri`` misreads them; clouds (8) count as unknown."""
+SCENES_CROSSWALK = Path(__file__).parent / "scenes.csv"
+"""Crosswalk of the labelled scenes: Esri's classes, but numbered without gaps, so ``--crosswalk
+esri`` would misread them; clouds (8) count as unknown."""
 
-PATCH = 64
-"""Pixels a side of a scene that is one sample."""
+PATCH_PX = 64
+"""Side of a patch, pixels."""
 
-PIXELS = 400
-"""Of each landscape that the forest is asked about."""
+FOREST_PIXELS = 400
+"""Pixels of each landscape that the forest classifies."""
 
-TREES = 200
+N_TREES = 200
+"""Trees of the forest."""
 
-LANDSCAPES = {"landscapes": "test", "validation landscapes": "validation"}
-"""Splits of the dataset."""
+LANDSCAPE_SPLITS = {"landscapes": "test", "validation landscapes": "validation"}
+"""Split of the dataset, by kind."""
 
-KINDS = ("patches", "validation patches", *LANDSCAPES)
-"""What models are measured on that did not learn from it."""
+KINDS = ("patches", "validation patches", *LANDSCAPE_SPLITS)
+"""Kinds of held-out data."""
 
 FOREST = "random forest"
-"""Its name in what is written."""
+"""Name of the forest in the output."""
 
 
 def spectra_of(points: real.Points) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     """Samples (N, 11) and their classes (N,): clear months, yearly medians, months under snow.
 
-    Canadian places are left out: most samples are of its fields, and figures would be of Canada.
+    Canadian places are left out: most samples are Canadian fields and would dominate the scores.
     """
-    chosen = points[points.weight == 1]
-    seen = np.isfinite(chosen.clear[:, :, 0])
-    place, month = np.nonzero(seen)
-    there = np.flatnonzero(seen.any(1))
-    snow = chosen.snowy[np.isfinite(chosen.snowy[:, :, 0])]
-    spectra = np.concatenate([chosen.clear[place, month], median(chosen.clear[there]), snow])
-    under = np.full(len(snow), real.SNOW, np.uint8)
-    label = np.concatenate([chosen.label[place], chosen.label[there], under])
-    return completed(spectra, label.astype(np.intp)), label
+    places = points[points.weight == 1]
+    is_clear = np.isfinite(places.clear[:, :, 0])
+    place, month = np.nonzero(is_clear)
+    ever_clear = np.flatnonzero(is_clear.any(1))
+    snow = places.snowy[np.isfinite(places.snowy[:, :, 0])]
+    spectra = np.concatenate(
+        [places.clear[place, month], nan_median(places.clear[ever_clear]), snow]
+    )
+    snow_label = np.full(len(snow), real.SNOW, np.uint8)
+    label = np.concatenate([places.label[place], places.label[ever_clear], snow_label])
+    return fill_missing_radar(spectra, label.astype(np.intp)), label
 
 
 def forest_of(points: real.Points, *, seed: int = 0) -> Predict:
-    """A random forest of single pixels, fitted to the samples that networks learn from."""
+    """A random forest of single pixels, fitted to the training samples."""
     spectra, label = spectra_of(points)
     forest = RandomForestClassifier(
-        TREES, min_samples_leaf=2, max_features="sqrt", n_jobs=1, random_state=seed
+        N_TREES, min_samples_leaf=2, max_features="sqrt", n_jobs=1, random_state=seed
     ).fit(spectra, label)
 
     def predict(s2: NDArray[np.uint16], s1: NDArray[np.int16]) -> NDArray[np.uint8]:
@@ -106,52 +114,52 @@ def forest_of(points: real.Points, *, seed: int = 0) -> Predict:
 
 
 HAZE = np.array([400, 290, 200, 160, 130, 110, 100, 30, 15], np.float32)
-"""DN that a thin haze adds to each band, about as Rayleigh's scattering falls off."""
+"""Thin haze in each band, DN, falling off about like Rayleigh scattering."""
 
 
-def _relit(s2: NDArray[Any], add: NDArray[np.float32] | float, times: float = 1) -> NDArray[Any]:
+def _relight(s2: NDArray[Any], add: NDArray[np.float32] | float, times: float = 1) -> NDArray[Any]:
     return np.rint(s2 * times + np.reshape(add, (-1, 1, 1))).clip(1, 65535).astype(s2.dtype)
 
 
-def _half_a_pixel(image: NDArray[Any]) -> NDArray[Any]:
-    """Between four pixels, as bilinear resampling leaves the worst of them."""
+def _shift_half_pixel(image: NDArray[Any]) -> NDArray[Any]:
+    """Shift by half a pixel: the mean of four pixels, the worst case of bilinear resampling."""
     edged = np.pad(image.astype(np.float32), ((0, 0), (0, 1), (0, 1)), mode="edge")
     rows = edged[:, :-1] + edged[:, 1:]
     return np.rint((rows[..., :-1] + rows[..., 1:]) / 4).astype(image.dtype)
 
 
 DISTURBED: Mapping[str, Disturb] = {
-    "a fifth darker": lambda s2, s1: (_relit(s2, 0, 0.8), s1),
-    "a quarter brighter": lambda s2, s1: (_relit(s2, 0, 1.25), s1),
-    "hazy": lambda s2, s1: (_relit(s2, HAZE), s1),
-    "haze taken away too much": lambda s2, s1: (_relit(s2, np.float32(-0.5) * HAZE), s1),
+    "a fifth darker": lambda s2, s1: (_relight(s2, 0, 0.8), s1),
+    "a quarter brighter": lambda s2, s1: (_relight(s2, 0, 1.25), s1),
+    "hazy": lambda s2, s1: (_relight(s2, HAZE), s1),
+    "haze taken away too much": lambda s2, s1: (_relight(s2, np.float32(-0.5) * HAZE), s1),
     "radar 1.2 dB higher (gamma for sigma nought)": lambda s2, s1: (s2, s1 + np.int16(120)),
-    "optical grid half a pixel off": lambda s2, s1: (_half_a_pixel(s2), s1),
+    "optical grid half a pixel off": lambda s2, s1: (_shift_half_pixel(s2), s1),
     "radar two pixels off": lambda s2, s1: (s2, np.roll(s1, (2, 2), (1, 2))),
 }
-"""What is done to a landscape: (9, H, W) DN and (2, H, W) hundredths of a decibel, without gaps."""
+"""Disturbances of a landscape, (9, H, W) DN and (2, H, W) hundredths of a decibel, without gaps."""
 
 
-def disturbed(predict: Predict, by: Disturb) -> Predict:
-    """A model that is shown everything disturbed."""
-    return lambda s2, s1: predict(*by(s2, s1))
+def on_disturbed(predict: Predict, disturb: Disturb) -> Predict:
+    """A model that sees disturbed composites."""
+    return lambda s2, s1: predict(*disturb(s2, s1))
 
 
 def model_of(path: Path) -> Predict:
-    """A model file through the code that makes maps, or a checkpoint through torch."""
+    """Open a model file with the code that makes maps, or a checkpoint with torch."""
     if path.suffix == ".onnx":
-        shipped, contract = open_onnx_predictor(path, "cpu")
+        predictor, contract = open_onnx_predictor(path, "cpu")
     else:
         from lulcmap.training import checkpoint_predictor
 
-        shipped, contract = checkpoint_predictor(path, "cpu")
+        predictor, contract = checkpoint_predictor(path, "cpu")
     if contract.classes != NAMES:
-        raise SystemExit(f"{path} has other classes than Dynamic World.")
-    return lambda s2, s1: shipped(s2, s1)[0]
+        raise SystemExit(f"The classes of {path} are not those of Dynamic World.")
+    return lambda s2, s1: predictor(s2, s1)[0]
 
 
-def without(predict: Predict, sensor: str) -> Predict:
-    """The same with a sensor taken away."""
+def without_sensor(predict: Predict, sensor: str) -> Predict:
+    """A model that sees composites without one sensor."""
 
     def blind(s2: NDArray[np.uint16], s1: NDArray[np.int16]) -> NDArray[np.uint8]:
         if sensor == "s2":
@@ -161,22 +169,21 @@ def without(predict: Predict, sensor: str) -> Predict:
     return blind
 
 
-def on_patches(predict: Predict, points: real.Points, *, side: int = PATCH) -> NDArray[np.int64]:
-    """The confusion matrix on held-out samples, each a scene of its own."""
+def on_patches(predict: Predict, points: real.Points, *, side: int = PATCH_PX) -> NDArray[np.int64]:
+    """Confusion matrix on held-out samples, each a scene of its own."""
     matrix = np.zeros((len(NAMES), len(NAMES)), np.int64)
     for spectrum, label in zip(*spectra_of(points), strict=True):
-        s2 = np.rint(spectrum[:OPTICAL]).clip(1, 65535).astype(np.uint16)
-        s1 = np.rint(100 * spectrum[OPTICAL:]).astype(np.int16)
-        shown = (np.broadcast_to(x[:, None, None], (len(x), side, side)).copy() for x in (s2, s1))
-        given = predict(*shown)[side // 2, side // 2]
-        matrix[label, given] += 1
+        s2 = np.rint(spectrum[:N_OPTICAL]).clip(1, 65535).astype(np.uint16)
+        s1 = np.rint(100 * spectrum[N_OPTICAL:]).astype(np.int16)
+        patch = (np.broadcast_to(x[:, None, None], (len(x), side, side)).copy() for x in (s2, s1))
+        matrix[label, predict(*patch)[side // 2, side // 2]] += 1
     return matrix
 
 
 def on_landscapes(
     predict: Predict, dataset: Dataset, *, split: str = "test", pixels: int | None = None
 ) -> NDArray[np.int64]:
-    """The confusion matrix on a split, of all pixels or of some of each landscape."""
+    """Confusion matrix on a split, over all pixels or over some of each landscape."""
     matrix = np.zeros((len(NAMES), len(NAMES)), np.int64)
     rng = np.random.default_rng(0)
     for chip in dataset.split(split):
@@ -190,39 +197,39 @@ def on_landscapes(
     return matrix
 
 
-def on_scene(predict: Predict, scene: Scene) -> dict[str, float]:
+def on_scene(predict: Predict, scene: LabelledScene) -> dict[str, float]:
     """Agreement with a labelled scene, and the share of its commonest class."""
-    walk = load_crosswalk(str(SCENES), dict(enumerate(NAMES)))
-    truth = walk.of_codes(scene.label)
-    there = (truth != NODATA) & (scene.s2 > 0).all(0)
-    given = walk.values[predict(scene.s2, scene.s1)]
-    commonest = np.bincount(truth[there]).max() / there.sum()
+    crosswalk = load_crosswalk(str(SCENES_CROSSWALK), dict(enumerate(NAMES)))
+    truth = crosswalk.of_codes(scene.label)
+    has_truth = (truth != NODATA) & (scene.s2 > 0).all(0)
+    predicted = crosswalk.values[predict(scene.s2, scene.s1)]
+    commonest = np.bincount(truth[has_truth]).max() / has_truth.sum()
     return {
-        "agreement": float((given == truth)[there].mean()),
+        "agreement": float((predicted == truth)[has_truth].mean()),
         "commonest": float(commonest),
     }
 
 
-def on_interpreted(predict: Predict, scene: Interpreted) -> tuple[dict[str, float], float]:
-    """The share that is right of each kind of cover told by eye, and of all pixels told."""
-    given = predict(scene.s2, scene.s1)
-    right: dict[str, list[NDArray[np.bool_]]] = {}
+def on_interpreted(predict: Predict, scene: InterpretedScene) -> tuple[dict[str, float], float]:
+    """Share of correct pixels in each kind of interpreted cover, and in all of it."""
+    predicted = predict(scene.s2, scene.s1)
+    correct: dict[str, list[NDArray[np.bool_]]] = {}
     for names, where in scene.parts:
         ids = [NAMES.index(name) for name in names]
-        right.setdefault(" or ".join(names), []).append(np.isin(given[where], ids).ravel())
-    kinds = {kind: np.concatenate(parts) for kind, parts in right.items()}
-    of_all = float(np.concatenate([*kinds.values()]).mean())
-    return {kind: float(parts.mean()) for kind, parts in kinds.items()}, of_all
+        correct.setdefault(" or ".join(names), []).append(np.isin(predicted[where], ids).ravel())
+    kinds = {kind: np.concatenate(parts) for kind, parts in correct.items()}
+    overall = float(np.concatenate([*kinds.values()]).mean())
+    return {kind: float(parts.mean()) for kind, parts in kinds.items()}, overall
 
 
 def scores(matrix: NDArray[np.int64]) -> dict[str, Any]:
-    """Accuracy, macro F1 over the classes that are there, F1 of each, and the matrix."""
-    right = np.diag(matrix)
-    of_class = 2 * right / np.maximum(matrix.sum(0) + matrix.sum(1), 1)
+    """Accuracy, macro F1 over the classes that occur, F1 of each class, and the matrix."""
+    correct = np.diag(matrix)
+    f1 = 2 * correct / np.maximum(matrix.sum(0) + matrix.sum(1), 1)
     return {
         "accuracy": accuracy(matrix),
         "macro_f1": mean_f1(matrix),
-        "f1": {cover.name: round(float(of_class[cover.id]), 4) for cover in CLASSES},
+        "f1": {cover.name: round(float(f1[cover.id]), 4) for cover in CLASSES},
         "confusion": matrix.tolist(),
     }
 
@@ -230,53 +237,54 @@ def scores(matrix: NDArray[np.int64]) -> dict[str, Any]:
 def figures(
     predict: Predict,
     *,
-    scenes: Sequence[Scene],
-    told: Sequence[Interpreted] = (),
+    scenes: Sequence[LabelledScene],
+    interpreted: Sequence[InterpretedScene] = (),
     points: Mapping[str, real.Points] = MappingProxyType({}),
     dataset: Dataset | None = None,
     pixels: int | None = None,
-    side: int = PATCH,
+    side: int = PATCH_PX,
 ) -> dict[str, Any]:
-    """What is measured of one model with the sensors it is shown; ``points`` by their kind."""
-    found: dict[str, Any] = {
-        kind: scores(on_patches(predict, chosen, side=side)) for kind, chosen in points.items()
+    """Scores of one model with the sensors it is shown; ``points`` are by their kind."""
+    report: dict[str, Any] = {
+        kind: scores(on_patches(predict, places, side=side)) for kind, places in points.items()
     }
     if dataset is not None:
-        found["fold"] = held_out_fold(dataset)
-        found |= {
+        report["fold"] = held_out_fold(dataset)
+        report |= {
             kind: scores(on_landscapes(predict, dataset, split=split, pixels=pixels))
-            for kind, split in LANDSCAPES.items()
+            for kind, split in LANDSCAPE_SPLITS.items()
         }
-    found["scenes"] = {scene.name: on_scene(predict, scene) for scene in scenes}
-    seen = {scene.name: on_interpreted(predict, scene) for scene in told}
-    found["interpreted"] = {name: kinds for name, (kinds, _) in seen.items()}
-    found["interpreted pixels"] = {name: of_all for name, (_, of_all) in seen.items()}
-    return found
+    report["scenes"] = {scene.name: on_scene(predict, scene) for scene in scenes}
+    by_scene = {scene.name: on_interpreted(predict, scene) for scene in interpreted}
+    report["interpreted"] = {name: kinds for name, (kinds, _) in by_scene.items()}
+    report["interpreted pixels"] = {name: overall for name, (_, overall) in by_scene.items()}
+    return report
 
 
-def all_figures(predict: Predict, *, disturb: bool, **on: Any) -> dict[str, Any]:
-    """``figures`` of both sensors, of each without the other, and perhaps of what is disturbed."""
-    found = figures(predict, **on)
-    images = {name: value for name, value in on.items() if name != "points"}
-    for name, sensor in ALONE.items():
-        found[name] = figures(without(predict, sensor), **images)
-    if disturb and "dataset" in on:
-        found["disturbed"] = {
-            name: scores(on_landscapes(disturbed(predict, by), on["dataset"]))
-            for name, by in DISTURBED.items()
+def all_figures(predict: Predict, *, with_disturbed: bool, **data: Any) -> dict[str, Any]:
+    """``figures`` with both sensors, with each alone, and perhaps of disturbed landscapes."""
+    report = figures(predict, **data)
+    images = {name: value for name, value in data.items() if name != "points"}
+    for name, sensor in SINGLE_SENSOR.items():
+        report[name] = figures(without_sensor(predict, sensor), **images)
+    if with_disturbed and "dataset" in data:
+        report["disturbed"] = {
+            name: scores(on_landscapes(on_disturbed(predict, disturb), data["dataset"]))
+            for name, disturb in DISTURBED.items()
         }
-    return found
+    return report
 
 
-def by_eye(found: Mapping[str, Mapping[str, float]]) -> float:
-    """The mean over interpreted scenes of the mean over what is there."""
-    return float(np.mean([np.mean(list(kinds.values())) for kinds in found.values()]))
+def interpreted_mean(scenes: Mapping[str, Mapping[str, float]]) -> float:
+    """Mean over the interpreted scenes of the mean over each scene's kinds of cover."""
+    return float(np.mean([np.mean(list(kinds.values())) for kinds in scenes.values()]))
 
 
-def lines_of(name: str, found: Mapping[str, Any]) -> list[str]:
-    """One line a set of sensors."""
+def lines_of(name: str, report: Mapping[str, Any]) -> list[str]:
+    """A model's scores in words, one line per set of sensors."""
+    parts = [("", report), *((case, report[case]) for case in SINGLE_SENSOR if case in report)]
     lines = []
-    for what, part in (("", found), *((alone, found[alone]) for alone in ALONE if alone in found)):
+    for case, part in parts:
         words = [
             f"{kind} {part[kind]['accuracy']:.3f} / {part[kind]['macro_f1']:.3f}"
             for kind in KINDS
@@ -287,52 +295,58 @@ def lines_of(name: str, found: Mapping[str, Any]) -> list[str]:
             for scene, one in part["scenes"].items()
         ]
         if part["interpreted"]:
+            kinds = interpreted_mean(part["interpreted"])
             pixels = np.mean(list(part["interpreted pixels"].values()))
-            eye = by_eye(part["interpreted"])
-            words.append(f"told by eye {eye:.3f}, of its pixels {pixels:.3f}")
-        lines.append(f"{name}{', ' if what else ''}{what}: {'; '.join(words)}")
+            words.append(f"interpreted {kinds:.3f}, of its pixels {pixels:.3f}")
+        lines.append(f"{name}{', ' if case else ''}{case}: {'; '.join(words)}")
     return lines
 
 
 def main() -> None:
-    """Measure, tell, keep."""
+    """Evaluate the models, print the scores and write them."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("models", nargs="+", type=Path)
-    parser.add_argument("--data", type=Path, required=True, help="with points/ and archive/")
-    parser.add_argument("--dataset", type=Path, help="of the fold that was held out")
-    parser.add_argument("--out", type=Path, help="JSON to write")
+    parser.add_argument("--data", type=Path, required=True, help="folder with points/ and archive/")
+    parser.add_argument("--dataset", type=Path, help="dataset of the fold that was held out")
+    parser.add_argument("--out", type=Path, help="JSON file to write")
     options = parser.parse_args()
 
-    held: dict[str, Any] = {}
+    held_out: dict[str, Any] = {}
     archive = options.data / "archive"
-    on: dict[str, Any] = {"scenes": judges(archive), "told": interpreted(archive)}
+    scenes: dict[str, Any] = {
+        "scenes": labelled_scenes(archive),
+        "interpreted": interpreted_scenes(archive),
+    }
     if options.dataset is not None:
         dataset = Dataset.open(options.dataset)
-        parts = real.split(real.load(options.data / "points"), held_out_fold(dataset))
-        points = {"patches": parts["test"], "validation patches": parts["validation"]}
-        held = {"points": points, "dataset": dataset}
-    written: dict[str, Any] = {}
+        points = real.load_points(options.data / "points")
+        parts = real.split_points(points, held_out_fold(dataset))
+        by_kind = {"patches": parts["test"], "validation patches": parts["validation"]}
+        held_out = {"points": by_kind, "dataset": dataset}
+    reports: dict[str, Any] = {}
     for path in options.models:
-        found = all_figures(model_of(path), disturb=not written, **on, **held)
-        written[str(path)] = found
-        print(*lines_of(path.name, found), sep="\n", flush=True)
-    if held:
-        forest = figures(forest_of(parts["train"]), **on, **held, pixels=PIXELS, side=1)
-        written[FOREST] = forest
+        report = all_figures(model_of(path), with_disturbed=not reports, **scenes, **held_out)
+        reports[str(path)] = report
+        print(*lines_of(path.name, report), sep="\n", flush=True)
+    if held_out:
+        forest = figures(
+            forest_of(parts["train"]), **scenes, **held_out, pixels=FOREST_PIXELS, side=1
+        )
+        reports[FOREST] = forest
         print(*lines_of(FOREST, forest), sep="\n")
-        _tell_spread([written[str(path)] for path in options.models])
+        _print_spread([reports[str(path)] for path in options.models])
     if options.out is not None:
-        options.out.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
+        options.out.write_text(json.dumps(reports, indent=1) + "\n", encoding="utf-8")
 
 
-def _tell_spread(seeds: Sequence[Mapping[str, Any]]) -> None:
+def _print_spread(seeds: Sequence[Mapping[str, Any]]) -> None:
     if len(seeds) < 2:
         return
     for kind in KINDS:
         for score in ("accuracy", "macro_f1"):
-            values = [found[kind][score] for found in seeds]
+            values = [report[kind][score] for report in seeds]
             print(f"{kind}, {score}: {np.mean(values):.3f} +- {np.std(values, ddof=1):.3f}")
 
 

@@ -1,4 +1,4 @@
-"""From a training to the model file: a temperature, figures, a source, the export."""
+"""From a training to the model file: temperature, scores, source and export."""
 
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,12 @@ from lulcmap.legend import NAMES
 from lulcmap.training import (
     CHECKPOINT,
     ChipFolder,
-    Deployed,
-    deployed_from,
+    DeployableNetwork,
     export_onnx,
     load_checkpoint,
     logits_of,
     measure,
+    restore_network,
     save_checkpoint,
 )
 from recipes.real_land import points as real
@@ -33,89 +33,91 @@ SOURCE = (
     "Recipe: python -m models.real"
 )
 
-STANDING = (
+QUALITY = (
     "learnt from made-up landscapes of real pixels; its recipe is right on {accuracy:.0%} of such "
     "landscapes of places it has not seen, and on less of real land: look at the map before you "
     "use it"
 )
 
 MEASURED = "measured.pt"
-"""In a training's folder: its last epoch with temperature and figures, without what resumes it."""
+"""Checkpoint of the last epoch with temperature and scores, but without the state to resume."""
 
-PIXELS = 500
-"""Of each landscape that the temperature is fitted on."""
+PIXELS_PER_LANDSCAPE = 500
+"""Pixels per landscape that the temperature is fitted on."""
 
 
-def with_figures(training: Path, dataset: Dataset) -> Path:
-    """Fit the temperature on both held-out splits and measure on the test split.
+def measure_twin(training: Path, dataset: Dataset) -> Path:
+    """Fit the temperature on both held-out splits and measure the scores on the test split.
 
-    How sure the network may be differs from one part of the Earth to another by more than a fit to
-    one part can tell, so both are taken together; what the fit is worth is measured crosswise, each
-    split with the temperature of the other.
+    The right temperature differs more between parts of the Earth than a fit to one part can show,
+    so both splits are used together. The fit is evaluated crosswise: each split with the
+    temperature of the other.
 
     Args:
-        training: its folder. Its last epoch is taken: none is chosen.
-        dataset: it was trained on, with a fold held out.
+        training: folder of the training. The last epoch is used; none is chosen.
+        dataset: dataset the network was trained on, with a fold held out.
 
     Returns:
-        A checkpoint that has them, ``MEASURED``.
+        Path of a checkpoint with temperature and scores, ``MEASURED``.
 
     """
-    saved = _last(training)
-    deployed = deployed_from(saved)
-    held = [logits_and_truth(deployed, dataset, split) for split in ("validation", "test")]
-    logits, truth = (np.concatenate(parts) for parts in zip(*held, strict=True))
+    checkpoint = _last_epoch(training)
+    deployable = restore_network(checkpoint)
+    held_out = [logits_and_truth(deployable, dataset, split) for split in ("validation", "test")]
+    logits, truth = (np.concatenate(parts) for parts in zip(*held_out, strict=True))
     crosswise = [
-        one / temperature_of(*other) for (one, _), other in zip(held, reversed(held), strict=True)
+        split_logits / temperature_of(*other)
+        for (split_logits, _), other in zip(held_out, reversed(held_out), strict=True)
     ]
     temperature = temperature_of(logits, truth)
-    saved["temperature"] = temperature
-    saved["training"]["source"] = _source(dataset)
-    saved["training"]["figures"] = {
-        **_figures(deployed, dataset),
-        "ece": round(ece(logits, truth), 4),
-        "ece_with_temperature": round(ece(np.concatenate(crosswise), truth), 4),
+    checkpoint["temperature"] = temperature
+    checkpoint["training"]["source"] = _source(dataset)
+    checkpoint["training"]["figures"] = {
+        **_figures(deployable, dataset),
+        "ece": round(calibration_error(logits, truth), 4),
+        "ece_with_temperature": round(calibration_error(np.concatenate(crosswise), truth), 4),
         "temperature": round(temperature, 3),
         "fold": held_out_fold(dataset),
     }
-    saved["standing"] = STANDING.format(**saved["training"]["figures"])
-    save_checkpoint(training / MEASURED, saved)
+    checkpoint["standing"] = QUALITY.format(**checkpoint["training"]["figures"])
+    save_checkpoint(training / MEASURED, checkpoint)
     return training / MEASURED
 
 
-def with_figures_of(measured: Path, training: Path, dataset: Dataset) -> Path:
-    """What learnt from all places, with the temperature and figures of its twin.
+def copy_figures(measured: Path, training: Path, dataset: Dataset) -> Path:
+    """Copy the temperature and scores of the twin to the network trained on all places.
 
     Args:
-        measured: of ``with_figures``: the same recipe, a fold held out.
-        training: folder of the training that held nothing out, and has nothing to be measured on.
-        dataset: it was trained on.
+        measured: checkpoint of the twin, from ``measure_twin``: the same recipe with a fold held
+            out.
+        training: folder of the training that held nothing out, so nothing is left to measure it on.
+        dataset: dataset of that training.
 
     Returns:
-        A checkpoint that has them, ``MEASURED``.
+        Path of a checkpoint with temperature and scores, ``MEASURED``.
 
     """
-    saved, twin = _last(training), load_checkpoint(measured)
-    saved["temperature"], saved["standing"] = twin["temperature"], twin["standing"]
-    saved["training"]["source"] = _source(dataset)
-    saved["training"]["figures"] = twin["training"]["figures"]
-    save_checkpoint(training / MEASURED, saved)
+    checkpoint, twin = _last_epoch(training), load_checkpoint(measured)
+    checkpoint["temperature"], checkpoint["standing"] = twin["temperature"], twin["standing"]
+    checkpoint["training"]["source"] = _source(dataset)
+    checkpoint["training"]["figures"] = twin["training"]["figures"]
+    save_checkpoint(training / MEASURED, checkpoint)
     return training / MEASURED
 
 
 def export(measured: Path, out: Path, *, name: str) -> None:
-    """The model file, and the card the export writes."""
-    saved = load_checkpoint(measured)
-    print(saved["training"]["figures"])
-    export_onnx(saved, out, name=name, overwrite=True)
+    """Write the model file and its card."""
+    checkpoint = load_checkpoint(measured)
+    print(checkpoint["training"]["figures"])
+    export_onnx(checkpoint, out, name=name, overwrite=True)
     print(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
 
 
-def _last(training: Path) -> dict[str, Any]:
-    """The last epoch, without what a training goes on from."""
-    saved = load_checkpoint(training / CHECKPOINT)
-    saved.pop("resume", None)
-    return saved
+def _last_epoch(training: Path) -> dict[str, Any]:
+    """Checkpoint of the last epoch, without the state to resume."""
+    checkpoint = load_checkpoint(training / CHECKPOINT)
+    checkpoint.pop("resume", None)
+    return checkpoint
 
 
 def _source(dataset: Dataset) -> str:
@@ -124,31 +126,31 @@ def _source(dataset: Dataset) -> str:
     return SOURCE.format(
         count=len(rows),
         blocks=len({chip.place for chip in rows}),
-        held=twin if fold is None else f"fold {fold} of {real.FOLDS} held out",
+        held=twin if fold is None else f"fold {fold} of {real.N_FOLDS} held out",
     )
 
 
 def logits_and_truth(
-    deployed: Deployed, dataset: Dataset, split: str
+    deployable: DeployableNetwork, dataset: Dataset, split: str
 ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-    """Logits (N, K) and classes (N,) of some pixels of each landscape of a split."""
+    """Logits (N, K) and true classes (N,) of some pixels of each landscape of a split."""
     samples = ChipFolder(dataset, dataset.split(split))
     rng = np.random.default_rng(0)
     parts = []
     for number in range(len(samples)):
         s2, s1, label = samples.sample(number)
-        seen = logits_of(
-            deployed, torch.from_numpy(s2)[None], torch.from_numpy(s1)[None], lattice=Lattice()
+        logits = logits_of(
+            deployable, torch.from_numpy(s2)[None], torch.from_numpy(s1)[None], lattice=Lattice()
         )[0]
-        place = rng.choice(label.size, min(PIXELS, label.size), replace=False)
-        known = place[label.ravel()[place] < len(NAMES)]
-        parts.append((seen.flatten(1).numpy().T[known], label.ravel()[known]))
+        pixels = rng.choice(label.size, min(PIXELS_PER_LANDSCAPE, label.size), replace=False)
+        labelled = pixels[label.ravel()[pixels] < len(NAMES)]
+        parts.append((logits.flatten(1).numpy().T[labelled], label.ravel()[labelled]))
     logits, truth = (np.concatenate(part) for part in zip(*parts, strict=True))
     return logits.astype(np.float64), truth.astype(np.intp)
 
 
 def temperature_of(logits: NDArray[np.float64], truth: NDArray[np.intp]) -> float:
-    """By which logits must be divided to be most likely (Guo et al. 2017)."""
+    """Divisor of the logits that makes the truth most likely (Guo et al. 2017)."""
 
     def surprise(log_temperature: float) -> float:
         scaled = logits / np.exp(log_temperature)
@@ -157,10 +159,10 @@ def temperature_of(logits: NDArray[np.float64], truth: NDArray[np.intp]) -> floa
     return float(np.exp(minimize_scalar(surprise, bounds=(-2, 2), method="bounded").x))
 
 
-def ece(logits: NDArray[np.float64], truth: NDArray[np.intp]) -> float:
-    """Expected calibration error of softmax."""
-    sure = np.exp(logits.max(1) - _log_sum(logits))
-    return Reliability.of(sure, logits.argmax(1) == truth).ece
+def calibration_error(logits: NDArray[np.float64], truth: NDArray[np.intp]) -> float:
+    """Expected calibration error of the softmax."""
+    confidence = np.exp(logits.max(1) - _log_sum(logits))
+    return Reliability.of(confidence, logits.argmax(1) == truth).ece
 
 
 def _log_sum(logits: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -168,9 +170,9 @@ def _log_sum(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     return highest + np.log(np.exp(logits - highest[:, None]).sum(1))
 
 
-def _figures(deployed: Deployed, dataset: Dataset) -> dict[str, Any]:
+def _figures(deployable: DeployableNetwork, dataset: Dataset) -> dict[str, Any]:
     samples = ChipFolder(dataset, dataset.split("test"))
-    whole = measure(deployed, samples)
+    whole = measure(deployable, samples)
     return {
         "landscapes": len(samples),
         "accuracy": round(accuracy(whole), 4),
@@ -179,8 +181,8 @@ def _figures(deployed: Deployed, dataset: Dataset) -> dict[str, Any]:
         "iou": {
             name: round(float(value), 4)
             for name, value in zip(NAMES, iou(whole), strict=True)
-            if np.isfinite(value)  # of a class that is there
+            if np.isfinite(value)  # only classes that occur
         },
-        "accuracy_s2_only": round(accuracy(measure(deployed, samples, without="s1")), 4),
-        "accuracy_s1_only": round(accuracy(measure(deployed, samples, without="s2")), 4),
+        "accuracy_s2_only": round(accuracy(measure(deployable, samples, without="s1")), 4),
+        "accuracy_s1_only": round(accuracy(measure(deployable, samples, without="s2")), 4),
     }

@@ -1,9 +1,9 @@
-"""Landscapes that are made up, of pixels that are not: every colour is a real sample's.
+"""Synthetic landscapes made of real pixels: every colour is that of a real sample.
 
-A landscape has a place and a season. Its classes are those of the samples about that place, its
+A landscape has a place and a season. Its classes are those of the samples around that place, its
 shapes are drawn (``nature``, ``fields``, ``towns``), each patch takes a real sample of its class
-from nearby at that season, and ``sensor`` shows it as a satellite would. The result is what a
-composite is: uint16 DN, int16 hundredths of a decibel, and a class for every pixel.
+from nearby and from that season, and ``sensor`` shows it as a satellite would. The result is like a
+composite: uint16 DN, int16 hundredths of a decibel, and a class for every pixel.
 """
 
 from collections.abc import Sequence
@@ -17,34 +17,34 @@ from recipes.real_land import fields, nature, towns
 from recipes.real_land.canvas import BARE, BUILT, CROPS, FLOODED, SHRUB, SNOW, TREES, WATER, Canvas
 from recipes.real_land.noise import fractal
 from recipes.real_land.points import Points
-from recipes.real_land.quilt import quilt
-from recipes.real_land.samples import OPTICAL, Palette, Season, Source
-from recipes.real_land.sensor import Look, optical, radar
+from recipes.real_land.quilt import make_quilt
+from recipes.real_land.samples import N_OPTICAL, Palette, Season, Source
+from recipes.real_land.sensor import Look, to_optical, to_radar
 
 PLAIN = Look(mixing=0, texture=0, relief=0, blur=0, speckle=0, noise=0, gain=0)
-"""Every pixel a sample's own spectrum."""
+"""Look in which every pixel has the spectrum of its sample."""
 
-FEW = (WATER, SNOW, TREES, SHRUB, BARE, FLOODED)
-"""Classes of which one landscape mostly shows two samples, however many patches."""
+UNIFORM_CLASSES = (WATER, SNOW, TREES, SHRUB, BARE, FLOODED)
+"""Classes of which a landscape mostly shows two samples, however many patches it has."""
 
-QUILTS = 0.35
-"""Share of the landscapes that are none: samples side by side."""
+QUILT_SHARE = 0.35
+"""Share of quilts, samples side by side, among the landscapes."""
 
-EVEN = 0.7
-"""Share of the quilts that are wholly even, each sample as common as its spectra are; the others
-have texture, and regions count in them. Nothing else is even, so a network can tell that there only
-the spectrum counts, and keeps what it learns there apart from land."""
+EVEN_SHARE = 0.7
+"""Share of the quilts that are completely even and show every spectrum equally often; the others
+have texture and show every region equally often. Nothing else is even, so a network can tell that
+only the spectrum counts there, and keeps what it learns there separate from land."""
 
-GAIN, GAIN_OF_WORKS = 0.08, 0.2
-"""Deviation of the logarithm of each patch's own light: ground is wet or dry, dark or pale. Of
-fields and roofs most, for the soils and roofs among the samples are few."""
+GAIN_DEVIATION, GAIN_DEVIATION_WORKS = 0.08, 0.2
+"""Deviation of the logarithm of each patch's own gain (ground is wet or dry, dark or pale); that of
+fields and roofs is larger because the samples contain few soils and roofs."""
 
-SETTLED = (0.55, 0.75)
-"""Share of the landscapes with towns or villages: of all, and of those about a place of crops. More
-than there are on Earth: people ask about land where people are."""
+SETTLED_SHARES = (0.55, 0.75)
+"""Share of the landscapes with towns or villages: of all, and of those around a place with crops.
+More than on Earth, because people map the land where people live."""
 
-WINTER = 0.05
-"""Share of the landscapes that lie under snow."""
+WINTER_SHARE = 0.05
+"""Share of the landscapes under snow."""
 
 
 @dataclass(frozen=True)
@@ -52,19 +52,19 @@ class Landscape:
     """A generated chip."""
 
     s2: NDArray[np.uint16]
-    """(9, N, N) DN."""
+    """Sentinel-2, DN, (9, N, N)."""
 
     s1: NDArray[np.int16]
-    """(2, N, N) hundredths of a decibel."""
+    """Sentinel-1, hundredths of a decibel, (2, N, N)."""
 
     label: NDArray[np.uint8]
-    """(N, N) Dynamic World's ids."""
+    """Class of each pixel, Dynamic World's ids, (N, N)."""
 
     anchor: int
-    """Number of the place in the middle."""
+    """Index of the place at the centre."""
 
     season: Season
-    """When it is seen."""
+    """Months it is seen in."""
 
 
 class Generator:
@@ -77,18 +77,18 @@ class Generator:
         *,
         size: int = 256,
         look: Look = Look(),  # noqa: B008  # it is frozen
-        quilts: float = QUILTS,
+        quilts: float = QUILT_SHARE,
         seed: int = 0,
     ) -> None:
-        """Get ready.
+        """Prepare the generator.
 
         Args:
-            points: to draw from; at least one place of two classes.
-            textures: (9, H, W) clips as ``scenes.textures`` gives them.
-            size: pixels a side, even.
+            points: points to draw samples from; at least one place of two classes.
+            textures: texture clips (9, H, W), from ``scenes.load_textures``.
+            size: side of a landscape, pixels, even.
             look: how strongly landscapes differ from bare samples.
-            quilts: share of the landscapes that are none.
-            seed: of all draws.
+            quilts: share of quilts among the landscapes.
+            seed: seed of all random draws.
 
         """
         self.source = Source(points)
@@ -98,13 +98,13 @@ class Generator:
         self.can_snow = bool(self.source.snowy.any())
 
     def landscape(self, number: int) -> Landscape:
-        """One landscape."""
+        """Make one landscape."""
         rng = np.random.default_rng((self.seed, number))
         if rng.random() < self.quilts:
             return self._quilt(rng)
         points = self.source.points
         anchor = int(rng.choice(len(points), p=self.odds))
-        winter = self.can_snow and rng.random() < WINTER
+        winter = self.can_snow and rng.random() < WINTER_SHARE
         if winter:
             cold = self.odds * self.source.snowy.any(1)
             if cold.any():
@@ -114,32 +114,36 @@ class Generator:
         canvas = self._drawn(rng, anchor, palette, winter=winter)
         planes = self._coloured(rng, canvas, palette)
         height = fractal(rng, self.size, rng.uniform(20, 90), octaves=5)
-        s2 = optical(planes[:OPTICAL], canvas, height, rng, textures=self.textures, look=self.look)
-        s1 = radar(planes[OPTICAL:], canvas, height, rng, look=self.look)
+        s2 = to_optical(
+            planes[:N_OPTICAL], canvas, height, rng, textures=self.textures, look=self.look
+        )
+        s1 = to_radar(planes[N_OPTICAL:], canvas, height, rng, look=self.look)
         return Landscape(s2, s1, canvas.label, anchor, season)
 
     def _quilt(self, rng: np.random.Generator) -> Landscape:
-        """Samples from anywhere; filed under a place and a season all the same."""
-        even = rng.random() < EVEN
+        """Make a quilt of samples from anywhere; it still gets a place and a season."""
+        even = rng.random() < EVEN_SHARE
         odds = self.source.singly if even else self.source.evenly
-        canvas, planes = quilt(rng, self.source, self.size, odds)
-        planes[OPTICAL:] = 10 ** (planes[OPTICAL:] / 10)
-        strength = 0.0 if even else float(rng.choice((0.5, 1.0)))
+        canvas, planes = make_quilt(rng, self.source, self.size, odds)
+        planes[N_OPTICAL:] = 10 ** (planes[N_OPTICAL:] / 10)
+        texture_strength = 0.0 if even else float(rng.choice((0.5, 1.0)))
         look = replace(
             self.look,
-            texture=strength * self.look.texture,
-            speckle=strength * self.look.speckle,
-            noise=strength * self.look.noise,
+            texture=texture_strength * self.look.texture,
+            speckle=texture_strength * self.look.speckle,
+            noise=texture_strength * self.look.noise,
             relief=0,
         )
-        flat = np.zeros((self.size, self.size), np.float32)
-        s2 = optical(planes[:OPTICAL], canvas, flat, rng, textures=self.textures, look=look)
-        s1 = radar(planes[OPTICAL:], canvas, flat, rng, look=look)
+        no_relief = np.zeros((self.size, self.size), np.float32)
+        s2 = to_optical(
+            planes[:N_OPTICAL], canvas, no_relief, rng, textures=self.textures, look=look
+        )
+        s1 = to_radar(planes[N_OPTICAL:], canvas, no_relief, rng, look=look)
         anchor = int(rng.choice(len(self.odds), p=self.odds))
         return Landscape(s2, s1, canvas.label, anchor, self._season(rng, anchor, winter=False))
 
     def _season(self, rng: np.random.Generator, anchor: int, *, winter: bool) -> Season:
-        """A single date, a season of three to five months, or a year."""
+        """Draw a single month, a season of three to five months, or a year."""
         if winter:
             return Season((int(rng.choice(np.flatnonzero(self.source.snowy[anchor]))),))
         month = int(rng.choice(np.flatnonzero(self.source.seen[anchor])))
@@ -150,57 +154,57 @@ class Generator:
     def _drawn(
         self, rng: np.random.Generator, anchor: int, palette: Palette, *, winter: bool
     ) -> Canvas:
-        """What is where."""
+        """Draw the classes and patches of a landscape."""
         canvas = Canvas.blank(self.size)
         shares = self._shares(rng, anchor, palette, winter=winter)
-        nature.regions(canvas, rng, shares)
-        anchored = int(self.source.points.label[anchor])
+        nature.add_regions(canvas, rng, shares)
+        anchor_class = int(self.source.points.label[anchor])
         if winter and TREES in palette.covers and rng.random() < 0.6:
-            nature.winter(canvas, rng)
-        can, dry = palette.covers, shares[BARE] + shares[SHRUB]
-        if {TREES, SHRUB} <= can and rng.random() < 0.2 + 0.3 * min(dry, 1):
-            nature.savanna(canvas, rng)
-        if {CROPS, TREES, BARE} <= can:
-            fields.farmland(canvas, rng, pasture=float(rng.choice([0.05, 0.2, 0.5])))
-            if anchored in (CROPS, BARE) and rng.random() < 0.1:
-                fields.pivots(canvas, rng)
-        if FLOODED in can and rng.random() < (0.9 if anchored == FLOODED else 0.2):
-            nature.shores(canvas, rng)
-        if {WATER, TREES} <= can and rng.random() < 0.25:
-            nature.river(canvas, rng)
-        if {BUILT, TREES, BARE} <= can:
-            self._settled(canvas, rng, anchored)
+            nature.add_twigs(canvas, rng)
+        covers, dry = palette.covers, shares[BARE] + shares[SHRUB]
+        if {TREES, SHRUB} <= covers and rng.random() < 0.2 + 0.3 * min(dry, 1):
+            nature.add_savanna(canvas, rng)
+        if {CROPS, TREES, BARE} <= covers:
+            fields.add_farmland(canvas, rng, pasture=float(rng.choice([0.05, 0.2, 0.5])))
+            if anchor_class in (CROPS, BARE) and rng.random() < 0.1:
+                fields.add_pivots(canvas, rng)
+        if FLOODED in covers and rng.random() < (0.9 if anchor_class == FLOODED else 0.2):
+            nature.add_shores(canvas, rng)
+        if {WATER, TREES} <= covers and rng.random() < 0.25:
+            nature.add_river(canvas, rng)
+        if {BUILT, TREES, BARE} <= covers:
+            self._settled(canvas, rng, anchor_class)
         return canvas
 
-    def _settled(self, canvas: Canvas, rng: np.random.Generator, anchored: int) -> None:
-        if anchored == BUILT:
-            towns.town(canvas, rng, share=rng.uniform(0.2, 0.9))
-        elif anchored != SNOW and rng.random() < SETTLED[anchored == CROPS]:
+    def _settled(self, canvas: Canvas, rng: np.random.Generator, anchor_class: int) -> None:
+        if anchor_class == BUILT:
+            towns.add_town(canvas, rng, share=rng.uniform(0.2, 0.9))
+        elif anchor_class != SNOW and rng.random() < SETTLED_SHARES[anchor_class == CROPS]:
             for _ in range(int(rng.integers(1, 4))):
                 share = float(np.exp(rng.uniform(np.log(0.003), np.log(0.3))))
-                towns.town(canvas, rng, share=share)
+                towns.add_town(canvas, rng, share=share)
         if rng.random() < 0.4:
-            towns.road(canvas, rng)
-        if anchored == CROPS and rng.random() < 0.4:
-            towns.farms(canvas, rng)
+            towns.add_road(canvas, rng)
+        if anchor_class == CROPS and rng.random() < 0.4:
+            towns.add_farms(canvas, rng)
 
     def _shares(
         self, rng: np.random.Generator, anchor: int, palette: Palette, *, winter: bool
     ) -> NDArray[np.float64]:
-        """(K,) how much of each class the land has before people come."""
+        """Approximate share of each natural class, (K,)."""
         points = self.source.points
-        near = self.source.nearness(anchor) * self.source.commoner[points.label]
-        shares = np.bincount(points.label, near, len(NAMES)) / near.sum()
+        odds = self.source.nearness(anchor) * self.source.commoner[points.label]
+        shares = np.bincount(points.label, odds, len(NAMES)) / odds.sum()
         shares = (shares + 0.01) ** 0.8 * np.exp(rng.normal(0, 1, len(NAMES)))
         shares /= shares.sum()
         shares[points.label[anchor]] += rng.uniform(0.2, 1.5)
-        shares[[BUILT, SNOW]] = 0  # towns are not made by noise
+        shares[[BUILT, SNOW]] = 0  # towns are not drawn from noise
         if winter:
             shares[SNOW] = rng.uniform(0.5, 30)
             shares[[CROPS, FLOODED]] = 0
-        there = np.zeros(len(NAMES), np.bool_)
-        there[list(palette.covers)] = True
-        shares[~there | (shares < 0.02)] = 0
+        has_sample = np.zeros(len(NAMES), np.bool_)
+        has_sample[list(palette.covers)] = True
+        shares[~has_sample | (shares < 0.02)] = 0
         if not shares.any():
             shares[next(iter(palette.covers))] = 1
         return shares
@@ -208,20 +212,24 @@ class Generator:
     def _coloured(
         self, rng: np.random.Generator, canvas: Canvas, palette: Palette
     ) -> NDArray[np.float32]:
-        """(11, N, N) reflectance in DN, and radar as linear power."""
+        """Colour the patches: (11, N, N) reflectance in DN, and radar as linear power."""
         covers = np.array(canvas.covers)
         rows = np.zeros(len(covers), np.intp)
         used = np.zeros(len(covers), np.bool_)
         used[np.unique(canvas.first)] = used[np.unique(canvas.second)] = True
         for cover in np.unique(covers[used]):
-            of = np.flatnonzero((covers == cover) & used)
-            few = cover in FEW and rng.random() < 0.8
-            rows[of] = palette.choose(rng, int(cover), len(of), kinds=2 if few else None)
+            patches = np.flatnonzero((covers == cover) & used)
+            is_uniform = cover in UNIFORM_CLASSES and rng.random() < 0.8
+            rows[patches] = palette.choose(
+                rng, int(cover), len(patches), kinds=2 if is_uniform else None
+            )
         spectra = palette.spectra.copy()
-        spectra[:, OPTICAL:] = 10 ** (spectra[:, OPTICAL:] / 10)
+        spectra[:, N_OPTICAL:] = 10 ** (spectra[:, N_OPTICAL:] / 10)
         by_patch = spectra[rows]
-        uneven = self.look.gain * np.where(np.isin(covers, (CROPS, BUILT)), GAIN_OF_WORKS, GAIN)
-        by_patch[:, :OPTICAL] *= np.exp(rng.normal(0, 1, len(covers)) * uneven)[:, None]
+        uneven = self.look.gain * np.where(
+            np.isin(covers, (CROPS, BUILT)), GAIN_DEVIATION_WORKS, GAIN_DEVIATION
+        )
+        by_patch[:, :N_OPTICAL] *= np.exp(rng.normal(0, 1, len(covers)) * uneven)[:, None]
         share = (self.look.mixing * canvas.share)[..., None]
         mixed = by_patch[canvas.first] * (1 - share) + by_patch[canvas.second] * share
         return np.ascontiguousarray(mixed.transpose(2, 0, 1), np.float32)

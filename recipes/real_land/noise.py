@@ -4,28 +4,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 Field = NDArray[np.float32]
-"""(N, N)."""
+"""A field on a square, (N, N)."""
 
 
 def smooth(rng: np.random.Generator, size: int, wavelength: float) -> Field:
-    """Random numbers at places ``wavelength`` pixels apart, joined by cubic B-splines.
+    """Random numbers ``wavelength`` pixels apart, interpolated by cubic B-splines.
 
     Args:
-        rng: draws them.
-        size: pixels a side.
-        wavelength: of the longest waves, pixels; 2 at least.
+        rng: source of all random draws.
+        size: side of the field, pixels.
+        wavelength: wavelength of the longest waves, pixels; at least 2.
 
     Returns:
-        Mean 0 and deviation 1 over many fields, not over each.
+        A field with mean 0 and deviation 1 over many fields, not over each.
 
     """
     rows, cols = (_spline(rng, size, wavelength) for _ in range(2))
     coarse = rng.standard_normal((rows.shape[1], cols.shape[1]), dtype=np.float32)
-    return (rows @ coarse @ cols.T / np.float32(_DEVIATION**2)).astype(np.float32, copy=False)
+    return (rows @ coarse @ cols.T / np.float32(_SPLINE_DEVIATION**2)).astype(
+        np.float32, copy=False
+    )
 
 
 def fractal(rng: np.random.Generator, size: int, wavelength: float, *, octaves: int = 4) -> Field:
-    """Smooth fields of ever shorter waves, each half as long and a little over half as strong."""
+    """Sum of smooth fields, each with half the wavelength and a little over half the strength."""
     total, square = np.zeros((size, size), np.float32), 0.0
     for octave in range(octaves):
         length = wavelength / 2**octave
@@ -36,26 +38,30 @@ def fractal(rng: np.random.Generator, size: int, wavelength: float, *, octaves: 
     return total / np.float32(max(square, 1e-6) ** 0.5)
 
 
-def along(rng: np.random.Generator, size: int, wavelength: float) -> NDArray[np.float32]:
-    """(N,) the same along one line."""
+def smooth_line(rng: np.random.Generator, size: int, wavelength: float) -> NDArray[np.float32]:
+    """A smooth field along one line, (N,)."""
     spline = _spline(rng, size, wavelength)
-    return spline @ rng.standard_normal(spline.shape[1], dtype=np.float32) / np.float32(_DEVIATION)
+    return (
+        spline
+        @ rng.standard_normal(spline.shape[1], dtype=np.float32)
+        / np.float32(_SPLINE_DEVIATION)
+    )
 
 
 def coordinates(size: int, angle: float) -> tuple[Field, Field]:
-    """Where each pixel is along two axes turned by an angle, pixels from the middle."""
+    """Coordinates of each pixel along two rotated axes, pixels from the centre."""
     place = np.arange(size, dtype=np.float32) - size / 2
     y, x = place[:, None], place[None, :]
     cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
     return cos * x + sin * y, cos * y - sin * x
 
 
-_DEVIATION = 0.6925
-"""Of a sum of unit normals under a cubic B-spline's weights, over all phases."""
+_SPLINE_DEVIATION = 0.6925
+"""Deviation of unit normals summed with a cubic B-spline's weights, over all phases."""
 
 
 def _spline(rng: np.random.Generator, size: int, wavelength: float) -> NDArray[np.float32]:
-    """(N, M) weights of M places at N pixels, at a random phase."""
+    """Spline weights of M knots at N pixels, (N, M), with a random phase."""
     place = np.arange(size) / wavelength + rng.random()
     first = np.floor(place).astype(np.int64)
     t = place - first

@@ -1,8 +1,8 @@
-"""Maps of the archive's scenes by a model, each beside what the satellite saw: to be looked at.
+"""Draw a model's maps of the archive's scenes, each beside its satellite image.
 
     python -m recipes.real_land.pictures MODEL.onnx FOLDER --data ../shared/data
 
-Each is made as ``lulcmap predict`` makes any map, from the archive as the catalogue.
+Each map is made as by ``lulcmap predict``, with the archive as the catalogue.
 """
 
 import argparse
@@ -22,9 +22,9 @@ from lulcmap.imagery import composite_area
 from lulcmap.legend import NODATA
 from lulcmap.output import draw_preview
 from recipes.real_land.evaluate_maps import day_of, map_scene
-from recipes.real_land.scenes import items_of
+from recipes.real_land.scenes import load_items
 
-PLACES = {
+SCENES_BY_PLACE = {
     "laos": ("S2B_MSIL2A_20200223T032739_N9999_R018_T48QUE_20230924T183543", "Laos"),
     "punjab": ("S2_20200604T054639_20200604T054831_T43RCP", "Punjab"),
     "congo": ("S2A_MSIL2A_20220706T085611_N0400_R007_T33NZA_20220706T153419", "Congo"),
@@ -35,41 +35,41 @@ PLACES = {
     "portugal": ("S2A_MSIL2A_20171221T112501_56_35", "Portugal"),
     "finland": ("S2B_MSIL2A_20170924T93020_69_24", "Finland"),
 }
-"""The scene that tells where and when, and what to call it."""
+"""Scene and title of each place; the scene sets the area and the date."""
 
 
-def picture(model: Path, archive: Path, place: str, out: Path) -> None:
-    """Map a place in the month of its scene, and draw it."""
-    scene, name = PLACES[place]
-    item = items_of(archive)[scene]
+def draw_place(model: Path, archive: Path, place: str, out: Path) -> None:
+    """Map a place on the day of its scene, and draw it."""
+    scene, name = SCENES_BY_PLACE[place]
+    item = load_items(archive)[scene]
     period = day_of(item)
     bbox = ",".join(map(str, item["bbox"]))
     with tempfile.TemporaryDirectory() as folder:
         report = map_scene(model, archive, item, Path(folder) / "map.tif", s1="optional")
-        with rasterio.open(report.map) as made:
-            classes = made.read(1)
-            on = GeoBox(classes.shape, made.transform, made.crs)
-    seen = _seen(on, load_area(bbox).polygon, period, str(archive / "items.json"))
+        with rasterio.open(report.map) as map_file:
+            classes = map_file.read(1)
+            grid = GeoBox(classes.shape, map_file.transform, map_file.crs)
+    composite = _composite(grid, load_area(bbox).polygon, period, str(archive / "items.json"))
     draw_preview(
         out,
         classes,
-        composite=np.where(classes == NODATA, 0, seen).astype(np.uint16),
+        composite=np.where(classes == NODATA, 0, composite).astype(np.uint16),
         title=f"{name}, {period.start}",
         note=f"By {report.facts['model']['name']}, from one date",
     )
 
 
-def _seen(
-    on: GeoBox, area: shapely.MultiPolygon, period: Period, catalog: str
+def _composite(
+    grid: GeoBox, area: shapely.MultiPolygon, period: Period, catalog: str
 ) -> NDArray[np.uint16]:
-    """The composite (9, H, W) on a map's grid, which may begin at an odd multiple of 10 m."""
-    left, top = on.affine.c, on.affine.f
+    """The composite (9, H, W) on a map's grid, whose corner may be at an odd multiple of 10 m."""
+    left, top = grid.affine.c, grid.affine.f
     west, north = left - left % 20, top + -top % 20
     col, row = round((left - west) / 10), round((north - top) / 10)
-    height, width = on.shape
+    height, width = grid.shape
     shape = (row + height + (row + height) % 2, col + width + (col + width) % 2)
-    even = GeoBox(shape, Affine(10, 0, west, 0, -10, north), on.crs)
-    composite = composite_area(area, even, period=period, catalog=catalog)
+    even_grid = GeoBox(shape, Affine(10, 0, west, 0, -10, north), grid.crs)
+    composite = composite_area(area, even_grid, period=period, catalog=catalog)
     return composite.s2[:, row : row + height, col : col + width]
 
 
@@ -79,14 +79,16 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("model", type=Path)
-    parser.add_argument("folder", type=Path, help="for the pictures")
-    parser.add_argument("--data", type=Path, required=True, help="with archive/")
-    parser.add_argument("--places", nargs="+", choices=PLACES, default=list(PLACES))
+    parser.add_argument("folder", type=Path, help="folder for the pictures")
+    parser.add_argument("--data", type=Path, required=True, help="folder with archive/")
+    parser.add_argument(
+        "--places", nargs="+", choices=SCENES_BY_PLACE, default=list(SCENES_BY_PLACE)
+    )
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     for place in options.places:
         out = options.folder / f"{place}.png"
-        picture(options.model, options.data / "archive", place, out)
+        draw_place(options.model, options.data / "archive", place, out)
         print(out)
 
 

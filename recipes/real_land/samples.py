@@ -1,4 +1,4 @@
-"""Which real samples a landscape is made of: near one place, at one time of the year."""
+"""The samples of a landscape: near one place, in one season."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,9 +12,10 @@ from lulcmap.sensors import S2_BANDS
 from recipes.real_land.canvas import SNOW
 from recipes.real_land.points import Points
 
-OPTICAL = len(S2_BANDS)
+N_OPTICAL = len(S2_BANDS)
+"""Number of optical bands of a sample; the radar's follow."""
 
-LAND: Mapping[str, float] = {
+LAND_SHARES: Mapping[str, float] = {
     "trees": 0.31,
     "grass": 0.15,
     "crops": 0.14,
@@ -24,59 +25,59 @@ LAND: Mapping[str, float] = {
     "flooded_vegetation": 0.02,
     "built": 0.03,
 }
-"""Of the land without ice, what is covered by each class: FAO's GLC-SHARE (2014), its sparse
-vegetation shared out among shrub and bare, rounded; towns thrice as many. The samples are half
-crops and a sixth trees, for they were gathered to tell crops from the rest."""
+"""Share of each class in the ice-free land: FAO's GLC-SHARE (2014), with sparse vegetation divided
+between shrub and bare, rounded, and three times the towns. Half of the samples are crops and a
+sixth trees, because they were collected to separate crops from the rest."""
 
-AS_LAND = 2 / 3
-"""How much of the landscapes' composition is the land's; the rest is the samples'."""
+LAND_WEIGHT = 2 / 3
+"""Weight of ``LAND_SHARES`` in the composition of landscapes; the rest follows the samples."""
 
-CANDIDATES = 40
-"""Samples of a class that a landscape may choose from."""
+N_CANDIDATES = 40
+"""Number of samples of a class that a landscape chooses from."""
 
-NEAR = (8.0, 30.0)
-"""Degrees of latitude and longitude over which samples become less likely."""
+NEAR_DEGREES = (8.0, 30.0)
+"""Distance at which samples become unlikely, degrees of latitude and longitude."""
 
-MONTHS = 1.2
-"""Months over which they do."""
+NEAR_MONTHS = 1.2
+"""Difference of months at which samples become unlikely."""
 
 
 @dataclass(frozen=True)
 class Season:
-    """When a landscape is seen."""
+    """The months a landscape is seen in."""
 
     months: tuple[int, ...]
-    """0 to 11; one, or those a composite is the median of."""
+    """Months, 0 to 11: one, or those whose median is taken."""
 
 
 @dataclass(frozen=True)
 class Palette:
-    """Samples to paint with, by class."""
+    """The samples a landscape is painted with."""
 
     spectra: NDArray[np.float32]
-    """(N, 11) DN and decibels, complete."""
+    """Spectra of the samples, DN and decibels, without gaps, (N, 11)."""
 
     cover: NDArray[np.intp]
-    """(N,) their classes."""
+    """Class of each sample, (N,)."""
 
     odds: NDArray[np.float64]
-    """(N,) how likely each is taken among its class."""
+    """Relative odds of each sample within its class, (N,)."""
 
     @property
     def covers(self) -> set[int]:
-        """Classes there is a sample of."""
+        """Classes that have a sample."""
         return set(self.cover.tolist())
 
     def choose(
         self, rng: np.random.Generator, cover: int, count: int, *, kinds: int | None = None
     ) -> NDArray[np.intp]:
-        """Samples of a class, with repetition.
+        """Draw samples of a class, with repetition.
 
         Args:
-            rng: draws them.
-            cover: the class; there is a sample of it.
-            count: how many.
-            kinds: different ones at most; None for any number.
+            rng: source of all random draws.
+            cover: class of the samples; it has at least one.
+            count: number of samples to draw.
+            kinds: largest number of different samples; None for no limit.
 
         """
         rows = np.flatnonzero(self.cover == cover)
@@ -87,7 +88,7 @@ class Palette:
 
 
 class Source:
-    """Points, ready to be drawn from."""
+    """Points to draw samples from."""
 
     def __init__(self, points: Points) -> None:
         self.points = points
@@ -96,7 +97,7 @@ class Source:
 
     @cached_property
     def crowding(self) -> NDArray[np.float64]:
-        """(P,) how many places lie about each; a region is not more land for more samples."""
+        """Number of places around each, (P,): more samples do not make a region larger."""
         lat, lon = self.points.lat, self.points.lon
         crowd = np.empty(len(lat))
         for i in range(len(lat)):
@@ -106,50 +107,50 @@ class Source:
 
     @cached_property
     def evenly(self) -> NDArray[np.float64]:
-        """(P,) how likely each place is drawn where regions count, and not their samples."""
+        """Odds of each place, (P,), with equal weight for regions, not for samples."""
         odds = self.points.weight * self.crowding**-0.5 * self.seen.any(1)
         return odds / odds.sum()
 
     @cached_property
     def singly(self) -> NDArray[np.float64]:
-        """(P,) how likely each place is drawn where every clear spectrum counts."""
+        """Odds of each place, (P,), with equal weight for every clear spectrum."""
         odds = self.points.weight * self.seen.sum(1)
         return odds / odds.sum()
 
     @cached_property
     def anchors(self) -> NDArray[np.float64]:
-        """(P,) how likely each place is the middle of a landscape."""
+        """Odds of each place, (P,), to be the centre of a landscape."""
         odds = self.evenly * self.commoner[self.points.label]
         return odds / odds.sum()
 
     @cached_property
     def commoner(self) -> NDArray[np.float64]:
-        """(K,) by how much a class's samples count more, so that landscapes are as land is.
+        """Factor of each class's odds, (K,), so that landscapes are composed like real land.
 
-        One part as among the samples, which lie where people ask what the land is, and two as in
-        ``LAND``.
+        One third as among the samples, which lie where people map the land, two thirds as in
+        ``LAND_SHARES``.
         """
         points = self.points
         share = np.bincount(points.label, self.evenly, len(NAMES))
-        land = np.array([LAND.get(name, 0.0) for name in NAMES])
-        wanted = AS_LAND * land + (1 - AS_LAND) * share
+        land = np.array([LAND_SHARES.get(name, 0.0) for name in NAMES])
+        wanted = LAND_WEIGHT * land + (1 - LAND_WEIGHT) * share
         return np.divide(wanted, share, out=np.zeros(len(NAMES)), where=share > 0)
 
     def nearness(self, anchor: int) -> NDArray[np.float64]:
-        """(P,) how likely a place lends its samples to a landscape about an anchor."""
+        """Odds of each place, (P,), to lend its samples to a landscape around an anchor."""
         points = self.points
-        north = (points.lat - points.lat[anchor]) / NEAR[0]
+        north = (points.lat - points.lat[anchor]) / NEAR_DEGREES[0]
         east = (points.lon - points.lon[anchor] + 180) % 360 - 180
-        # samples from far away are better than none
-        return points.weight * np.exp(-(north**2) - (east / NEAR[1]) ** 2) + 1e-7
+        # distant samples are better than none
+        return points.weight * np.exp(-(north**2) - (east / NEAR_DEGREES[1]) ** 2) + 1e-7
 
     def palette(self, rng: np.random.Generator, anchor: int, season: Season) -> Palette:
-        """The samples of a landscape.
+        """Draw the samples of a landscape.
 
         Args:
-            rng: draws the candidates.
-            anchor: the place in the middle.
-            season: when it is seen.
+            rng: source of all random draws.
+            anchor: index of the place at the centre.
+            season: months the landscape is seen in.
 
         """
         near = self.nearness(anchor)
@@ -163,7 +164,7 @@ class Source:
             [*(self.points.label[place] for place, _, _ in parts), np.full(len(snow[0]), SNOW)]
         ).astype(np.intp)
         odds = np.concatenate([*(odds for _, _, odds in parts), snow[2]])
-        return Palette(completed(spectra, cover), cover, odds)
+        return Palette(fill_missing_radar(spectra, cover), cover, odds)
 
     def _drawn(
         self,
@@ -172,47 +173,47 @@ class Source:
         near: NDArray[np.float64],
         season: Season,
     ) -> tuple[NDArray[np.intp], NDArray[np.float32], NDArray[np.float64]]:
-        """Places of a class, their spectra, and how likely each is."""
+        """Places of a class, their spectra and their odds."""
         if len(season.months) == 1:
             month, off = _nearest_month(self.seen, season.months[0])
-            odds = near * of * np.exp(-((off / MONTHS) ** 2))
-            place = _some(rng, odds)
+            odds = near * of * np.exp(-((off / NEAR_MONTHS) ** 2))
+            place = _draw_places(rng, odds)
             return place, self.points.clear[place, month[place]], np.ones(len(place))
         months = list(season.months)
         odds = near * of * self.seen[:, months].mean(1)
         if not odds.any():
             months, odds = list(range(12)), near * of * self.seen.mean(1)
-        place = _some(rng, odds)
-        return place, median(self.points.clear[place][:, months]), np.ones(len(place))
+        place = _draw_places(rng, odds)
+        return place, nan_median(self.points.clear[place][:, months]), np.ones(len(place))
 
     def _snow(
         self, rng: np.random.Generator, near: NDArray[np.float64], season: Season
     ) -> tuple[NDArray[np.intp], NDArray[np.float32], NDArray[np.float64]]:
         month, off = _nearest_month(self.snowy, season.months[0])
         odds = near * np.exp(-((off / 3) ** 2)) * self.snowy.any(1)
-        place = _some(rng, odds)
+        place = _draw_places(rng, odds)
         return place, self.points.snowy[place, month[place]], np.ones(len(place))
 
 
-def _some(rng: np.random.Generator, odds: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Places drawn with repetition by their odds: likely ones come more than once."""
+def _draw_places(rng: np.random.Generator, odds: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Draw places by their odds, with repetition."""
     total = odds.sum()
     if not total > 0:
         return np.zeros(0, np.intp)
-    return rng.choice(len(odds), CANDIDATES, p=odds / total)
+    return rng.choice(len(odds), N_CANDIDATES, p=odds / total)
 
 
 def _nearest_month(
     seen: NDArray[np.bool_], month: int
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """(P,) the month nearest to one in which each place was seen, and how far off it is."""
+    """For each place, the nearest month in which it was seen and its distance in months, (P,)."""
     off = np.abs((np.arange(12) - month + 6) % 12 - 6).astype(np.float64)
     away = np.where(seen, off, np.inf)
     return away.argmin(1), away.min(1)
 
 
-def median(spectra: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Over axis 1, of what is there; the lower of two middle ones' mean as numpy's."""
+def nan_median(spectra: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Median over axis 1, ignoring NaN, as ``np.nanmedian``."""
     ordered = np.sort(spectra, 1)  # NaN last
     count = np.isfinite(spectra).sum(1)
     low, high = ((count - 1).clip(0) // 2, count.clip(1) // 2)
@@ -220,10 +221,12 @@ def median(spectra: NDArray[np.float32]) -> NDArray[np.float32]:
     return (ordered[rows, low, bands] + ordered[rows, high, bands]) / 2
 
 
-def completed(spectra: NDArray[np.float32], cover: NDArray[np.intp]) -> NDArray[np.float32]:
-    """Samples without radar get the middle of their class's."""
+def fill_missing_radar(
+    spectra: NDArray[np.float32], cover: NDArray[np.intp]
+) -> NDArray[np.float32]:
+    """Fill missing radar with the median of the class."""
     spectra = spectra.copy()
-    radar = spectra[:, OPTICAL:]
+    radar = spectra[:, N_OPTICAL:]
     lacks = ~np.isfinite(radar).all(1)
     if lacks.all():
         radar[:] = (-11.0, -18.0)

@@ -1,4 +1,4 @@
-"""Real scenes of the archive on their own grids: some lend their texture, all of them judge."""
+"""Real scenes of the archive on their own grids: all for evaluation, some for texture."""
 
 import csv
 import json
@@ -15,17 +15,17 @@ from scipy.ndimage import gaussian_filter
 
 from lulcmap.sensors import S1_BANDS, S1_NODATA, S2_BANDS, s2_offset
 
-JUDGES = {
+LABELLED = {
     "denmark": ("S2_denmark_20171030", "S1_denmark_20171030_rtc"),
     "ontario": ("S2_ontario_20200111", "S1_ontario_20200111_rtc"),
 }
-"""The labelled scenes: nothing of them is ever shown to a network that is trained."""
+"""Sentinel-2 and Sentinel-1 item of each labelled scene; no network is ever trained on them."""
 
-INTERPRETED = Path(__file__).parent / "interpreted.csv"
-"""Rectangles of the other scenes whose cover can be told by eye, in pixels of their 10 m bands;
-more than one class where the eye, or the legend, leaves it open."""
+INTERPRETED_CSV = Path(__file__).parent / "interpreted.csv"
+"""Rectangles of the other scenes whose cover is plain to see, in pixels of their 10 m bands; with
+several classes where the image or the legend leaves it open."""
 
-RADARS = {
+S1_OF_SCENE = {
     "S2_20200604T054639_20200604T054831_T43RCP": "S1A_IW_GRDH_1SDV_20200607T010800",
     "S2_20200813T054639_20200813T054952_T43RCP": "S1A_IW_GRDH_1SDV_20200903T131212",
     "S2A_MSIL2A_20170613T101031_87_48": "S1A_IW_GRDH_1SDV_20170613T165043",
@@ -35,108 +35,113 @@ RADARS = {
     "S2B_MSIL2A_20170924T93020_69_24": "S1A_IW_GRDH_1SDV_20170925T043256",
     "S2B_MSIL2A_20180204T94161_57_38": "S1A_IW_GRDH_1SDV_20180204T043253",
 }
-"""Sentinel-1 of the interpreted scenes, by how its names begin; Laos has none."""
+"""Start of the name of each interpreted scene's Sentinel-1 item; Laos has none."""
 
-CLOUDED = 2200
-"""Blue, DN, above which a clip is of clouds or snow: its texture is not the ground's."""
+MAX_BLUE_DN = 2200
+"""Blue above which a clip shows clouds or snow, whose texture is not the ground's, DN."""
 
-CLIP = 512
-"""Pixels a side of the largest clip of texture."""
+CLIP_PX = 512
+"""Side of the largest texture clip, pixels."""
 
 
 @dataclass(frozen=True)
-class Scene:
+class LabelledScene:
     """A labelled scene."""
 
     name: str
+    """Name of the scene."""
+
     s2: NDArray[np.uint16]
-    """(9, H, W) DN without offset, 0 nodata."""
+    """Sentinel-2, DN without offset, 0 nodata, (9, H, W)."""
 
     s1: NDArray[np.int16]
-    """(2, H, W) hundredths of a decibel."""
+    """Sentinel-1, hundredths of a decibel, (2, H, W)."""
 
     label: NDArray[np.uint8]
-    """(H, W) the archive's own codes."""
+    """Labels in the archive's own codes, (H, W)."""
 
 
-def judges(archive: Path) -> list[Scene]:
-    """The labelled scenes of the archive."""
-    items = items_of(archive)
+def labelled_scenes(archive: Path) -> list[LabelledScene]:
+    """Read the labelled scenes of the archive."""
+    items = load_items(archive)
     scenes = []
-    for name, (s2, s1) in JUDGES.items():
+    for name, (s2, s1) in LABELLED.items():
         with rasterio.open(archive / "labels" / f"{name}.tif") as file:
             label = file.read(1)
-        pixels = optical(archive, items[s2])
-        scenes.append(Scene(name, pixels, _radar(archive, items[s1], items[s2]), label))
+        pixels = read_optical(archive, items[s2])
+        scenes.append(
+            LabelledScene(name, pixels, _read_radar(archive, items[s1], items[s2]), label)
+        )
     return scenes
 
 
 @dataclass(frozen=True)
-class Interpreted:
-    """A scene parts of which were told by eye."""
+class InterpretedScene:
+    """A scene with visually interpreted parts."""
 
     name: str
+    """Name of the scene: the id of its Sentinel-2 item."""
+
     s2: NDArray[np.uint16]
-    """(9, H, W) DN without offset, 0 nodata."""
+    """Sentinel-2, DN without offset, 0 nodata, (9, H, W)."""
 
     s1: NDArray[np.int16]
-    """(2, H, W) hundredths of a decibel."""
+    """Sentinel-1, hundredths of a decibel, (2, H, W)."""
 
     parts: list[tuple[tuple[str, ...], tuple[slice, slice]]]
-    """What may be there, Dynamic World's names, and where: rows, columns."""
+    """Possible classes of each part, Dynamic World's names, and its rows and columns."""
 
 
-def interpreted(archive: Path) -> list[Interpreted]:
-    """The scenes of ``INTERPRETED``, in its order."""
-    items = items_of(archive)
+def interpreted_scenes(archive: Path) -> list[InterpretedScene]:
+    """Read the scenes of ``INTERPRETED_CSV``, in its order."""
+    items = load_items(archive)
     parts: dict[str, list[tuple[tuple[str, ...], tuple[slice, slice]]]] = {}
-    with INTERPRETED.open(encoding="utf-8", newline="") as file:
+    with INTERPRETED_CSV.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             left, top, right, bottom = (int(row[e]) for e in ("left", "top", "right", "bottom"))
             where = (slice(top, bottom), slice(left, right))
             parts.setdefault(row["scene"], []).append((tuple(row["map_classes"].split(";")), where))
     scenes = []
-    for name, told in parts.items():
-        pixels = optical(archive, items[name])
+    for name, parts_of_scene in parts.items():
+        pixels = read_optical(archive, items[name])
         s1 = np.full((len(S1_BANDS), *pixels.shape[1:]), S1_NODATA, np.int16)
-        if name in RADARS:
-            radar = next(item for key, item in items.items() if key.startswith(RADARS[name]))
-            s1 = _radar(archive, radar, items[name])
-        scenes.append(Interpreted(name, pixels, s1, told))
+        if name in S1_OF_SCENE:
+            radar = next(item for key, item in items.items() if key.startswith(S1_OF_SCENE[name]))
+            s1 = _read_radar(archive, radar, items[name])
+        scenes.append(InterpretedScene(name, pixels, s1, parts_of_scene))
     return scenes
 
 
-def textures(archive: Path) -> list[NDArray[np.float32]]:
-    """What is left of the unlabelled scenes without their broad colours: (9, H, W) clips.
+def load_textures(archive: Path) -> list[NDArray[np.float32]]:
+    """Texture of the unlabelled scenes: clips (9, H, W).
 
-    The logarithm of reflectance, less itself blurred, with a deviation of about 1 everywhere:
-    neither the level nor the colour nor the shapes of the land it comes from are left. Labelled
-    scenes give none.
+    A clip is the logarithm of reflectance minus its blur, scaled to a deviation of about 1
+    everywhere: neither level nor colour nor shapes of the land are left. Labelled scenes give none.
     """
-    named = {name for pair in JUDGES.values() for name in pair}
+    labelled = {name for pair in LABELLED.values() for name in pair}
     clips = []
-    for name, item in sorted(items_of(archive).items()):
-        if item["collection"] != "sentinel-2-l2a" or name in named:
+    for name, item in sorted(load_items(archive).items()):
+        if item["collection"] != "sentinel-2-l2a" or name in labelled:
             continue
-        pixels = optical(archive, item)
-        for top in range(0, pixels.shape[1] - 63, CLIP):
-            for left in range(0, pixels.shape[2] - 63, CLIP):
-                clip = pixels[:, top : top + CLIP, left : left + CLIP]
-                if (clip > 0).all() and np.median(clip[0]) < CLOUDED:
-                    clips.append(_high(clip))
+        pixels = read_optical(archive, item)
+        for top in range(0, pixels.shape[1] - 63, CLIP_PX):
+            for left in range(0, pixels.shape[2] - 63, CLIP_PX):
+                clip = pixels[:, top : top + CLIP_PX, left : left + CLIP_PX]
+                if (clip > 0).all() and np.median(clip[0]) < MAX_BLUE_DN:
+                    clips.append(_high_frequencies(clip))
     return clips
 
 
-def _high(clip: NDArray[np.uint16]) -> NDArray[np.float32]:
+def _high_frequencies(clip: NDArray[np.uint16]) -> NDArray[np.float32]:
     level = np.log(np.maximum(clip, 30).astype(np.float32))
     high = level - np.stack([gaussian_filter(plane, 2) for plane in level])
-    # as strong everywhere: else the borders of fields stand out, and they are shapes, not texture
+    # equally strong everywhere, or field borders would stand out, which are shapes, not texture
     strong = np.sqrt(gaussian_filter((high**2).mean(0), 6))
     return (high / np.maximum(strong, 0.005)).clip(-3, 3)
 
 
-def optical(archive: Path, item: dict[str, Any]) -> NDArray[np.uint16]:
-    """A Sentinel-2 item's nine bands (9, H, W) on the grid of its 10 m bands, 0 nodata."""
+def read_optical(archive: Path, item: dict[str, Any]) -> NDArray[np.uint16]:
+    """Read a Sentinel-2 item's nine bands (9, H, W) on the grid of its 10 m bands, 0 nodata."""
     with rasterio.open(archive / item["assets"]["B02"]["href"]) as file:
         shape = file.shape
     planes = []
@@ -146,12 +151,12 @@ def optical(archive: Path, item: dict[str, Any]) -> NDArray[np.uint16]:
         with rasterio.open(archive / asset["href"]) as file:
             raw = file.read(1, out_shape=shape, resampling=Resampling.nearest).astype(np.int32)
         planes.append(np.where(raw == 0, 0, (raw - offset).clip(1)))
-    seen = np.stack(planes)
-    return np.where((seen == 0).any(0), 0, seen).astype(np.uint16)
+    stacked = np.stack(planes)
+    return np.where((stacked == 0).any(0), 0, stacked).astype(np.uint16)
 
 
-def _radar(archive: Path, item: dict[str, Any], onto: dict[str, Any]) -> NDArray[np.int16]:
-    """A Sentinel-1 item's two bands (2, H, W) in decibels, on the grid of an optical item."""
+def _read_radar(archive: Path, item: dict[str, Any], onto: dict[str, Any]) -> NDArray[np.int16]:
+    """Read a Sentinel-1 item's bands (2, H, W), 0.01 dB, on the grid of an optical item."""
     with rasterio.open(archive / onto["assets"]["B02"]["href"]) as file:
         grid = {"dst_transform": file.transform, "dst_crs": file.crs}
         power = np.full((len(S1_BANDS), *file.shape), np.nan, np.float32)
@@ -162,12 +167,14 @@ def _radar(archive: Path, item: dict[str, Any], onto: dict[str, Any]) -> NDArray
 
 
 def _decibels(power: NDArray[np.float32]) -> NDArray[np.int16]:
-    there = (np.isfinite(power) & (power > 0)).all(0)
-    decibels = 1000 * np.log10(np.where(there, power, 1))
-    return np.where(there, np.rint(decibels).clip(S1_NODATA + 1, 32767), S1_NODATA).astype(np.int16)
+    is_valid = (np.isfinite(power) & (power > 0)).all(0)
+    decibels = 1000 * np.log10(np.where(is_valid, power, 1))
+    return np.where(is_valid, np.rint(decibels).clip(S1_NODATA + 1, 32767), S1_NODATA).astype(
+        np.int16
+    )
 
 
-def items_of(archive: Path) -> dict[str, dict[str, Any]]:
-    """The archive's STAC items by their ids."""
+def load_items(archive: Path) -> dict[str, dict[str, Any]]:
+    """Read the archive's STAC items, by id."""
     collection = json.loads((archive / "items.json").read_text(encoding="utf-8"))
     return {item["id"]: item for item in collection["features"]}

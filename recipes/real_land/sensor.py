@@ -1,4 +1,4 @@
-"""How a landscape comes to a satellite: relief, texture, blur, coarse bands, speckle, numbers."""
+"""How a satellite sees a landscape: relief, texture, blur, coarse bands, speckle and noise."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,67 +12,67 @@ from recipes.real_land.canvas import BUILT, Canvas
 from recipes.real_land.noise import Field, fractal, smooth
 
 TEXTURE = np.array([0.02, 0.15, 0.05, 0.08, 0.03, 0.11, 0.18, 0.08, 0.04], np.float32)
-"""Deviation of the logarithm of reflectance within a patch, by class: measured on clips of real
-scenes and rounded; of fields so that their smoothest tenth is as smooth as in scenes of fields."""
+"""Deviation of the logarithm of reflectance within a patch, by class: measured on real clips and
+rounded; for fields set so that their smoothest tenth is as smooth as in real scenes of fields."""
 
-BY_BAND = np.array([1.5, 1.4, 1.7, 1.6, 1.1, 1.2, 1.15, 1.6, 1.8], np.float32)
-"""How much of it each band shows. With these, and with fields and houses, the deviations within
-7 x 7 pixels are three quarters or more of those in the archive's scenes (``contrast.py``)."""
+TEXTURE_BY_BAND = np.array([1.5, 1.4, 1.7, 1.6, 1.1, 1.2, 1.15, 1.6, 1.8], np.float32)
+"""Factor of ``TEXTURE`` in each band. With these, and with fields and houses, the deviations within
+7 x 7 pixels are at least three quarters of those in the archive's scenes (``contrast.py``)."""
 
-COARSE = tuple(S2_BANDS.index(band) for band in ("B05", "B06", "B07", "B11", "B12"))
-"""Bands of 20 m."""
+COARSE_BANDS = tuple(S2_BANDS.index(band) for band in ("B05", "B06", "B07", "B11", "B12"))
+"""Indices of the 20 m bands."""
 
-DIFFUSE = np.array([0.55, 0.45, 0.35, 0.30, 0.27, 0.25, 0.23, 0.15, 0.12], np.float32)
-"""Share of the light that comes from the whole sky, by band: why shade is blue."""
+DIFFUSE_LIGHT = np.array([0.55, 0.45, 0.35, 0.30, 0.27, 0.25, 0.23, 0.15, 0.12], np.float32)
+"""Share of diffuse sky light by band, which makes shade blue."""
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How strongly a landscape differs from bare samples; all 0 shows the samples themselves."""
+    """Strength of all that makes a landscape differ from bare samples; all 0 shows the samples."""
 
     mixing: float = 1.0
-    """Of a pixel's two patches."""
+    """Strength of the mixing of a pixel's two patches."""
 
     texture: float = 1.0
-    """Of the surface, relative to ``TEXTURE``."""
+    """Strength of the surface texture, relative to ``TEXTURE``."""
 
     relief: float = 1.0
-    """Of the terrain's light and shade."""
+    """Strength of the terrain's light and shade."""
 
     blur: float = 1.0
-    """Of the point spread, and of 20 m bands."""
+    """Strength of the point spread and of the 20 m bands' blur."""
 
     speckle: float = 1.0
-    """Of the radar, and its change of level."""
+    """Strength of the radar's speckle and change of level."""
 
     noise: float = 1.0
-    """Of single pixels, relative to ``NOISE``."""
+    """Strength of the noise of single pixels, relative to ``NOISE_RANGE``."""
 
     gain: float = 1.0
-    """Of each patch's own light."""
+    """Strength of each patch's own gain."""
 
 
-PIXEL, BAND, COUNTS, DECIBELS = 0.05, 0.04, 15.0, 0.7
-"""Deviations of single pixels' noise where it is strongest: of the logarithm of the light in all
-bands alike, and in each by itself; DN of each band; of each polarisation."""
+PIXEL_NOISE, BAND_NOISE, DN_NOISE, DB_NOISE = 0.05, 0.04, 15.0, 0.7
+"""Deviations of the strongest noise of single pixels: of the logarithm of the light, common to all
+bands and of each band; of each band, DN; of each polarisation, dB."""
 
-NOISE = (0.1, 1.0)
-"""How much of it a landscape's optical bands have. Many fields of real scenes are as smooth as the
-weakest leaves them; where all land had more, they were unlike any."""
+NOISE_RANGE = (0.1, 1.0)
+"""Range of the optical noise of a landscape. The weakest is that of many real fields, which were
+unlike any landscape when all landscapes had more."""
 
-CLIPPED = 0.4
-"""Share of the landscapes whose texture is of a real clip. Its seams and furrows are of farmland,
-so the others have noise: a forest must not look ploughed."""
+CLIP_SHARE = 0.4
+"""Share of the landscapes with the texture of a real clip; the others have noise. Clips have the
+seams and furrows of farmland, and a forest must not look ploughed."""
 
-LOOKS = (1.6, 60.0)
-"""Looks of the radar before its grain is smoothed, from one pass to the mean of many: what is left
-deviates by 2 dB or less, as in single scenes of the archive."""
+LOOKS_RANGE = (1.6, 60.0)
+"""Range of the radar's looks before the grain is smoothed, from one pass to the mean of many: the
+remaining deviation is 2 dB or less, as in single scenes of the archive."""
 
-CORNERS = 0.9
-"""Deviation of the logarithm of the power in towns, where walls reflect straight back or not."""
+CORNER_DEVIATION = 0.9
+"""Deviation of the logarithm of the power in towns, where some walls reflect straight back."""
 
 
-def optical(
+def to_optical(
     planes: NDArray[np.float32],
     canvas: Canvas,
     height: Field,
@@ -81,26 +81,31 @@ def optical(
     textures: Sequence[NDArray[np.float32]],
     look: Look,
 ) -> NDArray[np.uint16]:
-    """Sentinel-2 (9, N, N) DN of a landscape of reflectances (9, N, N)."""
+    """Sentinel-2 of a landscape, (9, N, N) DN, from its reflectances (9, N, N)."""
     light = np.zeros(planes.shape, np.float32)
     if look.texture:
         light += look.texture * _texture(canvas, rng, textures)
     if look.relief and rng.random() < 0.45:
         light += look.relief * _shade(height * canvas.rough, rng)
-    seen = planes * np.exp(light)
+    pixels = planes * np.exp(light)
     if look.blur:
         spread = look.blur * rng.uniform(0.35, 0.75)
-        seen = np.stack([gaussian_filter(plane, spread) for plane in seen])
+        pixels = np.stack([gaussian_filter(plane, spread) for plane in pixels])
         smooth_grid = rng.random() < 0.4
-        for band in COARSE:
-            seen[band] = _coarse(seen[band], smooth_grid=smooth_grid)
+        for band in COARSE_BANDS:
+            pixels[band] = _resample_20m(pixels[band], smooth_grid=smooth_grid)
     if look.noise:
-        alike, each, counts = (_normal(rng, shape) for shape in (seen.shape[1:], *[seen.shape] * 2))
-        much = look.noise * float(np.exp(rng.uniform(*np.log(NOISE))))
-        light = np.float32(much * PIXEL) * alike + np.float32(much * BAND) * each
-        seen = seen * np.exp(light) + np.float32(much * COUNTS) * counts
+        common, own, counts = (
+            _normal(rng, shape) for shape in (pixels.shape[1:], *[pixels.shape] * 2)
+        )
+        noise_level = look.noise * float(np.exp(rng.uniform(*np.log(NOISE_RANGE))))
+        light = (
+            np.float32(noise_level * PIXEL_NOISE) * common
+            + np.float32(noise_level * BAND_NOISE) * own
+        )
+        pixels = pixels * np.exp(light) + np.float32(noise_level * DN_NOISE) * counts
     # a reflectance of 0 is nodata, so the darkest pixel is 1
-    return np.rint(seen).clip(1, 65535).astype(np.uint16)
+    return np.rint(pixels).clip(1, 65535).astype(np.uint16)
 
 
 def _normal(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float32]:
@@ -110,22 +115,22 @@ def _normal(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.floa
 def _texture(
     canvas: Canvas, rng: np.random.Generator, textures: Sequence[NDArray[np.float32]]
 ) -> NDArray[np.float32]:
-    """(9, N, N) what is added to the logarithm of reflectance: of a real clip, or noise."""
+    """Texture to add to the logarithm of reflectance, (9, N, N): of a real clip, or noise."""
     size = canvas.size
-    strong = TEXTURE[canvas.label] * np.float32(np.exp(rng.normal(0, 0.5)))
-    strong = strong * BY_BAND[:, None, None]
+    strength = TEXTURE[canvas.label] * np.float32(np.exp(rng.normal(0, 0.5)))
+    strength = strength * TEXTURE_BY_BAND[:, None, None]
     grain = 0.6 * smooth(rng, size, 2) + 0.5 * smooth(rng, size, 4)
     own = rng.standard_normal((len(S2_BANDS), size, size), dtype=np.float32)
     noise = grain + np.float32(0.2) * own
-    if len(textures) and rng.random() < CLIPPED:
+    if len(textures) and rng.random() < CLIP_SHARE:
         clip = textures[int(rng.integers(len(textures)))]
         land = canvas.label != BUILT
         noise = np.where(land, 0.8 * _window(clip, rng, size) + 0.35 * noise, noise)
-    return strong * noise
+    return strength * noise
 
 
 def _window(clip: NDArray[np.float32], rng: np.random.Generator, size: int) -> NDArray[np.float32]:
-    """A square of a clip, turned; a smaller clip is mirrored at its edges."""
+    """A square of a clip, randomly turned; a smaller clip is mirrored at its edges."""
     short = [max(0, size - length) for length in clip.shape[1:]]
     clip = np.pad(clip, [(0, 0), (0, short[0]), (0, short[1])], mode="reflect")
     row, col = (int(rng.integers(length - size + 1)) for length in clip.shape[1:])
@@ -135,18 +140,18 @@ def _window(clip: NDArray[np.float32], rng: np.random.Generator, size: int) -> N
 
 
 def _shade(height: Field, rng: np.random.Generator) -> NDArray[np.float32]:
-    """(9, N, N) the logarithm of the light on a slope, beside that on flat ground."""
+    """Logarithm of the light on slopes relative to flat ground, (9, N, N)."""
     steep = float(np.exp(rng.uniform(np.log(1.5), np.log(12))))
     south, east = np.gradient(steep * height)
     zenith, azimuth = np.radians(rng.uniform(20, 70)), rng.uniform(0, 2 * np.pi)
     direct = np.cos(zenith) + np.sin(zenith) * (np.cos(azimuth) * south + np.sin(azimuth) * east)
     direct = (direct / np.sqrt(1 + south**2 + east**2) / np.cos(zenith)).clip(0, 2.5)
-    sky = DIFFUSE[:, None, None]
-    return np.log(direct.astype(np.float32) * (1 - sky) + sky)
+    diffuse = DIFFUSE_LIGHT[:, None, None]
+    return np.log(direct.astype(np.float32) * (1 - diffuse) + diffuse)
 
 
-def _coarse(plane: Field, *, smooth_grid: bool) -> Field:
-    """A band of 20 m on the 10 m grid, as nearest or bilinear resampling leaves it."""
+def _resample_20m(plane: Field, *, smooth_grid: bool) -> Field:
+    """A 20 m band on the 10 m grid, resampled by nearest neighbour or bilinearly."""
     size = plane.shape[0]
     coarse = plane.reshape(size // 2, 2, size // 2, 2).mean((1, 3))
     if not smooth_grid:
@@ -164,7 +169,7 @@ def _coarse(plane: Field, *, smooth_grid: bool) -> Field:
     return coarse
 
 
-def radar(
+def to_radar(
     planes: NDArray[np.float32],
     canvas: Canvas,
     height: Field,
@@ -172,22 +177,22 @@ def radar(
     *,
     look: Look,
 ) -> NDArray[np.int16]:
-    """Sentinel-1 (2, N, N) hundredths of a decibel of a landscape of powers (2, N, N).
+    """Sentinel-1 of a landscape, (2, N, N) hundredths of a decibel, from its powers (2, N, N).
 
-    One pass has the speckle of few looks, a mean of many has next to none. The samples are
-    sigma nought; half of the landscapes are shown as gamma nought of some incidence angle.
+    One pass has the speckle of few looks, the mean of many passes has almost none. The samples are
+    sigma nought; half of the landscapes become gamma nought for a random incidence angle.
     """
     power, size = planes, canvas.size
     if look.blur:
         power = np.stack([gaussian_filter(plane, 0.5 * look.blur) for plane in power])
     if look.speckle:
-        looks = float(np.exp(rng.uniform(*np.log(LOOKS)))) / look.speckle
+        looks = float(np.exp(rng.uniform(*np.log(LOOKS_RANGE)))) / look.speckle
         speckle = rng.standard_gamma(looks, power.shape).astype(np.float32) / np.float32(looks)
         grain = rng.uniform(0.3, 0.7)
         speckle = np.stack([gaussian_filter(plane, grain) for plane in speckle])
         rough = TEXTURE[canvas.label] * fractal(rng, size, 6, octaves=2)
         corners = (canvas.label == BUILT) * smooth(rng, size, 2)
-        rough = rough + np.float32(CORNERS / 2) * corners
+        rough = rough + np.float32(CORNER_DEVIATION / 2) * corners
         level = np.float32(1.0)
         if rng.random() < 0.5:
             level = np.float32(1 / np.cos(np.radians(rng.uniform(30, 46))))
@@ -199,5 +204,5 @@ def radar(
         facing = np.cos(angle) * slopes[0] + np.sin(angle) * slopes[1]
         decibels = decibels + look.relief * (rng.uniform(2, 25) * facing).clip(-4, 5)
     if look.noise:
-        decibels = decibels + np.float32(look.noise * DECIBELS) * _normal(rng, power.shape)
+        decibels = decibels + np.float32(look.noise * DB_NOISE) * _normal(rng, power.shape)
     return np.rint(100 * decibels).clip(S1_NODATA + 1, 32767).astype(np.int16)

@@ -1,4 +1,4 @@
-"""Towns and villages: streets, blocks, roofs, gardens, parks; roads and farms between them."""
+"""Towns and villages: streets, blocks, roofs, gardens and parks; roads and farms between them."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,44 +7,44 @@ from recipes.real_land.canvas import BARE, BUILT, GRASS, TREES, WATER, Canvas
 from recipes.real_land.nature import distance_to_line
 from recipes.real_land.noise import coordinates, fractal, smooth
 
-ROOFS, GARDENS = 10, 6
-"""Samples a settlement is built of."""
+N_ROOFS, N_GARDENS = 10, 6
+"""Numbers of roof and garden samples of a settlement."""
 
 
-def town(canvas: Canvas, rng: np.random.Generator, *, share: float) -> None:
-    """Build on part of the land; an annotator calls all of it built, parks aside.
+def add_town(canvas: Canvas, rng: np.random.Generator, *, share: float) -> None:
+    """Build a town on part of the land; all of it but the parks is labelled built.
 
     Args:
-        canvas: that is built on, water aside.
-        rng: draws everything.
-        share: of the square that is built on.
+        canvas: canvas to build on; water stays.
+        rng: source of all random draws.
+        share: share of the square to build on.
 
     """
     size = canvas.size
     wavelength = rng.uniform(40, 140) if share > 0.1 else rng.uniform(12, 40)
     height = fractal(rng, size, wavelength, octaves=4 if share > 0.1 else 3)
-    if rng.random() < 0.5:  # houses along a road: the smaller the place, the longer
+    if rng.random() < 0.5:  # houses along a road: the smaller the place, the more elongated
         far = distance_to_line(rng, size, bend=rng.uniform(0, 15), wavelength=70)
         height = height - (far / rng.uniform(3, 8 + 60 * share)).clip(0, 6)
     where = (height > np.quantile(height, 1 - share)) & (canvas.label != WATER)
     parks = where & (fractal(rng, size, rng.uniform(8, 25)) > rng.uniform(1.3, 2.2))
-    street, block, density = _streets(rng, size)
-    roofs = canvas.patches(BUILT, ROOFS)
-    gardens = canvas.patches(GRASS, GARDENS // 3)
-    canvas.patches(TREES, GARDENS // 3)
-    canvas.patches(BARE, GARDENS // 3)
+    street, block, density = _lay_streets(rng, size)
+    roofs = canvas.patches(BUILT, N_ROOFS)
+    gardens = canvas.patches(GRASS, N_GARDENS // 3)
+    canvas.patches(TREES, N_GARDENS // 3)
+    canvas.patches(BARE, N_GARDENS // 3)
     count = int(block.max()) + 1
-    # a block has its own kind of roof, and a house here and there another: else it looks a field
+    # each block has its own roof, with some different houses, or it would look like a field
     other = rng.random((size, size), np.float32) < (0.5 if share > 0.03 else 0.2)
-    kind = rng.integers(1, ROOFS, count)[block]
-    roof = roofs + np.where(other, rng.integers(1, ROOFS, (size, size)), kind)
-    garden = gardens + rng.integers(0, GARDENS, count)[block]
-    # pixel by pixel: a roof, a lawn, a yard, a bit of both
+    kind = rng.integers(1, N_ROOFS, count)[block]
+    roof = roofs + np.where(other, rng.integers(1, N_ROOFS, (size, size)), kind)
+    garden = gardens + rng.integers(0, N_GARDENS, count)[block]
+    # pixel by pixel: a roof, a lawn, a yard or a mixture
     green = 1 - density[block] + rng.uniform(0.15, 0.55) * smooth(rng, size, 2)
     green = np.where(street, rng.uniform(0.05, 0.3), green).clip(0, 0.85)
     first = np.where(street, roofs, roof)
     inner = where & ~parks
-    # farmsteads and hamlets are seen as houses, towns as towns
+    # farmsteads and hamlets are labelled as houses, towns as towns
     named = inner if share > 0.03 else inner & (green < 0.7)
     canvas.mix(inner, first, 1 - green.astype(np.float32))
     canvas.paint(named, BUILT, first, second=garden, share=green.astype(np.float32))
@@ -54,12 +54,12 @@ def town(canvas: Canvas, rng: np.random.Generator, *, share: float) -> None:
     canvas.rough[where] *= 0.2
 
 
-def _streets(
+def _lay_streets(
     rng: np.random.Generator, size: int
 ) -> tuple[NDArray[np.bool_], NDArray[np.int64], NDArray[np.float64]]:
-    """Whether a pixel is street, the number of its block, and how densely each block is built.
+    """Mask of the streets, number of each pixel's block, and density of each block.
 
-    Districts have grids of their own: another angle, other blocks, another density.
+    Each district has its own grid: angle, block size and density.
     """
     districts = np.digitize(fractal(rng, size, 70, octaves=2), (-0.4, 0.5))
     street = np.zeros((size, size), np.bool_)
@@ -83,8 +83,8 @@ def _streets(
     return street, block, np.concatenate(densities)
 
 
-def road(canvas: Canvas, rng: np.random.Generator) -> None:
-    """A road through the land, narrower than a pixel or a little wider."""
+def add_road(canvas: Canvas, rng: np.random.Generator) -> None:
+    """Add a road, narrower than a pixel or a little wider."""
     far = distance_to_line(rng, canvas.size, bend=rng.uniform(0, 12), wavelength=80)
     half = rng.uniform(0.25, 1.0)
     patch = canvas.patches(BUILT)
@@ -94,8 +94,8 @@ def road(canvas: Canvas, rng: np.random.Generator) -> None:
     canvas.label[where & (share > 0.7)] = BUILT
 
 
-def farms(canvas: Canvas, rng: np.random.Generator) -> None:
-    """A few houses with trees about them, scattered over the land."""
+def add_farms(canvas: Canvas, rng: np.random.Generator) -> None:
+    """Scatter a few houses with trees around them over the land."""
     size = canvas.size
     for _ in range(int(rng.integers(1, 9))):
         row, col = rng.integers(0, size - 6, 2)

@@ -1,16 +1,16 @@
-"""Moments of each land-cover class from real samples: the table behind the simulated country.
+"""Compute the moments of each land-cover class from real samples, for the simulated country.
 
     python recipes/simulated/class_statistics.py DATA lulcmap/simulation/statistics.json
 
 DATA holds ``points/l2a_worldcover_points.parquet`` (single pixels of Sentinel-2 L2A and Sentinel-1
 with ESA WorldCover 2021 labels) and ``archive/`` (Sentinel-2 and Sentinel-1 of one all-snow scene).
-Only means and covariances are kept. Substituted, for want of samples:
+Only means and covariances are kept. For lack of samples, these are substituted:
 
 - Months of the global points are inferred from their phenology: step 0 is November.
-- Places south of 15 S are moved by half a year; the tropics serve shrub and flooded vegetation
-  only, which are rare elsewhere.
-- Flooded vegetation is WorldCover's herbaceous wetland and mangroves; Canadian wetlands count from
-  May to September only, when they are free of snow.
+- Places south of 15 S are shifted by half a year; the tropics are used only for shrub and flooded
+  vegetation, which are rare elsewhere.
+- Flooded vegetation is WorldCover's herbaceous wetland and mangroves; Canadian wetlands are used
+  only from May to September, when they are free of snow.
 - Snow and ice is one scene of one winter day: every month has its mean, and blocks of 160 m are its
   places.
 """
@@ -60,24 +60,26 @@ def main() -> None:
 
 
 def clean(points: pd.DataFrame) -> pd.DataFrame:
-    """Rows of land free of snow and cloud, with columns cover, month (0 January) and place.
+    """Select rows without snow and cloud, and add columns cover, month (0 January) and place.
 
-    The thresholds tell snow and cloud in rows that keep their summer label: DN of L2A.
+    The thresholds (DN of L2A) find snow and cloud in rows that keep their summer label.
     """
     points = points.dropna(subset=list(FEATURES)).copy()
     index = (points.B03 - points.B11) / (points.B03 + points.B11)
     cloudy = points.B02 > 2200  # also full snow
     partial = (index > 0.2) & (points.B02 > 1200) & (points.worldcover != 80)  # water has it too
-    odd = (points[list(S2_BANDS)] > 16000).any(axis=1) | (points[list(S2_BANDS)] < 1).any(axis=1)
-    points = points[~cloudy & ~partial & ~odd].copy()
+    is_odd = (points[list(S2_BANDS)] > 16000).any(axis=1) | (points[list(S2_BANDS)] < 1).any(axis=1)
+    points = points[~cloudy & ~partial & ~is_odd].copy()
     points["cover"] = points.worldcover.map(WORLDCOVER)
     points["place"] = points.groupby(["source", "lat", "lon"]).ngroup()
-    there = points.source == "global"
-    points["month"] = np.where(there, (points.step + 10) % 12, points.step - 1)
+    is_global = points.source == "global"
+    points["month"] = np.where(is_global, (points.step + 10) % 12, points.step - 1)
     points.loc[points.lat < -15, "month"] = (points.month + 6) % 12
-    wet = (points.cover == FLOODED) & points.month.between(4, 8)
+    is_wetland = (points.cover == FLOODED) & points.month.between(4, 8)
     temperate = points.lat.abs() > 20
-    return points[(there & (temperate | points.cover.isin([FLOODED, SHRUB]))) | (~there & wet)]
+    return points[
+        (is_global & (temperate | points.cover.isin([FLOODED, SHRUB]))) | (~is_global & is_wetland)
+    ]
 
 
 def samples(points: pd.DataFrame) -> tuple[NDArray, NDArray, NDArray]:
@@ -88,7 +90,7 @@ def samples(points: pd.DataFrame) -> tuple[NDArray, NDArray, NDArray]:
 
 
 def snow(archive: Path) -> tuple[NDArray, NDArray, NDArray]:
-    """As ``samples``, from the snow-covered pixels of the all-snow scene."""
+    """Like ``samples``, from the snow-covered pixels of the all-snow scene."""
     label = _pixels(archive / "labels" / "ontario.tif")
     optical = [_pixels(archive / f"sentinel-2-l2a/S2_ontario_20200111/{b}.tif") for b in S2_BANDS]
     radar = [
@@ -112,24 +114,24 @@ def moments(values: NDArray, month: NDArray, place: NDArray) -> dict[str, object
 
     Args:
         values: (N, 11) features.
-        month: (N,) 0 to 11, or -1 where there is one date only.
+        month: (N,) month, 0 to 11, or -1 if there is only one date.
         place: (N,) number of the place.
 
     """
-    whole = values.mean(axis=0)
-    means = np.tile(whole, (12, 1))
+    mean = values.mean(axis=0)
+    means = np.tile(mean, (12, 1))
     for number in range(12):
-        inside = values[month == number]
-        weight = len(inside) / (len(inside) + 20)  # few samples: lean on the year
-        means[number] = weight * inside.mean(axis=0) + (1 - weight) * whole if weight else whole
+        of_month = values[month == number]
+        weight = len(of_month) / (len(of_month) + 20)  # few samples: rely on the year
+        means[number] = weight * of_month.mean(axis=0) + (1 - weight) * mean if weight else mean
     means = (np.roll(means, 1, axis=0) + 2 * means + np.roll(means, -1, axis=0)) / 4
-    residual = values - means[month] if month.min() >= 0 else values - whole
+    residual = values - means[month] if month.min() >= 0 else values - mean
     places, number = np.unique(place, return_inverse=True)
     count = np.bincount(number)
     centre = np.stack([np.bincount(number, column) / count for column in residual.T], axis=-1)
     inner = residual - centre[number]
     within = inner.T @ inner / max(len(values) - len(places), 1)
-    # The mean of few dates scatters by itself; what is left is the places' own.
+    # Subtract the scatter of means of few dates; the rest is between the places.
     between = np.cov(centre[count >= 3].T) - within * np.mean(1 / count[count >= 3])
     size, axes = np.linalg.eigh(between)
     between = axes * np.maximum(size, 0) @ axes.T

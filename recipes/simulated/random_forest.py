@@ -1,10 +1,10 @@
-"""Fits the shipped random forest: what a classifier of single pixels makes of simulated countries.
+"""Fit the shipped random forest: a classifier of single pixels for simulated countries.
 
     python recipes/simulated/random_forest.py RUN_FOLDER
 
-RUN_FOLDER holds the chips of ``train_simulated.py``, so network and forest learn from the same
-countries. The forest is small enough to ship; the card says how far a large one gets. It is the
-demo's yardstick and an example of a foreign model: stride 1, no network, one ONNX file.
+RUN_FOLDER holds the chips of ``train_simulated.py``, so network and forest are trained on the same
+countries. The forest is small enough to ship; the card gives the scores of a large one. It is the
+demo's baseline and an example of a foreign model: stride 1, no network, one ONNX file.
 """
 
 import argparse
@@ -24,11 +24,11 @@ from lulcmap.sensors import S1_BANDS, S2_BANDS
 NAME = "random-forest-simulated"
 
 PIXELS = 120_000
-"""To learn from, drawn evenly from the countries."""
+"""Number of training pixels, drawn evenly from the countries."""
 
 
 def sample(folder: Path, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels (n, 11) float32, raw composites, and their classes (n,)."""
+    """Draw pixels of raw composites, (n, 11) float32, and their classes, (n,)."""
     rng = np.random.default_rng(seed)
     files = sorted(folder.glob("*.npz"))
     bands, labels = [], []
@@ -37,15 +37,15 @@ def sample(folder: Path, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
             planes = np.concatenate([chips["s2"].astype(np.float32), chips["s1"]], 1)
             label = chips["label"].ravel()
         pixels = planes.transpose(0, 2, 3, 1).reshape(-1, planes.shape[1])
-        known = np.flatnonzero((label != NODATA) & (pixels[:, 0] > 0))
-        chosen = rng.choice(known, min(len(known), PIXELS // len(files)), replace=False)
+        valid = np.flatnonzero((label != NODATA) & (pixels[:, 0] > 0))
+        chosen = rng.choice(valid, min(len(valid), PIXELS // len(files)), replace=False)
         bands.append(pixels[chosen])
         labels.append(label[chosen])
     return np.concatenate(bands), np.concatenate(labels)
 
 
 def as_onnx(forest: RandomForestClassifier, contract: Contract) -> onnx.ModelProto:
-    """The forest as a graph from raw composites to logits, one a pixel."""
+    """The forest as an ONNX graph from raw composites to logits of each pixel."""
     trees = convert_sklearn(
         forest,
         initial_types=[("pixels", FloatTensorType([None, len(S2_BANDS + S1_BANDS)]))],
@@ -91,9 +91,11 @@ def as_onnx(forest: RandomForestClassifier, contract: Contract) -> onnx.ModelPro
 
 
 def main() -> None:
-    """Sample, fit, write."""
-    parser = argparse.ArgumentParser(description="Fit the random forest that the demo shows.")
-    parser.add_argument("folder", type=Path, help="of recipes/simulated/train_simulated.py")
+    """Draw pixels, fit the forest, write the model."""
+    parser = argparse.ArgumentParser(description="Fit the random forest of the demo.")
+    parser.add_argument(
+        "folder", type=Path, help="run folder of recipes/simulated/train_simulated.py"
+    )
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[2] / "models")
     options = parser.parse_args()
 

@@ -1,10 +1,10 @@
-"""Trains the shipped ``lulcformer-tiny`` on simulated countries, from nothing to the ONNX file.
+"""Train the shipped ``lulcformer-tiny`` on simulated countries, from scratch.
 
     python recipes/simulated/train_simulated.py RUN_FOLDER
 
-Countries of seeds 1000 and up are simulated, composited by the very code that ``lulcmap predict``
-runs, and cut into chips; the seeds of the demo, the tests and the benchmarks lie below 1000.
-Stopped at any moment, the same command goes on. About an hour on two cores.
+Countries with seeds from 1000 are simulated, composited by the code of ``lulcmap predict``, and cut
+into chips; the demo, the tests and the benchmarks use seeds below 1000. If interrupted, rerun the
+same command; it resumes. Takes about an hour on two cores.
 """
 
 import argparse
@@ -29,27 +29,27 @@ from lulcmap.simulation import Country, simulate
 from lulcmap.training import (
     LULCFORMER_TINY,
     Chips,
-    Deployed,
+    DeployableNetwork,
     TrainingSettings,
-    deployed_from,
     load_checkpoint,
     measure,
+    restore_network,
     save_checkpoint,
     train_network,
 )
 
 CHIP = 512
-"""Pixels a side of a chip; a country is two by two."""
+"""Side of a chip, pixels; a country has two by two chips."""
 
 TRAINING_SEEDS = 1000
-"""The first seed of the training countries."""
+"""First seed of the training countries."""
 
 VALIDATION_SEEDS = 5000
-"""The first seed of the countries that are only measured on."""
+"""First seed of the validation countries."""
 
 
 def country(seed: int) -> Country:
-    """A country to learn from: dates, clouds and orbits vary as they do between places."""
+    """A training country: dates, clouds and orbits vary as between real places."""
     rng = np.random.default_rng(seed)
     return Country(
         seed=seed,
@@ -62,17 +62,17 @@ def country(seed: int) -> Country:
 
 
 def chips_of(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Four chips of one country: composites as ``predict`` makes them, and the truth."""
+    """Four chips of one country: composites as made by ``predict``, and the truth."""
     with tempfile.TemporaryDirectory() as folder:
-        made = simulate(Path(folder), country(seed))
-        with rasterio.open(made.truth) as source:
-            truth, on = source.read(1), GeoBox(source.shape, source.transform, source.crs)
-        west, south, east, north = footprint(on)
-        seen = composite_area(
+        simulated = simulate(Path(folder), country(seed))
+        with rasterio.open(simulated.truth) as source:
+            truth, grid = source.read(1), GeoBox(source.shape, source.transform, source.crs)
+        west, south, east, north = footprint(grid)
+        composite = composite_area(
             MultiPolygon([box(west, south, east, north)]),
-            on,
+            grid,
             period=make_period(year=country(seed).year, today=date(2026, 1, 1)),
-            catalog=str(made.items),
+            catalog=str(simulated.items),
             workers=1,
         )
     quarters = [
@@ -81,13 +81,14 @@ def chips_of(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         for col in (0, CHIP)
     ]
     s2, s1, label = (
-        np.stack([plane[quarter] for quarter in quarters]) for plane in (seen.s2, seen.s1, truth)
+        np.stack([plane[quarter] for quarter in quarters])
+        for plane in (composite.s2, composite.s1, truth)
     )
     return s2, s1, label
 
 
 def keep_chips(folder: Path, seed: int) -> None:
-    """The chips of one country in ``<seed>.npz``, made once."""
+    """Write the chips of one country to ``<seed>.npz``, if they are missing."""
     path = folder / f"{seed}.npz"
     if not path.exists():
         s2, s1, label = chips_of(seed)
@@ -98,11 +99,11 @@ def keep_chips(folder: Path, seed: int) -> None:
 
 
 def chips(folder: Path, seeds: range) -> Chips:
-    """The chips of some countries, in the order of their seeds."""
+    """Make the chips of some countries, in the order of their seeds."""
     folder.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor() as pool:
-        made = pool.map(partial(keep_chips, folder), seeds)
-        for _ in tqdm(made, desc=folder.name, total=len(seeds)):
+        written = pool.map(partial(keep_chips, folder), seeds)
+        for _ in tqdm(written, desc=folder.name, total=len(seeds)):
             pass
     parts = [np.load(folder / f"{seed}.npz") for seed in seeds]
     return Chips(
@@ -110,47 +111,47 @@ def chips(folder: Path, seeds: range) -> Chips:
     )
 
 
-def figures(deployed: Deployed, seen: Chips) -> dict[str, object]:
-    """What the card says of the network: measured on countries it was not trained on."""
-    whole = measure(deployed, seen)
+def figures(deployable: DeployableNetwork, validation: Chips) -> dict[str, object]:
+    """Scores of the network for its card, on countries it was not trained on."""
+    whole = measure(deployable, validation)
     return {
-        "countries": len(seen) // 4,
+        "countries": len(validation) // 4,
         "mean_iou": round(mean_iou(whole), 4),
         "accuracy": round(accuracy(whole), 4),
         "iou": dict(zip(NAMES, np.round(iou(whole), 4).tolist(), strict=True)),
-        "mean_iou_s2_only": round(mean_iou(measure(deployed, seen, without="s1")), 4),
-        "mean_iou_s1_only": round(mean_iou(measure(deployed, seen, without="s2")), 4),
+        "mean_iou_s2_only": round(mean_iou(measure(deployable, validation, without="s1")), 4),
+        "mean_iou_s1_only": round(mean_iou(measure(deployable, validation, without="s2")), 4),
     }
 
 
 def main() -> None:
-    """Chips, training, figures."""
+    """Make the chips, train and measure."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("folder", type=Path, help="where chips and checkpoint are kept")
+    parser.add_argument("folder", type=Path, help="folder for chips and checkpoints")
     parser.add_argument("--countries", type=int, default=48)
     parser.add_argument("--epochs", type=int, default=70)
     options = parser.parse_args()
 
     seeds = range(TRAINING_SEEDS, TRAINING_SEEDS + options.countries)
-    seen = chips(options.folder / "training", seeds)
-    unseen = chips(
+    training = chips(options.folder / "training", seeds)
+    validation = chips(
         options.folder / "validation",
         range(VALIDATION_SEEDS, VALIDATION_SEEDS + max(2, options.countries // 8)),
     )
     path = train_network(
-        seen,
+        training,
         options.folder,
         config=LULCFORMER_TINY,
         settings=TrainingSettings(epochs=options.epochs, batch=4, crop=256, learning_rate=7e-4),
-        knows="simulated",
+        trained_on="simulated",
         source=f"{options.countries} simulated countries of {2 * CHIP} x {2 * CHIP} px, "
         f"seeds {seeds.start} to {seeds.stop - 1}, composited as by lulcmap predict",
-        progress=lambda epoch: print(epoch, flush=True),
+        on_epoch=lambda epoch: print(epoch, flush=True),
     )
     checkpoint = load_checkpoint(path)
-    checkpoint["training"]["figures"] = figures(deployed_from(checkpoint), unseen)
+    checkpoint["training"]["figures"] = figures(restore_network(checkpoint), validation)
     save_checkpoint(path, checkpoint)
     print(checkpoint["training"]["figures"])
 

@@ -16,37 +16,50 @@ from lulcmap.dataset.chips import Dataset
 from lulcmap.legend import NAMES, NODATA
 from lulcmap.model.registry import find_model
 from lulcmap.sensors import S1_NODATA, S2_BANDS, S2_NODATA
-from lulcmap.training.augment import STRENGTHS, augmented, relit_s2, shifted_s1
+from lulcmap.training.augment import STRENGTHS, augment, relight_s2, shift_s1
 from lulcmap.training.checkpoint import contract_of
-from lulcmap.training.deployable import Deployed, LogIndices
-from lulcmap.training.networks import build_network, config_from, config_of
+from lulcmap.training.deployable import DeployableNetwork, LogIndices
+from lulcmap.training.networks import build_network, config_from_json, network_config
 from recipes.real_land import fields
 from recipes.real_land import points as real
 from recipes.real_land.canvas import CROPS, Canvas
-from recipes.real_land.card import TEMPLATE
-from recipes.real_land.card import card as made_card
-from recipes.real_land.contrast import contrast
-from recipes.real_land.dataset import build_network as build_dataset
+from recipes.real_land.card import TEMPLATE, fill_card
+from recipes.real_land.contrast import local_contrast
+from recipes.real_land.dataset import build_landscapes
 from recipes.real_land.evaluate_folds import (
-    ALONE,
     DISTURBED,
     KINDS,
-    by_eye,
+    SINGLE_SENSOR,
     figures,
     forest_of,
+    interpreted_mean,
     lines_of,
     model_of,
     on_interpreted,
     on_scene,
 )
-from recipes.real_land.evaluate_maps import mapped
-from recipes.real_land.finish import MEASURED, ece, temperature_of
-from recipes.real_land.generator import EVEN, GAIN_OF_WORKS, PLAIN, WINTER, Generator
-from recipes.real_land.noise import along, fractal, smooth
-from recipes.real_land.quilt import quilt
-from recipes.real_land.samples import AS_LAND, LAND, Season, Source, median
-from recipes.real_land.scenes import Interpreted, interpreted, judges
-from recipes.real_land.sensor import BAND, COUNTS, DECIBELS, PIXEL, Look, optical, radar
+from recipes.real_land.evaluate_maps import classify_scene
+from recipes.real_land.finish import MEASURED, calibration_error, temperature_of
+from recipes.real_land.generator import (
+    EVEN_SHARE,
+    GAIN_DEVIATION_WORKS,
+    PLAIN,
+    WINTER_SHARE,
+    Generator,
+)
+from recipes.real_land.noise import fractal, smooth, smooth_line
+from recipes.real_land.quilt import make_quilt
+from recipes.real_land.samples import LAND_SHARES, LAND_WEIGHT, Season, Source, nan_median
+from recipes.real_land.scenes import InterpretedScene, interpreted_scenes, labelled_scenes
+from recipes.real_land.sensor import (
+    BAND_NOISE,
+    DB_NOISE,
+    DN_NOISE,
+    PIXEL_NOISE,
+    Look,
+    to_optical,
+    to_radar,
+)
 from tests.support.networks import MICRO, NORMALISATION, checkpoint
 from tests.support.stubs import contract, make_model
 
@@ -64,7 +77,7 @@ SPECTRA = {  # DN of nine bands, VV and VH in decibels; rounded from typical lan
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """A folder of made-up points: eight places of each class in each of eight far-apart regions."""
+    """A folder of synthetic points: four places of each class in each of eight distant regions."""
     folder = tmp_path_factory.mktemp("data")
     rng = np.random.default_rng(5)
     rows = []
@@ -83,13 +96,13 @@ def data(tmp_path_factory):
     names = ("lat", "lon", "step", *real.BANDS, "worldcover", "source")
     columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
     (folder / "points").mkdir()
-    pyarrow.parquet.write_table(pyarrow.table(columns), folder / "points" / real.FILE)
+    pyarrow.parquet.write_table(pyarrow.table(columns), folder / "points" / real.POINTS_FILE)
     return folder
 
 
 @pytest.fixture(scope="module")
 def points(data):
-    return real.load(data / "points")
+    return real.load_points(data / "points")
 
 
 def spectrum(**bands):
@@ -102,7 +115,7 @@ def spectrum(**bands):
 SNOW = {"B02": 6000, "B03": 6000, "B08": 5500, "B11": 1000}
 
 
-def test_snow_is_told_from_cloud_and_both_from_fields():
+def test_snow_cloud_and_fields_are_distinguished():
     land = np.zeros(1, bool)
 
     assert real.is_snow(spectrum(**SNOW)).all()
@@ -133,16 +146,16 @@ def test_clouds_and_ice_over_water_are_not_wet():
     assert real.is_wet(muddy).all()
 
 
-def test_landscapes_lie_where_land_is_as_the_earth_s(points):
+def test_landscapes_are_composed_like_the_land_of_the_earth(points):
     source = Source(points)
     odds = np.bincount(points.label, source.anchors, len(NAMES))
 
     assert odds.sum() == pytest.approx(1)
     there = np.unique(points.label)
-    even = 1 / len(there)  # as common are all classes among these points
+    even = 1 / len(there)  # all classes are equally common among these points
     for label in there:
-        land = LAND[NAMES[label]]
-        assert odds[label] == pytest.approx(AS_LAND * land + (1 - AS_LAND) * even, rel=0.1)
+        land = LAND_SHARES[NAMES[label]]
+        assert odds[label] == pytest.approx(LAND_WEIGHT * land + (1 - LAND_WEIGHT) * even, rel=0.1)
 
 
 def test_steps_count_from_october_outside_canada(points):
@@ -153,21 +166,21 @@ def test_steps_count_from_october_outside_canada(points):
     assert not np.isfinite(points.clear[snowy]).any()
 
 
-def test_every_code_has_a_class_of_dynamic_world(points):
+def test_every_code_has_a_dynamic_world_class(points):
     assert set(real.CROSSWALK.values()) == set(NAMES)
     assert set(points.label.tolist()) == set(range(8))
 
 
 def test_folds_lie_at_least_two_degrees_apart(points):
-    for fold in range(real.FOLDS):
-        parts = real.split(points, fold)
+    for fold in range(real.N_FOLDS):
+        parts = real.split_points(points, fold)
         for one, other in (("train", "test"), ("train", "validation"), ("validation", "test")):
-            assert real.apart(parts[one], np.zeros(len(parts[one]), bool)).all()
-            assert nearest_degrees(parts[one], parts[other]) >= real.APART
+            assert real.far_from(parts[one], np.zeros(len(parts[one]), bool)).all()
+            assert nearest_degrees(parts[one], parts[other]) >= real.MIN_DEGREES_APART
 
 
 def nearest_degrees(one, other):
-    """Haversine, another formula than the recipe's."""
+    """Least distance by the haversine formula, which the recipe does not use."""
     a, b = np.radians(one.lat)[:, None], np.radians(other.lat)[None]
     dlon = np.radians(one.lon)[:, None] - np.radians(other.lon)[None]
     h = np.sin((a - b) / 2) ** 2 + np.cos(a) * np.cos(b) * np.sin(dlon / 2) ** 2
@@ -175,7 +188,7 @@ def nearest_degrees(one, other):
 
 
 def test_nothing_is_held_out_of_what_is_shipped(points):
-    parts = real.split(points, None)
+    parts = real.split_points(points, None)
 
     assert list(parts) == ["train"]
     assert len(parts["train"]) == len(points)
@@ -186,18 +199,18 @@ def test_folds_share_out_all_places_and_do_not_depend_on_their_order(points):
 
     folds = real.folds_of(points)
 
-    assert set(folds.tolist()) == set(range(real.FOLDS))
+    assert set(folds.tolist()) == set(range(real.N_FOLDS))
     assert (real.folds_of(points[order]) == folds[order]).all()
     assert all(len(set(folds[points.block == block])) == 1 for block in points.block)
 
 
-def test_the_median_of_months_is_that_of_what_was_seen():
+def test_the_median_ignores_missing_months():
     rng = np.random.default_rng(0)
     seen = rng.normal(size=(20, 12, 3)).astype(np.float32)
     seen[rng.random((20, 12)) < 0.5] = np.nan
     seen[:, 0] = 0.5
 
-    assert np.allclose(median(seen), np.nanmedian(seen, 1))
+    assert np.allclose(nan_median(seen), np.nanmedian(seen, 1))
 
 
 def test_noise_has_the_same_deviation_at_all_wavelengths():
@@ -207,19 +220,19 @@ def test_noise_has_the_same_deviation_at_all_wavelengths():
         assert np.std(fields) == pytest.approx(1, abs=0.1)
         assert abs(np.mean(fields)) < 0.1
     assert np.std([fractal(rng, 64, 20) for _ in range(200)]) == pytest.approx(1, abs=0.1)
-    assert np.std([along(rng, 64, 20) for _ in range(400)]) == pytest.approx(1, abs=0.1)
+    assert np.std([smooth_line(rng, 64, 20) for _ in range(400)]) == pytest.approx(1, abs=0.1)
 
 
 def test_every_pixel_of_a_plain_landscape_is_a_sample_of_its_class(points):
-    made = Generator(points, size=64, look=PLAIN)
-    years = np.rint(median(points.clear))[:, None]
+    generator = Generator(points, size=64, look=PLAIN)
+    years = np.rint(nan_median(points.clear))[:, None]
     optical = np.concatenate([points.clear, points.snowy, years], 1)[..., :9]
     of = {label: as_set(optical[points.label == label]) for label in range(8)}
     fields = of[NAMES.index("crops")] | of[NAMES.index("bare")] | of[NAMES.index("grass")]
 
     for number in range(12):
-        # composites are medians, which are no month's own
-        landscape = made.landscape(number)
+        # medians are not samples of any month
+        landscape = generator.landscape(number)
         if len(landscape.season.months) > 1:
             continue
         for label in np.unique(landscape.label):
@@ -227,7 +240,7 @@ def test_every_pixel_of_a_plain_landscape_is_a_sample_of_its_class(points):
             known = as_set(points.snowy[..., :9]) if label == 8 else of[int(label)]
             if NAMES[label] == "crops":
                 known = fields
-            # of savanna, hedges and roads the second sample is shown, by its share
+            # savanna, hedges and roads show a mixture of two samples
             mixed = NAMES[label] in ("shrub_and_scrub", "grass", "trees", "built")
             assert mixed or not seen - known, NAMES[label]
 
@@ -244,15 +257,15 @@ def test_hedges_and_lone_trees_stay_fields():
         canvas.paint(canvas.label == 0, CROPS, canvas.patches(CROPS))
         parcel = np.arange(64)[None, :].repeat(64, 0) // 8
 
-        fields._hedges(canvas, rng, parcel, canvas.label == CROPS)
-        fields._parkland(canvas, rng, canvas.label == CROPS)
+        fields._add_hedges(canvas, rng, parcel, canvas.label == CROPS)
+        fields._add_lone_trees(canvas, rng, canvas.label == CROPS)
 
         assert (canvas.label == CROPS).all()
         mixed += int((canvas.share > 0).sum())
     assert mixed > 500
 
 
-def test_a_patch_is_lighter_or_darker_than_its_sample_by_as_much_as_it_says(points):
+def test_the_gain_of_patches_has_the_stated_deviation(points):
     generator = Generator(points, size=8)
     canvas, rng = Canvas.blank(8), np.random.default_rng(0)
     canvas.first[:] = canvas.second[:] = canvas.patches(CROPS, 64) + np.arange(64).reshape(8, 8)
@@ -261,20 +274,20 @@ def test_a_patch_is_lighter_or_darker_than_its_sample_by_as_much_as_it_says(poin
 
     light = [np.log(generator._coloured(rng, canvas, alike)[:9]) for _ in range(20)]
 
-    assert np.std(light, (0, 2, 3)) == pytest.approx(np.full(9, GAIN_OF_WORKS), rel=0.1)
+    assert np.std(light, (0, 2, 3)) == pytest.approx(np.full(9, GAIN_DEVIATION_WORKS), rel=0.1)
     assert np.ptp(np.stack(light) - np.stack(light)[:, :1], (0, 2, 3)).max() < 1e-4  # all bands
 
 
-def test_a_quilt_shows_samples_as_common_as_it_is_told(points):
+def test_a_quilt_shows_samples_by_their_odds(points):
     source, rng = Source(points), np.random.default_rng(0)
     odds = np.where(points.label == CROPS, 3.0, 1.0) * source.seen.any(1)
     odds /= odds.sum()
     counts = np.zeros(9)
-    years = median(points.clear)
+    years = nan_median(points.clear)
     optical = as_set(np.concatenate([points.clear, points.snowy, years[:, None]], 1)[..., :9])
 
     for _ in range(300):
-        canvas, planes = quilt(rng, source, 128, odds)
+        canvas, planes = make_quilt(rng, source, 128, odds)
         counts += np.bincount(canvas.label.ravel(), minlength=9)
         assert np.isfinite(planes).all()
         assert not as_set(planes[:9].reshape(9, -1).T) - optical
@@ -284,7 +297,7 @@ def test_a_quilt_shows_samples_as_common_as_it_is_told(points):
     assert 0 < counts[8] / counts.sum() < 0.05
 
 
-def test_where_spectra_count_a_place_that_is_seen_more_often_is_shown_more_often(points):
+def test_a_place_with_more_clear_months_is_drawn_more_often_by_spectra(points):
     clear = points.clear.copy()
     clear[::2, 3:] = np.nan
     source = Source(replace(points, clear=clear))
@@ -293,50 +306,50 @@ def test_where_spectra_count_a_place_that_is_seen_more_often_is_shown_more_often
     assert source.singly == pytest.approx(points.weight * months / (points.weight * months).sum())
 
 
-def test_only_quilts_are_even_and_most_of_them_wholly(points):
-    """What is even must tell a network that only the spectrum counts."""
+def test_only_quilts_are_even_and_most_of_them_completely(points):
+    """Evenness must tell a network that only the spectrum counts."""
     quilts = Generator(points, size=64, quilts=1)
     land = Generator(points, size=64, quilts=0)
 
     even = [evenness(quilts.landscape(number)) for number in range(60)]
 
-    assert np.mean([share > 0.1 for share in even]) == pytest.approx(EVEN, abs=0.2)
+    assert np.mean([share > 0.1 for share in even]) == pytest.approx(EVEN_SHARE, abs=0.2)
     assert not [share for share in even if 0.05 < share < 0.1]
     assert max(evenness(land.landscape(number)) for number in range(20)) < 0.05
 
 
 def evenness(landscape):
-    """Share of the pixels that have their neighbour's very numbers, in all bands of both sensors.
+    """Share of the pixels equal to their neighbour in all bands of both sensors.
 
-    Where squares meet they blur, so quilts of small ones fall short of 1.
+    Squares blur where they meet, so quilts of small squares fall short of 1.
     """
     both = np.concatenate([landscape.s2.astype(int), landscape.s1])
     return (np.diff(both[:, ::2], axis=2) == 0).all(0).mean()
 
 
-def test_single_pixels_have_noise_of_their_own_that_is_weaker_in_some_landscapes(points):
+def test_single_pixels_have_their_own_noise_which_is_weaker_in_some_landscapes(points):
     canvas, rng = Canvas.blank(64), np.random.default_rng(0)
     planes = np.full((9, 64, 64), 3000, np.float32)
     power = np.full((2, 64, 64), 0.1, np.float32)
     flat = np.zeros((64, 64), np.float32)
     look = replace(PLAIN, noise=1)
 
-    strong = np.hypot(PIXEL, np.hypot(BAND, COUNTS / 3000))
+    strong = np.hypot(PIXEL_NOISE, np.hypot(BAND_NOISE, DN_NOISE / 3000))
     light = [
-        np.log(optical(planes, canvas, flat, rng, textures=(), look=look)).std() / strong
+        np.log(to_optical(planes, canvas, flat, rng, textures=(), look=look)).std() / strong
         for _ in range(200)
     ]
-    decibels = radar(power, canvas, flat, rng, look=look) / 100
+    decibels = to_radar(power, canvas, flat, rng, look=look) / 100
 
     assert np.quantile(light, (0, 0.5, 1)) == pytest.approx((0.1, 0.1**0.5, 1), rel=0.1)
-    assert decibels.std() == pytest.approx(DECIBELS, rel=0.05)
+    assert decibels.std() == pytest.approx(DB_NOISE, rel=0.05)
 
 
-def test_landscapes_are_composites(points):
-    made = Generator(points, size=64)
+def test_landscapes_look_like_composites(points):
+    generator = Generator(points, size=64)
 
     for number in range(6):
-        landscape = made.landscape(number)
+        landscape = generator.landscape(number)
 
         assert landscape.s2.shape == (9, 64, 64)
         assert landscape.s2.dtype == np.uint16
@@ -353,7 +366,7 @@ def test_the_same_seed_and_number_give_the_same_landscape(points):
     again.landscape(9)
     other = Generator(points, size=64, seed=4)
 
-    first, second, third = (made.landscape(5) for made in (one, again, other))
+    first, second, third = (generator.landscape(5) for generator in (one, again, other))
 
     assert (first.s2 == second.s2).all()
     assert (first.s1 == second.s1).all()
@@ -361,21 +374,21 @@ def test_the_same_seed_and_number_give_the_same_landscape(points):
     assert (first.s2 != third.s2).any()
 
 
-def test_all_classes_come_and_common_ones_more_often(points):
-    made = Generator(points, size=64)
+def test_all_classes_occur_and_snow_is_rare(points):
+    generator = Generator(points, size=64)
 
-    counts = sum(np.bincount(made.landscape(n).label.ravel(), minlength=9) for n in range(150))
+    counts = sum(np.bincount(generator.landscape(n).label.ravel(), minlength=9) for n in range(150))
 
     assert (counts > 0).all()
-    assert counts[8] / counts.sum() < 3 * WINTER
+    assert counts[8] / counts.sum() < 3 * WINTER_SHARE
 
 
 def test_bands_of_20_m_are_no_sharper_than_that(points):
-    made = Generator(points, size=64, look=Look(texture=0, relief=0, speckle=0))
+    generator = Generator(points, size=64, look=Look(texture=0, relief=0, speckle=0))
     coarse = [S2_BANDS.index(band) for band in ("B05", "B11")]
     steps = []
     for number in range(8):
-        s2 = made.landscape(number).s2.astype(float)
+        s2 = generator.landscape(number).s2.astype(float)
         within = np.abs(np.diff(s2[coarse], axis=2))[:, :, ::2].mean()
         steps.append(within / max(np.abs(np.diff(s2[coarse], axis=2))[:, :, 1::2].mean(), 1e-9))
 
@@ -383,7 +396,7 @@ def test_bands_of_20_m_are_no_sharper_than_that(points):
     assert max(steps) < 1.1
 
 
-def test_samples_of_a_landscape_are_of_its_place_and_season(points):
+def test_samples_of_a_landscape_are_from_its_place_and_season(points):
     source = Source(points)
     anchor = int(np.flatnonzero(points.label == 4)[0])
     rng = np.random.default_rng(0)
@@ -399,7 +412,7 @@ def test_samples_of_a_landscape_are_of_its_place_and_season(points):
 
 
 def oracle(s2):
-    """The transform in numpy, in double precision, written out."""
+    """The transform written out in numpy, in double precision."""
     r = (s2.astype(np.float64) / 1e4).clip(0.0005, 2.0)
     b = dict(zip(S2_BANDS, r, strict=True))
     pairs = ("B08 B04", "B03 B08", "B03 B11", "B11 B08", "B12 B11", "B06 B05")
@@ -408,7 +421,7 @@ def oracle(s2):
     return planes * (s2 > 0).all(0)
 
 
-def test_logarithms_and_indices_are_what_numpy_makes_of_them():
+def test_logarithms_and_indices_are_those_of_numpy():
     rng = np.random.default_rng(0)
     s2 = rng.integers(0, 12000, (9, 32, 32)).astype(np.uint16)
     s2[:, 0, 0], s2[3, 5, 5], s2[:, 8, 8] = 0, 0, 65535
@@ -421,7 +434,7 @@ def test_logarithms_and_indices_are_what_numpy_makes_of_them():
     assert planes.abs().max() < 6
 
 
-def test_twice_the_light_moves_logarithms_alike_and_indices_hardly():
+def test_twice_the_light_shifts_logarithms_equally_and_indices_hardly():
     s2 = np.array(SPECTRA[40][:9], np.uint16).reshape(1, 9, 1, 1)
     one, _ = LogIndices()(torch.from_numpy(s2))
     two, _ = LogIndices()(torch.from_numpy(2 * s2))
@@ -432,14 +445,14 @@ def test_twice_the_light_moves_logarithms_alike_and_indices_hardly():
 
 @pytest.mark.parametrize("model", ["lulcformer-tiny", "segformer-tiny", "unet-tiny"])
 def test_every_network_takes_the_transform_and_its_contract_names_it(model):
-    config = config_of(model, classes=9, transform="log-indices")
+    config = network_config(model, classes=9, transform="log-indices")
     saved = checkpoint() | {"config": json.loads(json.dumps(vars_of(config)))}
-    deployed = Deployed(build_network(config), NORMALISATION).eval()
+    deployable = DeployableNetwork(build_network(config), NORMALISATION).eval()
     s2 = torch.full((1, 9, 32, 32), 1000, dtype=torch.uint16)
     s1 = torch.full((1, 2, 32, 32), -1000, dtype=torch.int16)
 
     with torch.inference_mode():
-        logits = deployed(s2, s1)
+        logits = deployable(s2, s1)
 
     assert logits.shape[:2] == (1, 9)
     assert contract_of(saved).training["network"]["transform"] == "log-indices"
@@ -452,7 +465,7 @@ def vars_of(config):
 def test_a_checkpoint_without_a_transform_is_of_standardised_bands():
     fields = {name: value for name, value in vars_of(MICRO).items() if name != "transform"}
 
-    assert config_from(fields).transform == "standardised"
+    assert config_from_json(fields).transform == "standardised"
 
 
 def test_strong_augmentation_strays_as_far_as_it_says():
@@ -461,8 +474,8 @@ def test_strong_augmentation_strays_as_far_as_it_says():
     s2 = np.full((9, 16, 16), 3000, np.uint16)
     s1 = np.full((2, 16, 16), -1500, np.int16)
 
-    lit = np.stack([relit_s2(s2, rng, strong) for _ in range(800)]).astype(float)
-    moved = np.stack([shifted_s1(s1, rng, strong) for _ in range(800)]).astype(float)
+    lit = np.stack([relight_s2(s2, rng, strong) for _ in range(800)]).astype(float)
+    moved = np.stack([shift_s1(s1, rng, strong) for _ in range(800)]).astype(float)
 
     gain = np.log(lit[:, 8, 0, 0] / 3000)  # B12: hardly any haze
     assert gain.std() == pytest.approx(np.hypot(0.15, 0.04), rel=0.1)
@@ -483,7 +496,7 @@ def test_augmentation_keeps_nodata_and_makes_none():
     label = np.zeros((32, 32), np.uint8)
 
     for _ in range(20):
-        lit, moved, _ = augmented(
+        lit, moved, _ = augment(
             (s2, s1, label),
             rng,
             crop=32,
@@ -495,7 +508,7 @@ def test_augmentation_keeps_nodata_and_makes_none():
         assert (moved == S1_NODATA).sum() == (s1 == S1_NODATA).sum()
 
 
-def test_the_temperature_makes_a_boastful_network_honest():
+def test_the_temperature_calibrates_an_overconfident_network():
     rng = np.random.default_rng(0)
     honest = rng.normal(0, 2, (20000, 4))
     odds = np.exp(honest) / np.exp(honest).sum(1, keepdims=True)
@@ -504,16 +517,16 @@ def test_the_temperature_makes_a_boastful_network_honest():
     found = temperature_of(3 * honest, truth)
 
     assert found == pytest.approx(3, rel=0.05)
-    assert ece(3 * honest, truth) > 0.1
-    assert ece(3 * honest / found, truth) < 0.02
+    assert calibration_error(3 * honest, truth) > 0.1
+    assert calibration_error(3 * honest / found, truth) < 0.02
 
 
-def test_a_miniature_of_the_recipe_ends_in_a_model_file(data, points, tmp_path, monkeypatch):
+def test_a_miniature_of_the_recipe_writes_a_model_file(data, points, tmp_path, monkeypatch):
     import recipes.real_land.__main__ as recipe
 
     exported = []
 
-    def export(saved, out, **options):  # slow, and tested by itself
+    def export(saved, out, **options):  # slow, and tested separately
         exported.append((saved, options))
         out.write_bytes(b"a model")
 
@@ -546,7 +559,7 @@ def test_a_miniature_of_the_recipe_ends_in_a_model_file(data, points, tmp_path, 
         (twin["weights"][name] != shipped["weights"][name]).any() for name in twin["weights"]
     )
     assert "resume" not in shipped
-    parts = real.split(points, 0)
+    parts = real.split_points(points, 0)
     few = parts["test"][np.arange(len(parts["test"])) % 8 == 0]
     trained = model_of(run / "fold-0" / "seed-0" / MEASURED)
     found = figures(trained, points={"patches": few}, dataset=dataset, scenes=[])
@@ -562,20 +575,20 @@ def test_a_miniature_of_the_recipe_ends_in_a_model_file(data, points, tmp_path, 
     assert forest["patches"]["accuracy"] > 0.8
 
 
-def test_a_dataset_goes_on_where_it_was_stopped_and_is_the_same(data, tmp_path):
+def test_an_interrupted_dataset_resumes_to_the_same_chips(data, tmp_path):
     counts = {"train": 3, "validation": 1, "test": 1}
 
-    def made(folder, stop=99):
+    def build(folder, stop=99):
         def progress(done, _):
             if done == stop:
                 raise KeyboardInterrupt
 
-        build_dataset(data, folder, counts=counts, fold=0, size=32, progress=progress)
+        build_landscapes(data, folder, counts=counts, fold=0, size=32, progress=progress)
 
-    made(tmp_path / "whole")
+    build(tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
-        made(tmp_path / "stopped", stop=2)
-    made(tmp_path / "stopped")
+        build(tmp_path / "stopped", stop=2)
+    build(tmp_path / "stopped")
 
     whole, stopped = Dataset.open(tmp_path / "whole"), Dataset.open(tmp_path / "stopped")
     assert whole.rows == stopped.rows
@@ -585,27 +598,30 @@ def test_a_dataset_goes_on_where_it_was_stopped_and_is_the_same(data, tmp_path):
 
 
 def test_the_real_points_have_every_class_in_every_fold(shared_data: Path):
-    points = real.load(shared_data / "points")
+    points = real.load_points(shared_data / "points")
 
     assert len(points) == 4619
-    for fold in range(real.FOLDS):
-        test = real.split(points, fold)["test"]
+    for fold in range(real.N_FOLDS):
+        test = real.split_points(points, fold)["test"]
         held = np.bincount(test.label[test.weight == 1], minlength=8)[:8]
         assert (held >= 2).all()
 
 
 def test_textures_have_no_colour_left_and_leave_the_labelled_scenes_out(shared_data: Path):
-    from recipes.real_land.scenes import judges, textures
+    from recipes.real_land.scenes import labelled_scenes, load_textures
 
-    clips = textures(shared_data / "archive")
+    clips = load_textures(shared_data / "archive")
 
     assert len(clips) >= 8
     assert all(abs(float(clip.mean())) < 0.05 for clip in clips)
-    assert all(clip.shape[1] != 224 for clip in clips)  # the side of the labelled scenes
-    assert [scene.name for scene in judges(shared_data / "archive")] == ["denmark", "ontario"]
+    assert all(clip.shape[1] != 224 for clip in clips)  # the labelled scenes' side
+    assert [scene.name for scene in labelled_scenes(shared_data / "archive")] == [
+        "denmark",
+        "ontario",
+    ]
 
 
-def test_disturbances_are_what_their_names_say():
+def test_disturbances_match_their_names():
     s2, s1 = (np.full((bands, 4, 4), value) for bands, value in ((9, 1000), (2, -1500)))
     s2, s1 = s2.astype(np.uint16), s1.astype(np.int16)
     s2[:, :, 2:], s1[:, :, 2:] = 3000, -900
@@ -624,12 +640,12 @@ def test_disturbances_are_what_their_names_say():
     assert (shown["optical grid half a pixel off"][0][0, 0] == [1000, 2000, 3000, 3000]).all()
     assert (shown["radar two pixels off"][1][0, 0] == [-900, -900, -1500, -1500]).all()
     nothing = {name: by(np.ones_like(s2), s1)[0].min() for name, by in DISTURBED.items()}
-    assert min(nothing.values()) == 1  # no darkness makes a pixel nodata
+    assert min(nothing.values()) == 1  # no disturbance turns a dark pixel into nodata
 
 
 def test_the_labelled_scenes_are_read_in_their_own_codes(shared_data: Path):
     in_ids = np.array([255, 0, 1, 255, 4, 6, 255, 8, 255, 2], np.uint8)
-    for scene in judges(shared_data / "archive"):
+    for scene in labelled_scenes(shared_data / "archive"):
 
         def knows_all(s2, s1, *, label=scene.label):
             return in_ids[label]
@@ -642,12 +658,12 @@ def test_the_labelled_scenes_are_read_in_their_own_codes(shared_data: Path):
         )
 
 
-def test_a_map_is_judged_on_the_grid_of_its_scene(shared_data: Path, tmp_path):
+def test_a_map_is_evaluated_on_the_grid_of_its_scene(shared_data: Path, tmp_path):
     archive = shared_data / "archive"
     model = make_model(tmp_path / "stub.onnx", contract())
-    scene = judges(archive)[0]
+    scene = labelled_scenes(archive)[0]
 
-    given = mapped(model, archive, scene, s1="optional")
+    given = classify_scene(model, archive, scene, s1="optional")
 
     there = given != NODATA
     assert there.mean() > 0.99
@@ -657,19 +673,21 @@ def test_a_map_is_judged_on_the_grid_of_its_scene(shared_data: Path, tmp_path):
     assert here > 1.2 * max(elsewhere)
 
 
-def test_a_scene_smaller_than_a_window_is_mapped_as_the_network_sees_it_whole(shared_data: Path):
+def test_a_scene_smaller_than_a_window_is_mapped_as_by_the_network_on_the_whole_scene(
+    shared_data: Path,
+):
     archive, model = shared_data / "archive", find_model(None)
-    denmark = judges(archive)[0]
+    denmark = labelled_scenes(archive)[0]
 
-    given = mapped(model, archive, denmark, s1="optional")
+    given = classify_scene(model, archive, denmark, s1="optional")
 
     whole = model_of(model)(denmark.s2, denmark.s1)
     there = given != NODATA
-    assert (given == whole)[there].mean() > 0.8  # of windows shown empty beside it, 0.7
+    assert (given == whole)[there].mean() > 0.8  # 0.7 if the rest of the window is empty
 
 
-def test_what_was_told_by_eye_lies_in_its_scene_and_is_read_with_its_radar(shared_data: Path):
-    scenes = interpreted(shared_data / "archive")
+def test_interpreted_parts_lie_in_their_scene_and_are_read_with_its_radar(shared_data: Path):
+    scenes = interpreted_scenes(shared_data / "archive")
 
     assert len(scenes) == 9
     for scene in scenes:
@@ -684,11 +702,11 @@ def test_what_was_told_by_eye_lies_in_its_scene_and_is_read_with_its_radar(share
     assert sum((scene.s1 == S1_NODATA).all() for scene in scenes) == 1  # Laos
 
 
-def test_what_was_told_by_eye_is_right_by_kind():
+def test_interpreted_parts_are_scored_by_kind():
     there = np.s_[0:2, 0:4], np.s_[2:4, 0:4], np.s_[0:4, 4:6]
     kinds = ("crops", "grass"), ("trees",), ("trees",)
     s2, s1 = np.ones((9, 4, 6), np.uint16), np.zeros((2, 4, 6), np.int16)
-    scene = Interpreted("x", s2, s1, list(zip(kinds, there, strict=True)))
+    scene = InterpretedScene("x", s2, s1, list(zip(kinds, there, strict=True)))
     given = np.full((4, 6), NAMES.index("trees"), np.uint8)
     given[0, :2], given[0, 2:4] = NAMES.index("grass"), NAMES.index("crops")
 
@@ -696,7 +714,7 @@ def test_what_was_told_by_eye_is_right_by_kind():
 
     assert of_all == pytest.approx(20 / 24)
     assert found == {"crops or grass": 0.5, "trees": 1.0}
-    assert by_eye({"x": found, "y": {"water": 0.25}}) == 0.5
+    assert interpreted_mean({"x": found, "y": {"water": 0.25}}) == 0.5
 
 
 def test_contrast_is_the_deviation_among_neighbours():
@@ -704,26 +722,26 @@ def test_contrast_is_the_deviation_among_neighbours():
     level, decibels = rng.normal(7, 0.2, (9, 90, 90)), rng.normal(-1500, 200, (2, 90, 90))
     s2, s1 = np.exp(level).astype(np.uint16), decibels.astype(np.int16)
 
-    found = contrast(s2, s1)
+    found = local_contrast(s2, s1)
     s1[0, 0, 0] = S1_NODATA
 
     assert found[1] == pytest.approx([0.2] * 9 + [2.0] * 2, rel=0.05)
-    assert np.isnan(contrast(s2, s1)[1]).tolist() == [False] * 9 + [True, False]
+    assert np.isnan(local_contrast(s2, s1)[1]).tolist() == [False] * 9 + [True, False]
 
 
-def test_contrast_tells_the_smooth_end_by_itself():
+def test_contrast_reports_the_smooth_end_separately():
     rng = np.random.default_rng(0)
     level = rng.normal(7, 0.2, (9, 90, 90))
     level[:, :, :18] = 7  # a fifth is even
     s2, s1 = np.exp(level).astype(np.uint16), np.zeros((2, 90, 90), np.int16)
 
-    smooth_end, middle = contrast(s2, s1)
+    smooth_end, middle = local_contrast(s2, s1)
 
     assert smooth_end[:9] == pytest.approx(0, abs=0.01)
     assert middle[:9] == pytest.approx(0.2, rel=0.1)
 
 
-def test_the_card_has_every_figure_and_leaves_no_gap():
+def test_the_card_has_every_score_and_no_gap():
     def span(value):
         return {"value": value, "low": value - 0.01, "high": value + 0.01}
 
@@ -767,14 +785,14 @@ def test_the_card_has_every_figure_and_leaves_no_gap():
         | {"training": {"source": "Landscapes.", "figures": figures}},
         name="model",
     )
-    exported = "# x\n\ny\n\n## What it takes and gives\nboth\n\n## Settings\n| a | 1 |\n\n"
-    exported += "## The file beside torch\n- equal\n"
+    exported = "# x\n\ny\n\n## Inputs and outputs\nboth\n\n## Settings\n| a | 1 |\n\n"
+    exported += "## Comparison with torch\n- equal\n"
 
     seen = {"denmark": {"agreement": 0.72, "commonest": 0.885}}
     own = {"interpreted": {"laos": {"built": 0.25}}, "interpreted pixels": {"laos": 0.31}}
     seed = {"interpreted": {"laos": {"built": 0.35}}, "interpreted pixels": {"laos": 0.47}}
-    either = {name: {"scenes": {"denmark": {"agreement": 0.61}}} for name in ALONE}
-    text = made_card(
+    either = {name: {"scenes": {"denmark": {"agreement": 0.61}}} for name in SINGLE_SENSOR}
+    text = fill_card(
         TEMPLATE.read_text(),
         exported,
         contract,
