@@ -1,10 +1,10 @@
-"""How good the shipped network is on simulated countries it has never seen, beside the forest.
+"""Accuracy of the shipped network on simulated countries it has never seen, and of the forest.
 
     python benchmarks/quality.py [--seeds 0 1 2 ...] [--folder FOLDER]
 
-For each seed below 1000 (training begins there) a country as in ``lulcmap demo`` is mapped by the
-demo's network and by the shipped random forest, with the same composites, and compared with its
-truth. A folder given keeps countries and maps, and a run that was stopped goes on.
+For each seed, below 1000 where training starts, a country as in ``lulcmap demo`` is mapped by the
+demo's network and by the shipped random forest, from the same composites, and compared with its
+truth. FOLDER keeps countries and maps; if interrupted, rerun the same command; it resumes.
 """
 
 import argparse
@@ -14,25 +14,26 @@ from pathlib import Path
 from statistics import mean, stdev
 
 from lulcmap.catalog import make_period
-from lulcmap.pipeline import Settings, map_area
+from lulcmap.pipeline import map_area
+from lulcmap.planning import Settings
 from lulcmap.simulation import NETWORK, Country, forest_map, judge, simulate
 
 
 def measure(folder: Path, seed: int) -> tuple[float, float, float]:
     """Coverage, and mean IoU of the network and of the forest, on one country."""
     country = Country(seed=seed)
-    made = simulate(folder / str(seed), country)
+    scenes = simulate(folder / str(seed), country)
     period = make_period(year=country.year, today=date(2026, 1, 1))
     network, forest = folder / f"{seed}-network.tif", folder / f"{seed}-forest.tif"
-    settings = Settings(model=NETWORK, catalog=str(made.items), overwrite=True)
-    map_area(str(made.aoi), network, period=period, settings=settings)
-    forest_map(made, forest, period=period)
-    verdict = judge(network, made)
-    return verdict.coverage, verdict.mean_iou, judge(forest, made).mean_iou
+    settings = Settings(model=NETWORK, catalog=str(scenes.items), overwrite=True)
+    map_area(str(scenes.aoi), network, period=period, settings=settings)
+    forest_map(scenes, forest, period=period)
+    verdict = judge(network, scenes)
+    return verdict.coverage, verdict.mean_iou, judge(forest, scenes).mean_iou
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="The shipped network on unseen countries.")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=list(range(6)))
     parser.add_argument("--folder", type=Path)
     options = parser.parse_args()
