@@ -9,13 +9,10 @@ truth. FOLDER keeps countries and maps; if interrupted, rerun the same command; 
 
 import argparse
 import tempfile
-from datetime import date
 from pathlib import Path
 from statistics import mean, stdev
 
-from lulcmap.catalog import make_period
-from lulcmap.pipeline import map_area
-from lulcmap.planning import Settings
+from lulcmap import map_area
 from lulcmap.simulation import NETWORK, Country, forest_map, judge, simulate
 
 
@@ -23,11 +20,11 @@ def measure(folder: Path, seed: int) -> tuple[float, float, float]:
     """Coverage, and mean IoU of the network and of the forest, on one country."""
     country = Country(seed=seed)
     scenes = simulate(folder / str(seed), country)
-    period = make_period(year=country.year, today=date(2026, 1, 1))
     network, forest = folder / f"{seed}-network.tif", folder / f"{seed}-forest.tif"
-    settings = Settings(model=NETWORK, catalog=str(scenes.items), overwrite=True)
-    map_area(str(scenes.aoi), network, period=period, settings=settings)
-    forest_map(scenes, forest, period=period)
+    map_area(
+        scenes.aoi, network, year=country.year, model=NETWORK, catalog=scenes.items, overwrite=True
+    )
+    forest_map(scenes, forest, year=country.year)
     verdict = judge(network, scenes)
     return verdict.coverage, verdict.mean_iou, judge(forest, scenes).mean_iou
 
@@ -54,7 +51,7 @@ def main() -> None:
         ("network", "forest"), ([row[1] for row in rows], [row[2] for row in rows]), strict=True
     ):
         spread = f" +- {stdev(column):.3f}" if len(column) > 1 else ""
-        print(f"{name}: mean IoU {mean(column):.3f}{spread} over {len(column)} countries")
+        print(f"{name}: mean IoU {mean(column):.3f}{spread} over seeds {options.seeds}")
 
 
 if __name__ == "__main__":
