@@ -109,7 +109,7 @@ def lulcmap_image(folder: Path, size: int, dates: int) -> np.ndarray:
     return composite.s2
 
 
-def peer(nanmedian: Callable[..., np.ndarray]) -> Callable[[Path, int, int], np.ndarray]:
+def with_rasterio(nanmedian: Callable[..., np.ndarray]) -> Callable[[Path, int, int], np.ndarray]:
     """Read all dates of a band with rasterio in threads, mask as NaN, take the median."""
 
     def load(path: Path, pixels: int) -> np.ndarray:
@@ -197,11 +197,14 @@ def odc_stac(folder: Path, size: int, dates: int) -> np.ndarray:
 
 
 def methods() -> dict[str, Callable[[Path, int, int], np.ndarray]]:
-    available = {"lulcmap": lulcmap_image, "rasterio + numpy.nanmedian": peer(np.nanmedian)}
+    available = {
+        "lulcmap": lulcmap_image,
+        "rasterio + numpy.nanmedian": with_rasterio(np.nanmedian),
+    }
     if importlib.util.find_spec("bottleneck"):
         import bottleneck
 
-        available["rasterio + bottleneck.nanmedian"] = peer(bottleneck.nanmedian)
+        available["rasterio + bottleneck.nanmedian"] = with_rasterio(bottleneck.nanmedian)
         if importlib.util.find_spec("odc.stac"):
             available["odc-stac + bottleneck.nanmedian"] = odc_stac
     return available

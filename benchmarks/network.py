@@ -89,7 +89,7 @@ def rate(step: Callable[[], object], device: str) -> float:
 
 
 def measured(name: str, what: str, *, batch: int, device: str, mode: str) -> dict[str, float]:
-    """Samples a second and peak memory (MB) of ``what``: training or inference."""
+    """Samples per second and peak memory (MB) of ``what``: training or inference."""
     torch.manual_seed(0)
     deployed = Deployed(build_network(MODELS[name]), NORMALISATION).to(device)
     s2, s1, label = composites(batch, device)
