@@ -1,4 +1,4 @@
-from .hrefs import RefusedError, is_private, resolve_href
+from .hrefs import HrefRefusedError, is_private, resolve_href
 from .period import Period, make_period, s1_period
 from .providers import CDSE, PROFILES, Profile
 from .scene import Scene, SkippedItem
@@ -23,10 +23,10 @@ __all__ = [
     "Catalog",
     "CatalogSource",
     "Datatake",
+    "HrefRefusedError",
     "Item",
     "Period",
     "Profile",
-    "RefusedError",
     "S1Choice",
     "Scene",
     "SearchResult",

@@ -12,8 +12,8 @@ from urllib.request import Request, urlopen
 
 from lulcmap.catalog import (
     SUBSCRIPTION_KEY,
+    HrefRefusedError,
     Profile,
-    RefusedError,
     Scene,
     SkippedItem,
     is_private,
@@ -106,7 +106,7 @@ def _search(profile: Profile, collection: str, found: list[Scene]) -> Finding:
         found.append(scene)
     except SkippedItem as reason:
         raise ProviderError(f"Its item of {collection} cannot be used: {reason}.") from None
-    except RefusedError as reason:
+    except HrefRefusedError as reason:
         raise ProviderError(f"An href of {collection} {reason}; it is not opened.") from None
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ProviderError(f"It gives no proper STAC item ({type(error).__name__}).") from None

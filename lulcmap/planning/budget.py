@@ -1,4 +1,8 @@
-"""How much memory a run takes, and what fits."""
+"""How much memory a run takes, and what fits.
+
+The constants were measured with ``lulcformer-tiny`` on the CPU, 24 Sentinel-2 dates, blocks of 384
+to 2304 px; with them a run's peak was predicted to within 10 % above and 30 % below.
+"""
 
 from dataclasses import dataclass
 

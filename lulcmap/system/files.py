@@ -44,9 +44,12 @@ def replacing(path: Path, *, others: bool = False) -> Iterator[Path]:
     try:
         yield part
         _sync(part)
-        if part.is_dir() and path.is_dir():
-            shutil.rmtree(path)  # a folder cannot be renamed onto a folder that holds something
-        part.replace(path)
+        if part.is_dir() and path.is_dir():  # no system renames a folder onto one with files
+            old = part.with_name(f"{part.name}.old")
+            path.rename(old)
+            part.rename(path)
+        else:
+            part.replace(path)
     finally:
         for leftover in path.parent.glob(f"{glob.escape(part.name)}*"):
             _remove(leftover)

@@ -15,7 +15,7 @@ import shapely
 from rio_cogeo.cogeo import cog_validate
 
 from lulcmap.catalog.period import make_period
-from lulcmap.catalog.stac.query import Asked
+from lulcmap.catalog.stac.query import QueryResult
 from lulcmap.errors import ModelError, NoScenesError, OutputError, ProviderError, UsageError
 from lulcmap.legend import CLASSES, NODATA
 from lulcmap.model.contract import S1_INPUT, S2_INPUT
@@ -144,7 +144,7 @@ def test_a_killed_run_goes_on_and_gives_the_same_bytes(country, model, settings,
     code = f"""
 import os, lulcmap.pipeline as pipeline
 from datetime import date
-from lulcmap.plan import make_period
+from lulcmap.catalog import make_period
 write, count = pipeline.RunFolder.write_block, []
 def dies(self, *args, **kwargs):
     count.append(1)
@@ -243,7 +243,7 @@ def test_broken_assets_are_named_and_the_rest_goes_on(settings, tmp_path):
 
 
 def test_an_area_where_nothing_was_seen_has_no_scenes(country, settings, tmp_path):
-    with pytest.raises(NoScenesError, match="Check the area's place"):
+    with pytest.raises(NoScenesError, match="Check the area's coordinates"):
         map_area("20,50,20.1,50.1", tmp_path / "map.tif", period=PERIOD, settings=settings())
 
     assert left_in(tmp_path) == []
@@ -304,7 +304,7 @@ def test_a_folder_that_cannot_be_written_to_is_refused(country, settings, tmp_pa
 
 
 def test_a_folder_that_is_not_there_is_named(country, settings, tmp_path):
-    with pytest.raises(OutputError, match="There is no folder"):
+    with pytest.raises(OutputError, match="No folder"):
         map_area(str(country.aoi), tmp_path / "no" / "map.tif", period=PERIOD, settings=settings())
 
 
@@ -427,7 +427,7 @@ def test_a_scene_whose_classification_is_lost_gives_no_pixel(country, settings, 
 
 
 def test_an_area_that_is_all_cloud_makes_no_map(country, settings, tmp_path):
-    every_code = replace(settings().rules, masked=tuple(range(12)))
+    every_code = replace(settings().rules, mask_codes=tuple(range(12)))
 
     with pytest.raises(NoScenesError, match="No pixel of aoi could be mapped"):
         map_area(
@@ -452,10 +452,10 @@ def api(country, monkeypatch, socket_enabled):
         def ask(url, wanted, area, period, *, progress):
             files.asked.append(wanted)
             items = (item for item in collection["features"] if item["collection"] == wanted)
-            return Asked(tuple(sorted(items, key=lambda item: item["id"])), ())
+            return QueryResult(tuple(sorted(items, key=lambda item: item["id"])), ())
 
         files.asked, files.collection = [], collection
-        monkeypatch.setattr("lulcmap.catalog.search.ask", ask)
+        monkeypatch.setattr("lulcmap.catalog.search.query_items", ask)
         yield files
 
 
@@ -520,7 +520,7 @@ def test_a_run_begun_with_other_sources_is_refused(
 ):
     served = settings(catalog=f"{api.url}/stac")
     with monkeypatch.context() as patch:
-        patch.setattr("lulcmap.blocks.engine.finish_block", lambda *_, **__: 1 / 0)
+        patch.setattr("lulcmap.blocks.local.finish_block", lambda *_, **__: 1 / 0)
         patch.setattr(RunFolder, "remove", lambda _: None)
         with pytest.raises(ZeroDivisionError):
             map_area(str(country.aoi), tmp_path / "map.tif", period=PERIOD, settings=served)

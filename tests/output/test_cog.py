@@ -152,7 +152,7 @@ def test_the_plan_of_a_map_is_read_back(tmp_path, cog):
 def test_a_map_that_was_there_is_replaced_with_what_lay_beside_it_half_written(tmp_path, cog):
     out = tmp_path / "map.tif"
     out.write_text("old")
-    (tmp_path / ".map.tif.part.tif.ovr.tmp").write_text("killed")
+    (tmp_path / ".map.0a1b2c3d.part.tif.ovr.tmp").write_text("killed")
 
     write_cog(source(tmp_path, land()), out, tags=TAGS)
 
@@ -212,7 +212,7 @@ def test_an_interrupt_is_heard_while_the_map_is_written(tmp_path, monkeypatch):
             raise KeyboardInterrupt
 
     monkeypatch.setattr(module, "_PAUSE", 0)
-    monkeypatch.setattr(module, "keep_free", look)
+    monkeypatch.setattr(module, "check_disk", look)
 
     with pytest.raises(KeyboardInterrupt):
         write_cog(source(tmp_path, land((2000, 2000))), tmp_path / "map.tif", tags=TAGS)

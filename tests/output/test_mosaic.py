@@ -18,7 +18,7 @@ from lulcmap.errors import OutputError
 from lulcmap.geo.grid import clip, covering_box, covering_grid, geobox, pixels_inside, project
 from lulcmap.geo.tiling import Box
 from lulcmap.geo.utm import ZONE_BLEND_M
-from lulcmap.output import write_mosaic as module
+from lulcmap.output import mosaic as module
 from lulcmap.output.cog import write_cog
 from lulcmap.output.mosaic import ZoneBlocks, mosaic_bytes, write_mosaic
 from lulcmap.system.disk import RESERVE_BYTES

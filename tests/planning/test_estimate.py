@@ -69,7 +69,7 @@ def steady(monkeypatch):
     monkeypatch.setattr("lulcmap.planning.estimate.run._free", lambda _: 1e12)
 
 
-def known_of(country, out, settings):
+def planned_of(country, out, settings):
     area = load_area(str(country.aoi))
     return plan_map(area, out.with_name(f"{out.name}.run"), period=PERIOD, settings=settings)
 
@@ -77,8 +77,7 @@ def known_of(country, out, settings):
 def plan_for(country, out, settings):
     ticks = iter((0.0, 0.5))
     return estimate_run(
-        known_of(country, out, settings),
-        settings,
+        planned_of(country, out, settings),
         out=out,
         folder=out.with_name(f"{out.name}.run"),
         clock=lambda: next(ticks),
@@ -146,8 +145,8 @@ def test_the_map_has_the_pixels_that_were_said(country, settings, tmp_path, crs)
 
 @pytest.mark.parametrize("block_size", [96, 480])
 def test_the_windows_are_those_that_the_pixels_need(country, settings, tmp_path, block_size):
-    known = known_of(country, tmp_path / "map.tif", settings(block_size=block_size))
-    (zone,), agreed = known.job.zones, known.session.contract
+    planned = planned_of(country, tmp_path / "map.tif", settings(block_size=block_size))
+    (zone,), agreed = planned.job.zones, planned.session.contract
 
     said = [
         [Box(row, col, agreed.window, agreed.window) for row, col in windows.tolist()]
@@ -226,8 +225,8 @@ def test_dates_are_read_until_hardly_a_pixel_can_lack_a_clear_one(
     area = load_area(f"{middle.x - 0.003},{middle.y - 0.002},{middle.x + 0.003},{middle.y + 0.002}")
     out, folder = tmp_path / "map.tif", tmp_path / "map.tif.run"
 
-    known = plan_map(area, folder, period=PERIOD, settings=settings)
-    made = estimate_run(known, settings, out=out, folder=folder)
+    planned = plan_map(area, folder, period=PERIOD, settings=settings)
+    made = estimate_run(planned, out=out, folder=folder)
 
     assert made.reads.requests == made.zones[0].blocks * dates * (1 + 9)
 
@@ -364,7 +363,7 @@ def test_the_plan_as_json_is_the_estimate(country, settings, tmp_path):
 
     said = json.loads(result.stdout)
     made = plan_for(country, out, settings())
-    assert said == json.loads(json.dumps(made.to_dict()))
+    assert said == json.loads(json.dumps(made.to_json()))
     assert said["maps"][0]["pixels"] == made.maps[0].height * made.maps[0].width
     assert said["assumed"]["network_bytes_per_second"] == 25e6
     assert said["seconds"]["total"] > 0
@@ -436,8 +435,8 @@ def test_real_scenes_make_a_plan(shared_data, model, tmp_path):
         device="cpu",
     )
 
-    known = plan_map(area, tmp_path / "map.tif.run", period=period, settings=settings)
-    made = estimate_run(known, settings, out=tmp_path / "map.tif", folder=tmp_path / "map.tif.run")
+    planned = plan_map(area, tmp_path / "map.tif.run", period=period, settings=settings)
+    made = estimate_run(planned, out=tmp_path / "map.tif", folder=tmp_path / "map.tif.run")
 
     assert sum(month.dates for month in made.s2) == 1
     assert made.gaps.no_s2 < 0.1
