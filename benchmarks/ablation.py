@@ -36,10 +36,10 @@ from lulcmap.training import (
     Chips,
     Hardware,
     TrainingSettings,
-    config_of,
-    deployed_from,
     load_checkpoint,
     measure,
+    network_config,
+    restore_network,
     train_network,
 )
 
@@ -114,7 +114,7 @@ def run(folder: Path, variant: str, seed: int, steps: int) -> None:
     training = chips(folder / "composites", TRAINING)
     test = chips(folder / "composites", TEST)
     arguments = {"model": "lulcformer-tiny", **VARIANTS[variant]}
-    config = config_of(classes=len(CLASSES), **arguments)  # type: ignore[arg-type]
+    config = network_config(classes=len(CLASSES), **arguments)  # type: ignore[arg-type]
     out = place(folder, variant, seed)
     path = train_network(
         training,
@@ -129,13 +129,13 @@ def run(folder: Path, variant: str, seed: int, steps: int) -> None:
             missing_s1=0,
             seed=seed,
         ),
-        knows="simulated",
+        trained_on="simulated",
         hardware=Hardware(workers=1),
     )
-    deployed = deployed_from(load_checkpoint(path))
-    matrix = measure(deployed, test, batch=1)
+    deployable = restore_network(load_checkpoint(path))
+    matrix = measure(deployable, test, batch=1)
     result = {
-        "parameters": sum(p.numel() for p in deployed.network.parameters()),
+        "parameters": sum(p.numel() for p in deployable.network.parameters()),
         "mean_iou": mean_iou(matrix),
         "accuracy": accuracy(matrix),
         "mean_f1": mean_f1(matrix),

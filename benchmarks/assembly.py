@@ -160,11 +160,11 @@ def _land() -> "NDArray[np.uint8]":
     """(6, PATTERN, PATTERN) bands of a piece of land; one pixel in 33 differs from those around."""
     import numpy as np
 
-    from lulcmap.simulation import ground
+    from lulcmap.simulation import make_land
 
     rng = np.random.default_rng(SEED)
     shape = (PATTERN, PATTERN)
-    classes = ground(np.uint64(SEED), shape).truth.copy()
+    classes = make_land(np.uint64(SEED), shape).truth.copy()
     odd = rng.random(shape) < 0.03
     classes[odd] = rng.integers(0, 9, odd.sum(), np.uint8)
     scores = (60 + rng.integers(0, 3, shape) + 4 * (classes % 3)).astype(np.uint8)

@@ -27,13 +27,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lulcmap.legend import CLASSES
 from lulcmap.training import (
-    MODELS,
+    NETWORKS,
     BandStatistics,
-    Deployed,
+    DeployableNetwork,
     Normalisation,
     build_network,
     focal_loss,
-    full_size,
+    upsample_logits,
 )
 
 SIZE = 512
@@ -66,7 +66,7 @@ def composites(batch: int, device: str) -> tuple[torch.Tensor, torch.Tensor, tor
 
 def gmacs(name: str) -> float:
     """Billions of multiply-adds of one sample."""
-    network = build_network(MODELS[name]).eval()
+    network = build_network(NETWORKS[name]).eval()
     planes = [torch.zeros(1, n, SIZE, SIZE) for n in (9, 2, 1, 1)]
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         network(*planes)
@@ -91,28 +91,28 @@ def rate(step: Callable[[], object], device: str) -> float:
 def measured(name: str, what: str, *, batch: int, device: str, mode: str) -> dict[str, float]:
     """Samples per second and peak memory (MB) of ``what``: training or inference."""
     torch.manual_seed(0)
-    deployed = Deployed(build_network(MODELS[name]), NORMALISATION).to(device)
+    deployable = DeployableNetwork(build_network(NETWORKS[name]), NORMALISATION).to(device)
     s2, s1, label = composites(batch, device)
-    stride, parameters = deployed.network.stride, list(deployed.parameters())
+    stride, parameters = deployable.network.stride, list(deployable.parameters())
     alpha = torch.ones(len(CLASSES), device=device)
     if mode == "compiled":
-        deployed.network = torch.compile(deployed.network)  # type: ignore[assignment]
+        deployable.network = torch.compile(deployable.network)  # type: ignore[assignment]
     half = torch.autocast(device, torch.bfloat16, enabled=mode != "fp32")
     optimizer = torch.optim.AdamW(parameters)
 
     def learn() -> None:
         with half:
-            logits = deployed(s2, s1)
-        loss = focal_loss(full_size(logits, stride=stride), label, alpha=alpha, gamma=2.0)
+            logits = deployable(s2, s1)
+        loss = focal_loss(upsample_logits(logits, stride=stride), label, alpha=alpha, gamma=2.0)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
 
     def infer() -> None:
         with half, torch.inference_mode():
-            deployed(s2, s1)
+            deployable(s2, s1)
 
-    deployed.train(what == "training")
+    deployable.train(what == "training")
     samples = rate(learn if what == "training" else infer, device) * batch
     if device == "cuda":
         memory = torch.cuda.max_memory_allocated() / 1e6
@@ -132,7 +132,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--models", default=",".join(MODELS))
+    parser.add_argument("--models", default=",".join(NETWORKS))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -163,7 +163,7 @@ def main() -> None:
     )
     for name in names:
         with torch.device("meta"):
-            size = sum(p.numel() for p in build_network(MODELS[name]).parameters()) / 1e6
+            size = sum(p.numel() for p in build_network(NETWORKS[name]).parameters()) / 1e6
         work = gmacs(name)
         for what in ("training", "inference"):
             for mode in modes:

@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import mean, stdev
 
 from lulcmap import map_area
-from lulcmap.simulation import NETWORK, Country, forest_map, judge, simulate
+from lulcmap.simulation import DEMO_MODEL, Country, map_with_forest, score_map, simulate
 
 
 def measure(folder: Path, seed: int) -> tuple[float, float, float]:
@@ -22,11 +22,16 @@ def measure(folder: Path, seed: int) -> tuple[float, float, float]:
     scenes = simulate(folder / str(seed), country)
     network, forest = folder / f"{seed}-network.tif", folder / f"{seed}-forest.tif"
     map_area(
-        scenes.aoi, network, year=country.year, model=NETWORK, catalog=scenes.items, overwrite=True
+        scenes.aoi,
+        network,
+        year=country.year,
+        model=DEMO_MODEL,
+        catalog=scenes.items,
+        overwrite=True,
     )
-    forest_map(scenes, forest, year=country.year)
-    verdict = judge(network, scenes)
-    return verdict.coverage, verdict.mean_iou, judge(forest, scenes).mean_iou
+    map_with_forest(scenes, forest, year=country.year)
+    verdict = score_map(network, scenes)
+    return verdict.coverage, verdict.mean_iou, score_map(forest, scenes).mean_iou
 
 
 def main() -> None:

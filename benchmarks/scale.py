@@ -84,7 +84,7 @@ def write_area(path: Path, side: int) -> None:
     """Write the outline, in degrees, of ``side`` by ``side`` blocks in the country's centre."""
     import shapely
 
-    from lulcmap.simulation import degrees
+    from lulcmap.simulation import to_degrees
 
     skipped = (SIDE - side) // 2
     left = ((FIRST_COL + skipped) * BLOCK + MARGIN) * 10
@@ -92,7 +92,7 @@ def write_area(path: Path, side: int) -> None:
     square = shapely.box(left, top - side * BLOCK * 10, left + side * BLOCK * 10, top)
     # A straight line in metres bends in degrees: by 0.1 mm between corners 200 m apart.
     outline = shapely.segmentize(square.buffer(-INSET_M, join_style="mitre"), 200.0)
-    ring = degrees(*shapely.get_coordinates(outline).T.tolist(), EPSG)
+    ring = to_degrees(*shapely.get_coordinates(outline).T.tolist(), EPSG)
     path.write_text(json.dumps({"type": "Polygon", "coordinates": [ring]}), encoding="utf-8")
 
 

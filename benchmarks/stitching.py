@@ -28,7 +28,7 @@ from lulcmap.imagery import Composite, composite_area
 from lulcmap.model import Contract, Session, classify, find_model, needed_windows, open_session
 from lulcmap.pipeline import map_area
 from lulcmap.planning import Settings
-from lulcmap.simulation import NETWORK, Country, Simulated, simulate
+from lulcmap.simulation import DEMO_MODEL, Country, SimulatedCountry, simulate
 
 ZONE = 32632
 BIG = 1152
@@ -86,7 +86,7 @@ def classes(
     return classified.classes[EDGE:-EDGE, EDGE:-EDGE]
 
 
-def compare_windows(session: Session, country: Simulated) -> None:
+def compare_windows(session: Session, country: SimulatedCountry) -> None:
     grid = geobox(AROUND, ZONE)
     area = MultiPolygon([rectangle(*footprint(grid))])
     composite = composite_area(area, grid, period=PERIOD, catalog=str(country.items), workers=2)
@@ -112,7 +112,7 @@ def compare_windows(session: Session, country: Simulated) -> None:
     print(f"hann and centre differ in {np.mean(maps['hann'] != maps['centre']):.3%}")
 
 
-def compare_blocks(model: Path, country: Simulated, folder: Path) -> bool:
+def compare_blocks(model: Path, country: SimulatedCountry, folder: Path) -> bool:
     """Map the country in blocks of two sizes; True if the maps are the same."""
     maps = []
     for size in BLOCK_SIZES:
@@ -132,12 +132,14 @@ def compare_blocks(model: Path, country: Simulated, folder: Path) -> bool:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, nargs="?", help="keeps the country for the next time")
-    parser.add_argument("--model", default=NETWORK, help="a shipped model or a file")
+    parser.add_argument("--model", default=DEMO_MODEL, help="a shipped model or a file")
     options = parser.parse_args()
     model = find_model(options.model)
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
-        country = Simulated(folder / "items.json", folder / "truth.tif", folder / "aoi.geojson")
+        country = SimulatedCountry(
+            folder / "items.json", folder / "truth.tif", folder / "aoi.geojson"
+        )
         if not country.items.exists():  # written last
             simulate(folder, COUNTRY)
         compare_windows(open_session(model, device="cpu"), country)

@@ -1,4 +1,4 @@
-"""``lulcmap demo``: see what it does, without a network and without data."""
+"""``lulcmap demo``: try lulcmap offline and without data."""
 
 import shlex
 import shutil
@@ -6,51 +6,59 @@ from pathlib import Path
 
 import click
 
-YEAR = 2024
+_YEAR = 2024
 
 
-@click.command(short_help="Map a simulated country, offline, and compare with its truth.")
+@click.command(short_help="Map a simulated country offline and compare with its truth.")
 @click.argument("folder", default="lulcmap-demo", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--seed", type=click.IntRange(0, 999), default=7, help="Of the country.")
+@click.option("--seed", type=click.IntRange(0, 999), default=7, help="Seed of the country.")
 @click.pass_context
 def demo(ctx: click.Context, folder: Path, seed: int) -> None:
-    """Map a country that does not exist, with the very command for a real one.
+    """Map a simulated country with the same command as a real one.
 
-    Writes the country's scenes, its map, its truth and a picture of them into FOLDER. Takes about a
-    minute on two cores, and no network. Its model is not the default one but one that learnt from
-    such countries; it never saw this one, for the seeds it was trained on begin at 1000.
+    Writes the country's scenes, map and truth, and a picture of them, to FOLDER. Takes about a
+    minute on two cores and needs no network. The model is not the default one but one trained on
+    simulated countries; it never saw this one, because its training seeds begin at 1000.
     """
     from lulcmap.cli.predict import predict
     from lulcmap.errors import OutputError
-    from lulcmap.simulation import NETWORK, Country, forest_map, judge, picture, simulate
+    from lulcmap.simulation import (
+        DEMO_MODEL,
+        Country,
+        draw_comparison,
+        map_with_forest,
+        score_map,
+        simulate,
+    )
 
-    country = Country(seed=seed, year=YEAR)
+    country = Country(seed=seed, year=_YEAR)
     click.echo(
         f"Simulating a country of {country.height} x {country.width} pixels in {folder}: "
         f"{country.s2_dates} Sentinel-2 and {country.s1_dates} Sentinel-1 dates, two orbits each, "
         f"{country.cloud:.0%} cloud."
     )
     try:
-        for stale in folder.glob("*.tif.run"):  # of another country
+        for stale in folder.glob("*.tif.run"):  # left by another country
             shutil.rmtree(stale)
-        made = simulate(folder, country)
+        simulated = simulate(folder, country)
     except OSError as error:
         raise OutputError(
-            f"{folder} cannot be written to ({error.strerror}); name another folder."
+            f"{folder} cannot be written to ({error.strerror}). Give another folder."
         ) from error
     out = folder / "map.tif"
-    options = ["--aoi", str(made.aoi), "--year", str(YEAR), "--catalog", str(made.items)]
-    options += ["--model", NETWORK, "--out", str(out), "--overwrite"]
+    options = ["--aoi", str(simulated.aoi), "--year", str(_YEAR), "--catalog", str(simulated.items)]
+    options += ["--model", DEMO_MODEL, "--out", str(out), "--overwrite"]
     click.echo(f"$ lulcmap predict {shlex.join(options)}")
     ctx.invoke(predict.main, args=options, standalone_mode=False)
 
-    forest_map(made, folder / "forest.tif", year=YEAR)
-    map_of, forest = judge(out, made), judge(folder / "forest.tif", made)
-    picture(out, made, year=YEAR, verdict=map_of, to=folder / "preview.png")
+    map_with_forest(simulated, folder / "forest.tif", year=_YEAR)
+    map_score, forest_score = score_map(out, simulated), score_map(folder / "forest.tif", simulated)
+    draw_comparison(out, simulated, year=_YEAR, score=map_score, out_path=folder / "preview.png")
     click.echo(
-        f"Made {out}, a Cloud-Optimized GeoTIFF in nine classes: {map_of.coverage:.2%} of the "
+        f"Wrote {out}, a Cloud-Optimized GeoTIFF of nine classes: {map_score.coverage:.2%} of the "
         "country is mapped.\n"
-        f"Against the truth: mean IoU {map_of.mean_iou:.3f}, accuracy {map_of.accuracy:.1%}; a "
-        f"random forest on the same pixels: {forest.mean_iou:.3f}, {forest.accuracy:.1%}.\n"
-        f"Look at {folder / 'preview.png'}: what the satellites saw, the map, the truth."
+        f"Against the truth: mean IoU {map_score.mean_iou:.3f}, accuracy {map_score.accuracy:.1%}; "
+        f"a random forest on the same pixels: {forest_score.mean_iou:.3f}, "
+        f"{forest_score.accuracy:.1%}.\n"
+        f"See {folder / 'preview.png'}: the satellite image, the map and the truth."
     )

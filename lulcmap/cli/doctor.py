@@ -1,4 +1,4 @@
-"""``lulcmap doctor``: what works on this machine, and what to do about the rest."""
+"""``lulcmap doctor``: check this machine and say how to fix what does not work."""
 
 from pathlib import Path
 
@@ -7,60 +7,59 @@ import click
 from lulcmap.cli.app import json_option
 
 _COLOURS = {"ok": "green", "note": "yellow", "wrong": "red", "skipped": "bright_black"}
-_NAMES, _WIDEST = 26, 110
-"""Columns of a check's name; of a whole line, at most."""
+_NAME_WIDTH, _MAX_WIDTH = 26, 110
+"""Width of a check's name and largest width of a line, characters."""
 
 
-@click.command(short_help="Check this machine and the providers; say what to do.")
-@click.option("--offline", is_flag=True, help="Leave the providers alone.")
+@click.command(short_help="Check this machine and the providers; say how to fix them.")
+@click.option("--offline", is_flag=True, help="Skip the providers.")
 @click.option(
     "--folder",
     default=".",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Where maps are to be written.",
+    help="Folder to check for writing maps.",
 )
 @json_option
 @click.pass_context
 def doctor(ctx: click.Context, *, offline: bool, folder: Path, as_json: bool) -> None:
-    """Check what maps are made with: software, model, GPU, disk, memory, and each provider.
+    """Check software, models, GPU, memory, disk and each provider.
 
     \b
         lulcmap doctor
         lulcmap doctor --offline
 
-    Exits with 1 if anything is wrong. A note is nothing wrong, and neither is what had to be
-    skipped, as the providers are without a network. No key, token or proxy address is shown.
+    Exits with 1 if anything is wrong. Notes and skipped checks, such as the providers without a
+    network, are not errors. No key, token or proxy address is shown.
     """
     import json
-    from dataclasses import asdict
 
-    from lulcmap.doctor import examine
+    from lulcmap.doctor import run_checks
 
-    found = []
-    for check in examine(offline=offline, folder=folder):
-        found.append(check)
+    checks = []
+    for check in run_checks(offline=offline, folder=folder):
+        checks.append(check)
         if not as_json:
-            _show(check.status, check.name, check.said)
-    wrong = [check.name for check in found if check.status == "wrong"]
+            _show(check.status, check.name, check.message)
+    failed = [check.name for check in checks if check.status == "wrong"]
     if as_json:
-        click.echo(json.dumps([asdict(check) for check in found], indent=2))
-    elif wrong:
-        click.echo(f"\nWrong: {', '.join(wrong)}.")
+        click.echo(json.dumps([check.to_json() for check in checks], indent=2))
+    elif failed:
+        click.echo(f"\nWrong: {', '.join(failed)}.")
     else:
         click.echo("\nNothing is wrong.")
-    ctx.exit(1 if wrong else 0)
+    ctx.exit(1 if failed else 0)
 
 
-def _show(status: str, name: str, said: str) -> None:
-    """Print a check, its text in a column of its own."""
+def _show(status: str, name: str, message: str) -> None:
+    """Print a check, its message in a column of its own."""
     import shutil
     import textwrap
 
-    indent = 9 + _NAMES + 2
-    width = max(min(shutil.get_terminal_size().columns, _WIDEST), indent + 40)
-    start = f"{status:<9}{name:<{_NAMES}}  "
+    indent = 9 + _NAME_WIDTH + 2
+    width = max(min(shutil.get_terminal_size().columns, _MAX_WIDTH), indent + 40)
+    start = f"{status:<9}{name:<{_NAME_WIDTH}}  "
     text = textwrap.fill(
-        said,
+        message,
         width,
         initial_indent=start,
         subsequent_indent=" " * indent,

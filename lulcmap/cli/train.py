@@ -1,4 +1,4 @@
-"""``lulcmap train``: a dataset to a trained network."""
+"""``lulcmap train``: train a network on a dataset."""
 
 import sys
 from collections import Counter
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from lulcmap.dataset import Dataset
     from lulcmap.training import Epoch, Transform
 
-MODELS = ("lulcformer", "lulcformer-tiny", "segformer", "segformer-tiny", "unet", "unet-tiny")
-"""Keys of ``lulcmap.training.zoo.MODELS``, said here so that ``--help`` needs no torch."""
+_MODELS = ("lulcformer", "lulcformer-tiny", "segformer", "segformer-tiny", "unet", "unet-tiny")
+"""Keys of ``lulcmap.training.NETWORKS``, repeated here so that ``--help`` does not need torch."""
 
-_KEPT = 0.4
-"""Of the memory that is free, what chips may be kept in."""
+_CACHE_SHARE = 0.4
+"""Share of the free memory that cached chips may fill."""
 
 
 @click.command(short_help="Train a network on a dataset.")
@@ -29,37 +29,39 @@ _KEPT = 0.4
     "--data",
     required=True,
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="A dataset, as `lulcmap dataset build` makes it.",
+    help="Dataset, as built by `lulcmap dataset build`.",
 )
 @click.option(
     "--out",
     required=True,
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder of the training: checkpoints and logs.",
+    help="Folder for checkpoints and logs; created if missing.",
 )
-@click.option("--model", type=click.Choice(MODELS), default="lulcformer", help="Network.")
-@click.option("--modalities", default="s2,s1", help="Sensors it takes: s2,s1 or one of them.")
+@click.option("--model", type=click.Choice(_MODELS), default="lulcformer", help="Network.")
+@click.option(
+    "--modalities", default="s2,s1", help="Sensors the network takes: s2,s1 or one of them."
+)
 @click.option(
     "--allocation",
     default="3:1",
     metavar="S2:S1",
-    help="How LULC-Former's channels are split between its two branches.",
+    help="Channels of LULC-Former's spectral branch to those of its SAR branch.",
 )
 @click.option(
     "--dmem/--no-dmem",
     default=True,
-    help="Whether LULC-Former's branches attend to each other.",
+    help="Let LULC-Former's branches attend to each other.",
 )
 @click.option(
     "--mmam/--no-mmam",
     default=True,
-    help="Whether LULC-Former re-weights its branches' channels before it fuses them.",
+    help="Re-weight the channels of LULC-Former's branches before fusing them.",
 )
 @click.option(
     "--transform",
     type=click.Choice(["standardised", "log-indices"]),
     default="standardised",
-    help="Sentinel-2 as the network sees it: bands, or their logarithms with indices.",
+    help="Sentinel-2 input: standardised bands, or logarithms with indices.",
 )
 @click.option("--epochs", type=click.IntRange(1), default=200, help="Passes over the chips.")
 @click.option(
@@ -67,45 +69,51 @@ _KEPT = 0.4
     "batch",
     type=click.IntRange(1),
     default=32,
-    help="Samples a step, over all devices: 4 on each of the paper's 8.",
+    help="Samples per step, over all devices: 4 on each of the paper's 8.",
 )
 @click.option(
     "--accumulate",
     "parts",
     type=click.IntRange(1),
     default=1,
-    help="Parts a step is made in, one after the other: less memory; batch norm sees a part.",
+    help="Split each device's step into this many parts to save memory; batch norm sees one part.",
 )
 @click.option(
     "--crop",
     type=click.IntRange(32),
     default=512,
-    help="Pixels a side that are cut from a chip, a multiple of 32; 512 takes tiles whole.",
+    help="Side of the crop from a chip, pixels, a multiple of 32; 512 takes whole tiles.",
 )
 @click.option(
     "--learning-rate",
     type=click.FloatRange(0, min_open=True),
     default=5e-4,
-    help="Highest, after the warm-up.",
+    help="Highest learning rate, after the warm-up.",
 )
 @click.option(
-    "--weight-decay", type=click.FloatRange(0), default=0.01, help="Of AdamW, on matrices."
+    "--weight-decay",
+    type=click.FloatRange(0),
+    default=0.01,
+    help="Weight decay of AdamW, on matrices only.",
 )
 @click.option(
-    "--warmup", type=click.FloatRange(0, 1), default=0.05, help="Share of the steps it rises over."
+    "--warmup",
+    type=click.FloatRange(0, 1),
+    default=0.05,
+    help="Share of the steps used for warm-up.",
 )
-@click.option("--gamma", type=click.FloatRange(0), default=2.0, help="Of the focal loss.")
+@click.option("--gamma", type=click.FloatRange(0), default=2.0, help="Gamma of the focal loss.")
 @click.option(
     "--balance",
     type=click.FloatRange(0, 1),
     default=0.5,
-    help="Classes weigh as their frequency to minus this: 0 as they are, 1 all alike.",
+    help="Class weight is frequency to minus this power: 0 no weights, 1 all classes equal.",
 )
 @click.option(
     "--missing-s2",
     type=click.FloatRange(0, 1),
     default=0.1,
-    help="Share of samples without Sentinel-2, so that the network learns to do without.",
+    help="Share of samples without Sentinel-2, so that the network learns to map without it.",
 )
 @click.option(
     "--missing-s1",
@@ -117,34 +125,37 @@ _KEPT = 0.4
     "--augmentation",
     type=click.Choice(["gentle", "strong"]),
     default="gentle",
-    help="How far light, haze and backscatter stray from the chip's.",
+    help="How much light, haze and backscatter vary.",
 )
 @click.option(
     "--average",
     type=click.FloatRange(0, 1, max_open=True),
     default=0.999,
-    help="Share of the averaged weights that a step keeps; 0 takes the last weights.",
+    help="Share of the averaged weights that each step keeps; 0 takes the last weights.",
 )
 @click.option(
     "--patience",
     type=click.IntRange(1),
     show_default="none",
-    help="End after so many epochs without a better validation.",
+    help="Stop after this many epochs without a better validation.",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, help="Of all draws.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Random seed.")
 @click.option(
     "--precision",
     type=click.Choice(["fp32", "bf16", "fp16"]),
     default="fp32",
-    help="Of the arithmetic; bf16 is twice as fast on a GPU or more.",
-)
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Where.")
-@click.option(
-    "--devices", type=click.IntRange(1), default=1, help="GPUs (or processes) that share a step."
+    help="Precision of the arithmetic; on a GPU, bf16 is at least twice as fast.",
 )
 @click.option(
-    "--workers", type=click.IntRange(1), default=4, help="Threads that read chips, per device."
+    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Device."
 )
+@click.option(
+    "--devices",
+    type=click.IntRange(1),
+    default=1,
+    help="GPUs (or CPU processes) that share each step.",
+)
+@click.option("--workers", type=click.IntRange(1), default=4, help="Reader threads per device.")
 @logging_options
 def train(
     *,
@@ -165,32 +176,38 @@ def train(
     log_format: str,
     **settings: Any,
 ) -> None:
-    """Train a network on the chips of --data and keep it in --out.
+    """Train a network on the chips of --data and save it in --out.
 
     \b
         lulcmap train --data dynamicworld --out run --device cuda --devices 8 --precision bf16
         lulcmap train --data mine --out run --model lulcformer-tiny --epochs 50 --batch-size 8
 
-    The defaults are the paper's: 200 epochs, AdamW at 5e-4, cosine, focal loss, whole tiles. Killed
-    at any moment, the same command goes on after the last finished epoch, and ends with the same
-    weights. --out holds checkpoint.pt (the last epoch), best.pt (the best on the validation
-    chips), log.csv and TensorBoard's files.
+    The defaults are the paper's: 200 epochs, AdamW at 5e-4, cosine, focal loss, whole tiles. If
+    interrupted, rerun the same command; it resumes after the last finished epoch and ends with the
+    same weights. --out holds checkpoint.pt (the last epoch), best.pt (the best epoch on the
+    validation chips), log.csv and TensorBoard's files.
 
     \b
-        lulcmap evaluate run/best.pt --data dynamicworld      how good it is
-        lulcmap export-onnx run/best.pt --out mine.onnx       a model file for predict
+        lulcmap evaluate run/best.pt --data dynamicworld      evaluate the network
+        lulcmap export-onnx run/best.pt --out mine.onnx       make a model file for predict
     """
     configure_logging(verbose=verbose, quiet=quiet, log_format=log_format)
     need_torch("Training")
     from lulcmap.dataset import Dataset
     from lulcmap.errors import UsageError
     from lulcmap.system import free_memory
-    from lulcmap.training import ChipFolder, Hardware, TrainingSettings, config_of, train_network
+    from lulcmap.training import (
+        ChipFolder,
+        Hardware,
+        TrainingSettings,
+        network_config,
+        train_network,
+    )
 
     if settings["crop"] % 32:
-        raise UsageError(f"--crop is {settings['crop']}; it must be a multiple of 32.")
+        raise UsageError(f"--crop is {settings['crop']}. Give a multiple of 32.")
     dataset = Dataset.open(data)
-    config = config_of(
+    config = network_config(
         model,
         classes=len(dataset.classes),
         modalities=modalities.split(","),
@@ -199,55 +216,59 @@ def train(
         mmam=mmam,
         transform=transform,
     )
-    if len(modalities.split(",")) == 1:  # nothing may be taken away
+    if len(modalities.split(",")) == 1:  # the only sensor is never removed
         settings |= {"missing_s2": 0.0, "missing_s1": 0.0}
-    seen, unseen = dataset.split("train"), dataset.split("validation")
-    there = free_memory()
-    room = there * _KEPT / devices if isfinite(there) else 0.0
-    teller = _Teller(quiet=quiet, bar=not quiet and log_format == "text" and sys.stderr.isatty())
-    with _alone(out):
+    training, validation = dataset.split("train"), dataset.split("validation")
+    free = free_memory()
+    cache_bytes = free * _CACHE_SHARE / devices if isfinite(free) else 0.0
+    reporter = _Reporter(
+        quiet=quiet, bar=not quiet and log_format == "text" and sys.stderr.isatty()
+    )
+    with _hold_folder(out):
         path = train_network(
-            ChipFolder(dataset, seen, room=room),
+            ChipFolder(dataset, training, cache_bytes=cache_bytes),
             out,
             config=config,
             settings=TrainingSettings(**settings),
-            knows="simulated" if dataset.settings.get("simulated") else "real",
-            source=_source(dataset, len(seen)),
-            validation=ChipFolder(dataset, unseen, room=room / 4) if unseen else None,
+            trained_on="simulated" if dataset.settings.get("simulated") else "real",
+            source=_source(dataset, len(training)),
+            validation=ChipFolder(dataset, validation, cache_bytes=cache_bytes / 4)
+            if validation
+            else None,
             hardware=Hardware(device, devices, parts, workers),
-            progress=teller.epoch,
-            ticks=teller.ticks,
+            on_epoch=reporter.epoch,
+            on_step=reporter.step,
         )
     click.echo(
         f"Trained {config.name}: {path}\n"
-        f"How good it is:  lulcmap evaluate {path} --data {data} --split test\n"
-        f"To map with it:  lulcmap export-onnx {path}"
+        f"Evaluate it:  lulcmap evaluate {path} --data {data} --split test\n"
+        f"Export it:    lulcmap export-onnx {path}"
     )
 
 
 @contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """Hold a training's folder in the body; one that nothing was put into is removed again.
+def _hold_folder(out: Path) -> Iterator[None]:
+    """Lock a training's folder in the body; remove the folder afterwards if it is empty.
 
     Raises:
-        OutputError: another process trains there, or the folder cannot be made.
+        OutputError: another process is training there, or the folder cannot be created.
 
     """
     from lulcmap.errors import OutputError
     from lulcmap.run import HeldError, hold_file
 
-    held = out / ".lock"
+    lock = out / ".lock"
     try:
         out.mkdir(parents=True, exist_ok=True)
-        with hold_file(held):
+        with hold_file(lock):
             try:
                 yield
             finally:
-                held.unlink(missing_ok=True)
+                lock.unlink(missing_ok=True)
                 if not any(out.iterdir()):
                     out.rmdir()
     except HeldError as error:
-        raise OutputError(f"{error} trains in {out}. Wait for it, or give another --out.") from None
+        raise OutputError(f"{error} is training in {out}. Wait, or give another --out.") from None
     except OSError as error:
         raise OutputError(
             f"{out} cannot be written to ({error.strerror}). Give another --out."
@@ -255,34 +276,36 @@ def _alone(out: Path) -> Iterator[None]:
 
 
 def _source(dataset: "Dataset", count: int) -> str:
-    """What a network was trained on, for its card."""
+    """What the network is trained on, for its model card."""
     rows = dataset.split("train")
     days = sorted(row.date for row in rows)
     span = f" of {days[0]} to {days[-1]}" if days else ""
     kinds = Counter(row.annotator for row in rows)
-    made = ", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items()))
-    return f"{count} labelled images{span} ({made}) at {len({row.place for row in rows})} places"
+    annotators = ", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items()))
+    return (
+        f"{count} labelled images{span} ({annotators}) at {len({row.place for row in rows})} places"
+    )
 
 
-class _Teller:
-    """Says how a training goes: a bar for the steps, a line for every epoch."""
+class _Reporter:
+    """Reports the progress of a training: a bar for the steps, a line per epoch."""
 
     def __init__(self, *, quiet: bool, bar: bool) -> None:
         self._quiet, self._bar = quiet, bar
-        self._shown: tqdm[Any] | None = None
+        self._progress_bar: tqdm[Any] | None = None
 
-    def ticks(self, done: int, steps: int) -> None:
-        """A finished step."""
+    def step(self, done: int, steps: int) -> None:
+        """Report a finished step."""
         if self._bar:
-            if self._shown is None:
-                self._shown = tqdm(desc="steps", total=steps, leave=False)
-            self._shown.update(done - self._shown.n)
+            if self._progress_bar is None:
+                self._progress_bar = tqdm(desc="steps", total=steps, leave=False)
+            self._progress_bar.update(done - self._progress_bar.n)
 
     def epoch(self, epoch: "Epoch") -> None:
-        """A finished epoch."""
-        if self._shown is not None:
-            self._shown.close()
-            self._shown = None
+        """Report a finished epoch."""
+        if self._progress_bar is not None:
+            self._progress_bar.close()
+            self._progress_bar = None
         if self._quiet:
             return
         line = (

@@ -1,5 +1,5 @@
-from .checks import examine
+from .checks import run_checks
 
 __all__ = [
-    "examine",
+    "run_checks",
 ]

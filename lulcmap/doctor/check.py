@@ -1,4 +1,4 @@
-"""One finding."""
+"""One check and its result."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,40 +8,44 @@ from lulcmap.errors import LulcmapError
 from lulcmap.model import first_line
 
 Status = Literal["ok", "note", "wrong", "skipped"]
-"""``note``: it works, with something to know; ``skipped``: it could not be looked at here."""
+"""``note``: it works, with a limitation; ``skipped``: it could not be checked here."""
 
 Finding = tuple[Status, str]
-"""What a look at one thing gives: how it is, and in words."""
+"""Result of a check: its status and its message."""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What was looked at, and what was found."""
+    """A check and its result."""
 
     name: str
-    """A few words, the same on every machine."""
+    """Name of the check, the same on every machine."""
 
     status: Status
-    """Whether it is in order."""
+    """Status of what was checked."""
 
-    said: str
-    """What was found; where it is not in order, what to do."""
+    message: str
+    """What was found and, if it is not in order, what to do."""
+
+    def to_json(self) -> dict[str, str]:
+        """The check as ``lulcmap doctor --json`` prints it."""
+        return {"name": self.name, "status": self.status, "said": self.message}
 
 
-def checked(name: str, look: Callable[[], Finding]) -> Check:
-    """What a look finds; one that fails has found a fault."""
+def run_check(name: str, look: Callable[[], Finding]) -> Check:
+    """Run a check; one that raises has found a fault."""
     try:
         return Check(name, *look())
     except LulcmapError as error:
         return Check(name, "wrong", str(error))
     except ImportError as error:
         return Check(
-            name, "wrong", f"It cannot be imported: {first_line(error)}. Install lulcmap again."
+            name, "wrong", f"It cannot be imported: {first_line(error)}. Reinstall lulcmap."
         )
-    except Exception as error:  # whatever a broken installation comes up with
+    except Exception as error:  # whatever a broken installation raises
         return Check(name, "wrong", f"{type(error).__name__}: {first_line(error)}")
 
 
-def listed(names: Sequence[str]) -> str:
-    """Names in a sentence, with their verb."""
+def names_with_verb(names: Sequence[str]) -> str:
+    """Names in a sentence, followed by "is" or "are"."""
     return f"{', '.join(names)} {'is' if len(names) == 1 else 'are'}"

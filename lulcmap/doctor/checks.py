@@ -1,24 +1,22 @@
-"""A check of the machine and of the providers: what works here, what does not, what to do."""
+"""All checks of the machine and the providers."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from lulcmap.catalog import PROFILES
 from lulcmap.doctor import machine, provider, software
-from lulcmap.doctor.check import Check, Finding, Status, checked
-
-__all__ = ["Check", "Status", "examine"]
+from lulcmap.doctor.check import Check, Finding, run_check
 
 
-def examine(*, offline: bool = False, folder: Path = Path()) -> Iterator[Check]:
-    """Every check, one by one, for those of the network take seconds.
+def run_checks(*, offline: bool = False, folder: Path = Path()) -> Iterator[Check]:
+    """Run every check, one by one: those that need the network take seconds.
 
     Args:
-        offline: leave the network alone.
-        folder: where maps are to be written.
+        offline: whether to skip the checks that need the network.
+        folder: folder that maps will be written to.
 
     Yields:
-        Findings; none holds the value of a secret or of a proxy.
+        Checks and their results; none contains the value of a secret or of a proxy.
 
     """
     looks: tuple[tuple[str, Callable[[], Finding]], ...] = (
@@ -36,9 +34,9 @@ def examine(*, offline: bool = False, folder: Path = Path()) -> Iterator[Check]:
         ("proxies", machine.proxies),
     )
     for name, look in looks:
-        yield checked(name, look)
+        yield run_check(name, look)
     for profile in PROFILES.values():
         if offline:
-            yield Check(profile.name, "skipped", "Not asked: --offline.")
+            yield Check(profile.name, "skipped", "Skipped: --offline.")
         else:
-            yield from provider.examine(profile)
+            yield from provider.check_provider(profile)

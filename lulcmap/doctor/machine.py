@@ -1,4 +1,4 @@
-"""What this machine and its environment leave to a run."""
+"""Checks of this machine and its environment: memory, disk, credentials, proxies."""
 
 import os
 import shutil
@@ -7,66 +7,66 @@ import urllib.request
 from pathlib import Path
 
 from lulcmap.catalog import PROFILES, SUBSCRIPTION_KEY
-from lulcmap.doctor.check import Finding, Status, listed
+from lulcmap.doctor.check import Finding, Status, names_with_verb
 from lulcmap.system import available_memory, memory_limit
 
-_LITTLE_DISK = 10e9
-"""Bytes. A country's run folder and map are of this order."""
+_LOW_DISK_BYTES = 10e9
+"""Free disk that gives a note below, bytes: about what a country's run folder and map need."""
 
-_LITTLE_MEMORY = 4e9
-"""Bytes. A block, its model and the scenes being read take about half."""
+_LOW_MEMORY_BYTES = 4e9
+"""Free memory that gives a note below, bytes: a block, its model and its scenes take half."""
 
 
 def memory() -> Finding:
-    """What a run may take."""
+    """Memory that a run may use."""
     free = available_memory()
     if free is None:
-        return "skipped", "This system does not say how much is free."
-    said, most = f"{free / 1e9:.1f} GB free", memory_limit()
-    if most is not None and most < free:
-        said, free = f"{most / 1e9:.1f} GB, the limit of this container or job", most
-    if free < _LITTLE_MEMORY:
-        return "note", f"{said}. Give predict a smaller --block-size and fewer --workers."
-    return "ok", said
+        return "skipped", "This system does not report its free memory."
+    message, limit = f"{free / 1e9:.1f} GB free", memory_limit()
+    if limit is not None and limit < free:
+        message, free = f"{limit / 1e9:.1f} GB, the limit of this container or job", limit
+    if free < _LOW_MEMORY_BYTES:
+        return "note", f"{message}. Run predict with a smaller --block-size and fewer --workers."
+    return "ok", message
 
 
 def disk(folder: Path) -> Finding:
-    """Where maps are to be written."""
-    place = folder.resolve()
-    while not place.exists():
-        place = place.parent
-    free = shutil.disk_usage(place).free
-    said = f"{free / 1e9:.1f} GB free in {folder.resolve()}"
+    """Free disk in the folder that maps will be written to."""
+    existing = folder.resolve()
+    while not existing.exists():
+        existing = existing.parent
+    free = shutil.disk_usage(existing).free
+    message = f"{free / 1e9:.1f} GB free in {folder.resolve()}"
     try:
-        with tempfile.TemporaryFile(dir=place):
+        with tempfile.TemporaryFile(dir=existing):
             pass
     except OSError as error:
-        return "wrong", f"{said}, but it cannot be written to ({error.strerror}). Use another."
-    if free < _LITTLE_DISK:
-        return "note", f"{said}. A country may need 10 GB; lulcmap plan says how much."
-    return "ok", said
+        return "wrong", f"{message}, but it is not writable ({error.strerror}). Use another folder."
+    if free < _LOW_DISK_BYTES:
+        return "note", f"{message}. A country may need 10 GB; lulcmap plan says how much."
+    return "ok", message
 
 
 def credentials() -> Finding:
-    """Which are set, by name: no value is ever shown."""
+    """Credentials that are set, by name: values are never shown."""
     needs = {
         "Sentinel-1 from planetary-computer": (SUBSCRIPTION_KEY,),
         **{f"pixels from {p.name}": p.secrets for p in PROFILES.values() if p.secrets},
     }
-    said = []
+    messages = []
     status: Status = "ok"
-    for what, names in needs.items():
+    for use, names in needs.items():
         missing = [name for name in names if not os.environ.get(name)]
         if missing:
             status = "note"
-            said.append(f"{listed(missing)} not set: no {what}.")
+            messages.append(f"{names_with_verb(missing)} not set: no {use}.")
         else:
-            said.append(f"{listed(names)} set, for {what}.")
-    return status, " ".join(said)
+            messages.append(f"{names_with_verb(names)} set, for {use}.")
+    return status, " ".join(messages)
 
 
 def proxies() -> Finding:
-    """Whether requests go through one; its address may hold a password."""
-    found = sorted(urllib.request.getproxies_environment())
-    names = [f"{scheme}_proxy" for scheme in found]
-    return "ok", f"{listed(names)} set, and followed." if names else "None is set."
+    """Proxies that requests go through, by name: an address may contain a password."""
+    schemes = sorted(urllib.request.getproxies_environment())
+    names = [f"{scheme}_proxy" for scheme in schemes]
+    return "ok", f"{names_with_verb(names)} set and used." if names else "None is set."

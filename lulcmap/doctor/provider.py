@@ -1,4 +1,4 @@
-"""What a provider really does for us: one scene found, its href signed, a few pixels read."""
+"""Checks of a provider: find one scene, sign its href, read a few pixels."""
 
 import json
 import os
@@ -20,38 +20,41 @@ from lulcmap.catalog import (
     resolve_href,
     signer,
 )
-from lulcmap.doctor.check import Check, Finding, checked, listed
+from lulcmap.doctor.check import Check, Finding, names_with_verb, run_check
 from lulcmap.errors import ProviderError
 from lulcmap.imagery import Fetcher, FetchError
 
-_BOX, _MONTH = "6.0,49.6,6.1,49.7", "2024-06-01T00:00:00Z/2024-06-30T23:59:59Z"
-"""Luxembourg, which no provider lacks: west, south, east, north."""
+_BBOX, _PERIOD = "6.0,49.6,6.1,49.7", "2024-06-01T00:00:00Z/2024-06-30T23:59:59Z"
+"""Box (west, south, east, north) and period to search: Luxembourg, which every provider covers."""
 
-_PLACE = (6.05, 49.65)
-"""Longitude and latitude of the pixels that are read, in the box's middle."""
+_PIXEL_LON_LAT = (6.05, 49.65)
+"""Longitude and latitude of the pixels to read, in the middle of the box."""
 
-_OPTICAL, _RADAR = "B04", "VV"
-"""Bands that are read."""
+_OPTICAL_BAND, _RADAR_BAND = "B04", "VV"
+"""Bands to read."""
 
-_PIXELS = 64
-"""A side of the window."""
+_WINDOW_PX = 64
+"""Side of the window to read, pixels."""
 
-_WAIT = 15.0
-"""Seconds an API may take to say something."""
-
-
-class _NoWayError(Exception):
-    """The provider cannot be reached from here, which says nothing of the provider."""
+_TIMEOUT_S = 15.0
+"""Time an API may take to answer, seconds."""
 
 
-def examine(profile: Profile) -> Iterator[Check]:
-    """Search, sign and read with each sensor that a provider has.
+class _UnreachableError(Exception):
+    """The provider is unreachable from here, which need not be the provider's fault."""
+
+
+def check_provider(profile: Profile) -> Iterator[Check]:
+    """Search, sign and read with each sensor of a provider.
 
     Yields:
-        For each sensor as many stages as there is reason for: nothing is read of what is not found.
+        Checks of each sensor: a stage follows only if the one before it succeeded.
 
     """
-    for collection, band in ((profile.s2_collection, _OPTICAL), (profile.s1_collection, _RADAR)):
+    for collection, band in (
+        (profile.s2_collection, _OPTICAL_BAND),
+        (profile.s1_collection, _RADAR_BAND),
+    ):
         for check in _stages(profile, collection, band) if collection else ():
             yield check
             if check.name == f"{profile.name} search" and check.status == "skipped":
@@ -59,72 +62,74 @@ def examine(profile: Profile) -> Iterator[Check]:
 
 
 def _stages(profile: Profile, collection: str, band: str) -> Iterator[Check]:
-    name = f"{profile.name} S1" if band == _RADAR else profile.name
-    found: list[Scene] = []
-    check = checked(f"{name} search", lambda: _search(profile, collection, found))
+    name = f"{profile.name} S1" if band == _RADAR_BAND else profile.name
+    scenes: list[Scene] = []
+    check = run_check(f"{name} search", lambda: _search(profile, collection, scenes))
     yield check
     if check.status != "ok":
         return
-    scene = found[0]
-    missing = [variable for variable in _secrets(profile, band) if not os.environ.get(variable)]
+    scene = scenes[0]
+    missing = [
+        variable for variable in _required_secrets(profile, band) if not os.environ.get(variable)
+    ]
     if missing:
-        why = f"{listed(missing)} not set, and no pixel of {collection} can be read without."
-        yield Check(f"{name} sign and read", "skipped", why)
+        message = f"{names_with_verb(missing)} not set: no pixel of {collection} can be read."
+        yield Check(f"{name} sign and read", "skipped", message)
         return
-    check = checked(f"{name} sign", lambda: _sign(profile, scene.assets[band]))
+    check = run_check(f"{name} sign", lambda: _sign(profile, scene.assets[band]))
     yield check
     if check.status == "ok":
-        yield checked(f"{name} read", lambda: _read(profile, scene, band))
+        yield run_check(f"{name} read", lambda: _read(profile, scene, band))
 
 
-def _secrets(profile: Profile, band: str) -> tuple[str, ...]:
-    """Environment variables without which a band cannot be read."""
-    if profile.signing == "planetary-computer" and band == _RADAR:
-        return (SUBSCRIPTION_KEY,)  # its tokens for sentinel-1-rtc need an account
+def _required_secrets(profile: Profile, band: str) -> tuple[str, ...]:
+    """Environment variables needed to read a band."""
+    if profile.signing == "planetary-computer" and band == _RADAR_BAND:
+        return (SUBSCRIPTION_KEY,)  # tokens for sentinel-1-rtc need an account
     return profile.secrets
 
 
-def _search(profile: Profile, collection: str, found: list[Scene]) -> Finding:
-    """Ask for one scene, which is added to ``found``."""
-    asked = {"collections": collection, "bbox": _BOX, "datetime": _MONTH, "limit": 1}
+def _search(profile: Profile, collection: str, scenes: list[Scene]) -> Finding:
+    """Search for one scene and add it to ``scenes``."""
+    query = {"collections": collection, "bbox": _BBOX, "datetime": _PERIOD, "limit": 1}
     start = time.perf_counter()
     try:
-        answer = _ask(f"{profile.url}/search?{urlencode(asked)}")
-    except _NoWayError as reason:
-        return "skipped", f"{urlsplit(profile.url).hostname} cannot be reached: {reason}."
-    took = time.perf_counter() - start
-    items = answer.get("features") if isinstance(answer, dict) else None
+        page = _get_json(f"{profile.url}/search?{urlencode(query)}")
+    except _UnreachableError as reason:
+        return "skipped", f"{urlsplit(profile.url).hostname} is unreachable: {reason}."
+    seconds = time.perf_counter() - start
+    items = page.get("features") if isinstance(page, dict) else None
     if not items:
         raise ProviderError(
-            f"It has no {collection} over Luxembourg in June 2024, where there are dozens. Its "
-            "collections may have been renamed: is there a newer lulcmap?"
+            f"It has no {collection} over Luxembourg in June 2024, where dozens are expected. "
+            "Its collections may have been renamed: look for a newer lulcmap."
         )
     try:
         scene = Scene.from_item(items[0], profile)
-        for href in scene.assets.values():  # data, not trust
+        for href in scene.assets.values():  # hrefs from a server are not trusted
             resolve_href(href, root=None, private=_is_private(profile))
-        found.append(scene)
+        scenes.append(scene)
     except SkippedItem as reason:
-        raise ProviderError(f"Its item of {collection} cannot be used: {reason}.") from None
+        raise ProviderError(f"Its item of {collection} is unusable: {reason}.") from None
     except HrefRefusedError as reason:
-        raise ProviderError(f"An href of {collection} {reason}; it is not opened.") from None
+        raise ProviderError(f"An href of {collection} {reason}; it was not opened.") from None
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ProviderError(f"It gives no proper STAC item ({type(error).__name__}).") from None
-    return "ok", f"{collection}: an item in {took:.1f} s"
+        raise ProviderError(f"Its STAC item is not valid ({type(error).__name__}).") from None
+    return "ok", f"{collection}: an item in {seconds:.1f} s"
 
 
 def _is_private(profile: Profile) -> bool:
-    """Whether assets in a private network are fine: only those of a catalogue that is there too."""
+    """Whether assets may be in a private network: only if the catalogue is in one too."""
     return is_private(urlsplit(profile.url).hostname or "")
 
 
-def _ask(url: str) -> Any:
-    """The answer of an API, once and without patience."""
+def _get_json(url: str) -> Any:
+    """The JSON answer of an API; no retries."""
     try:
         with urlopen(
-            Request(url, headers={"Accept": "application/geo+json"}), timeout=_WAIT
-        ) as got:
-            return json.loads(got.read())
+            Request(url, headers={"Accept": "application/geo+json"}), timeout=_TIMEOUT_S
+        ) as response:
+            return json.loads(response.read())
     except HTTPError as error:
         error.close()
         raise ProviderError(
@@ -132,28 +137,28 @@ def _ask(url: str) -> Any:
         ) from None
     except ValueError:
         raise ProviderError(
-            "It answers, but not with JSON. Does this network want a log-in first?"
+            "It answers, but not with JSON. This network may need a login first."
         ) from None
     except OSError as error:
         cause = error.reason if isinstance(error, URLError) else error
         if isinstance(cause, ssl.SSLError):
             raise ProviderError(
-                "Its certificate is not valid here. If a proxy of yours opens TLS, set "
-                "SSL_CERT_FILE to its certificate."
+                "Its certificate is not valid here. If your proxy intercepts TLS, set "
+                "SSL_CERT_FILE to the proxy's certificate."
             ) from None
-        raise _NoWayError(getattr(cause, "strerror", None) or str(cause)) from None
+        raise _UnreachableError(getattr(cause, "strerror", None) or str(cause)) from None
 
 
 def _sign(profile: Profile, href: str) -> Finding:
     sign = signer(profile)
     if profile.signing == "none":
-        return "ok", "nothing to sign: open to all"
+        return "ok", "public, no signature needed"
     sign(href)
     return "ok", f"an href of {urlsplit(href).netloc}"
 
 
 def _read(profile: Profile, scene: Scene, band: str) -> Finding:
-    """Read a window on the scene's own grid, whose pixels' edges lie on multiples of 10 m."""
+    """Read a window on the scene's own grid, whose pixel edges are multiples of 10 m."""
     import numpy as np
     from odc.geo.geobox import GeoBox
     from pyproj import Transformer
@@ -162,12 +167,12 @@ def _read(profile: Profile, scene: Scene, band: str) -> Finding:
     from lulcmap.imagery import Reader
 
     sign, epsg = signer(profile), scene.epsg or 32631
-    x, y = Transformer.from_crs(4326, epsg, always_xy=True).transform(*_PLACE)
+    x, y = Transformer.from_crs(4326, epsg, always_xy=True).transform(*_PIXEL_LON_LAT)
     corner = Affine(10, 0, 10 * round(x / 10), 0, -10, 10 * round(y / 10))
     start = time.perf_counter()
     private = _is_private(profile)
-    # the reader would wait for minutes
-    fetcher = Fetcher(sign=sign, private=private, retries=1, patience=_WAIT)
+    # a first small request, because the reader would retry for minutes
+    fetcher = Fetcher(sign=sign, private=private, retries=1, patience=_TIMEOUT_S)
     try:
         fetcher.get(scene.assets[band], 0, 16)
     except FetchError as error:
@@ -175,7 +180,10 @@ def _read(profile: Profile, scene: Scene, band: str) -> Finding:
     finally:
         fetcher.close()
     with Reader(workers=1, sign=sign, private=private) as reader:
-        plane = reader.read(scene, band, GeoBox((_PIXELS, _PIXELS), corner, f"EPSG:{epsg}"))
-    took = time.perf_counter() - start
+        plane = reader.read(scene, band, GeoBox((_WINDOW_PX, _WINDOW_PX), corner, f"EPSG:{epsg}"))
+    seconds = time.perf_counter() - start
     share = np.count_nonzero(plane) / plane.size
-    return "ok", f"{_PIXELS} x {_PIXELS} px of {band} in {took:.1f} s, {share:.0%} with data"
+    return (
+        "ok",
+        f"{_WINDOW_PX} x {_WINDOW_PX} px of {band} in {seconds:.1f} s, {share:.0%} with data",
+    )

@@ -1,6 +1,6 @@
-"""What is installed on this machine, seen at work.
+"""Checks of the installed software: each library is tried.
 
-All that is compiled is imported by the look at it, for it may be what is broken.
+Compiled libraries are imported inside their own check, because they may be what is broken.
 """
 
 import ctypes
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lulcmap import __version__
 from lulcmap.catalog import CDSE
-from lulcmap.doctor.check import Finding, listed
+from lulcmap.doctor.check import Finding, names_with_verb
 from lulcmap.errors import DeviceError
 from lulcmap.model import find_model, has_cuda, has_driver, load_runtime, shipped_models
 
@@ -20,43 +20,44 @@ if TYPE_CHECKING:
     from lulcmap.model import Session
 
 _DATA_VARIABLES = ("PROJ_LIB", "PROJ_DATA", "GDAL_DATA")
-"""They lead PROJ and GDAL away from the data their wheels bring. Installers of other GIS software
-set them for all programs, and the data of another version cannot be read."""
+"""Variables that point PROJ and GDAL to other data than that of their wheels. Installers of other
+GIS software set them for all programs, and data of another version cannot be read."""
 
-_KNOWN = {
+_KNOWN_POINTS = {
     "EPSG:32632": ((9.0, 45.0), (500000.0, 4982950.4)),
     "EPSG:3035": ((10, 52), (4321e3, 321e4)),
 }
-"""Longitude and latitude, easting and northing: zone 32's central meridian half-way to the pole
-(the meridian's arc there, 4,984,944.4 m on WGS 84, times 0.9996), and the origin of ETRS89-LAEA."""
+"""Known points by CRS: longitude and latitude, easting and northing. They are zone 32's central
+meridian half-way to the pole (its arc there, 4,984,944.4 m on WGS 84, times 0.9996) and the origin
+of ETRS89-LAEA."""
 
 
 def python() -> Finding:
-    """The interpreter, and lulcmap itself."""
+    """The Python interpreter and lulcmap."""
     system = f"{platform.system()} {platform.machine()}"
     return "ok", f"Python {platform.python_version()}, lulcmap {__version__}, on {system}"
 
 
 def compiler() -> Finding:
-    """Whether numba compiles, and whether what it compiles is kept."""
+    """Whether numba compiles, and caches compiled code."""
     import numba
     import numpy as np
 
     from lulcmap.system import compiled
 
-    total: Any = compiled(_total)
-    found = f"numba {numba.__version__}, numpy {np.__version__}"
+    total: Any = compiled(_sum)
+    versions = f"numba {numba.__version__}, numpy {np.__version__}"
     if total(np.arange(5)) != 10:
-        return "wrong", f"{found}: a compiled sum is wrong. Install numba and numpy again."
+        return "wrong", f"{versions}: a compiled sum is wrong. Reinstall numba and numpy."
     if total.stats.cache_path is None:
         return "note", (
-            f"{found}: compiled code cannot be kept, so every run compiles for half a minute. "
-            "Set NUMBA_CACHE_DIR to a folder that can be written to."
+            f"{versions}: compiled code cannot be cached, so every run compiles for half a minute. "
+            "Set NUMBA_CACHE_DIR to a writable folder."
         )
-    return "ok", found
+    return "ok", versions
 
 
-def _total(values: Sequence[int]) -> int:
+def _sum(values: Sequence[int]) -> int:
     total = 0
     for value in values:
         total += value
@@ -64,17 +65,17 @@ def _total(values: Sequence[int]) -> int:
 
 
 def gdal() -> Finding:
-    """Drivers, and a map written and read back in memory."""
+    """GDAL's drivers; a map is written and read back in memory."""
     import numpy as np
     import rasterio
     from rasterio.io import MemoryFile
 
-    found = f"GDAL {rasterio.__gdal_version__}, rasterio {rasterio.__version__}"
+    versions = f"GDAL {rasterio.__gdal_version__}, rasterio {rasterio.__version__}"
     with rasterio.Env() as env:
         drivers = env.drivers()
     missing = [name for name in ("GTiff", "COG") if name not in drivers]
     if missing:
-        return "wrong", f"{found} lacks {' and '.join(missing)}. Install rasterio from PyPI."
+        return "wrong", f"{versions} lacks {' and '.join(missing)}. Install rasterio from PyPI."
     pixels = np.arange(64 * 64, dtype=np.uint8).reshape(64, 64)
     with MemoryFile() as file:
         options = {"driver": "COG", "compress": "deflate", "dtype": "uint8", "count": 1}
@@ -84,25 +85,28 @@ def gdal() -> Finding:
         with file.open() as source:
             same = np.array_equal(source.read(1), pixels)
     if not same:
-        return "wrong", f"{found}: a file reads otherwise than it was written."
+        return (
+            "wrong",
+            f"{versions}: pixels read back differ from those written. Reinstall rasterio.",
+        )
     if "JP2OpenJPEG" not in drivers:
-        return "note", f"{found} lacks JP2OpenJPEG, so the files of {CDSE.name} cannot be read."
-    return "ok", f"{found}: GeoTIFF, COG, JPEG 2000"
+        return "note", f"{versions} lacks JP2OpenJPEG, so files from {CDSE.name} cannot be read."
+    return "ok", f"{versions}: GeoTIFF, COG, JPEG 2000"
 
 
 def proj_of_pyproj() -> Finding:
-    """The PROJ that pyproj brings; it places areas."""
+    """The copy of PROJ in pyproj, which projects areas."""
     import pyproj
 
     def project(crs: str, lon: float, lat: float) -> tuple[float, float]:
         x, y = pyproj.Transformer.from_crs("EPSG:4326", crs, always_xy=True).transform(lon, lat)
         return float(x), float(y)
 
-    return _proj(f"PROJ {pyproj.proj_version_str} in pyproj {pyproj.__version__}", project)
+    return _check_proj(f"PROJ {pyproj.proj_version_str} in pyproj {pyproj.__version__}", project)
 
 
 def proj_of_rasterio() -> Finding:
-    """The PROJ that rasterio brings, a second copy; it places pixels."""
+    """The copy of PROJ in rasterio, which projects pixels."""
     import rasterio
     from rasterio.warp import transform
 
@@ -110,41 +114,50 @@ def proj_of_rasterio() -> Finding:
         xs, ys = transform("EPSG:4326", crs, [lon], [lat])
         return float(xs[0]), float(ys[0])
 
-    return _proj(f"PROJ {rasterio.__proj_version__} in rasterio {rasterio.__version__}", project)
-
-
-def _proj(found: str, project: Callable[[str, float, float], tuple[float, float]]) -> Finding:
-    """Compare projected coordinates with known ones, to the centimetre."""
-    set_here = [name for name in _DATA_VARIABLES if os.environ.get(name)]
-    cause = (
-        f"{' and '.join(set_here)} may lead to the data of another version: unset, and try again."
-        if set_here
-        else "Install pyproj and rasterio from PyPI again."
+    return _check_proj(
+        f"PROJ {rasterio.__proj_version__} in rasterio {rasterio.__version__}", project
     )
-    for crs, ((lon, lat), expected) in _KNOWN.items():
+
+
+def _check_proj(
+    versions: str, project: Callable[[str, float, float], tuple[float, float]]
+) -> Finding:
+    """Compare projected coordinates with known ones, to the centimetre."""
+    overrides = [name for name in _DATA_VARIABLES if os.environ.get(name)]
+    cause = (
+        f"{' and '.join(overrides)} may point to data of another version: unset and try again."
+        if overrides
+        else "Reinstall pyproj and rasterio from PyPI."
+    )
+    for crs, ((lon, lat), expected) in _KNOWN_POINTS.items():
         try:
             x, y = project(crs, lon, lat)
-        except Exception as error:  # both have many kinds
-            said = (str(error).splitlines() or [type(error).__name__])[0]
-            return "wrong", f"{found}: {crs} cannot be used ({said}). {cause}"
+        except Exception as error:  # both raise many kinds
+            message = (str(error).splitlines() or [type(error).__name__])[0]
+            return "wrong", f"{versions}: {crs} is unusable ({message}). {cause}"
         if not (abs(x - expected[0]) < 0.01 and abs(y - expected[1]) < 0.01):
-            return "wrong", f"{found}: a point in {crs} is misplaced, at {x:.2f}, {y:.2f}. {cause}"
-    if set_here:
-        return "note", f"{found}: right, though {listed(set_here)} set, and may lead to other data."
-    return "ok", f"{found}: EPSG:32632 and EPSG:3035 to the centimetre"
+            return (
+                "wrong",
+                f"{versions}: a point in {crs} is misplaced, at {x:.2f}, {y:.2f}. {cause}",
+            )
+    if overrides:
+        return "note", (
+            f"{versions}: correct, but {names_with_verb(overrides)} set; other data may be used."
+        )
+    return "ok", f"{versions}: EPSG:32632 and EPSG:3035 to the centimetre"
 
 
 def runtime() -> Finding:
-    """ONNX Runtime, and the provider on which the default model really ran."""
-    load_runtime()  # says what is missing or doubled before the model is looked for
-    session = _ran()
+    """ONNX Runtime, and the device on which the default model ran."""
+    load_runtime()  # report a missing or duplicate runtime before looking for the model
+    session = _tested_session()
     if session.notes:
         return "note", f"{session.runtime}. {' '.join(session.notes)}"
     return "ok", f"{session.runtime}: the default model ran on the {session.device}"
 
 
-def _ran() -> "Session":
-    """A session of the default model, after one small run."""
+def _tested_session() -> "Session":
+    """A session of the default model, tested by one small run."""
     import numpy as np
 
     from lulcmap.model import open_session
@@ -155,51 +168,53 @@ def _ran() -> "Session":
 
 
 def cuda() -> Finding:
-    """Whether runtime, driver and CUDA fit together."""
+    """Whether ONNX Runtime, the driver and CUDA fit together."""
     try:
         ort = load_runtime()
     except DeviceError:
-        return "skipped", "ONNX Runtime has to be put right first."
+        return "skipped", "Fix ONNX Runtime first."
     if not has_driver():
         if has_cuda(ort):
             return "note", (
                 "ONNX Runtime is built for CUDA, but no NVIDIA driver was found: the CPU is used. "
-                "In a container, start it with the GPU (docker run --gpus all)."
+                "In a container, start it with the GPU: docker run --gpus all."
             )
-        return "ok", "No NVIDIA driver, and none is needed: maps are made on the CPU."
-    driver = _driver()
+        return "ok", "No NVIDIA driver found, and none is needed: maps are made on the CPU."
+    driver = _driver_name()
     if not has_cuda(ort):
         return "note", (
-            f"{driver} is here, but ONNX Runtime has no CUDA. To use it: pip uninstall "
+            f"Found {driver}, but ONNX Runtime has no CUDA. To use it: pip uninstall "
             "onnxruntime, then pip install lulcmap[gpu]."
         )
     built = str(getattr(ort, "cuda_version", ""))
     pair = f"{driver}; ONNX Runtime {ort.__version__} is built for CUDA {built or 'unknown'}"
-    session = _ran()
+    session = _tested_session()
     if session.device == "cuda":
         return "ok", pair
-    known = _cuda_of_driver()
-    if built and known and known[0] < int(built.split(".")[0]):
+    driver_cuda = _cuda_of_driver()
+    if built and driver_cuda and driver_cuda[0] < int(built.split(".")[0]):
         return "wrong", (
-            f"{pair}, the driver is for CUDA {known[0]}.{known[1]} at most. Update the driver, or "
-            "pip uninstall onnxruntime-gpu and pip install lulcmap[gpu-cuda12]."
+            f"{pair}, but the driver supports CUDA {driver_cuda[0]}.{driver_cuda[1]} at most. "
+            "Update it, or pip uninstall onnxruntime-gpu and pip install lulcmap[gpu-cuda12]."
         )
-    return "wrong", f"{pair}, but it cannot be used. {' '.join(session.notes)}"
+    return "wrong", f"{pair}, but it is not usable. {' '.join(session.notes)}"
 
 
-def _driver() -> str:
-    """The GPU and its driver's version, as far as nvidia-smi tells."""
+def _driver_name() -> str:
+    """The GPU and its driver's version, if nvidia-smi reports them."""
     query = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
     try:
-        said = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True).stdout
-        name, version = said.splitlines()[0].split(",")
+        answer = subprocess.run(
+            query, capture_output=True, text=True, timeout=20, check=True
+        ).stdout
+        name, version = answer.splitlines()[0].split(",")
     except (OSError, subprocess.SubprocessError, ValueError, IndexError):
         return "an NVIDIA driver"
     return f"{name.strip()}, driver {version.strip()}"
 
 
 def _cuda_of_driver() -> tuple[int, int] | None:
-    """The newest CUDA a driver can run, major and minor."""
+    """The newest CUDA version that the driver supports, major and minor."""
     version = ctypes.c_int()
     library = ctypes.CDLL("libcuda.so.1" if os.name == "posix" else "nvcuda.dll")
     if library.cuDriverGetVersion(ctypes.byref(version)) != 0:
@@ -208,10 +223,10 @@ def _cuda_of_driver() -> tuple[int, int] | None:
 
 
 def models() -> Finding:
-    """Whether the shipped models are there, bit for bit."""
+    """Whether the shipped models are present and unchanged."""
     names = [model.name for model in shipped_models()]
     if not names:
-        return "wrong", "None is shipped. Install lulcmap again, or give predict a --model FILE."
+        return "wrong", "No model is shipped. Reinstall lulcmap, or give predict a --model FILE."
     for name in names:
-        find_model(name)  # its error says what is wrong
-    return "ok", f"{', '.join(names)}: as shipped, by their sha256"
+        find_model(name)  # raises an error that says what is wrong
+    return "ok", f"{', '.join(names)}: sha256 as shipped"

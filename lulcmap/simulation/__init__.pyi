@@ -1,20 +1,20 @@
-from .archive import degrees
+from .archive import to_degrees
 from .build import simulate
-from .country import Country, Simulated
-from .demo import NETWORK, forest_map, judge, picture
+from .country import Country, SimulatedCountry
+from .demo import DEMO_MODEL, draw_comparison, map_with_forest, score_map
 from .labels import LabelSet, simulate_labels
-from .land import ground
+from .land import make_land
 
 __all__ = [
-    "NETWORK",
+    "DEMO_MODEL",
     "Country",
     "LabelSet",
-    "Simulated",
-    "degrees",
-    "forest_map",
-    "ground",
-    "judge",
-    "picture",
+    "SimulatedCountry",
+    "draw_comparison",
+    "make_land",
+    "map_with_forest",
+    "score_map",
     "simulate",
     "simulate_labels",
+    "to_degrees",
 ]

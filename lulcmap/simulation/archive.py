@@ -1,4 +1,4 @@
-"""A simulated country as files: a STAC ItemCollection of COGs laid out as on Planetary Computer."""
+"""Files of a simulated country: a STAC ItemCollection of COGs, as on Planetary Computer."""
 
 import json
 from collections.abc import Mapping
@@ -31,15 +31,15 @@ def write_cog(
     nodata: float,
     resampling: str = "average",
 ) -> None:
-    """A single-band COG: 512 px tiles, DEFLATE with a predictor, overviews.
+    """Write a single-band COG: 512 px tiles, DEFLATE with a predictor, overviews.
 
     Args:
-        path: to be written.
-        pixels: (H, W).
-        transform: from pixel (col, row) to metres.
-        epsg: of the grid.
+        path: path of the file to write.
+        pixels: pixel values, (H, W).
+        transform: transform from pixel (col, row) to metres.
+        epsg: EPSG code of the grid.
         nodata: value of a missing pixel.
-        resampling: of the overviews.
+        resampling: resampling method of the overviews.
 
     """
     height, width = pixels.shape
@@ -65,10 +65,17 @@ def write_cog(
 
 
 class Archive:
-    """A folder that scenes are written into, one item each."""
+    """A folder of scenes, each with a STAC item."""
 
     def __init__(self, folder: Path, *, epsg: int, origin: tuple[float, float]) -> None:
-        """Args: where to write, the grid's EPSG code, and the west and north edge in metres."""
+        """Open an archive.
+
+        Args:
+            folder: folder to write to.
+            epsg: EPSG code of the scenes' grid.
+            origin: west and north edge of the grid, metres.
+
+        """
         self.folder = folder
         self.epsg = epsg
         self.origin = origin
@@ -81,18 +88,18 @@ class Archive:
         assets: Mapping[str, tuple[NDArray[Any], int]],
         properties: Mapping[str, Any],
     ) -> None:
-        """Write one scene's assets and keep its item.
+        """Write one scene's assets and record its item.
 
         Args:
             collection: ``sentinel-2-l2a`` or ``sentinel-1-rtc``.
-            name: the item's id.
-            assets: by key, pixels (H, W) and pixel size in metres.
-            properties: of the item, without its projection.
+            name: id of the item.
+            assets: pixels (H, W) and pixel size (metres) of each asset, by key.
+            properties: properties of the item, without its projection.
 
         """
         folder = self.folder / collection / name
         folder.mkdir(parents=True, exist_ok=True)
-        described = {}
+        asset_fields = {}
         west, north = self.origin
         bounds = (west, north, west, north)
         for key, (pixels, size) in assets.items():
@@ -108,7 +115,7 @@ class Archive:
                 resampling=resampling,
             )
             height, width = pixels.shape
-            described[key] = {
+            asset_fields[key] = {
                 "href": f"./{collection}/{name}/{key}.tif",
                 "type": "image/tiff; application=geotiff; profile=cloud-optimized",
                 "roles": ["data"],
@@ -117,16 +124,16 @@ class Archive:
                 "proj:transform": list(transform)[:6],
             }
             if collection == "sentinel-1-rtc":
-                described[key]["raster:bands"] = [
+                asset_fields[key]["raster:bands"] = [
                     {"nodata": nodata, "data_type": pixels.dtype.name, "spatial_resolution": size}
                 ]
             bounds = (west, north - size * height, west + size * width, north)
-        outline = ring(bounds, self.epsg)
+        outline = _outline(bounds, self.epsg)
         lon, lat = np.transpose(outline)
         grid = (
             {"proj:epsg": self.epsg}
             if len(self.items) % 3 or collection == "sentinel-1-rtc"
-            else {"proj:code": f"EPSG:{self.epsg}"}  # as newer catalogues say it
+            else {"proj:code": f"EPSG:{self.epsg}"}  # as in newer catalogues
         )
         self.items.append(
             {
@@ -138,13 +145,13 @@ class Archive:
                 "bbox": [min(lon), min(lat), max(lon), max(lat)],
                 "geometry": {"type": "Polygon", "coordinates": [outline]},
                 "properties": {**properties, **grid, "lulcmap:simulated": True},
-                "assets": described,
+                "assets": asset_fields,
                 "links": [],
             }
         )
 
     def close(self) -> Path:
-        """Write ``items.json``, items in order of time, and give its path."""
+        """Write ``items.json``, with the items in order of time, and return its path."""
         path = self.folder / "items.json"
         features = sorted(self.items, key=lambda item: (item["properties"]["datetime"], item["id"]))
         path.write_text(
@@ -154,21 +161,21 @@ class Archive:
         return path
 
 
-def ring(bounds: tuple[float, float, float, float], epsg: int) -> list[list[float]]:
-    """A rectangle's outline in degrees, closed, with seven decimals.
+def _outline(bounds: tuple[float, float, float, float], epsg: int) -> list[list[float]]:
+    """The closed outline of a rectangle in degrees, with seven decimals.
 
     Args:
         bounds: left, bottom, right, top, metres of ``epsg``.
-        epsg: code of the CRS.
+        epsg: EPSG code of the CRS.
 
     """
     left, bottom, right, top = bounds
     xs = [left, right, right, left, left]
     ys = [bottom, bottom, top, top, bottom]
-    return degrees(xs, ys, epsg)
+    return to_degrees(xs, ys, epsg)
 
 
-def degrees(xs: list[float], ys: list[float], epsg: int) -> list[list[float]]:
-    """Points of a CRS as longitude and latitude, seven decimals (1 cm)."""
+def to_degrees(xs: list[float], ys: list[float], epsg: int) -> list[list[float]]:
+    """Convert points of a CRS to longitude and latitude, with seven decimals (1 cm)."""
     lon, lat = Transformer.from_crs(epsg, 4326, always_xy=True).transform(xs, ys)
     return [[round(a, 7), round(b, 7)] for a, b in zip(lon, lat, strict=True)]

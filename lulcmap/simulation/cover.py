@@ -1,8 +1,7 @@
-"""What covers each pixel of a region, and how it differs from the rest of its class.
+"""The cover of each pixel of a region, and how the pixel differs from the rest of its class.
 
-A town has gardens and parks, a wood has clearings, a field may lie fallow: what a pixel shows is
-often another class than its region's, so that a pixel alone tells little and its surroundings tell
-much.
+A town has gardens and parks, a wood has clearings, a field may lie fallow: a pixel often shows
+another class than its region's, so a single pixel says little and its surroundings say much.
 """
 
 import math
@@ -13,16 +12,16 @@ from numpy.typing import NDArray
 from lulcmap.simulation.noise import fractal, mixed, normal, smooth, uniform
 from lulcmap.system import compiled
 
-PLACE, TEXTURE = 4, 2
-"""How many numbers tell a place (a field, a stand of trees), and a pixel in it, from its class."""
+N_PLACE, N_TEXTURE = 4, 2
+"""Number of latents of a place (a field, a stand of trees) and of a pixel in it."""
 
-SCALE = 36.0
-"""Latents are stored in int8 as whole 36ths of a standard deviation: within +-3.5."""
+LATENT_SCALE = 36.0
+"""Scale of latents stored in int8: whole 36ths of a standard deviation, within +-3.5."""
 
 
 @compiled
 def _district(key: np.uint64, y: float, x: float, cell: float) -> np.uint64:
-    """Random bits of the district (a Voronoi cell of jittered points) a pixel lies in."""
+    """Random bits of a pixel's district (a Voronoi cell of jittered points)."""
     row, col = math.floor(y / cell), math.floor(x / cell)
     best, bits = 1e18, key
     for i in range(row - 1, row + 2):
@@ -39,14 +38,14 @@ def _district(key: np.uint64, y: float, x: float, cell: float) -> np.uint64:
 def _plot(
     bits: np.uint64, y: float, x: float, small: float, large: float
 ) -> tuple[np.uint64, float, float, float]:
-    """The plot of a district a pixel lies in: rectangles in rows, like bricks.
+    """The plot of a pixel in its district: rectangles in rows, like bricks.
 
     Args:
-        bits: of the district; they decide its direction and the size of its plots.
+        bits: random bits of the district; they set its direction and the size of its plots.
         y: row, pixels.
         x: column, pixels.
         small: least length of a plot's short side, pixels.
-        large: greatest.
+        large: greatest length of a plot's short side, pixels.
 
     Returns:
         Random bits of the plot, position across it (pixels), distance to its nearest long side and
@@ -71,7 +70,7 @@ def _plot(
 
 
 @compiled
-def settle(
+def fill_cover(
     key: np.uint64,
     first: int,
     height: NDArray[np.float32],
@@ -82,30 +81,30 @@ def settle(
     delay: NDArray[np.int8],
     shade: NDArray[np.int8],
 ) -> None:
-    """Fill in what grows or stands on each pixel, its latents, its season and its slope.
+    """Fill in the cover of each pixel, its latents, its season and its slope.
 
     Args:
-        key: of the land.
-        first: row of the country that the arrays begin with.
-        height: (h + 1, w) of the land and of the row above, mean 0, deviation about 1.
+        key: random bits of the land.
+        first: first row of the arrays, in the country.
+        height: (h + 1, w) height of the land and of the row above, mean 0, deviation about 1.
         low: height below which rivers run.
         truth: (h, w) class of the region.
-        cover: as the others to the end, filled; ``Ground`` says of what.
-        latents: (PLACE + TEXTURE, h, w).
-        delay: (h, w).
-        shade: (h, w).
+        cover: (h, w), filled as described by ``Land``, like all arrays below.
+        latents: (N_PLACE + N_TEXTURE, h, w), filled.
+        delay: (h, w), filled.
+        shade: (h, w), filled.
 
     """
     rows, cols = truth.shape
-    place = np.empty(PLACE)
-    texture = np.empty(TEXTURE)
+    place = np.empty(N_PLACE)
+    texture = np.empty(N_TEXTURE)
     for i in range(rows):
         for j in range(cols):
             y, x = float(first + i), float(j)
             kind = truth[i, j]
-            for k in range(PLACE):
+            for k in range(N_PLACE):
                 place[k] = fractal(key + np.uint64(200 + 8 * k), y, x, 55.0, 2)
-            for k in range(TEXTURE):
+            for k in range(N_TEXTURE):
                 texture[k] = 0.8 * normal(key + np.uint64(240 + k), first + i, j)
                 texture[k] += 0.6 * smooth(key + np.uint64(250 + k), y / 3.1, x / 3.1)
             if kind == 4:
@@ -114,10 +113,10 @@ def settle(
                 cover[i, j] = _street(key, y, x, place, texture)
             else:
                 cover[i, j] = _wild(key, y, x, kind)
-            for k in range(PLACE):
-                latents[k, i, j] = max(-127.0, min(127.0, place[k] * SCALE))
-            for k in range(TEXTURE):
-                latents[PLACE + k, i, j] = max(-127.0, min(127.0, texture[k] * SCALE))
+            for k in range(N_PLACE):
+                latents[k, i, j] = max(-127.0, min(127.0, place[k] * LATENT_SCALE))
+            for k in range(N_TEXTURE):
+                latents[N_PLACE + k, i, j] = max(-127.0, min(127.0, texture[k] * LATENT_SCALE))
             if height[i + 1, j] > low - 0.5:  # hills begin a little below the last rivers
                 left = max(j, 1)
                 rise = height[i + 1, left] - height[i, left]
@@ -135,10 +134,10 @@ def _farm(
     texture: NDArray[np.float64],
     delay: NDArray[np.int8],
 ) -> int:
-    """Cover of a pixel of farmland: one crop a plot, in rows; fallow, ley and hedges between."""
+    """Cover of a pixel of farmland: one crop per plot, in rows, with fallow, ley and hedges."""
     district = _district(key + np.uint64(300), y, x, 120.0)
     bits, across, side, end = _plot(district, y, x, 9.0, 24.0)
-    for k in range(PLACE):
+    for k in range(N_PLACE):
         place[k] = normal(bits, 10 + k, 0)
     period = 2.6 + 2.2 * uniform(bits, 20, 0)
     texture[0] = 0.55 * texture[0] + 1.5 * math.sin(6.2832 * across / period)
@@ -160,10 +159,10 @@ def _street(
     place: NDArray[np.float64],
     texture: NDArray[np.float64],
 ) -> int:
-    """Cover of a pixel of a town: blocks of houses and gardens in a grid of streets."""
+    """Cover of a pixel of a town: blocks of houses and gardens in a street grid."""
     district = _district(key + np.uint64(400), y, x, 70.0)
     bits, _, side, end = _plot(district, y, x, 6.0, 11.0)
-    for k in range(PLACE):
+    for k in range(N_PLACE):
         place[k] = 0.6 * place[k] + 0.8 * normal(bits, 10 + k, 0)
     if min(side, end) < 0.55:
         texture[0] = -1.2
@@ -175,7 +174,7 @@ def _street(
     if use < 0.24:  # halls and yards
         texture[0] += 1.0
         return 7 if spot < 0.35 else 6
-    for k in range(PLACE):  # houses: every pixel another roof or garden
+    for k in range(N_PLACE):  # houses: each pixel is another roof or garden
         place[k] = 0.6 * place[k] + 0.8 * normal(key + np.uint64(420 + k), int(y), int(x))
     if spot < 0.42:
         return 6
@@ -188,7 +187,7 @@ def _street(
 
 @compiled
 def _wild(key: np.uint64, y: float, x: float, kind: int) -> int:
-    """Cover of a pixel of land that is neither farmed nor built: clumps, pools, clearings."""
+    """Cover of a pixel that is neither farmed nor built: clumps, pools, clearings."""
     patch = fractal(key + np.uint64(500), y, x, 26.0, 2)
     clump = 0.75 * smooth(key + np.uint64(510), y / 3.7, x / 3.7) + 0.65 * normal(
         key + np.uint64(511), int(y), int(x)

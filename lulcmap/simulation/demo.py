@@ -1,4 +1,4 @@
-"""The demonstration: a country that does not exist, its map, and its truth."""
+"""The demo: a simulated country, its map and its truth."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,18 +13,18 @@ from lulcmap.evaluation import accuracy, confusion, mean_iou
 from lulcmap.geo import load_area, pixels_inside, project
 from lulcmap.legend import NODATA
 from lulcmap.output import draw_preview
-from lulcmap.simulation.build import Simulated
+from lulcmap.simulation.country import SimulatedCountry
 
-NETWORK = "lulcformer-tiny"
-"""The shipped model that learnt from simulated countries: the demo's is one of those."""
+DEMO_MODEL = "lulcformer-tiny"
+"""Shipped model trained on simulated countries, like the demo's."""
 
-FOREST = "random-forest-simulated"
-"""The shipped model that the network is compared with: it sees each pixel alone."""
+FOREST_MODEL = "random-forest-simulated"
+"""Shipped model to compare with; it classifies each pixel by itself."""
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """How good a map of a simulated country is."""
+class MapScore:
+    """Scores of a map of a simulated country."""
 
     coverage: float
     """Share of the country's pixels that were mapped."""
@@ -36,57 +36,68 @@ class Verdict:
     """Mean intersection over union of the classes."""
 
 
-def judge(out: Path, country: Simulated) -> Verdict:
+def score_map(map_path: Path, country: SimulatedCountry) -> MapScore:
     """Compare a map with the truth.
 
     Args:
-        out: a map of the country, on the truth's grid.
-        country: as it was simulated.
+        map_path: path of a map of the country, on the truth's grid.
+        country: files of the simulated country.
 
     """
-    mapped, truth = _beside(out, country)
-    matrix = confusion(truth, mapped)
+    classes, truth = _map_and_truth(map_path, country)
+    matrix = confusion(truth, classes)
     inside = truth != NODATA
-    return Verdict(float((mapped[inside] != NODATA).mean()), accuracy(matrix), mean_iou(matrix))
+    return MapScore(float((classes[inside] != NODATA).mean()), accuracy(matrix), mean_iou(matrix))
 
 
-def forest_map(country: Simulated, out: Path, *, year: int) -> None:
-    """Map the country again, with a random forest that sees each pixel alone."""
-    map_area(country.aoi, out, year=year, model=FOREST, catalog=country.items, overwrite=True)
-
-
-def picture(out: Path, country: Simulated, *, year: int, verdict: Verdict, to: Path) -> None:
-    """Draw the composite, the map and the truth side by side.
-
-    Args:
-        out: path of the map.
-        country: as it was simulated.
-        year: year that was mapped.
-        verdict: how good the map is.
-        to: path of the PNG to write.
-
-    """
-    mapped, truth = _beside(out, country)
-    with rasterio.open(out) as made, rasterio.open(country.truth) as known:
-        part = known.window(*made.bounds).round_offsets().round_lengths()
-        on = GeoBox(known.shape, known.transform, known.crs)
-    image = composite(on, year=year, catalog=country.items).s2[(slice(None), *part.toslices())]
-    draw_preview(
-        to,
-        mapped,
-        composite=np.where(truth == NODATA, 0, image).astype(np.uint16),
-        truth=truth,
-        title="A simulated country, mapped by lulcmap",
-        note=f"Mean IoU {verdict.mean_iou:.2f}, accuracy {verdict.accuracy:.0%}, against the truth",
+def map_with_forest(country: SimulatedCountry, map_path: Path, *, year: int) -> None:
+    """Map the country with a random forest that classifies each pixel by itself."""
+    map_area(
+        country.aoi,
+        map_path,
+        year=year,
+        model=FOREST_MODEL,
+        catalog=country.items,
+        overwrite=True,
     )
 
 
-def _beside(out: Path, country: Simulated) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """The map, and the truth on the map's grid and inside the country only."""
-    with rasterio.open(out) as made, rasterio.open(country.truth) as known:
-        mapped, on = made.read(1), GeoBox(made.shape, made.transform, made.crs)
-        window = known.window(*made.bounds).round_offsets().round_lengths()
-        truth = known.read(1, window=window, boundless=True, fill_value=NODATA)
-    border = project(load_area(str(country.aoi)).polygon, made.crs.to_string())
-    truth[~pixels_inside(border, on)] = NODATA
-    return mapped, truth
+def draw_comparison(
+    map_path: Path, country: SimulatedCountry, *, year: int, score: MapScore, out_path: Path
+) -> None:
+    """Draw the composite, the map and the truth side by side.
+
+    Args:
+        map_path: path of the map.
+        country: files of the simulated country.
+        year: year that was mapped.
+        score: scores of the map.
+        out_path: path of the PNG to write.
+
+    """
+    classes, truth = _map_and_truth(map_path, country)
+    with rasterio.open(map_path) as map_file, rasterio.open(country.truth) as truth_file:
+        part = truth_file.window(*map_file.bounds).round_offsets().round_lengths()
+        grid = GeoBox(truth_file.shape, truth_file.transform, truth_file.crs)
+    image = composite(grid, year=year, catalog=country.items).s2[(slice(None), *part.toslices())]
+    draw_preview(
+        out_path,
+        classes,
+        composite=np.where(truth == NODATA, 0, image).astype(np.uint16),
+        truth=truth,
+        title="A simulated country, mapped by lulcmap",
+        note=f"Mean IoU {score.mean_iou:.2f}, accuracy {score.accuracy:.0%}, against the truth",
+    )
+
+
+def _map_and_truth(
+    map_path: Path, country: SimulatedCountry
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """The map, and the truth on the map's grid, nodata outside the country."""
+    with rasterio.open(map_path) as map_file, rasterio.open(country.truth) as truth_file:
+        classes, grid = map_file.read(1), GeoBox(map_file.shape, map_file.transform, map_file.crs)
+        window = truth_file.window(*map_file.bounds).round_offsets().round_lengths()
+        truth = truth_file.read(1, window=window, boundless=True, fill_value=NODATA)
+    border = project(load_area(str(country.aoi)).polygon, map_file.crs.to_string())
+    truth[~pixels_inside(border, grid)] = NODATA
+    return classes, truth

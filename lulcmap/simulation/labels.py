@@ -1,4 +1,4 @@
-"""Labels of a simulated country, laid out and coded as Dynamic World's releases are."""
+"""Labels of a simulated country, laid out and coded like Dynamic World's releases."""
 
 import json
 from dataclasses import dataclass
@@ -9,50 +9,50 @@ import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 
-from lulcmap.simulation.archive import degrees
-from lulcmap.simulation.country import Country, Simulated
-from lulcmap.simulation.land import ground
+from lulcmap.simulation.archive import to_degrees
+from lulcmap.simulation.country import Country, SimulatedCountry
+from lulcmap.simulation.land import make_land
 
-_LAND, _LABELS = 0, 5
-"""Streams of random numbers; the first is of the land, as in the package itself."""
+_LAND_STREAM, _LABEL_STREAM = 0, 5
+"""Streams of random numbers; the first is that of the land in the package."""
 
-_UNMARKED, _CLOUD = 0, 10
-"""Codes beside id + 1."""
+_UNMARKED_CODE, _CLOUD_CODE = 0, 10
+"""Codes besides id + 1."""
 
-_CLOUDS = (8, 9, 10)
-"""Codes of the scene classification."""
+_SCL_CLOUDS = (8, 9, 10)
+"""Codes of clouds in the scene classification."""
 
-_CELL = 15
-"""Pixels a side of the patches an annotator gets wrong or leaves out."""
+_PATCH_PX = 15
+"""Side of the patches that an annotator gets wrong or leaves out, pixels."""
 
-_TAKEN_FOR = np.array([3, 5, 4, 2, 2, 2, 7, 5, 7], np.uint8)
-"""By class, the one that annotators take it for."""
+_CONFUSED_WITH = np.array([3, 5, 4, 2, 2, 2, 7, 5, 7], np.uint8)
+"""Class that annotators confuse each class with."""
 
-_TRIES = 20
-"""Places looked at in a cell for one that a scene shows whole."""
+_MAX_TRIES = 20
+"""Places to try in a cell until a scene covers one completely."""
 
 
 @dataclass(frozen=True, slots=True)
 class LabelSet:
-    """How much is labelled, and how well."""
+    """Number and quality of the labels."""
 
     size: int = 510
-    """Pixels a side of a tile."""
+    """Side of a tile, pixels."""
 
     experts: int = 4
-    """Tiles by experts, in ``Experts``."""
+    """Number of tiles by experts, in ``Experts``."""
 
     nonexperts: int = 8
-    """Tiles by others, in ``Non_expert``."""
+    """Number of tiles by others, in ``Non_expert``."""
 
     holdout: int = 3
-    """Tiles that three experts and one other labelled, in ``holdout``."""
+    """Number of tiles by three experts and one other, in ``holdout``."""
 
     wrong: float = 0.04
-    """Share of the ground that an expert takes for another class; others do twice that."""
+    """Share of the ground that an expert labels wrongly; others twice that."""
 
     unmarked: float = 0.08
-    """Share of the ground that an annotator leaves out, beside the edges of classes."""
+    """Share of the ground that an annotator leaves out, besides the edges of classes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,18 +64,19 @@ class _Tile:
 
 
 def simulate_labels(
-    folder: Path, country: Country, scenes: Simulated, labels: LabelSet | None = None
+    folder: Path, country: Country, scenes: SimulatedCountry, labels: LabelSet | None = None
 ) -> Path:
     """Write label tiles of a simulated country.
 
-    Tiles overlap none of the others, lie on any whole pixels, and each is of a day whose scene
-    shows all of it. The same country gives the same tiles.
+    Tiles do not overlap, lie on any whole pixels, and each has the day of a scene that covers it
+    completely. The same country gives the same tiles.
 
     Args:
-        folder: made if need be; ``Experts``, ``Non_expert`` and ``holdout`` are made in it.
-        country: as it was simulated.
-        scenes: of the country.
-        labels: how many and how good; None for the usual ones.
+        folder: folder to write to, created if missing; ``Experts``, ``Non_expert`` and ``holdout``
+            are created in it.
+        country: country that was simulated.
+        scenes: files of the country.
+        labels: number and quality of the labels; None for the defaults.
 
     Returns:
         The folder.
@@ -85,92 +86,96 @@ def simulate_labels(
 
     """
     labels = labels or LabelSet()
-    truth = ground(country.key(_LAND), country.shape).truth
-    rng = country.rng(_LABELS)
+    truth = make_land(country.key(_LAND_STREAM), country.shape).truth
+    rng = country.rng(_LABEL_STREAM)
     count = labels.experts + labels.nonexperts + labels.holdout
-    tiles = _tiles(country, scenes, labels.size, count, rng)
+    tiles = _place_tiles(country, scenes, labels.size, count, rng)
     kinds = ["Experts/EH/4"] * labels.experts + ["Non_expert/WorkForce/EH/4"] * labels.nonexperts
     for number, tile in enumerate(tiles):
         part = truth[tile.row : tile.row + labels.size, tile.col : tile.col + labels.size]
         if number < len(kinds):
-            who = [(kinds[number], 1 + (number >= labels.experts))]
+            folders = [(kinds[number], 1 + (number >= labels.experts))]
         else:
-            who = [(f"holdout/expert_{expert}", 1) for expert in (1, 2, 3)]
-            who.append(("holdout/non_expert", 2))
-        for place, worse in who:
-            codes = _drawn(part, labels.wrong * worse, labels.unmarked, rng)
-            codes[tile.cloud] = _CLOUD
-            _write(folder / place / _name(country, tile, labels.size), codes, country, tile)
+            folders = [(f"holdout/expert_{expert}", 1) for expert in (1, 2, 3)]
+            folders.append(("holdout/non_expert", 2))
+        for tile_folder, factor in folders:
+            codes = _annotate(part, labels.wrong * factor, labels.unmarked, rng)
+            codes[tile.cloud] = _CLOUD_CODE
+            _write_tile(
+                folder / tile_folder / _tile_name(country, tile, labels.size), codes, country, tile
+            )
     return folder
 
 
-def _tiles(
-    country: Country, scenes: Simulated, size: int, count: int, rng: np.random.Generator
+def _place_tiles(
+    country: Country, scenes: SimulatedCountry, size: int, count: int, rng: np.random.Generator
 ) -> list[_Tile]:
-    """Places that share nothing, each with a scene that shows it."""
-    shown = _scenes(scenes)
+    """Tiles that do not overlap, each with a scene that covers it."""
+    scenes_by_day = _scenes(scenes)
     down, across = country.height // size, country.width // size
     tiles: list[_Tile] = []
     for cell in rng.permutation(down * across).tolist():
-        for _ in range(_TRIES):
-            # Somewhere in a cell of its own, as many cells as there is room for.
+        for _ in range(_MAX_TRIES):
+            # Somewhere in its own cell; there are as many cells as fit.
             row, col = (
-                side * place // cells + int(rng.integers(side // cells - size + 1))
-                for side, place, cells in (
+                side * tile_folder // cells + int(rng.integers(side // cells - size + 1))
+                for side, tile_folder, cells in (
                     (country.height, cell // across, down),
                     (country.width, cell % across, across),
                 )
             )
             part = slice(row, row + size), slice(col, col + size)
-            whole = [(day, scl[part]) for day, scl in shown if scl[part].all()]
-            if whole and len(tiles) < count:
-                day, scl = whole[rng.integers(len(whole))]
-                tiles.append(_Tile(row, col, day, np.isin(scl, _CLOUDS)))
+            covering = [(day, scl[part]) for day, scl in scenes_by_day if scl[part].all()]
+            if covering and len(tiles) < count:
+                day, scl = covering[rng.integers(len(covering))]
+                tiles.append(_Tile(row, col, day, np.isin(scl, _SCL_CLOUDS)))
                 break
     if len(tiles) < count:
         raise ValueError(
-            f"of {count} tiles of {size} pixels only {len(tiles)} found room in a country of "
+            f"only {len(tiles)} of {count} tiles of {size} pixels fit in a country of "
             f"{country.height} x {country.width}"
         )
     return tiles
 
 
-def _scenes(scenes: Simulated) -> list[tuple[str, NDArray[np.uint8]]]:
-    """Day (YYYYMMDD) and scene classification (H, W), 0 where it shows nothing, of each scene."""
-    found = []
+def _scenes(scenes: SimulatedCountry) -> list[tuple[str, NDArray[np.uint8]]]:
+    """Day (YYYYMMDD) and scene classification (H, W), 0 for nodata, of each scene."""
+    classifications = []
     for item in json.loads(scenes.items.read_text(encoding="utf-8"))["features"]:
         if "SCL" in item["assets"]:
             with rasterio.open(scenes.items.parent / item["assets"]["SCL"]["href"]) as file:
                 codes = file.read(1)
             day = item["properties"]["datetime"][:10].replace("-", "")
-            found.append((day, codes.repeat(2, axis=0).repeat(2, axis=1)))
-    return found
+            classifications.append((day, codes.repeat(2, axis=0).repeat(2, axis=1)))
+    return classifications
 
 
-def _drawn(
+def _annotate(
     truth: NDArray[np.uint8], wrong: float, unmarked: float, rng: np.random.Generator
 ) -> NDArray[np.uint8]:
-    """(H, W) codes as one annotator gives them: edges left out, some patches wrong or left out."""
-    luck = rng.random([2, *(-(-side // _CELL) for side in truth.shape)])
-    luck = luck.repeat(_CELL, axis=1).repeat(_CELL, axis=2)[:, : truth.shape[0], : truth.shape[1]]
-    codes = np.where(luck[0] < wrong, _TAKEN_FOR[truth], truth) + 1
+    """Codes (H, W) as drawn by one annotator: no edges, some patches wrong or left out."""
+    draws = rng.random([2, *(-(-side // _PATCH_PX) for side in truth.shape)])
+    draws = draws.repeat(_PATCH_PX, axis=1).repeat(_PATCH_PX, axis=2)[
+        :, : truth.shape[0], : truth.shape[1]
+    ]
+    codes = np.where(draws[0] < wrong, _CONFUSED_WITH[truth], truth) + 1
     edge = np.zeros(truth.shape, bool)
     edge[:-1] |= truth[:-1] != truth[1:]
     edge[:, :-1] |= truth[:, :-1] != truth[:, 1:]
-    codes[edge | (luck[1] < unmarked)] = _UNMARKED
+    codes[edge | (draws[1] < unmarked)] = _UNMARKED_CODE
     return codes.astype(np.uint8)
 
 
-def _name(country: Country, tile: _Tile, size: int) -> str:
-    """Of a tile: longitude and latitude of its middle, and the day of its scene."""
+def _tile_name(country: Country, tile: _Tile, size: int) -> str:
+    """Name of a tile: longitude and latitude of its centre, and the day of its scene."""
     x = country.west + 10.0 * (tile.col + size / 2)
     y = country.north - 10.0 * (tile.row + size / 2)
-    ((lon, lat),) = degrees([x], [y], country.epsg)
+    ((lon, lat),) = to_degrees([x], [y], country.epsg)
     return f"dw_{lon:.7f}_{lat:.7f}-{tile.day}.tif"
 
 
-def _write(path: Path, codes: NDArray[np.uint8], country: Country, tile: _Tile) -> None:
-    """A tile as the releases have it: one band, no nodata value. ``shift`` is the grids'."""
+def _write_tile(path: Path, codes: NDArray[np.uint8], country: Country, tile: _Tile) -> None:
+    """Write a tile as in the releases: one band, no nodata value."""
     path.parent.mkdir(parents=True, exist_ok=True)
     west = country.west + country.shift + 10 * tile.col
     north = country.north + country.shift - 10 * tile.row

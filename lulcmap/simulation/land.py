@@ -1,7 +1,7 @@
-"""The land: which class is where.
+"""The land: the class of each region.
 
-The truth is regional: a town is built, its gardens and parks too; a wood is trees, with its
-clearings. ``cover`` then decides what each pixel shows.
+The truth is regional: a town is built, including its gardens and parks; a wood is trees, including
+its clearings. ``cover`` then decides what each pixel shows.
 """
 
 import math
@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lulcmap.simulation.cover import PLACE, TEXTURE, settle
+from lulcmap.simulation.cover import N_PLACE, N_TEXTURE, fill_cover
 from lulcmap.simulation.noise import fractal, smooth, uniform
 from lulcmap.system import compiled
 
-SHARES = {
+_SHARES = {
     "lake": 0.05,
     "river_below": 0.8,
     "flooded": 0.055,
@@ -27,57 +27,57 @@ SHARES = {
     "heath": 0.05,
     "meadow": 0.15,
 }
-"""Parts of the country; what is left is crops. Rivers lie below that quantile of the heights."""
+"""Shares of the country; the rest is crops. ``river_below`` is a quantile of the heights."""
 
 _HEIGHT, _ALPINE, _RIVER, _WET, _TOWN, _PIT, _WOOD, _HEATH, _MEADOW = range(9)
-"""The fields that classes are cut from."""
+"""Indices of the fields that classes are derived from."""
 
-_BAND = 256
-"""Rows made at a time: bounds the memory of the fields."""
+_ROWS_AT_ONCE = 256
+"""Rows to make at a time: limits the memory for the fields."""
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
-    """What stays the same from date to date. All arrays (H, W) unless said."""
+class Land:
+    """The land, which is the same on every date. All arrays are (H, W) unless noted."""
 
     truth: NDArray[np.uint8]
-    """Class of the region, 0 to 8: the map to be found."""
+    """Class of the region, 0 to 8: the true map."""
 
     cover: NDArray[np.uint8]
-    """Class whose statistics the pixel follows, 0 to 8."""
+    """Class that the pixel shows, 0 to 8: its statistics are used."""
 
     latents: NDArray[np.int8]
     """(PLACE + TEXTURE, H, W) standard normal numbers times ``SCALE``."""
 
     delay: NDArray[np.int8]
-    """Ten-day steps by which a field's season is late."""
+    """Delay of a field's season, ten-day steps."""
 
     shade: NDArray[np.int8]
-    """Hundredths of ln reflectance added by the slope that faces the sun, or not."""
+    """Effect of the slope on ln reflectance, hundredths; positive where it faces the sun."""
 
 
-def ground(key: np.uint64, shape: tuple[int, int]) -> Ground:
-    """A country's land.
+def make_land(key: np.uint64, shape: tuple[int, int]) -> Land:
+    """Make a country's land.
 
     Args:
         key: any 64 bits; the same key gives the same land.
-        shape: height, width, pixels of 10 m.
+        shape: height and width, pixels of 10 m.
 
     """
     height, width = shape
     limits = _limits(key, shape)
-    land = Ground(
+    land = Land(
         truth=np.empty(shape, np.uint8),
         cover=np.empty(shape, np.uint8),
-        latents=np.empty((PLACE + TEXTURE, *shape), np.int8),
+        latents=np.empty((N_PLACE + N_TEXTURE, *shape), np.int8),
         delay=np.zeros(shape, np.int8),
         shade=np.zeros(shape, np.int8),
     )
-    for row in range(0, height, _BAND):
-        rows = slice(row, min(row + _BAND, height))
-        fields = _fields(key, row - 1, rows.stop - row + 1, width, 1)  # slopes need one row more
+    for row in range(0, height, _ROWS_AT_ONCE):
+        rows = slice(row, min(row + _ROWS_AT_ONCE, height))
+        fields = _fields(key, row - 1, rows.stop - row + 1, width, 1)  # slopes need one more row
         _classify(fields[:, 1:], limits, land.truth[rows])
-        settle(
+        fill_cover(
             key,
             row,
             fields[_HEIGHT],
@@ -92,15 +92,15 @@ def ground(key: np.uint64, shape: tuple[int, int]) -> Ground:
 
 
 def _limits(key: np.uint64, shape: tuple[int, int]) -> NDArray[np.float64]:
-    """The levels at which each field becomes its class, so that the classes have their shares.
+    """The level above which each field gives its class, so that the classes have their shares.
 
-    Found on a sample of the country, class by class, each among what the ones before left.
+    Computed on a sample of the country, class by class, each from the pixels left by the others.
     """
     step = max(1, math.isqrt(shape[0] * shape[1] // 60_000))
     fields = _fields(key, 0, -(-shape[0] // step), -(-shape[1] // step), step).reshape(9, -1)
     total = fields.shape[1]
-    height, low = fields[_HEIGHT], np.quantile(fields[_HEIGHT], SHARES["river_below"])
-    lake = np.quantile(height, SHARES["lake"])
+    height, low = fields[_HEIGHT], np.quantile(fields[_HEIGHT], _SHARES["river_below"])
+    lake = np.quantile(height, _SHARES["lake"])
     free = ~((height < lake) | ((fields[_RIVER] < 1) & (height < low)))
     limits = [low, lake]
 
@@ -111,22 +111,22 @@ def _limits(key: np.uint64, shape: tuple[int, int]) -> NDArray[np.float64]:
         limits.append(candidates[count] if count >= 0 else np.inf)
         free = free & ~((fields[field] > limits[-1]) & where)
 
-    claim(_ALPINE, SHARES["snow"])
-    claim(_ALPINE, SHARES["rock"])
-    claim(_ALPINE, SHARES["high_shrub"])
+    claim(_ALPINE, _SHARES["snow"])
+    claim(_ALPINE, _SHARES["rock"])
+    claim(_ALPINE, _SHARES["high_shrub"])
     plain = height < low
-    claim(_WET, SHARES["flooded"], plain)
-    claim(_TOWN, SHARES["town"], plain)
-    claim(_PIT, SHARES["pit"])
-    claim(_WOOD, SHARES["wood"])
-    claim(_HEATH, SHARES["heath"])
-    claim(_MEADOW, SHARES["meadow"])
+    claim(_WET, _SHARES["flooded"], plain)
+    claim(_TOWN, _SHARES["town"], plain)
+    claim(_PIT, _SHARES["pit"])
+    claim(_WOOD, _SHARES["wood"])
+    claim(_HEATH, _SHARES["heath"])
+    claim(_MEADOW, _SHARES["meadow"])
     return np.array(limits, np.float64)
 
 
 @compiled
 def _fields(key: np.uint64, row: int, height: int, width: int, step: int) -> NDArray[np.float32]:
-    """(9, height, width) the fields that classes are cut from, at every ``step``-th pixel."""
+    """Fields that classes are derived from, (9, height, width), at every ``step``-th pixel."""
     out = np.empty((9, height, width), np.float32)
     for i in range(height):
         for j in range(width):
@@ -149,9 +149,9 @@ def _fields(key: np.uint64, row: int, height: int, width: int, step: int) -> NDA
 
 @compiled
 def _river(key: np.uint64, y: float, x: float) -> float:
-    """Distance from the nearest river's middle line, in half widths of that river.
+    """Distance from the centre line of the nearest river, in half widths of that river.
 
-    The line is where a smooth field changes its sign, bent by a shorter one so that it meanders.
+    The line is where a smooth field changes its sign, bent by a shorter field to make it meander.
     """
     bend = 9.0 * smooth(key + np.uint64(90), y / 37.0, x / 37.0)
     turn = 9.0 * smooth(key + np.uint64(91), y / 37.0, x / 37.0)
@@ -166,7 +166,7 @@ def _river(key: np.uint64, y: float, x: float) -> float:
 
 @compiled
 def _town(key: np.uint64, y: float, x: float) -> float:
-    """How far inside a town: 1 in its middle, 0 at its edge, below outside."""
+    """How far inside a town: 1 at its centre, 0 at its edge, negative outside."""
     cell = 150.0
     row, col = math.floor(y / cell), math.floor(x / cell)
     best = -9.0
@@ -184,7 +184,7 @@ def _town(key: np.uint64, y: float, x: float) -> float:
 def _classify(
     fields: NDArray[np.float32], limits: NDArray[np.float64], truth: NDArray[np.uint8]
 ) -> None:
-    """Fill ``truth`` from the fields: the first class whose level is passed."""
+    """Fill ``truth`` from the fields: the first class whose level is exceeded."""
     low, lake = limits[0], limits[1]
     for i in range(truth.shape[0]):
         for j in range(truth.shape[1]):

@@ -1,4 +1,4 @@
-"""Random numbers and smooth noise as functions of place: any part can be made alone."""
+"""Random numbers and smooth noise as functions of place: any part can be made by itself."""
 
 import math
 
@@ -18,7 +18,7 @@ _COS, _SIN = math.cos(0.65), math.sin(0.65)
 
 @compiled
 def mixed(key: np.uint64, row: int, col: int) -> np.uint64:
-    """64 random bits of a key and two integers (SplitMix64's finaliser, Steele et al. 2014)."""
+    """64 random bits from a key and two integers (SplitMix64's finaliser, Steele et al. 2014)."""
     x = key + np.uint64(row) * _MIX_1 + _ONE
     x = (x ^ (x >> _S30)) * _MIX_2
     x = (x ^ (x >> _S27)) + np.uint64(col) * _MIX_1
@@ -29,13 +29,13 @@ def mixed(key: np.uint64, row: int, col: int) -> np.uint64:
 
 @compiled
 def uniform(key: np.uint64, row: int, col: int) -> float:
-    """A number from 0 to 1, the same for the same key and integers."""
+    """A uniform number from 0 to 1, the same for the same key and integers."""
     return float(mixed(key, row, col) >> _S40) / 16777216.0
 
 
 @compiled
 def normal(key: np.uint64, row: int, col: int) -> float:
-    """A nearly normal number (four uniform ones added), mean 0, deviation 1, within +-3.5."""
+    """A nearly normal number (sum of four uniform ones), mean 0, deviation 1, within +-3.5."""
     bits = mixed(key, row, col)
     total = 0.0
     for _ in range(4):
@@ -46,7 +46,7 @@ def normal(key: np.uint64, row: int, col: int) -> float:
 
 @compiled
 def smooth(key: np.uint64, y: float, x: float) -> float:
-    """Value noise: uniform numbers at integer places, joined by a curve; mean 0, deviation 1."""
+    """Value noise: uniform numbers at integer places, interpolated; mean 0, deviation 1."""
     row, col = math.floor(y), math.floor(x)
     v, u = y - row, x - col
     v = v * v * (3 - 2 * v)
@@ -59,17 +59,17 @@ def smooth(key: np.uint64, y: float, x: float) -> float:
 
 @compiled
 def fractal(key: np.uint64, y: float, x: float, wavelength: float, octaves: int) -> float:
-    """Value noise at ever shorter wavelengths, each turned so that no axis shows.
+    """Value noise at ever shorter wavelengths, each rotated so that no axis shows.
 
     Args:
-        key: of this field.
+        key: random bits of the field.
         y: row, pixels.
         x: column, pixels.
-        wavelength: of the longest octave, pixels.
-        octaves: how many, each half as long and half as strong.
+        wavelength: wavelength of the longest octave, pixels.
+        octaves: number of octaves, each half as long and half as strong.
 
     Returns:
-        Mean 0, deviation about 1.
+        Noise with mean 0 and deviation about 1.
 
     """
     total, strength, square = 0.0, 1.0, 0.0

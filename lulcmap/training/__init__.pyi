@@ -1,23 +1,23 @@
-from .checkpoint import deployed_from, load_checkpoint, save_checkpoint
+from .checkpoint import load_checkpoint, restore_network, save_checkpoint
 from .chips import ChipFolder, Chips
-from .deployable import BandStatistics, Deployed, Normalisation
-from .export import describe, export_onnx
+from .deployable import BandStatistics, DeployableNetwork, Normalisation
+from .export import export_onnx
 from .fit import CHECKPOINT, train_network
 from .log import Epoch
-from .loss import focal_loss, full_size
+from .loss import focal_loss, upsample_logits
 from .lulcformer import LULCFORMER_TINY, Transform
-from .networks import MODELS, build_network, config_of
+from .networks import NETWORKS, build_network, network_config
 from .settings import Hardware, TrainingSettings
 from .tiled import checkpoint_predictor, logits_of, measure
 
 __all__ = [
     "CHECKPOINT",
     "LULCFORMER_TINY",
-    "MODELS",
+    "NETWORKS",
     "BandStatistics",
     "ChipFolder",
     "Chips",
-    "Deployed",
+    "DeployableNetwork",
     "Epoch",
     "Hardware",
     "Normalisation",
@@ -25,15 +25,14 @@ __all__ = [
     "Transform",
     "build_network",
     "checkpoint_predictor",
-    "config_of",
-    "deployed_from",
-    "describe",
     "export_onnx",
     "focal_loss",
-    "full_size",
     "load_checkpoint",
     "logits_of",
     "measure",
+    "network_config",
+    "restore_network",
     "save_checkpoint",
     "train_network",
+    "upsample_logits",
 ]

@@ -1,4 +1,4 @@
-"""What LULC-Former is compared with: one encoder over all bands at once, SegFormer's and U-Net's.
+"""Baselines for LULC-Former: SegFormer and U-Net, with one encoder over all bands.
 
 Both take the same normalised composites and validity planes as LULC-Former, concatenated (early
 fusion), or those of one sensor alone.
@@ -23,8 +23,8 @@ from lulcmap.training.lulcformer import (
     PatchEmbedding,
     StreamBlock,
     Transform,
-    initialise,
-    start_unsure,
+    initialise_classifier,
+    initialise_weights,
 )
 
 
@@ -33,34 +33,34 @@ class SegFormerConfig:
     """The shape of a SegFormer (Xie et al. 2021); saved in every checkpoint and export."""
 
     name: str
-    """Of the model."""
+    """Name of the model."""
 
     widths: Four
-    """Channels a stage."""
+    """Channels of each stage."""
 
     depths: Four
-    """Blocks a stage."""
+    """Blocks of each stage."""
 
     heads: Four
-    """Attention heads a stage."""
+    """Attention heads of each stage."""
 
     decoder_width: int
-    """Channels of the decoder at a quarter of the image's size."""
+    """Channels of the decoder, at a quarter of the image's size."""
 
     inputs: Inputs = ("s2", "s1")
-    """Sensors it takes."""
+    """Sensors the network takes."""
 
     reductions: Four = (8, 4, 2, 1)
-    """Keys and values are taken from maps smaller by this factor, a stage."""
+    """Factor by which each stage shrinks the map for keys and values."""
 
     classes: int = len(CLASSES)
-    """Logits a cell."""
+    """Number of classes: logits per cell."""
 
     transform: Transform = "standardised"
-    """What the deployed graph makes of Sentinel-2 before the network sees it."""
+    """How Sentinel-2 reaches the network."""
 
     kind: Literal["segformer"] = "segformer"
-    """Which network this is the shape of."""
+    """Kind of network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,36 +68,36 @@ class UNetConfig:
     """The shape of a U-Net (Ronneberger et al. 2015); saved in every checkpoint and export."""
 
     name: str
-    """Of the model."""
+    """Name of the model."""
 
     width: int
-    """Channels at full size; twice as many at each of the four halvings."""
+    """Channels at full size; doubled at each of the four halvings."""
 
     inputs: Inputs = ("s2", "s1")
-    """Sensors it takes."""
+    """Sensors the network takes."""
 
     classes: int = len(CLASSES)
-    """Logits a pixel."""
+    """Number of classes: logits per pixel."""
 
     transform: Transform = "standardised"
-    """What the deployed graph makes of Sentinel-2 before the network sees it."""
+    """How Sentinel-2 reaches the network."""
 
     kind: Literal["unet"] = "unet"
-    """Which network this is the shape of."""
+    """Kind of network."""
 
 
 class SegFormer(nn.Module):
-    """Normalised composites in, logits at a quarter of their size out."""
+    """Normalised composites in, logits at a quarter of the size out."""
 
     decoder: Decoder | FoldedDecoder
-    """Folded for export only."""
+    """Decoder; folded only for export."""
 
     stride = STRIDE
 
     def __init__(self, config: SegFormerConfig) -> None:
         super().__init__()
         self.config, self.inputs = config, config.inputs
-        widths = (planes_of(config.inputs, config.transform), *config.widths)
+        widths = (count_planes(config.inputs, config.transform), *config.widths)
         self.embeddings = nn.ModuleList(
             PatchEmbedding(
                 widths[i], widths[i + 1], kernel=3 if i else 7, stride=2 if i else STRIDE
@@ -120,8 +120,8 @@ class SegFormer(nn.Module):
             for i in range(4)
         )
         self.decoder = Decoder(config.widths, config.decoder_width, classes=config.classes)
-        self.apply(initialise)
-        start_unsure(self.decoder.classify)
+        self.apply(initialise_weights)
+        initialise_classifier(self.decoder.classify)
 
     def forward(
         self,
@@ -131,7 +131,7 @@ class SegFormer(nn.Module):
         s1_valid: Tensor | None,
     ) -> Tensor:
         """Class scores (B, K, H / 4, W / 4); arguments as of ``LulcFormer.forward``."""
-        x = concatenated(s2, s1, s2_valid, s1_valid).permute(0, 2, 3, 1)  # (B, H, W, C)
+        x = concatenate(s2, s1, s2_valid, s1_valid).permute(0, 2, 3, 1)  # (B, H, W, C)
         maps = []
         for embed, stage in zip(self.embeddings, self.stages, strict=True):
             x = stage(embed(x))  # (B, h, w, C), h = H / 4, 8, 16, 32
@@ -161,7 +161,7 @@ class UNet(nn.Module):
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
         self.config, self.inputs = config, config.inputs
-        bands = planes_of(config.inputs, config.transform)
+        bands = count_planes(config.inputs, config.transform)
         widths = [config.width << level for level in range(5)]
         self.down = nn.ModuleList(
             DoubleConv(bands if i == 0 else widths[i - 1], widths[i]) for i in range(5)
@@ -180,7 +180,7 @@ class UNet(nn.Module):
         s1_valid: Tensor | None,
     ) -> Tensor:
         """Class scores (B, K, H, W); arguments as of ``LulcFormer.forward``."""
-        x = self.down[0](concatenated(s2, s1, s2_valid, s1_valid))
+        x = self.down[0](concatenate(s2, s1, s2_valid, s1_valid))
         passed = [x]
         for down in self.down[1:]:
             x = down(F.max_pool2d(x, 2))
@@ -190,12 +190,12 @@ class UNet(nn.Module):
         return self.classify(x)
 
 
-def planes_of(inputs: Inputs, transform: Transform) -> int:
-    """Channels of the sensors: the planes of each and its validity."""
+def count_planes(inputs: Inputs, transform: Transform) -> int:
+    """Number of input channels: the planes of each sensor and its validity plane."""
     planes = {"s2": S2_PLANES[transform] + 1, "s1": len(S1_BANDS) + 1}
     return sum(planes[name] for name in inputs)
 
 
-def concatenated(*planes: Tensor | None) -> Tensor:
-    """All planes that are there, along the channels: (B, C, H, W)."""
+def concatenate(*planes: Tensor | None) -> Tensor:
+    """Join the planes that are not None along the channels: (B, C, H, W)."""
     return torch.cat([plane for plane in planes if plane is not None], 1)

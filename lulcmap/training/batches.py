@@ -1,4 +1,4 @@
-"""The samples of each step, in an order that seed and epoch decide, read and augmented ahead."""
+"""The samples of each step, in an order set by seed and epoch, read and augmented ahead."""
 
 import math
 from collections import deque
@@ -9,19 +9,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lulcmap.training.augment import STRENGTHS, Sample, augmented
-from lulcmap.training.chips import Samples, filled_up
+from lulcmap.training.augment import STRENGTHS, Sample, augment
+from lulcmap.training.chips import Samples, pad_sample
 from lulcmap.training.settings import TrainingSettings
 
 Batch = tuple[Tensor, Tensor, Tensor]
-"""(B, 9, H, W) uint16, (B, 2, H, W) int16 and (B, H, W) int64."""
+"""Sentinel-2 (B, 9, H, W) uint16, Sentinel-1 (B, 2, H, W) int16 and labels (B, H, W) int64."""
 
-AHEAD = 2
-"""Steps whose samples are made while one is learnt from."""
+_STEPS_AHEAD = 2
+"""Number of steps whose samples are prepared while one is trained on."""
 
 
-def steps_of(n_samples: int, settings: TrainingSettings) -> int:
-    """Steps of an epoch: whole ones only, but one at least."""
+def steps_per_epoch(n_samples: int, settings: TrainingSettings) -> int:
+    """Number of steps of an epoch: whole steps only, but at least one."""
     return max(1, n_samples // settings.batch)
 
 
@@ -31,35 +31,41 @@ def batches(
     epoch: int,
     *,
     rank: int = 0,
-    world: int = 1,
+    world_size: int = 1,
     parts: int = 1,
     workers: int = 2,
 ) -> Iterator[list[Batch]]:
-    """One epoch's steps, each the parts that one process makes of its share.
+    """Steps of one epoch: of each, the parts that one process trains on.
 
-    The order depends on seed and epoch; a sample on seed, epoch and its number. Nothing else: with
-    any number of processes, parts and threads a step has the same samples. Those that do not fill a
-    last step are left out; which these are changes with the epoch. Smaller samples are filled up
-    with nodata to the size of the largest in their part.
+    The order depends on seed and epoch only, and a sample on seed, epoch and its number: a step has
+    the same samples with any number of processes, parts and threads. Samples that do not fill a
+    last step are left out; which ones changes with the epoch. Smaller samples are padded with
+    nodata to the size of the largest in their part.
 
     Args:
-        samples: to learn from.
-        settings: of the training.
-        epoch: from 0.
-        rank: of this process.
-        world: how many processes share the steps.
-        parts: a share is made in.
-        workers: threads that read and augment.
+        samples: samples to train on.
+        settings: settings of the training.
+        epoch: number of the epoch, from 0.
+        rank: rank of this process.
+        world_size: number of processes that share the steps.
+        parts: number of parts this process splits its share into.
+        workers: number of threads that read and augment samples.
 
     """
     order = np.random.default_rng((settings.seed, epoch)).permutation(len(samples))
     shares = []
-    for step in range(steps_of(len(samples), settings)):
-        whole = order[step * settings.batch : (step + 1) * settings.batch].tolist()
-        shares.append(whole[rank * len(whole) // world : (rank + 1) * len(whole) // world])
+    for step in range(steps_per_epoch(len(samples), settings)):
+        step_samples = order[step * settings.batch : (step + 1) * settings.batch].tolist()
+        shares.append(
+            step_samples[
+                rank * len(step_samples) // world_size : (rank + 1)
+                * len(step_samples)
+                // world_size
+            ]
+        )
 
-    def make(index: int) -> Sample:
-        return augmented(
+    def make_sample(index: int) -> Sample:
+        return augment(
             samples.sample(index),
             np.random.default_rng((settings.seed, epoch, index)),
             crop=settings.crop,
@@ -70,25 +76,25 @@ def batches(
 
     pool = ThreadPoolExecutor(workers, "chips")
     try:
-        made: deque[list[Future[Sample]]] = deque()
+        pending: deque[list[Future[Sample]]] = deque()
         for share in shares:
-            made.append([pool.submit(make, index) for index in share])
-            if len(made) > AHEAD:
-                yield _stacked(made.popleft(), parts)
-        while made:
-            yield _stacked(made.popleft(), parts)
+            pending.append([pool.submit(make_sample, index) for index in share])
+            if len(pending) > _STEPS_AHEAD:
+                yield _stack_parts(pending.popleft(), parts)
+        while pending:
+            yield _stack_parts(pending.popleft(), parts)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _stacked(share: list[Future[Sample]], parts: int) -> list[Batch]:
+def _stack_parts(share: list[Future[Sample]], parts: int) -> list[Batch]:
     size = math.ceil(len(share) / parts)
     stacked = []
     for start in range(0, len(share), size):
-        chosen = [future.result() for future in share[start : start + size]]
-        rows, cols = (max(label.shape[axis] for *_, label in chosen) for axis in (0, 1))
-        alike = [filled_up(sample, least=(rows, cols)) for sample in chosen]
-        s2, s1, label = (np.stack(arrays) for arrays in zip(*alike, strict=True))
+        samples_of_part = [future.result() for future in share[start : start + size]]
+        rows, cols = (max(label.shape[axis] for *_, label in samples_of_part) for axis in (0, 1))
+        padded = [pad_sample(sample, min_size=(rows, cols)) for sample in samples_of_part]
+        s2, s1, label = (np.stack(arrays) for arrays in zip(*padded, strict=True))
         stacked.append(
             (
                 torch.from_numpy(s2),

@@ -1,4 +1,4 @@
-"""A training's file: plain values and tensors, replaced as a whole or not at all."""
+"""Checkpoint files: plain values and tensors, replaced as a whole or not at all."""
 
 import json
 from dataclasses import replace
@@ -11,67 +11,67 @@ from lulcmap.errors import ModelError
 from lulcmap.legend import CLASSES
 from lulcmap.model import S1_INPUT, S2_INPUT, Contract, ModelInput
 from lulcmap.system import parts, replacing
-from lulcmap.training.deployable import Deployed, Normalisation
+from lulcmap.training.deployable import DeployableNetwork, Normalisation
 from lulcmap.training.lulcformer import MULTIPLE
-from lulcmap.training.networks import build_network, config_from
+from lulcmap.training.networks import build_network, config_from_json
 
-NEEDED = {"config", "normalisation", "settings", "weights", "knows", "training"}
-"""What a checkpoint holds; a training that may go on also has ``resume``."""
+_REQUIRED_KEYS = {"config", "normalisation", "settings", "weights", "knows", "training"}
+"""Keys that every checkpoint holds; one that can be resumed also holds ``resume``."""
 
 
-def remove_stale(folder: Path) -> None:
-    """Remove what a training that was killed in the middle of a save left in its folder."""
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files of a training that was killed while saving."""
     for stale in parts(folder):
         if stale.suffix == ".pt":
             stale.unlink(missing_ok=True)
 
 
 def save_checkpoint(path: Path, checkpoint: dict[str, Any]) -> None:
-    """Write a checkpoint: after a kill the old file or the new one is there.
+    """Write a checkpoint; a kill leaves either the old file or the new one.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
 
     """
     with (
         replacing(path) as part,
-        part.open("wb") as file,  # opened here: torch reports a full disk in other words
+        part.open("wb") as file,  # opened here: torch hides the message of a full disk
     ):
         torch.save(checkpoint, file)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint's plain values and tensors; runs no code of the file.
+    """Read a checkpoint's plain values and tensors; no code in the file is run.
 
     Raises:
-        ModelError: the file is no checkpoint of lulcmap.
+        ModelError: the file is not a lulcmap checkpoint.
 
     """
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
-        missing = NEEDED - set(saved)
-    except Exception as error:  # torch raises a dozen kinds, down to the unpickler's
+        missing = _REQUIRED_KEYS - set(saved)
+    except Exception as error:  # torch raises a dozen kinds, some of them the unpickler's
         raise ModelError(
-            f"{path} is no checkpoint of lulcmap ({type(error).__name__}). "
-            "Give the checkpoint.pt of a training."
+            f"{path} is not a lulcmap checkpoint ({type(error).__name__}). "
+            "Give a checkpoint.pt or best.pt of a training."
         ) from error
     if missing:
         raise ModelError(
-            f"{path} is no checkpoint of lulcmap: it lacks {', '.join(sorted(missing))}. "
-            "Give the checkpoint.pt of a training."
+            f"{path} is not a lulcmap checkpoint: it lacks {', '.join(sorted(missing))}. "
+            "Give a checkpoint.pt or best.pt of a training."
         )
     return saved
 
 
-def deployed_from(checkpoint: dict[str, Any]) -> Deployed:
-    """The network a checkpoint holds, with its averaged weights, in eval mode.
+def restore_network(checkpoint: dict[str, Any]) -> DeployableNetwork:
+    """The network of a checkpoint, with its averaged weights, in eval mode.
 
     Raises:
-        ModelError: the weights do not fit the network's shape.
+        ModelError: the weights do not fit the shape of the network.
 
     """
     try:
-        network = build_network(config_from(checkpoint["config"]))
+        network = build_network(config_from_json(checkpoint["config"]))
         network.load_state_dict(checkpoint["weights"])
         normalisation = Normalisation.from_dict(checkpoint["normalisation"])
     except (RuntimeError, TypeError, KeyError, ValueError) as error:
@@ -79,7 +79,7 @@ def deployed_from(checkpoint: dict[str, Any]) -> Deployed:
             "The checkpoint's weights do not fit its network "
             f"({str(error).splitlines()[0]}). Train it again with this version."
         ) from error
-    return Deployed(network, normalisation).eval()
+    return DeployableNetwork(network, normalisation).eval()
 
 
 def contract_of(
@@ -88,13 +88,13 @@ def contract_of(
     name: str | None = None,
     precision: Literal["fp32", "fp16"] = "fp32",
 ) -> Contract:
-    """What a model file made from a checkpoint says of itself."""
-    with torch.device("meta"):  # asked for its inputs and stride only
-        network = build_network(config_from(checkpoint["config"]))
-    one = len(network.inputs) == 1
+    """The contract of a model file made from a checkpoint."""
+    with torch.device("meta"):  # only its inputs and stride are needed
+        network = build_network(config_from_json(checkpoint["config"]))
+    has_one_sensor = len(network.inputs) == 1
     inputs: dict[str, ModelInput] = {
-        kind: replace(given, optional=not one)
-        for kind, given in (("s2", S2_INPUT), ("s1", S1_INPUT))
+        kind: replace(sensor, optional=not has_one_sensor)
+        for kind, sensor in (("s2", S2_INPUT), ("s1", S1_INPUT))
         if kind in network.inputs
     }
     classes = checkpoint.get("classes") or [(cover.name, cover.colour) for cover in CLASSES]
@@ -115,7 +115,7 @@ def contract_of(
     )
 
 
-def plain(fields: dict[str, Any]) -> dict[str, Any]:
-    """The same values as JSON would give them back: lists for tuples."""
+def json_values(fields: dict[str, Any]) -> dict[str, Any]:
+    """The same values as JSON gives them back: lists for tuples."""
     loaded: dict[str, Any] = json.loads(json.dumps(fields))
     return loaded

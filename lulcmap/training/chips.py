@@ -1,4 +1,4 @@
-"""Chips: labelled composites to learn from, and what is read off them before training."""
+"""Chips: labelled composites to train on, and their statistics."""
 
 import hashlib
 import json
@@ -21,21 +21,21 @@ from lulcmap.training.lulcformer import MULTIPLE, Inputs
 
 
 class Samples(Protocol):
-    """What can be learnt from, or measured on."""
+    """Labelled samples to train or measure on."""
 
     @property
     def classes(self) -> Sequence[LandCover]:
-        """In the order of the ids."""
+        """Classes of the labels, in the order of their ids."""
 
     @property
     def digest(self) -> str:
-        """The same for the same samples."""
+        """Hash of the samples: the same for the same samples."""
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Number of samples."""
 
     def sample(self, index: int) -> Sample:
-        """One: (9, H, W), (2, H, W) and (H, W); H and W multiples of 32."""
+        """One sample: (9, H, W), (2, H, W) and (H, W); H and W multiples of 32."""
 
 
 @dataclass(frozen=True)
@@ -43,23 +43,23 @@ class Chips:
     """Labelled composites, in memory or memory-mapped."""
 
     s2: NDArray[np.uint16]
-    """(n, 9, H, W) DN, 0 nodata; H and W multiples of 32."""
+    """Sentinel-2 (n, 9, H, W), DN, 0 nodata; H and W multiples of 32."""
 
     s1: NDArray[np.int16]
-    """(n, 2, H, W) gamma0, hundredths of a decibel, -32768 nodata."""
+    """Sentinel-1 (n, 2, H, W), gamma0, hundredths of a decibel, -32768 nodata."""
 
     label: NDArray[np.uint8]
-    """(n, H, W) class ids, 255 where unknown."""
+    """Class ids (n, H, W), 255 where unknown."""
 
     classes: Sequence[LandCover] = CLASSES
-    """In the order of the ids."""
+    """Classes of the labels, in the order of their ids."""
 
     def __post_init__(self) -> None:
         shapes = {array.shape[:1] + array.shape[-2:] for array in (self.s2, self.s1, self.label)}
         if len(shapes) != 1 or any(size % MULTIPLE for size in self.label.shape[1:]):
             raise ValueError(
                 f"chips of shapes {self.s2.shape}, {self.s1.shape} and {self.label.shape} do not "
-                f"match, or their sides are no multiples of {MULTIPLE}"
+                f"match, or their sides are not multiples of {MULTIPLE}"
             )
 
     @classmethod
@@ -69,7 +69,7 @@ class Chips:
 
     @property
     def digest(self) -> str:
-        """Of the labels."""
+        """Hash of the labels."""
         return hashlib.sha256(np.ascontiguousarray(self.label).tobytes()).hexdigest()
 
     def __len__(self) -> int:
@@ -82,31 +82,30 @@ class Chips:
 
 @dataclass(frozen=True)
 class ChipFolder:
-    """Chips of a dataset on disk, read when they are wanted, and kept while there is room.
+    """Chips of a dataset on disk, read on demand and cached as far as memory allows.
 
-    A training wants every chip in every epoch, and decoding one takes a core longer than the
-    augmentation does.
+    A training reads every chip in every epoch, and decoding a chip takes longer than augmenting it.
     """
 
     dataset: Dataset
-    """As ``lulcmap dataset build`` makes it."""
+    """Dataset, as built by ``lulcmap dataset build``."""
 
     chips: Sequence[Chip]
-    """Those to be learnt from."""
+    """Chips of the dataset to use."""
 
-    room: float = 0.0
-    """Bytes that chips may be kept in."""
+    cache_bytes: float = 0.0
+    """Largest size of the cache, bytes; 0 caches nothing."""
 
-    _kept: dict[int, Sample] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _cache: dict[int, Sample] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def classes(self) -> Sequence[LandCover]:
-        """Of the dataset."""
+        """Classes of the dataset, in the order of their ids."""
         return self.dataset.classes
 
     @property
     def digest(self) -> str:
-        """Of what the dataset was built with, and of the chips' names and class counts."""
+        """Hash of the dataset's build settings and of the chips' names and class counts."""
         built = json.dumps(self.dataset.settings, sort_keys=True)
         rows = [f"{chip.chip} {list(chip.counts)}" for chip in self.chips]
         return hashlib.sha256("\n".join([built, *rows]).encode()).hexdigest()
@@ -115,29 +114,29 @@ class ChipFolder:
         return len(self.chips)
 
     def sample(self, index: int) -> Sample:
-        """One chip, filled up with nodata to sides that are multiples of 32: 510 px become 512."""
-        kept = self._kept.get(index)
-        if kept is not None:
-            return kept
-        read = filled_up(self.dataset.read(self.chips[index]))
-        # Chips are about as large as each other; two threads may both find room for the last.
-        if (len(self._kept) + 1) * sum(array.nbytes for array in read) <= self.room:
-            for array in read:
+        """One chip, padded with nodata to sides that are multiples of 32: 510 px become 512."""
+        cached = self._cache.get(index)
+        if cached is not None:
+            return cached
+        sample = pad_sample(self.dataset.read(self.chips[index]))
+        # Chips have about the same size; two threads may both find room for the last one.
+        if (len(self._cache) + 1) * sum(array.nbytes for array in sample) <= self.cache_bytes:
+            for array in sample:
                 array.flags.writeable = False
-            self._kept[index] = read
-        return read
+            self._cache[index] = sample
+        return sample
 
 
-def filled_up(sample: Sample, *, least: tuple[int, int] = (0, 0)) -> Sample:
-    """A sample with nodata at its lower and right edge, so that its sides are multiples of 32.
+def pad_sample(sample: Sample, *, min_size: tuple[int, int] = (0, 0)) -> Sample:
+    """A sample padded with nodata at its lower and right edge, to sides that are multiples of 32.
 
     Args:
-        sample: of any size.
-        least: rows and columns it is to have at least.
+        sample: sample of any size.
+        min_size: least number of rows and columns.
 
     """
     s2, s1, label = sample
-    sides = [max(pair) for pair in zip(label.shape, least, strict=True)]
+    sides = [max(pair) for pair in zip(label.shape, min_size, strict=True)]
     edges = [
         (0, side - size + -side % MULTIPLE) for side, size in zip(sides, label.shape, strict=True)
     ]
@@ -152,16 +151,16 @@ def filled_up(sample: Sample, *, least: tuple[int, int] = (0, 0)) -> Sample:
 
 @dataclass(frozen=True)
 class Histograms:
-    """How often every value occurs: all that is asked of the chips before training."""
+    """Number of pixels of each value, and of each class, in the chips."""
 
     s2: NDArray[np.int64]
-    """(9, 65536) valid pixels of each DN."""
+    """Number of valid pixels of each DN, (9, 65536)."""
 
     s1: NDArray[np.int64]
-    """(2, 65536) valid pixels of each value, from -32768 up."""
+    """Number of valid pixels of each value, from -32768 up, (2, 65536)."""
 
     classes: NDArray[np.int64]
-    """(K,) pixels of each class."""
+    """Number of pixels of each class, (K,)."""
 
 
 def histograms_of(
@@ -170,10 +169,10 @@ def histograms_of(
     """Count the values of every band and class.
 
     Args:
-        samples: to be described; each is read once.
-        step: of the bands, every ``step``-th row and column is looked at.
-        workers: threads that read.
-        part: of the samples.
+        samples: samples to count; each is read once.
+        step: use every ``step``-th row and column of the bands.
+        workers: number of reader threads.
+        part: the samples to use, by their index.
 
     """
     s2 = np.zeros((len(S2_BANDS), 1 << 16), np.int64)
@@ -181,39 +180,41 @@ def histograms_of(
     classes = np.zeros(NODATA + 1, np.int64)
     numbers = range(len(samples))[part]
     with ThreadPoolExecutor(workers) as pool:
-        for start in range(0, len(numbers), 64):  # not all at once: they would all be in memory
+        for start in range(0, len(numbers), 64):  # not all at once: they would fill the memory
             for optical, radar, label in pool.map(samples.sample, numbers[start : start + 64]):
-                _count(s2, optical[:, ::step, ::step], S2_NODATA, lowest=0)
-                _count(s1, radar[:, ::step, ::step], S1_NODATA, lowest=S1_NODATA)
+                _count_values(s2, optical[:, ::step, ::step], S2_NODATA, lowest=0)
+                _count_values(s1, radar[:, ::step, ::step], S1_NODATA, lowest=S1_NODATA)
                 classes += np.bincount(label.ravel(), minlength=NODATA + 1)
     return Histograms(s2, s1, classes[: len(samples.classes)])
 
 
-def _count(counts: NDArray[np.int64], bands: NDArray[Any], nodata: int, *, lowest: int) -> None:
+def _count_values(
+    counts: NDArray[np.int64], bands: NDArray[Any], nodata: int, *, lowest: int
+) -> None:
     valid = (bands != nodata).all(0)
     for band, values in enumerate(bands):
-        places = values[valid].astype(np.int64) - lowest
-        counts[band] += np.bincount(places, minlength=counts.shape[1])
+        indices = values[valid].astype(np.int64) - lowest
+        counts[band] += np.bincount(indices, minlength=counts.shape[1])
 
 
-def normalisation_of(found: Histograms, inputs: Inputs = ("s2", "s1")) -> Normalisation:
-    """The percentiles, mean and standard deviation of every band, over its valid pixels.
+def normalisation_of(histograms: Histograms, inputs: Inputs = ("s2", "s1")) -> Normalisation:
+    """Percentiles, mean and standard deviation of every band, over its valid pixels.
 
     Args:
-        found: of the training set.
-        inputs: sensors the network takes; of the others nothing is said.
+        histograms: histograms of the training set.
+        inputs: sensors the network takes; the others get no statistics.
 
     Raises:
-        UsageError: one of them has no valid pixel.
+        UsageError: one of the sensors has no valid pixel.
 
     """
     return Normalisation(
-        s2=_statistics(found.s2, 0, "Sentinel-2") if "s2" in inputs else None,
-        s1=_statistics(found.s1, S1_NODATA, "Sentinel-1") if "s1" in inputs else None,
+        s2=_band_statistics(histograms.s2, 0, "Sentinel-2") if "s2" in inputs else None,
+        s1=_band_statistics(histograms.s1, S1_NODATA, "Sentinel-1") if "s1" in inputs else None,
     )
 
 
-def _statistics(counts: NDArray[np.int64], lowest: int, sensor: str) -> BandStatistics:
+def _band_statistics(counts: NDArray[np.int64], lowest: int, sensor: str) -> BandStatistics:
     if not counts[0].any():
         raise UsageError(f"No chip has a {sensor} pixel. Give chips with both sensors.")
     values = np.arange(counts.shape[1], dtype=np.float64) + lowest
@@ -228,24 +229,24 @@ def _statistics(counts: NDArray[np.int64], lowest: int, sensor: str) -> BandStat
 
 
 def _percentile(counts: NDArray[np.int64], q: float) -> float:
-    """Of values 0, 1, 2, ... that occur this often; between two, as numpy's, in a straight line."""
+    """Percentile of values 0, 1, 2, ... with these counts; interpolated linearly, as in numpy."""
     below = np.cumsum(counts)
-    place = q / 100 * (below[-1] - 1)
-    first, second = np.searchsorted(below, [np.floor(place), np.ceil(place)], side="right")
-    return float(first + (second - first) * (place % 1))
+    position = q / 100 * (below[-1] - 1)
+    first, second = np.searchsorted(below, [np.floor(position), np.ceil(position)], side="right")
+    return float(first + (second - first) * (position % 1))
 
 
 def class_weights_of(counts: NDArray[np.int64], *, power: float) -> list[float]:
-    """What a pixel of each class counts: frequency to the power of ``-power``, 1 on average.
+    """Weight of a pixel of each class: frequency to the power of ``-power``, 1 on average.
 
-    A class without a pixel counts 0: nothing is known of it.
+    A class without pixels has weight 0.
 
     Raises:
-        UsageError: no class has one.
+        UsageError: no class has a pixel.
 
     """
     if not counts.any():
-        raise UsageError("No chip has a labelled pixel. Look at the labels: lulcmap dataset check.")
+        raise UsageError("No chip has a labelled pixel. Check the labels: lulcmap dataset check.")
     share = counts / counts.sum()
     weights = np.where(counts > 0, np.maximum(share, 1e-4) ** -power, 0)
     return [float(weight) for weight in weights / (share * weights).sum()]

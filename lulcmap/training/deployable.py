@@ -14,19 +14,19 @@ from lulcmap.training.networks import Network
 
 @dataclass(frozen=True, slots=True)
 class BandStatistics:
-    """How one sensor's bands are standardised; one number a band, in the composite's order."""
+    """How one sensor's bands are standardised: one number per band, in the composite's order."""
 
     p01: tuple[float, ...]
-    """First percentile of the training set: smaller values are clipped to it."""
+    """First percentile of each band in the training set; smaller values are clipped to it."""
 
     p99: tuple[float, ...]
-    """99th percentile: larger values are clipped to it."""
+    """99th percentile of each band; larger values are clipped to it."""
 
     mean: tuple[float, ...]
-    """Of the clipped values."""
+    """Mean of each band's clipped values."""
 
     std: tuple[float, ...]
-    """Of the clipped values."""
+    """Standard deviation of each band's clipped values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +34,18 @@ class Normalisation:
     """How composites become the network's inputs: clip, subtract the mean, divide by std."""
 
     s2: BandStatistics | None
-    """DN: reflectance x 10000, offset removed. None if the network does not take the sensor."""
+    """Statistics of Sentinel-2, DN without offset; None if the network does not take it."""
 
     s1: BandStatistics | None
-    """Gamma0 in hundredths of a decibel. None if the network does not take the sensor."""
+    """Statistics of Sentinel-1, hundredths of a decibel; None if the network does not take it."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for a checkpoint."""
+        """The normalisation as plain values, for a checkpoint."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> Self:
-        """The normalisation a checkpoint carries."""
+        """The normalisation of a checkpoint."""
 
         def of(sensor: dict[str, Any] | None) -> BandStatistics | None:
             if sensor is None:
@@ -56,7 +56,7 @@ class Normalisation:
 
 
 class Standardise(nn.Module):
-    """One sensor's raw composite to the network's input and validity plane, in fp32."""
+    """Turn one sensor's raw composite into the network's input and validity plane, in fp32."""
 
     lowest: Tensor
     highest: Tensor
@@ -78,7 +78,7 @@ class Standardise(nn.Module):
     def forward(self, raw: Tensor) -> tuple[Tensor, Tensor]:
         """Standardised bands (B, C, H, W), 0 where missing, and validity (B, 1, H, W).
 
-        A pixel is there when none of its bands is nodata, which is the smallest value of its kind.
+        A pixel is valid if none of its bands is nodata, which is the smallest value of its type.
         """
         x = raw.float()
         valid = (x.amin(1, keepdim=True) > self.nodata).float()
@@ -94,25 +94,25 @@ INDICES = (
     ("B12", "B11"),  # dry soil, roofs
     ("B06", "B05"),  # the red edge
 )
-"""Normalised differences (a - b) / (a + b) that stand beside the bands."""
+"""Bands a and b of the normalised differences (a - b) / (a + b) added to the logarithms."""
 
 LOG_FLOOR = 0.02
-"""Added to reflectance before its logarithm, so that dark water is not all noise."""
+"""Added to reflectance before the logarithm, so that dark water is not all noise."""
 
 LOG_CENTRE = 1.7
-"""Added to the logarithm: usual land is then near 0, and most of it within -2 to 2."""
+"""Added to the logarithm: typical land is then near 0, most of it within -2 to 2."""
 
 REFLECTANCES = (0.0005, 2.0)
-"""What reflectance is clipped to: saturated pixels of snow reach 1.6."""
+"""Range that reflectance is clipped to; saturated snow reaches 1.6."""
 
 INDEX_FLOOR = 0.01
-"""Added to the sum in an index, so that two dark bands make no index of noise."""
+"""Added to the sum in an index, so that two dark bands do not give an index of noise."""
 
 
 class LogIndices(nn.Module):
     """Sentinel-2 as logarithms of reflectance and normalised differences, in fp32.
 
-    Light that is twice as strong moves all logarithms alike and the indices hardly. Nothing is
+    Twice as much light shifts all logarithms equally and hardly changes the indices. Nothing is
     fitted to a training set.
     """
 
@@ -127,21 +127,23 @@ class LogIndices(nn.Module):
         valid = (x.amin(1, keepdim=True) > S2_NODATA).float()
         reflectance = (x / 1e4).clamp(*REFLECTANCES)
         logarithms = torch.log(reflectance + LOG_FLOOR) + LOG_CENTRE
-        one, other = (_bands(reflectance, [pair[i] for pair in INDICES]) for i in (0, 1))
-        indices = (one - other) / (one + other + INDEX_FLOOR)
+        minuends, subtrahends = (
+            _select_bands(reflectance, [pair[i] for pair in INDICES]) for i in (0, 1)
+        )
+        indices = (minuends - subtrahends) / (minuends + subtrahends + INDEX_FLOOR)
         return torch.cat([logarithms, indices], 1) * valid, valid
 
 
-def _bands(planes: Tensor, names: Sequence[str]) -> Tensor:
-    """Some of the nine bands; sliced one by one, as index tensors are slow in ONNX Runtime."""
-    places = [S2_BANDS.index(name) for name in names]
-    return torch.cat([planes[:, place : place + 1] for place in places], 1)
+def _select_bands(planes: Tensor, names: Sequence[str]) -> Tensor:
+    """Some of the nine bands, sliced one by one: index tensors are slow in ONNX Runtime."""
+    indices = [S2_BANDS.index(name) for name in names]
+    return torch.cat([planes[:, place : place + 1] for place in indices], 1)
 
 
-class Deployed(nn.Module):
-    """The network as it is shipped: raw integer composites in, logits out.
+class DeployableNetwork(nn.Module):
+    """A network as it is shipped: raw integer composites in, logits out.
 
-    Training, measuring and export all run this module, so they share one normalisation.
+    Training, evaluation and export all run this module, so they share one normalisation.
     """
 
     def __init__(self, network: Network, normalisation: Normalisation) -> None:
@@ -152,7 +154,9 @@ class Deployed(nn.Module):
         for name in network.inputs:
             statistics = normalisation.s2 if name == "s2" else normalisation.s1
             if statistics is None:
-                raise ValueError(f"the network takes {name}, of which nothing is known")
+                raise ValueError(
+                    f"the network takes {name}, but the normalisation has no statistics of it"
+                )
             if name == "s2" and network.config.transform == "log-indices":
                 self.sensors[name] = LogIndices()
                 continue
@@ -160,15 +164,15 @@ class Deployed(nn.Module):
 
     @property
     def inputs(self) -> Inputs:
-        """The sensors it takes, in order."""
+        """Sensors the network takes, in order."""
         return self.network.inputs
 
     def forward(self, s2: Tensor | None, s1: Tensor | None) -> Tensor:
         """Class scores of every cell of ``stride`` x ``stride`` pixels.
 
         Args:
-            s2: (B, 9, H, W) uint16 DN, 0 nodata; H and W multiples of 32. Not looked at, and may
-                be None, if the network does not take it.
+            s2: (B, 9, H, W) uint16 DN, 0 nodata; H and W multiples of 32. Ignored, and may be
+                None, if the network does not take it.
             s1: (B, 2, H, W) int16 hundredths of a decibel, -32768 nodata; as ``s2``.
 
         Returns:
@@ -187,13 +191,13 @@ class Deployed(nn.Module):
 
 
 class OneSensor(nn.Module):
-    """A deployed network of one sensor, called with that alone: as it is exported."""
+    """A deployable network of one sensor, called with that sensor alone, as it is exported."""
 
-    def __init__(self, deployed: Deployed) -> None:
+    def __init__(self, deployable: DeployableNetwork) -> None:
         super().__init__()
-        self.deployed = deployed
+        self.deployed = deployable
 
     def forward(self, composite: Tensor) -> Tensor:
-        """As ``Deployed.forward``, of the one composite."""
+        """As ``DeployableNetwork.forward``, with one composite."""
         s2 = self.deployed.inputs == ("s2",)
         return self.deployed(composite if s2 else None, None if s2 else composite)

@@ -1,4 +1,4 @@
-"""One process, or several with a device each that share every step (DistributedDataParallel)."""
+"""One process, or several that share every step, each on its own device."""
 
 import multiprocessing
 import tempfile
@@ -18,87 +18,89 @@ from lulcmap.errors import DeviceError, LulcmapError
 
 
 @dataclass(frozen=True, slots=True)
-class Team:
-    """The processes of a training, as one of them sees it."""
+class ProcessGroup:
+    """The processes of a training, as seen by one of them (DistributedDataParallel)."""
 
     device: torch.device
-    """Of this process."""
+    """Device of this process."""
 
     rank: int = 0
-    """Of this process; 0 writes the files."""
+    """Rank of this process; rank 0 writes the files."""
 
-    world: int = 1
-    """How many there are."""
+    world_size: int = 1
+    """Number of processes."""
 
-    def wrapped(self, module: nn.Module) -> nn.Module:
-        """The module on this process's device; its gradients will be the mean over all."""
+    def wrap(self, module: nn.Module) -> nn.Module:
+        """The module on this process's device; its gradients are averaged over all processes."""
         module = module.to(self.device)
-        if self.world == 1:
+        if self.world_size == 1:
             return module
         if self.device.type == "cuda":
             module = nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
-        # said of depthwise convolutions' gradients; it costs a copy
+        # torch warns about the gradients of depthwise convolutions; the cost is one copy
         warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
         return DistributedDataParallel(module)
 
-    def share(self, value: Tensor) -> None:
-        """Make it the first process's in all of them."""
-        if self.world > 1:
+    def broadcast(self, value: Tensor) -> None:
+        """Overwrite a tensor with that of the first process, in all processes."""
+        if self.world_size > 1:
             dist.broadcast(value, 0)
 
     def sum(self, value: Tensor) -> Tensor:
-        """Over all processes."""
-        if self.world > 1:
+        """Sum of a tensor over all processes."""
+        if self.world_size > 1:
             dist.all_reduce(value)
         return value
 
 
-def device_of(wanted: str) -> torch.device:
-    """The device that is asked for, if it is there.
+def find_device(name: str) -> torch.device:
+    """Find a device by its name.
 
     Args:
-        wanted: ``"cpu"``, ``"cuda"`` or ``"auto"``, which is CUDA where there is some.
+        name: ``"cpu"``, ``"cuda"`` or ``"auto"``: CUDA if available, else the CPU.
 
     Raises:
-        DeviceError: there is none.
+        DeviceError: CUDA is not available.
 
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # an old driver: said in the next line
-        there = torch.cuda.is_available()
-    if wanted == "cuda" and not there:
+        warnings.simplefilter("ignore")  # torch warns of an old driver
+        is_available = torch.cuda.is_available()
+    if name == "cuda" and not is_available:
         raise DeviceError("torch finds no CUDA device. Use --device cpu, or install a CUDA torch.")
-    return torch.device("cuda" if there and wanted != "cpu" else "cpu")
+    return torch.device("cuda" if is_available and name != "cpu" else "cpu")
 
 
-def together(work: Callable[..., None], *args: Any, device: torch.device, devices: int) -> None:
-    """Run ``work(team, *args)`` in as many processes as there are to be devices.
+def run_processes(
+    function: Callable[..., None], *args: Any, device: torch.device, devices: int
+) -> None:
+    """Run ``function(group, *args)`` in one process per device.
 
     Args:
-        work: a function of a module, and so are those among ``args``: they are sent to the others.
-        args: of ``work``, after its team.
-        device: the kind.
-        devices: how many.
+        function: a module-level function, and so are the functions in ``args``: they are pickled.
+        args: further arguments of ``function``.
+        device: type of the devices.
+        devices: number of devices.
 
     Raises:
-        DeviceError: there are fewer.
-        LulcmapError: what a process raised.
+        DeviceError: there are fewer devices.
+        LulcmapError: raised by one of the processes.
 
     """
     if device.type == "cuda" and devices > torch.cuda.device_count():
         raise DeviceError(
-            f"{devices} devices are wanted, torch finds {torch.cuda.device_count()}. "
-            "Give a smaller --devices."
+            f"--devices is {devices}, but torch finds {torch.cuda.device_count()} CUDA devices. "
+            "Give a smaller number."
         )
     if devices == 1:
-        work(Team(device), *args)
+        function(ProcessGroup(device), *args)
         return
     errors = multiprocessing.get_context("spawn").SimpleQueue()
     with tempfile.TemporaryDirectory() as folder:
         address = f"file://{Path(folder) / 'rendezvous'}"
         context = start_processes(  # type: ignore[no-untyped-call]
-            _join,
-            (address, device.type, devices, errors, work, args),
+            _run_process,
+            (address, device.type, devices, errors, function, args),
             nprocs=devices,
             join=False,
             start_method="spawn",
@@ -115,16 +117,16 @@ def together(work: Callable[..., None], *args: Any, device: torch.device, device
                 process.terminate()
 
 
-def _join(
+def _run_process(
     rank: int,
     address: str,
     kind: str,
     devices: int,
     errors: "multiprocessing.SimpleQueue[LulcmapError]",
-    work: Callable[..., None],
+    function: Callable[..., None],
     args: tuple[Any, ...],
 ) -> None:
-    """One process: it meets the others, works, and says what went wrong."""
+    """Join the process group, run the function and pass its error on."""
     cuda = kind == "cuda"
     device = torch.device(kind, rank) if cuda else torch.device(kind)
     if cuda:
@@ -133,7 +135,7 @@ def _join(
         "nccl" if cuda else "gloo", init_method=address, rank=rank, world_size=devices
     )
     try:
-        work(Team(device, rank, devices), *args)
+        function(ProcessGroup(device, rank, devices), *args)
     except LulcmapError as error:
         errors.put(error)
         raise

@@ -1,4 +1,4 @@
-"""Checkpoint to ONNX: one file that carries its contract, compared with torch before it is kept."""
+"""Export checkpoints to ONNX: one file with its contract, compared with torch before it is kept."""
 
 import copy
 import logging
@@ -21,73 +21,85 @@ from lulcmap.model import KEY, SILENT, load_runtime
 from lulcmap.sensors import S1_BANDS, S1_NODATA, S2_BANDS, S2_NODATA
 from lulcmap.system import replacing
 from lulcmap.training.baselines import UNet
-from lulcmap.training.card import card_of
-from lulcmap.training.checkpoint import contract_of, deployed_from
-from lulcmap.training.deployable import Deployed, OneSensor
-from lulcmap.training.loss import full_size
+from lulcmap.training.card import model_card
+from lulcmap.training.checkpoint import contract_of, restore_network
+from lulcmap.training.deployable import DeployableNetwork, OneSensor
+from lulcmap.training.loss import upsample_logits
 from lulcmap.training.lulcformer import MULTIPLE, Decoder
 
 OPSET = 20
-"""The first with GELU as one operator."""
+"""ONNX opset; 20 is the first with GELU as one operator."""
 
 LOGIT_TOLERANCE = 1e-4
-"""Largest difference of a logit from torch, fp32."""
+"""Largest allowed difference of a logit from torch, fp32."""
 
 LABEL_TOLERANCE = {"fp32": 1e-4, "fp16": 1e-3}
-"""Largest share of pixels whose class differs from torch's in fp32."""
+"""Largest allowed share of pixels whose class differs from torch's in fp32, by precision."""
 
-SIZES = ((1, 64, 96), (2, 128, 128), (1, 256, 160))
-"""Images, rows and columns the comparison is made on."""
+CHECK_SHAPES = ((1, 64, 96), (2, 128, 128), (1, 256, 160))
+"""Images, rows and columns of the composites that are compared."""
 
-COVERS = (
+COVER_SPECTRA = (
     (420, 480, 380, 350, 300, 280, 250, 200, 200, -2100, -2700),  # water
     (300, 450, 350, 750, 1800, 2300, 2500, 1500, 700, -900, -1500),  # trees
     (550, 850, 750, 1350, 2500, 2950, 3150, 2300, 1350, -1100, -1800),  # crops
     (1200, 1400, 1550, 1750, 1950, 2100, 2250, 2300, 2050, -500, -1200),  # built
     (1300, 1700, 2150, 2400, 2550, 2650, 2800, 3500, 3000, -1300, -2100),  # bare
 )
-"""Typical composites' pixels, rounded: nine bands (DN), VV and VH (hundredths of a decibel)."""
+"""Typical pixels of composites, rounded: nine bands (DN), VV and VH (hundredths of a decibel)."""
 
 Missing = Literal["nothing", "parts", "s1", "s2"]
+"""What composites lack: nothing, parts of both sensors, or a whole sensor."""
 
-_OTHERS_LOGGERS = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
+_EXPORTER_LOGGERS = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
-    """ONNX Runtime beside torch, on one batch of composites."""
+class ExportCheck:
+    """Comparison of ONNX Runtime with torch on one batch of composites."""
 
     shape: tuple[int, int, int]
-    """Images, rows, columns."""
+    """Shape of the batch: images, rows, columns."""
 
     missing: Missing
-    """What the composites lack: nothing, parts of both sensors, or a whole sensor."""
+    """What the composites lack."""
 
     logits: float
     """Largest difference of a logit."""
 
     labels: int
-    """Pixels that get another class."""
+    """Number of pixels that get another class."""
 
     @property
     def pixels(self) -> int:
-        """Pixels compared."""
+        """Number of pixels compared."""
         images, rows, cols = self.shape
         return images * rows * cols
 
+    def describe(self) -> str:
+        """The comparison in one line."""
+        images, rows, cols = self.shape
+        data = {"nothing": "complete", "parts": "with gaps"}.get(
+            self.missing, f"without {self.missing}"
+        )
+        return (
+            f"{images} x {rows} x {cols} px, {data}: logits differ by at most {self.logits:.1e}, "
+            f"classes on {self.labels} of {self.pixels} pixels"
+        )
+
 
 @dataclass(frozen=True, slots=True)
-class Exported:
-    """A model file and what it was found to be worth."""
+class ExportedModel:
+    """An exported model file and its comparison with torch."""
 
     path: Path
-    """The ONNX file."""
+    """Path of the ONNX file."""
 
     card: Path
-    """The model card beside it, Markdown."""
+    """Path of the model card beside it, Markdown."""
 
-    checks: tuple[Check, ...]
-    """All passed."""
+    checks: tuple[ExportCheck, ...]
+    """Comparisons made; all passed."""
 
 
 def export_onnx(
@@ -97,20 +109,20 @@ def export_onnx(
     name: str | None = None,
     fp16: bool = False,
     overwrite: bool = False,
-) -> Exported:
+) -> ExportedModel:
     """Write a trained network as an ONNX file, and its model card beside it.
 
     Takes one to four minutes. The same checkpoint and software give the same bytes.
 
     Args:
-        checkpoint: as ``load_checkpoint`` gives it.
-        out: the file to write; its card gets the suffix ``.md``.
-        name: of the model; the network's if None.
-        fp16: weights, and the arithmetic after the normalisation, in half precision.
-        overwrite: replace ``out`` and its card if they exist.
+        checkpoint: checkpoint, as read by ``load_checkpoint``.
+        out: path of the file to write; its card gets the suffix ``.md``.
+        name: name of the model; the network's name if None.
+        fp16: use half precision for weights, and for the arithmetic after the normalisation.
+        overwrite: whether to replace ``out`` and its card if they exist.
 
     Raises:
-        ModelError: the checkpoint's weights do not fit, or ONNX Runtime gives other classes than
+        ModelError: the weights do not fit the network, or ONNX Runtime gives other classes than
             torch. Nothing is written.
         DeviceError: onnx, onnxscript or ONNX Runtime is not installed.
         OutputError: a file exists, or cannot be written.
@@ -121,21 +133,21 @@ def export_onnx(
     for path in (out, card):
         if path.exists() and not overwrite:
             raise OutputError(f"{path} exists. Give another --out, or --overwrite.")
-    deployed = deployed_from(checkpoint)
+    deployable = restore_network(checkpoint)
     contract = contract_of(checkpoint, name=name, precision="fp16" if fp16 else "fp32")
-    model = trace(folded(deployed, fp16=fp16))
+    model = trace(fold_decoder(deployable, fp16=fp16))
     onnx.helper.set_model_props(model, {KEY: contract.to_json()})
     data: bytes = model.SerializeToString(deterministic=True)
-    checks = compare(deployed, _runner(ort, data))
-    refuse_if_different(checks, precision=contract.precision)
-    text = card_of(contract, checkpoint, checks=[describe(check) for check in checks])
-    _write({card: text.encode(), out: data})
-    return Exported(out, card, tuple(checks))
+    checks = compare_with_torch(deployable, _onnx_runner(ort, data))
+    check_same_map(checks, precision=contract.precision)
+    card_text = model_card(contract, checkpoint, checks=[check.describe() for check in checks])
+    _write_all({card: card_text.encode(), out: data})
+    return ExportedModel(out, card, tuple(checks))
 
 
-def folded(deployed: Deployed, *, fp16: bool) -> Deployed:
-    """A copy whose decoder is one linear a stage; the normalisation stays fp32."""
-    copied = copy.deepcopy(deployed).eval()
+def fold_decoder(deployable: DeployableNetwork, *, fp16: bool) -> DeployableNetwork:
+    """A copy whose decoder has one linear layer per stage; the normalisation stays fp32."""
+    copied = copy.deepcopy(deployable).eval()
     if not isinstance(copied.network, UNet) and isinstance(copied.network.decoder, Decoder):
         copied.network.decoder = copied.network.decoder.folded()
     if fp16:
@@ -143,37 +155,37 @@ def folded(deployed: Deployed, *, fp16: bool) -> Deployed:
     return copied
 
 
-def trace(deployed: Deployed) -> Any:
-    """The module as an ``onnx.ModelProto``: any batch, rows and columns in multiples of 32.
+def trace(deployable: DeployableNetwork) -> Any:
+    """The module as an ``onnx.ModelProto``: any batch size, rows and columns multiples of 32.
 
-    What the exporter notes of this machine (paths, stack traces) is taken out.
+    What the exporter records about this machine (paths, stack traces) is removed.
     """
     images, rows, cols = Dim("images"), Dim("rows"), Dim("cols")
     axes = {0: images, 2: MULTIPLE * rows, 3: MULTIPLE * cols}
     s2, s1 = composites((2, 4 * MULTIPLE, 5 * MULTIPLE), seed=0)
-    seen = {"s2": torch.from_numpy(s2), "s1": torch.from_numpy(s1)}
-    names = deployed.inputs
-    with _silence():
+    pixels = {"s2": torch.from_numpy(s2), "s1": torch.from_numpy(s1)}
+    sensors = deployable.inputs
+    with _quiet_exporter():
         program = torch.onnx.export(
-            deployed if len(names) == 2 else OneSensor(deployed),
-            tuple(seen[name] for name in names),
+            deployable if len(sensors) == 2 else OneSensor(deployable),
+            tuple(pixels[name] for name in sensors),
             dynamo=True,
             opset_version=OPSET,
             external_data=False,
-            input_names=list(names),
+            input_names=list(sensors),
             output_names=["logits"],
-            dynamic_shapes=(axes,) * len(names),
+            dynamic_shapes=(axes,) * len(sensors),
             verbose=False,
         )
     if program is None:
-        raise ModelError("torch gave no ONNX program. Use torch 2.6 or newer.")
+        raise ModelError("torch returned no ONNX program. Use torch 2.6 or newer.")
     model = program.model_proto
     graph = model.graph
     for part in (*graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
         part.ClearField("metadata_props")
         part.ClearField("doc_string")
     graph.ClearField("metadata_props")
-    # types between nodes are inferred by the runtime; the exporter's carry expressions of the sizes
+    # The runtime infers types between nodes; the exporter's contain expressions of the sizes.
     graph.ClearField("value_info")
     return model
 
@@ -181,12 +193,12 @@ def trace(deployed: Deployed) -> Any:
 def composites(
     shape: tuple[int, int, int], *, seed: int, missing: Missing = "nothing"
 ) -> tuple[NDArray[np.uint16], NDArray[np.int16]]:
-    """Composites as they might be: patches of five covers, uneven light, noise, perhaps gaps.
+    """Plausible composites: patches of five covers, uneven light, noise and perhaps gaps.
 
     Args:
         shape: images, rows, columns; rows and columns multiples of 32.
-        seed: of the draws.
-        missing: what they lack.
+        seed: seed of the random draws.
+        missing: what the composites lack.
 
     Returns:
         (N, 9, H, W) DN and (N, 2, H, W) hundredths of a decibel.
@@ -201,12 +213,12 @@ def composites(
             torch.from_numpy(coarse), (rows, cols), mode="bilinear"
         ).numpy()
 
-    cover = smooth(len(COVERS)).argmax(1)  # (N, H, W)
-    seen = np.moveaxis(np.array(COVERS)[cover], -1, 1)  # (N, 11, H, W)
+    cover = smooth(len(COVER_SPECTRA)).argmax(1)  # (N, H, W)
+    pixels = np.moveaxis(np.array(COVER_SPECTRA)[cover], -1, 1)  # (N, 11, H, W)
     light = (0.8 + 0.4 * smooth(1)) * rng.normal(1, 0.05, (images, len(S2_BANDS), rows, cols))
-    s2 = np.rint(seen[:, : len(S2_BANDS)] * light).clip(1).astype(np.uint16)
+    s2 = np.rint(pixels[:, : len(S2_BANDS)] * light).clip(1).astype(np.uint16)
     speckle = rng.normal(0, 80, (images, len(S1_BANDS), rows, cols))
-    s1 = np.rint(seen[:, len(S2_BANDS) :] + speckle).astype(np.int16)
+    s1 = np.rint(pixels[:, len(S2_BANDS) :] + speckle).astype(np.int16)
     if missing == "s2":
         s2[:] = S2_NODATA
     elif missing == "s1":
@@ -214,41 +226,47 @@ def composites(
     elif missing == "parts":
         s2[:, :, : rows // 3, : cols // 2] = S2_NODATA
         s1[..., cols // 3 : cols // 2 + 7] = S1_NODATA
-        s2[:, 4, rows // 2 :: 9, ::7] = S2_NODATA  # one band is enough to lose a pixel
+        s2[:, 4, rows // 2 :: 9, ::7] = S2_NODATA  # a pixel without one band is missing
     return s2, s1
 
 
-def compare(
-    deployed: Deployed,
+def compare_with_torch(
+    deployable: DeployableNetwork,
     run: Callable[[NDArray[np.uint16], NDArray[np.int16]], NDArray[np.floating[Any]]],
-) -> list[Check]:
-    """The exported model beside the network, at several sizes and with either sensor missing.
+) -> list[ExportCheck]:
+    """Compare the exported model with torch at several sizes and with either sensor missing.
 
     Args:
-        deployed: the network in fp32, its decoder not folded.
-        run: the exported model, composites to logits.
+        deployable: network in fp32, its decoder not folded.
+        run: exported model, from composites to logits.
 
     """
     checks = []
-    both: tuple[Missing, ...] = ("nothing", "parts", "s1", "s2")
-    whats = both if len(deployed.inputs) == 2 else both[:2]
-    stride = deployed.network.stride
-    for seed, (shape, missing) in enumerate((s, w) for s in SIZES for w in whats):
+    all_cases: tuple[Missing, ...] = ("nothing", "parts", "s1", "s2")
+    cases = all_cases if len(deployable.inputs) == 2 else all_cases[:2]
+    stride = deployable.network.stride
+    for seed, (shape, missing) in enumerate((s, w) for s in CHECK_SHAPES for w in cases):
         s2, s1 = composites(shape, seed=seed, missing=missing)
         with torch.inference_mode():
-            expected = deployed(torch.from_numpy(s2), torch.from_numpy(s1))
-        got = torch.from_numpy(run(s2, s1)).float()
-        ours, theirs = (full_size(x, stride=stride).argmax(1) for x in (got, expected))
-        difference = (got - expected).abs().nan_to_num(nan=torch.inf).max()
-        checks.append(Check(shape, missing, float(difference), int((ours != theirs).sum())))
+            expected = deployable(torch.from_numpy(s2), torch.from_numpy(s1))
+        exported = torch.from_numpy(run(s2, s1)).float()
+        exported_classes, expected_classes = (
+            upsample_logits(x, stride=stride).argmax(1) for x in (exported, expected)
+        )
+        difference = (exported - expected).abs().nan_to_num(nan=torch.inf).max()
+        checks.append(
+            ExportCheck(
+                shape, missing, float(difference), int((exported_classes != expected_classes).sum())
+            )
+        )
     return checks
 
 
-def refuse_if_different(checks: list[Check], *, precision: Literal["fp32", "fp16"]) -> None:
-    """See that the exported model makes the same map.
+def check_same_map(checks: list[ExportCheck], *, precision: Literal["fp32", "fp16"]) -> None:
+    """Check that the exported model makes the same map.
 
     Raises:
-        ModelError: logits differ by more than 1e-4 (fp32) or are no numbers, or a class differs
+        ModelError: logits differ by more than 1e-4 (fp32) or are not finite, or the class differs
             on more than 1 pixel in 10,000 (fp16: in 1,000).
 
     """
@@ -257,31 +275,19 @@ def refuse_if_different(checks: list[Check], *, precision: Literal["fp32", "fp16
     allowed = LOGIT_TOLERANCE if precision == "fp32" else np.finfo(np.float32).max
     if logits > allowed or share > LABEL_TOLERANCE[precision]:
         raise ModelError(
-            f"The exported model is not the network: in {precision} logits differ by up to "
-            f"{logits:.2g} and classes on {share:.4%} of pixels (allowed: "
+            f"The exported model does not match the network: in {precision} logits differ by up to "
+            f"{logits:.2g} and classes on {share:.4%} of the pixels (allowed: "
             f"{f'{LOGIT_TOLERANCE:g} and ' if precision == 'fp32' else ''}"
             f"{LABEL_TOLERANCE[precision]:.2%}). Nothing was written. "
             + ("Export it in fp32." if precision == "fp16" else "Try another version of torch.")
         )
 
 
-def describe(check: Check) -> str:
-    """One check as a line."""
-    images, rows, cols = check.shape
-    lacks = {"nothing": "complete", "parts": "with gaps"}.get(
-        check.missing, f"without {check.missing}"
-    )
-    return (
-        f"{images} x {rows} x {cols} px, {lacks}: logits differ by at most {check.logits:.1e}, "
-        f"classes on {check.labels} of {check.pixels} pixels"
-    )
-
-
 def _load_onnx() -> ModuleType:
-    """The module ``onnx``, if all that torch's exporter wants is installed."""
+    """The module ``onnx``, if everything torch's exporter needs is installed."""
     try:
         import onnx
-        import onnxscript  # noqa: F401  # torch's exporter wants it, and says so less plainly
+        import onnxscript  # noqa: F401  # torch's exporter needs it, with a less clear message
     except ImportError as error:
         raise DeviceError(
             f"Exporting needs {error.name}. Install it: pip install 'lulcmap[train]'."
@@ -289,7 +295,7 @@ def _load_onnx() -> ModuleType:
     return onnx
 
 
-def _runner(
+def _onnx_runner(
     ort: ModuleType, data: bytes
 ) -> Callable[[NDArray[np.uint16], NDArray[np.int16]], NDArray[np.floating[Any]]]:
     options = ort.SessionOptions()
@@ -297,18 +303,18 @@ def _runner(
     session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
 
     def run(s2: NDArray[np.uint16], s1: NDArray[np.int16]) -> NDArray[np.floating[Any]]:
-        given = {"s2": s2, "s1": s1}
-        wanted = {one.name: given[one.name] for one in session.get_inputs()}
-        logits: NDArray[np.floating[Any]] = session.run(["logits"], wanted)[0]
+        composites_of = {"s2": s2, "s1": s1}
+        inputs = {one.name: composites_of[one.name] for one in session.get_inputs()}
+        logits: NDArray[np.floating[Any]] = session.run(["logits"], inputs)[0]
         return logits
 
     return run
 
 
 @contextmanager
-def _silence() -> Iterator[None]:
-    """Keep what the exporter says of its own insides from the user; errors still come."""
-    loggers = [logging.getLogger(name) for name in _OTHERS_LOGGERS]
+def _quiet_exporter() -> Iterator[None]:
+    """Hide the exporter's messages about its internals; errors still show."""
+    loggers = [logging.getLogger(name) for name in _EXPORTER_LOGGERS]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)
@@ -321,8 +327,8 @@ def _silence() -> Iterator[None]:
             logger.setLevel(level)
 
 
-def _write(files: dict[Path, bytes]) -> None:
-    """All files or none: every one is written under a temporary name before any is renamed."""
+def _write_all(files: dict[Path, bytes]) -> None:
+    """Write all files or none: each under a temporary name before any is renamed."""
     try:
         with ExitStack() as stack:
             for path, data in files.items():

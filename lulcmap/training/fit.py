@@ -1,4 +1,4 @@
-"""Training on chips: AdamW, a cosine, focal loss; resumed after a kill as if nothing had been."""
+"""Training on chips: AdamW, cosine schedule, focal loss; resuming gives the same weights."""
 
 import math
 import time
@@ -15,8 +15,13 @@ from torch.nn.parallel import DistributedDataParallel
 
 from lulcmap.errors import ModelError, OutputError, UsageError
 from lulcmap.evaluation import accuracy, iou, mean_f1, mean_iou
-from lulcmap.training.batches import Batch, batches, steps_of
-from lulcmap.training.checkpoint import load_checkpoint, plain, remove_stale, save_checkpoint
+from lulcmap.training.batches import Batch, batches, steps_per_epoch
+from lulcmap.training.checkpoint import (
+    json_values,
+    load_checkpoint,
+    remove_leftovers,
+    save_checkpoint,
+)
 from lulcmap.training.chips import (
     Histograms,
     Samples,
@@ -24,78 +29,81 @@ from lulcmap.training.chips import (
     histograms_of,
     normalisation_of,
 )
-from lulcmap.training.deployable import Deployed, Normalisation
-from lulcmap.training.distributed import Team, device_of, together
-from lulcmap.training.log import Epoch, Log
-from lulcmap.training.loss import focal_loss, full_size, weight_of
-from lulcmap.training.networks import AnyConfig, build_network, config_from
+from lulcmap.training.deployable import DeployableNetwork, Normalisation
+from lulcmap.training.distributed import ProcessGroup, find_device, run_processes
+from lulcmap.training.log import Epoch, TrainingLog
+from lulcmap.training.loss import focal_loss, pixel_weights, upsample_logits
+from lulcmap.training.networks import NetworkConfig, build_network, config_from_json
 from lulcmap.training.settings import Hardware, TrainingSettings, learning_rate
 from lulcmap.training.tiled import measure
 
 CHECKPOINT = "checkpoint.pt"
-"""The file in a training's folder: the last finished epoch."""
+"""Checkpoint of the last finished epoch, in the training's folder."""
 
-BEST = "best.pt"
-"""The file in a training's folder: the epoch that was best on the validation chips."""
+BEST_CHECKPOINT = "best.pt"
+"""Checkpoint of the epoch with the best validation, in the training's folder."""
 
-Knows = Literal["simulated", "real"]
+LandKind = Literal["simulated", "real"]
+"""The land a network was trained on."""
 
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+"""Type of the arithmetic, by precision."""
 
 
 def train_network(
     samples: Samples,
     folder: Path,
     *,
-    config: AnyConfig,
+    config: NetworkConfig,
     settings: TrainingSettings,
-    knows: Knows,
+    trained_on: LandKind,
     source: str = "",
     validation: Samples | None = None,
     hardware: Hardware = Hardware(),  # noqa: B008  # it is frozen
-    progress: Callable[[Epoch], None] | None = None,
-    ticks: Callable[[int, int], None] | None = None,
+    on_epoch: Callable[[Epoch], None] | None = None,
+    on_step: Callable[[int, int], None] | None = None,
 ) -> Path:
-    """Train a network, or go on where a killed training left off.
+    """Train a network, or resume a training that was interrupted.
 
-    On a CPU with one number of threads the resumed training gives the same weights, bit for bit.
+    On a CPU, with the same number of threads, a resumed training gives the same weights, bit for
+    bit, as one that was never interrupted.
 
     Args:
-        samples: to learn from.
-        folder: where the checkpoints and the log are kept; made if need be.
-        config: the network's shape.
-        settings: of the training.
-        knows: the kind of land the chips show.
+        samples: chips to train on.
+        folder: folder for the checkpoints and the log; created if missing.
+        config: shape of the network.
+        settings: settings of the training.
+        trained_on: kind of land the chips show.
         source: what the chips are and where they come from, a sentence for the model card.
-        validation: chips the averaged weights are measured on after each epoch.
-        hardware: what it runs on. With several devices ``progress`` and ``ticks`` are functions of
-            a module.
-        progress: told of every finished epoch.
-        ticks: told of every finished step of an epoch, and of how many it has.
+        validation: chips to measure the averaged weights on after each epoch.
+        hardware: devices and threads to use. With several devices, ``on_epoch`` and ``on_step``
+            must be module-level functions.
+        on_epoch: called with each finished epoch.
+        on_step: called with the number of finished steps of an epoch, and of all its steps.
 
     Returns:
-        The path of the best epoch's checkpoint; of the last one's without ``validation``. Its
+        The path of the best epoch's checkpoint, or of the last one's without ``validation``. Its
         ``weights`` are the average over the training.
 
     Raises:
-        UsageError: the folder holds a training with other settings or chips or another shape, or
-            the chips, the settings and the hardware do not fit.
+        UsageError: the folder holds a training with other settings, other chips or another
+            network, or the chips, settings and hardware do not fit together.
         OutputError: the folder cannot be written to.
-        DeviceError: the device cannot be had.
-        ModelError: the loss is no number, or the folder's checkpoint cannot be read.
+        DeviceError: the device is not available.
+        ModelError: the loss is not finite, or the folder's checkpoint cannot be read.
 
     """
-    device = device_of(hardware.device)
-    _check(samples, config, settings, hardware, device)
+    device = find_device(hardware.device)
+    _check_fit(samples, config, settings, hardware, device)
     if settings.patience is not None and validation is None:
         raise UsageError(
-            "--patience needs validation chips, and the dataset has none. Leave it out."
+            "--patience needs validation chips, but the dataset has none. Leave it out."
         )
-    with _writing(folder):
+    with _explain_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        remove_stale(folder)
-    facts = {
-        "knows": knows,
+        remove_leftovers(folder)
+    origin = {
+        "knows": trained_on,
         "classes": [[cover.name, cover.colour] for cover in samples.classes],
         "training": {
             "source": source,
@@ -106,124 +114,126 @@ def train_network(
             "torch": str(torch.__version__),  # a subclass that would not load again
         },
     }
-    together(
-        _work,
-        *(samples, validation, folder, config, settings, hardware, facts, progress, ticks),
+    run_processes(
+        _train,
+        *(samples, validation, folder, config, settings, hardware, origin, on_epoch, on_step),
         device=device,
         devices=hardware.devices,
     )
-    return folder / (CHECKPOINT if validation is None else BEST)
+    return folder / (CHECKPOINT if validation is None else BEST_CHECKPOINT)
 
 
-def _check(
+def _check_fit(
     samples: Samples,
-    config: AnyConfig,
+    config: NetworkConfig,
     settings: TrainingSettings,
     hardware: Hardware,
     device: torch.device,
 ) -> None:
-    """See that a step can be shared out."""
+    """Check that the network fits the chips, and that a step can be split over the devices."""
     if not len(samples):
-        raise UsageError("There is no chip to learn from. Look at the dataset's splits.")
+        raise UsageError("No chips to train on. Check the dataset's splits.")
     if config.classes != len(samples.classes):
         raise UsageError(
-            f"The network has {config.classes} classes, the chips have {len(samples.classes)}."
+            f"The network has {config.classes} classes, but the chips have {len(samples.classes)}."
         )
     shares = hardware.devices * hardware.parts
     if settings.batch % shares or min(settings.batch, len(samples)) < shares:
         raise UsageError(
-            f"A step of {settings.batch} samples (of {len(samples)}) cannot be shared by "
+            f"A step of {settings.batch} samples (of {len(samples)}) cannot be split over "
             f"{hardware.devices} devices in {hardware.parts} parts each. Give a --batch-size that "
             "is a multiple of both, and enough chips."
         )
     if settings.precision == "fp16" and device.type == "cpu":
-        raise UsageError("fp16 needs a GPU; give --precision fp32 or bf16.")
+        raise UsageError("fp16 needs a GPU. Give --precision fp32 or bf16.")
 
 
-def _work(
-    team: Team,
+def _train(
+    group: ProcessGroup,
     samples: Samples,
     validation: Samples | None,
     folder: Path,
-    config: AnyConfig,
+    config: NetworkConfig,
     settings: TrainingSettings,
     hardware: Hardware,
-    facts: Mapping[str, Any],
-    progress: Callable[[Epoch], None] | None,
-    ticks: Callable[[int, int], None] | None,
+    origin: Mapping[str, Any],
+    on_epoch: Callable[[Epoch], None] | None,
+    on_step: Callable[[int, int], None] | None,
 ) -> None:
-    """What each process of a training does; the first one writes and tells."""
+    """Train in one process; the first process writes the files and reports progress."""
     path = folder / CHECKPOINT
     if path.exists():
-        run = _Run.resume(path, config, settings, facts, team)
+        state = _TrainingState.resume(path, config, settings, origin, group)
     else:
-        run = _Run.start(samples, config, settings, team, workers=hardware.workers)
-    first = team.rank == 0
-    with _writing(folder):
-        log = Log(folder, done=run.done) if first else None
+        state = _TrainingState.start(samples, config, settings, group, workers=hardware.workers)
+    is_first = group.rank == 0
+    with _explain_os_errors(folder):
+        log = TrainingLog(folder, done=state.done) if is_first else None
     try:
-        for number in range(run.done, settings.epochs):
-            if run.is_over():
+        for number in range(state.done, settings.epochs):
+            if state.has_stalled():
                 break
             began = time.perf_counter()
-            loss = run.epoch(samples, number, hardware, ticks if first else None)
+            loss = state.epoch(samples, number, hardware, on_step if is_first else None)
             seconds = time.perf_counter() - began
-            scores = None if validation is None else run.validated(validation)
-            better = run.finished(number + 1, loss, scores)
+            scores = None if validation is None else state.validate(validation)
+            is_best = state.record_epoch(number + 1, loss, scores)
             if log is None:
                 continue
             epoch = Epoch(
                 number + 1,
                 settings.epochs,
                 loss,
-                run.rate,
-                steps_of(len(samples), settings) * min(settings.batch, len(samples)) / seconds,
+                state.rate,
+                steps_per_epoch(len(samples), settings)
+                * min(settings.batch, len(samples))
+                / seconds,
                 scores,
-                better,
+                is_best,
             )
-            saved = run.checkpoint(facts)
-            with _writing(folder):
-                if better:
-                    save_checkpoint(folder / BEST, saved)
+            saved = state.checkpoint(origin)
+            with _explain_os_errors(folder):
+                if is_best:
+                    save_checkpoint(folder / BEST_CHECKPOINT, saved)
                 log.write(epoch)
                 save_checkpoint(path, saved)
-            if progress is not None:
-                progress(epoch)
+            if on_epoch is not None:
+                on_epoch(epoch)
     finally:
         if log is not None:
             log.close()
 
 
 @contextmanager
-def _writing(folder: Path) -> Iterator[None]:
-    """What the disk says, in one line."""
+def _explain_os_errors(folder: Path) -> Iterator[None]:
+    """Turn an ``OSError`` in the body into an ``OutputError`` of one line."""
     try:
         yield
     except OSError as error:
         raise OutputError(
-            f"The training in {folder} cannot be written ({error.strerror or error}). Make room, "
-            "or name another folder with --out; then run the same command again to go on."
+            f"The training in {folder} cannot be written ({error.strerror or error}). Free some "
+            "space, or give another folder with --out; then rerun the same command to resume."
         ) from error
 
 
-class _Run:
-    """A training between two epochs: everything that must outlive a kill."""
+class _TrainingState:
+    """State of a training between two epochs: everything needed to resume it."""
 
     def __init__(
         self,
-        deployed: Deployed,
+        deployable: DeployableNetwork,
         settings: TrainingSettings,
         class_weights: list[float],
         prior: list[float],
-        team: Team,
+        group: ProcessGroup,
     ) -> None:
-        self.settings, self.class_weights, self.team = settings, class_weights, team
+        self.settings, self.class_weights, self.group = settings, class_weights, group
         self.prior = prior
-        self.deployed = deployed.to(team.device)
-        self.alpha = torch.tensor(class_weights, device=team.device)
-        self.average = {k: v.clone() for k, v in deployed.network.state_dict().items()}
-        matrices = [p for p in deployed.network.parameters() if p.ndim > 1]
-        others = [p for p in deployed.network.parameters() if p.ndim <= 1]
+        self.deployable = deployable.to(group.device)
+        self.alpha = torch.tensor(class_weights, device=group.device)
+        self.average = {k: v.clone() for k, v in deployable.network.state_dict().items()}
+        matrices = [p for p in deployable.network.parameters() if p.ndim > 1]
+        others = [p for p in deployable.network.parameters() if p.ndim <= 1]
         self.optimizer = torch.optim.AdamW(
             [
                 {"params": matrices, "weight_decay": settings.weight_decay},
@@ -231,8 +241,8 @@ class _Run:
             ],
             lr=settings.learning_rate,
         )
-        self.scaler = torch.amp.GradScaler(team.device.type, enabled=settings.precision == "fp16")
-        self.wrapped = team.wrapped(self.deployed)
+        self.scaler = torch.amp.GradScaler(group.device.type, enabled=settings.precision == "fp16")
+        self.wrapped = group.wrap(self.deployable)
         self.done, self.step, self.rate = 0, 0, 0.0
         self.losses, self.validations = list[float](), list[dict[str, float]]()
 
@@ -240,68 +250,70 @@ class _Run:
     def start(
         cls,
         samples: Samples,
-        config: AnyConfig,
+        config: NetworkConfig,
         settings: TrainingSettings,
-        team: Team,
+        group: ProcessGroup,
         *,
         workers: int,
     ) -> Self:
         torch.manual_seed(settings.seed)
-        part = slice(team.rank, None, team.world)
-        counted = histograms_of(samples, workers=workers, part=part)
+        part = slice(group.rank, None, group.world_size)
+        own = histograms_of(samples, workers=workers, part=part)
         s2, s1, classes = (
-            team.sum(torch.from_numpy(counts).to(team.device)).cpu().numpy()
-            for counts in (counted.s2, counted.s1, counted.classes)
+            group.sum(torch.from_numpy(counts).to(group.device)).cpu().numpy()
+            for counts in (own.s2, own.s1, own.classes)
         )
-        found = Histograms(s2, s1, classes)
+        histograms = Histograms(s2, s1, classes)
         network = build_network(config)
-        deployed = Deployed(network, normalisation_of(found, network.inputs))
-        weights = class_weights_of(found.classes, power=settings.balance)
-        counted_for = found.classes * np.array(weights)
-        return cls(deployed, settings, weights, (counted_for / counted_for.sum()).tolist(), team)
+        deployable = DeployableNetwork(network, normalisation_of(histograms, network.inputs))
+        weights = class_weights_of(histograms.classes, power=settings.balance)
+        weighted = histograms.classes * np.array(weights)
+        return cls(deployable, settings, weights, (weighted / weighted.sum()).tolist(), group)
 
     @classmethod
     def resume(
         cls,
         path: Path,
-        config: AnyConfig,
+        config: NetworkConfig,
         settings: TrainingSettings,
-        facts: Mapping[str, Any],
-        team: Team,
+        origin: Mapping[str, Any],
+        group: ProcessGroup,
     ) -> Self:
         saved = load_checkpoint(path)
-        _refuse_another(path, saved, config, settings, facts)
+        _check_same_training(path, saved, config, settings, origin)
         resume = saved["resume"]
-        deployed = Deployed(build_network(config), Normalisation.from_dict(saved["normalisation"]))
-        deployed.network.load_state_dict(resume["network"])
-        prior = saved.get("prior", [])  # an older training does not know it
-        run = cls(deployed, settings, resume["class_weights"], prior, team)
-        run.average = {k: v.to(team.device) for k, v in saved["weights"].items()}
-        run.optimizer.load_state_dict(resume["optimizer"])
-        run.scaler.load_state_dict(resume["scaler"])
-        run.done, run.step = resume["epochs"], resume["steps"]
-        run.losses, run.validations = saved["training"]["losses"], resume["validations"]
+        deployable = DeployableNetwork(
+            build_network(config), Normalisation.from_dict(saved["normalisation"])
+        )
+        deployable.network.load_state_dict(resume["network"])
+        prior = saved.get("prior", [])  # older checkpoints lack it
+        state = cls(deployable, settings, resume["class_weights"], prior, group)
+        state.average = {k: v.to(group.device) for k, v in saved["weights"].items()}
+        state.optimizer.load_state_dict(resume["optimizer"])
+        state.scaler.load_state_dict(resume["scaler"])
+        state.done, state.step = resume["epochs"], resume["steps"]
+        state.losses, state.validations = saved["training"]["losses"], resume["validations"]
         torch.set_rng_state(resume["rng"])
-        return run
+        return state
 
-    def checkpoint(self, facts: Mapping[str, Any]) -> dict[str, Any]:
-        """What is saved."""
-        training = {**facts["training"], "losses": self.losses}
+    def checkpoint(self, origin: Mapping[str, Any]) -> dict[str, Any]:
+        """Values and tensors to save; the keys are the file's format."""
+        training = {**origin["training"], "losses": self.losses}
         if self.validations:
             best = self._best()
             training["validation"] = {"epoch": best + 1, **self.validations[best]}
         return {
-            **facts,
+            **origin,
             "training": training,
-            "config": plain(asdict(self.deployed.network.config)),
-            "normalisation": plain(self.deployed.normalisation.to_dict()),
+            "config": json_values(asdict(self.deployable.network.config)),
+            "normalisation": json_values(self.deployable.normalisation.to_dict()),
             "settings": asdict(self.settings),
             "prior": self.prior,
             "weights": self.average,
             "resume": {
                 "epochs": self.done,
                 "steps": self.step,
-                "network": self.deployed.network.state_dict(),
+                "network": self.deployable.network.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "scaler": self.scaler.state_dict(),
                 "class_weights": self.class_weights,
@@ -315,18 +327,18 @@ class _Run:
         samples: Samples,
         number: int,
         hardware: Hardware,
-        ticks: Callable[[int, int], None] | None,
+        on_step: Callable[[int, int], None] | None,
     ) -> float:
-        """Learn from every chip once; the mean loss."""
-        settings, steps = self.settings, steps_of(len(samples), self.settings)
+        """Train on every chip once; the mean loss."""
+        settings, steps = self.settings, steps_per_epoch(len(samples), self.settings)
         self.wrapped.train()
         total = 0.0
         shares = batches(
             samples,
             settings,
             number,
-            rank=self.team.rank,
-            world=self.team.world,
+            rank=self.group.rank,
+            world_size=self.group.world_size,
             parts=hardware.parts,
             workers=hardware.workers,
         )
@@ -336,33 +348,35 @@ class _Run:
                 group["lr"] = self.rate
             total += self._learn(parts)
             self._keep_average()
-            if ticks is not None:
-                ticks(done, steps)
+            if on_step is not None:
+                on_step(done, steps)
         return total / steps
 
     def _learn(self, parts: list[Batch]) -> float:
-        """One step of the optimizer; its loss."""
-        device = self.team.device
+        """Make one step of the optimizer; its loss."""
+        device = self.group.device
         labels = [label.to(device, non_blocking=True) for _, _, label in parts]
-        # What the whole step's pixels count, so that parts and devices add up to the whole.
-        weight = torch.stack([weight_of(label, alpha=self.alpha).sum() for label in labels]).sum()
-        weight = self.team.sum(weight)
+        # The weight of the whole step's pixels, so that parts and devices add up to the whole.
+        weight = torch.stack(
+            [pixel_weights(label, alpha=self.alpha).sum() for label in labels]
+        ).sum()
+        weight = self.group.sum(weight)
         self.optimizer.zero_grad(set_to_none=True)
         loss = torch.zeros((), device=device)
         for i, ((s2, s1, _), label) in enumerate(zip(parts, labels, strict=True), 1):
             later = isinstance(self.wrapped, DistributedDataParallel) and i < len(parts)
             with self.wrapped.no_sync() if later else nullcontext():  # type: ignore[operator]
                 part = self._loss(s2.to(device), s1.to(device), label, weight)
-                # Over several processes gradients are averaged; the loss is a sum.
-                self.scaler.scale(part * self.team.world).backward()  # type: ignore[no-untyped-call]
+                # Gradients are averaged over the processes, but the loss is a sum.
+                self.scaler.scale(part * self.group.world_size).backward()  # type: ignore[no-untyped-call]
             loss += part.detach()
-        value = float(self.team.sum(loss))
+        value = float(self.group.sum(loss))
         if not math.isfinite(value):
             raise ModelError(
                 f"The loss is {value} in step {self.step + 1}. Lower the learning rate."
             )
         self.scaler.unscale_(self.optimizer)
-        nn.utils.clip_grad_norm_(self.deployed.parameters(), self.settings.clip)
+        nn.utils.clip_grad_norm_(self.deployable.parameters(), self.settings.clip)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.step += 1
@@ -373,12 +387,12 @@ class _Run:
         half = (
             nullcontext()
             if precision == "fp32"
-            else torch.autocast(self.team.device.type, AUTOCAST[precision])
+            else torch.autocast(self.group.device.type, AUTOCAST[precision])
         )
         with half:
             logits = self.wrapped(s2, s1)
         return focal_loss(
-            full_size(logits, stride=self.deployed.network.stride),
+            upsample_logits(logits, stride=self.deployable.network.stride),
             label,
             alpha=self.alpha,
             gamma=self.settings.gamma,
@@ -386,43 +400,45 @@ class _Run:
         )
 
     def _keep_average(self) -> None:
-        keep = min(self.settings.average, (1 + self.step) / (10 + self.step))
+        kept_share = min(self.settings.average, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
-            for name, value in self.deployed.network.state_dict().items():
+            for name, value in self.deployable.network.state_dict().items():
                 if value.is_floating_point():
-                    self.average[name].lerp_(value, 1 - keep)
+                    self.average[name].lerp_(value, 1 - kept_share)
                 else:
                     self.average[name].copy_(value)
 
-    def validated(self, samples: Samples) -> dict[str, float]:
-        """What the averaged weights are worth on other chips, of which each process takes some."""
+    def validate(self, samples: Samples) -> dict[str, float]:
+        """Scores of the averaged weights on other chips, shared between the processes."""
         for value in self.average.values():
-            self.team.share(value)  # batch norm on CPUs saw other samples in each process
-        network = build_network(self.deployed.network.config)
+            self.group.broadcast(value)  # on CPUs each process has its own batch norm statistics
+        network = build_network(self.deployable.network.config)
         network.load_state_dict(self.average)
-        deployed = Deployed(network, self.deployed.normalisation).to(self.team.device)
-        part = slice(self.team.rank, None, self.team.world)
-        counts = torch.from_numpy(measure(deployed, samples, part=part)).to(self.team.device)
-        matrix = self.team.sum(counts).cpu().numpy()
+        deployable = DeployableNetwork(network, self.deployable.normalisation).to(self.group.device)
+        part = slice(self.group.rank, None, self.group.world_size)
+        counts = torch.from_numpy(measure(deployable, samples, part=part)).to(self.group.device)
+        matrix = self.group.sum(counts).cpu().numpy()
         scores = {
             "mean_iou": mean_iou(matrix),
             "accuracy": accuracy(matrix),
             "mean_f1": mean_f1(matrix),
         }
         named = zip(samples.classes, iou(matrix).tolist(), strict=True)
-        seen = {f"iou_{cover.name}": value for cover, value in named if not math.isnan(value)}
-        return scores | seen
+        class_scores = {
+            f"iou_{cover.name}": value for cover, value in named if not math.isnan(value)
+        }
+        return scores | class_scores
 
-    def finished(self, epochs: int, loss: float, scores: dict[str, float] | None) -> bool:
-        """Take note of an epoch; whether none before it was as good on the validation chips."""
+    def record_epoch(self, epochs: int, loss: float, scores: dict[str, float] | None) -> bool:
+        """Record a finished epoch; whether it is the best so far on the validation chips."""
         self.done, self.losses = epochs, [*self.losses, loss]
         if scores is None:
             return False
         self.validations = [*self.validations, scores]
         return self._best() == len(self.validations) - 1
 
-    def is_over(self) -> bool:
-        """Whether nothing was gained for longer than the settings' patience."""
+    def has_stalled(self) -> bool:
+        """Whether the validation has not improved for as many epochs as ``patience``."""
         patience = self.settings.patience
         if patience is None or not self.validations:
             return False
@@ -433,45 +449,44 @@ class _Run:
         return values.index(max(values))
 
 
-def _refuse_another(
+def _check_same_training(
     path: Path,
     saved: Mapping[str, Any],
-    config: AnyConfig,
+    config: NetworkConfig,
     settings: TrainingSettings,
-    facts: Mapping[str, Any],
+    origin: Mapping[str, Any],
 ) -> None:
-    """See that a training in a folder is the one that is asked for.
+    """Check that a folder's training has the same settings, network and chips.
 
     Raises:
-        UsageError: naming what differs.
-        ModelError: it cannot be gone on with.
+        UsageError: something differs; the message names it.
+        ModelError: the checkpoint cannot be resumed.
 
     """
     chips = ("chips", "digest", "validated_on")
     try:
-        # an older training knows fewer of them, and had what is their default now
+        # older trainings lack newer settings, and used what is their default now
         old_settings = asdict(TrainingSettings(**saved["settings"]))
-        old_config = plain(asdict(config_from(saved["config"])))
+        old_config = json_values(asdict(config_from_json(saved["config"])))
         missing = {"resume"} - set(saved)
     except (TypeError, KeyError):
         missing = {"settings of this version"}
     if missing:
         raise ModelError(
-            f"{path} is no training that can be gone on with: it lacks {missing.pop()}. Give "
-            "another folder."
+            f"{path} cannot be resumed: it lacks {missing.pop()}. Give another folder."
         )
     for what, old, new in (
         ("settings", old_settings, asdict(settings)),
-        ("networks", old_config, plain(asdict(config))),
-        ("chips", saved["training"], {key: facts["training"][key] for key in chips}),
+        ("networks", old_config, json_values(asdict(config))),
+        ("chips", saved["training"], {key: origin["training"][key] for key in chips}),
     ):
-        other = [
-            f"{key}: {old.get(key)} there, {new[key]} now"
+        differences = [
+            f"{key}: {old.get(key)} in the folder, {new[key]} given"
             for key in new
             if old.get(key) != new[key]
         ]
-        if other:
+        if differences:
             raise UsageError(
-                f"{path} is a training with other {what} ({'; '.join(other)}). "
-                "Go on with its own, or give another folder."
+                f"{path} is a training with other {what} ({'; '.join(differences)}). "
+                f"Give the same {what} to resume it, or another folder."
             )

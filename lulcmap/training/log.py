@@ -1,16 +1,17 @@
-"""What happened in each epoch: a CSV file, and TensorBoard's where it is installed."""
+"""Log of a training: a CSV file, and TensorBoard's files where it is installed."""
 
 import csv
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-LOG = "log.csv"
-"""The file in a training's folder: a row an epoch."""
+from lulcmap.system import replacing
 
-COLUMNS = (
+LOG_FILE = "log.csv"
+"""Log file in a training's folder: one row per epoch."""
+
+_COLUMNS = (
     "epoch",
     "loss",
     "learning_rate",
@@ -19,42 +20,42 @@ COLUMNS = (
     "accuracy",
     "mean_f1",
 )
-"""Of every log; the IoU of each class follows."""
+"""First columns of every log; the IoU of each class follows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """What one epoch of training came to."""
+    """Result of one epoch of training."""
 
     number: int
-    """From 1."""
+    """Number of the epoch, from 1."""
 
     epochs: int
-    """To be run in all."""
+    """Number of epochs of the whole training."""
 
     loss: float
-    """Mean over its steps."""
+    """Mean loss over the epoch's steps."""
 
     learning_rate: float
-    """Of its last step."""
+    """Learning rate of the epoch's last step."""
 
     samples_per_second: float
-    """Of wall-clock time, validation not counted."""
+    """Samples per second of wall-clock time, without the validation."""
 
     scores: Mapping[str, float] | None = None
-    """Of the averaged weights on the validation chips: ``mean_iou``, ``accuracy``, ``mean_f1`` and
-    ``iou_<class>`` of the classes that occur, 0 to 1; None without such chips."""
+    """Scores of the averaged weights on the validation chips: ``mean_iou``, ``accuracy``,
+    ``mean_f1`` and ``iou_<class>`` of the classes that occur, 0 to 1; None without such chips."""
 
     best: bool = False
-    """Whether no epoch before it had as high a mean IoU."""
+    """Whether the mean IoU is higher than in every epoch before."""
 
 
-class Log:
-    """The records of a training, in its folder."""
+class TrainingLog:
+    """The log of a training, in its folder."""
 
     def __init__(self, folder: Path, *, done: int) -> None:
-        """Go on after ``done`` epochs: what a killed process wrote of later ones is dropped."""
-        self._path = folder / LOG
+        """Continue the log after ``done`` epochs; rows of later epochs are dropped."""
+        self._path = folder / LOG_FILE
         self._rows = [row for row in self._read() if int(row["epoch"]) <= done]
         self._board: Any = None
         try:
@@ -64,7 +65,7 @@ class Log:
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=done + 1)
 
     def write(self, epoch: Epoch) -> None:
-        """Add an epoch."""
+        """Append an epoch."""
         scores = dict(epoch.scores or {})
         row: dict[str, Any] = {
             "epoch": epoch.number,
@@ -82,7 +83,7 @@ class Log:
             self._board.flush()
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close TensorBoard's files."""
         if self._board is not None:
             self._board.close()
 
@@ -93,13 +94,8 @@ class Log:
             return list(csv.DictReader(file))
 
     def _save(self) -> None:
-        columns = dict.fromkeys((*COLUMNS, *(name for row in self._rows for name in row)))
-        temporary = self._path.with_name(f".{LOG}.{os.getpid()}.tmp")
-        try:
-            with temporary.open("w", newline="") as file:
-                writer = csv.DictWriter(file, list(columns))
-                writer.writeheader()
-                writer.writerows(self._rows)
-            temporary.replace(self._path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        columns = dict.fromkeys((*_COLUMNS, *(name for row in self._rows for name in row)))
+        with replacing(self._path) as part, part.open("w", newline="") as file:
+            writer = csv.DictWriter(file, list(columns))
+            writer.writeheader()
+            writer.writerows(self._rows)

@@ -1,4 +1,4 @@
-"""LULC-Former: a spectral and a radar encoder that attend to each other, and one MLP decoder.
+"""LULC-Former: a spectral and a SAR encoder that attend to each other, and one MLP decoder.
 
 Built after the published description of Yu et al., "Synergistic Fusion of Sentinel-1 and Sentinel-2
 for Global LULC Mapping: The Multimodal Network LULC-Former and Dynamic World+ Dataset", IEEE JSTARS
@@ -21,65 +21,68 @@ from lulcmap.legend import CLASSES
 from lulcmap.sensors import S1_BANDS, S2_BANDS
 
 STRIDE = 4
-"""Pixels a side of one cell of the logits."""
+"""Side of one cell of the logits, pixels."""
 
 MULTIPLE = 32
 """Height and width of an image must be multiples of this: the coarsest stage's stride."""
 
 Four = tuple[int, int, int, int]
+"""One number per stage."""
+
 Transform = Literal["standardised", "log-indices"]
-"""How Sentinel-2 reaches the network: as standardised bands, or as logarithms and indices."""
+"""How Sentinel-2 reaches the network: standardised bands, or logarithms and indices."""
 
 S2_PLANES: Mapping[Transform, int] = {"standardised": len(S2_BANDS), "log-indices": 15}
-"""Planes of Sentinel-2 that each transform makes, the validity plane aside."""
+"""Number of Sentinel-2 planes of each transform, without the validity plane."""
 
 Inputs = tuple[Literal["s2", "s1"], ...]
+"""Sensors a network takes, in order."""
 
 
 @dataclass(frozen=True, slots=True)
-class Config:
-    """Everything that fixes the network's shape; saved in every checkpoint and export."""
+class LulcFormerConfig:
+    """The shape of a LULC-Former; saved in every checkpoint and export."""
 
     name: str
-    """Of the model."""
+    """Name of the model."""
 
     s2_widths: Four
-    """Channels of the spectral branch, a stage; three quarters of the budget in the paper."""
+    """Channels of the spectral branch in each stage; three quarters of all in the paper."""
 
     s1_widths: Four
-    """Channels of the SAR branch, a stage."""
+    """Channels of the SAR branch in each stage."""
 
     depths: Four
-    """Blocks a stage."""
+    """Blocks of each stage."""
 
     heads: Four
-    """Attention heads a stage, in both branches; divide both widths."""
+    """Attention heads of each stage, in both branches; divide both widths."""
 
     decoder_width: int
-    """Channels of the decoder at a quarter of the image's size."""
+    """Channels of the decoder, at a quarter of the image's size."""
 
     reductions: Four = (8, 4, 2, 1)
-    """Keys and values are taken from maps smaller by this factor, a stage."""
+    """Factor by which each stage shrinks the map for keys and values."""
 
     classes: int = len(CLASSES)
-    """Logits a cell."""
+    """Number of classes: logits per cell."""
 
     dmem: bool = True
-    """Whether each branch reads the other; without it there is self-attention only (the paper's
+    """Whether each branch attends to the other; if not, there is self-attention only (the paper's
     ablation of the dual-modal enhancement module)."""
 
     mmam: bool = True
-    """Whether the branches' maps are re-weighted and fused for the decoder; without it they are
+    """Whether the branches' maps are re-weighted and fused for the decoder; if not, they are
     concatenated (the paper's ablation of the mutual modal aggregation module)."""
 
     transform: Transform = "standardised"
-    """What the deployed graph makes of Sentinel-2 before the network sees it."""
+    """How Sentinel-2 reaches the network."""
 
     kind: Literal["lulcformer"] = "lulcformer"
-    """Which network this is the shape of."""
+    """Kind of network."""
 
 
-LULCFORMER = Config(
+LULCFORMER = LulcFormerConfig(
     name="lulcformer",
     s2_widths=(48, 96, 240, 384),
     s1_widths=(16, 32, 80, 128),
@@ -87,9 +90,9 @@ LULCFORMER = Config(
     heads=(1, 2, 5, 8),
     decoder_width=768,
 )
-"""26.76 M parameters (26.70 M are published): SegFormer-B2's widths, split 3:1."""
+"""LULC-Former with 26.76 M parameters (26.70 M published): SegFormer-B2's widths, split 3:1."""
 
-LULCFORMER_TINY = Config(
+LULCFORMER_TINY = LulcFormerConfig(
     name="lulcformer-tiny",
     s2_widths=(24, 48, 120, 192),
     s1_widths=(8, 16, 40, 64),
@@ -97,11 +100,11 @@ LULCFORMER_TINY = Config(
     heads=(1, 1, 2, 4),
     decoder_width=128,
 )
-"""The same modules for a CPU: SegFormer-B0's widths, split 3:1."""
+"""LULC-Former for a CPU: the same modules with SegFormer-B0's widths, split 3:1."""
 
 
 class PatchEmbedding(nn.Module):
-    """Overlapping patches, each to one token: a strided convolution and a normalisation."""
+    """Overlapping patches to tokens: a strided convolution and a normalisation."""
 
     def __init__(self, channels: int, width: int, *, kernel: int, stride: int) -> None:
         super().__init__()
@@ -114,11 +117,11 @@ class PatchEmbedding(nn.Module):
 
 
 class Attention(nn.Module):
-    """Efficient attention: queries from one map, keys and values from a shrunken other.
+    """Efficient attention: queries from one map, keys and values from a shrunken context map.
 
-    With the map itself as the other it is SegFormer's self-attention; with the other branch's map
-    it is the cross-attention of the dual-modal enhancement module, and projects keys and values
-    from that branch's width to this one's.
+    With the map itself as context it is SegFormer's self-attention. With the other branch's map it
+    is the cross-attention of the dual-modal enhancement module, and projects keys and values from
+    that branch's width to this one's.
     """
 
     def __init__(self, width: int, context_width: int, *, heads: int, reduction: int) -> None:
@@ -130,7 +133,7 @@ class Attention(nn.Module):
         self.reduce = PatchReduction(context_width, reduction) if reduction > 1 else nn.Identity()
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
-        """What tokens of ``x`` (B, h, w, C) read from ``context`` (B, h, w, D); as ``x``."""
+        """Let ``x`` (B, h, w, C) attend to ``context`` (B, h, w, D); shape of ``x``."""
         key, value = self.key_value(self.reduce(context).flatten(1, 2)).chunk(2, -1)  # (B, M, C)
         read = F.scaled_dot_product_attention(
             self.by_head(self.query(x).flatten(1, 2)), self.by_head(key), self.by_head(value)
@@ -138,12 +141,12 @@ class Attention(nn.Module):
         return self.out(read.transpose(1, 2).reshape(x.shape))
 
     def by_head(self, tokens: Tensor) -> Tensor:  # (B, N, C) -> (B, heads, N, C / heads)
-        """Each head's share of the channels."""
+        """Split the channels over the heads."""
         return torch.unflatten(tokens, -1, (self.heads, -1)).transpose(1, 2)
 
 
 class PatchReduction(PatchEmbedding):
-    """The map shrunk for keys and values: patches that do not overlap."""
+    """Shrink a map for keys and values: patches without overlap."""
 
     def __init__(self, width: int, ratio: int) -> None:
         nn.Module.__init__(self)
@@ -152,7 +155,7 @@ class PatchReduction(PatchEmbedding):
 
 
 class MixFFN(nn.Module):
-    """SegFormer's feed-forward layer: a 3x3 depthwise convolution tells tokens where they are."""
+    """SegFormer's feed-forward layer; its 3x3 depthwise convolution encodes position."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -162,13 +165,13 @@ class MixFFN(nn.Module):
         self.narrow = nn.Linear(hidden, width)
 
     def forward(self, x: Tensor) -> Tensor:  # (B, h, w, C) -> (B, h, w, C)
-        """Mix channels, and neighbours."""
+        """Mix channels and neighbours."""
         x = self.mix(self.widen(x).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
         return self.narrow(F.gelu(x))
 
 
 class StreamBlock(nn.Module):
-    """One branch's block: it reads itself, perhaps the other branch, then mixes channels."""
+    """Block of one branch: self-attention, cross-attention if ``other`` is given, feed-forward."""
 
     def __init__(self, width: int, other: int | None, *, heads: int, reduction: int) -> None:
         super().__init__()
@@ -181,14 +184,14 @@ class StreamBlock(nn.Module):
         self.ffn = MixFFN(width)
 
     def forward(self, x: Tensor) -> Tensor:  # (B, h, w, C) -> (B, h, w, C)
-        """The stream by itself: SegFormer's block."""
+        """SegFormer's block: the stream by itself."""
         own = self.norm_self(x)
         x = x + self.self_attention(own, own)
         return x + self.ffn(self.norm_ffn(x))
 
 
 class TwoBlocks(nn.Module):
-    """Both branches' blocks, neither of which reads the other."""
+    """Blocks of both branches, without cross-attention."""
 
     def __init__(self, s2_width: int, s1_width: int, *, heads: int, reduction: int) -> None:
         super().__init__()
@@ -196,12 +199,12 @@ class TwoBlocks(nn.Module):
         self.s1 = StreamBlock(s1_width, None, heads=heads, reduction=reduction)
 
     def forward(self, s2: Tensor, s1: Tensor) -> tuple[Tensor, Tensor]:
-        """Both streams; (B, h, w, C2) and (B, h, w, C1), the same shapes back."""
+        """Both streams, (B, h, w, C2) and (B, h, w, C1); the same shapes back."""
         return self.s2(s2), self.s1(s1)
 
 
 class DualBlock(nn.Module):
-    """The dual-modal enhancement module (DMEM): each branch reads itself, then the other."""
+    """The dual-modal enhancement module (DMEM): self-attention, then cross-attention."""
 
     def __init__(self, s2_width: int, s1_width: int, *, heads: int, reduction: int) -> None:
         super().__init__()
@@ -209,7 +212,7 @@ class DualBlock(nn.Module):
         self.s1 = StreamBlock(s1_width, s2_width, heads=heads, reduction=reduction)
 
     def forward(self, s2: Tensor, s1: Tensor) -> tuple[Tensor, Tensor]:
-        """Both streams enhanced; (B, h, w, C2) and (B, h, w, C1), the same shapes back."""
+        """Both streams enhanced, (B, h, w, C2) and (B, h, w, C1); the same shapes back."""
         own2, own1 = self.s2.norm_self(s2), self.s1.norm_self(s1)
         s2 = s2 + self.s2.self_attention(own2, own2)
         s1 = s1 + self.s1.self_attention(own1, own1)
@@ -220,7 +223,7 @@ class DualBlock(nn.Module):
 
 
 class Aggregation(nn.Module):
-    """The mutual modal aggregation module (MMAM): both streams re-weighted by channel, fused."""
+    """The mutual modal aggregation module (MMAM): re-weight both streams by channel, fuse them."""
 
     def __init__(self, s2_width: int, s1_width: int) -> None:
         super().__init__()
@@ -235,7 +238,7 @@ class Aggregation(nn.Module):
         self.fuse = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width))
 
     def forward(self, s2: Tensor, s1: Tensor) -> Tensor:
-        """One fused map; (B, h, w, C2) and (B, h, w, C1), gives (B, h, w, C2 + C1)."""
+        """Fuse (B, h, w, C2) and (B, h, w, C1) to (B, h, w, C2 + C1)."""
         both = torch.cat([s2, s1], -1)
         pooled = torch.cat([both.mean((1, 2), keepdim=True), both.amax((1, 2), keepdim=True)], -1)
         gated = [s2 * (1 + self.gate2(pooled)), s1 * (1 + self.gate1(pooled))]
@@ -243,20 +246,20 @@ class Aggregation(nn.Module):
 
 
 class Concatenation(nn.Module):
-    """Both streams, one after the other along the channels: what stands in for MMAM."""
+    """Both streams concatenated along the channels: replaces MMAM."""
 
     def forward(self, s2: Tensor, s1: Tensor) -> Tensor:
-        """(B, h, w, C2) and (B, h, w, C1), gives (B, h, w, C2 + C1)."""
+        """Concatenate (B, h, w, C2) and (B, h, w, C1) to (B, h, w, C2 + C1)."""
         return torch.cat([s2, s1], -1)
 
 
 class Stage(nn.Module):
     """One resolution: patches, dual-modal blocks, and the fused map for the decoder."""
 
-    def __init__(self, config: Config, index: int) -> None:
+    def __init__(self, config: LulcFormerConfig, index: int) -> None:
         super().__init__()
         s2, s1 = config.s2_widths[index], config.s1_widths[index]
-        # one more channel of each input says which pixels it has: missing is not the mean
+        # one more channel per input marks its valid pixels: missing is not the mean
         bands2 = config.s2_widths[index - 1] if index else S2_PLANES[config.transform] + 1
         bands1 = config.s1_widths[index - 1] if index else len(S1_BANDS) + 1
         kernel, stride = (3, 2) if index else (7, 4)
@@ -271,7 +274,7 @@ class Stage(nn.Module):
         self.aggregate = Aggregation(s2, s1) if config.mmam else Concatenation()
 
     def forward(self, s2: Tensor, s1: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Both streams, which go on unfused, and the fused map; all (B, h, w, C)."""
+        """Both streams, which stay separate, and the fused map; all (B, h, w, C)."""
         s2, s1 = self.embed2(s2), self.embed1(s1)
         for block in self.blocks:
             s2, s1 = block(s2, s1)
@@ -280,7 +283,7 @@ class Stage(nn.Module):
 
 
 class Decoder(nn.Module):
-    """SegFormer's all-MLP decoder: a linear a stage, upsampled, fused, classified.
+    """SegFormer's all-MLP decoder: a linear layer per stage, upsample, fuse, classify.
 
     The published order is linear, upsample, concatenate, fuse. A 1x1 convolution commutes with
     bilinear upsampling and is a sum over its slices, so each stage's slice of the fusion is applied
@@ -295,7 +298,7 @@ class Decoder(nn.Module):
         self.classify = nn.Conv2d(width, classes, 1)
 
     def forward(self, maps: list[Tensor]) -> Tensor:
-        """Logits (B, K, H / 4, W / 4) of the four fused maps (B, h, w, C), finest first."""
+        """Logits (B, K, H / 4, W / 4) from the four fused maps (B, h, w, C), finest first."""
         slices = self.fuse.weight.chunk(len(maps), 1)
         parts = [
             F.linear(stage(x), part)
@@ -304,14 +307,14 @@ class Decoder(nn.Module):
         return self.classify(F.relu(self.norm(add_upsampled(parts))))
 
     def folded(self) -> "FoldedDecoder":
-        """The same function in one linear a stage; of a decoder in eval mode only."""
+        """The same function with one linear layer per stage; for a decoder in eval mode only."""
         if self.training:
             raise ValueError("a decoder in training has no fixed batch norm to fold")
         return FoldedDecoder(self)
 
 
 class FoldedDecoder(nn.Module):
-    """A trained decoder with stage linear, fusion and batch norm multiplied into one linear."""
+    """A trained decoder whose stage linear, fusion and batch norm are one linear layer."""
 
     def __init__(self, decoder: Decoder) -> None:
         super().__init__()
@@ -331,13 +334,13 @@ class FoldedDecoder(nn.Module):
         self.classify = decoder.classify
 
     def forward(self, maps: list[Tensor]) -> Tensor:
-        """As the decoder's."""
+        """As ``Decoder.forward``."""
         parts = [stage(x) for x, stage in zip(maps, self.stages, strict=True)]
         return self.classify(F.relu(add_upsampled(parts)))
 
 
 def add_upsampled(maps: list[Tensor]) -> Tensor:
-    """The sum of maps (B, h, w, C), each half the size of the one before, as (B, C, H, W)."""
+    """Sum of maps (B, h, w, C), each half the size of the one before, as (B, C, H, W)."""
     total = maps[0].permute(0, 3, 1, 2)
     for index, x in enumerate(maps[1:], 1):
         total = total + F.interpolate(
@@ -347,22 +350,22 @@ def add_upsampled(maps: list[Tensor]) -> Tensor:
 
 
 class LulcFormer(nn.Module):
-    """Normalised composites in, logits at a quarter of their size out."""
+    """Normalised composites in, logits at a quarter of the size out."""
 
     decoder: Decoder | FoldedDecoder
-    """Folded for export only."""
+    """Decoder; folded only for export."""
 
     inputs: Inputs = ("s2", "s1")
     stride = STRIDE
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: LulcFormerConfig) -> None:
         super().__init__()
         self.config = config
         self.stages = nn.ModuleList(Stage(config, index) for index in range(4))
         widths = [a + b for a, b in zip(config.s2_widths, config.s1_widths, strict=True)]
         self.decoder = Decoder(widths, config.decoder_width, classes=config.classes)
-        self.apply(initialise)
-        start_unsure(self.decoder.classify)
+        self.apply(initialise_weights)
+        initialise_classifier(self.decoder.classify)
 
     def forward(self, s2: Tensor, s1: Tensor, s2_valid: Tensor, s1_valid: Tensor) -> Tensor:
         """Class scores of every cell of 4 x 4 pixels.
@@ -370,8 +373,8 @@ class LulcFormer(nn.Module):
         Args:
             s2: (B, P, H, W) planes of the transform, 0 where missing; H and W multiples of 32.
             s1: (B, 2, H, W) standardised backscatter, 0 where missing.
-            s2_valid: (B, 1, H, W) 1 where ``s2`` has a pixel, else 0.
-            s1_valid: (B, 1, H, W) 1 where ``s1`` has a pixel, else 0.
+            s2_valid: (B, 1, H, W) 1 where ``s2`` is valid, else 0.
+            s1_valid: (B, 1, H, W) 1 where ``s1`` is valid, else 0.
 
         Returns:
             (B, K, H / 4, W / 4) logits.
@@ -386,17 +389,17 @@ class LulcFormer(nn.Module):
         return self.decoder(fused)
 
 
-def start_unsure(classify: nn.Conv2d) -> None:
-    """Make a network's first logits about 1 apart, however many channels they are sums of.
+def initialise_classifier(classify: nn.Conv2d) -> None:
+    """Initialise a classifier so that its first logits differ by about 1, whatever its width.
 
-    With SegFormer's start, which looks at what a convolution feeds, they are 3 to 9 apart, and the
-    first steps only correct that. Much smaller weights would pass hardly any gradient on.
+    With SegFormer's initialisation, which scales by the fan-out, they differ by 3 to 9, and the
+    first steps only correct that. Much smaller weights would pass on hardly any gradient.
     """
     nn.init.normal_(classify.weight, std=classify.in_channels**-0.5)
 
 
-def initialise(module: nn.Module) -> None:
-    """SegFormer's start: small linears, convolutions scaled by what they feed."""
+def initialise_weights(module: nn.Module) -> None:
+    """SegFormer's initialisation: small linear layers, convolutions scaled by their fan-out."""
     if isinstance(module, nn.Linear):
         nn.init.trunc_normal_(module.weight, std=0.02)
         if module.bias is not None:

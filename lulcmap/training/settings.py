@@ -1,4 +1,4 @@
-"""What decides a training, and what it runs on."""
+"""Settings of a training, and the hardware it runs on."""
 
 import math
 from dataclasses import dataclass
@@ -10,84 +10,85 @@ Augmentation = Literal["gentle", "strong"]
 
 @dataclass(frozen=True, slots=True)
 class TrainingSettings:
-    """What decides a training, beside its chips and the network's shape.
+    """Everything that decides a training, besides its chips and the network's shape.
 
-    The defaults are the paper's where it says what it did (epochs, samples a step: 4 on each of 8
-    GPUs, learning rate, cosine, AdamW, focal loss, whole tiles, rotation and flip), else ours.
+    The defaults follow the paper where it gives them (epochs, samples per step: 4 on each of 8
+    GPUs, learning rate, cosine, AdamW, focal loss, whole tiles, rotation and flip); the others are
+    ours.
     """
 
     epochs: int = 200
-    """Each visits every chip once, with one crop of it."""
+    """Number of epochs; each visits every chip once, with one crop of it."""
 
     batch: int = 32
-    """Samples a step, over all devices and all parts of a step."""
+    """Samples per step, over all devices and all parts of a step."""
 
     crop: int = 512
-    """Pixels a side of what is cut from a chip; a multiple of 32. Smaller chips stay whole."""
+    """Side of the crop from a chip, pixels; a multiple of 32. Smaller chips stay whole."""
 
     learning_rate: float = 5e-4
-    """At the top of the schedule."""
+    """Highest learning rate, after the warm-up."""
 
     weight_decay: float = 0.01
-    """Of AdamW, on matrices only."""
+    """Weight decay of AdamW, on matrices only."""
 
     warmup: float = 0.05
     """Share of the steps over which the learning rate rises."""
 
     gamma: float = 2.0
-    """Of the focal loss: how much pixels that are right already count less."""
+    """Gamma of the focal loss: how much less pixels count that are already right."""
 
     balance: float = 0.5
-    """Classes weigh as their frequency to the power of minus this: 0 not at all, 1 all alike."""
+    """Class weight is frequency to the power of minus this: 0 no weights, 1 all classes equal."""
 
     missing_s2: float = 0.1
-    """Share of the samples whose Sentinel-2 is taken away, wholly or beyond a line."""
+    """Share of the samples whose Sentinel-2 is removed, wholly or beyond a line."""
 
     missing_s1: float = 0.15
-    """Share of the samples whose Sentinel-1 is taken away, wholly or beyond a line."""
+    """Share of the samples whose Sentinel-1 is removed, wholly or beyond a line."""
 
     augmentation: Augmentation = "gentle"
-    """How far light, haze and backscatter stray: what composites of one archive do, or so far that
-    a network of few samples does not rely on any level."""
+    """How much light, haze and backscatter vary: ``"gentle"`` as between composites of one archive,
+    ``"strong"`` so much that a network of few samples cannot rely on absolute levels."""
 
     average: float = 0.999
-    """Of the weights: the share of the old average each step keeps."""
+    """Share of the averaged weights that each step keeps."""
 
     clip: float = 1.0
-    """Largest norm of the gradient."""
+    """Largest norm of the gradient; larger gradients are scaled down to it."""
 
     precision: Precision = "fp32"
-    """Of the network's arithmetic; the weights stay fp32."""
+    """Precision of the network's arithmetic; the weights stay fp32."""
 
     patience: int | None = None
-    """Epochs without a better validation after which the training ends; None runs them all."""
+    """Stop after this many epochs without a better validation; None runs all epochs."""
 
     seed: int = 0
-    """Of the first weights and of every draw."""
+    """Seed of the initial weights and of every random draw."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """What a training runs on, which decides how fast it is and what memory it needs."""
+    """What a training runs on: it decides the speed and the memory needed."""
 
     device: str = "cpu"
-    """``"cpu"`` or ``"cuda"``."""
+    """Device: ``"cpu"`` or ``"cuda"``."""
 
     devices: int = 1
-    """Processes, each with a device of its own."""
+    """Number of processes, each with its own device."""
 
     parts: int = 1
-    """Parts a device makes of its share of a step, one after the other (gradient accumulation)."""
+    """Parts that each device splits its share of a step into (gradient accumulation)."""
 
     workers: int = 2
-    """Threads a process that read and augment chips ahead."""
+    """Threads per process that read and augment chips ahead."""
 
 
 def learning_rate(step: int, total: int, settings: TrainingSettings) -> float:
-    """Of one step: a linear rise, then half a cosine down to 0.
+    """Learning rate of one step: a linear warm-up, then half a cosine down to 0.
 
     Examples:
-        >>> settings = Settings(warmup=0.1, learning_rate=1.0)
+        >>> settings = TrainingSettings(warmup=0.1, learning_rate=1.0)
         >>> [round(learning_rate(step, 100, settings), 2) for step in (0, 9, 10, 55, 99)]
         [0.1, 1.0, 1.0, 0.5, 0.0]
 

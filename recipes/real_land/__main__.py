@@ -18,10 +18,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 from lulcmap.dataset import Dataset
-from recipes.real_land.dataset import build
-from recipes.real_land.finish import export, with_figures, with_figures_of
+from recipes.real_land.dataset import build_landscapes
+from recipes.real_land.finish import copy_figures, export, measure_twin
 
-LEARNT = (
+TRAIN_OPTIONS = (
     *("--augmentation", "strong"),
     *("--missing-s1", "0.4"),
     *("--missing-s2", "0.05"),
@@ -32,7 +32,7 @@ LEARNT = (
 no pixel for being hard, so that what the network is sure of stays true of land as it is."""
 
 
-PASSED_ON = (
+PASSED_OPTIONS = (
     *("model", "transform", "epochs", "batch_size", "crop", "learning_rate", "average"),
     *("seed", "device", "workers"),
 )
@@ -70,11 +70,11 @@ def main() -> None:
     folds = [options.fold] if options.measure_only else [options.fold, None]
     datasets = [_landscapes(options, fold=fold) for fold in folds]
     trainings = _train(options, datasets)
-    twin = with_figures(trainings[0], datasets[0])
+    twin = measure_twin(trainings[0], datasets[0])
     own = f"fold-{options.fold}-seed-{options.seed}"
     export(twin, options.folder / f"{own}.onnx", name=f"{name}-{own}")
     if not options.measure_only:
-        shipped = with_figures_of(twin, trainings[1], datasets[1])
+        shipped = copy_figures(twin, trainings[1], datasets[1])
         export(shipped, options.folder / f"{name}.onnx", name=name)
 
 
@@ -86,7 +86,7 @@ def _landscapes(options: argparse.Namespace, *, fold: int | None) -> Dataset:
         counts |= {"validation": options.held, "test": options.held}
     folder = place / "dataset"
     with tqdm(desc=f"landscapes, {place.name}", total=sum(counts.values())) as bar:
-        build(
+        build_landscapes(
             options.data,
             folder,
             counts=counts,
@@ -107,7 +107,7 @@ def _train(options: argparse.Namespace, datasets: Sequence[Dataset]) -> list[Pat
     out = [dataset.folder.parent / f"seed-{options.seed}" for dataset in datasets]
     passed_on = [
         word
-        for name in PASSED_ON
+        for name in PASSED_OPTIONS
         for word in (f"--{name.replace('_', '-')}", str(getattr(options, name)))
     ]
     with ExitStack() as stack:
@@ -120,7 +120,7 @@ def _train(options: argparse.Namespace, datasets: Sequence[Dataset]) -> list[Pat
                     *(sys.executable, "-m", "lulcmap", "train"),
                     *("--data", str(dataset.folder), "--out", str(folder)),
                     *passed_on,
-                    *LEARNT,
+                    *TRAIN_OPTIONS,
                 ],
                 stdout=log,
                 stderr=log,

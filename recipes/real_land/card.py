@@ -25,12 +25,12 @@ from typing import Any
 
 from lulcmap.legend import NAMES
 from lulcmap.model import Contract, read_model
-from recipes.real_land.evaluate_folds import ALONE, FOREST, KINDS, by_eye
-from recipes.real_land.points import FOLDS
+from recipes.real_land.evaluate_folds import FOREST, KINDS, SINGLE_SENSOR, interpreted_mean
+from recipes.real_land.points import N_FOLDS
 
 TEMPLATE = Path(__file__).with_name("card.md")
 
-HELD = {
+HELD_OUT = {
     "testing": ("patches", "landscapes"),
     "validation": ("validation patches", "validation landscapes"),
 }
@@ -40,7 +40,7 @@ Figures = Mapping[str, Any]
 """What ``lulcmap evaluate`` or ``evaluate_folds`` wrote."""
 
 
-def card(
+def fill_card(
     template: str,
     exported: str,
     contract: Contract,
@@ -69,9 +69,9 @@ def card(
     values = {
         "name": contract.name,
         "standing": contract.quality,
-        "takes": export["What it takes and gives"],
+        "takes": export["Inputs and outputs"],
         "settings": export["Settings"],
-        "parity": export["The file beside torch"],
+        "parity": export["Comparison with torch"],
         "source": contract.training["source"],
         "totals": "\n".join(_totals(scores, balanced)),
         "classes": "\n".join(_classes(scores)),
@@ -104,7 +104,7 @@ def _table(head: Sequence[str], rows: Iterator[Sequence[str]]) -> Iterator[str]:
         yield f"| {' | '.join(row)} |"
 
 
-def _span(found: Mapping[str, float | None]) -> str:
+def _with_interval(found: Mapping[str, float | None]) -> str:
     """A value and its interval."""
     if found["value"] is None:
         return "-"
@@ -123,9 +123,9 @@ def _totals(scores: Figures, balanced: Figures) -> Iterator[str]:
 
     def rows() -> Iterator[Sequence[str]]:
         for words, found in (("", scores), (", `--prior balanced`", balanced)):
-            yield f"both sensors{words}", *(_span(found["scores"][name]) for name in names)
+            yield f"both sensors{words}", *(_with_interval(found["scores"][name]) for name in names)
         for row in scores["sensors"]:
-            if row["sensors"] in ALONE:
+            if row["sensors"] in SINGLE_SENSOR:
                 yield row["sensors"], *(_number(row[name]) for name in names)
 
     yield from _table(("", "accuracy", "macro F1", "mean IoU"), rows())
@@ -134,7 +134,7 @@ def _totals(scores: Figures, balanced: Figures) -> Iterator[str]:
 def _classes(scores: Figures) -> Iterator[str]:
     figures = ("f1", "iou", "precision", "recall")
     rows = (
-        (row["class"], f"{row['true_pixels']:,}", *(_span(row[name]) for name in figures))
+        (row["class"], f"{row['true_pixels']:,}", *(_with_interval(row[name]) for name in figures))
         for row in scores["per_class"]
     )
     yield from _table(("class", "true pixels", "F1", "IoU", "precision", "recall"), rows)
@@ -176,8 +176,8 @@ def _folds(folds: Sequence[Figures]) -> Iterator[str]:
     found = []
     for fold in folds:
         model, forest = _models(fold)[0], fold[FOREST]
-        for later, (words, kinds) in enumerate(HELD.items()):
-            number = (model["fold"] + later) % FOLDS
+        for later, (words, kinds) in enumerate(HELD_OUT.items()):
+            number = (model["fold"] + later) % N_FOLDS
             scores = [
                 [of[kind][name] for name in names] for kind in kinds for of in (model, forest)
             ]
@@ -185,15 +185,19 @@ def _folds(folds: Sequence[Figures]) -> Iterator[str]:
 
     def rows() -> Iterator[Sequence[str]]:
         for number, words, scores in sorted(found):
-            yield str(number), words, *map(_both, scores)
+            yield str(number), words, *map(_two_scores, scores)
         over_all = zip(*(scores for _, _, scores in found), strict=True)
-        yield "mean", "", *(_both([mean(of) for of in zip(*one, strict=True)]) for one in over_all)
+        yield (
+            "mean",
+            "",
+            *(_two_scores([mean(of) for of in zip(*one, strict=True)]) for one in over_all),
+        )
 
     head = ("fold", "held out for", "patches", "forest there", "landscapes", "forest there")
     yield from _table(head, rows())
 
 
-def _both(scores: Sequence[float]) -> str:
+def _two_scores(scores: Sequence[float]) -> str:
     return " / ".join(f"{score:.3f}" for score in scores)
 
 
@@ -211,7 +215,7 @@ def _seeds(fold: Figures) -> Iterator[str]:
         names = ("accuracy", "macro_f1")
         for kind in KINDS:
             ours = (spread([one[kind][name] for one in models]) for name in names)
-            yield kind, *ours, _both([forest[kind][name] for name in names])
+            yield kind, *ours, _two_scores([forest[kind][name] for name in names])
 
     yield from _table((f"{len(models)} seeds", "accuracy", "macro F1", FOREST), rows())
 
@@ -222,13 +226,13 @@ def _scenes(own: Figures, fold: Figures) -> Iterator[str]:
 
     def rows() -> Iterator[Sequence[str]]:
         for name, found in own["scenes"].items():
-            alone = (f"{own[part]['scenes'][name]['agreement']:.3f}" for part in ALONE)
+            alone = (f"{own[part]['scenes'][name]['agreement']:.3f}" for part in SINGLE_SENSOR)
             seeds = ", ".join(f"{one['scenes'][name]['agreement']:.3f}" for one in models)
             forest = fold[FOREST]["scenes"][name]["agreement"]
             ours = f"{found['agreement']:.3f}"
             yield name, ours, *alone, f"{found['commonest']:.3f}", seeds, f"{forest:.3f}"
 
-    head = ("scene", "this model", *ALONE, "its commonest class", "twins", FOREST)
+    head = ("scene", "this model", *SINGLE_SENSOR, "its commonest class", "twins", FOREST)
     yield from _table(head, rows())
 
 
@@ -248,7 +252,7 @@ def _interpreted(seeds: Sequence[Figures], forest: Figures) -> Iterator[str]:
             yield name, _number(mean(kinds.values())), pixels, told
         for words, found in over_all:
             pixels = _number(mean(found["interpreted pixels"].values()))
-            yield words, _number(by_eye(found["interpreted"])), pixels, ""
+            yield words, _number(interpreted_mean(found["interpreted"])), pixels, ""
 
     yield from _table(("scene", "mean over what is there", "of the pixels", "of each"), rows())
 
@@ -277,7 +281,7 @@ def main() -> None:
     parser.add_argument("--failures", type=Path, required=True, help="Markdown, written by hand")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
-    text = card(
+    text = fill_card(
         TEMPLATE.read_text(encoding="utf-8"),
         options.model.with_suffix(".md").read_text(encoding="utf-8"),
         read_model(options.model).contract,

@@ -18,19 +18,19 @@ from lulcmap.sensors import S1_NODATA
 from recipes.real_land import points as real
 from recipes.real_land.generator import Generator
 from recipes.real_land.points import BANDS
-from recipes.real_land.scenes import interpreted, textures
+from recipes.real_land.scenes import interpreted_scenes, load_textures
 
-NEIGHBOURS = 7
+WINDOW_PX = 7
 """Pixels a side."""
 
-LANDSCAPES = 60
+N_LANDSCAPES = 60
 
-SHARES = (0.1, 0.5)
+QUANTILES = (0.1, 0.5)
 """Quantiles over a scene. The smooth end counts by itself: a network takes for special what is
 smoother than all that it saw."""
 
 
-def contrast(s2: NDArray[np.uint16], s1: NDArray[np.int16]) -> NDArray[np.float64]:
+def local_contrast(s2: NDArray[np.uint16], s1: NDArray[np.int16]) -> NDArray[np.float64]:
     """(2, 11) deviation of each band among neighbours, smooth and median; NaN for radar with gaps.
 
     Args:
@@ -40,12 +40,12 @@ def contrast(s2: NDArray[np.uint16], s1: NDArray[np.int16]) -> NDArray[np.float6
     """
     level = np.log(np.maximum(s2, 30).astype(np.float64))
     radar = np.where(s1 == S1_NODATA, np.nan, s1 / 100.0)
-    return np.stack([np.quantile(_deviation(plane), SHARES) for plane in (*level, *radar)], 1)
+    return np.stack([np.quantile(_deviation(plane), QUANTILES) for plane in (*level, *radar)], 1)
 
 
 def _deviation(plane: NDArray[np.float64]) -> NDArray[np.float64]:
-    mean, square = (uniform_filter(plane**power, NEIGHBOURS) for power in (1, 2))
-    edge = NEIGHBOURS // 2
+    mean, square = (uniform_filter(plane**power, WINDOW_PX) for power in (1, 2))
+    edge = WINDOW_PX // 2
     within: NDArray[np.float64] = np.sqrt(np.maximum(square - mean**2, 0))
     return within[edge:-edge, edge:-edge]
 
@@ -58,10 +58,12 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="with points/ and archive/")
     options = parser.parse_args()
     archive = options.data / "archive"
-    seen = [contrast(scene.s2, scene.s1) for scene in interpreted(archive)]
-    generator = Generator(real.load(options.data / "points"), textures(archive), quilts=0)
-    landscapes = [generator.landscape(number) for number in range(LANDSCAPES)]
-    made = [contrast(landscape.s2, landscape.s1) for landscape in landscapes]
+    seen = [local_contrast(scene.s2, scene.s1) for scene in interpreted_scenes(archive)]
+    generator = Generator(
+        real.load_points(options.data / "points"), load_textures(archive), quilts=0
+    )
+    landscapes = [generator.landscape(number) for number in range(N_LANDSCAPES)]
+    made = [local_contrast(landscape.s2, landscape.s1) for landscape in landscapes]
     real_ones, made_ones = np.nanmedian(seen, 0), np.median(made, 0)
     for number, band in enumerate(BANDS):
         scenes, mine = (

@@ -27,18 +27,18 @@ from lulcmap.dataset import Chip, Image, Label, Sample, open_dataset, placed
 from lulcmap.legend import CLASSES
 from recipes.real_land import points as real
 from recipes.real_land.generator import Generator, Landscape
-from recipes.real_land.scenes import textures
+from recipes.real_land.scenes import load_textures
 from recipes.real_land.sensor import Look
 
 SPLITS = ("train", "validation", "test")
 
-ROW = 64
+LANDSCAPES_PER_ROW = 64
 """Landscapes side by side on the ground that they are given."""
 
 Progress = Callable[[int, int], object]
 
 
-def build(
+def build_landscapes(
     data: Path,
     out: Path,
     *,
@@ -65,7 +65,7 @@ def build(
     """
     settings = {
         "landscapes": "made up, of real samples",
-        "points": real.FILE,
+        "points": real.POINTS_FILE,
         "fold": fold,
         "size": size,
         "seed": seed,
@@ -88,18 +88,20 @@ def build(
                 for number in wanted
                 if (row := folder.done(_sample(split, number), digest)) is not None
             }
-            rows += [_placed(row, split) for row in done.values()]
+            rows += [_with_split(row, split) for row in done.values()]
             missing = [number for number in wanted if number not in done]
             make = partial(_make, data, fold, split, size, seed)
-            for number, (block, made) in zip(missing, _few_ahead(pool, make, missing), strict=True):
+            for number, (block, made) in zip(
+                missing, _in_batches(pool, make, missing), strict=True
+            ):
                 sample = _sample(split, number, block=block, size=size)
                 row = folder.write(sample, digest, Label(made.label), _image(made), len(CLASSES))
-                rows.append(_placed(row, split))
+                rows.append(_with_split(row, split))
                 progress(len(rows), total)
         folder.close(rows, CLASSES, settings, {"built": len(rows), "skipped": {}})
 
 
-def _few_ahead(
+def _in_batches(
     pool: ProcessPoolExecutor, make: Callable[[int], Any], numbers: list[int]
 ) -> Iterator[Any]:
     """In order, without all of them being made before the first is written."""
@@ -116,9 +118,9 @@ def _make(
     """One landscape and the block of its place; a process reads the points once."""
     key = (data, fold, split, size, seed)
     if key not in _generators:
-        seen = real.split(real.load(data / "points"), fold)[split]
+        seen = real.split_points(real.load_points(data / "points"), fold)[split]
         archive = data / "archive"
-        clips = textures(archive) if archive.is_dir() else []
+        clips = load_textures(archive) if archive.is_dir() else []
         own = seed * len(SPLITS) + SPLITS.index(split)
         _generators[key] = Generator(seen, clips, size=size, seed=own)
     generator = _generators[key]
@@ -132,18 +134,18 @@ def _sample(split: str, number: int, *, block: int = 0, size: int = 2) -> Sample
         annotator="own",
         source=f"block-{block:04d}",
         files=(),
-        grid=_ground(block, number, size),
+        grid=_grid_of(block, number, size),
     )
 
 
-def _ground(block: int, number: int, size: int) -> GeoBox:
+def _grid_of(block: int, number: int, size: int) -> GeoBox:
     """A spot of its own in a block."""
-    row, col = divmod(block, round(360 / real.BLOCK))
-    lat, lon = (row + 0.5) * real.BLOCK - 90, (col + 0.5) * real.BLOCK - 180
+    row, col = divmod(block, round(360 / real.BLOCK_DEGREES))
+    lat, lon = (row + 0.5) * real.BLOCK_DEGREES - 90, (col + 0.5) * real.BLOCK_DEGREES - 180
     epsg = (32600 if lat >= 0 else 32700) + int((lon + 180) // 6) + 1
     east, north = Transformer.from_crs(4326, epsg, always_xy=True).transform(lon, lat)
-    down, along = divmod(number, ROW)
-    left = round(east / 20) * 20 + (along - ROW // 2) * size * 10
+    down, along = divmod(number, LANDSCAPES_PER_ROW)
+    left = round(east / 20) * 20 + (along - LANDSCAPES_PER_ROW // 2) * size * 10
     top = round(north / 20) * 20 - down * size * 10
     return GeoBox((size, size), Affine(10, 0, left, 0, -10, top), f"EPSG:{epsg}")
 
@@ -154,5 +156,5 @@ def _image(made: Landscape) -> Image:
     return Image(made.s2, made.s1, day, ("points",), ("points",), (day.isoformat(),), None)
 
 
-def _placed(row: Chip, split: str) -> Chip:
+def _with_split(row: Chip, split: str) -> Chip:
     return placed(row, row.source, split)

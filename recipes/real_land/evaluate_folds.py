@@ -39,8 +39,13 @@ from lulcmap.evaluation import accuracy, confusion, load_crosswalk, mean_f1, onn
 from lulcmap.legend import CLASSES, NAMES, NODATA
 from lulcmap.sensors import S1_NODATA, S2_NODATA
 from recipes.real_land import points as real
-from recipes.real_land.samples import OPTICAL, completed, median
-from recipes.real_land.scenes import Interpreted, Scene, interpreted, judges
+from recipes.real_land.samples import N_OPTICAL, fill_missing_radar, nan_median
+from recipes.real_land.scenes import (
+    InterpretedScene,
+    LabelledScene,
+    interpreted_scenes,
+    labelled_scenes,
+)
 
 Predict = Callable[[NDArray[np.uint16], NDArray[np.int16]], NDArray[np.uint8]]
 """(9, H, W) and (2, H, W) to ids (H, W)."""
@@ -48,25 +53,25 @@ Predict = Callable[[NDArray[np.uint16], NDArray[np.int16]], NDArray[np.uint8]]
 Disturb = Callable[[NDArray[np.uint16], NDArray[np.int16]], tuple[NDArray[Any], NDArray[Any]]]
 """From what a model is shown to what it is shown instead."""
 
-ALONE = {"Sentinel-2 only": "s1", "Sentinel-1 only": "s2"}
+SINGLE_SENSOR = {"Sentinel-2 only": "s1", "Sentinel-1 only": "s2"}
 """As ``lulcmap evaluate`` names them, and which sensor is taken away."""
 
-SCENES = Path(__file__).parent / "scenes.csv"
+SCENES_CROSSWALK = Path(__file__).parent / "scenes.csv"
 """Crosswalk of the labelled scenes: Esri's classes, but numbered without gaps, so that
 ``--crosswalk esri`` misreads them; clouds (8) count as unknown."""
 
-PATCH = 64
+PATCH_PX = 64
 """Pixels a side of a scene that is one sample."""
 
-PIXELS = 400
+FOREST_PIXELS = 400
 """Of each landscape that the forest is asked about."""
 
-TREES = 200
+N_TREES = 200
 
-LANDSCAPES = {"landscapes": "test", "validation landscapes": "validation"}
+LANDSCAPE_SPLITS = {"landscapes": "test", "validation landscapes": "validation"}
 """Splits of the dataset."""
 
-KINDS = ("patches", "validation patches", *LANDSCAPES)
+KINDS = ("patches", "validation patches", *LANDSCAPE_SPLITS)
 """What models are measured on that did not learn from it."""
 
 FOREST = "random forest"
@@ -83,17 +88,17 @@ def spectra_of(points: real.Points) -> tuple[NDArray[np.float32], NDArray[np.uin
     place, month = np.nonzero(seen)
     there = np.flatnonzero(seen.any(1))
     snow = chosen.snowy[np.isfinite(chosen.snowy[:, :, 0])]
-    spectra = np.concatenate([chosen.clear[place, month], median(chosen.clear[there]), snow])
+    spectra = np.concatenate([chosen.clear[place, month], nan_median(chosen.clear[there]), snow])
     under = np.full(len(snow), real.SNOW, np.uint8)
     label = np.concatenate([chosen.label[place], chosen.label[there], under])
-    return completed(spectra, label.astype(np.intp)), label
+    return fill_missing_radar(spectra, label.astype(np.intp)), label
 
 
 def forest_of(points: real.Points, *, seed: int = 0) -> Predict:
     """A random forest of single pixels, fitted to the samples that networks learn from."""
     spectra, label = spectra_of(points)
     forest = RandomForestClassifier(
-        TREES, min_samples_leaf=2, max_features="sqrt", n_jobs=1, random_state=seed
+        N_TREES, min_samples_leaf=2, max_features="sqrt", n_jobs=1, random_state=seed
     ).fit(spectra, label)
 
     def predict(s2: NDArray[np.uint16], s1: NDArray[np.int16]) -> NDArray[np.uint8]:
@@ -108,11 +113,11 @@ HAZE = np.array([400, 290, 200, 160, 130, 110, 100, 30, 15], np.float32)
 """DN that a thin haze adds to each band, about as Rayleigh's scattering falls off."""
 
 
-def _relit(s2: NDArray[Any], add: NDArray[np.float32] | float, times: float = 1) -> NDArray[Any]:
+def _relight(s2: NDArray[Any], add: NDArray[np.float32] | float, times: float = 1) -> NDArray[Any]:
     return np.rint(s2 * times + np.reshape(add, (-1, 1, 1))).clip(1, 65535).astype(s2.dtype)
 
 
-def _half_a_pixel(image: NDArray[Any]) -> NDArray[Any]:
+def _shift_half_pixel(image: NDArray[Any]) -> NDArray[Any]:
     """Between four pixels, as bilinear resampling leaves the worst of them."""
     edged = np.pad(image.astype(np.float32), ((0, 0), (0, 1), (0, 1)), mode="edge")
     rows = edged[:, :-1] + edged[:, 1:]
@@ -120,18 +125,18 @@ def _half_a_pixel(image: NDArray[Any]) -> NDArray[Any]:
 
 
 DISTURBED: Mapping[str, Disturb] = {
-    "a fifth darker": lambda s2, s1: (_relit(s2, 0, 0.8), s1),
-    "a quarter brighter": lambda s2, s1: (_relit(s2, 0, 1.25), s1),
-    "hazy": lambda s2, s1: (_relit(s2, HAZE), s1),
-    "haze taken away too much": lambda s2, s1: (_relit(s2, np.float32(-0.5) * HAZE), s1),
+    "a fifth darker": lambda s2, s1: (_relight(s2, 0, 0.8), s1),
+    "a quarter brighter": lambda s2, s1: (_relight(s2, 0, 1.25), s1),
+    "hazy": lambda s2, s1: (_relight(s2, HAZE), s1),
+    "haze taken away too much": lambda s2, s1: (_relight(s2, np.float32(-0.5) * HAZE), s1),
     "radar 1.2 dB higher (gamma for sigma nought)": lambda s2, s1: (s2, s1 + np.int16(120)),
-    "optical grid half a pixel off": lambda s2, s1: (_half_a_pixel(s2), s1),
+    "optical grid half a pixel off": lambda s2, s1: (_shift_half_pixel(s2), s1),
     "radar two pixels off": lambda s2, s1: (s2, np.roll(s1, (2, 2), (1, 2))),
 }
 """What is done to a landscape: (9, H, W) DN and (2, H, W) hundredths of a decibel, without gaps."""
 
 
-def disturbed(predict: Predict, by: Disturb) -> Predict:
+def disturb(predict: Predict, by: Disturb) -> Predict:
     """A model that is shown everything disturbed."""
     return lambda s2, s1: predict(*by(s2, s1))
 
@@ -149,7 +154,7 @@ def model_of(path: Path) -> Predict:
     return lambda s2, s1: shipped(s2, s1)[0]
 
 
-def without(predict: Predict, sensor: str) -> Predict:
+def without_sensor(predict: Predict, sensor: str) -> Predict:
     """The same with a sensor taken away."""
 
     def blind(s2: NDArray[np.uint16], s1: NDArray[np.int16]) -> NDArray[np.uint8]:
@@ -160,12 +165,12 @@ def without(predict: Predict, sensor: str) -> Predict:
     return blind
 
 
-def on_patches(predict: Predict, points: real.Points, *, side: int = PATCH) -> NDArray[np.int64]:
+def on_patches(predict: Predict, points: real.Points, *, side: int = PATCH_PX) -> NDArray[np.int64]:
     """The confusion matrix on held-out samples, each a scene of its own."""
     matrix = np.zeros((len(NAMES), len(NAMES)), np.int64)
     for spectrum, label in zip(*spectra_of(points), strict=True):
-        s2 = np.rint(spectrum[:OPTICAL]).clip(1, 65535).astype(np.uint16)
-        s1 = np.rint(100 * spectrum[OPTICAL:]).astype(np.int16)
+        s2 = np.rint(spectrum[:N_OPTICAL]).clip(1, 65535).astype(np.uint16)
+        s1 = np.rint(100 * spectrum[N_OPTICAL:]).astype(np.int16)
         shown = (np.broadcast_to(x[:, None, None], (len(x), side, side)).copy() for x in (s2, s1))
         given = predict(*shown)[side // 2, side // 2]
         matrix[label, given] += 1
@@ -189,9 +194,9 @@ def on_landscapes(
     return matrix
 
 
-def on_scene(predict: Predict, scene: Scene) -> dict[str, float]:
+def on_scene(predict: Predict, scene: LabelledScene) -> dict[str, float]:
     """Agreement with a labelled scene, and the share of its commonest class."""
-    walk = load_crosswalk(str(SCENES), dict(enumerate(NAMES)))
+    walk = load_crosswalk(str(SCENES_CROSSWALK), dict(enumerate(NAMES)))
     truth = walk.of_codes(scene.label)
     there = (truth != NODATA) & (scene.s2 > 0).all(0)
     given = walk.values[predict(scene.s2, scene.s1)]
@@ -202,7 +207,7 @@ def on_scene(predict: Predict, scene: Scene) -> dict[str, float]:
     }
 
 
-def on_interpreted(predict: Predict, scene: Interpreted) -> tuple[dict[str, float], float]:
+def on_interpreted(predict: Predict, scene: InterpretedScene) -> tuple[dict[str, float], float]:
     """The share that is right of each kind of cover told by eye, and of all pixels told."""
     given = predict(scene.s2, scene.s1)
     right: dict[str, list[NDArray[np.bool_]]] = {}
@@ -229,12 +234,12 @@ def scores(matrix: NDArray[np.int64]) -> dict[str, Any]:
 def figures(
     predict: Predict,
     *,
-    scenes: Sequence[Scene],
-    told: Sequence[Interpreted] = (),
+    scenes: Sequence[LabelledScene],
+    told: Sequence[InterpretedScene] = (),
     points: Mapping[str, real.Points] = MappingProxyType({}),
     dataset: Dataset | None = None,
     pixels: int | None = None,
-    side: int = PATCH,
+    side: int = PATCH_PX,
 ) -> dict[str, Any]:
     """What is measured of one model with the sensors it is shown; ``points`` by their kind."""
     found: dict[str, Any] = {
@@ -244,7 +249,7 @@ def figures(
         found["fold"] = dataset.settings["fold"]
         found |= {
             kind: scores(on_landscapes(predict, dataset, split=split, pixels=pixels))
-            for kind, split in LANDSCAPES.items()
+            for kind, split in LANDSCAPE_SPLITS.items()
         }
     found["scenes"] = {scene.name: on_scene(predict, scene) for scene in scenes}
     seen = {scene.name: on_interpreted(predict, scene) for scene in told}
@@ -257,17 +262,17 @@ def all_figures(predict: Predict, *, disturb: bool, **on: Any) -> dict[str, Any]
     """``figures`` of both sensors, of each without the other, and perhaps of what is disturbed."""
     found = figures(predict, **on)
     images = {name: value for name, value in on.items() if name != "points"}
-    for name, sensor in ALONE.items():
-        found[name] = figures(without(predict, sensor), **images)
+    for name, sensor in SINGLE_SENSOR.items():
+        found[name] = figures(without_sensor(predict, sensor), **images)
     if disturb and "dataset" in on:
         found["disturbed"] = {
-            name: scores(on_landscapes(disturbed(predict, by), on["dataset"]))
+            name: scores(on_landscapes(disturb(predict, by), on["dataset"]))
             for name, by in DISTURBED.items()
         }
     return found
 
 
-def by_eye(found: Mapping[str, Mapping[str, float]]) -> float:
+def interpreted_mean(found: Mapping[str, Mapping[str, float]]) -> float:
     """The mean over interpreted scenes of the mean over what is there."""
     return float(np.mean([np.mean(list(kinds.values())) for kinds in found.values()]))
 
@@ -275,7 +280,10 @@ def by_eye(found: Mapping[str, Mapping[str, float]]) -> float:
 def lines_of(name: str, found: Mapping[str, Any]) -> list[str]:
     """One line a set of sensors."""
     lines = []
-    for what, part in (("", found), *((alone, found[alone]) for alone in ALONE if alone in found)):
+    for what, part in (
+        ("", found),
+        *((alone, found[alone]) for alone in SINGLE_SENSOR if alone in found),
+    ):
         words = [
             f"{kind} {part[kind]['accuracy']:.3f} / {part[kind]['macro_f1']:.3f}"
             for kind in KINDS
@@ -287,7 +295,7 @@ def lines_of(name: str, found: Mapping[str, Any]) -> list[str]:
         ]
         if part["interpreted"]:
             pixels = np.mean(list(part["interpreted pixels"].values()))
-            eye = by_eye(part["interpreted"])
+            eye = interpreted_mean(part["interpreted"])
             words.append(f"told by eye {eye:.3f}, of its pixels {pixels:.3f}")
         lines.append(f"{name}{', ' if what else ''}{what}: {'; '.join(words)}")
     return lines
@@ -306,10 +314,12 @@ def main() -> None:
 
     held: dict[str, Any] = {}
     archive = options.data / "archive"
-    on: dict[str, Any] = {"scenes": judges(archive), "told": interpreted(archive)}
+    on: dict[str, Any] = {"scenes": labelled_scenes(archive), "told": interpreted_scenes(archive)}
     if options.dataset is not None:
         dataset = Dataset.open(options.dataset)
-        parts = real.split(real.load(options.data / "points"), int(dataset.settings["fold"]))
+        parts = real.split_points(
+            real.load_points(options.data / "points"), int(dataset.settings["fold"])
+        )
         points = {"patches": parts["test"], "validation patches": parts["validation"]}
         held = {"points": points, "dataset": dataset}
     written: dict[str, Any] = {}
@@ -318,15 +328,15 @@ def main() -> None:
         written[str(path)] = found
         print(*lines_of(path.name, found), sep="\n", flush=True)
     if held:
-        forest = figures(forest_of(parts["train"]), **on, **held, pixels=PIXELS, side=1)
+        forest = figures(forest_of(parts["train"]), **on, **held, pixels=FOREST_PIXELS, side=1)
         written[FOREST] = forest
         print(*lines_of(FOREST, forest), sep="\n")
-        _tell_spread([written[str(path)] for path in options.models])
+        _print_spread([written[str(path)] for path in options.models])
     if options.out is not None:
         options.out.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
 
 
-def _tell_spread(seeds: Sequence[Mapping[str, Any]]) -> None:
+def _print_spread(seeds: Sequence[Mapping[str, Any]]) -> None:
     if len(seeds) < 2:
         return
     for kind in KINDS:

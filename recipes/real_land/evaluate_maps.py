@@ -25,13 +25,26 @@ from lulcmap.catalog import Period, make_period
 from lulcmap.legend import NODATA
 from lulcmap.pipeline import MapReport, map_area
 from lulcmap.planning import Settings
-from recipes.real_land.evaluate_folds import Predict, model_of, on_interpreted, on_scene, without
-from recipes.real_land.scenes import JUDGES, Interpreted, Scene, interpreted, items_of, judges
+from recipes.real_land.evaluate_folds import (
+    Predict,
+    model_of,
+    on_interpreted,
+    on_scene,
+    without_sensor,
+)
+from recipes.real_land.scenes import (
+    LABELLED,
+    InterpretedScene,
+    LabelledScene,
+    interpreted_scenes,
+    labelled_scenes,
+    load_items,
+)
 
 Item = dict[str, Any]
 """A STAC item of the archive."""
 
-USES: dict[str, Literal["optional", "off"]] = {"both": "optional", "Sentinel-2 only": "off"}
+S1_OPTIONS: dict[str, Literal["optional", "off"]] = {"both": "optional", "Sentinel-2 only": "off"}
 """Of ``predict --s1``."""
 
 
@@ -50,11 +63,15 @@ def day_of(item: Item) -> Period:
     return make_period(start=day, end=day, today=date.today())
 
 
-def mapped(
-    model: Path, archive: Path, scene: Scene | Interpreted, *, s1: Literal["optional", "off"]
+def classify_scene(
+    model: Path,
+    archive: Path,
+    scene: LabelledScene | InterpretedScene,
+    *,
+    s1: Literal["optional", "off"],
 ) -> NDArray[np.uint8]:
     """The map of a scene, brought to the grid of its 10 m bands (H, W)."""
-    item = items_of(archive)[JUDGES[scene.name][0] if scene.name in JUDGES else scene.name]
+    item = load_items(archive)[LABELLED[scene.name][0] if scene.name in LABELLED else scene.name]
     classes = np.full(scene.s2.shape[1:], NODATA, np.uint8)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "map.tif"
@@ -73,21 +90,26 @@ def mapped(
     return classes
 
 
-def right(predict: Predict, scene: Scene | Interpreted) -> float:
+def share_right(predict: Predict, scene: LabelledScene | InterpretedScene) -> float:
     """The share of a scene's labelled or interpreted pixels."""
-    if isinstance(scene, Scene):
+    if isinstance(scene, LabelledScene):
         return on_scene(predict, scene)["agreement"]
     return on_interpreted(predict, scene)[1]
 
 
-def compared(model: Path, archive: Path) -> Iterator[tuple[str, str, float, float]]:
+def compare(model: Path, archive: Path) -> Iterator[tuple[str, str, float, float]]:
     """Scene, sensors, and what is right in its map and seen whole."""
     whole = model_of(model)
-    for scene in [*judges(archive), *interpreted(archive)]:
-        for sensors, s1 in USES.items():
-            seen = whole if s1 == "optional" else without(whole, "s1")
-            classes = mapped(model, archive, scene, s1=s1)
-            yield scene.name, sensors, right(lambda *_, of=classes: of, scene), right(seen, scene)
+    for scene in [*labelled_scenes(archive), *interpreted_scenes(archive)]:
+        for sensors, s1 in S1_OPTIONS.items():
+            seen = whole if s1 == "optional" else without_sensor(whole, "s1")
+            classes = classify_scene(model, archive, scene, s1=s1)
+            yield (
+                scene.name,
+                sensors,
+                share_right(lambda *_, of=classes: of, scene),
+                share_right(seen, scene),
+            )
 
 
 def main() -> None:
@@ -98,8 +120,8 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("--data", type=Path, required=True, help="with archive/")
     options = parser.parse_args()
-    found: dict[str, list[tuple[float, float]]] = {sensors: [] for sensors in USES}
-    for name, sensors, of_map, of_whole in compared(options.model, options.data / "archive"):
+    found: dict[str, list[tuple[float, float]]] = {sensors: [] for sensors in S1_OPTIONS}
+    for name, sensors, of_map, of_whole in compare(options.model, options.data / "archive"):
         print(f"{name}, {sensors}: map {of_map:.3f}, whole {of_whole:.3f}", flush=True)
         found[sensors].append((of_map, of_whole))
     for sensors, pairs in found.items():

@@ -6,11 +6,11 @@ from numpy.typing import NDArray
 from recipes.real_land.canvas import BARE, CROPS, GRASS, TREES, Canvas
 from recipes.real_land.noise import coordinates, fractal, smooth
 
-SOWN = 0.6
+SOWN_SHARE = 0.6
 """Share of the farmlands whose plots of grass are called crops."""
 
 
-def parcels(rng: np.random.Generator, size: int) -> tuple[NDArray[np.int64], int]:
+def make_parcels(rng: np.random.Generator, size: int) -> tuple[NDArray[np.int64], int]:
     """Parcels of a farmed land: (N, N) numbers, and how many there are.
 
     Strips side by side, each cut into lengths of its own, on a ground that is turned and bent.
@@ -22,25 +22,27 @@ def parcels(rng: np.random.Generator, size: int) -> tuple[NDArray[np.int64], int
         bend = rng.uniform(0, 0.8) * width
         u = u + bend * smooth(rng, size, 3 * width + 20)
         v = v + bend * smooth(rng, size, 3 * width + 20)
-    edges = _edges(rng, 2 * size, width)
+    edges = _random_edges(rng, 2 * size, width)
     strip = np.searchsorted(edges, v.ravel() + size).clip(0, len(edges))
     # one search for all strips: each has its own stretch of the number line
     stretch = 4.0 * size
-    cuts = [_edges(rng, 2 * size, width * longer) + k * stretch for k in range(len(edges) + 1)]
+    cuts = [
+        _random_edges(rng, 2 * size, width * longer) + k * stretch for k in range(len(edges) + 1)
+    ]
     place = (u.ravel() + size).clip(0, 2 * size) + strip * stretch
     parcel = np.searchsorted(np.concatenate(cuts), place)
     _, parcel = np.unique(parcel, return_inverse=True)
     return parcel.reshape(size, size), int(parcel.max()) + 1
 
 
-def _edges(rng: np.random.Generator, length: float, mean: float) -> NDArray[np.float64]:
+def _random_edges(rng: np.random.Generator, length: float, mean: float) -> NDArray[np.float64]:
     count = int(length / mean * 1.6) + 4
     steps = mean * np.exp(rng.normal(-0.1, 0.45, count))
     edges = np.cumsum(steps) - rng.random() * mean
     return edges[edges < length]
 
 
-def farmland(canvas: Canvas, rng: np.random.Generator, *, pasture: float) -> None:
+def add_farmland(canvas: Canvas, rng: np.random.Generator, *, pasture: float) -> None:
     """Cut crops, and often grass, into fields with a sample of their own each.
 
     Args:
@@ -55,7 +57,7 @@ def farmland(canvas: Canvas, rng: np.random.Generator, *, pasture: float) -> Non
         farmed |= (canvas.label == GRASS) & (fractal(rng, size, 60) > 0)
     if not farmed.any():
         return
-    parcel, count = parcels(rng, size)
+    parcel, count = make_parcels(rng, size)
     if rng.random() < 0.7:  # a field is farmed as a whole or not at all
         inside = np.bincount(parcel.ravel(), farmed.ravel(), count)
         farmed = (inside / np.bincount(parcel.ravel(), minlength=count) > 0.5)[parcel]
@@ -69,7 +71,7 @@ def farmland(canvas: Canvas, rng: np.random.Generator, *, pasture: float) -> Non
     uneven = np.float32(rng.uniform(0.05, 0.4)) * twins.astype(np.float32)
     # Bare fields are crops between two harvests. Grass that is sown or mown in plots is crops to
     # Dynamic World and Esri, a pasture is grass; how it looks does not tell, and its shape does.
-    names = {BARE: CROPS, GRASS: CROPS if rng.random() < SOWN else GRASS}
+    names = {BARE: CROPS, GRASS: CROPS if rng.random() < SOWN_SHARE else GRASS}
     for cover in (GRASS, TREES, BARE, CROPS):
         first = canvas.patches(cover, 2 * count)
         where = farmed & (kind == cover)[parcel]
@@ -77,12 +79,12 @@ def farmland(canvas: Canvas, rng: np.random.Generator, *, pasture: float) -> Non
         canvas.paint(where, named, first + parcel, second=first + count + parcel, share=uneven)
     canvas.rough[farmed] *= 0.4
     if rng.random() < 0.5:
-        _hedges(canvas, rng, parcel, farmed)
+        _add_hedges(canvas, rng, parcel, farmed)
     if rng.random() < 0.3:
-        _parkland(canvas, rng, farmed)
+        _add_lone_trees(canvas, rng, farmed)
 
 
-def _hedges(
+def _add_hedges(
     canvas: Canvas,
     rng: np.random.Generator,
     parcel: NDArray[np.int64],
@@ -102,14 +104,14 @@ def _hedges(
     canvas.mix(border, patch, thick)
 
 
-def _parkland(canvas: Canvas, rng: np.random.Generator, farmed: NDArray[np.bool_]) -> None:
+def _add_lone_trees(canvas: Canvas, rng: np.random.Generator, farmed: NDArray[np.bool_]) -> None:
     """Lone trees all over the fields, which stay fields."""
     crown = smooth(rng, canvas.size, rng.uniform(2, 3)) + 0.4 * smooth(rng, canvas.size, 40)
     thick = (crown - rng.uniform(1.2, 2)).clip(0, 0.8).astype(np.float32)
     canvas.mix(farmed & (thick > 0), canvas.patches(TREES), thick)
 
 
-def pivots(canvas: Canvas, rng: np.random.Generator) -> None:
+def add_pivots(canvas: Canvas, rng: np.random.Generator) -> None:
     """Round fields of one size on a lattice, as water that turns about a well makes them."""
     size = canvas.size
     spacing = rng.uniform(30, 90)

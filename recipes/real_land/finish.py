@@ -15,12 +15,12 @@ from lulcmap.legend import NAMES
 from lulcmap.training import (
     CHECKPOINT,
     ChipFolder,
-    Deployed,
-    deployed_from,
+    DeployableNetwork,
     export_onnx,
     load_checkpoint,
     logits_of,
     measure,
+    restore_network,
     save_checkpoint,
 )
 from recipes.real_land import points as real
@@ -32,7 +32,7 @@ SOURCE = (
     "Recipe: python -m models.real"
 )
 
-STANDING = (
+QUALITY = (
     "learnt from made-up landscapes of real pixels; its recipe is right on {accuracy:.0%} of such "
     "landscapes of places it has not seen, and on less of real land: look at the map before you "
     "use it"
@@ -41,11 +41,11 @@ STANDING = (
 MEASURED = "measured.pt"
 """In a training's folder: its last epoch with temperature and figures, without what resumes it."""
 
-PIXELS = 500
+PIXELS_PER_LANDSCAPE = 500
 """Of each landscape that the temperature is fitted on."""
 
 
-def with_figures(training: Path, dataset: Dataset) -> Path:
+def measure_twin(training: Path, dataset: Dataset) -> Path:
     """Fit the temperature on both held-out splits and measure on the test split.
 
     How sure the network may be differs from one part of the Earth to another by more than a fit to
@@ -60,9 +60,9 @@ def with_figures(training: Path, dataset: Dataset) -> Path:
         A checkpoint that has them, ``MEASURED``.
 
     """
-    saved = _last(training)
-    deployed = deployed_from(saved)
-    held = [logits_and_truth(deployed, dataset, split) for split in ("validation", "test")]
+    saved = _last_epoch(training)
+    deployable = restore_network(saved)
+    held = [logits_and_truth(deployable, dataset, split) for split in ("validation", "test")]
     logits, truth = (np.concatenate(parts) for parts in zip(*held, strict=True))
     crosswise = [
         one / temperature_of(*other) for (one, _), other in zip(held, reversed(held), strict=True)
@@ -71,22 +71,22 @@ def with_figures(training: Path, dataset: Dataset) -> Path:
     saved["temperature"] = temperature
     saved["training"]["source"] = _source(dataset)
     saved["training"]["figures"] = {
-        **_figures(deployed, dataset),
-        "ece": round(ece(logits, truth), 4),
-        "ece_with_temperature": round(ece(np.concatenate(crosswise), truth), 4),
+        **_figures(deployable, dataset),
+        "ece": round(calibration_error(logits, truth), 4),
+        "ece_with_temperature": round(calibration_error(np.concatenate(crosswise), truth), 4),
         "temperature": round(temperature, 3),
         "fold": dataset.settings["fold"],
     }
-    saved["standing"] = STANDING.format(**saved["training"]["figures"])
+    saved["standing"] = QUALITY.format(**saved["training"]["figures"])
     save_checkpoint(training / MEASURED, saved)
     return training / MEASURED
 
 
-def with_figures_of(measured: Path, training: Path, dataset: Dataset) -> Path:
+def copy_figures(measured: Path, training: Path, dataset: Dataset) -> Path:
     """What learnt from all places, with the temperature and figures of its twin.
 
     Args:
-        measured: of ``with_figures``: the same recipe, a fold held out.
+        measured: of ``measure_twin``: the same recipe, a fold held out.
         training: folder of the training that held nothing out, and has nothing to be measured on.
         dataset: it was trained on.
 
@@ -94,7 +94,7 @@ def with_figures_of(measured: Path, training: Path, dataset: Dataset) -> Path:
         A checkpoint that has them, ``MEASURED``.
 
     """
-    saved, twin = _last(training), load_checkpoint(measured)
+    saved, twin = _last_epoch(training), load_checkpoint(measured)
     saved["temperature"], saved["standing"] = twin["temperature"], twin["standing"]
     saved["training"]["source"] = _source(dataset)
     saved["training"]["figures"] = twin["training"]["figures"]
@@ -110,7 +110,7 @@ def export(measured: Path, out: Path, *, name: str) -> None:
     print(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
 
 
-def _last(training: Path) -> dict[str, Any]:
+def _last_epoch(training: Path) -> dict[str, Any]:
     """The last epoch, without what a training goes on from."""
     saved = load_checkpoint(training / CHECKPOINT)
     saved.pop("resume", None)
@@ -128,7 +128,7 @@ def _source(dataset: Dataset) -> str:
 
 
 def logits_and_truth(
-    deployed: Deployed, dataset: Dataset, split: str
+    deployable: DeployableNetwork, dataset: Dataset, split: str
 ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
     """Logits (N, K) and classes (N,) of some pixels of each landscape of a split."""
     samples = ChipFolder(dataset, dataset.split(split))
@@ -137,9 +137,9 @@ def logits_and_truth(
     for number in range(len(samples)):
         s2, s1, label = samples.sample(number)
         seen = logits_of(
-            deployed, torch.from_numpy(s2)[None], torch.from_numpy(s1)[None], lattice=Lattice()
+            deployable, torch.from_numpy(s2)[None], torch.from_numpy(s1)[None], lattice=Lattice()
         )[0]
-        place = rng.choice(label.size, min(PIXELS, label.size), replace=False)
+        place = rng.choice(label.size, min(PIXELS_PER_LANDSCAPE, label.size), replace=False)
         known = place[label.ravel()[place] < len(NAMES)]
         parts.append((seen.flatten(1).numpy().T[known], label.ravel()[known]))
     logits, truth = (np.concatenate(part) for part in zip(*parts, strict=True))
@@ -156,7 +156,7 @@ def temperature_of(logits: NDArray[np.float64], truth: NDArray[np.intp]) -> floa
     return float(np.exp(minimize_scalar(surprise, bounds=(-2, 2), method="bounded").x))
 
 
-def ece(logits: NDArray[np.float64], truth: NDArray[np.intp]) -> float:
+def calibration_error(logits: NDArray[np.float64], truth: NDArray[np.intp]) -> float:
     """Expected calibration error of softmax."""
     sure = np.exp(logits.max(1) - _log_sum(logits))
     return Reliability.of(sure, logits.argmax(1) == truth).ece
@@ -167,9 +167,9 @@ def _log_sum(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     return highest + np.log(np.exp(logits - highest[:, None]).sum(1))
 
 
-def _figures(deployed: Deployed, dataset: Dataset) -> dict[str, Any]:
+def _figures(deployable: DeployableNetwork, dataset: Dataset) -> dict[str, Any]:
     samples = ChipFolder(dataset, dataset.split("test"))
-    whole = measure(deployed, samples)
+    whole = measure(deployable, samples)
     return {
         "landscapes": len(samples),
         "accuracy": round(accuracy(whole), 4),
@@ -180,6 +180,6 @@ def _figures(deployed: Deployed, dataset: Dataset) -> dict[str, Any]:
             for name, value in zip(NAMES, iou(whole), strict=True)
             if np.isfinite(value)  # of a class that is there
         },
-        "accuracy_s2_only": round(accuracy(measure(deployed, samples, without="s1")), 4),
-        "accuracy_s1_only": round(accuracy(measure(deployed, samples, without="s2")), 4),
+        "accuracy_s2_only": round(accuracy(measure(deployable, samples, without="s1")), 4),
+        "accuracy_s1_only": round(accuracy(measure(deployable, samples, without="s2")), 4),
     }

@@ -17,33 +17,33 @@ from recipes.real_land import fields, nature, towns
 from recipes.real_land.canvas import BARE, BUILT, CROPS, FLOODED, SHRUB, SNOW, TREES, WATER, Canvas
 from recipes.real_land.noise import fractal
 from recipes.real_land.points import Points
-from recipes.real_land.quilt import quilt
-from recipes.real_land.samples import OPTICAL, Palette, Season, Source
-from recipes.real_land.sensor import Look, optical, radar
+from recipes.real_land.quilt import make_quilt
+from recipes.real_land.samples import N_OPTICAL, Palette, Season, Source
+from recipes.real_land.sensor import Look, to_optical, to_radar
 
 PLAIN = Look(mixing=0, texture=0, relief=0, blur=0, speckle=0, noise=0, gain=0)
 """Every pixel a sample's own spectrum."""
 
-FEW = (WATER, SNOW, TREES, SHRUB, BARE, FLOODED)
+UNIFORM_CLASSES = (WATER, SNOW, TREES, SHRUB, BARE, FLOODED)
 """Classes of which one landscape mostly shows two samples, however many patches."""
 
-QUILTS = 0.35
+QUILT_SHARE = 0.35
 """Share of the landscapes that are none: samples side by side."""
 
-EVEN = 0.7
+EVEN_SHARE = 0.7
 """Share of the quilts that are wholly even, each sample as common as its spectra are; the others
 have texture, and regions count in them. Nothing else is even, so a network can tell that there only
 the spectrum counts, and keeps what it learns there apart from land."""
 
-GAIN, GAIN_OF_WORKS = 0.08, 0.2
+GAIN_DEVIATION, GAIN_DEVIATION_WORKS = 0.08, 0.2
 """Deviation of the logarithm of each patch's own light: ground is wet or dry, dark or pale. Of
 fields and roofs most, for the soils and roofs among the samples are few."""
 
-SETTLED = (0.55, 0.75)
+SETTLED_SHARES = (0.55, 0.75)
 """Share of the landscapes with towns or villages: of all, and of those about a place of crops. More
 than there are on Earth: people ask about land where people are."""
 
-WINTER = 0.05
+WINTER_SHARE = 0.05
 """Share of the landscapes that lie under snow."""
 
 
@@ -77,14 +77,14 @@ class Generator:
         *,
         size: int = 256,
         look: Look = Look(),  # noqa: B008  # it is frozen
-        quilts: float = QUILTS,
+        quilts: float = QUILT_SHARE,
         seed: int = 0,
     ) -> None:
         """Get ready.
 
         Args:
             points: to draw from; at least one place of two classes.
-            textures: (9, H, W) clips as ``scenes.textures`` gives them.
+            textures: (9, H, W) clips as ``scenes.load_textures`` gives them.
             size: pixels a side, even.
             look: how strongly landscapes differ from bare samples.
             quilts: share of the landscapes that are none.
@@ -104,7 +104,7 @@ class Generator:
             return self._quilt(rng)
         points = self.source.points
         anchor = int(rng.choice(len(points), p=self.odds))
-        winter = self.can_snow and rng.random() < WINTER
+        winter = self.can_snow and rng.random() < WINTER_SHARE
         if winter:
             cold = self.odds * self.source.snowy.any(1)
             if cold.any():
@@ -114,16 +114,18 @@ class Generator:
         canvas = self._drawn(rng, anchor, palette, winter=winter)
         planes = self._coloured(rng, canvas, palette)
         height = fractal(rng, self.size, rng.uniform(20, 90), octaves=5)
-        s2 = optical(planes[:OPTICAL], canvas, height, rng, textures=self.textures, look=self.look)
-        s1 = radar(planes[OPTICAL:], canvas, height, rng, look=self.look)
+        s2 = to_optical(
+            planes[:N_OPTICAL], canvas, height, rng, textures=self.textures, look=self.look
+        )
+        s1 = to_radar(planes[N_OPTICAL:], canvas, height, rng, look=self.look)
         return Landscape(s2, s1, canvas.label, anchor, season)
 
     def _quilt(self, rng: np.random.Generator) -> Landscape:
         """Samples from anywhere; filed under a place and a season all the same."""
-        even = rng.random() < EVEN
+        even = rng.random() < EVEN_SHARE
         odds = self.source.singly if even else self.source.evenly
-        canvas, planes = quilt(rng, self.source, self.size, odds)
-        planes[OPTICAL:] = 10 ** (planes[OPTICAL:] / 10)
+        canvas, planes = make_quilt(rng, self.source, self.size, odds)
+        planes[N_OPTICAL:] = 10 ** (planes[N_OPTICAL:] / 10)
         strength = 0.0 if even else float(rng.choice((0.5, 1.0)))
         look = replace(
             self.look,
@@ -133,8 +135,8 @@ class Generator:
             relief=0,
         )
         flat = np.zeros((self.size, self.size), np.float32)
-        s2 = optical(planes[:OPTICAL], canvas, flat, rng, textures=self.textures, look=look)
-        s1 = radar(planes[OPTICAL:], canvas, flat, rng, look=look)
+        s2 = to_optical(planes[:N_OPTICAL], canvas, flat, rng, textures=self.textures, look=look)
+        s1 = to_radar(planes[N_OPTICAL:], canvas, flat, rng, look=look)
         anchor = int(rng.choice(len(self.odds), p=self.odds))
         return Landscape(s2, s1, canvas.label, anchor, self._season(rng, anchor, winter=False))
 
@@ -153,36 +155,36 @@ class Generator:
         """What is where."""
         canvas = Canvas.blank(self.size)
         shares = self._shares(rng, anchor, palette, winter=winter)
-        nature.regions(canvas, rng, shares)
+        nature.add_regions(canvas, rng, shares)
         anchored = int(self.source.points.label[anchor])
         if winter and TREES in palette.covers and rng.random() < 0.6:
-            nature.winter(canvas, rng)
+            nature.add_twigs(canvas, rng)
         can, dry = palette.covers, shares[BARE] + shares[SHRUB]
         if {TREES, SHRUB} <= can and rng.random() < 0.2 + 0.3 * min(dry, 1):
-            nature.savanna(canvas, rng)
+            nature.add_savanna(canvas, rng)
         if {CROPS, TREES, BARE} <= can:
-            fields.farmland(canvas, rng, pasture=float(rng.choice([0.05, 0.2, 0.5])))
+            fields.add_farmland(canvas, rng, pasture=float(rng.choice([0.05, 0.2, 0.5])))
             if anchored in (CROPS, BARE) and rng.random() < 0.1:
-                fields.pivots(canvas, rng)
+                fields.add_pivots(canvas, rng)
         if FLOODED in can and rng.random() < (0.9 if anchored == FLOODED else 0.2):
-            nature.shores(canvas, rng)
+            nature.add_shores(canvas, rng)
         if {WATER, TREES} <= can and rng.random() < 0.25:
-            nature.river(canvas, rng)
+            nature.add_river(canvas, rng)
         if {BUILT, TREES, BARE} <= can:
             self._settled(canvas, rng, anchored)
         return canvas
 
     def _settled(self, canvas: Canvas, rng: np.random.Generator, anchored: int) -> None:
         if anchored == BUILT:
-            towns.town(canvas, rng, share=rng.uniform(0.2, 0.9))
-        elif anchored != SNOW and rng.random() < SETTLED[anchored == CROPS]:
+            towns.add_town(canvas, rng, share=rng.uniform(0.2, 0.9))
+        elif anchored != SNOW and rng.random() < SETTLED_SHARES[anchored == CROPS]:
             for _ in range(int(rng.integers(1, 4))):
                 share = float(np.exp(rng.uniform(np.log(0.003), np.log(0.3))))
-                towns.town(canvas, rng, share=share)
+                towns.add_town(canvas, rng, share=share)
         if rng.random() < 0.4:
-            towns.road(canvas, rng)
+            towns.add_road(canvas, rng)
         if anchored == CROPS and rng.random() < 0.4:
-            towns.farms(canvas, rng)
+            towns.add_farms(canvas, rng)
 
     def _shares(
         self, rng: np.random.Generator, anchor: int, palette: Palette, *, winter: bool
@@ -215,13 +217,15 @@ class Generator:
         used[np.unique(canvas.first)] = used[np.unique(canvas.second)] = True
         for cover in np.unique(covers[used]):
             of = np.flatnonzero((covers == cover) & used)
-            few = cover in FEW and rng.random() < 0.8
+            few = cover in UNIFORM_CLASSES and rng.random() < 0.8
             rows[of] = palette.choose(rng, int(cover), len(of), kinds=2 if few else None)
         spectra = palette.spectra.copy()
-        spectra[:, OPTICAL:] = 10 ** (spectra[:, OPTICAL:] / 10)
+        spectra[:, N_OPTICAL:] = 10 ** (spectra[:, N_OPTICAL:] / 10)
         by_patch = spectra[rows]
-        uneven = self.look.gain * np.where(np.isin(covers, (CROPS, BUILT)), GAIN_OF_WORKS, GAIN)
-        by_patch[:, :OPTICAL] *= np.exp(rng.normal(0, 1, len(covers)) * uneven)[:, None]
+        uneven = self.look.gain * np.where(
+            np.isin(covers, (CROPS, BUILT)), GAIN_DEVIATION_WORKS, GAIN_DEVIATION
+        )
+        by_patch[:, :N_OPTICAL] *= np.exp(rng.normal(0, 1, len(covers)) * uneven)[:, None]
         share = (self.look.mixing * canvas.share)[..., None]
         mixed = by_patch[canvas.first] * (1 - share) + by_patch[canvas.second] * share
         return np.ascontiguousarray(mixed.transpose(2, 0, 1), np.float32)

@@ -4,13 +4,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recipes.real_land.canvas import FLOODED, GRASS, SHRUB, SNOW, TREES, WATER, Canvas
-from recipes.real_land.noise import along, coordinates, fractal, smooth
+from recipes.real_land.noise import coordinates, fractal, smooth, smooth_line
 
-PATCHINESS = 3
+KINDS_PER_CLASS = 3
 """Kinds of ground a class may have in one landscape."""
 
 
-def regions(canvas: Canvas, rng: np.random.Generator, shares: NDArray[np.float64]) -> None:
+def add_regions(canvas: Canvas, rng: np.random.Generator, shares: NDArray[np.float64]) -> None:
     """Cover the land with classes, each where its own noise is highest.
 
     Args:
@@ -28,22 +28,22 @@ def regions(canvas: Canvas, rng: np.random.Generator, shares: NDArray[np.float64
         octaves = 2 if rng.random() < 0.3 else 5
         heights.append(fractal(rng, size, own, octaves=octaves) + 1.1 * np.log(shares[cover]))
     label = there[np.argmax(np.stack(heights), 0)]
-    kinds = np.digitize(fractal(rng, size, rng.uniform(20, 90)), (-0.5, 0.7)[: PATCHINESS - 1])
+    kinds = np.digitize(fractal(rng, size, rng.uniform(20, 90)), (-0.5, 0.7)[: KINDS_PER_CLASS - 1])
     twins = 1 / (1 + np.exp(-2 * fractal(rng, size, rng.uniform(6, 30), octaves=3)))
     for cover in there:
-        first = canvas.patches(int(cover), 2 * PATCHINESS)
+        first = canvas.patches(int(cover), 2 * KINDS_PER_CLASS)
         where = label == cover
         canvas.paint(
             where,
             int(cover),
             first + kinds,
-            second=first + PATCHINESS + kinds,
+            second=first + KINDS_PER_CLASS + kinds,
             share=(0.7 * twins).astype(np.float32),
         )
     canvas.rough[label == WATER] = 0
 
 
-def savanna(canvas: Canvas, rng: np.random.Generator) -> None:
+def add_savanna(canvas: Canvas, rng: np.random.Generator) -> None:
     """Scatter trees and bushes over grass and shrub: crowns of a pixel or two, thick and thin.
 
     Where crowns cover more than half of the ground it is woodland, as an annotator would say.
@@ -54,7 +54,7 @@ def savanna(canvas: Canvas, rng: np.random.Generator) -> None:
         1 + np.exp(-1.5 * (fractal(rng, size, rng.uniform(20, 80)) - rng.uniform(-0.2, 2)))
     )
     crown = smooth(rng, size, rng.uniform(2, 3.5))
-    shaded = 1 / (1 + np.exp(-4 * (crown - _quantile(1 - cover))))
+    shaded = 1 / (1 + np.exp(-4 * (crown - _normal_quantile(1 - cover))))
     bushes = rng.random() < 0.35
     patch = canvas.patches(SHRUB if bushes else TREES, 3)
     kind = patch + np.digitize(smooth(rng, size, 30), (-0.5, 0.5))
@@ -66,7 +66,7 @@ def savanna(canvas: Canvas, rng: np.random.Generator) -> None:
         canvas.label[open_land] = np.where(cover[open_land] > 0.4, SHRUB, GRASS)
 
 
-def winter(canvas: Canvas, rng: np.random.Generator) -> None:
+def add_twigs(canvas: Canvas, rng: np.random.Generator) -> None:
     """Let dark twigs and stems stand out of the snow; it stays snow while it covers the ground."""
     size, snow = canvas.size, canvas.label == SNOW
     bare = fractal(rng, size, rng.uniform(15, 60)) + 0.3 * smooth(rng, size, 3)
@@ -75,19 +75,19 @@ def winter(canvas: Canvas, rng: np.random.Generator) -> None:
     canvas.label[snow & (share > 0.65)] = TREES
 
 
-def _quantile(share: NDArray[np.floating]) -> NDArray[np.floating]:
+def _normal_quantile(share: NDArray[np.floating]) -> NDArray[np.floating]:
     """Of a normal distribution, nearly (Tukey's lambda)."""
     share = share.clip(1e-3, 1 - 1e-3)
     return (share**0.135 - (1 - share) ** 0.135) / 0.1975
 
 
-def shores(canvas: Canvas, rng: np.random.Generator) -> None:
+def add_shores(canvas: Canvas, rng: np.random.Generator) -> None:
     """Reeds and marsh between water and land, here and there."""
     size, water = canvas.size, (canvas.label == WATER).astype(np.float32)
     if not water.any():
         return
     wide = int(rng.integers(1, 9))
-    near = _spread(water, wide) > 0.02
+    near = _box_mean(water, wide) > 0.02
     where = near & (water == 0) & (fractal(rng, size, 40) > rng.uniform(-0.5, 1))
     first = canvas.patches(FLOODED, 2)
     share = 0.8 / (1 + np.exp(-2 * smooth(rng, size, 8)))
@@ -95,7 +95,7 @@ def shores(canvas: Canvas, rng: np.random.Generator) -> None:
     canvas.rough[where] = 0
 
 
-def _spread(mask: NDArray[np.float32], reach: int) -> NDArray[np.float32]:
+def _box_mean(mask: NDArray[np.float32], reach: int) -> NDArray[np.float32]:
     """A box's mean of ``2 * reach + 1`` pixels a side."""
     for axis in (0, 1):
         width = [(0, 0), (0, 0)]
@@ -121,13 +121,13 @@ def distance_to_line(
     """
     u, v = coordinates(size, rng.uniform(0, np.pi))
     reach = 2 * size
-    course = rng.uniform(-size / 3, size / 3) + bend * along(rng, reach, wavelength)
+    course = rng.uniform(-size / 3, size / 3) + bend * smooth_line(rng, reach, wavelength)
     place = (u + size).clip(0, reach - 1).astype(np.int32)
     slope = np.gradient(course)
     return np.abs(v - course[place]) / np.sqrt(1 + slope[place] ** 2)
 
 
-def river(canvas: Canvas, rng: np.random.Generator) -> None:
+def add_river(canvas: Canvas, rng: np.random.Generator) -> None:
     """Water that winds through, often with trees along it."""
     bend = float(np.exp(rng.uniform(np.log(3), np.log(25))))
     far = distance_to_line(rng, canvas.size, bend=bend, wavelength=rng.uniform(2, 5) * bend + 12)

@@ -21,7 +21,9 @@ def smooth(rng: np.random.Generator, size: int, wavelength: float) -> Field:
     """
     rows, cols = (_spline(rng, size, wavelength) for _ in range(2))
     coarse = rng.standard_normal((rows.shape[1], cols.shape[1]), dtype=np.float32)
-    return (rows @ coarse @ cols.T / np.float32(_DEVIATION**2)).astype(np.float32, copy=False)
+    return (rows @ coarse @ cols.T / np.float32(_SPLINE_DEVIATION**2)).astype(
+        np.float32, copy=False
+    )
 
 
 def fractal(rng: np.random.Generator, size: int, wavelength: float, *, octaves: int = 4) -> Field:
@@ -36,10 +38,14 @@ def fractal(rng: np.random.Generator, size: int, wavelength: float, *, octaves: 
     return total / np.float32(max(square, 1e-6) ** 0.5)
 
 
-def along(rng: np.random.Generator, size: int, wavelength: float) -> NDArray[np.float32]:
+def smooth_line(rng: np.random.Generator, size: int, wavelength: float) -> NDArray[np.float32]:
     """(N,) the same along one line."""
     spline = _spline(rng, size, wavelength)
-    return spline @ rng.standard_normal(spline.shape[1], dtype=np.float32) / np.float32(_DEVIATION)
+    return (
+        spline
+        @ rng.standard_normal(spline.shape[1], dtype=np.float32)
+        / np.float32(_SPLINE_DEVIATION)
+    )
 
 
 def coordinates(size: int, angle: float) -> tuple[Field, Field]:
@@ -50,7 +56,7 @@ def coordinates(size: int, angle: float) -> tuple[Field, Field]:
     return cos * x + sin * y, cos * y - sin * x
 
 
-_DEVIATION = 0.6925
+_SPLINE_DEVIATION = 0.6925
 """Of a sum of unit normals under a cubic B-spline's weights, over all phases."""
 
 

@@ -22,9 +22,9 @@ from lulcmap.imagery import composite_area
 from lulcmap.legend import NODATA
 from lulcmap.output import draw_preview
 from recipes.real_land.evaluate_maps import day_of, map_scene
-from recipes.real_land.scenes import items_of
+from recipes.real_land.scenes import load_items
 
-PLACES = {
+SCENES_BY_PLACE = {
     "laos": ("S2B_MSIL2A_20200223T032739_N9999_R018_T48QUE_20230924T183543", "Laos"),
     "punjab": ("S2_20200604T054639_20200604T054831_T43RCP", "Punjab"),
     "congo": ("S2A_MSIL2A_20220706T085611_N0400_R007_T33NZA_20220706T153419", "Congo"),
@@ -38,10 +38,10 @@ PLACES = {
 """The scene that tells where and when, and what to call it."""
 
 
-def picture(model: Path, archive: Path, place: str, out: Path) -> None:
+def draw_place(model: Path, archive: Path, place: str, out: Path) -> None:
     """Map a place in the month of its scene, and draw it."""
-    scene, name = PLACES[place]
-    item = items_of(archive)[scene]
+    scene, name = SCENES_BY_PLACE[place]
+    item = load_items(archive)[scene]
     period = day_of(item)
     bbox = ",".join(map(str, item["bbox"]))
     with tempfile.TemporaryDirectory() as folder:
@@ -49,7 +49,7 @@ def picture(model: Path, archive: Path, place: str, out: Path) -> None:
         with rasterio.open(report.map) as made:
             classes = made.read(1)
             on = GeoBox(classes.shape, made.transform, made.crs)
-    seen = _seen(on, load_area(bbox).polygon, period, str(archive / "items.json"))
+    seen = _composite(on, load_area(bbox).polygon, period, str(archive / "items.json"))
     draw_preview(
         out,
         classes,
@@ -59,7 +59,7 @@ def picture(model: Path, archive: Path, place: str, out: Path) -> None:
     )
 
 
-def _seen(
+def _composite(
     on: GeoBox, area: shapely.MultiPolygon, period: Period, catalog: str
 ) -> NDArray[np.uint16]:
     """The composite (9, H, W) on a map's grid, which may begin at an odd multiple of 10 m."""
@@ -81,12 +81,14 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("folder", type=Path, help="for the pictures")
     parser.add_argument("--data", type=Path, required=True, help="with archive/")
-    parser.add_argument("--places", nargs="+", choices=PLACES, default=list(PLACES))
+    parser.add_argument(
+        "--places", nargs="+", choices=SCENES_BY_PLACE, default=list(SCENES_BY_PLACE)
+    )
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     for place in options.places:
         out = options.folder / f"{place}.png"
-        picture(options.model, options.data / "archive", place, out)
+        draw_place(options.model, options.data / "archive", place, out)
         print(out)
 
 

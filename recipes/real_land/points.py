@@ -6,7 +6,7 @@ them, and why:
 - WorldCover's classes become Dynamic World's (``CROSSWALK``).
 - A label is of a year, a spectrum of a day. Snow (``is_snow``) is relabelled, clouds and thin snow
   are dropped, and so are spectra of water that are of dry ground: a lake's bed, a wet field.
-- Canadian places are many and mostly fields of one region: each counts ``CANADA`` of another.
+- Canadian places are many and mostly fields of one region: each counts ``CANADA_WEIGHT`` of another.
 - Steps are calendar months in Canada and months from October on elsewhere: the files do not say so,
   but crops of the northern hemisphere are greenest, and snow is most common, only then in step with
   each other.
@@ -30,7 +30,7 @@ from lulcmap.sensors import S1_BANDS, S2_BANDS
 
 BANDS = (*S2_BANDS, *S1_BANDS)
 
-FILE = "l2a_worldcover_points.parquet"
+POINTS_FILE = "l2a_worldcover_points.parquet"
 
 CROSSWALK: Mapping[int, str] = {
     10: "trees",
@@ -50,18 +50,18 @@ of them."""
 SNOW = NAMES.index("snow_and_ice")
 WATER = NAMES.index("water")
 
-CANADA = 0.2
+CANADA_WEIGHT = 0.2
 """What a Canadian place counts, beside 1 elsewhere."""
 
-BRIGHT_WATER = 700
+MAX_WATER_B11_DN = 700
 """B11 of what is no longer taken for water, DN."""
 
-BLOCK = 8.0
+BLOCK_DEGREES = 8.0
 """Degrees a side of what is held out together."""
 
-FOLDS = 5
+N_FOLDS = 5
 
-APART = 2.0
+MIN_DEGREES_APART = 2.0
 """Degrees of arc that places to learn from keep from places to be tested on."""
 
 
@@ -79,7 +79,7 @@ class Points:
     """(P,) Dynamic World's ids."""
 
     weight: NDArray[np.float64]
-    """(P,) what a place counts: 1, or ``CANADA``."""
+    """(P,) what a place counts: 1, or ``CANADA_WEIGHT``."""
 
     clear: NDArray[np.float32]
     """(P, 12, 11) DN and decibels, January first; NaN where nothing clear was seen."""
@@ -96,14 +96,17 @@ class Points:
 
     @property
     def block(self) -> NDArray[np.int64]:
-        """(P,) number of the ``BLOCK`` x ``BLOCK`` degrees each place lies in."""
-        rows, cols = np.floor((self.lat + 90) / BLOCK), np.floor((self.lon + 180) / BLOCK)
-        return (rows * np.ceil(360 / BLOCK) + cols).astype(np.int64)
+        """(P,) number of the ``BLOCK_DEGREES`` x ``BLOCK_DEGREES`` degrees each place lies in."""
+        rows, cols = (
+            np.floor((self.lat + 90) / BLOCK_DEGREES),
+            np.floor((self.lon + 180) / BLOCK_DEGREES),
+        )
+        return (rows * np.ceil(360 / BLOCK_DEGREES) + cols).astype(np.int64)
 
 
-def load(folder: Path) -> Points:
-    """The cleaned L2A points of a folder that holds ``FILE``."""
-    table = pyarrow.parquet.read_table(folder / FILE)
+def load_points(folder: Path) -> Points:
+    """The cleaned L2A points of a folder that holds ``POINTS_FILE``."""
+    table = pyarrow.parquet.read_table(folder / POINTS_FILE)
     columns = {name: table[name].to_numpy() for name in table.column_names}
     seen = np.stack([columns[band] for band in BANDS], 1).astype(np.float32)
     canada = columns["source"] == "canada"
@@ -120,7 +123,7 @@ def load(folder: Path) -> Points:
         plane = np.full((len(places), 12, len(BANDS)), np.nan, np.float32)
         plane[of.ravel()[chosen], month[chosen]] = seen[chosen]
         planes.append(plane)
-    weight = np.where(places[:, 2] > 0, CANADA, 1.0)
+    weight = np.where(places[:, 2] > 0, CANADA_WEIGHT, 1.0)
     return Points(places[:, 0], places[:, 1], label[first], weight, *planes)
 
 
@@ -154,7 +157,7 @@ def is_wet(seen: NDArray[np.float32]) -> NDArray[np.bool_]:
     water little below. Water however muddy is dark in the short-wave infrared; thin clouds over it
     are not, nor is glint, and they were a quarter of the lakes' samples.
     """
-    return (_ndsi(seen) > -0.1) & (_band(seen, "B11") < BRIGHT_WATER)
+    return (_ndsi(seen) > -0.1) & (_band(seen, "B11") < MAX_WATER_B11_DN)
 
 
 def _band(seen: NDArray[np.float32], name: str) -> NDArray[np.float32]:
@@ -178,7 +181,7 @@ def folds_of(points: Points) -> NDArray[np.int64]:
     # else the few crowded blocks would outweigh all lone ones, which would end in one fold
     held = np.sqrt(held)
     rarity = held / np.maximum(held.sum(0), 1e-9)
-    totals = np.zeros((FOLDS, len(NAMES)))
+    totals = np.zeros((N_FOLDS, len(NAMES)))
     fold = np.zeros(len(blocks), np.int64)
     for block in np.argsort(-rarity.sum(1), kind="stable"):
         fold[block] = np.argmin((totals * (rarity[block] > 0)).sum(1) + 1e-3 * totals.sum(1))
@@ -186,18 +189,18 @@ def folds_of(points: Points) -> NDArray[np.int64]:
     return fold[of]
 
 
-def apart(points: Points, held: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """(P,) which places lie at least ``APART`` degrees of arc from every held-out one."""
+def far_from(points: Points, held: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(P,) which places lie at least ``MIN_DEGREES_APART`` degrees of arc from every held-out one."""
     place = _unit(points)
     far = np.ones(len(points), np.bool_)
-    nearest = np.cos(np.radians(APART))
+    nearest = np.cos(np.radians(MIN_DEGREES_APART))
     for start in range(0, len(points), 512):  # a part at a time: all pairs are 170 MB
         part = slice(start, start + 512)
         far[part] = (place[part] @ place[held].T < nearest).all(1)
     return far
 
 
-def split(points: Points, fold: int | None) -> dict[str, Points]:
+def split_points(points: Points, fold: int | None) -> dict[str, Points]:
     """Points to learn from, to fit the temperature on, and to test on when a fold is held out.
 
     Args:
@@ -205,7 +208,7 @@ def split(points: Points, fold: int | None) -> dict[str, Points]:
         fold: that is tested on; the temperature is fitted on the next one. None holds nothing out.
 
     Returns:
-        ``"train"``, ``"validation"`` and ``"test"``; no two of a pair nearer than ``APART``
+        ``"train"``, ``"validation"`` and ``"test"``; no two of a pair nearer than ``MIN_DEGREES_APART``
         degrees. Places between are in none. Only ``"train"`` where nothing is held out.
 
     """
@@ -213,8 +216,8 @@ def split(points: Points, fold: int | None) -> dict[str, Points]:
         return {"train": points}
     folds = folds_of(points)
     test = folds == fold
-    validation = (folds == (fold + 1) % FOLDS) & apart(points, test)
-    train = ~test & (folds != (fold + 1) % FOLDS) & apart(points, test | validation)
+    validation = (folds == (fold + 1) % N_FOLDS) & far_from(points, test)
+    train = ~test & (folds != (fold + 1) % N_FOLDS) & far_from(points, test | validation)
     return {
         "train": points[train],
         "validation": points[validation],

@@ -12,9 +12,9 @@ from lulcmap.sensors import S2_BANDS
 from recipes.real_land.canvas import SNOW
 from recipes.real_land.points import Points
 
-OPTICAL = len(S2_BANDS)
+N_OPTICAL = len(S2_BANDS)
 
-LAND: Mapping[str, float] = {
+LAND_SHARES: Mapping[str, float] = {
     "trees": 0.31,
     "grass": 0.15,
     "crops": 0.14,
@@ -28,16 +28,16 @@ LAND: Mapping[str, float] = {
 vegetation shared out among shrub and bare, rounded; towns thrice as many. The samples are half
 crops and a sixth trees, for they were gathered to tell crops from the rest."""
 
-AS_LAND = 2 / 3
+LAND_WEIGHT = 2 / 3
 """How much of the landscapes' composition is the land's; the rest is the samples'."""
 
-CANDIDATES = 40
+N_CANDIDATES = 40
 """Samples of a class that a landscape may choose from."""
 
-NEAR = (8.0, 30.0)
+NEAR_DEGREES = (8.0, 30.0)
 """Degrees of latitude and longitude over which samples become less likely."""
 
-MONTHS = 1.2
+NEAR_MONTHS = 1.2
 """Months over which they do."""
 
 
@@ -127,21 +127,21 @@ class Source:
         """(K,) by how much a class's samples count more, so that landscapes are as land is.
 
         One part as among the samples, which lie where people ask what the land is, and two as in
-        ``LAND``.
+        ``LAND_SHARES``.
         """
         points = self.points
         share = np.bincount(points.label, self.evenly, len(NAMES))
-        land = np.array([LAND.get(name, 0.0) for name in NAMES])
-        wanted = AS_LAND * land + (1 - AS_LAND) * share
+        land = np.array([LAND_SHARES.get(name, 0.0) for name in NAMES])
+        wanted = LAND_WEIGHT * land + (1 - LAND_WEIGHT) * share
         return np.divide(wanted, share, out=np.zeros(len(NAMES)), where=share > 0)
 
     def nearness(self, anchor: int) -> NDArray[np.float64]:
         """(P,) how likely a place lends its samples to a landscape about an anchor."""
         points = self.points
-        north = (points.lat - points.lat[anchor]) / NEAR[0]
+        north = (points.lat - points.lat[anchor]) / NEAR_DEGREES[0]
         east = (points.lon - points.lon[anchor] + 180) % 360 - 180
         # samples from far away are better than none
-        return points.weight * np.exp(-(north**2) - (east / NEAR[1]) ** 2) + 1e-7
+        return points.weight * np.exp(-(north**2) - (east / NEAR_DEGREES[1]) ** 2) + 1e-7
 
     def palette(self, rng: np.random.Generator, anchor: int, season: Season) -> Palette:
         """The samples of a landscape.
@@ -163,7 +163,7 @@ class Source:
             [*(self.points.label[place] for place, _, _ in parts), np.full(len(snow[0]), SNOW)]
         ).astype(np.intp)
         odds = np.concatenate([*(odds for _, _, odds in parts), snow[2]])
-        return Palette(completed(spectra, cover), cover, odds)
+        return Palette(fill_missing_radar(spectra, cover), cover, odds)
 
     def _drawn(
         self,
@@ -175,31 +175,31 @@ class Source:
         """Places of a class, their spectra, and how likely each is."""
         if len(season.months) == 1:
             month, off = _nearest_month(self.seen, season.months[0])
-            odds = near * of * np.exp(-((off / MONTHS) ** 2))
-            place = _some(rng, odds)
+            odds = near * of * np.exp(-((off / NEAR_MONTHS) ** 2))
+            place = _draw_places(rng, odds)
             return place, self.points.clear[place, month[place]], np.ones(len(place))
         months = list(season.months)
         odds = near * of * self.seen[:, months].mean(1)
         if not odds.any():
             months, odds = list(range(12)), near * of * self.seen.mean(1)
-        place = _some(rng, odds)
-        return place, median(self.points.clear[place][:, months]), np.ones(len(place))
+        place = _draw_places(rng, odds)
+        return place, nan_median(self.points.clear[place][:, months]), np.ones(len(place))
 
     def _snow(
         self, rng: np.random.Generator, near: NDArray[np.float64], season: Season
     ) -> tuple[NDArray[np.intp], NDArray[np.float32], NDArray[np.float64]]:
         month, off = _nearest_month(self.snowy, season.months[0])
         odds = near * np.exp(-((off / 3) ** 2)) * self.snowy.any(1)
-        place = _some(rng, odds)
+        place = _draw_places(rng, odds)
         return place, self.points.snowy[place, month[place]], np.ones(len(place))
 
 
-def _some(rng: np.random.Generator, odds: NDArray[np.float64]) -> NDArray[np.intp]:
+def _draw_places(rng: np.random.Generator, odds: NDArray[np.float64]) -> NDArray[np.intp]:
     """Places drawn with repetition by their odds: likely ones come more than once."""
     total = odds.sum()
     if not total > 0:
         return np.zeros(0, np.intp)
-    return rng.choice(len(odds), CANDIDATES, p=odds / total)
+    return rng.choice(len(odds), N_CANDIDATES, p=odds / total)
 
 
 def _nearest_month(
@@ -211,7 +211,7 @@ def _nearest_month(
     return away.argmin(1), away.min(1)
 
 
-def median(spectra: NDArray[np.float32]) -> NDArray[np.float32]:
+def nan_median(spectra: NDArray[np.float32]) -> NDArray[np.float32]:
     """Over axis 1, of what is there; the lower of two middle ones' mean as numpy's."""
     ordered = np.sort(spectra, 1)  # NaN last
     count = np.isfinite(spectra).sum(1)
@@ -220,10 +220,12 @@ def median(spectra: NDArray[np.float32]) -> NDArray[np.float32]:
     return (ordered[rows, low, bands] + ordered[rows, high, bands]) / 2
 
 
-def completed(spectra: NDArray[np.float32], cover: NDArray[np.intp]) -> NDArray[np.float32]:
+def fill_missing_radar(
+    spectra: NDArray[np.float32], cover: NDArray[np.intp]
+) -> NDArray[np.float32]:
     """Samples without radar get the middle of their class's."""
     spectra = spectra.copy()
-    radar = spectra[:, OPTICAL:]
+    radar = spectra[:, N_OPTICAL:]
     lacks = ~np.isfinite(radar).all(1)
     if lacks.all():
         radar[:] = (-11.0, -18.0)

@@ -15,17 +15,17 @@ from scipy.ndimage import gaussian_filter
 
 from lulcmap.sensors import S1_BANDS, S1_NODATA, S2_BANDS, s2_offset
 
-JUDGES = {
+LABELLED = {
     "denmark": ("S2_denmark_20171030", "S1_denmark_20171030_rtc"),
     "ontario": ("S2_ontario_20200111", "S1_ontario_20200111_rtc"),
 }
 """The labelled scenes: nothing of them is ever shown to a network that is trained."""
 
-INTERPRETED = Path(__file__).parent / "interpreted.csv"
+INTERPRETED_CSV = Path(__file__).parent / "interpreted.csv"
 """Rectangles of the other scenes whose cover can be told by eye, in pixels of their 10 m bands;
 more than one class where the eye, or the legend, leaves it open."""
 
-RADARS = {
+S1_OF_SCENE = {
     "S2_20200604T054639_20200604T054831_T43RCP": "S1A_IW_GRDH_1SDV_20200607T010800",
     "S2_20200813T054639_20200813T054952_T43RCP": "S1A_IW_GRDH_1SDV_20200903T131212",
     "S2A_MSIL2A_20170613T101031_87_48": "S1A_IW_GRDH_1SDV_20170613T165043",
@@ -37,15 +37,15 @@ RADARS = {
 }
 """Sentinel-1 of the interpreted scenes, by how its names begin; Laos has none."""
 
-CLOUDED = 2200
+MAX_BLUE_DN = 2200
 """Blue, DN, above which a clip is of clouds or snow: its texture is not the ground's."""
 
-CLIP = 512
+CLIP_PX = 512
 """Pixels a side of the largest clip of texture."""
 
 
 @dataclass(frozen=True)
-class Scene:
+class LabelledScene:
     """A labelled scene."""
 
     name: str
@@ -59,20 +59,22 @@ class Scene:
     """(H, W) the archive's own codes."""
 
 
-def judges(archive: Path) -> list[Scene]:
+def labelled_scenes(archive: Path) -> list[LabelledScene]:
     """The labelled scenes of the archive."""
-    items = items_of(archive)
+    items = load_items(archive)
     scenes = []
-    for name, (s2, s1) in JUDGES.items():
+    for name, (s2, s1) in LABELLED.items():
         with rasterio.open(archive / "labels" / f"{name}.tif") as file:
             label = file.read(1)
-        pixels = optical(archive, items[s2])
-        scenes.append(Scene(name, pixels, _radar(archive, items[s1], items[s2]), label))
+        pixels = read_optical(archive, items[s2])
+        scenes.append(
+            LabelledScene(name, pixels, _read_radar(archive, items[s1], items[s2]), label)
+        )
     return scenes
 
 
 @dataclass(frozen=True)
-class Interpreted:
+class InterpretedScene:
     """A scene parts of which were told by eye."""
 
     name: str
@@ -86,48 +88,48 @@ class Interpreted:
     """What may be there, Dynamic World's names, and where: rows, columns."""
 
 
-def interpreted(archive: Path) -> list[Interpreted]:
-    """The scenes of ``INTERPRETED``, in its order."""
-    items = items_of(archive)
+def interpreted_scenes(archive: Path) -> list[InterpretedScene]:
+    """The scenes of ``INTERPRETED_CSV``, in its order."""
+    items = load_items(archive)
     parts: dict[str, list[tuple[tuple[str, ...], tuple[slice, slice]]]] = {}
-    with INTERPRETED.open(encoding="utf-8", newline="") as file:
+    with INTERPRETED_CSV.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             left, top, right, bottom = (int(row[e]) for e in ("left", "top", "right", "bottom"))
             where = (slice(top, bottom), slice(left, right))
             parts.setdefault(row["scene"], []).append((tuple(row["map_classes"].split(";")), where))
     scenes = []
     for name, told in parts.items():
-        pixels = optical(archive, items[name])
+        pixels = read_optical(archive, items[name])
         s1 = np.full((len(S1_BANDS), *pixels.shape[1:]), S1_NODATA, np.int16)
-        if name in RADARS:
-            radar = next(item for key, item in items.items() if key.startswith(RADARS[name]))
-            s1 = _radar(archive, radar, items[name])
-        scenes.append(Interpreted(name, pixels, s1, told))
+        if name in S1_OF_SCENE:
+            radar = next(item for key, item in items.items() if key.startswith(S1_OF_SCENE[name]))
+            s1 = _read_radar(archive, radar, items[name])
+        scenes.append(InterpretedScene(name, pixels, s1, told))
     return scenes
 
 
-def textures(archive: Path) -> list[NDArray[np.float32]]:
+def load_textures(archive: Path) -> list[NDArray[np.float32]]:
     """What is left of the unlabelled scenes without their broad colours: (9, H, W) clips.
 
     The logarithm of reflectance, less itself blurred, with a deviation of about 1 everywhere:
     neither the level nor the colour nor the shapes of the land it comes from are left. Labelled
     scenes give none.
     """
-    named = {name for pair in JUDGES.values() for name in pair}
+    named = {name for pair in LABELLED.values() for name in pair}
     clips = []
-    for name, item in sorted(items_of(archive).items()):
+    for name, item in sorted(load_items(archive).items()):
         if item["collection"] != "sentinel-2-l2a" or name in named:
             continue
-        pixels = optical(archive, item)
-        for top in range(0, pixels.shape[1] - 63, CLIP):
-            for left in range(0, pixels.shape[2] - 63, CLIP):
-                clip = pixels[:, top : top + CLIP, left : left + CLIP]
-                if (clip > 0).all() and np.median(clip[0]) < CLOUDED:
-                    clips.append(_high(clip))
+        pixels = read_optical(archive, item)
+        for top in range(0, pixels.shape[1] - 63, CLIP_PX):
+            for left in range(0, pixels.shape[2] - 63, CLIP_PX):
+                clip = pixels[:, top : top + CLIP_PX, left : left + CLIP_PX]
+                if (clip > 0).all() and np.median(clip[0]) < MAX_BLUE_DN:
+                    clips.append(_high_frequencies(clip))
     return clips
 
 
-def _high(clip: NDArray[np.uint16]) -> NDArray[np.float32]:
+def _high_frequencies(clip: NDArray[np.uint16]) -> NDArray[np.float32]:
     level = np.log(np.maximum(clip, 30).astype(np.float32))
     high = level - np.stack([gaussian_filter(plane, 2) for plane in level])
     # as strong everywhere: else the borders of fields stand out, and they are shapes, not texture
@@ -135,7 +137,7 @@ def _high(clip: NDArray[np.uint16]) -> NDArray[np.float32]:
     return (high / np.maximum(strong, 0.005)).clip(-3, 3)
 
 
-def optical(archive: Path, item: dict[str, Any]) -> NDArray[np.uint16]:
+def read_optical(archive: Path, item: dict[str, Any]) -> NDArray[np.uint16]:
     """A Sentinel-2 item's nine bands (9, H, W) on the grid of its 10 m bands, 0 nodata."""
     with rasterio.open(archive / item["assets"]["B02"]["href"]) as file:
         shape = file.shape
@@ -150,7 +152,7 @@ def optical(archive: Path, item: dict[str, Any]) -> NDArray[np.uint16]:
     return np.where((seen == 0).any(0), 0, seen).astype(np.uint16)
 
 
-def _radar(archive: Path, item: dict[str, Any], onto: dict[str, Any]) -> NDArray[np.int16]:
+def _read_radar(archive: Path, item: dict[str, Any], onto: dict[str, Any]) -> NDArray[np.int16]:
     """A Sentinel-1 item's two bands (2, H, W) in decibels, on the grid of an optical item."""
     with rasterio.open(archive / onto["assets"]["B02"]["href"]) as file:
         grid = {"dst_transform": file.transform, "dst_crs": file.crs}
@@ -167,7 +169,7 @@ def _decibels(power: NDArray[np.float32]) -> NDArray[np.int16]:
     return np.where(there, np.rint(decibels).clip(S1_NODATA + 1, 32767), S1_NODATA).astype(np.int16)
 
 
-def items_of(archive: Path) -> dict[str, dict[str, Any]]:
+def load_items(archive: Path) -> dict[str, dict[str, Any]]:
     """The archive's STAC items by their ids."""
     collection = json.loads((archive / "items.json").read_text(encoding="utf-8"))
     return {item["id"]: item for item in collection["features"]}

@@ -7,11 +7,11 @@ from recipes.real_land.canvas import BARE, BUILT, GRASS, TREES, WATER, Canvas
 from recipes.real_land.nature import distance_to_line
 from recipes.real_land.noise import coordinates, fractal, smooth
 
-ROOFS, GARDENS = 10, 6
+N_ROOFS, N_GARDENS = 10, 6
 """Samples a settlement is built of."""
 
 
-def town(canvas: Canvas, rng: np.random.Generator, *, share: float) -> None:
+def add_town(canvas: Canvas, rng: np.random.Generator, *, share: float) -> None:
     """Build on part of the land; an annotator calls all of it built, parks aside.
 
     Args:
@@ -28,17 +28,17 @@ def town(canvas: Canvas, rng: np.random.Generator, *, share: float) -> None:
         height = height - (far / rng.uniform(3, 8 + 60 * share)).clip(0, 6)
     where = (height > np.quantile(height, 1 - share)) & (canvas.label != WATER)
     parks = where & (fractal(rng, size, rng.uniform(8, 25)) > rng.uniform(1.3, 2.2))
-    street, block, density = _streets(rng, size)
-    roofs = canvas.patches(BUILT, ROOFS)
-    gardens = canvas.patches(GRASS, GARDENS // 3)
-    canvas.patches(TREES, GARDENS // 3)
-    canvas.patches(BARE, GARDENS // 3)
+    street, block, density = _lay_streets(rng, size)
+    roofs = canvas.patches(BUILT, N_ROOFS)
+    gardens = canvas.patches(GRASS, N_GARDENS // 3)
+    canvas.patches(TREES, N_GARDENS // 3)
+    canvas.patches(BARE, N_GARDENS // 3)
     count = int(block.max()) + 1
     # a block has its own kind of roof, and a house here and there another: else it looks a field
     other = rng.random((size, size), np.float32) < (0.5 if share > 0.03 else 0.2)
-    kind = rng.integers(1, ROOFS, count)[block]
-    roof = roofs + np.where(other, rng.integers(1, ROOFS, (size, size)), kind)
-    garden = gardens + rng.integers(0, GARDENS, count)[block]
+    kind = rng.integers(1, N_ROOFS, count)[block]
+    roof = roofs + np.where(other, rng.integers(1, N_ROOFS, (size, size)), kind)
+    garden = gardens + rng.integers(0, N_GARDENS, count)[block]
     # pixel by pixel: a roof, a lawn, a yard, a bit of both
     green = 1 - density[block] + rng.uniform(0.15, 0.55) * smooth(rng, size, 2)
     green = np.where(street, rng.uniform(0.05, 0.3), green).clip(0, 0.85)
@@ -54,7 +54,7 @@ def town(canvas: Canvas, rng: np.random.Generator, *, share: float) -> None:
     canvas.rough[where] *= 0.2
 
 
-def _streets(
+def _lay_streets(
     rng: np.random.Generator, size: int
 ) -> tuple[NDArray[np.bool_], NDArray[np.int64], NDArray[np.float64]]:
     """Whether a pixel is street, the number of its block, and how densely each block is built.
@@ -83,7 +83,7 @@ def _streets(
     return street, block, np.concatenate(densities)
 
 
-def road(canvas: Canvas, rng: np.random.Generator) -> None:
+def add_road(canvas: Canvas, rng: np.random.Generator) -> None:
     """A road through the land, narrower than a pixel or a little wider."""
     far = distance_to_line(rng, canvas.size, bend=rng.uniform(0, 12), wavelength=80)
     half = rng.uniform(0.25, 1.0)
@@ -94,7 +94,7 @@ def road(canvas: Canvas, rng: np.random.Generator) -> None:
     canvas.label[where & (share > 0.7)] = BUILT
 
 
-def farms(canvas: Canvas, rng: np.random.Generator) -> None:
+def add_farms(canvas: Canvas, rng: np.random.Generator) -> None:
     """A few houses with trees about them, scattered over the land."""
     size = canvas.size
     for _ in range(int(rng.integers(1, 9))):

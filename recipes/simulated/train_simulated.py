@@ -29,11 +29,11 @@ from lulcmap.simulation import Country, simulate
 from lulcmap.training import (
     LULCFORMER_TINY,
     Chips,
-    Deployed,
+    DeployableNetwork,
     TrainingSettings,
-    deployed_from,
     load_checkpoint,
     measure,
+    restore_network,
     save_checkpoint,
     train_network,
 )
@@ -110,16 +110,16 @@ def chips(folder: Path, seeds: range) -> Chips:
     )
 
 
-def figures(deployed: Deployed, seen: Chips) -> dict[str, object]:
+def figures(deployable: DeployableNetwork, seen: Chips) -> dict[str, object]:
     """What the card says of the network: measured on countries it was not trained on."""
-    whole = measure(deployed, seen)
+    whole = measure(deployable, seen)
     return {
         "countries": len(seen) // 4,
         "mean_iou": round(mean_iou(whole), 4),
         "accuracy": round(accuracy(whole), 4),
         "iou": dict(zip(NAMES, np.round(iou(whole), 4).tolist(), strict=True)),
-        "mean_iou_s2_only": round(mean_iou(measure(deployed, seen, without="s1")), 4),
-        "mean_iou_s1_only": round(mean_iou(measure(deployed, seen, without="s2")), 4),
+        "mean_iou_s2_only": round(mean_iou(measure(deployable, seen, without="s1")), 4),
+        "mean_iou_s1_only": round(mean_iou(measure(deployable, seen, without="s2")), 4),
     }
 
 
@@ -144,13 +144,13 @@ def main() -> None:
         options.folder,
         config=LULCFORMER_TINY,
         settings=TrainingSettings(epochs=options.epochs, batch=4, crop=256, learning_rate=7e-4),
-        knows="simulated",
+        trained_on="simulated",
         source=f"{options.countries} simulated countries of {2 * CHIP} x {2 * CHIP} px, "
         f"seeds {seeds.start} to {seeds.stop - 1}, composited as by lulcmap predict",
-        progress=lambda epoch: print(epoch, flush=True),
+        on_epoch=lambda epoch: print(epoch, flush=True),
     )
     checkpoint = load_checkpoint(path)
-    checkpoint["training"]["figures"] = figures(deployed_from(checkpoint), unseen)
+    checkpoint["training"]["figures"] = figures(restore_network(checkpoint), unseen)
     save_checkpoint(path, checkpoint)
     print(checkpoint["training"]["figures"])
 

@@ -1,4 +1,4 @@
-"""The doctor: what it finds in a sound environment, and in environments made ill on purpose."""
+"""The doctor: what it finds in a sound environment, and in environments broken on purpose."""
 
 import importlib.metadata
 import json
@@ -15,10 +15,10 @@ from click.testing import CliRunner
 from rasterio.io import MemoryFile
 from rasterio.transform import Affine
 
-from lulcmap import doctor
 from lulcmap.catalog.providers import CDSE, EARTH_SEARCH, PLANETARY_COMPUTER
 from lulcmap.cli.app import Group
 from lulcmap.cli.doctor import doctor as command
+from lulcmap.doctor import checks as doctor_checks
 from lulcmap.doctor import machine, provider, software
 from lulcmap.errors import ModelError
 from lulcmap.model import registry
@@ -34,14 +34,14 @@ SECRET = "correct-horse-battery"
 
 @pytest.fixture(autouse=True)
 def clean(monkeypatch):
-    """An environment that says nothing."""
+    """An environment without any of the variables."""
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture
 def no_providers(monkeypatch):
-    monkeypatch.setattr(doctor, "PROFILES", {})
+    monkeypatch.setattr(doctor_checks, "PROFILES", {})
 
 
 def invoke(*arguments):
@@ -49,24 +49,24 @@ def invoke(*arguments):
     return CliRunner().invoke(group, ["doctor", *arguments])
 
 
-def found(*arguments):
+def checks_of(*arguments):
     """Checks by name, and the exit code."""
     result = invoke("--json", *arguments)
     return {check["name"]: check for check in json.loads(result.stdout)}, result.exit_code
 
 
-def test_a_sound_machine_has_nothing_wrong_and_the_providers_are_left_alone_offline():
-    checks, code = found("--offline")
+def test_a_sound_machine_has_nothing_wrong_and_the_providers_are_skipped_offline():
+    checks, code = checks_of("--offline")
 
     assert code == 0
     assert [name for name, check in checks.items() if check["status"] == "wrong"] == []
     for name in ("Python", "GDAL", "PROJ of GDAL", "PROJ of pyproj", "ONNX Runtime", "models"):
         assert checks[name]["status"] == "ok", checks[name]
     for name in ("planetary-computer", "earth-search", "cdse"):
-        assert checks[name] == {"name": name, "status": "skipped", "said": "Not asked: --offline."}
+        assert checks[name] == {"name": name, "status": "skipped", "said": "Skipped: --offline."}
 
 
-def test_people_get_a_line_a_check_and_a_verdict(no_providers):
+def test_people_get_a_line_per_check_and_a_verdict(no_providers):
     result = invoke()
 
     assert result.exit_code == 0
@@ -74,14 +74,14 @@ def test_people_get_a_line_a_check_and_a_verdict(no_providers):
     assert result.output.endswith("\nNothing is wrong.\n")
 
 
-def test_two_runtimes_are_wrong_and_the_way_out_is_said(no_providers, monkeypatch):
-    known = ("onnxruntime", "onnxruntime-gpu")
+def test_two_runtimes_are_wrong_and_the_fix_is_named(no_providers, monkeypatch):
+    packages = ("onnxruntime", "onnxruntime-gpu")
     version = importlib.metadata.version
     monkeypatch.setattr(
-        importlib.metadata, "version", lambda name: "1.28" if name in known else version(name)
+        importlib.metadata, "version", lambda name: "1.28" if name in packages else version(name)
     )
 
-    checks, code = found()
+    checks, code = checks_of()
 
     assert code == 1
     assert checks["ONNX Runtime"]["status"] == "wrong"
@@ -90,12 +90,10 @@ def test_two_runtimes_are_wrong_and_the_way_out_is_said(no_providers, monkeypatc
     assert "Wrong: ONNX Runtime." in " ".join(invoke().output.split())
 
 
-def test_what_cannot_be_imported_is_wrong_and_the_rest_is_still_looked_at(
-    no_providers, monkeypatch
-):
+def test_what_cannot_be_imported_is_wrong_and_the_rest_is_still_checked(no_providers, monkeypatch):
     monkeypatch.setitem(sys.modules, "rasterio", None)
 
-    checks, code = found()
+    checks, code = checks_of()
 
     assert code == 1
     assert checks["GDAL"]["status"] == checks["PROJ of GDAL"]["status"] == "wrong"
@@ -105,8 +103,8 @@ def test_what_cannot_be_imported_is_wrong_and_the_rest_is_still_looked_at(
 
 @pytest.mark.parametrize("look", [software.proj_of_pyproj, software.proj_of_rasterio])
 def test_misplaced_coordinates_are_wrong(look, monkeypatch):
-    here = software._KNOWN["EPSG:32632"][0]
-    monkeypatch.setattr(software, "_KNOWN", {"EPSG:32632": (here, (500_000.0, 4_982_951.0))})
+    here = software._KNOWN_POINTS["EPSG:32632"][0]
+    monkeypatch.setattr(software, "_KNOWN_POINTS", {"EPSG:32632": (here, (500_000.0, 4_982_951.0))})
 
     status, said = look()
 
@@ -115,15 +113,15 @@ def test_misplaced_coordinates_are_wrong(look, monkeypatch):
 
 
 @pytest.mark.parametrize("look", [software.proj_of_pyproj, software.proj_of_rasterio])
-def test_proj_without_its_data_names_the_variable_that_leads_elsewhere(look, monkeypatch):
+def test_proj_without_its_data_names_the_variable_that_points_elsewhere(look, monkeypatch):
     monkeypatch.setenv("PROJ_LIB", "/elsewhere/proj")
     assert look()[0] == "note"  # it took no effect: the libraries are loaded
 
-    monkeypatch.setattr(software, "_KNOWN", {"EPSG:999999": ((9.0, 45.0), (0.0, 0.0))})
+    monkeypatch.setattr(software, "_KNOWN_POINTS", {"EPSG:999999": ((9.0, 45.0), (0.0, 0.0))})
     status, said = look()
 
     assert status == "wrong"
-    assert "EPSG:999999 cannot be used" in said
+    assert "EPSG:999999 is unusable" in said
     assert "PROJ_LIB" in said
 
 
@@ -150,11 +148,11 @@ def without(monkeypatch, driver):
     )
 
 
-def test_compiled_code_that_cannot_be_kept_is_a_note(monkeypatch):
+def test_compiled_code_that_cannot_be_cached_is_a_note(monkeypatch):
     import numba
 
     monkeypatch.setattr(
-        "lulcmap.system.jit.compiled", lambda function: numba.njit(nogil=True)(function)
+        "lulcmap.system.compiled", lambda function: numba.njit(nogil=True)(function)
     )
 
     status, said = software.compiler()
@@ -169,9 +167,9 @@ def machine_with(monkeypatch, *, driver, cuda, ran="cpu", newest=(12, 2)):
     monkeypatch.setattr(software, "load_runtime", lambda: ort)
     monkeypatch.setattr(software, "has_driver", lambda: driver)
     monkeypatch.setattr(software, "has_cuda", lambda _: cuda)
-    monkeypatch.setattr(software, "_driver", lambda: "NVIDIA H200, driver 550.1")
+    monkeypatch.setattr(software, "_driver_name", lambda: "NVIDIA H200, driver 550.1")
     monkeypatch.setattr(software, "_cuda_of_driver", lambda: newest)
-    monkeypatch.setattr(software, "_ran", lambda: session)
+    monkeypatch.setattr(software, "_tested_session", lambda: session)
 
 
 @pytest.mark.parametrize(
@@ -181,7 +179,7 @@ def machine_with(monkeypatch, *, driver, cuda, ran="cpu", newest=(12, 2)):
         ({"driver": False, "cuda": True}, "note", "no NVIDIA driver"),
         ({"driver": True, "cuda": False}, "note", "lulcmap[gpu]"),
         ({"driver": True, "cuda": True, "ran": "cuda"}, "ok", "H200"),
-        ({"driver": True, "cuda": True}, "wrong", "CUDA 12.2 at most"),
+        ({"driver": True, "cuda": True}, "wrong", "supports CUDA 12.2 at most"),
         ({"driver": True, "cuda": True, "newest": (13, 1)}, "wrong", "no library"),
     ],
 )
@@ -196,18 +194,18 @@ def test_runtime_and_driver_must_fit_together(here, status, words, monkeypatch):
 
 def test_the_gpu_and_its_driver_are_named_as_nvidia_smi_names_them(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert software._driver() == "an NVIDIA driver"
+    assert software._driver_name() == "an NVIDIA driver"
 
     tool = tmp_path / "nvidia-smi"
     tool.write_text("#!/bin/sh\necho 'NVIDIA L4, 570.86.15'\n")
     tool.chmod(0o755)
 
-    assert software._driver() == "NVIDIA L4, driver 570.86.15"
+    assert software._driver_name() == "NVIDIA L4, driver 570.86.15"
 
 
 def test_a_session_that_fell_back_is_a_note(monkeypatch):
     session = SimpleNamespace(device="cpu", runtime="onnxruntime 1.28", notes=("No GPU.",))
-    monkeypatch.setattr(software, "_ran", lambda: session)
+    monkeypatch.setattr(software, "_tested_session", lambda: session)
 
     assert software.runtime() == ("note", "onnxruntime 1.28. No GPU.")
 
@@ -216,13 +214,13 @@ def test_a_model_that_is_not_the_shipped_one_is_wrong(monkeypatch, tmp_path):
     (tmp_path / "m.onnx").write_bytes(b"other")
     fields = {"name": "m", "file": "m.onnx", "sha256": "0" * 64, "card": "m.md", "summary": ""}
     (tmp_path / "registry.json").write_text(json.dumps({"default": "m", "models": [fields]}))
-    monkeypatch.setattr(registry, "folder", lambda: tmp_path)
+    monkeypatch.setattr(registry, "models_folder", lambda: tmp_path)
 
     with pytest.raises(ModelError, match="not the model 'm' that was shipped"):
         software.models()
 
 
-def test_memory_is_the_container_s_where_that_is_less(monkeypatch, tmp_path):
+def test_memory_is_the_container_s_limit_where_that_is_lower(monkeypatch, tmp_path):
     nested = tmp_path / "slurm" / "job_7"
     nested.mkdir(parents=True)
     (tmp_path / "meminfo").write_text("MemTotal: 9 kB\nMemAvailable:   16000000 kB\n")
@@ -240,7 +238,7 @@ def test_memory_is_the_container_s_where_that_is_less(monkeypatch, tmp_path):
     assert said.startswith("2.0 GB, the limit of this container")
 
 
-def test_a_folder_that_cannot_be_written_to_is_wrong(monkeypatch, tmp_path):
+def test_a_folder_that_is_not_writable_is_wrong(monkeypatch, tmp_path):
     def refuse(**_):
         raise PermissionError(13, "Permission denied")
 
@@ -252,7 +250,7 @@ def test_a_folder_that_cannot_be_written_to_is_wrong(monkeypatch, tmp_path):
     assert "Permission denied" in said
 
 
-def test_a_full_disk_is_a_note_and_a_folder_yet_to_be_made_is_fine(monkeypatch, tmp_path):
+def test_a_full_disk_is_a_note_and_a_missing_folder_is_fine(monkeypatch, tmp_path):
     monkeypatch.setattr(machine.shutil, "disk_usage", lambda _: SimpleNamespace(free=3e9))
 
     status, said = machine.disk(tmp_path / "a" / "b")
@@ -266,11 +264,11 @@ def test_secrets_are_named_and_never_shown(monkeypatch):
         monkeypatch.setenv(name, SECRET)
     monkeypatch.setenv("https_proxy", f"http://me:{SECRET}@proxy:3128")
 
-    checks, _ = found("--offline")
+    checks, _ = checks_of("--offline")
 
     assert checks["credentials"]["status"] == "ok"
     assert "AWS_ACCESS_KEY_ID" in checks["credentials"]["said"]
-    assert checks["proxies"]["said"] == "https_proxy is set, and followed."
+    assert checks["proxies"]["said"] == "https_proxy is set and used."
     assert SECRET not in json.dumps(checks)
 
 
@@ -299,11 +297,11 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_):
-        """Say nothing."""
+        """Stay quiet."""
 
 
 def make_cog() -> bytes:
-    """A corner of zone 31 around the place that is asked for."""
+    """A corner of zone 31 around the place that the doctor reads."""
     pixels = np.full((1024, 1024), 1234, np.uint16)
     options = {"driver": "COG", "dtype": "uint16", "count": 1, "crs": "EPSG:32631", "nodata": 0}
     options["transform"] = Affine(10, 0, 715_000, 0, -10, 5_510_000)
@@ -347,7 +345,7 @@ def profile_of(api, profile=EARTH_SEARCH):
 
 
 def test_a_provider_is_searched_signed_and_read(api):
-    checks = list(provider.examine(profile_of(api)))
+    checks = list(provider.check_provider(profile_of(api)))
 
     assert [check.name for check in checks] == [
         "earth-search search",
@@ -355,8 +353,8 @@ def test_a_provider_is_searched_signed_and_read(api):
         "earth-search read",
     ]
     assert {check.status for check in checks} == {"ok"}, checks
-    assert "64 x 64 px of B04" in checks[2].said
-    assert "100% with data" in checks[2].said
+    assert "64 x 64 px of B04" in checks[2].message
+    assert "100% with data" in checks[2].message
     assert "limit=1" in api.asked[0]
 
 
@@ -373,15 +371,15 @@ def test_a_provider_is_searched_signed_and_read(api):
 def test_a_provider_that_answers_wrongly_is_a_fault(api, status, page, words):
     api.status, api.page = status, page
 
-    (check,) = provider.examine(profile_of(api))
+    (check,) = provider.check_provider(profile_of(api))
 
     assert (check.name, check.status) == ("earth-search search", "wrong")
-    assert words in check.said
+    assert words in check.message
 
 
 def test_a_provider_s_fault_is_the_doctor_s_exit_code(api, monkeypatch):
     api.status = 500
-    monkeypatch.setattr(doctor, "PROFILES", {"earth-search": profile_of(api)})
+    monkeypatch.setattr(doctor_checks, "PROFILES", {"earth-search": profile_of(api)})
 
     result = invoke()
 
@@ -392,22 +390,22 @@ def test_a_provider_s_fault_is_the_doctor_s_exit_code(api, monkeypatch):
 def test_an_asset_that_is_refused_is_a_fault_of_reading(api):
     api.asset_status = 403
 
-    *_, check = provider.examine(profile_of(api))
+    *_, check = provider.check_provider(profile_of(api))
 
     assert (check.name, check.status) == ("earth-search read", "wrong")
-    assert "HTTP 403" in check.said
+    assert "HTTP 403" in check.message
 
 
-def test_a_provider_that_cannot_be_reached_is_skipped_with_the_reason(socket_enabled, monkeypatch):
+def test_an_unreachable_provider_is_skipped_with_the_reason(socket_enabled, monkeypatch):
     nobody = replace(PLANETARY_COMPUTER, url="http://127.0.0.1:9")
-    monkeypatch.setattr(doctor, "PROFILES", {"planetary-computer": nobody})
+    monkeypatch.setattr(doctor_checks, "PROFILES", {"planetary-computer": nobody})
 
-    checks, code = found()
+    checks, code = checks_of()
 
     assert code == 0
     assert checks["planetary-computer search"]["status"] == "skipped"
     assert (
-        "127.0.0.1 cannot be reached: Connection refused"
+        "127.0.0.1 is unreachable: Connection refused"
         in (checks["planetary-computer search"]["said"])
     )
     assert "planetary-computer S1 search" not in checks
@@ -421,18 +419,18 @@ def test_pixels_that_need_keys_are_skipped_by_the_keys_names(api):
     }
     api.page = json.dumps({"features": [item]}).encode()
 
-    search, rest = provider.examine(profile_of(api, CDSE))
+    search, rest = provider.check_provider(profile_of(api, CDSE))
 
     assert search.status == "ok"
     assert rest.status == "skipped"
-    assert "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY are not set" in rest.said
+    assert "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY are not set" in rest.message
 
 
-def test_what_a_server_calls_an_asset_is_never_a_file_of_ours(api, tmp_path):
+def test_a_server_cannot_make_the_doctor_read_a_local_file(api, tmp_path):
     (tmp_path / "cog.tif").write_bytes(api.cog)
     assets = {key: {"href": str(tmp_path / "cog.tif")} for key in EARTH_SEARCH.assets.values()}
     api.page = json.dumps({"features": [{**api.item, "assets": assets}]}).encode()
 
-    checks = list(provider.examine(profile_of(api)))
+    checks = list(provider.check_provider(profile_of(api)))
 
     assert [check.status for check in checks] == ["wrong"]

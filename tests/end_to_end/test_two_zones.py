@@ -23,7 +23,7 @@ from lulcmap.pipeline import Settings, map_area
 from lulcmap.planning.estimate.run import estimate_run
 from lulcmap.planning.planner import plan_map
 from lulcmap.simulation.build import Country, simulate
-from lulcmap.simulation.demo import FOREST
+from lulcmap.simulation.demo import FOREST_MODEL
 
 PERIOD = make_period(year=2024, today=date(2026, 1, 1))
 BORDER = 12.0
@@ -209,7 +209,7 @@ def test_near_the_border_the_map_is_as_good_as_elsewhere(country, settings, tmp_
         str(country.aoi),
         tmp_path / "map.tif",
         period=PERIOD,
-        settings=settings(model=FOREST, block_size=768, crs="EPSG:32632"),
+        settings=settings(model=FOREST_MODEL, block_size=768, crs="EPSG:32632"),
     )
 
     classes, inside, lons, lats = mapped_and_inside(report, country)

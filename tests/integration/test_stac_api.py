@@ -8,7 +8,7 @@ import pytest
 from lulcmap.dataset.chips import Dataset
 from lulcmap.dataset.request import DatasetRequest, build_dataset
 from lulcmap.dataset.source import ImageArchive
-from lulcmap.simulation.build import Simulated
+from lulcmap.simulation import SimulatedCountry
 from lulcmap.simulation.labels import LabelSet, simulate_labels
 from tests.integration import services
 from tests.integration.runs import COUNTRY, assert_same_map
@@ -48,7 +48,7 @@ def test_an_api_makes_the_map_that_its_items_make_offline(world, offline, api, t
 
 
 def test_a_dataset_from_an_api_is_that_of_its_items(world, api, tmp_path):
-    scenes = Simulated(world.folder / "items.json", world.folder / "truth.tif", world.aoi)
+    scenes = SimulatedCountry(world.folder / "items.json", world.folder / "truth.tif", world.aoi)
     labels = LabelSet(size=64, experts=2, nonexperts=1, holdout=1)
     simulate_labels(tmp_path / "labels", COUNTRY, scenes, labels)
 

@@ -49,7 +49,7 @@ def test_every_shipped_model_says_what_it_is_and_how_good(model):
     text = model_card(model.name)
     assert contract.name == model.name
     assert contract.trained_on in text
-    assert "How good it is" in text
+    assert "## Accuracy" in text
     assert "@@" not in text
     assert "Not measured" not in text
     assert model.path.stat().st_size < 20e6

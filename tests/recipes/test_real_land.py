@@ -16,37 +16,51 @@ from lulcmap.dataset.chips import Dataset
 from lulcmap.legend import NAMES, NODATA
 from lulcmap.model.registry import find_model
 from lulcmap.sensors import S1_NODATA, S2_BANDS, S2_NODATA
-from lulcmap.training.augment import STRENGTHS, augmented, relit_s2, shifted_s1
+from lulcmap.training.augment import STRENGTHS, augment, relight_s2, shift_s1
 from lulcmap.training.checkpoint import contract_of
-from lulcmap.training.deployable import Deployed, LogIndices
-from lulcmap.training.networks import build_network, config_from, config_of
+from lulcmap.training.deployable import DeployableNetwork, LogIndices
+from lulcmap.training.networks import build_network, config_from_json, network_config
 from recipes.real_land import fields
 from recipes.real_land import points as real
 from recipes.real_land.canvas import CROPS, Canvas
 from recipes.real_land.card import TEMPLATE
-from recipes.real_land.card import card as made_card
-from recipes.real_land.contrast import contrast
-from recipes.real_land.dataset import build_network as build_dataset
+from recipes.real_land.card import fill_card as made_card
+from recipes.real_land.contrast import local_contrast
+from recipes.real_land.dataset import build_landscapes as build_dataset
 from recipes.real_land.evaluate_folds import (
-    ALONE,
     DISTURBED,
     KINDS,
-    by_eye,
+    SINGLE_SENSOR,
     figures,
     forest_of,
+    interpreted_mean,
     lines_of,
     model_of,
     on_interpreted,
     on_scene,
 )
-from recipes.real_land.evaluate_maps import mapped
-from recipes.real_land.finish import MEASURED, ece, temperature_of
-from recipes.real_land.generator import EVEN, GAIN_OF_WORKS, PLAIN, WINTER, Generator
-from recipes.real_land.noise import along, fractal, smooth
-from recipes.real_land.quilt import quilt
-from recipes.real_land.samples import AS_LAND, LAND, Season, Source, median
-from recipes.real_land.scenes import Interpreted, interpreted, judges
-from recipes.real_land.sensor import BAND, COUNTS, DECIBELS, PIXEL, Look, optical, radar
+from recipes.real_land.evaluate_maps import classify_scene
+from recipes.real_land.finish import MEASURED, calibration_error, temperature_of
+from recipes.real_land.generator import (
+    EVEN_SHARE,
+    GAIN_DEVIATION_WORKS,
+    PLAIN,
+    WINTER_SHARE,
+    Generator,
+)
+from recipes.real_land.noise import fractal, smooth, smooth_line
+from recipes.real_land.quilt import make_quilt
+from recipes.real_land.samples import LAND_SHARES, LAND_WEIGHT, Season, Source, nan_median
+from recipes.real_land.scenes import InterpretedScene, interpreted_scenes, labelled_scenes
+from recipes.real_land.sensor import (
+    BAND_NOISE,
+    DB_NOISE,
+    DN_NOISE,
+    PIXEL_NOISE,
+    Look,
+    to_optical,
+    to_radar,
+)
 from tests.support.networks import MICRO, NORMALISATION, checkpoint
 from tests.support.stubs import contract, make_model
 
@@ -83,13 +97,13 @@ def data(tmp_path_factory):
     names = ("lat", "lon", "step", *real.BANDS, "worldcover", "source")
     columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
     (folder / "points").mkdir()
-    pyarrow.parquet.write_table(pyarrow.table(columns), folder / "points" / real.FILE)
+    pyarrow.parquet.write_table(pyarrow.table(columns), folder / "points" / real.POINTS_FILE)
     return folder
 
 
 @pytest.fixture(scope="module")
 def points(data):
-    return real.load(data / "points")
+    return real.load_points(data / "points")
 
 
 def spectrum(**bands):
@@ -141,8 +155,8 @@ def test_landscapes_lie_where_land_is_as_the_earth_s(points):
     there = np.unique(points.label)
     even = 1 / len(there)  # as common are all classes among these points
     for label in there:
-        land = LAND[NAMES[label]]
-        assert odds[label] == pytest.approx(AS_LAND * land + (1 - AS_LAND) * even, rel=0.1)
+        land = LAND_SHARES[NAMES[label]]
+        assert odds[label] == pytest.approx(LAND_WEIGHT * land + (1 - LAND_WEIGHT) * even, rel=0.1)
 
 
 def test_steps_count_from_october_outside_canada(points):
@@ -159,11 +173,11 @@ def test_every_code_has_a_class_of_dynamic_world(points):
 
 
 def test_folds_lie_at_least_two_degrees_apart(points):
-    for fold in range(real.FOLDS):
-        parts = real.split(points, fold)
+    for fold in range(real.N_FOLDS):
+        parts = real.split_points(points, fold)
         for one, other in (("train", "test"), ("train", "validation"), ("validation", "test")):
-            assert real.apart(parts[one], np.zeros(len(parts[one]), bool)).all()
-            assert nearest_degrees(parts[one], parts[other]) >= real.APART
+            assert real.far_from(parts[one], np.zeros(len(parts[one]), bool)).all()
+            assert nearest_degrees(parts[one], parts[other]) >= real.MIN_DEGREES_APART
 
 
 def nearest_degrees(one, other):
@@ -175,7 +189,7 @@ def nearest_degrees(one, other):
 
 
 def test_nothing_is_held_out_of_what_is_shipped(points):
-    parts = real.split(points, None)
+    parts = real.split_points(points, None)
 
     assert list(parts) == ["train"]
     assert len(parts["train"]) == len(points)
@@ -186,7 +200,7 @@ def test_folds_share_out_all_places_and_do_not_depend_on_their_order(points):
 
     folds = real.folds_of(points)
 
-    assert set(folds.tolist()) == set(range(real.FOLDS))
+    assert set(folds.tolist()) == set(range(real.N_FOLDS))
     assert (real.folds_of(points[order]) == folds[order]).all()
     assert all(len(set(folds[points.block == block])) == 1 for block in points.block)
 
@@ -197,7 +211,7 @@ def test_the_median_of_months_is_that_of_what_was_seen():
     seen[rng.random((20, 12)) < 0.5] = np.nan
     seen[:, 0] = 0.5
 
-    assert np.allclose(median(seen), np.nanmedian(seen, 1))
+    assert np.allclose(nan_median(seen), np.nanmedian(seen, 1))
 
 
 def test_noise_has_the_same_deviation_at_all_wavelengths():
@@ -207,14 +221,14 @@ def test_noise_has_the_same_deviation_at_all_wavelengths():
         assert np.std(fields) == pytest.approx(1, abs=0.1)
         assert abs(np.mean(fields)) < 0.1
     assert np.std([fractal(rng, 64, 20) for _ in range(200)]) == pytest.approx(1, abs=0.1)
-    assert np.std([along(rng, 64, 20) for _ in range(400)]) == pytest.approx(1, abs=0.1)
+    assert np.std([smooth_line(rng, 64, 20) for _ in range(400)]) == pytest.approx(1, abs=0.1)
 
 
 def test_every_pixel_of_a_plain_landscape_is_a_sample_of_its_class(points):
     made = Generator(points, size=64, look=PLAIN)
-    years = np.rint(median(points.clear))[:, None]
-    optical = np.concatenate([points.clear, points.snowy, years], 1)[..., :9]
-    of = {label: as_set(optical[points.label == label]) for label in range(8)}
+    years = np.rint(nan_median(points.clear))[:, None]
+    to_optical = np.concatenate([points.clear, points.snowy, years], 1)[..., :9]
+    of = {label: as_set(to_optical[points.label == label]) for label in range(8)}
     fields = of[NAMES.index("crops")] | of[NAMES.index("bare")] | of[NAMES.index("grass")]
 
     for number in range(12):
@@ -244,8 +258,8 @@ def test_hedges_and_lone_trees_stay_fields():
         canvas.paint(canvas.label == 0, CROPS, canvas.patches(CROPS))
         parcel = np.arange(64)[None, :].repeat(64, 0) // 8
 
-        fields._hedges(canvas, rng, parcel, canvas.label == CROPS)
-        fields._parkland(canvas, rng, canvas.label == CROPS)
+        fields._add_hedges(canvas, rng, parcel, canvas.label == CROPS)
+        fields._add_lone_trees(canvas, rng, canvas.label == CROPS)
 
         assert (canvas.label == CROPS).all()
         mixed += int((canvas.share > 0).sum())
@@ -261,7 +275,7 @@ def test_a_patch_is_lighter_or_darker_than_its_sample_by_as_much_as_it_says(poin
 
     light = [np.log(generator._coloured(rng, canvas, alike)[:9]) for _ in range(20)]
 
-    assert np.std(light, (0, 2, 3)) == pytest.approx(np.full(9, GAIN_OF_WORKS), rel=0.1)
+    assert np.std(light, (0, 2, 3)) == pytest.approx(np.full(9, GAIN_DEVIATION_WORKS), rel=0.1)
     assert np.ptp(np.stack(light) - np.stack(light)[:, :1], (0, 2, 3)).max() < 1e-4  # all bands
 
 
@@ -270,14 +284,14 @@ def test_a_quilt_shows_samples_as_common_as_it_is_told(points):
     odds = np.where(points.label == CROPS, 3.0, 1.0) * source.seen.any(1)
     odds /= odds.sum()
     counts = np.zeros(9)
-    years = median(points.clear)
-    optical = as_set(np.concatenate([points.clear, points.snowy, years[:, None]], 1)[..., :9])
+    years = nan_median(points.clear)
+    to_optical = as_set(np.concatenate([points.clear, points.snowy, years[:, None]], 1)[..., :9])
 
     for _ in range(300):
-        canvas, planes = quilt(rng, source, 128, odds)
+        canvas, planes = make_quilt(rng, source, 128, odds)
         counts += np.bincount(canvas.label.ravel(), minlength=9)
         assert np.isfinite(planes).all()
-        assert not as_set(planes[:9].reshape(9, -1).T) - optical
+        assert not as_set(planes[:9].reshape(9, -1).T) - to_optical
 
     expected = np.bincount(points.label, odds, minlength=8)
     assert counts[:8] / counts.sum() == pytest.approx(expected, abs=0.05)
@@ -300,7 +314,7 @@ def test_only_quilts_are_even_and_most_of_them_wholly(points):
 
     even = [evenness(quilts.landscape(number)) for number in range(60)]
 
-    assert np.mean([share > 0.1 for share in even]) == pytest.approx(EVEN, abs=0.2)
+    assert np.mean([share > 0.1 for share in even]) == pytest.approx(EVEN_SHARE, abs=0.2)
     assert not [share for share in even if 0.05 < share < 0.1]
     assert max(evenness(land.landscape(number)) for number in range(20)) < 0.05
 
@@ -321,15 +335,15 @@ def test_single_pixels_have_noise_of_their_own_that_is_weaker_in_some_landscapes
     flat = np.zeros((64, 64), np.float32)
     look = replace(PLAIN, noise=1)
 
-    strong = np.hypot(PIXEL, np.hypot(BAND, COUNTS / 3000))
+    strong = np.hypot(PIXEL_NOISE, np.hypot(BAND_NOISE, DN_NOISE / 3000))
     light = [
-        np.log(optical(planes, canvas, flat, rng, textures=(), look=look)).std() / strong
+        np.log(to_optical(planes, canvas, flat, rng, textures=(), look=look)).std() / strong
         for _ in range(200)
     ]
-    decibels = radar(power, canvas, flat, rng, look=look) / 100
+    decibels = to_radar(power, canvas, flat, rng, look=look) / 100
 
     assert np.quantile(light, (0, 0.5, 1)) == pytest.approx((0.1, 0.1**0.5, 1), rel=0.1)
-    assert decibels.std() == pytest.approx(DECIBELS, rel=0.05)
+    assert decibels.std() == pytest.approx(DB_NOISE, rel=0.05)
 
 
 def test_landscapes_are_composites(points):
@@ -367,7 +381,7 @@ def test_all_classes_come_and_common_ones_more_often(points):
     counts = sum(np.bincount(made.landscape(n).label.ravel(), minlength=9) for n in range(150))
 
     assert (counts > 0).all()
-    assert counts[8] / counts.sum() < 3 * WINTER
+    assert counts[8] / counts.sum() < 3 * WINTER_SHARE
 
 
 def test_bands_of_20_m_are_no_sharper_than_that(points):
@@ -432,14 +446,14 @@ def test_twice_the_light_moves_logarithms_alike_and_indices_hardly():
 
 @pytest.mark.parametrize("model", ["lulcformer-tiny", "segformer-tiny", "unet-tiny"])
 def test_every_network_takes_the_transform_and_its_contract_names_it(model):
-    config = config_of(model, classes=9, transform="log-indices")
+    config = network_config(model, classes=9, transform="log-indices")
     saved = checkpoint() | {"config": json.loads(json.dumps(vars_of(config)))}
-    deployed = Deployed(build_network(config), NORMALISATION).eval()
+    deployable = DeployableNetwork(build_network(config), NORMALISATION).eval()
     s2 = torch.full((1, 9, 32, 32), 1000, dtype=torch.uint16)
     s1 = torch.full((1, 2, 32, 32), -1000, dtype=torch.int16)
 
     with torch.inference_mode():
-        logits = deployed(s2, s1)
+        logits = deployable(s2, s1)
 
     assert logits.shape[:2] == (1, 9)
     assert contract_of(saved).training["network"]["transform"] == "log-indices"
@@ -452,7 +466,7 @@ def vars_of(config):
 def test_a_checkpoint_without_a_transform_is_of_standardised_bands():
     fields = {name: value for name, value in vars_of(MICRO).items() if name != "transform"}
 
-    assert config_from(fields).transform == "standardised"
+    assert config_from_json(fields).transform == "standardised"
 
 
 def test_strong_augmentation_strays_as_far_as_it_says():
@@ -461,8 +475,8 @@ def test_strong_augmentation_strays_as_far_as_it_says():
     s2 = np.full((9, 16, 16), 3000, np.uint16)
     s1 = np.full((2, 16, 16), -1500, np.int16)
 
-    lit = np.stack([relit_s2(s2, rng, strong) for _ in range(800)]).astype(float)
-    moved = np.stack([shifted_s1(s1, rng, strong) for _ in range(800)]).astype(float)
+    lit = np.stack([relight_s2(s2, rng, strong) for _ in range(800)]).astype(float)
+    moved = np.stack([shift_s1(s1, rng, strong) for _ in range(800)]).astype(float)
 
     gain = np.log(lit[:, 8, 0, 0] / 3000)  # B12: hardly any haze
     assert gain.std() == pytest.approx(np.hypot(0.15, 0.04), rel=0.1)
@@ -483,7 +497,7 @@ def test_augmentation_keeps_nodata_and_makes_none():
     label = np.zeros((32, 32), np.uint8)
 
     for _ in range(20):
-        lit, moved, _ = augmented(
+        lit, moved, _ = augment(
             (s2, s1, label),
             rng,
             crop=32,
@@ -504,8 +518,8 @@ def test_the_temperature_makes_a_boastful_network_honest():
     found = temperature_of(3 * honest, truth)
 
     assert found == pytest.approx(3, rel=0.05)
-    assert ece(3 * honest, truth) > 0.1
-    assert ece(3 * honest / found, truth) < 0.02
+    assert calibration_error(3 * honest, truth) > 0.1
+    assert calibration_error(3 * honest / found, truth) < 0.02
 
 
 def test_a_miniature_of_the_recipe_ends_in_a_model_file(data, points, tmp_path, monkeypatch):
@@ -546,7 +560,7 @@ def test_a_miniature_of_the_recipe_ends_in_a_model_file(data, points, tmp_path, 
         (twin["weights"][name] != shipped["weights"][name]).any() for name in twin["weights"]
     )
     assert "resume" not in shipped
-    parts = real.split(points, 0)
+    parts = real.split_points(points, 0)
     few = parts["test"][np.arange(len(parts["test"])) % 8 == 0]
     trained = model_of(run / "fold-0" / "seed-0" / MEASURED)
     found = figures(trained, points={"patches": few}, dataset=dataset, scenes=[])
@@ -585,24 +599,27 @@ def test_a_dataset_goes_on_where_it_was_stopped_and_is_the_same(data, tmp_path):
 
 
 def test_the_real_points_have_every_class_in_every_fold(shared_data: Path):
-    points = real.load(shared_data / "points")
+    points = real.load_points(shared_data / "points")
 
     assert len(points) == 4619
-    for fold in range(real.FOLDS):
-        test = real.split(points, fold)["test"]
+    for fold in range(real.N_FOLDS):
+        test = real.split_points(points, fold)["test"]
         held = np.bincount(test.label[test.weight == 1], minlength=8)[:8]
         assert (held >= 2).all()
 
 
 def test_textures_have_no_colour_left_and_leave_the_labelled_scenes_out(shared_data: Path):
-    from recipes.real_land.scenes import judges, textures
+    from recipes.real_land.scenes import labelled_scenes, load_textures
 
-    clips = textures(shared_data / "archive")
+    clips = load_textures(shared_data / "archive")
 
     assert len(clips) >= 8
     assert all(abs(float(clip.mean())) < 0.05 for clip in clips)
     assert all(clip.shape[1] != 224 for clip in clips)  # the side of the labelled scenes
-    assert [scene.name for scene in judges(shared_data / "archive")] == ["denmark", "ontario"]
+    assert [scene.name for scene in labelled_scenes(shared_data / "archive")] == [
+        "denmark",
+        "ontario",
+    ]
 
 
 def test_disturbances_are_what_their_names_say():
@@ -629,7 +646,7 @@ def test_disturbances_are_what_their_names_say():
 
 def test_the_labelled_scenes_are_read_in_their_own_codes(shared_data: Path):
     in_ids = np.array([255, 0, 1, 255, 4, 6, 255, 8, 255, 2], np.uint8)
-    for scene in judges(shared_data / "archive"):
+    for scene in labelled_scenes(shared_data / "archive"):
 
         def knows_all(s2, s1, *, label=scene.label):
             return in_ids[label]
@@ -645,9 +662,9 @@ def test_the_labelled_scenes_are_read_in_their_own_codes(shared_data: Path):
 def test_a_map_is_judged_on_the_grid_of_its_scene(shared_data: Path, tmp_path):
     archive = shared_data / "archive"
     model = make_model(tmp_path / "stub.onnx", contract())
-    scene = judges(archive)[0]
+    scene = labelled_scenes(archive)[0]
 
-    given = mapped(model, archive, scene, s1="optional")
+    given = classify_scene(model, archive, scene, s1="optional")
 
     there = given != NODATA
     assert there.mean() > 0.99
@@ -659,9 +676,9 @@ def test_a_map_is_judged_on_the_grid_of_its_scene(shared_data: Path, tmp_path):
 
 def test_a_scene_smaller_than_a_window_is_mapped_as_the_network_sees_it_whole(shared_data: Path):
     archive, model = shared_data / "archive", find_model(None)
-    denmark = judges(archive)[0]
+    denmark = labelled_scenes(archive)[0]
 
-    given = mapped(model, archive, denmark, s1="optional")
+    given = classify_scene(model, archive, denmark, s1="optional")
 
     whole = model_of(model)(denmark.s2, denmark.s1)
     there = given != NODATA
@@ -669,7 +686,7 @@ def test_a_scene_smaller_than_a_window_is_mapped_as_the_network_sees_it_whole(sh
 
 
 def test_what_was_told_by_eye_lies_in_its_scene_and_is_read_with_its_radar(shared_data: Path):
-    scenes = interpreted(shared_data / "archive")
+    scenes = interpreted_scenes(shared_data / "archive")
 
     assert len(scenes) == 9
     for scene in scenes:
@@ -688,7 +705,7 @@ def test_what_was_told_by_eye_is_right_by_kind():
     there = np.s_[0:2, 0:4], np.s_[2:4, 0:4], np.s_[0:4, 4:6]
     kinds = ("crops", "grass"), ("trees",), ("trees",)
     s2, s1 = np.ones((9, 4, 6), np.uint16), np.zeros((2, 4, 6), np.int16)
-    scene = Interpreted("x", s2, s1, list(zip(kinds, there, strict=True)))
+    scene = InterpretedScene("x", s2, s1, list(zip(kinds, there, strict=True)))
     given = np.full((4, 6), NAMES.index("trees"), np.uint8)
     given[0, :2], given[0, 2:4] = NAMES.index("grass"), NAMES.index("crops")
 
@@ -696,7 +713,7 @@ def test_what_was_told_by_eye_is_right_by_kind():
 
     assert of_all == pytest.approx(20 / 24)
     assert found == {"crops or grass": 0.5, "trees": 1.0}
-    assert by_eye({"x": found, "y": {"water": 0.25}}) == 0.5
+    assert interpreted_mean({"x": found, "y": {"water": 0.25}}) == 0.5
 
 
 def test_contrast_is_the_deviation_among_neighbours():
@@ -704,11 +721,11 @@ def test_contrast_is_the_deviation_among_neighbours():
     level, decibels = rng.normal(7, 0.2, (9, 90, 90)), rng.normal(-1500, 200, (2, 90, 90))
     s2, s1 = np.exp(level).astype(np.uint16), decibels.astype(np.int16)
 
-    found = contrast(s2, s1)
+    found = local_contrast(s2, s1)
     s1[0, 0, 0] = S1_NODATA
 
     assert found[1] == pytest.approx([0.2] * 9 + [2.0] * 2, rel=0.05)
-    assert np.isnan(contrast(s2, s1)[1]).tolist() == [False] * 9 + [True, False]
+    assert np.isnan(local_contrast(s2, s1)[1]).tolist() == [False] * 9 + [True, False]
 
 
 def test_contrast_tells_the_smooth_end_by_itself():
@@ -717,7 +734,7 @@ def test_contrast_tells_the_smooth_end_by_itself():
     level[:, :, :18] = 7  # a fifth is even
     s2, s1 = np.exp(level).astype(np.uint16), np.zeros((2, 90, 90), np.int16)
 
-    smooth_end, middle = contrast(s2, s1)
+    smooth_end, middle = local_contrast(s2, s1)
 
     assert smooth_end[:9] == pytest.approx(0, abs=0.01)
     assert middle[:9] == pytest.approx(0.2, rel=0.1)
@@ -767,13 +784,13 @@ def test_the_card_has_every_figure_and_leaves_no_gap():
         | {"training": {"source": "Landscapes.", "figures": figures}},
         name="model",
     )
-    exported = "# x\n\ny\n\n## What it takes and gives\nboth\n\n## Settings\n| a | 1 |\n\n"
-    exported += "## The file beside torch\n- equal\n"
+    exported = "# x\n\ny\n\n## Inputs and outputs\nboth\n\n## Settings\n| a | 1 |\n\n"
+    exported += "## Comparison with torch\n- equal\n"
 
     seen = {"denmark": {"agreement": 0.72, "commonest": 0.885}}
     own = {"interpreted": {"laos": {"built": 0.25}}, "interpreted pixels": {"laos": 0.31}}
     seed = {"interpreted": {"laos": {"built": 0.35}}, "interpreted pixels": {"laos": 0.47}}
-    either = {name: {"scenes": {"denmark": {"agreement": 0.61}}} for name in ALONE}
+    either = {name: {"scenes": {"denmark": {"agreement": 0.61}}} for name in SINGLE_SENSOR}
     text = made_card(
         TEMPLATE.read_text(),
         exported,

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from lulcmap.cli import main
 from lulcmap.model.file import read_model
 from lulcmap.model.registry import shipped_models
-from lulcmap.simulation.demo import FOREST, NETWORK
+from lulcmap.simulation.demo import DEMO_MODEL, FOREST_MODEL
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +50,8 @@ def test_the_demos_models_know_simulated_land_and_the_default_one_real_land():
 
     assert knows == {
         "lulcformer-tiny-real": "real",
-        NETWORK: "simulated",
-        FOREST: "simulated",
+        DEMO_MODEL: "simulated",
+        FOREST_MODEL: "simulated",
     }
     assert [model.name for model in shipped_models() if model.default] == ["lulcformer-tiny-real"]
     assert all(model.card.read_text() for model in shipped_models())

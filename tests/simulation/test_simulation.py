@@ -16,28 +16,29 @@ from lulcmap.catalog.scene import Scene
 from lulcmap.legend import NAMES
 from lulcmap.sensors import S1_NODATA, S2_BANDS
 from lulcmap.simulation.archive import write_cog
-from lulcmap.simulation.build import Country, Simulated, landscape, simulate
-from lulcmap.simulation.clouds import sky
-from lulcmap.simulation.land import Ground, ground
+from lulcmap.simulation.build import simulate, true_map
+from lulcmap.simulation.clouds import make_atmosphere
+from lulcmap.simulation.country import Country, SimulatedCountry
+from lulcmap.simulation.land import Land, make_land
 from lulcmap.simulation.noise import smooth
-from lulcmap.simulation.overpasses import season
-from lulcmap.simulation.signal import LOOKS, Swath, optical, radar, statistics
+from lulcmap.simulation.overpasses import season_step
+from lulcmap.simulation.signal import LOOKS, Swath, load_statistics, optical_scene, radar_scene
 
 SMALL = Country(seed=7, height=128, width=160, s2_dates=3, s1_dates=2)
 EVERYWHERE = Swath(edge=-1.0, slope=0.0, side=1)
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory) -> Simulated:
+def made(tmp_path_factory) -> SimulatedCountry:
     return simulate(tmp_path_factory.mktemp("country"), SMALL)
 
 
-def items(made: Simulated, sensor: str = "") -> list[dict]:
+def items(made: SimulatedCountry, sensor: str = "") -> list[dict]:
     features = json.loads(made.items.read_text())["features"]
     return [item for item in features if sensor in item["collection"]]
 
 
-def pixels(made: Simulated, item: dict, key: str) -> np.ndarray:
+def pixels(made: SimulatedCountry, item: dict, key: str) -> np.ndarray:
     with rasterio.open(made.items.parent / item["assets"][key]["href"]) as file:
         return file.read(1)
 
@@ -50,15 +51,15 @@ def contents(folder: Path) -> dict[str, bytes]:
     }
 
 
-def uniform(cover: int, shape: tuple[int, int]) -> Ground:
+def uniform(cover: int, shape: tuple[int, int]) -> Land:
     """Land of one class, all of it average."""
     zeros = np.zeros(shape, np.int8)
     kind = np.full(shape, cover, np.uint8)
-    return Ground(kind, kind, np.zeros((6, *shape), np.int8), zeros, zeros)
+    return Land(kind, kind, np.zeros((6, *shape), np.int8), zeros, zeros)
 
 
 def average():
-    table = statistics()
+    table = load_statistics()
     return replace(table, spread=table.spread * 0, day=table.day * 0)
 
 
@@ -70,7 +71,7 @@ def test_the_same_country_gives_the_same_bytes_and_another_seed_others(made, tmp
 
 
 def test_every_class_covers_two_percent_of_a_country_of_the_demos_size():
-    truth = landscape(Country(seed=0))
+    truth = true_map(Country(seed=0))
     shares = np.bincount(truth.ravel(), minlength=len(NAMES)) / truth.size
     assert len(shares) == len(NAMES)
     assert shares.min() >= 0.02
@@ -78,16 +79,16 @@ def test_every_class_covers_two_percent_of_a_country_of_the_demos_size():
 
 
 def test_the_truth_is_of_regions_and_what_a_pixel_shows_is_often_another_class():
-    land = ground(np.uint64(5), (300, 300))
+    land = make_land(np.uint64(5), (300, 300))
     same = (land.truth[:, 1:] == land.truth[:, :-1]).mean()
     assert same > 0.95
     assert 0.15 < (land.cover != land.truth).mean() < 0.45
 
 
 def test_land_does_not_depend_on_the_bands_of_rows_it_is_made_in(monkeypatch):
-    whole = ground(np.uint64(5), (150, 90))
-    monkeypatch.setattr("lulcmap.simulation.land._BAND", 40)
-    parts = ground(np.uint64(5), (150, 90))
+    whole = make_land(np.uint64(5), (150, 90))
+    monkeypatch.setattr("lulcmap.simulation.land._ROWS_AT_ONCE", 40)
+    parts = make_land(np.uint64(5), (150, 90))
     assert np.array_equal(whole.truth, parts.truth)
     assert np.array_equal(whole.cover, parts.cover)
     assert np.array_equal(whole.latents, parts.latents)
@@ -96,12 +97,12 @@ def test_land_does_not_depend_on_the_bands_of_rows_it_is_made_in(monkeypatch):
 
 
 def test_pixels_do_not_depend_on_the_bands_of_rows_they_are_made_in(monkeypatch):
-    land = ground(np.uint64(5), (150, 90))
-    air = sky(np.uint64(1), (150, 90), cloud=0.3, haze=200)
-    settings = {"step": 20, "air": air, "swath": EVERYWHERE, "offset": 0}
-    whole = optical(land, statistics(), np.uint64(1), **settings)
-    monkeypatch.setattr("lulcmap.simulation.signal._BAND", 16)
-    parts = optical(land, statistics(), np.uint64(1), **settings)
+    land = make_land(np.uint64(5), (150, 90))
+    air = make_atmosphere(np.uint64(1), (150, 90), cloud=0.3, haze=200)
+    settings = {"step": 20, "atmosphere": air, "swath": EVERYWHERE, "offset": 0}
+    whole = optical_scene(land, load_statistics(), np.uint64(1), **settings)
+    monkeypatch.setattr("lulcmap.simulation.signal._ROWS_AT_ONCE", 16)
+    parts = optical_scene(land, load_statistics(), np.uint64(1), **settings)
     for one, other in zip(whole, parts, strict=True):
         assert np.array_equal(one, other)
 
@@ -202,9 +203,9 @@ def test_clouds_cover_what_was_asked_for_and_are_bright():
     land = uniform(1, shape)
     covered = []
     for number in range(dates):
-        air = sky(np.uint64(number), shape, cloud=0.4, haze=0)
-        fine, _, scl = optical(
-            land, average(), np.uint64(9), step=20, air=air, swath=EVERYWHERE, offset=0
+        air = make_atmosphere(np.uint64(number), shape, cloud=0.4, haze=0)
+        fine, _, scl = optical_scene(
+            land, average(), np.uint64(9), step=20, atmosphere=air, swath=EVERYWHERE, offset=0
         )
         covered.append((air.cloud > 0).mean())
         blue = fine[0, ::2, ::2]
@@ -217,14 +218,14 @@ def test_haze_brightens_blue_more_than_infrared():
     shape = (64, 64)
     seen = []
     for haze in (0.0, 300.0):
-        air = sky(np.uint64(1), shape, cloud=0, haze=haze)
+        air = make_atmosphere(np.uint64(1), shape, cloud=0, haze=haze)
         seen.append(
-            optical(
+            optical_scene(
                 uniform(1, shape),
                 average(),
                 np.uint64(9),
                 step=20,
-                air=air,
+                atmosphere=air,
                 swath=EVERYWHERE,
                 offset=0,
             )[0].mean(axis=(1, 2))
@@ -236,9 +237,15 @@ def test_haze_brightens_blue_more_than_infrared():
 
 def test_an_average_pixel_has_the_tables_reflectance():
     table = average()
-    air = sky(np.uint64(1), (64, 64), cloud=0, haze=0)
-    fine, coarse, scl = optical(
-        uniform(4, (64, 64)), table, np.uint64(9), step=20, air=air, swath=EVERYWHERE, offset=0
+    air = make_atmosphere(np.uint64(1), (64, 64), cloud=0, haze=0)
+    fine, coarse, scl = optical_scene(
+        uniform(4, (64, 64)),
+        table,
+        np.uint64(9),
+        step=20,
+        atmosphere=air,
+        swath=EVERYWHERE,
+        offset=0,
     )
     wanted = np.exp(table.mean[20, 4, :9])
     assert fine.mean(axis=(1, 2)) == pytest.approx(wanted[[0, 1, 2, 6]], rel=0.005)
@@ -249,7 +256,7 @@ def test_an_average_pixel_has_the_tables_reflectance():
 def test_speckle_has_the_looks_it_says_and_keeps_the_mean():
     table = average()
     rng = np.random.default_rng(1)
-    gamma0 = radar(
+    gamma0 = radar_scene(
         uniform(1, (400, 400)), table, rng, np.uint64(2), step=20, swath=EVERYWHERE
     ).astype(np.float64)
     mean, spread = gamma0.mean(axis=(1, 2)), gamma0.std(axis=(1, 2))
@@ -267,14 +274,15 @@ def test_radar_has_nodata_outside_its_swath_only(made):
 
 
 def test_fields_are_greener_in_july_than_in_january_and_the_south_is_half_a_year_off():
-    table = statistics()
+    table = load_statistics()
     north, south = Country(seed=1), Country(seed=1, epsg=32732)
     july, january = datetime(2024, 7, 15), datetime(2024, 1, 15)
     index = [
-        np.subtract(*table.mean[season(moment, north), 4, [6, 2]]) for moment in (july, january)
+        np.subtract(*table.mean[season_step(moment, north), 4, [6, 2]])
+        for moment in (july, january)
     ]
     assert index[0] > index[1] + 0.3
-    assert abs(season(july, south) - season(january, north)) <= 1
+    assert abs(season_step(july, south) - season_step(january, north)) <= 1
 
 
 def test_flaws_come_as_asked(tmp_path):

@@ -7,12 +7,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from lulcmap.training.checkpoint import plain
+from lulcmap.training.checkpoint import json_values
 from lulcmap.training.chips import Chips
-from lulcmap.training.deployable import BandStatistics, Deployed, Normalisation
-from lulcmap.training.lulcformer import Config, LulcFormer
+from lulcmap.training.deployable import BandStatistics, DeployableNetwork, Normalisation
+from lulcmap.training.lulcformer import LulcFormer, LulcFormerConfig
 
-MICRO = Config(
+MICRO = LulcFormerConfig(
     name="micro",
     s2_widths=(8, 8, 16, 16),
     s1_widths=(4, 4, 8, 8),
@@ -27,8 +27,8 @@ NORMALISATION = Normalisation(
 )
 
 
-def lively(config: Config, seed: int = 0) -> LulcFormer:
-    """A network whose answers vary as a trained one's do; at the start all logits are near 0."""
+def lively(config: LulcFormerConfig, seed: int = 0) -> LulcFormer:
+    """A network whose logits vary like a trained one's; at first all are near 0."""
     torch.manual_seed(seed)
     network = LulcFormer(config)
     for module in network.modules():
@@ -41,21 +41,21 @@ def lively(config: Config, seed: int = 0) -> LulcFormer:
             module.running_var.uniform_(0.5, 2.0)
             nn.init.uniform_(module.weight, 0.5, 1.5)
             nn.init.normal_(module.bias, std=0.1)
-    # random logits are often nearly equal, and then fp16 decides; a trained network's seldom are
+    # random logits are often nearly equal, so that fp16 decides; a trained network's seldom are
     network.decoder.classify.bias.data = torch.arange(float(config.classes))
     return network.eval()
 
 
-def deployed(config: Config = MICRO, seed: int = 0) -> Deployed:
+def deployable(config: LulcFormerConfig = MICRO, seed: int = 0) -> DeployableNetwork:
     """A lively network with its normalisation."""
-    return Deployed(lively(config, seed), NORMALISATION).eval()
+    return DeployableNetwork(lively(config, seed), NORMALISATION).eval()
 
 
-def checkpoint(config: Config = MICRO, seed: int = 0) -> dict[str, Any]:
-    """What a training of a lively network would have left."""
+def checkpoint(config: LulcFormerConfig = MICRO, seed: int = 0) -> dict[str, Any]:
+    """A checkpoint as a training of a lively network would write it."""
     return {
-        "config": plain(asdict(config)),
-        "normalisation": plain(NORMALISATION.to_dict()),
+        "config": json_values(asdict(config)),
+        "normalisation": json_values(NORMALISATION.to_dict()),
         "settings": {"epochs": 1},
         "weights": lively(config, seed).state_dict(),
         "knows": "simulated",
@@ -64,7 +64,7 @@ def checkpoint(config: Config = MICRO, seed: int = 0) -> dict[str, Any]:
 
 
 def make_chips(count: int = 5, size: int = 64, seed: int = 0) -> Chips:
-    """Squares of three classes, each with its own reflectance and backscatter, and little noise."""
+    """Squares of three classes, each with its own reflectance and backscatter, little noise."""
     rng = np.random.default_rng(seed)
     label = rng.choice([0, 4, 8], (count, 4, 4)).repeat(size // 4, 1).repeat(size // 4, 2)
     s2 = 500 + 300 * label[:, None] + rng.normal(0, 30, (count, 9, size, size))

@@ -12,10 +12,10 @@ from lulcmap.cli import main
 from lulcmap.errors import DeviceError, ModelError, OutputError
 from lulcmap.model.file import read_model
 from lulcmap.training import export
-from lulcmap.training.card import card_of
-from lulcmap.training.checkpoint import contract_of, deployed_from, save_checkpoint
+from lulcmap.training.card import model_card
+from lulcmap.training.checkpoint import contract_of, restore_network, save_checkpoint
 from lulcmap.training.export import composites, export_onnx
-from lulcmap.training.loss import full_size
+from lulcmap.training.loss import upsample_logits
 from lulcmap.training.lulcformer import LULCFORMER, LULCFORMER_TINY
 from tests.support.networks import MICRO, checkpoint
 
@@ -37,7 +37,7 @@ def half(tmp_path_factory):
 
 @pytest.fixture
 def as_if_traced(monkeypatch, half):
-    """Tracing takes a minute: give what the fixture traced, whatever is asked for."""
+    """Tracing takes a minute: return what the fixture traced, for any network."""
 
     def trace(_):
         model = onnx.load(half.path)
@@ -53,7 +53,7 @@ def run(path, s2, s1):
 
 
 def test_the_file_gives_the_networks_logits_at_any_size_and_with_anything_missing(tiny):
-    network = deployed_from(checkpoint(LULCFORMER_TINY))
+    network = restore_network(checkpoint(LULCFORMER_TINY))
 
     for shape, missing in (((3, 32, 64), "parts"), ((1, 192, 96), "s1"), ((1, 96, 32), "s2")):
         s2, s1 = composites(shape, seed=99, missing=missing)
@@ -71,7 +71,7 @@ def test_every_size_is_checked_with_either_sensor_missing(tiny):
     assert {missing for _, missing in cases} == {"nothing", "parts", "s1", "s2"}
 
 
-def test_the_file_says_what_it_is(tiny):
+def test_the_file_describes_itself(tiny):
     contract = read_model(tiny.path).contract
 
     assert contract.name == "lulcformer-tiny"
@@ -82,7 +82,7 @@ def test_the_file_says_what_it_is(tiny):
     assert "losses" not in contract.training
 
 
-def test_the_file_says_nothing_of_the_machine_it_was_made_on(tiny):
+def test_the_file_contains_nothing_of_the_machine_it_was_made_on(tiny):
     data = tiny.path.read_bytes()
 
     for trace in (b"stack_trace", b"site-packages", os.fsencode(export.__file__), b".py"):
@@ -99,7 +99,7 @@ def test_the_graph_is_one_file_of_opset_20_with_integers_in(tiny):
     assert [output.name for output in model.graph.output] == ["logits"]
 
 
-def test_the_card_says_what_it_knows_and_what_it_cannot_do(tiny):
+def test_the_card_names_the_training_data_and_the_limits(tiny):
     card = tiny.card.read_text()
 
     assert tiny.card == tiny.path.with_suffix(".md")
@@ -109,30 +109,32 @@ def test_the_card_says_what_it_knows_and_what_it_cannot_do(tiny):
     assert "classes on 0 of" in card
 
 
-def test_the_card_has_the_figures_of_the_validation_if_there_are_no_others():
+def test_the_card_has_the_validation_scores_if_there_are_no_others():
     saved = checkpoint()
     saved["training"]["validation"] = {"epoch": 7, "mean_iou": 0.4}
 
-    chosen = card_of(contract_of(saved), saved, checks=[])
+    chosen = model_card(contract_of(saved), saved, checks=[])
     saved["training"]["figures"] = {"mean_iou": 0.3}
-    measured = card_of(contract_of(saved), saved, checks=[])
+    measured = model_card(contract_of(saved), saved, checks=[])
 
-    assert "by which the best epoch was chosen" in chosen
+    assert "which also chose the best epoch" in chosen
     assert "| mean_iou | 0.4 |" in chosen
     assert "| mean_iou | 0.3 |" in measured
-    assert "chosen" not in measured
+    assert "best epoch" not in measured
     assert "Not measured" not in chosen + measured
 
 
 def test_half_precision_keeps_the_map_and_normalises_in_full(half):
-    s2, s1 = composites((1, 96, 96), seed=10)  # of few pixels between two classes
+    s2, s1 = composites((1, 96, 96), seed=10)  # few of its pixels are between two classes
     with torch.inference_mode():
-        expected = deployed_from(checkpoint(MICRO))(torch.from_numpy(s2), torch.from_numpy(s1))
+        expected = restore_network(checkpoint(MICRO))(torch.from_numpy(s2), torch.from_numpy(s1))
 
     logits = torch.from_numpy(run(half.path, s2, s1))
 
     assert logits.dtype == torch.float16
-    changed = full_size(logits, stride=4).argmax(1) != full_size(expected, stride=4).argmax(1)
+    changed = upsample_logits(logits, stride=4).argmax(1) != upsample_logits(
+        expected, stride=4
+    ).argmax(1)
     assert changed.float().mean() <= 1e-3
     torch.testing.assert_close(logits.float(), expected, rtol=0, atol=0.05)
     constants = {i.name: i.data_type for i in onnx.load(half.path).graph.initializer}
@@ -148,22 +150,22 @@ def test_the_same_checkpoint_gives_the_same_file(tmp_path, half, as_if_traced):
     assert again.path.read_bytes() == half.path.read_bytes()
 
 
-def test_an_export_that_is_not_the_network_is_not_written(tmp_path, as_if_traced):
+def test_an_export_that_differs_from_the_network_is_not_written(tmp_path, as_if_traced):
     with pytest.raises(ModelError, match=r"logits differ by up to .* and classes on"):
         export_onnx(checkpoint(MICRO, seed=1), tmp_path / "other.onnx")
 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_logits_that_are_no_numbers_are_refused():
+def test_logits_that_are_not_finite_are_refused():
     def broken(s2, _):
         return np.full((len(s2), 9, s2.shape[2] // 4, s2.shape[3] // 4), np.nan, np.float32)
 
-    checks = export.compare(deployed_from(checkpoint(MICRO)), broken)
+    checks = export.compare_with_torch(restore_network(checkpoint(MICRO)), broken)
 
     for precision in ("fp32", "fp16"):
         with pytest.raises(ModelError, match="Nothing was written"):
-            export.refuse_if_different(checks, precision=precision)
+            export.check_same_map(checks, precision=precision)
 
 
 def test_an_existing_file_is_kept(tmp_path):
@@ -176,14 +178,14 @@ def test_an_existing_file_is_kept(tmp_path):
     assert out.read_text() == "mine"
 
 
-def test_a_folder_that_cannot_be_written_is_said_in_one_line(tmp_path, as_if_traced):
+def test_a_folder_that_is_not_writable_gets_a_message_of_one_line(tmp_path, as_if_traced):
     (tmp_path / "file").write_text("")
 
     with pytest.raises(OutputError, match="cannot be written"):
         export_onnx(checkpoint(MICRO), tmp_path / "file" / "model.onnx", fp16=True)
 
 
-def test_without_onnx_runtime_one_line_says_so(tmp_path, monkeypatch):
+def test_a_missing_onnx_runtime_gets_a_message_of_one_line(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
 
     with pytest.raises(DeviceError, match="pip install"):
@@ -202,18 +204,18 @@ def test_the_command_writes_the_file_and_prints_the_differences(tmp_path, as_if_
     assert out.with_suffix(".md").is_file()
 
 
-def test_the_command_refuses_a_file_that_is_no_checkpoint(tmp_path):
+def test_the_command_refuses_a_file_that_is_not_a_checkpoint(tmp_path):
     wrong = tmp_path / "checkpoint.pt"
     wrong.write_text("no checkpoint")
 
     result = CliRunner().invoke(main, ["export-onnx", str(wrong)])
 
     assert result.exit_code == ModelError.exit_code
-    assert "is no checkpoint of lulcmap" in result.output
+    assert "is not a lulcmap checkpoint" in result.output
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]
 
 
-def test_the_command_says_in_one_line_that_torch_is_missing(tmp_path, monkeypatch):
+def test_a_missing_torch_gets_a_message_of_one_line(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     saved = tmp_path / "checkpoint.pt"
     saved.write_text("")

@@ -13,17 +13,17 @@ from torch import nn
 
 from lulcmap.errors import DeviceError, ModelError, OutputError, UsageError
 from lulcmap.evaluation.scores import accuracy, mean_iou
-from lulcmap.training.augment import augmented, cut, gap, turned
+from lulcmap.training.augment import augment, random_crop, random_gap, random_turn
 from lulcmap.training.batches import batches
-from lulcmap.training.checkpoint import deployed_from, load_checkpoint, save_checkpoint
+from lulcmap.training.checkpoint import load_checkpoint, restore_network, save_checkpoint
 from lulcmap.training.chips import Chips, class_weights_of, histograms_of, normalisation_of
-from lulcmap.training.deployable import Deployed
-from lulcmap.training.fit import _Run, train_network
-from lulcmap.training.loss import focal_loss, full_size, weight_of
+from lulcmap.training.deployable import DeployableNetwork
+from lulcmap.training.fit import _TrainingState, train_network
+from lulcmap.training.loss import focal_loss, pixel_weights, upsample_logits
 from lulcmap.training.lulcformer import LULCFORMER, LulcFormer
 from lulcmap.training.settings import Hardware, TrainingSettings
 from lulcmap.training.tiled import checkpoint_predictor, measure
-from tests.support.networks import MICRO, checkpoint, deployed, make_chips
+from tests.support.networks import MICRO, checkpoint, deployable, make_chips
 from tests.support.stubs import composites
 
 SETTINGS = TrainingSettings(epochs=3, batch=2, crop=32, seed=4, missing_s2=0.3, missing_s1=0.3)
@@ -39,19 +39,19 @@ def one_thread():
 
 def trained(folder, *, settings=SETTINGS, **kwargs):
     path = train_network(
-        make_chips(), folder, config=MICRO, settings=settings, knows="simulated", **kwargs
+        make_chips(), folder, config=MICRO, settings=settings, trained_on="simulated", **kwargs
     )
     return load_checkpoint(path)
 
 
-def test_a_killed_training_goes_on_to_the_same_weights(tmp_path):
+def test_a_killed_training_resumes_to_the_same_weights(tmp_path):
     def kill(epoch):
         if epoch.number == 2:
             raise KeyboardInterrupt
 
     whole = trained(tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
-        trained(tmp_path / "killed", progress=kill)
+        trained(tmp_path / "killed", on_epoch=kill)
     resumed = trained(tmp_path / "killed")
 
     assert resumed["training"] == whole["training"]
@@ -60,7 +60,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(tmp_path):
     assert all(torch.equal(whole["resume"]["network"][k], v) for k, v in last.items())
 
 
-def test_a_killed_training_goes_on_to_the_same_best_epoch_and_log(tmp_path):
+def test_a_killed_training_resumes_to_the_same_best_epoch_and_log(tmp_path):
     def kill(epoch):
         if epoch.number == 2:
             raise KeyboardInterrupt
@@ -68,7 +68,7 @@ def test_a_killed_training_goes_on_to_the_same_best_epoch_and_log(tmp_path):
     unseen = make_chips(3, seed=5)
     whole = trained(tmp_path / "whole", validation=unseen)
     with pytest.raises(KeyboardInterrupt):
-        trained(tmp_path / "killed", validation=unseen, progress=kill)
+        trained(tmp_path / "killed", validation=unseen, on_epoch=kill)
     with (tmp_path / "killed/log.csv").open("a") as log:
         log.write("3,written before the checkpoint was\n")
     resumed = trained(tmp_path / "killed", validation=unseen)
@@ -86,43 +86,44 @@ def test_a_killed_training_goes_on_to_the_same_best_epoch_and_log(tmp_path):
 
 def test_the_best_epoch_is_kept_and_patience_ends_a_training(tmp_path, monkeypatch):
     scores = iter([0.2, 0.5, 0.4, 0.5, 0.3, 0.9])
-    told = {"accuracy": 0.5, "mean_f1": 0.5}
-    monkeypatch.setattr(_Run, "validated", lambda *_: {"mean_iou": next(scores), **told})
+    others = {"accuracy": 0.5, "mean_f1": 0.5}
+    monkeypatch.setattr(_TrainingState, "validate", lambda *_: {"mean_iou": next(scores), **others})
     epochs = []
     settings = replace(SETTINGS, epochs=6, patience=3)
 
-    best = trained(tmp_path, settings=settings, validation=make_chips(1), progress=epochs.append)
+    best = trained(tmp_path, settings=settings, validation=make_chips(1), on_epoch=epochs.append)
 
     assert [epoch.best for epoch in epochs] == [True, True, False, False, False]
-    assert best["training"]["validation"] == {"epoch": 2, "mean_iou": 0.5, **told}
+    assert best["training"]["validation"] == {"epoch": 2, "mean_iou": 0.5, **others}
     assert len(best["training"]["losses"]) == 2
     assert len(load_checkpoint(tmp_path / "checkpoint.pt")["training"]["losses"]) == 5
-    trained(tmp_path, settings=settings, validation=make_chips(1), progress=epochs.append)
+    trained(tmp_path, settings=settings, validation=make_chips(1), on_epoch=epochs.append)
     assert len(epochs) == 5
 
 
 def test_a_step_in_parts_is_the_step(tmp_path):
-    # batch norm sees a part at a time, so a network without it: all but SegFormer's and its like
-    # have it; the loss and the gradient are compared where it is in eval mode
+    # batch norm sees one part at a time, so the loss and the gradient are compared in eval mode
     torch.manual_seed(0)
     chips = make_chips(4)
     alpha = torch.rand(9)
-    network = deployed()
+    network = deployable()
     (whole,) = next(batches(chips, replace(SETTINGS, batch=4), 0))
     parts = next(batches(chips, replace(SETTINGS, batch=4), 0, parts=2))
 
     def gradient(batches):
         network.zero_grad()
-        total = torch.stack([weight_of(label, alpha=alpha).sum() for *_, label in batches]).sum()
+        total = torch.stack(
+            [pixel_weights(label, alpha=alpha).sum() for *_, label in batches]
+        ).sum()
         for s2, s1, label in batches:
-            logits = full_size(network(s2, s1), stride=4)
+            logits = upsample_logits(network(s2, s1), stride=4)
             focal_loss(logits, label, alpha=alpha, gamma=2, total=total).backward()
         return torch.cat([p.grad.flatten() for p in network.parameters()])
 
     torch.testing.assert_close(gradient(parts), gradient([whole]), rtol=1e-3, atol=1e-6)
 
 
-def test_two_processes_learn_as_one_does_in_two_parts(tmp_path):
+def test_two_processes_train_as_one_does_in_two_parts(tmp_path):
     settings = replace(SETTINGS, epochs=2, batch=4)
     two = {"hardware": Hardware(devices=2, workers=1), "validation": make_chips(3, seed=5)}
 
@@ -139,18 +140,18 @@ def test_two_processes_learn_as_one_does_in_two_parts(tmp_path):
 
 
 def test_several_processes_validate_the_weights_that_are_saved(tmp_path):
-    """On a CPU each has batch norm statistics of its own samples."""
+    """On a CPU each process has batch norm statistics of its own samples."""
     unseen = make_chips(6, seed=5)
     settings = replace(SETTINGS, epochs=2, batch=4, average=0.1)
 
     trained(tmp_path, settings=settings, hardware=Hardware(devices=2, workers=1), validation=unseen)
 
     saved = load_checkpoint(tmp_path / "checkpoint.pt")
-    matrix = measure(deployed_from(saved), unseen)
+    matrix = measure(restore_network(saved), unseen)
     assert saved["resume"]["validations"][-1]["mean_iou"] == mean_iou(matrix)
 
 
-def test_what_goes_wrong_in_one_of_several_processes_is_said_in_one_line(tmp_path):
+def test_an_error_in_one_of_several_processes_gets_a_message_of_one_line(tmp_path):
     settings = replace(SETTINGS, batch=4, learning_rate=math.inf)
 
     with pytest.raises(ModelError, match="Lower the learning rate"):
@@ -160,19 +161,19 @@ def test_what_goes_wrong_in_one_of_several_processes_is_said_in_one_line(tmp_pat
 @pytest.mark.parametrize(
     ("settings", "hardware", "says"),
     [
-        (replace(SETTINGS, batch=3), Hardware(devices=2), "cannot be shared by 2 devices"),
+        (replace(SETTINGS, batch=3), Hardware(devices=2), "cannot be split over 2 devices"),
         (replace(SETTINGS, batch=8), Hardware(parts=8), "of 5"),
         (replace(SETTINGS, precision="fp16"), Hardware(), "fp16 needs a GPU"),
         (replace(SETTINGS, patience=2), Hardware(), "needs validation chips"),
     ],
 )
-def test_trainings_that_cannot_be_are_refused(tmp_path, settings, hardware, says):
+def test_impossible_trainings_are_refused(tmp_path, settings, hardware, says):
     with pytest.raises(UsageError, match=says):
         trained(tmp_path / "run", settings=settings, hardware=hardware)
     assert not (tmp_path / "run").exists()
 
 
-def test_cuda_that_is_not_there_is_said_so(tmp_path):
+def test_missing_cuda_is_refused(tmp_path):
     if torch.cuda.is_available():
         pytest.skip("there is CUDA")
     with pytest.raises(DeviceError, match="finds no CUDA device"):
@@ -190,19 +191,19 @@ def test_half_precision_learns(tmp_path):
 
 
 @pytest.mark.skipif("LULCMAP_SLOW" not in os.environ, reason="a minute; set LULCMAP_SLOW=1")
-def test_lulcformer_learns_eight_chips_by_heart():
+def test_lulcformer_memorises_eight_chips():
     torch.set_num_threads(2)
     torch.manual_seed(0)
     chips = make_chips(8, size=32)
-    found = histograms_of(chips, step=1)
-    network = Deployed(LulcFormer(LULCFORMER), normalisation_of(found)).train()
+    histograms = histograms_of(chips, step=1)
+    network = DeployableNetwork(LulcFormer(LULCFORMER), normalisation_of(histograms)).train()
     s2, s1 = torch.from_numpy(chips.s2), torch.from_numpy(chips.s1)
     label = torch.from_numpy(chips.label.astype(np.int64))
     optimizer = torch.optim.AdamW(network.parameters(), lr=3e-4)
 
     losses = [math.inf]
     while losses[-1] > 0.01 and len(losses) < 150:
-        logits = full_size(network(s2, s1), stride=4)
+        logits = upsample_logits(network(s2, s1), stride=4)
         loss = focal_loss(logits, label, alpha=torch.ones(9), gamma=2)
         optimizer.zero_grad()
         loss.backward()
@@ -216,22 +217,22 @@ def test_a_finished_training_is_not_run_again(tmp_path):
     trained(tmp_path)
     epochs = []
 
-    trained(tmp_path, progress=epochs.append)
+    trained(tmp_path, on_epoch=epochs.append)
 
     assert epochs == []
 
 
-def test_a_training_is_not_gone_on_with_under_other_settings(tmp_path):
+def test_a_training_is_not_resumed_under_other_settings(tmp_path):
     trained(tmp_path, settings=replace(SETTINGS, epochs=1))
 
-    with pytest.raises(UsageError, match="epochs: 1 there, 3 now"):
+    with pytest.raises(UsageError, match="epochs: 1 in the folder, 3 given"):
         trained(tmp_path)
 
 
-def test_training_learns_and_a_missing_sensor_is_borne(tmp_path):
+def test_training_learns_and_tolerates_a_missing_sensor(tmp_path):
     settings = replace(SETTINGS, epochs=60, learning_rate=3e-3, average=0.9, seed=5)
 
-    network = deployed_from(trained(tmp_path, settings=settings))
+    network = restore_network(trained(tmp_path, settings=settings))
 
     unseen = make_chips(seed=9)
     assert accuracy(measure(network, unseen)) > 0.85
@@ -239,7 +240,7 @@ def test_training_learns_and_a_missing_sensor_is_borne(tmp_path):
     assert accuracy(measure(network, unseen, without="s2")) > 0.7
 
 
-def test_a_checkpoint_is_plain_values_and_says_where_it_comes_from(tmp_path):
+def test_a_checkpoint_is_plain_values_and_names_its_source(tmp_path):
     saved = trained(tmp_path, source="squares")
 
     assert json.loads(json.dumps(saved["settings"])) == saved["settings"]
@@ -261,29 +262,29 @@ def test_a_failed_save_leaves_the_old_checkpoint(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["checkpoint.pt"]
 
 
-def test_a_folder_that_cannot_be_written_is_said_in_one_line(tmp_path, monkeypatch):
+def test_a_folder_that_is_not_writable_gets_a_message_of_one_line(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="cannot be written"):
         trained(tmp_path / "file" / "run")
 
-    def full(*_):
+    def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(OutputError, match=r"\(No space left on device\)\. Make room"):
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(OutputError, match=r"\(No space left on device\)\. Free some space"):
         trained(tmp_path / "run")
     assert not list((tmp_path / "run").glob("*.pt")) + list((tmp_path / "run").glob(".*"))
 
 
-def test_what_a_kill_left_of_a_save_is_removed(tmp_path):
-    (tmp_path / ".best.pt.1.tmp").write_bytes(b"half")
+def test_leftovers_of_a_killed_save_are_removed(tmp_path):
+    (tmp_path / ".best.0a1b2c3d.part.pt").write_bytes(b"half")
 
     trained(tmp_path)
 
     assert not list(tmp_path.glob(".*"))
 
 
-def test_a_checkpoint_without_its_optimizer_is_not_gone_on_with(tmp_path):
+def test_a_checkpoint_without_its_optimizer_is_not_resumed(tmp_path):
     saved = trained(tmp_path)
     del saved["resume"]
     save_checkpoint(tmp_path / "checkpoint.pt", saved)
@@ -305,24 +306,24 @@ def test_a_network_of_another_version_is_refused_in_one_line(tmp_path):
         checkpoint_predictor(tmp_path / "checkpoint.pt", "cpu")
 
 
-def test_an_image_that_ends_is_seen_mirrored_as_a_map_is(tmp_path):
+def test_an_image_is_mirrored_at_its_end_like_a_map(tmp_path):
     save_checkpoint(tmp_path / "checkpoint.pt", checkpoint())
     predict, _ = checkpoint_predictor(tmp_path / "checkpoint.pt", "cpu")
     s2, s1 = composites(np.random.default_rng(1), (40, 61))
     ends = [(0, 0), (0, 24), (0, 3)]
 
-    found = predict(s2, s1)
+    classified = predict(s2, s1)
 
     whole = predict(*(np.pad(image, ends, mode="reflect") for image in (s2, s1)))
-    for plane, of_whole in zip(found, whole, strict=True):
+    for plane, of_whole in zip(classified, whole, strict=True):
         np.testing.assert_array_equal(plane, of_whole[:40, :61])
 
 
-def test_a_file_that_is_no_checkpoint_is_refused_in_one_line(tmp_path):
+def test_a_file_that_is_not_a_checkpoint_is_refused_in_one_line(tmp_path):
     path = tmp_path / "checkpoint.pt"
     path.write_bytes(b"no checkpoint")
 
-    with pytest.raises(ModelError, match="is no checkpoint of lulcmap"):
+    with pytest.raises(ModelError, match="is not a lulcmap checkpoint"):
         load_checkpoint(path)
 
     torch.save({"config": {}}, path)
@@ -335,7 +336,7 @@ def test_weights_of_another_shape_are_refused():
     wrong["config"]["decoder_width"] = 24
 
     with pytest.raises(ModelError, match="do not fit"):
-        deployed_from(wrong)
+        restore_network(wrong)
 
 
 def test_focal_loss_without_focus_is_weighted_cross_entropy():
@@ -367,28 +368,30 @@ def test_chips_without_a_label_give_no_loss():
 def test_a_sample_depends_on_seed_epoch_and_number_only():
     chips = make_chips()
 
-    def seen(epoch, **kwargs):
+    def samples_of(epoch, **kwargs):
         return [
             torch.cat([s2 for s2, _, _ in step])
             for step in batches(chips, SETTINGS, epoch, **kwargs)
         ]
 
-    once = seen(7)
-    for again in (seen(7), seen(7, parts=2), seen(7, workers=5)):
+    once = samples_of(7)
+    for again in (samples_of(7), samples_of(7, parts=2), samples_of(7, workers=5)):
         assert all(torch.equal(a, b) for a, b in zip(once, again, strict=True))
-    shares = [seen(7, rank=rank, world=2) for rank in (0, 1)]
+    shares = [samples_of(7, rank=rank, world_size=2) for rank in (0, 1)]
     assert all(
         torch.equal(whole, torch.cat(both)) for whole, *both in zip(once, *shares, strict=True)
     )
-    assert not all(torch.equal(a, b) for a, b in zip(once, seen(8), strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(once, samples_of(8), strict=True))
 
 
-def test_an_epoch_has_whole_steps_only_and_one_at_least():
+def test_an_epoch_has_whole_steps_only_but_at_least_one():
     chips = make_chips(5)
 
     for batch, steps in ((2, 2), (5, 1), (9, 1)):
-        made = list(batches(chips, replace(SETTINGS, batch=batch), 0))
-        assert [sum(len(label) for _, _, label in step) for step in made] == [min(batch, 5)] * steps
+        epoch = list(batches(chips, replace(SETTINGS, batch=batch), 0))
+        assert [sum(len(label) for _, _, label in step) for step in epoch] == [
+            min(batch, 5)
+        ] * steps
 
 
 class OfTwoSizes:
@@ -419,23 +422,23 @@ def test_chips_of_several_sizes_share_a_step():
         assert (outside == nodata).all()
 
 
-def test_a_cut_of_a_sparsely_labelled_chip_has_a_label():
+def test_a_crop_of_a_sparsely_labelled_chip_has_a_label():
     place = np.arange(96 * 96).reshape(96, 96)
     label = np.full((96, 96), 255, np.uint8)
     label[3, 90] = label[95, 0] = 1
     sample = (place[None].astype(np.uint16), place[None].astype(np.int16), label)
 
-    seen = set()
+    values = set()
     for seed in range(40):
-        s2, s1, part = cut(sample, np.random.default_rng(seed), crop=32)
+        s2, s1, part = random_crop(sample, np.random.default_rng(seed), crop=32)
         assert part.shape == (32, 32)
         assert (s2 == s1).all()
-        seen |= set(s2[0][part == 1].tolist())
+        values |= set(s2[0][part == 1].tolist())
 
-    assert seen == {3 * 96 + 90, 95 * 96}
+    assert values == {3 * 96 + 90, 95 * 96}
 
 
-def test_cuts_and_turns_keep_pixels_together():
+def test_crops_and_turns_keep_pixels_together():
     place = np.arange(48 * 48).reshape(48, 48)
     sample = (
         (place + np.zeros((9, 1, 1), int)).astype(np.uint16),
@@ -443,20 +446,20 @@ def test_cuts_and_turns_keep_pixels_together():
         (place % 200).astype(np.uint8),
     )
 
-    seen = set()
+    orientations = set()
     for seed in range(40):
         rng = np.random.default_rng(seed)
-        s2, s1, label = turned(cut(sample, rng, crop=32), rng)
+        s2, s1, label = random_turn(random_crop(sample, rng, crop=32), rng)
         assert (s2 == s1[0]).all()
         assert (s2 % 200 == label).all()
-        seen.add(
+        orientations.add(
             (
                 np.sign(int(s2[0, 0, 1]) - int(s2[0, 0, 0])),
                 np.sign(int(s2[0, 1, 0]) - int(s2[0, 0, 0])),
             )
         )
 
-    assert len(seen) == 4
+    assert len(orientations) == 4
 
 
 def test_augmentation_neither_makes_nor_fills_gaps_by_light():
@@ -467,7 +470,7 @@ def test_augmentation_neither_makes_nor_fills_gaps_by_light():
 
     for seed in range(10):
         rng = np.random.default_rng(seed)
-        lit, moved, _ = augmented((s2, s1, label), rng, crop=64, missing_s2=0, missing_s1=0)
+        lit, moved, _ = augment((s2, s1, label), rng, crop=64, missing_s2=0, missing_s1=0)
 
         assert (lit == 0).sum() == (s2 == 0).sum()
         assert (moved == -32768).sum() == (s1 == -32768).sum()
@@ -481,7 +484,7 @@ def test_one_sensor_goes_missing_as_often_as_asked_and_never_both():
     lost = np.zeros(2, int)
     for seed in range(400):
         rng = np.random.default_rng(seed)
-        s2, s1, _ = augmented(sample, rng, crop=32, missing_s2=0.2, missing_s1=0.3)
+        s2, s1, _ = augment(sample, rng, crop=32, missing_s2=0.2, missing_s1=0.3)
         gone = [(s2 == 0).any(), (s1 == -32768).any()]
         assert not all(gone)
         lost += gone
@@ -490,7 +493,7 @@ def test_one_sensor_goes_missing_as_often_as_asked_and_never_both():
 
 
 def test_a_gap_ends_at_a_straight_edge_or_nowhere():
-    shares = [gap((32, 32), np.random.default_rng(seed)).mean() for seed in range(100)]
+    shares = [random_gap((32, 32), np.random.default_rng(seed)).mean() for seed in range(100)]
 
     assert 0.4 < np.mean(np.equal(shares, 1)) < 0.8
     assert min(shares) > 0.05
@@ -500,14 +503,16 @@ def test_normalisation_is_of_valid_clipped_pixels():
     chips = make_chips()
     chips.s2[:, :, :16], chips.s1[:, :, 3] = 0, -32768
 
-    found = normalisation_of(histograms_of(chips, step=1))
+    normalisation = normalisation_of(histograms_of(chips, step=1))
 
     band = chips.s2[:, 4, 16:].astype(float)
     low, high = np.percentile(band, (1, 99))
-    assert (found.s2.p01[4], found.s2.p99[4]) == pytest.approx((low, high), rel=1e-12)
-    assert found.s2.mean[4] == pytest.approx(band.clip(low, high).mean())
-    assert found.s2.std[4] == pytest.approx(band.clip(low, high).std())
-    assert min(found.s1.p01) > -3000
+    assert (normalisation.s2.p01[4], normalisation.s2.p99[4]) == pytest.approx(
+        (low, high), rel=1e-12
+    )
+    assert normalisation.s2.mean[4] == pytest.approx(band.clip(low, high).mean())
+    assert normalisation.s2.std[4] == pytest.approx(band.clip(low, high).std())
+    assert min(normalisation.s1.p01) > -3000
 
 
 def test_parts_of_the_chips_add_up_to_all_of_them():

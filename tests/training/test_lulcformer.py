@@ -9,20 +9,20 @@ from torch import nn
 
 from lulcmap.errors import UsageError
 from lulcmap.training.baselines import SegFormer, UNet, UNetConfig
-from lulcmap.training.deployable import Deployed, Normalisation, Standardise
+from lulcmap.training.deployable import DeployableNetwork, Normalisation, Standardise
 from lulcmap.training.export import composites
 from lulcmap.training.lulcformer import LULCFORMER, LULCFORMER_TINY, Attention, LulcFormer
 from lulcmap.training.networks import (
-    MODELS,
+    NETWORKS,
     SEGFORMER,
     SEGFORMER_TINY,
     UNET,
     UNET_TINY,
     build_network,
-    config_from,
-    config_of,
+    config_from_json,
+    network_config,
 )
-from tests.support.networks import MICRO, NORMALISATION, deployed, lively
+from tests.support.networks import MICRO, NORMALISATION, deployable, lively
 
 
 def millions(*modules: nn.Module) -> float:
@@ -34,7 +34,7 @@ def raw(shape=(1, 64, 96), **kwargs):
     return torch.from_numpy(s2), torch.from_numpy(s1)
 
 
-def test_every_part_of_lulcformer_has_the_parameters_it_should():
+def test_every_part_of_lulcformer_has_the_published_number_of_parameters():
     with torch.device("meta"):
         network = LulcFormer(LULCFORMER)
     stages = network.stages
@@ -71,10 +71,10 @@ def test_the_tiny_network_has_at_most_four_million_parameters():
 
 
 @pytest.mark.parametrize("shape", [(1, 32, 32), (2, 64, 96)])
-def test_logits_come_a_cell_of_four_by_four_pixels(shape):
+def test_a_logit_covers_four_by_four_pixels(shape):
     images, rows, cols = shape
 
-    logits = deployed()(*raw(shape))
+    logits = deployable()(*raw(shape))
 
     assert logits.shape == (images, 9, rows // 4, cols // 4)
 
@@ -93,7 +93,7 @@ def test_attention_is_softmax_of_scaled_products():
     torch.testing.assert_close(read, attention.out(expected))
 
 
-def test_each_branch_reads_the_other():
+def test_each_branch_attends_to_the_other():
     block = lively(MICRO).stages[0].blocks[0]
     s2, s1 = torch.randn(1, 8, 8, 8), torch.randn(1, 8, 8, 4)
 
@@ -136,8 +136,8 @@ def test_bands_are_clipped_then_standardised_and_missing_pixels_are_zero():
     assert bands[0, 0, 0].tolist() == pytest.approx([0, 1300 / 400, -1500 / 400, 0])
 
 
-def test_a_pixel_without_one_band_is_as_one_without_any():
-    network = deployed()
+def test_a_pixel_without_one_band_counts_as_missing():
+    network = deployable()
     s2, s1 = raw()
     one, all_bands = s2.clone(), s2.clone()
     one[:, 4, :20], all_bands[:, :, :20] = 0, 0
@@ -147,7 +147,7 @@ def test_a_pixel_without_one_band_is_as_one_without_any():
 
 
 def test_missing_is_not_the_mean():
-    network = deployed()
+    network = deployable()
     s2, s1 = raw()
     mean = torch.full_like(s1, -1300)
 
@@ -156,11 +156,11 @@ def test_missing_is_not_the_mean():
 
 @pytest.mark.parametrize("missing", ["parts", "s1", "s2"])
 def test_a_missing_sensor_gives_finite_logits(missing):
-    assert deployed()(*raw(missing=missing)).isfinite().all()
+    assert deployable()(*raw(missing=missing)).isfinite().all()
 
 
 def test_normalisation_stays_in_full_precision_under_half():
-    network = deployed()
+    network = deployable()
     network.network.half()
 
     assert network.sensors["s2"](raw()[0])[0].dtype == torch.float32
@@ -179,7 +179,7 @@ def test_normalisation_stays_in_full_precision_under_half():
 )
 def test_gradients_reach_every_parameter(network):
     torch.manual_seed(0)
-    network = Deployed(network().train(), NORMALISATION)
+    network = DeployableNetwork(network().train(), NORMALISATION)
 
     network(*raw((2, 64, 64))).square().sum().backward()
 
@@ -190,18 +190,18 @@ def test_configuration_and_normalisation_survive_json():
     config = json.loads(json.dumps(asdict(LULCFORMER)))
     normalisation = json.loads(json.dumps(NORMALISATION.to_dict()))
 
-    assert config_from(config) == LULCFORMER
+    assert config_from_json(config) == LULCFORMER
     assert Normalisation.from_dict(normalisation) == NORMALISATION
 
 
-@pytest.mark.parametrize("config", MODELS.values(), ids=MODELS)
+@pytest.mark.parametrize("config", NETWORKS.values(), ids=NETWORKS)
 def test_every_shape_survives_json(config):
-    assert config_from(json.loads(json.dumps(asdict(config)))) == config
+    assert config_from_json(json.loads(json.dumps(asdict(config)))) == config
 
 
-def test_the_peers_are_of_lulcformers_size():
+def test_the_baselines_have_lulcformers_size():
     with torch.device("meta"):
-        sizes = {name: millions(build_network(config)) for name, config in MODELS.items()}
+        sizes = {name: millions(build_network(config)) for name, config in NETWORKS.items()}
 
     assert sizes["segformer"] == pytest.approx(sizes["lulcformer"], rel=0.05)
     assert sizes["unet"] == pytest.approx(sizes["lulcformer"], rel=0.05)
@@ -210,34 +210,34 @@ def test_the_peers_are_of_lulcformers_size():
 
 
 @pytest.mark.parametrize(("config", "stride"), [(SEGFORMER_TINY, 4), (UNET_TINY, 1)])
-def test_peers_see_the_sensors_they_are_given_and_no_others(config, stride):
+def test_baselines_use_the_sensors_they_are_given_and_no_others(config, stride):
     torch.manual_seed(0)
     s2, s1 = raw()
-    both = Deployed(build_network(config), NORMALISATION).eval()
-    one = Deployed(build_network(replace(config, inputs=("s1",))), NORMALISATION).eval()
+    both = DeployableNetwork(build_network(config), NORMALISATION).eval()
+    one = DeployableNetwork(build_network(replace(config, inputs=("s1",))), NORMALISATION).eval()
 
     assert both(s2, s1).shape == (1, 9, 64 // stride, 96 // stride)
     assert not torch.allclose(both(s2, s1), both(s2, s1 + 300))
     assert torch.equal(one(s2, s1), one(None, s1))
 
 
-def test_an_unet_is_ronnebergers():
+def test_the_unet_is_ronnebergers():
     with torch.device("meta"):
         wide = UNet(UNetConfig("classic", width=64, classes=2))
 
-    # 31.03 M are the classic's, of one input plane, with biases where batch norm has none
+    # the classic has 31.03 M, with one input plane and with biases where batch norm has none
     assert millions(wide) == pytest.approx(31.03, rel=0.01)
     assert millions(build_network(UNET)) < millions(wide)
 
 
-def test_variants_of_lulcformer_differ_in_what_they_say():
-    full = config_of("lulcformer", classes=9)
-    even = config_of("lulcformer", classes=9, allocation="1:1")
+def test_variants_of_lulcformer_differ_in_what_they_name():
+    full = network_config("lulcformer", classes=9)
+    even = network_config("lulcformer", classes=9, allocation="1:1")
 
     assert full == LULCFORMER
     assert even.s2_widths == even.s1_widths == (32, 64, 160, 256)
     for ratio in ("1:3", "7:1", "2:1", "1:100"):
-        config = config_of("lulcformer", classes=9, allocation=ratio)
+        config = network_config("lulcformer", classes=9, allocation=ratio)
         sums = [a + b for a, b in zip(config.s2_widths, config.s1_widths, strict=True)]
         assert sums == [64, 128, 320, 512]
         assert not any(w % h for w, h in zip(config.s2_widths, config.heads, strict=True))
@@ -245,7 +245,7 @@ def test_variants_of_lulcformer_differ_in_what_they_say():
             build_network(config)
     with torch.device("meta"):
         parameters = [
-            millions(build_network(config_of("lulcformer", classes=9, **kwargs)))
+            millions(build_network(network_config("lulcformer", classes=9, **kwargs)))
             for kwargs in ({}, {"dmem": False}, {"mmam": False})
         ]
     assert parameters[0] - parameters[1] == pytest.approx(5.68, rel=0.01)  # cross-attention
@@ -254,7 +254,7 @@ def test_variants_of_lulcformer_differ_in_what_they_say():
 
 def test_lulcformer_of_one_sensor_is_a_segformer_with_its_budget():
     with torch.device("meta"):
-        one = build_network(config_of("lulcformer", classes=5, modalities=["s2"]))
+        one = build_network(network_config("lulcformer", classes=5, modalities=["s2"]))
         segformer = build_network(replace(SEGFORMER, inputs=("s2",), classes=5))
 
     assert isinstance(one, SegFormer)
@@ -265,24 +265,24 @@ def test_lulcformer_of_one_sensor_is_a_segformer_with_its_budget():
 @pytest.mark.parametrize(
     ("kwargs", "says"),
     [
-        ({"model": "resnet"}, "There is no model 'resnet'; there are lulcformer"),
+        ({"model": "resnet"}, "No model 'resnet'. Choose one of lulcformer"),
         ({"modalities": ["s3"]}, "s2, s1 or s2,s1"),
         ({"modalities": []}, "s2, s1 or s2,s1"),
         ({"allocation": "3"}, "two whole numbers such as 3:1"),
         ({"allocation": "0:1"}, "two whole numbers such as 3:1"),
-        ({"model": "unet", "dmem": False}, "not of unet"),
+        ({"model": "unet", "dmem": False}, "not to unet"),
         ({"modalities": ["s2"], "allocation": "1:1"}, "with two sensors"),
     ],
 )
-def test_networks_that_are_not_there_are_refused(kwargs, says):
+def test_unknown_networks_are_refused(kwargs, says):
     with pytest.raises(UsageError, match=says):
-        config_of(**({"model": "lulcformer", "classes": 9} | kwargs))
+        network_config(**({"model": "lulcformer", "classes": 9} | kwargs))
 
 
 @pytest.mark.parametrize("name", ["lulcformer-tiny", "segformer-tiny", "unet-tiny"])
-def test_a_network_begins_unsure(name):
+def test_an_untrained_network_is_unsure(name):
     torch.manual_seed(0)
-    network = Deployed(build_network(MODELS[name]), NORMALISATION).train()
+    network = DeployableNetwork(build_network(NETWORKS[name]), NORMALISATION).train()
 
     logits = network(*raw((2, 64, 64)))
 

@@ -15,16 +15,16 @@ import torch
 from click.testing import CliRunner
 
 from lulcmap.cli import main
-from lulcmap.cli.train import MODELS
+from lulcmap.cli.train import _MODELS
 from lulcmap.dataset.chips import Dataset
 from lulcmap.dataset.request import DatasetRequest, build_dataset
 from lulcmap.dataset.source import ImageArchive
 from lulcmap.run.lock import hold_file
 from lulcmap.simulation.build import Country, simulate
 from lulcmap.simulation.labels import LabelSet, simulate_labels
-from lulcmap.training import networks as zoo
 from lulcmap.training.checkpoint import load_checkpoint
 from lulcmap.training.chips import ChipFolder
+from lulcmap.training.networks import NETWORKS
 from lulcmap.training.tiled import checkpoint_predictor
 
 COUNTRY = Country(seed=6, height=320, width=300, s2_dates=3, s1_dates=3, cloud=0.1)
@@ -52,13 +52,13 @@ def rows(folder):
     return list(csv.DictReader((folder / "log.csv").read_text().splitlines()))
 
 
-def test_chips_are_read_once_while_there_is_room_for_them(data, monkeypatch):
+def test_chips_are_read_once_while_they_fit_in_the_cache(data, monkeypatch):
     dataset = Dataset.open(data)
     chips, asked = dataset.split("train"), []
     read = Dataset.read
     monkeypatch.setattr(Dataset, "read", lambda self, chip: asked.append(chip) or read(self, chip))
     one = sum(array.nbytes for array in ChipFolder(dataset, chips).sample(0))
-    few, none = ChipFolder(dataset, chips, room=2.5 * one), ChipFolder(dataset, chips)
+    few, none = ChipFolder(dataset, chips, cache_bytes=2.5 * one), ChipFolder(dataset, chips)
     asked.clear()
 
     for _ in range(2):
@@ -70,11 +70,11 @@ def test_chips_are_read_once_while_there_is_room_for_them(data, monkeypatch):
     assert [asked.count(chip) for chip in chips[:3]] == [3, 3, 4]
 
 
-def test_help_names_every_model_there_is():
-    assert set(MODELS) == set(zoo.MODELS)
+def test_help_names_every_network():
+    assert set(_MODELS) == set(NETWORKS)
 
 
-def test_a_training_leaves_checkpoints_a_log_and_what_to_do_next(data, tmp_path):
+def test_a_training_writes_checkpoints_and_a_log_and_names_the_next_commands(data, tmp_path):
     made = train("--data", data, "--out", tmp_path / "run", *QUICK)
 
     assert made.exit_code == 0, made.output
@@ -91,7 +91,7 @@ def test_a_training_leaves_checkpoints_a_log_and_what_to_do_next(data, tmp_path)
     assert any((tmp_path / "run/tensorboard").iterdir())
 
 
-def test_a_run_again_is_done_at_once_and_another_one_is_refused(data, tmp_path):
+def test_a_rerun_is_done_at_once_and_another_training_is_refused(data, tmp_path):
     first = train("--data", data, "--out", tmp_path / "run", *QUICK)
     before = (tmp_path / "run/checkpoint.pt").read_bytes()
 
@@ -101,7 +101,7 @@ def test_a_run_again_is_done_at_once_and_another_one_is_refused(data, tmp_path):
     assert first.exit_code == again.exit_code == 0
     assert (tmp_path / "run/checkpoint.pt").read_bytes() == before
     assert other.exit_code == 2
-    assert "seed: 0 there, 3 now" in other.output
+    assert "seed: 0 in the folder, 3 given" in other.output
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
@@ -127,7 +127,7 @@ def test_kill_9_and_the_same_command_give_the_same_weights(data, tmp_path):
     assert not list(killed.glob(".*"))
 
 
-def test_chips_are_filled_up_with_nodata_to_what_a_network_takes(data):
+def test_chips_are_padded_with_nodata_to_multiples_of_32(data):
     dataset = Dataset.open(data)
     chips = ChipFolder(dataset, dataset.split("train"))
 
@@ -159,14 +159,14 @@ def test_a_network_of_one_sensor_needs_no_other(data, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("--crop", "100"), "it must be a multiple of 32"),
+        (("--crop", "100"), "Give a multiple of 32"),
         (("--modalities", "s3"), "s2, s1 or s2,s1"),
-        (("--batch-size", "3", "--accumulate", "2"), "cannot be shared"),
+        (("--batch-size", "3", "--accumulate", "2"), "cannot be split"),
         (("--precision", "fp16", "--device", "cpu"), "fp16 needs a GPU"),
-        (("--model", "unet", "--no-mmam"), "not of unet"),
+        (("--model", "unet", "--no-mmam"), "not to unet"),
     ],
 )
-def test_what_cannot_be_trained_is_said_in_one_line(data, tmp_path, arguments, says):
+def test_a_refused_training_gets_a_message_of_one_line(data, tmp_path, arguments, says):
     made = train("--data", data, "--out", tmp_path / "run", *QUICK, *arguments)
 
     assert made.exit_code == 2
@@ -175,7 +175,7 @@ def test_what_cannot_be_trained_is_said_in_one_line(data, tmp_path, arguments, s
     assert not (tmp_path / "run").exists()
 
 
-def test_a_second_process_in_one_folder_is_told_so(data, tmp_path):
+def test_a_second_process_in_one_folder_is_refused(data, tmp_path):
     (tmp_path / "run").mkdir()
     with hold_file(tmp_path / "run/.lock"):
         made = train("--data", data, "--out", tmp_path / "run", *QUICK)
@@ -194,7 +194,7 @@ def test_another_dataset_of_the_same_labels_is_another_training(data):
     assert one != two
 
 
-def test_a_folder_that_is_no_dataset_is_said_so(tmp_path):
+def test_a_folder_that_is_not_a_dataset_is_refused(tmp_path):
     made = train("--data", tmp_path, "--out", tmp_path / "run", *QUICK)
 
     assert made.exit_code == 2
