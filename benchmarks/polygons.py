@@ -1,7 +1,7 @@
-"""What ``lulcmap plan`` says of thousands of areas as nobody should hand them over.
+"""``lulcmap plan`` on thousands of malformed areas.
 
-Each must end in a plan or in one clear error. How many of each there are is printed, and which
-took longest; the exit code is 1 where one ended in anything else.
+Each must end in a plan or in one clear error. Prints how many of each there are, and which took
+longest; the exit code is 1 if one ended in anything else.
 
     python -m benchmarks.polygons [--examples 2000] [--seed 0]
 """
@@ -19,7 +19,7 @@ import hypothesis
 from tests.support.polygons import Aoi, Outcome, Planner, aois
 
 SHOWN = 5
-"""Of the slowest."""
+"""How many of the slowest areas are printed."""
 
 
 def outcomes(folder: Path, *, examples: int, seed: int) -> list[tuple[Aoi, Outcome]]:
@@ -44,7 +44,7 @@ def outcomes(folder: Path, *, examples: int, seed: int) -> list[tuple[Aoi, Outco
 
 
 def sort_of(outcome: Outcome) -> str:
-    """An outcome without what is particular to its area."""
+    """The outcome without the details of its area."""
     text = outcome.fault.strip().splitlines()[-1] if outcome.fault else outcome.message
     text = re.sub(r"\S*area\.geojson", "FILE", text)
     text = re.sub(r"-?\d[\d.,]*(e[+-]?\d+)?|-?\binf\b|\bnan\b", "#", text)

@@ -24,7 +24,7 @@ from lulcmap.errors import NoScenesError, OutputError, ProviderError, UsageError
 from lulcmap.imagery.reader import Reader
 from lulcmap.sensors import S1_NODATA, S2_BANDS
 from lulcmap.simulation.build import Country, simulate
-from tests.support.labels import LabelSet, simulate_labels
+from lulcmap.simulation.labels import LabelSet, simulate_labels
 
 COUNTRY = Country(seed=5, height=320, width=300, s2_dates=4, s1_dates=6, cloud=0.2)
 FINE = ("B02", "B03", "B04", "B08")

@@ -25,7 +25,7 @@ from lulcmap.dataset.writer import _write_index
 from lulcmap.errors import UsageError
 from lulcmap.sensors import S1_BANDS, S1_NODATA, S2_BANDS
 from lulcmap.simulation.build import Country, simulate
-from tests.support.labels import LabelSet, simulate_labels
+from lulcmap.simulation.labels import LabelSet, simulate_labels
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,7 @@ from lulcmap.errors import NoScenesError, UsageError
 from lulcmap.imagery.area_composite import composite_area
 from lulcmap.legend import NAMES
 from lulcmap.simulation.build import Country, simulate
-from tests.support.labels import LabelSet, simulate_labels
+from lulcmap.simulation.labels import LabelSet, simulate_labels
 
 COUNTRY = Country(seed=9, height=200, width=260, s2_dates=3, s1_dates=2, cloud=0.1)
 YEAR = make_period(year=2024, today=date(2026, 1, 1))

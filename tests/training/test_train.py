@@ -21,11 +21,11 @@ from lulcmap.dataset.request import build_dataset
 from lulcmap.dataset.settings import DatasetRequest, ImageArchive
 from lulcmap.run.lock import hold_file
 from lulcmap.simulation.build import Country, simulate
+from lulcmap.simulation.labels import LabelSet, simulate_labels
 from lulcmap.training.checkpoint import load_checkpoint
 from lulcmap.training.chips import ChipFolder
 from lulcmap.training.networks import NETWORKS
 from lulcmap.training.tiled import checkpoint_predictor
-from tests.support.labels import LabelSet, simulate_labels
 
 COUNTRY = Country(seed=6, height=320, width=300, s2_dates=3, s1_dates=3, cloud=0.1)
 QUICK = ("--model", "lulcformer-tiny", "--epochs", "2", "--batch-size", "2", "--crop", "32")
