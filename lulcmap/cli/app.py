@@ -48,7 +48,7 @@ class Group(click.Group):
             _fail(message, kind="UsageError", code=error.exit_code)
         except _Stopped as stop:
             why = "Stopped: --timeout reached." if stop.code == _TIMED_OUT else "Stopped."
-            _say(f"{why} Run the same command again to resume.", kind="Stopped", code=stop.code)
+            _print_error(f"{why} Run the same command again to resume.", kind="Stopped", code=stop.code)
             sys.stdout.flush()
             sys.stderr.flush()
             # At once: threads may be waiting for a server, and nothing they do is on disk.
@@ -76,13 +76,13 @@ def refuse_given(ctx: click.Context, names: Collection[str], why: str) -> None:
     given = [
         max(option.opts, key=len)
         for option in ctx.command.params
-        if option.name in names and ctx.get_parameter_source(option.name) is _GIVEN
+        if option.name in names and ctx.get_parameter_source(option.name) is _COMMAND_LINE
     ]
     if given:
         raise click.UsageError(f"{' and '.join(given)} cannot be used here: {why}")
 
 
-_GIVEN = click.core.ParameterSource.COMMANDLINE
+_COMMAND_LINE = click.core.ParameterSource.COMMANDLINE
 
 
 def need_torch(task: str) -> None:
@@ -127,10 +127,10 @@ _is_late = threading.Event()
 
 def stop_after(seconds: float) -> None:
     """Stop the command as Ctrl-C does, with exit code 124, after this time."""
-    _alarm(seconds, repeat=_REPEAT_S)
+    _set_alarm(seconds, repeat=_REPEAT_S)
 
 
-def _alarm(seconds: float, *, repeat: float = 0.0) -> None:
+def _set_alarm(seconds: float, *, repeat: float = 0.0) -> None:
     """Interrupt the main thread after some seconds; where ``repeat`` is not 0, again and again."""
     if _ALARM is not None:
         signal.setitimer(signal.ITIMER_REAL, seconds, repeat)
@@ -159,7 +159,7 @@ def _stoppable() -> Iterator[None]:
     def dropped(event: "sys.UnraisableHookArgs") -> None:
         """Ask again: what is raised in a finaliser or a library's callback, Python drops."""
         if isinstance(event.exc_value, _Stopped):
-            _alarm(_DROPPED_S)
+            _set_alarm(_DROPPED_S)
         else:
             unraisable(event)
 
@@ -185,11 +185,11 @@ def _stoppable() -> Iterator[None]:
 
 
 def _fail(message: str, *, kind: str, code: int) -> NoReturn:
-    _say(message, kind=kind, code=code)
+    _print_error(message, kind=kind, code=code)
     sys.exit(code)
 
 
-def _say(message: str, *, kind: str, code: int) -> None:
+def _print_error(message: str, *, kind: str, code: int) -> None:
     if click.get_current_context().find_root().meta.get(_AS_JSON):
         message = _without_secrets(message)
         click.echo(json.dumps({"error": {"kind": kind, "message": message, "exit_code": code}}))
@@ -222,7 +222,7 @@ def logging_options(function: F) -> F:
     )(function)
 
 
-_NAMES = {"DEBUG": "Debug", "INFO": "Info", "WARNING": "Note"}
+_LEVEL_NAMES = {"DEBUG": "Debug", "INFO": "Info", "WARNING": "Note"}
 """Of levels, for people; all else is an error."""
 
 

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from lulcmap.planning import Estimate, S1Orbit
 
 _MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
-_MOST = 12
+_MAX_LISTED = 12
 """Classes, orbits, reasons or years that are listed one by one."""
 
-_NAMES = {"s2": "Sentinel-2", "s1": "Sentinel-1"}
+_SENSOR_NAMES = {"s2": "Sentinel-2", "s1": "Sentinel-1"}
 
 
 @click.command(short_help="Say what a map will take, before any pixel.")
@@ -81,20 +81,20 @@ def table(estimate: "Estimate") -> str:
         [
             f"{estimate.area}, {_number(estimate.km2)} km2, {' to '.join(estimate.period)}",
             "",
-            *_plain(_what(estimate)),
+            *_wrapped(_what(estimate)),
             "",
             *_calendar(estimate),
             "",
-            *_plain(_scenes(estimate)),
+            *_wrapped(_scenes(estimate)),
             "",
-            *_plain(_costs(estimate)),
-            *_plain(("note", note) for note in estimate.notes),
-            *_plain(("refused", obstacle.message) for obstacle in estimate.obstacles),
+            *_wrapped(_costs(estimate)),
+            *_wrapped(("note", note) for note in estimate.notes),
+            *_wrapped(("refused", obstacle.message) for obstacle in estimate.obstacles),
         ]
     )
 
 
-def _plain(rows: Iterable[tuple[str, str]]) -> Iterator[str]:
+def _wrapped(rows: Iterable[tuple[str, str]]) -> Iterator[str]:
     """What is said of something, in lines of a hundred columns after its name."""
     import textwrap
 
@@ -111,8 +111,8 @@ def _plain(rows: Iterable[tuple[str, str]]) -> Iterator[str]:
 
 def _what(estimate: "Estimate") -> Iterator[tuple[str, str]]:
     yield "model", f"{estimate.model} on {estimate.device}"
-    more = f", and {len(estimate.classes) - _MOST} more" if len(estimate.classes) > _MOST else ""
-    yield "classes", ", ".join(estimate.classes[:_MOST]) + more
+    more = f", and {len(estimate.classes) - _MOST} more" if len(estimate.classes) > _MAX_LISTED else ""
+    yield "classes", ", ".join(estimate.classes[:_MAX_LISTED]) + more
     names = set(estimate.catalogs.values())
     one = len(names) == 1
     yield (
@@ -144,16 +144,16 @@ def _calendar(estimate: "Estimate") -> Iterator[str]:
         ("Sentinel-2 % cloud", {one.month: one.cloud for one in estimate.s2}),
     ):
         yield from _years(name, values, months)
-    for orbit in estimate.s1[:_MOST]:
+    for orbit in estimate.s1[:_MAX_LISTED]:
         yield from _years(_orbit(orbit), orbit.months, orbit.months)
-    rest = estimate.s1[_MOST:]
+    rest = estimate.s1[_MAX_LISTED:]
     if rest:
         yield f"... and {_many(len(rest), 'orbit')} more; --json has them all"
 
 
 def _years(name: str, values: Mapping[str, float | None], months: Iterable[str]) -> Iterator[str]:
     within = set(months)
-    for year in sorted({month[:4] for month in within})[-_MOST:]:
+    for year in sorted({month[:4] for month in within})[-_MAX_LISTED:]:
         cells = []
         for month in range(1, 13):
             key = f"{year}-{month:02d}"

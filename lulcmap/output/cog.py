@@ -26,12 +26,12 @@ PLAN_TAG = "LULCMAP_PLAN"
 REQUEST_TAG = "LULCMAP_REQUEST"
 """The tag with the digest of what was asked for: the plan without its scenes."""
 
-_TILE = 512
+_TILE_PX = 512
 """Pixels a side of a tile, also of the overviews."""
 
-_OPTIONS = {
+_COG_OPTIONS = {
     "driver": "COG",
-    "BLOCKSIZE": _TILE,
+    "BLOCKSIZE": _TILE_PX,
     "COMPRESS": "DEFLATE",  # every reader has it
     "LEVEL": 6,
     "PREDICTOR": "NO",  # class ids are no quantity
@@ -41,11 +41,11 @@ _OPTIONS = {
     "NUM_THREADS": 4,  # each takes 13 MB; tiles are written in one order, so the bytes are the same
 }
 
-_GROWTH = 1.5
+_MAX_DISK_RATIO = 1.5
 """Most that is on disk at a time beside the joined map, the temporary overviews included, in sizes
 of the joined map: 1.28 was measured for land, 1.41 for noise (``benchmarks/README.md``)."""
 
-_PAUSE = 0.5
+_DISK_CHECK_S = 0.5
 """Seconds between two looks at the disk."""
 
 
@@ -92,7 +92,7 @@ def cog_bytes(joined: int) -> int:
         joined: bytes of its source.
 
     """
-    return int(_GROWTH * joined)
+    return int(_MAX_DISK_RATIO * joined)
 
 
 def plan_of(path: Path) -> str | None:
@@ -129,7 +129,7 @@ def _watched(work: Callable[[threading.Event], None], folder: Path) -> None:
     with ThreadPoolExecutor(1, "cog") as pool:
         working = pool.submit(work, stop)
         try:
-            while not wait([working], timeout=_PAUSE).done:
+            while not wait([working], timeout=_DISK_CHECK_S).done:
                 check_disk(folder, 0, "the map")
         except BaseException:
             stop.set()
@@ -171,7 +171,7 @@ def _copy(
             dataset.update_tags(1, **{f"{CLASS_TAG}{cover.id}": cover.name for cover in legend})
             dataset.set_band_description(1, "land cover")
             dataset.write_colormap(1, _palette(legend))
-        rasterio.shutil.copy(virtual.name, part, **_OPTIONS)
+        rasterio.shutil.copy(virtual.name, part, **_COG_OPTIONS)
 
 
 def _palette(legend: Sequence[LandCover]) -> dict[int, tuple[int, int, int, int]]:
@@ -200,8 +200,8 @@ def _check(
         if any(made.tags().get(key) != value for key, value in tags.items()):
             raise OSError("its tags are not all there")
         height, width = made.shape
-        for row in range(0, height, _TILE):
-            for col in range(0, width, 4 * _TILE):
-                window = Window(col, row, min(4 * _TILE, width - col), min(_TILE, height - row))
+        for row in range(0, height, _TILE_PX):
+            for col in range(0, width, 4 * _TILE_PX):
+                window = Window(col, row, min(4 * _TILE_PX, width - col), min(_TILE_PX, height - row))
                 if not np.array_equal(made.read(1, window=window), wanted.read(1, window=window)):
                     raise OSError("some pixels did not arrive on disk")

@@ -23,30 +23,30 @@ from lulcmap.legend import NODATA
 from lulcmap.output.zone_blend import CLASS, blend_zones
 from lulcmap.system import GDAL_OPTIONS, Steps, check_disk, no_progress
 
-_TILE = 512
+_TILE_PX = 512
 """Pixels a side of a tile of the output, and rows of a chunk."""
 
-_CHUNK = 4 * _TILE
-"""Columns worked on at once; with ``_TILE`` rows, some 50 MB."""
+_CHUNK_PX = 4 * _TILE_PX
+"""Columns worked on at once; with ``_TILE_PX`` rows, some 50 MB."""
 
-JOINED = 0.3
+JOINED_BYTES_PER_PIXEL = 0.3
 """Bytes on disk a pixel of the area: of a map with many small patches; a smooth one takes a third.
 Classes that are pure noise would take 0.5."""
 
-_OPEN_FILES = 64
+_MAX_OPEN_FILES = 64
 """Blocks kept open; a row of tiles 2900 km wide touches as many."""
 
-_FAR = 2**40
+_UNREACHABLE_PX = 2**40
 """A row or column that no zone reaches."""
 
-_LAYOUT: dict[str, Any] = {
+_MOSAIC_OPTIONS: dict[str, Any] = {
     "driver": "GTiff",
     "count": 1,
     "dtype": "uint8",
     "nodata": NODATA,
     "tiled": True,
-    "blockxsize": _TILE,
-    "blockysize": _TILE,
+    "blockxsize": _TILE_PX,
+    "blockysize": _TILE_PX,
     "compress": "deflate",
     "zlevel": 1,  # it is written once, read once and removed
     "sparse_ok": True,  # an empty tile takes no room
@@ -109,12 +109,12 @@ def write_mosaic(
     try:
         with rasterio.Env(**GDAL_OPTIONS):
             with (
-                closing(_Files()) as files,
-                rasterio.open(out, "w", transform=target.affine, **place, **_LAYOUT) as output,
+                closing(_BlockFiles()) as files,
+                rasterio.open(out, "w", transform=target.affine, **place, **_MOSAIC_OPTIONS) as output,
             ):
-                sources = [_Zone(zone, files, target) for zone in zones]
-                for row in range(0, height, _TILE):
-                    rows = slice(row, min(row + _TILE, height))
+                sources = [_ZoneReader(zone, files, target) for zone in zones]
+                for row in range(0, height, _TILE_PX):
+                    rows = slice(row, min(row + _TILE_PX, height))
                     for cols, grid, mask, near in _chunks(target[rows, :], polygon, sources):
                         values = _values(near, grid, mask=mask)
                         blend_zones(values, sources, grid)
@@ -144,10 +144,10 @@ def mosaic_bytes(polygon: shapely.MultiPolygon, target: GeoBox) -> int:
 
     """
     affine = target.affine
-    return math.ceil(JOINED * polygon.area / abs(affine.a * affine.e))
+    return math.ceil(JOINED_BYTES_PER_PIXEL * polygon.area / abs(affine.a * affine.e))
 
 
-class _Files:
+class _BlockFiles:
     """Reads block files, a few of which stay open."""
 
     def __init__(self) -> None:
@@ -167,7 +167,7 @@ class _Files:
     def _dataset(self, path: Path) -> Any:
         dataset = self._open.pop(path, None) or rasterio.open(path)
         self._open[path] = dataset  # the last is the one used last
-        if len(self._open) > _OPEN_FILES:
+        if len(self._open) > _MAX_OPEN_FILES:
             self._open.popitem(last=False)[1].close()
         return dataset
 
@@ -176,15 +176,15 @@ class _Files:
             self._open.popitem()[1].close()
 
 
-class _Zone:
+class _ZoneReader:
     """The blocks of a zone, read as if they were one raster."""
 
-    def __init__(self, zone: ZoneBlocks, files: _Files, target: GeoBox) -> None:
+    def __init__(self, zone: ZoneBlocks, files: _BlockFiles, target: GeoBox) -> None:
         self.epsg, self.part = zone.epsg, zone.part
         self._blocks, self._files = zone.blocks, files
         extents = np.array([(box.row, box.col, *box.stop) for _, box in zone.blocks]).reshape(-1, 4)
         first, last = extents[:, :2], extents[:, 2:]
-        self._around = *first.min(axis=0, initial=_FAR), *last.max(axis=0, initial=-_FAR)
+        self._around = *first.min(axis=0, initial=_UNREACHABLE_PX), *last.max(axis=0, initial=-_UNREACHABLE_PX)
         self._to_zone = _transformer(target, zone.epsg)
 
     def values(
@@ -226,21 +226,21 @@ def _transformer(target: GeoBox, zone: int) -> Transformer | None:
     return Transformer.from_crs(crs.proj, zone, always_xy=True)
 
 
-Near = Sequence[tuple[_Zone, shapely.MultiPolygon]]
+Near = Sequence[tuple[_ZoneReader, shapely.MultiPolygon]]
 """Zones, and of the part of the area in each what is near some pixels."""
 
 Chunk = tuple[slice, GeoBox, NDArray[np.bool_], Near]
 
 
 def _chunks(
-    strip: GeoBox, polygon: shapely.MultiPolygon, zones: Sequence[_Zone]
+    strip: GeoBox, polygon: shapely.MultiPolygon, zones: Sequence[_ZoneReader]
 ) -> Iterator[Chunk]:
     """The parts of a row of tiles that have a pixel inside the polygon."""
     # once a row, for a country's border has a million corners
     near = clip(polygon, strip)
     parts = [(zone, clip(zone.part, strip)) for zone in zones]
-    for col in range(0, strip.shape[1], _CHUNK):
-        cols = slice(col, min(col + _CHUNK, strip.shape[1]))
+    for col in range(0, strip.shape[1], _CHUNK_PX):
+        cols = slice(col, min(col + _CHUNK_PX, strip.shape[1]))
         grid = strip[:, cols]
         mask = pixels_inside(near, grid)
         if mask.any():

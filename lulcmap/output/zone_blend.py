@@ -22,7 +22,7 @@ CLASS, CONFIDENCE = 1, 2
 _COARSE_PX = 32
 """Pixels between the places at which a border is looked for."""
 
-_SLACK_M = 500.0
+_COARSE_MARGIN_M = 500.0
 """Metres; no pixel is further from such a place."""
 
 
@@ -84,7 +84,7 @@ def _near_a_border(
     rows, cols = (np.append(np.arange(0, size, _COARSE_PX), size - 1) for size in (height, width))
     lon, lat = point_degrees(grid, *np.meshgrid(rows, cols, indexing="ij"))
     close = np.stack(
-        [distance_to_zone(zone.epsg, lon, lat) < ZONE_BLEND_M + _SLACK_M for zone in zones]
+        [distance_to_zone(zone.epsg, lon, lat) < ZONE_BLEND_M + _COARSE_MARGIN_M for zone in zones]
     )
     meet = close.sum(axis=0) > 1
     if not meet.any():

@@ -115,7 +115,7 @@ def test_the_same_map_has_the_same_bytes(tmp_path, cog):
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
 def test_the_number_of_threads_does_not_show(tmp_path, cog, threads, monkeypatch):
-    monkeypatch.setitem(module._OPTIONS, "NUM_THREADS", threads)
+    monkeypatch.setitem(module._COG_OPTIONS, "NUM_THREADS", threads)
 
     write_cog(source(tmp_path, land()), tmp_path / "map.tif", tags=TAGS)
 
@@ -195,7 +195,7 @@ def test_a_map_without_room_is_not_begun(tmp_path, monkeypatch):
 
 
 def test_a_disk_that_fills_up_meanwhile_ends_the_map(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "_PAUSE", 0)
+    monkeypatch.setattr(module, "_DISK_CHECK_S", 0)
     out = tmp_path / "out" / "map.tif"
     out.parent.mkdir()
     out.write_text("old")
@@ -211,7 +211,7 @@ def test_an_interrupt_is_heard_while_the_map_is_written(tmp_path, monkeypatch):
         if not needed:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(module, "_PAUSE", 0)
+    monkeypatch.setattr(module, "_DISK_CHECK_S", 0)
     monkeypatch.setattr(module, "check_disk", look)
 
     with pytest.raises(KeyboardInterrupt):

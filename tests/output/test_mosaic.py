@@ -163,7 +163,7 @@ def test_few_open_files_give_the_same_map(tmp_path, blocks, monkeypatch):
         polygon=diamond(),
         out=tmp_path / "many.tif",
     )
-    monkeypatch.setattr(module, "_OPEN_FILES", 1)
+    monkeypatch.setattr(module, "_MAX_OPEN_FILES", 1)
 
     write_mosaic(
         [ZoneBlocks(ZONE, diamond(), blocks)],

@@ -20,14 +20,15 @@ from lulcmap.errors import ProviderError
 from lulcmap.geo import grid
 from lulcmap.geo.area import load_area
 from lulcmap.geo.tiling import Box
+from lulcmap.geo.utm import ZonePart
 from lulcmap.imagery.assets.fetch import Fetcher
 from lulcmap.legend import NODATA
 from lulcmap.model.inference import needed_windows
 from lulcmap.pipeline import Settings, map_area
 from lulcmap.planning.estimate.footprints import pixel_boxes
-from lulcmap.planning.estimate.reads import needed
+from lulcmap.planning.estimate.reads import block_windows
 from lulcmap.planning.estimate.run import estimate_run
-from lulcmap.planning.estimate.scenes import sample, skipped
+from lulcmap.planning.estimate.scenes import count_reasons, sample_points
 from lulcmap.planning.planner import plan_map
 from lulcmap.simulation.build import Country, simulate
 from tests.support.stubs import contract, make_model
@@ -65,8 +66,8 @@ def settings(country, model):
 @pytest.fixture
 def steady(monkeypatch):
     """No measured figure, so that two plans print the same."""
-    monkeypatch.setattr("lulcmap.planning.estimate.run._window", lambda *_: 0.5)
-    monkeypatch.setattr("lulcmap.planning.estimate.run._free", lambda _: 1e12)
+    monkeypatch.setattr("lulcmap.planning.estimate.run._window_seconds", lambda *_: 0.5)
+    monkeypatch.setattr("lulcmap.planning.estimate.run._free_bytes", lambda _: 1e12)
 
 
 def planned_of(country, out, settings):
@@ -150,7 +151,7 @@ def test_the_windows_are_those_that_the_pixels_need(country, settings, tmp_path,
 
     said = [
         [Box(row, col, agreed.window, agreed.window) for row, col in windows.tolist()]
-        for windows in needed(zone, agreed, [box for _, box in zone.blocks])
+        for windows in block_windows(zone, agreed, [box for _, box in zone.blocks])
     ]
 
     run = [
@@ -192,7 +193,7 @@ def test_what_a_large_area_reads_is_that_of_some_blocks_scaled_up(
 ):
     exact = plan_for(country, tmp_path / "map.tif", settings())
 
-    monkeypatch.setattr("lulcmap.planning.estimate.run.LOOKED_AT", 5)
+    monkeypatch.setattr("lulcmap.planning.estimate.run.MAX_COUNTED_BLOCKS", 5)
     sampled = plan_for(country, tmp_path / "map.tif", settings())
 
     assert exact.zones == sampled.zones
@@ -317,7 +318,7 @@ def test_what_predict_would_refuse_is_said_with_its_exit_code(country, settings,
 
 
 def test_a_disk_that_is_too_small_is_noted(country, settings, tmp_path, monkeypatch):
-    monkeypatch.setattr("lulcmap.planning.estimate.run._free", lambda _: 10.0)
+    monkeypatch.setattr("lulcmap.planning.estimate.run._free_bytes", lambda _: 10.0)
 
     made = plan_for(country, tmp_path / "map.tif", settings())
 
@@ -448,8 +449,9 @@ def test_real_scenes_make_a_plan(shared_data, model, tmp_path):
 def test_the_sample_of_an_area_is_regular_and_inside():
     polygon = shapely.MultiPolygon([shapely.box(500_000, 5_500_000, 560_000, 5_520_000)])
 
-    points = sample([(polygon, 32632)])
-    tiny = sample([(shapely.MultiPolygon([shapely.box(500_000, 0, 500_001, 1e-6)]), 32632)])
+    points = sample_points([ZonePart(32632, polygon)])
+    sliver = shapely.MultiPolygon([shapely.box(500_000, 0, 500_001, 1e-6)])
+    tiny = sample_points([ZonePart(32632, sliver)])
 
     assert 900 < len(points) < 1100
     assert np.ptp(points[:, 0]) == pytest.approx(60 / 71.5, rel=0.05)
@@ -465,7 +467,7 @@ def test_the_sample_of_a_strip_along_a_line_stays_small(monkeypatch):
     )
 
     for width in (0.1, 10_000):
-        points = sample([(shapely.MultiPolygon([line.buffer(width)]), 32632)])
+        points = sample_points([ZonePart(32632, shapely.MultiPolygon([line.buffer(width)]))])
         assert 1 <= len(points) < 1200
     assert max(tried) < 1.01e6
 
@@ -479,7 +481,7 @@ def test_reasons_are_counted_by_kind():
         "its mode is EW, not IW",
     ]
 
-    assert skipped(reasons) == {
+    assert count_reasons(reasons) == {
         "cloud cover above 95 %": 2,
         "hardly any data": 1,
         "processed again, the newer one is used": 1,
