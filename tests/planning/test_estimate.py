@@ -379,7 +379,7 @@ def test_the_table_fits_a_screen(country, settings, tmp_path):
         lines = table(shown).splitlines()
         assert len(lines) <= 45
         assert max(map(len, lines)) <= 100
-    assert "... and 28 orbits more" in table(many)
+    assert "... and 28 more orbits" in table(many)
 
 
 def test_a_credential_that_is_missing_is_told_after_the_plan(
