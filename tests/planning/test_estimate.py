@@ -28,7 +28,7 @@ from lulcmap.pipeline import Settings, map_area
 from lulcmap.planning.estimate.footprints import pixel_boxes
 from lulcmap.planning.estimate.reads import block_windows
 from lulcmap.planning.estimate.run import estimate_run
-from lulcmap.planning.estimate.scenes import count_reasons, sample_points
+from lulcmap.planning.estimate.scenes import sample_points
 from lulcmap.planning.planner import plan_map
 from lulcmap.simulation.build import Country, simulate
 from tests.support.stubs import contract, make_model
@@ -472,21 +472,89 @@ def test_the_sample_of_a_strip_along_a_line_stays_small(monkeypatch):
     assert max(tried) < 1.01e6
 
 
-def test_reasons_are_counted_by_kind():
-    reasons = [
-        "its cloud cover is 97 %, more than 95 %",
-        "its cloud cover is 99 %, more than 95 %",
-        "99.95 % of it is no data",
-        "it was processed again, as S2A_x",
-        "its mode is EW, not IW",
-    ]
+def test_items_that_are_skipped_are_counted_by_kind_of_reason(country, settings, tmp_path):
+    s2, s1 = (
+        [item["id"] for item in items_of(country)["features"] if is_s1(item) == wanted]
+        for wanted in (False, True)
+    )
 
-    assert count_reasons(reasons) == {
+    def broken(item):
+        facts, assets = item["properties"], item["assets"]
+        if item["id"] in s2[:2]:
+            facts["eo:cloud_cover"] = 96 + s2.index(item["id"])
+        elif item["id"] == s2[2]:
+            facts["s2:nodata_pixel_percentage"] = 99.95
+        elif item["id"] == s2[3]:
+            del assets["B08"]
+        elif item["id"] == s2[4]:
+            assets["B02"]["href"] = "ftp://example.com/B02.tif"
+        elif item["id"] == s1[0]:
+            facts["sar:polarizations"] = ["HH", "HV"]
+        elif item["id"] == s1[1]:
+            facts["sar:instrument_mode"] = "EW"
+        return item
+
+    catalog = str(changed(country, "broken.json", broken))
+    made = plan_for(country, tmp_path / "map.tif", settings(catalog=catalog))
+
+    assert made.skipped == {
         "cloud cover above 95 %": 2,
         "hardly any data": 1,
-        "processed again, the newer one is used": 1,
+        "a band is missing": 1,
+        "an href is neither on http(s), s3 or az nor inside the folder": 1,
+        "polarizations HH and HV, not VV and VH": 1,
         "its mode is EW, not IW": 1,
     }
+    assert "cloud cover above 95 %: 2" in table(made)
+    assert "2 more reasons" in table(made)
+
+
+def test_a_count_of_one_has_a_singular_noun(country, settings, tmp_path):
+    made = plan_for(country, tmp_path / "map.tif", settings(block_size=480))
+    one = replace(
+        made,
+        zones=(replace(made.zones[0], blocks=1, windows=1),),
+        s2=(replace(made.s2[0], dates=1, scenes=1),),
+        s1=(replace(made.s1[0], found=1, used=1),) * 13,
+        skipped={f"reason {n}": 1 for n in range(5)},
+        gaps=replace(made.gaps, wanted=1, points=1, months=("2024-01",)),
+        reads=replace(made.reads, requests=1),
+    )
+
+    shown = table(one)
+
+    for words in (
+        "1 block, 1 window to classify",
+        "1 scene of 1 date",
+        "... and 1 more orbit;",
+        "; 1 more reason\n",
+        "fewer than 1 date of it",
+        "(at 1 point of the area)",
+        "1 month without",
+        "in 1 band of",
+    ):
+        assert words in shown
+
+
+def test_a_scene_with_a_broken_outline_is_where_its_footprint_is(country, settings, tmp_path):
+    """As the catalogue has it: a bow tie is two triangles, and without a geometry the bbox is."""
+
+    def tied(item):
+        west, south, east, north = item["bbox"]
+        ring = [(west, south), (east, north), (east, south), (west, north), (west, south)]
+        item["geometry"] = shapely.geometry.mapping(shapely.Polygon(ring))
+        return item
+
+    def boxed(item):
+        return {**item, "geometry": None}
+
+    ties, boxes = (
+        plan_for(country, tmp_path / "map.tif", settings(catalog=str(changed(country, *change))))
+        for change in (("tied.json", tied), ("boxed.json", boxed))
+    )
+
+    assert 0.2 < ties.gaps.no_s2 < 0.8
+    assert boxes.gaps.no_s2 == 0
 
 
 def test_a_scene_that_crosses_180_degrees_has_a_box_of_its_size():
