@@ -38,7 +38,7 @@ def outcomes(folder: Path, *, examples: int, seed: int) -> list[tuple[Aoi, Outco
         found.append((aoi, planner.plan(aoi)))
 
     # The model is not run.
-    with mock.patch("lulcmap.planning.estimate.run._window", return_value=0.5):
+    with mock.patch("lulcmap.planning.estimate.run._window_seconds", return_value=0.5):
         look()
     return found
 

@@ -3,7 +3,6 @@ from .period import Period, make_period, s1_period
 from .providers import CDSE, PROFILES, Profile
 from .scene import Scene, SkippedItem
 from .search import (
-    Item,
     SearchResult,
     find_scenes,
     first_hrefs,
@@ -24,7 +23,6 @@ __all__ = [
     "CatalogSource",
     "Datatake",
     "HrefRefusedError",
-    "Item",
     "Period",
     "Profile",
     "S1Choice",

@@ -10,7 +10,7 @@ from tests.support.polygons import Planner, aois
 def planner(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "lulcmap.planning.estimate.run._window", lambda *_: 0.5
+            "lulcmap.planning.estimate.run._window_seconds", lambda *_: 0.5
         )  # does not run the model
         yield Planner(tmp_path_factory.mktemp("fuzz"))
 

@@ -1,4 +1,4 @@
-"""What is found and planned for an area, beyond what the maps themselves show."""
+"""Plans of an area, beyond what the maps themselves show."""
 
 import shapely
 
@@ -35,8 +35,8 @@ SLIVERS = shapely.MultiPolygon(
         ),
     ]
 )
-"""Of micrometres and metres, across a border of zones; from the fuzzed polygons. Joining what is
-mapped on both sides of the border, GEOS leaves a line of the smaller one."""
+"""Slivers of micrometres and metres across a border of zones, from the fuzzed polygons. Joining
+what is mapped on both sides of the border, GEOS leaves a line of the smaller one."""
 
 
 def test_slivers_across_a_border_of_zones_leave_polygons_only():
