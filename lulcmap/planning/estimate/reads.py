@@ -234,7 +234,9 @@ class ReadCounter:
         opened = self._opened.setdefault(band, set())
         is_new = [number not in opened for number in scenes.tolist()]
         opened.update(scenes.tolist())
-        headers = np.minimum(TIFF_HEADER_BYTES, whole.prod(axis=1) * ASSET_BYTES_PER_PIXEL[kind])[is_new]
+        headers = np.minimum(TIFF_HEADER_BYTES, whole.prod(axis=1) * ASSET_BYTES_PER_PIXEL[kind])[
+            is_new
+        ]
         pixels_per_sample = 4 if band == "SCL" else 1  # pixels of 10 m
         return np.array(
             [
