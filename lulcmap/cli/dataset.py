@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lulcmap.cli.app import configure_logging, json_option, logging_options, refuse_given
+from lulcmap.cli.options import option_of
+from lulcmap.dataset import DatasetRequest, ImageArchive
 
 if TYPE_CHECKING:
     from lulcmap.catalog import Period
-    from lulcmap.dataset import BuildResult, CheckResult
+    from lulcmap.dataset import BuildResult, CheckResult, Scheme
 
 logger = logging.getLogger(__name__)
 
@@ -37,43 +39,63 @@ def dataset() -> None:
     help="Folder of Dynamic World's label tiles, or your own raster or vector file.",
 )
 @click.option("--out", required=True, type=_PATH, help="Folder of the dataset.")
-@click.option(
-    "--catalog",
-    default="planetary-computer",
+@option_of(
+    ImageArchive,
+    "catalog",
+    "planetary-computer, earth-search, cdse, a STAC API, or an ItemCollection file.",
     metavar="NAME|URL|FILE",
-    help="planetary-computer, earth-search, cdse, a STAC API, or an ItemCollection file.",
 )
-@click.option(
-    "--profile",
+@option_of(
+    ImageArchive,
+    "profile",
+    "Provider whose layout a URL or a file has.  [default: planetary-computer]",
     metavar="NAME",
     show_default=False,
-    help="Provider whose layout a URL or a file has.  [default: planetary-computer]",
 )
-@click.option("--s1-catalog", metavar="NAME|URL", help="Another catalogue for Sentinel-1.")
-@click.option(
-    "--orbit",
-    type=click.Choice(["descending", "ascending", "any"]),
-    default="descending",
-    help="Orbit direction of Sentinel-1.",
+@option_of(
+    ImageArchive,
+    "s1_catalog",
+    "Another catalogue for Sentinel-1.",
+    metavar="NAME|URL",
 )
-@click.option(
-    "--s1-days",
+@option_of(
+    ImageArchive,
+    "orbit",
+    "Orbit direction of Sentinel-1.",
+)
+@option_of(
+    DatasetRequest,
+    "s1_days",
+    "Days of Sentinel-1 before and after a label tile's day.",
     type=click.IntRange(0, 3650),
-    default=180,
-    help="Days of Sentinel-1 before and after a label tile's day.",
 )
-@click.option("--keep-without-s1", is_flag=True, help="Keep labels without Sentinel-1 images.")
-@click.option(
-    "--votes",
-    type=click.Choice(["strict", "simple-majority", "consensus", "majority"]),
-    default="consensus",
-    help="Scheme that merges the votes on a hold-out tile into one label.",
+@option_of(
+    ImageArchive,
+    "keep_without_s1",
+    "Keep labels without Sentinel-1 images.",
 )
-@click.option(
-    "--classes", type=_PATH, metavar="CSV", help="Your legend: code,name[,colour] in each row."
+@option_of(
+    DatasetRequest,
+    "votes",
+    "Scheme that merges the votes on a hold-out tile into one label.",
 )
-@click.option("--attribute", default="code", help="Attribute of a vector file that holds the code.")
-@click.option("--layer", help="Layer of a vector file that has several.")
+@option_of(
+    DatasetRequest,
+    "classes",
+    "Your legend: code,name[,colour] in each row.",
+    type=_PATH,
+    metavar="CSV",
+)
+@option_of(
+    DatasetRequest,
+    "attribute",
+    "Attribute of a vector file that holds the code.",
+)
+@option_of(
+    DatasetRequest,
+    "layer",
+    "Layer of a vector file that has several.",
+)
 @click.option(
     "--year",
     type=int,
@@ -81,36 +103,41 @@ def dataset() -> None:
 )
 @click.option("--start", type=_DAY, metavar="YYYY-MM-DD", help="First day of the images.")
 @click.option("--end", type=_DAY, metavar="YYYY-MM-DD", help="Last day of the images, included.")
-@click.option(
-    "--validation",
+@option_of(
+    DatasetRequest,
+    "validation",
+    "Share of the places for validation, which decides when training stops.",
     type=click.FloatRange(0, 1),
-    default=0.1,
-    help="Share of the places for validation, which decides when training stops.",
 )
-@click.option(
-    "--test",
+@option_of(
+    DatasetRequest,
+    "test",
+    "Share of the places for testing, besides the hold-out.",
     type=click.FloatRange(0, 1),
-    default=0.0,
-    help="Share of the places for testing, besides the hold-out.",
 )
-@click.option("--limit", type=click.IntRange(1), help="Make at most this many chips, for a trial.")
-@click.option(
-    "--max-lost",
+@option_of(
+    DatasetRequest,
+    "limit",
+    "Make at most this many chips, for a trial.",
+    type=click.IntRange(1),
+)
+@option_of(
+    ImageArchive,
+    "max_lost",
+    "Share of a chip's radar assets that may be unreadable; in composites, of all assets.",
     type=click.FloatRange(0, 1),
-    default=0.1,
-    help="Share of a chip's radar assets that may be unreadable; in composites, of all assets.",
 )
-@click.option(
-    "--patience",
+@option_of(
+    ImageArchive,
+    "patience",
+    "Seconds to wait for an image server that is busy or down.",
     type=click.FloatRange(0),
-    default=300,
-    help="Seconds to wait for an image server that is busy or down.",
 )
-@click.option(
-    "--workers",
+@option_of(
+    ImageArchive,
+    "workers",
+    "Chips made at a time, and reader threads.",
     type=click.IntRange(1, 256),
-    default=4,
-    help="Chips made at a time, and reader threads.",
 )
 @logging_options
 @json_option
@@ -122,7 +149,7 @@ def build(
     labels: Path,
     out: Path,
     classes: Path | None,
-    votes: str,
+    votes: "Scheme",
     s1_days: int,
     attribute: str,
     layer: str | None,
@@ -155,7 +182,7 @@ def build(
     if labels.exists():
         _check(ctx, tiles=labels.is_dir())
     from lulcmap.cli.progress import bars
-    from lulcmap.dataset import DatasetRequest, ImageArchive, build_dataset
+    from lulcmap.dataset import build_dataset
 
     request = DatasetRequest(
         labels=labels,

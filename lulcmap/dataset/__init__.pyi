@@ -3,7 +3,7 @@ from .check import CheckResult, check_dataset
 from .chips import Chip, Dataset
 from .request import build_dataset
 from .sample import Image, Label, Sample
-from .settings import DatasetRequest, ImageArchive
+from .settings import DatasetRequest, ImageArchive, Scheme
 from .votes import merge_votes
 from .writer import dataset_writer
 
@@ -17,6 +17,7 @@ __all__ = [
     "ImageArchive",
     "Label",
     "Sample",
+    "Scheme",
     "build_dataset",
     "check_dataset",
     "dataset_writer",

@@ -9,6 +9,9 @@ if TYPE_CHECKING:
 
 Orbit = Literal["descending", "ascending", "any"]
 
+Scheme = Literal["strict", "simple-majority", "consensus", "majority"]
+"""How the votes of several annotators become one label."""
+
 
 @dataclass(frozen=True, slots=True)
 class ImageArchive:
@@ -52,7 +55,7 @@ class DatasetRequest:
     classes: Path | None = None
     """CSV file of the legend; None takes Dynamic World's."""
 
-    votes: str = "consensus"
+    votes: Scheme = "consensus"
     """Scheme that merges the hold-out's votes into one label."""
 
     s1_days: int = 180

@@ -1,13 +1,12 @@
 """One label from the votes of several annotators, by the schemes of Dynamic World's hold-out."""
 
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lulcmap.dataset.settings import Scheme
 from lulcmap.legend import NODATA
-
-Scheme = Literal["strict", "simple-majority", "consensus", "majority"]
 
 SCHEMES: tuple[Scheme, ...] = get_args(Scheme)
 """Schemes, from the fewest disputed pixels to the most; compare figures only under the same one."""

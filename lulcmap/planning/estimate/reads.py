@@ -7,7 +7,7 @@ is the probability of a cloud.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import shapely
@@ -22,7 +22,7 @@ from lulcmap.planning.estimate.values import Reads
 from lulcmap.planning.job import Job, ZoneJob
 from lulcmap.sensors import S1_BANDS, S2_BANDS
 
-ASSET_BYTES_PER_PIXEL = {"s2": 1.65, "SCL": 0.1, "s1": 2.8}
+ASSET_BYTES_PER_PIXEL: Mapping[str, float] = {"s2": 1.65, "SCL": 0.1, "s1": 2.8}
 """Bytes per pixel of an asset, in its own pixels, compressed with DEFLATE and a predictor.
 Sentinel-2: uint16, mean of 120 files of real scenes (1.3 to 2.0). SCL: simulated ones have 0.12.
 Sentinel-1: float32, eight files of recorded items of sentinel-1-rtc, whose ``file:size`` is 2.4 to

@@ -71,37 +71,17 @@ def estimate_run(
         clock: clock that returns seconds.
 
     """
-    job, scenes, settings = planned.job, planned.scenes, planned.settings
-    contract = planned.session.contract
-    footprints = Footprints(scenes)
-    run = RunFolder(folder)
-    zones, reads = [], Reads(0, 0.0, 0.0, 0.0)
-    share = min(MAX_COUNTED_BLOCKS / max(len(job.blocks), 1), 1.0)
-    for zone in job.zones:
-        todo = [block.box for block in zone.blocks if not run.block_path(block.id).is_file()]
-        windows = block_windows(zone, contract, todo)
-        n_windows = sum(map(len, windows))
-        done = len(zone.blocks) - len(todo)
-        zones.append(ZoneEstimate(zone.epsg, len(zone.blocks), done, n_windows))
-        reads += ReadCounter(job, zone, scenes, footprints, contract).total(windows, share=share)
+    job, scenes, contract = planned.job, planned.scenes, planned.session.contract
+    footprints, run = Footprints(scenes), RunFolder(folder)
+    zones, reads = _zones(planned, run, footprints)
     n_windows = sum(zone.windows for zone in zones)
     maps = tuple(_map_estimate(map_grid) for map_grid in planned.grids)
     filled = sum(each.pixels * each.filled for each in maps)
     disk = _disk(filled, planned, out, folder)
     credentials, missing = _credentials(scenes)
     refusals, is_made = _refusals(planned, out, run)
-    obstacles = [*refusals, *missing]
-    memory = 0.0
-    try:
-        largest = max((block.box.shape for block in job.blocks), key=math.prod)
-        memory = memory_budget(
-            largest,
-            readers=settings.workers,
-            allowed=settings.max_memory,
-            logits=contract.bytes_per_pixel,
-        ).peak
-    except UsageError as error:
-        obstacles.append(error)
+    memory, too_little = _memory(planned)
+    obstacles = [*refusals, *missing, *too_little]
     return Estimate(
         area=planned.area.name,
         km2=planned.area.km2,
@@ -110,7 +90,7 @@ def estimate_run(
         classes=tuple(cover.name for cover in contract.legend),
         device=f"{planned.session.device}, {planned.session.runtime}",
         catalogs={sensor: source.name for sensor, source in scenes.sources.items()},
-        zones=tuple(zones),
+        zones=zones,
         maps=maps,
         s2=s2_months(job, planned.period),
         s1=s1_orbits(job, scenes),
@@ -134,14 +114,48 @@ def estimate_run(
             *planned.session.notes,
             *_remarks(planned, out, folder, disk, is_made=is_made),
         ),
-        assumed={
-            "network_bytes_per_second": NETWORK_BYTES_PER_S,
-            "samples_read_per_cpu_second": READ_SAMPLES_PER_S,
-            "samples_resampled_per_cpu_second": WARP_SAMPLES_PER_S,
-            "map_pixels_written_per_second": WRITE_PIXELS_PER_S,
-            **{f"bytes_per_pixel_{kind.lower()}": n for kind, n in ASSET_BYTES_PER_PIXEL.items()},
-        },
+        assumed=_ASSUMED,
     )
+
+
+_ASSUMED = {
+    "network_bytes_per_second": NETWORK_BYTES_PER_S,
+    "samples_read_per_cpu_second": READ_SAMPLES_PER_S,
+    "samples_resampled_per_cpu_second": WARP_SAMPLES_PER_S,
+    "map_pixels_written_per_second": WRITE_PIXELS_PER_S,
+    **{f"bytes_per_pixel_{kind.lower()}": n for kind, n in ASSET_BYTES_PER_PIXEL.items()},
+}
+
+
+def _zones(
+    planned: PlannedMap, run: RunFolder, footprints: Footprints
+) -> tuple[tuple[ZoneEstimate, ...], Reads]:
+    """What is done in each UTM zone, and what all of them read."""
+    job, scenes, contract = planned.job, planned.scenes, planned.session.contract
+    share = min(MAX_COUNTED_BLOCKS / max(len(job.blocks), 1), 1.0)
+    zones, reads = [], Reads(0, 0.0, 0.0, 0.0)
+    for zone in job.zones:
+        todo = [block.box for block in zone.blocks if not run.block_path(block.id).is_file()]
+        windows = block_windows(zone, contract, todo)
+        done = len(zone.blocks) - len(todo)
+        zones.append(ZoneEstimate(zone.epsg, len(zone.blocks), done, sum(map(len, windows))))
+        reads += ReadCounter(job, zone, scenes, footprints, contract).total(windows, share=share)
+    return tuple(zones), reads
+
+
+def _memory(planned: PlannedMap) -> tuple[float, list[UsageError]]:
+    """Peak memory of the run, bytes; 0 and the error if the memory allowed is too little."""
+    settings = planned.settings
+    try:
+        budget = memory_budget(
+            max((block.box.shape for block in planned.job.blocks), key=math.prod),
+            readers=settings.workers,
+            allowed=settings.max_memory,
+            logits=planned.session.contract.bytes_per_pixel,
+        )
+    except UsageError as error:
+        return 0.0, [error]
+    return budget.peak, []
 
 
 def _map_estimate(map_grid: MapGrid) -> MapEstimate:
