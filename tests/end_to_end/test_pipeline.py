@@ -19,8 +19,9 @@ from lulcmap.catalog.stac.query import QueryResult
 from lulcmap.errors import ModelError, NoScenesError, OutputError, ProviderError, UsageError
 from lulcmap.legend import CLASSES, NODATA
 from lulcmap.model.contract import S1_INPUT, S2_INPUT
-from lulcmap.pipeline import map_area
-from lulcmap.run import RunFolder
+from lulcmap.output import assemble_run
+from lulcmap.pipeline import estimate_map, map_area, map_shard
+from lulcmap.run import RunFolder, Shard
 from lulcmap.simulation.build import Country, simulate
 from tests.integration.servers import FileServer
 from tests.support.stubs import contract, make_model
@@ -510,6 +511,32 @@ def test_a_map_is_left_alone_though_the_provider_has_other_scenes_now(
     assert second.already_made
     assert "other scenes now" in second.warnings[-1]
     assert not third.already_made
+
+
+def test_predict_plan_and_assemble_agree_on_whether_a_map_is_made(api, country, settings, tmp_path):
+    """Of the same request to a provider that has other scenes now, and of another request."""
+    served, out = settings(catalog=f"{api.url}/stac"), tmp_path / "map.tif"
+    area = str(country.aoi)
+    shard = {"shard": Shard(1, 1), "period": PERIOD}
+    (tmp_path / "runs").mkdir()
+    elsewhere = replace(served, workdir=tmp_path / "runs")
+    gone = api.collection["features"].pop()
+    map_shard(area, out, settings=elsewhere, **shard)  # a run to assemble, of fewer scenes
+    api.collection["features"].append(gone)
+    map_area(area, out, period=PERIOD, settings=served)
+    content = out.read_bytes()
+
+    again = estimate_map(area, out, period=PERIOD, settings=elsewhere)
+    assembled = assemble_run(tmp_path / "runs" / "map.tif.run", out, keep_run=True)
+    made = map_area(area, out, period=PERIOD, settings=elsewhere)
+    other = estimate_map(area, out, period=PERIOD, settings=replace(served, s1="off"))
+
+    assert again.obstacles == ()
+    assert any("is already made" in note for note in again.notes)
+    assert assembled.already_made
+    assert made.already_made
+    assert out.read_bytes() == content
+    assert [obstacle.exit_code for obstacle in other.obstacles] == [7]
 
 
 @pytest.mark.parametrize(
