@@ -172,7 +172,7 @@ def choose_s1(
     notes = []
     if unknown:
         notes.append(
-            f"Sentinel-1 passes that do not state their orbit direction ({unknown}) were taken for "
+            f"Sentinel-1 passes that do not say their orbit direction ({unknown}) were taken for "
             f"{orbit}."
         )
     if passes or not others:

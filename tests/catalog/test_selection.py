@@ -205,7 +205,7 @@ def test_passes_that_do_not_say_their_direction_count_as_preferred_and_are_repor
     choice = choose_s1([s1(state=None), s1(orbit=15, state="ascending")], YEAR)
 
     assert [scene.orbit for (scene,) in choice.passes] == [37]
-    assert "do not state their orbit direction (1)" in choice.notes[0]
+    assert "do not say their orbit direction (1)" in choice.notes[0]
 
 
 def test_without_sentinel_1_nothing_is_chosen():
