@@ -61,7 +61,7 @@ class _Size(click.ParamType[int]):
 
 
 _POWERS = {"M": 2, "G": 3, "T": 4}
-"""Of 1000, or 1024."""
+"""Power of 1000, or of 1024 for KiB and the like, by the unit's first letter."""
 
 
 def option_of(settings: type, name: str, help_text: str, **attributes: Any) -> Callable[[F], F]:
@@ -80,10 +80,10 @@ def option_of(settings: type, name: str, help_text: str, **attributes: Any) -> C
         attributes["type"] = click.Choice(get_args(kind))
     elif kind is bool:
         attributes["is_flag"] = True
+    if isinstance(default, float) and default.is_integer():
+        default = int(default)  # the help shows 300, not 300.0; Click makes it a float again
     if kind is not bool and default not in (None, MISSING):
         attributes.setdefault("default", default)
-        if isinstance(default, float):
-            attributes.setdefault("show_default", f"{default:g}")
     flags = attributes.pop("flags", (f"--{name.replace('_', '-')}",))
     return click.option(*flags, help=help_text, **attributes)
 

@@ -28,7 +28,7 @@ def replacing(path: Path, *, others: bool = False) -> Iterator[Path]:
     same ``path`` are removed first.
 
     Args:
-        path: of the file or folder; its folder exists.
+        path: path of the file or folder; its folder exists.
         others: whether other processes may write the same ``path`` now, so that their temporary
             files must stay.
 
@@ -59,7 +59,7 @@ def write_atomically(path: Path, data: bytes | memoryview | str) -> None:
     """Write a file: all of it, or nothing; other processes may write the same one.
 
     Args:
-        path: of the file; its folder exists.
+        path: path of the file; its folder exists.
         data: what it holds; text is encoded as UTF-8.
 
     Raises:
