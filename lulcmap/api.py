@@ -1,7 +1,8 @@
 """The Python API: what ``import lulcmap`` offers.
 
-Every function takes the settings of ``Settings`` and ``CompositeRules`` as keywords, with the
-command's defaults, and raises the errors of ``lulcmap.errors``.
+Functions of an area take the settings of ``Settings`` and ``CompositeRules`` as keywords, with the
+command's defaults. All raise the errors of ``lulcmap.errors``; an unknown keyword is a
+``TypeError``.
 """
 
 import re
@@ -177,7 +178,7 @@ def plan_map(
     """What ``map_area`` with the same arguments will read, need and take. Writes nothing.
 
     Args:
-        aoi: as for ``map_area``, and so are the others and what is raised.
+        aoi: as for ``map_area``; so are the other arguments and the errors.
         out: path of the COG.
         year: calendar year.
         start: first day.
@@ -385,7 +386,7 @@ _RENAMED = {"yes": "sparse"}
 
 @contextmanager
 def _keywords() -> Iterator[None]:
-    """Have errors name keywords instead of the command's options: ``overwrite=True``."""
+    """Rewrite errors to name keyword arguments, not the command's options: ``overwrite=True``."""
     try:
         yield
     except LulcmapError as error:

@@ -104,7 +104,7 @@ def map_shard(
     shard is done, ``assemble_run`` makes the map.
 
     Args:
-        aoi: as for ``map_area``, and so are the others and what is raised.
+        aoi: as for ``map_area``; so are the other arguments and the errors.
         out: path of the COG.
         shard: the shard.
         period: the period.
@@ -149,7 +149,7 @@ def estimate_map(
     """What ``map_area`` with the same arguments will read, need and take. Writes nothing.
 
     Args:
-        aoi: as for ``map_area``, and so are the others and what is raised.
+        aoi: as for ``map_area``; so are the other arguments and the errors.
         out: path of the COG.
         period: the period.
         layer: layer of the vector file.

@@ -17,6 +17,7 @@ from odc.geo.geobox import GeoBox
 import lulcmap
 from lulcmap import api
 from lulcmap.geo import footprint
+from lulcmap.output import assemble_run
 from lulcmap.planning import RULES, Settings
 from lulcmap.sensors import S2_BANDS
 
@@ -51,6 +52,30 @@ def test_its_keywords_are_the_settings():
 def test_a_keyword_that_is_none_is_refused_by_name(country, options):
     with pytest.raises(TypeError, match="no setting is called min_claer"):
         lulcmap.map_area(country.aoi, year=YEAR, **options, min_claer=3)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"s1": "never"}, "s1 is 'never'; choose off, optional, required."),
+        ({"max_cloud": -4}, "max_cloud is -4; it must be a number from 0 to 100."),
+        ({"min_clear": 255}, "min_clear is 255; it must be a number from 1 to 254."),
+        ({"patience": float("nan")}, "patience is nan; it must be a number from 0 up."),
+        ({"workers": True}, "workers is True; it must be a number from 1 to 256."),
+    ],
+)
+def test_a_setting_that_cannot_be_is_refused(country, wrong, says):
+    with pytest.raises(lulcmap.errors.UsageError) as refused:
+        lulcmap.map_area(country.aoi, year=YEAR, **wrong)
+
+    assert str(refused.value) == says
+
+
+def test_defaults_of_assembling_are_the_settings():
+    parameters = inspect.signature(assemble_run).parameters
+
+    for name in ("min_coverage", "zones", "keep_run", "overwrite"):
+        assert parameters[name].default == getattr(Settings(), name)
 
 
 def areas(aoi):

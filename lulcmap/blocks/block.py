@@ -64,7 +64,7 @@ def finish_block(planned: PlannedMap, run: RunFolder, prepared: PreparedBlock) -
 
     Returns:
         None, or why the block could not be made: more than ``max_lost`` of its assets could not be
-        read, or some and then nothing could be mapped.
+        read, or some could not and no pixel was mapped.
 
     """
     session, settings = planned.session, planned.settings

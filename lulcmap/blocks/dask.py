@@ -166,7 +166,7 @@ def _session(work: _Work) -> Session:
         )
         if session.sha256 != plan.model_sha256:
             raise UsageError(
-                f"A Dask worker has another model called {plan.model}. Install one version of "
+                f"A Dask worker has a different model named {plan.model}. Install one version of "
                 "lulcmap everywhere."
             )
         _sessions[key] = replace(session, contract=work.planned.session.contract)
@@ -192,8 +192,8 @@ def _on(
             yield future.result()
     except KilledWorker as error:
         raise DeviceError(
-            f"Several Dask workers died over one block: {error}. They may lack memory; give them "
-            "more, or a smaller --block-size."
+            f"Several Dask workers died while making one block: {error}. They may lack memory; "
+            "give them more, or a smaller --block-size."
         ) from error
     except (CancelledError, CommClosedError) as error:
         raise DeviceError(

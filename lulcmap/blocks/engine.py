@@ -30,7 +30,7 @@ Engine = Callable[[PlannedMap, RunFolder, Sequence[Block]], Generator[BlockResul
 """Makes some blocks of a run, in any order, and yields each when its file is written."""
 
 _MAX_FIRST_FAILURES = 3
-"""Blocks that fail before any is made, until the run is given up."""
+"""The run is given up if this many blocks fail before the first is made."""
 
 
 def make_blocks(
@@ -42,7 +42,7 @@ def make_blocks(
     shard: Shard | None = None,
     progress: Progress = no_progress,
 ) -> int:
-    """Have an engine make every block that is not done, those that failed before last.
+    """Have an engine make every missing block, those that failed before last of all.
 
     Args:
         planned: the map.

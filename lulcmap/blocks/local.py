@@ -57,7 +57,7 @@ def map_blocks(
 def _prepared(
     planned: PlannedMap, reader: Reader, todo: Sequence[Block], *, ahead: bool
 ) -> Generator[PreparedBlock, None, None]:
-    """Each block with its composite; ``ahead``, the next one is begun while one is in use."""
+    """Each block with its composite; with ``ahead``, the next is prepared while one is in use."""
     if not ahead:
         for block in todo:
             yield prepare_block(planned, reader, block)

@@ -11,7 +11,7 @@ _NAME_WIDTH, _MAX_WIDTH = 26, 110
 """Width of a check's name and largest width of a line, characters."""
 
 
-@click.command(short_help="Check this machine and the providers; say how to fix them.")
+@click.command(short_help="Check this machine and the providers.")
 @click.option("--offline", is_flag=True, help="Skip the providers.")
 @click.option(
     "--folder",

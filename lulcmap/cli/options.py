@@ -1,16 +1,17 @@
 """The options of a map: the same for making it and for planning it."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
 from datetime import datetime
+from math import inf
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin
 
 import click
 
-from lulcmap.imagery import CompositeRules
-from lulcmap.planning import RULES, Settings
+from lulcmap.planning import RANGES, RULES, Settings
 
 if TYPE_CHECKING:
     from lulcmap.catalog import Period
@@ -64,13 +65,21 @@ _POWERS = {"M": 2, "G": 3, "T": 4}
 """Power of 1000, or of 1024 for KiB and the like, by the unit's first letter."""
 
 
-def option_of(settings: type, name: str, help_text: str, **attributes: Any) -> Callable[[F], F]:
+def option_of(
+    settings: type,
+    name: str,
+    help_text: str,
+    *,
+    ranges: Mapping[str, tuple[float, float]] = MappingProxyType({}),
+    **attributes: Any,
+) -> Callable[[F], F]:
     """An option for the field of a dataclass, with the field's default and choices.
 
     Args:
         settings: the dataclass.
         name: name of its field.
         help_text: help of the option.
+        ranges: by field, the smallest and the largest number.
         attributes: as for ``click.option``; ``flags`` names the option otherwise.
 
     """
@@ -78,6 +87,10 @@ def option_of(settings: type, name: str, help_text: str, **attributes: Any) -> C
     default, kind = field.default, field.type
     if get_origin(kind) is Literal:
         attributes["type"] = click.Choice(get_args(kind))
+    elif name in ranges:
+        low, high = ranges[name]
+        number: Any = click.IntRange if kind is int else click.FloatRange
+        attributes["type"] = number(low, high if high < inf else None)
     elif kind is bool:
         attributes["is_flag"] = True
     if isinstance(default, float) and default.is_integer():
@@ -90,7 +103,8 @@ def option_of(settings: type, name: str, help_text: str, **attributes: Any) -> C
 
 def setting(name: str, help_text: str, **attributes: Any) -> Callable[[F], F]:
     """An option for a setting of a map or of its composite's rules, as of ``option_of``."""
-    return option_of(CompositeRules if name in RULES else Settings, name, help_text, **attributes)
+    settings = type(Settings().rules) if name in RULES else Settings
+    return option_of(settings, name, help_text, ranges=RANGES, **attributes)
 
 
 PRIOR_OPTION = setting(
@@ -102,14 +116,13 @@ PRIOR_OPTION = setting(
 
 MIN_COVERAGE_OPTION = setting(
     "min_coverage",
-    "Share of the area with a class, below which the exit code is 4.",
-    type=click.FloatRange(0, 1),
+    "Exit with code 4 if less than this share of the area is mapped.",
 )
 ZONES_OPTION = setting("zones", "Write a file of each UTM zone too, on its own grid.")
 KEEP_RUN_OPTION = setting(
     "keep_run", "Keep the run folder: blocks with confidence, counts and origin."
 )
-OVERWRITE_OPTION = setting("overwrite", "Replace a map that was made under another plan.")
+OVERWRITE_OPTION = setting("overwrite", "Replace the file at --out, if it is another map.")
 
 _OPTIONS = (
     click.option(
@@ -125,7 +138,7 @@ _OPTIONS = (
     click.option("--out", type=_PATH, help="COG to write.  [default: <aoi>-<period>.tif]"),
     setting(
         "model",
-        "A name from `lulcmap models`, or an ONNX file.  [default: the one marked there]",
+        "A name from `lulcmap models`, or an ONNX file.  [default: the one marked * there]",
     ),
     setting(
         "catalog",
@@ -134,58 +147,61 @@ _OPTIONS = (
     ),
     setting(
         "profile",
-        "Provider whose layout a URL or a file has.  [default: planetary-computer]",
+        "Provider whose layout a URL or a file has.  [default: planetary-computer; a file's is "
+        "detected]",
         metavar="NAME",
         show_default=False,
     ),
     setting(
         "s1_catalog",
-        "Another catalogue for Sentinel-1; earth-search and cdse have none that can be used.",
+        "Another catalogue for Sentinel-1; earth-search and cdse have no usable Sentinel-1.",
         metavar="NAME|URL",
     ),
     setting(
         "max_cloud",
         "Percent of cloud above which a Sentinel-2 scene is skipped.",
-        type=click.FloatRange(0, 100),
     ),
     setting(
         "crs", "CRS of the map: auto (a UTM zone, or equal-area for a wide area) or EPSG:<code>."
     ),
     setting("device", "Device the model runs on."),
-    setting("batch_size", "Windows in one call of the model, on a GPU.", type=click.IntRange(1)),
-    setting("max_scenes", "Sentinel-2 dates tried at a pixel.", type=click.IntRange(1, 254)),
     setting(
-        "min_clear", "Clear Sentinel-2 observations wanted at a pixel.", type=click.IntRange(1, 254)
+        "batch_size",
+        "Windows in one call of the model, on a GPU.",
+    ),
+    setting(
+        "max_scenes",
+        "Sentinel-2 dates tried at a pixel.",
+    ),
+    setting(
+        "min_clear",
+        "Clear Sentinel-2 observations wanted at a pixel.",
     ),
     setting(
         "mask_codes",
         "Codes of the scene classification that are not clear.",
         type=_Codes(),
-        default=",".join(map(str, CompositeRules().mask_codes)),
+        default=",".join(map(str, Settings().rules.mask_codes)),
     ),
     setting(
         "mask_dilation",
         "Pixels of 20 m by which clouds and shadows are grown.",
-        type=click.IntRange(0, 50),
     ),
-    setting("s1", "Use of Sentinel-1."),
+    setting("s1", "Use of Sentinel-1; required leaves pixels without it unmapped."),
     setting(
         "max_s1_scenes",
         "Sentinel-1 dates of each relative orbit.",
-        type=click.IntRange(1, 254),
     ),
     setting("orbit", "Preferred orbit direction of Sentinel-1."),
-    setting("blend", "How windows are joined."),
+    setting("blend", "Join windows: hann blends their overlap, centre cuts in its middle."),
     PRIOR_OPTION,
     setting(
         "block_size",
-        "Pixels a side of a block, a multiple of 384; memory grows with it.",
-        type=click.IntRange(1),
+        "Pixels a side of a block, a multiple of the model's step (384); memory grows with it.",
     ),
     setting(
         "max_lost",
         "Share of a block's assets that may be unreadable.",
-        type=click.FloatRange(0, 1),
     ),
     MIN_COVERAGE_OPTION,
     ZONES_OPTION,
@@ -197,13 +213,15 @@ _OPTIONS = (
     ),
     setting(
         "patience",
-        "Seconds to wait for a server of scenes that is busy or down.",
-        type=click.FloatRange(0),
+        "Seconds to wait for a data server that is busy or down.",
     ),
-    setting("workers", "Reader threads.", type=click.IntRange(1, 256)),
+    setting(
+        "workers",
+        "Reader threads.",
+    ),
     setting(
         "max_memory",
-        "Memory the process may take, such as 8GB.  [default: what the machine has]",
+        "Memory the process may take, such as 8GB.  [default: 80 % of what is free]",
         type=_Size(),
     ),
     setting("workdir", "Folder for the run folder.  [default: beside --out]", type=_PATH),

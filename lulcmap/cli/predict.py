@@ -28,7 +28,7 @@ INCOMPLETE = 4
 @click.option(
     "--shard",
     metavar="I/N",
-    help="Map only every N-th block, from the I-th; `lulcmap assemble` joins them.",
+    help="Make shard I of N, every N-th block; `lulcmap assemble` joins them.",
 )
 @click.option(
     "--dask",
@@ -38,7 +38,7 @@ INCOMPLETE = 4
 @setting("retry_failed", "Map only the blocks that failed before.")
 @click.option(
     "--timeout",
-    type=click.FloatRange(0, 1e8, min_open=True),
+    type=click.FloatRange(0, min_open=True),
     metavar="SECONDS",
     help="Stop after this time with exit code 124; rerun the same command to resume.",
 )

@@ -22,7 +22,7 @@ _MAX_NAMES = 5
 """Failed blocks that are named."""
 
 
-@click.command(short_help="Join a run's blocks to its map.")
+@click.command(short_help="Make the map of a run's blocks.")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option(
     "--out", type=click.Path(path_type=Path), help="COG to write.  [default: RUN without .run]"

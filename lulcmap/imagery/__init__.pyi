@@ -6,9 +6,10 @@ from .composite import Composite, make_composite, mean_backscatter
 from .kernels import median, sorting_network
 from .reader import Reader
 from .resample import sample_pixels, transform_nodes
-from .rules import CompositeRules
+from .rules import RULE_RANGES, CompositeRules
 
 __all__ = [
+    "RULE_RANGES",
     "TIFF_HEADER_BYTES",
     "Composite",
     "CompositeRules",

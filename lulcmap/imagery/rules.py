@@ -4,6 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from lulcmap.sensors import SCL_MASKED
+from lulcmap.system import check_fields
+
+RULE_RANGES = {"min_clear": (1, 254), "max_scenes": (1, 254), "mask_dilation": (0, 50)}
+"""Smallest and largest value of each number, both included; 255 is nodata in a block's counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,10 +15,10 @@ class CompositeRules:
     """Which Sentinel-2 observations count as clear, and how many a pixel needs."""
 
     min_clear: int = 5
-    """Clear observations after which a pixel stops, 1 to 255."""
+    """Clear observations after which a pixel stops."""
 
     max_scenes: int = 12
-    """Dates with data, clear or not, after which a pixel stops, 1 to 255."""
+    """Dates with data, clear or not, after which a pixel stops."""
 
     mask_codes: tuple[int, ...] = SCL_MASKED
     """Scene classification codes that are not clear. No data (0) does not even count as a try."""
@@ -23,11 +27,7 @@ class CompositeRules:
     """20 m pixels by which masked clouds and shadows are grown, in all eight directions."""
 
     def __post_init__(self) -> None:
-        counts = (self.min_clear, self.max_scenes)
-        if not all(1 <= count <= 255 for count in counts) or self.mask_dilation < 0:
-            raise ValueError(
-                f"min_clear and max_scenes must be 1 to 255 and mask_dilation 0 or more, got {self}"
-            )
+        check_fields(self, RULE_RANGES)
 
     @property
     def slots(self) -> int:

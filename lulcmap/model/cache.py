@@ -33,7 +33,7 @@ _TIMEOUTS_S = (10.0, 60.0)
 """Timeouts: to connect, and between two bytes."""
 
 _MAX_RETRIES = 3
-"""Further attempts of a request that a server does not response."""
+"""Further attempts of a request that a server does not respond to."""
 
 _CHUNK_BYTES = 1 << 20
 """Bytes read at once."""

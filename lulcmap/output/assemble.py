@@ -82,10 +82,10 @@ def check_finished(run: RunFolder, plan: Plan) -> None:
     if len(failures) == len(missing):
         number, reason = next(iter(failures.items()))
         raise ProviderError(
-            f"{summary}, and failed ({number}: {reason}). Run the run's command again with "
+            f"{summary}, and failed ({number}: {reason}). Rerun the predict command with "
             "--retry-failed, then assemble."
         )
-    raise UsageError(f"{summary}. Run the remaining shards, or the run's command, then assemble.")
+    raise UsageError(f"{summary}. Run the remaining shards, or the predict command, then assemble.")
 
 
 def assemble_run(

@@ -1,4 +1,4 @@
-"""Whether a map is there already, and whether it is the one that is asked for."""
+"""Whether the requested map already exists."""
 
 from collections.abc import Sequence
 from dataclasses import replace

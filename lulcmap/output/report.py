@@ -256,7 +256,7 @@ class MapReport:
             min_coverage: share of the area's pixels that is asked for now.
 
         Raises:
-            KeyError, TypeError, ValueError, AttributeError: the values are another thing's.
+            KeyError, TypeError, ValueError, AttributeError: the values are of something else.
 
         """
         model = {**values["model"]}

@@ -2,9 +2,10 @@ from .budget import memory_budget
 from .estimate.run import estimate_run
 from .estimate.values import Estimate, S1Orbit
 from .planner import PlannedMap, plan_map
-from .settings import RULES, Settings
+from .settings import RANGES, RULES, Settings
 
 __all__ = [
+    "RANGES",
     "RULES",
     "Estimate",
     "PlannedMap",

@@ -59,7 +59,7 @@ reaches 5.1 km."""
 
 @dataclass(frozen=True, slots=True)
 class PlannedMap:
-    """Everything known of a map before it is made."""
+    """Everything known about a map before it is made."""
 
     area: Area
     """The area."""
@@ -103,7 +103,7 @@ class PlannedMap:
 
     @property
     def about(self) -> About:
-        """What the map says of itself beyond its plan."""
+        """Metadata of the map that is not part of the plan."""
         contract = self.session.contract
         return About(
             area=self.area.polygon,
@@ -275,12 +275,12 @@ def _with_s1(session: Session, settings: Settings) -> Session:
     name = session.contract.name
     if settings.s1 == "required" and wanted is None:
         raise ModelError(
-            f"--s1 is required, and model {name} takes no Sentinel-1. Give --s1 off, or choose "
+            f"--s1 is required, but model {name} has no Sentinel-1 input. Give --s1 off, or choose "
             "another --model."
         )
     if settings.s1 == "off" and wanted is not None and not wanted.optional:
         raise ModelError(
-            f"--s1 is off, and model {name} cannot do without Sentinel-1. Give --s1 optional, or "
+            f"--s1 is off, but model {name} cannot do without Sentinel-1. Give --s1 optional, or "
             "choose another --model."
         )
     if settings.s1 != "required" or wanted is None:

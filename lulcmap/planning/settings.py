@@ -2,10 +2,25 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from math import inf
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from lulcmap.imagery import CompositeRules
+from lulcmap.imagery import RULE_RANGES, CompositeRules
+from lulcmap.system import check_fields
+
+RANGES: Mapping[str, tuple[float, float]] = {
+    "max_cloud": (0, 100),
+    "max_s1_scenes": (1, 254),
+    "block_size": (1, inf),
+    "max_lost": (0, 1),
+    "min_coverage": (0, 1),
+    "batch_size": (1, inf),
+    "workers": (1, 256),
+    "patience": (0, inf),
+    **RULE_RANGES,
+}
+"""Smallest and largest value of each number, both included, those of the rules among them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +109,9 @@ class Settings:
     overwrite: bool = False
     """Whether to replace a map that was made under another plan."""
 
+    def __post_init__(self) -> None:
+        check_fields(self, RANGES)
+
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Self:
         """The settings that options ask for: fields of ``Settings`` and of ``CompositeRules``.
@@ -103,6 +121,7 @@ class Settings:
 
         Raises:
             TypeError: an option is neither's.
+            UsageError: a value is not one of its choices, or not in its range.
 
         Examples:
             >>> Settings.of({"min_clear": 3, "s1": "off"}).rules.min_clear

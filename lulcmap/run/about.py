@@ -72,7 +72,7 @@ class About:
         """What ``to_json`` made the values of; version 0.1.0 did not write ``remote``.
 
         Raises:
-            KeyError, TypeError, ValueError, AttributeError: the values are another thing's.
+            KeyError, TypeError, ValueError, AttributeError: the values are of something else.
 
         """
         try:

@@ -49,7 +49,7 @@ class BlockFacts:
         """What ``to_json`` made the values of.
 
         Raises:
-            KeyError, TypeError, ValueError, AttributeError: the values are another thing's.
+            KeyError, TypeError, ValueError, AttributeError: the values are of something else.
 
         """
         facts = {field.name: values[field.name] for field in fields(cls)}

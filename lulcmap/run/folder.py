@@ -67,7 +67,7 @@ _BLOCK_LAYOUT: Mapping[str, Any] = {
     "blockysize": 512,
     "compress": "deflate",
     "zlevel": 1,  # half the time of 6 for a tenth more bytes, in files that are soon removed
-    "interleave": "band",  # the mosaic reads one band and shall not inflate the other five
+    "interleave": "band",  # the mosaic reads one band and need not decompress the other five
 }
 
 _MAX_DIFFERENCES = 5
@@ -123,7 +123,7 @@ class RunFolder:
             if begun is None:
                 write_json(run.items_path, items)
                 write_json(run.about_path, about.to_json())
-                write_json(run.plan_path, plan.to_json())  # last: it says "begun"
+                write_json(run.plan_path, plan.to_json())  # last: with it the run is begun
         return run
 
     @property

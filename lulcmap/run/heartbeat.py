@@ -59,7 +59,7 @@ class Beat:
         """What ``to_json`` made the values of.
 
         Raises:
-            KeyError, TypeError, ValueError: the values are another thing's.
+            KeyError, TypeError, ValueError: the values are of something else.
 
         """
         return cls(

@@ -1,3 +1,4 @@
+from .checks import check_fields
 from .disk import check_disk, free_disk
 from .files import parts, read_json, replacing, write_atomically, write_json, written
 from .gdal import GDAL_OPTIONS
@@ -14,6 +15,7 @@ __all__ = [
     "as_xarray",
     "available_memory",
     "check_disk",
+    "check_fields",
     "compiled",
     "connection_fault",
     "free_disk",
