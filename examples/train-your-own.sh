@@ -31,7 +31,7 @@ lulcmap dataset build --labels "$folder/labels" --catalog "$folder/country/items
     --out "$folder/dataset"
 lulcmap dataset check "$folder/dataset"
 
-# Killed at any moment, the same command goes on.
+# If interrupted, rerun the same command; it resumes.
 lulcmap train --data "$folder/dataset" --out "$folder/training" --model lulcformer-tiny \
     --epochs "$epochs" --batch-size 4 --crop 128 --learning-rate 1e-3
 

@@ -1,5 +1,5 @@
 """The recipe of the model trained on real land: from real samples to one ONNX file.
 
-Run as ``python -m recipes.real_land``; ``README.md`` beside this file explains what it does and what
-x
+Run it with ``python -m recipes.real_land``. ``README.md`` beside this file explains what it does
+and what is measured.
 """
