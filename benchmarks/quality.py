@@ -26,7 +26,7 @@ def measure(folder: Path, seed: int) -> tuple[float, float, float]:
     network, forest = folder / f"{seed}-network.tif", folder / f"{seed}-forest.tif"
     settings = Settings(model=DEMO_MODEL, catalog=str(made.items), overwrite=True)
     map_area(str(made.aoi), network, period=period, settings=settings)
-    map_with_forest(made, forest, period=period)
+    map_with_forest(made, forest, year=country.year)
     verdict = score_map(network, made)
     return verdict.coverage, verdict.mean_iou, score_map(forest, made).mean_iou
 
