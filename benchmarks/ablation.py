@@ -1,13 +1,13 @@
-"""The paper's comparisons on simulated countries under clouds: sensors, modules, allocation, peers.
+"""The paper's comparisons on cloudy simulated countries: sensors, modules, allocation, networks.
 
-Every variant of LULC-Former, and a SegFormer and a U-Net of its size, learns from the same
-composites in the same number of steps, with three seeds, and is measured on countries none of them
-has seen. Both sensors are there in training, as they are in the composites: none is taken away.
+Every variant of LULC-Former, and a SegFormer and a U-Net of its size, is trained on the same
+composites in the same number of steps, with three seeds, and measured on countries that none of
+them has seen. Training has both sensors, as the composites do: none is removed.
 
     python -m benchmarks.ablation FOLDER [--seeds 3] [--steps 300] [--runs 2]
 
-FOLDER keeps composites, trainings and results: stopped at any moment, the same command goes on. A
-run takes 5 minutes on one core (U-Net 10), and two go on at once.
+FOLDER keeps composites, trainings and results. If interrupted, rerun the same command; it resumes.
+A training takes 5 minutes on one core (U-Net 10), and two run at once.
 """
 
 import argparse
@@ -46,8 +46,8 @@ from lulcmap.training import (
 SIZE = 512
 """Pixels a side of a country."""
 
-LEARNT, JUDGED = range(7000, 7024), range(8000, 8008)
-"""Seeds of the countries to learn from, and of those that are measured on."""
+TRAINING, TEST = range(7000, 7024), range(8000, 8008)
+"""Seeds of the countries to train on, and of those to measure on."""
 
 BATCH, CROP = 8, 128
 
@@ -64,7 +64,7 @@ VARIANTS: dict[str, dict[str, object]] = {
 
 
 def country(seed: int) -> Country:
-    """A cloudy one: two to five dates, most of each under clouds."""
+    """A cloudy country: two to five dates, about half of each under clouds."""
     rng = np.random.default_rng(seed)
     return Country(
         seed=seed,
@@ -77,25 +77,25 @@ def country(seed: int) -> Country:
 
 
 def make_chip(path: Path, seed: int) -> None:
-    """A country's composite, as ``lulcmap predict`` makes it, and its truth."""
+    """Write a country's composite, as ``lulcmap predict`` makes it, and its truth."""
     with tempfile.TemporaryDirectory() as folder:
-        made = simulate(Path(folder), country(seed))
-        with rasterio.open(made.truth) as source:
-            truth, on = source.read(1), GeoBox(source.shape, source.transform, source.crs)
-        seen = composite_area(
-            MultiPolygon([box(*footprint(on))]),
-            on,
+        scenes = simulate(Path(folder), country(seed))
+        with rasterio.open(scenes.truth) as source:
+            truth, grid = source.read(1), GeoBox(source.shape, source.transform, source.crs)
+        composite = composite_area(
+            MultiPolygon([box(*footprint(grid))]),
+            grid,
             period=make_period(year=country(seed).year, today=date(2026, 1, 1)),
-            catalog=str(made.items),
+            catalog=str(scenes.items),
             workers=1,
         )
     with path.with_suffix(".part").open("wb") as part:
-        np.savez(part, s2=seen.s2, s1=seen.s1, label=truth)
+        np.savez(part, s2=composite.s2, s1=composite.s1, label=truth)
     path.with_suffix(".part").replace(path)
 
 
 def chips(folder: Path, seeds: range) -> Chips:
-    """Of some countries, made once."""
+    """The chips of some countries, made once."""
     folder.mkdir(parents=True, exist_ok=True)
     arrays: dict[str, list[np.ndarray]] = {"s2": [], "s1": [], "label": []}
     for seed in seeds:
@@ -104,23 +104,24 @@ def chips(folder: Path, seeds: range) -> Chips:
             make_chip(path, seed)
             print(f"composite of country {seed}", file=sys.stderr, flush=True)
         with np.load(path) as part:
-            for name, found in arrays.items():
-                found.append(part[name])
-    return Chips(*(np.stack(found) for found in arrays.values()))
+            for name, planes in arrays.items():
+                planes.append(part[name])
+    return Chips(*(np.stack(planes) for planes in arrays.values()))
 
 
 def run(folder: Path, variant: str, seed: int, steps: int) -> None:
-    """Train one network and measure it; the result is kept beside its training."""
-    seen, unseen = chips(folder / "composites", LEARNT), chips(folder / "composites", JUDGED)
+    """Train one network, measure it, and keep the result beside the training."""
+    training = chips(folder / "composites", TRAINING)
+    test = chips(folder / "composites", TEST)
     arguments = {"model": "lulcformer-tiny", **VARIANTS[variant]}
     config = network_config(classes=len(CLASSES), **arguments)  # type: ignore[arg-type]
     out = place(folder, variant, seed)
     path = train_network(
-        seen,
+        training,
         out,
         config=config,
         settings=TrainingSettings(
-            epochs=round(steps * BATCH / len(seen)),
+            epochs=round(steps * BATCH / len(training)),
             batch=BATCH,
             crop=CROP,
             learning_rate=7e-4,
@@ -132,64 +133,68 @@ def run(folder: Path, variant: str, seed: int, steps: int) -> None:
         hardware=Hardware(workers=1),
     )
     deployable = restore_network(load_checkpoint(path))
-    matrix = measure(deployable, unseen, batch=1)
-    found = {
+    matrix = measure(deployable, test, batch=1)
+    result = {
         "parameters": sum(p.numel() for p in deployable.network.parameters()),
         "mean_iou": mean_iou(matrix),
         "accuracy": accuracy(matrix),
         "mean_f1": mean_f1(matrix),
         "iou": dict(zip(NAMES, iou(matrix).tolist(), strict=True)),
     }
-    (out / "result.part").write_text(json.dumps(found))
+    (out / "result.part").write_text(json.dumps(result))
     (out / "result.part").replace(out / "result.json")
 
 
 def place(folder: Path, variant: str, seed: int) -> Path:
-    """Where a run is kept."""
+    """The folder of a training."""
     name = "".join(letter if letter.isalnum() else "-" for letter in variant.lower())
     return folder / "runs" / f"{name}-{seed}"
 
 
 def table(folder: Path, seeds: range) -> None:
-    """Print what is there: mean and standard deviation over the seeds."""
+    """Print the results so far: mean and standard deviation over the seeds."""
     print(f"{'':22} {'M':>5} {'runs':>4}  {'mean IoU':>15} {'accuracy':>15} {'F1':>15}")
     first: dict[int, float] = {}
     for variant in VARIANTS:
         paths = {seed: place(folder, variant, seed) / "result.json" for seed in seeds}
-        found = {s: json.loads(p.read_text()) for s, p in paths.items() if p.exists()}
-        if not found:
+        results = {s: json.loads(p.read_text()) for s, p in paths.items() if p.exists()}
+        if not results:
             continue
-        said = []
-        for what in ("mean_iou", "accuracy", "mean_f1"):
-            values = [100 * result[what] for result in found.values()]
+        figures = []
+        for name in ("mean_iou", "accuracy", "mean_f1"):
+            values = [100 * result[name] for result in results.values()]
             spread = statistics.stdev(values) if len(values) > 1 else float("nan")
-            said.append(f"{statistics.mean(values):7.2f} ± {spread:5.2f}")
+            figures.append(f"{statistics.mean(values):7.2f} ± {spread:5.2f}")
         if not first:
-            first = {seed: result["mean_iou"] for seed, result in found.items()}
-        apart = [100 * (found[seed]["mean_iou"] - first[seed]) for seed in found if seed in first]
-        millions = next(iter(found.values()))["parameters"] / 1e6
+            first = {seed: result["mean_iou"] for seed, result in results.items()}
+        differences = [
+            100 * (result["mean_iou"] - first[seed])
+            for seed, result in results.items()
+            if seed in first
+        ]
+        millions = next(iter(results.values()))["parameters"] / 1e6
         print(
-            f"{variant:22} {millions:5.2f} {len(found):4d}  "
-            + " ".join(f"{text:>15}" for text in said)
+            f"{variant:22} {millions:5.2f} {len(results):4d}  "
+            + " ".join(f"{text:>15}" for text in figures)
             + "   by seed "
-            + " ".join(f"{value:+.2f}" for value in apart)
+            + " ".join(f"{value:+.2f}" for value in differences)
         )
 
 
 def main() -> None:
-    """All runs that are not there, two at once, each in a process of its own on one thread."""
+    """Run the trainings that are missing, two at once, each in its own process on one thread."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--runs", type=int, default=2, help="at once")
+    parser.add_argument("--runs", type=int, default=2, help="trainings at once")
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
         run(options.folder, options.one[0], int(options.one[1]), options.steps)
         return
-    chips(options.folder / "composites", LEARNT)
-    chips(options.folder / "composites", JUDGED)
+    chips(options.folder / "composites", TRAINING)
+    chips(options.folder / "composites", TEST)
 
     def start(variant: str, seed: int) -> None:
         if (place(options.folder, variant, seed) / "result.json").exists():
@@ -202,7 +207,7 @@ def main() -> None:
     with ThreadPoolExecutor(options.runs) as pool:
         for done in [
             pool.submit(start, variant, seed)
-            for seed in range(options.seeds)  # so that an unfinished table compares like with like
+            for seed in range(options.seeds)  # so an unfinished table compares the same seeds
             for variant in VARIANTS
         ]:
             done.result()

@@ -1,9 +1,9 @@
-"""Joining a country's blocks and writing its COG: memory, time and temporary disk.
+"""Joining the blocks of a country and writing its COG: memory, time and temporary disk.
 
-A country of two UTM zones, its border of 300,000 corners, islands and lakes, is filled with blocks
-as a run writes them, kept in FOLDER for another time (a small one has fewer corners, and smaller
-blocks). ``mosaic`` and ``write_cog`` each run in a
-process of their own; then pixels of the map are compared with the block files, place by place.
+A country in two UTM zones, with a border of 300,000 corners, islands and lakes, is filled with
+blocks as a run writes them; FOLDER keeps them for the next time (a small country has fewer corners
+and smaller blocks). ``write_mosaic`` and ``write_cog`` each run in their own process; then pixels
+of the map are compared with the block files.
 
     python benchmarks/assembly.py [FOLDER] [--gigapixels 6]
 """
@@ -31,39 +31,39 @@ if TYPE_CHECKING:  # the process that starts the others stays small
     from lulcmap.run import RunFolder
 
 LON, LAT = 12, 47
-"""The country's middle, degrees: where zones 32 and 33 meet."""
+"""Centre of the country, degrees: where zones 32 and 33 meet."""
 
 CRS = f"+proj=laea +lat_0={LAT} +lon_0={LON} +datum=WGS84 +units=m +no_defs"
-"""Of the map, as ``zones.map_crs`` gives it to a country too wide for a UTM zone."""
+"""CRS of the map, as ``map_grids`` gives it to a country too wide for a UTM zone."""
 
 CORNERS = 300_000
-"""Of the border of a country of a gigapixel or more; islands and lakes have another tenth."""
+"""Corners of the border of a country of a gigapixel or more; islands and lakes add a tenth."""
 
 BLOCKS = 4608, 1536
-"""Pixels a side of a block, and of one of a country below a gigapixel."""
+"""Pixels a side of a block, and of a block of a country below a gigapixel."""
 
 SMALL = 1e11 / 111_200**2 / math.cos(math.radians(LAT))
-"""Square degrees that a gigapixel takes here."""
+"""Square degrees of a gigapixel here."""
 
 PATTERN = 1536
 """Pixels a side of the land that is repeated in a block."""
 
 PATTERNS = 4
-"""Different blocks in a zone."""
+"""Number of different blocks in a zone."""
 
 SEED = 41
 PIXELS = 20_000
-"""That are compared."""
+"""Pixels to compare."""
 
-NEAR = 1000
-"""Metres from the border of the zones within which a pixel may be of either."""
+NEAR_M = 1000
+"""Metres from the border of the zones within which a pixel may come from either."""
 
 JOINED, MAP = "map.tif", "cog.tif"
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What one step took."""
+    """Cost of one step."""
 
     wall: float
     """Seconds, from the start of the process to its end."""
@@ -75,11 +75,11 @@ class Cost:
     """Peak resident memory, bytes."""
 
     disk: int
-    """Most bytes at one time of the files it wrote, temporary ones included."""
+    """Most bytes on disk at one time, temporary files included."""
 
 
 def country(gigapixels: float) -> "shapely.MultiPolygon":
-    """A country of about so many pixels of 10 m, in degrees."""
+    """A country of about this many pixels of 10 m, in degrees."""
     import numpy as np
     import shapely
 
@@ -107,7 +107,7 @@ def country(gigapixels: float) -> "shapely.MultiPolygon":
 def _round(
     rng: "np.random.Generator", x: float, y: float, radius: float, *, corners: int
 ) -> "shapely.Polygon":
-    """A rough disk around a point: seen from there, its border is noise at all wavelengths."""
+    """A rough disk around a point: its radius is noise at all wavelengths."""
     import numpy as np
     import shapely
 
@@ -120,7 +120,7 @@ def _round(
 
 
 def make(folder: Path, gigapixels: float) -> None:
-    """The country, and the block files that are not there yet."""
+    """Make the country, and the block files that are missing."""
     import numpy as np
     import rasterio
     import shapely
@@ -148,7 +148,7 @@ def make(folder: Path, gigapixels: float) -> None:
                 bands = np.ascontiguousarray(np.tile(bands, times)[:, : box.height, : box.width])
                 run.write_block(BlockId(epsg, row, col), bands, on, facts)
                 whole[epsg, kind, box.shape] = path
-            else:  # a copy in another place takes a tenth of the time
+            else:  # copying takes a tenth of the time
                 part = path.with_suffix(".tif.part")
                 part.write_bytes(like.read_bytes())
                 with rasterio.open(part, "r+") as copied:
@@ -157,7 +157,7 @@ def make(folder: Path, gigapixels: float) -> None:
 
 
 def _land() -> "NDArray[np.uint8]":
-    """(6, PATTERN, PATTERN) the bands of a piece of land; one pixel in 33 differs from around."""
+    """(6, PATTERN, PATTERN) bands of a piece of land; one pixel in 33 differs from those around."""
     import numpy as np
 
     from lulcmap.simulation import make_land
@@ -180,7 +180,7 @@ def _run(folder: Path) -> "RunFolder":
 
 
 def _zones(folder: Path) -> "Iterator[tuple[int, shapely.MultiPolygon, list]]":
-    """EPSG code, part of the country in degrees, and numbers and boxes of the blocks of a zone."""
+    """EPSG code, part of the country in degrees, and numbers and boxes of the blocks, by zone."""
     import shapely
 
     from lulcmap.geo import Lattice, covering_box, geobox, project, split_by_zone
@@ -214,7 +214,7 @@ def _target(folder: Path) -> "tuple[shapely.MultiPolygon, GeoBox]":
 
 
 def _sources(folder: Path) -> "list[ZoneBlocks]":
-    from lulcmap.geo import project
+    from lulcmap.geo import BlockId, project
     from lulcmap.output import ZoneBlocks
 
     run = _run(folder)
@@ -222,31 +222,31 @@ def _sources(folder: Path) -> "list[ZoneBlocks]":
         ZoneBlocks(
             epsg,
             project(part, CRS),
-            [(run.block_path((epsg, *number)), box) for number, box in blocks],
+            [(run.block_path(BlockId(epsg, *number)), box) for number, box in blocks],
         )
         for epsg, part, blocks in _zones(folder)
     ]
 
 
 def join(folder: Path) -> None:
-    """Blocks to the joined map; what there is of it is said on stdout."""
+    """Join the blocks, and write the pixel counts of the map to ``joined.json``."""
     from lulcmap.output import write_mosaic
 
     polygon, on = _target(folder)
     counts = write_mosaic(_sources(folder), target=on, polygon=polygon, out=folder / JOINED)
-    said = {"pixels": int(counts.sum()), "empty": int(counts[255]), "grid": math.prod(on.shape)}
-    (folder / "joined.json").write_text(json.dumps(said))
+    summary = {"pixels": int(counts.sum()), "empty": int(counts[255]), "grid": math.prod(on.shape)}
+    (folder / "joined.json").write_text(json.dumps(summary))
 
 
 def write(folder: Path) -> None:
-    """The joined map to the COG."""
+    """Write the joined map as a COG."""
     from lulcmap.output import write_cog
 
     write_cog(folder / JOINED, folder / MAP, tags={"LULCMAP_PLAN": "0"})
 
 
 def check(folder: Path) -> None:
-    """Compare random pixels of the COG with the blocks, looked up exactly."""
+    """Compare random pixels of the COG with the block files."""
     import numpy as np
     import rasterio
     import shapely
@@ -264,26 +264,26 @@ def check(folder: Path) -> None:
         easting, northing = to_zone.transform(x, y)
         row, col = np.floor(-northing / 10), np.floor(easting / 10)
         for path, box in zone.blocks:
-            found = inside & (row >= box.row) & (row < box.stop[0])
-            found &= (col >= box.col) & (col < box.stop[1])
-            places = np.column_stack([easting[found], northing[found]])
-            with rasterio.open(path) as block:  # at the place that the block itself says it has
-                values[found] = [value[0] for value in block.sample(places, indexes=1)]
+            in_block = inside & (row >= box.row) & (row < box.stop[0])
+            in_block &= (col >= box.col) & (col < box.stop[1])
+            places = np.column_stack([easting[in_block], northing[in_block]])
+            with rasterio.open(path) as block:  # by the block file's own georeference
+                values[in_block] = [value[0] for value in block.sample(places, indexes=1)]
     own, other = np.where(x < 0, held, held[::-1])  # the border of the zones is the middle meridian
-    with rasterio.open(folder / MAP) as made:
-        seen = np.array([value[0] for value in made.sample(np.column_stack([x, y]))], np.uint8)
-    right = (seen == own) | ((seen == other) & (np.abs(x) < NEAR))
+    with rasterio.open(folder / MAP) as cog:
+        mapped = np.array([value[0] for value in cog.sample(np.column_stack([x, y]))], np.uint8)
+    right = (mapped == own) | ((mapped == other) & (np.abs(x) < NEAR_M))
     differ = int((~right).sum())
     print(
         f"{PIXELS:,} pixels compared, {int(inside.sum()):,} of them inside the country: "
         f"{differ} differ"
     )
     if differ or (own[inside] == 255).any():
-        sys.exit("the map is not what the blocks hold")
+        sys.exit("The map differs from the blocks.")
 
 
 def measured(folder: Path, step: str) -> Cost:
-    """Run a step in a process of its own, and watch it."""
+    """Run a step in its own process, and measure it."""
     before = _size(folder)
     begun = time.perf_counter()
     process = subprocess.Popen([sys.executable, __file__, str(folder), "--step", step])
@@ -294,7 +294,7 @@ def measured(folder: Path, step: str) -> Cost:
         ended, status, usage = os.wait4(process.pid, os.WNOHANG)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        sys.exit(f"the step {step} ended with {process.returncode}")
+        sys.exit(f"Step {step} failed with exit code {process.returncode}.")
     return Cost(
         wall=time.perf_counter() - begun,
         cpu=usage.ru_utime + usage.ru_stime,
@@ -308,23 +308,23 @@ def _size(folder: Path) -> int:
     for entry in os.scandir(folder):
         try:
             total += entry.stat().st_size if entry.is_file() else 0
-        except FileNotFoundError:  # renamed meanwhile
+        except FileNotFoundError:  # renamed in the meantime
             continue
     return total
 
 
 def measure(folder: Path, gigapixels: float) -> float:
-    """Print the table; the largest peak memory, GiB."""
-    make_it = [sys.executable, __file__, str(folder), "--gigapixels", str(gigapixels)]
-    subprocess.run([*make_it, "--step", "make"], check=True)
+    """Print the table; return the largest peak memory, GiB."""
+    command = [sys.executable, __file__, str(folder), "--gigapixels", str(gigapixels)]
+    subprocess.run([*command, "--step", "make"], check=True)
     for name in (JOINED, MAP):
         (folder / name).unlink(missing_ok=True)
     costs = {step: measured(folder, step) for step in ("join", "write")}
     subprocess.run([sys.executable, __file__, str(folder), "--step", "check"], check=True)
-    said = json.loads((folder / "joined.json").read_text())
-    filled = said["pixels"] - said["empty"]
+    summary = json.loads((folder / "joined.json").read_text())
+    filled = summary["pixels"] - summary["empty"]
     print(
-        f"{filled / 1e9:.2f} gigapixels mapped on a grid of {said['grid'] / 1e9:.2f}; blocks "
+        f"{filled / 1e9:.2f} gigapixels mapped on a grid of {summary['grid'] / 1e9:.2f}; blocks "
         f"{_size(folder / 'run' / 'blocks') / filled:.2f}, joined "
         f"{(folder / JOINED).stat().st_size / filled:.3f}, COG "
         f"{(folder / MAP).stat().st_size / filled:.3f} bytes a mapped pixel"
@@ -340,9 +340,9 @@ def measure(folder: Path, gigapixels: float) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path, nargs="?", help="keeps the blocks for another time")
-    parser.add_argument("--gigapixels", type=float, default=6.0, help="of the country")
-    parser.add_argument("--memory", type=float, default=2.0, help="most that is allowed, GiB")
+    parser.add_argument("folder", type=Path, nargs="?", help="keeps the blocks for the next time")
+    parser.add_argument("--gigapixels", type=float, default=6.0, help="size of the country")
+    parser.add_argument("--memory", type=float, default=2.0, help="most peak memory allowed, GiB")
     parser.add_argument(
         "--step", choices=["make", "join", "write", "check"], help=argparse.SUPPRESS
     )
@@ -357,7 +357,7 @@ def main() -> None:
             folder.mkdir(parents=True, exist_ok=True)
             memory = measure(folder, options.gigapixels)
         if memory > options.memory:
-            sys.exit(f"the peak of {memory:.2f} GiB is above {options.memory:g}")
+            sys.exit(f"Peak memory is {memory:.2f} GiB, more than {options.memory:g} GiB.")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""How fast a Sentinel-2 composite is, beside the same pixels made with rasterio or odc-stac.
+"""Speed of a Sentinel-2 composite, compared with the same pixels made by rasterio or odc-stac.
 
-Scenes are made by code: 16-bit COG-like files, deflate, predictor 2, blocks of 512, all nine bands
-at 10 m, so that no peer is charged for resampling. The rules are set so that every date counts, for
-that is all the peers can do. Outputs are compared before anything is timed; each contestant runs in
-a process of its own, in turns; medians are printed. Peers that are not installed are left out.
+The script makes the scenes: 16-bit COG-like files, deflate, predictor 2, blocks of 512, all nine
+bands at 10 m, so that no method pays for resampling. The rules make every date count, because the
+other methods cannot do otherwise. Outputs are compared before anything is timed; each method runs
+in its own process, in turns; medians are printed. Methods that are not installed are left out.
 
     pip install bottleneck odc-stac dask
     python benchmarks/compositing.py [--size 2048] [--dates 6] [--rounds 3]
@@ -34,7 +34,7 @@ from rasterio.windows import Window
 
 from lulcmap.catalog import Scene
 from lulcmap.geo import footprint
-from lulcmap.imagery import CompositeRules, Reader, make_composite, median, network
+from lulcmap.imagery import CompositeRules, Reader, make_composite, median, sorting_network
 from lulcmap.sensors import S2_BANDS, SCL_MASKED
 
 THREADS = 2
@@ -99,24 +99,24 @@ def scene(folder: Path, date: int) -> Scene:
     )
 
 
-def ours(folder: Path, size: int, dates: int) -> np.ndarray:
+def lulcmap_image(folder: Path, size: int, dates: int) -> np.ndarray:
     scenes = [[scene(folder, date)] for date in range(dates)]
-    rules = CompositeRules(min_clear=dates, max_scenes=dates, dilation=0)
+    rules = CompositeRules(min_clear=dates, max_scenes=dates, mask_dilation=0)
     with Reader(workers=THREADS) as reader:
-        made = make_composite(
+        composite = make_composite(
             reader.planes, grid_of(size), s2_dates=scenes, s1_passes=[], rules=rules
         )
-    return made.s2
+    return composite.s2
 
 
-def peer(nanmedian: Callable[..., np.ndarray]) -> Callable[[Path, int, int], np.ndarray]:
-    """Read all dates of a band with threads of rasterio, mask as NaN, take the median."""
+def with_rasterio(nanmedian: Callable[..., np.ndarray]) -> Callable[[Path, int, int], np.ndarray]:
+    """Read all dates of a band with rasterio in threads, mask as NaN, take the median."""
 
     def load(path: Path, pixels: int) -> np.ndarray:
         with rasterio.open(path) as source:
             return source.read(1, window=Window(0, 0, pixels, pixels))
 
-    def made(folder: Path, size: int, dates: int) -> np.ndarray:
+    def image_of(folder: Path, size: int, dates: int) -> np.ndarray:
         image = np.zeros((len(S2_BANDS), size, size), np.uint16)
         with ThreadPoolExecutor(THREADS) as pool:
             codes = pool.map(
@@ -132,7 +132,7 @@ def peer(nanmedian: Callable[..., np.ndarray]) -> Callable[[Path, int, int], np.
                 image[index] = rounded(nanmedian, stack)
         return image
 
-    return made
+    return image_of
 
 
 def rounded(nanmedian: Callable[..., np.ndarray], stack: np.ndarray) -> np.ndarray:
@@ -142,7 +142,7 @@ def rounded(nanmedian: Callable[..., np.ndarray], stack: np.ndarray) -> np.ndarr
 
 
 def item(folder: Path, date: int, size: int) -> pystac.Item:
-    """A scene as odc-stac wants it, with all it needs to open each file only once."""
+    """A STAC item for odc-stac, with all it needs to open each file only once."""
     west, south, east, north = footprint(grid_of(size))
     assets = {}
     for band in (*S2_BANDS, "SCL"):
@@ -169,7 +169,7 @@ def item(folder: Path, date: int, size: int) -> pystac.Item:
 
 
 def odc_stac(folder: Path, size: int, dates: int) -> np.ndarray:
-    """Read with odc-stac, without dask's graph, and take bottleneck's median: its fastest way."""
+    """Read with odc-stac, without dask's graph, and take bottleneck's median: the fastest way."""
     import bottleneck
     import odc.stac
 
@@ -177,7 +177,7 @@ def odc_stac(folder: Path, size: int, dates: int) -> np.ndarray:
     image = np.zeros((len(S2_BANDS), size, size), np.uint16)
 
     def load(band: str) -> np.ndarray:
-        found = odc.stac.load(
+        dataset = odc.stac.load(
             items,
             bands=[band],
             geobox=grid_of(size),
@@ -186,7 +186,7 @@ def odc_stac(folder: Path, size: int, dates: int) -> np.ndarray:
             resampling="nearest",
             pool=THREADS,
         )
-        return found[band].values  # (T, H, W)
+        return dataset[band].values  # (T, H, W)
 
     masked = np.isin(load("SCL"), SCL_MASKED)
     for index, band in enumerate(S2_BANDS):
@@ -196,22 +196,25 @@ def odc_stac(folder: Path, size: int, dates: int) -> np.ndarray:
     return image
 
 
-def contestants() -> dict[str, Callable[[Path, int, int], np.ndarray]]:
-    found = {"lulcmap": ours, "rasterio + numpy.nanmedian": peer(np.nanmedian)}
+def methods() -> dict[str, Callable[[Path, int, int], np.ndarray]]:
+    available = {
+        "lulcmap": lulcmap_image,
+        "rasterio + numpy.nanmedian": with_rasterio(np.nanmedian),
+    }
     if importlib.util.find_spec("bottleneck"):
         import bottleneck
 
-        found["rasterio + bottleneck.nanmedian"] = peer(bottleneck.nanmedian)
+        available["rasterio + bottleneck.nanmedian"] = with_rasterio(bottleneck.nanmedian)
         if importlib.util.find_spec("odc.stac"):
-            found["odc-stac + bottleneck.nanmedian"] = odc_stac
-    return found
+            available["odc-stac + bottleneck.nanmedian"] = odc_stac
+    return available
 
 
 def run_one(name: str, folder: Path, size: int, dates: int) -> None:
-    """In a process of its own: make the image, save it, print what it cost."""
-    contestants()[name](folder, 64, dates)  # not to time the compiler, or what is imported late
+    """In its own process: make the image, save it, print the cost."""
+    methods()[name](folder, 64, dates)  # so that compiling and late imports are not timed
     wall, cpu = time.perf_counter(), time.process_time()
-    image = contestants()[name](folder, size, dates)
+    image = methods()[name](folder, size, dates)
     cost = {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
     cost["memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     np.save(folder / "image.npy", image)
@@ -219,8 +222,8 @@ def run_one(name: str, folder: Path, size: int, dates: int) -> None:
 
 
 def compare_composites(folder: Path, *, size: int, dates: int, rounds: int) -> None:
-    costs: dict[str, list[dict[str, float]]] = {name: [] for name in contestants()}
-    wanted = None
+    costs: dict[str, list[dict[str, float]]] = {name: [] for name in methods()}
+    expected = None
     for turn in range(rounds):
         for name in costs:
             command = [sys.executable, __file__, "--one", name, "--folder", str(folder)]
@@ -228,9 +231,9 @@ def compare_composites(folder: Path, *, size: int, dates: int, rounds: int) -> N
             out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
             costs[name].append(json.loads(out))
             image = np.load(folder / "image.npy")
-            wanted = image if wanted is None else wanted
+            expected = image if expected is None else expected
             if turn == 0:
-                print(f"{name}: {np.count_nonzero(image != wanted)} pixels differ from lulcmap's")
+                print(f"{name}: {np.count_nonzero(image != expected)} pixels differ from lulcmap's")
     pixels = len(S2_BANDS) * size * size / 1e6
     print(f"\nread + mask + median, {dates} dates x 9 bands x {size} x {size} px, local files")
     for name, runs in costs.items():
@@ -255,7 +258,7 @@ def compare_medians(*, size: int, rounds: int) -> None:
         out, fewest = np.zeros((size, size), np.uint16), np.full((size, size), 255, np.uint8)
 
         def compiled() -> None:
-            median(stack, network(len(stack)), out, fewest)  # noqa: B023
+            median(stack, sorting_network(len(stack)), out, fewest)  # noqa: B023
 
         contest: dict[str, Callable[[], object]] = {
             "lulcmap": compiled,

@@ -1,13 +1,13 @@
-"""Kill -9 at random moments: what a run of days survives.
+"""Kill -9 at random moments: whether a run survives it.
 
-A simulated country in two UTM zones is mapped over and over with ``lulcmap predict``, and the
-process is killed at a random moment after the plan and before the end; then the same command goes
-on, until a run ends by itself. Its map must then have the bytes of an undisturbed run, no block
-that was on disk may have been made again, and nothing else may be left behind.
+A simulated country in two UTM zones is mapped again and again with ``lulcmap predict``, and the
+process is killed at a random moment between the plan and the end. The same command is then rerun
+until a run ends by itself. Its map must have the bytes of an undisturbed run, no block that was on
+disk may be made again, and nothing else may be left behind.
 
     python benchmarks/kills.py [FOLDER] [--kills 200] [--model NAME|FILE]
 
-FOLDER keeps the country and the count, so that the script itself goes on where it was stopped.
+FOLDER keeps the country and the counts, so the script itself resumes if interrupted.
 """
 
 import argparse
@@ -24,34 +24,34 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 STAGES = ("read", "predict", "write", "assembly")
-"""Where a kill may fall; one in five falls anywhere, the others wait for one of these."""
+"""Stages in which a kill may fall; one kill in five falls anywhere."""
 
 EVENTS = {"compositing": "read", "classifying": "predict", "writing": "write", "wrote": "read"}
 EVENTS["assembling"] = "assembly"
-"""What the log says, and the stage that begins with it."""
+"""Words of the log, and the stage that begins with each."""
 
-LONGEST = {"read": 0.3, "predict": 0.1, "write": 0.0, "assembly": 0.3}
-"""Seconds after a stage was seen to begin, before the end of which the kill falls."""
+MAX_DELAY_S = {"read": 0.3, "predict": 0.1, "write": 0.0, "assembly": 0.3}
+"""Most seconds from the beginning of a stage to the kill."""
 
 YEAR = 2024
 
 
 @dataclass
 class Count:
-    """What has happened so far."""
+    """Counts so far."""
 
     kills: Counter[str] = field(default_factory=Counter)
-    """By stage."""
+    """Kills by stage."""
 
     runs: int = 0
-    """That came to their end."""
+    """Maps that were finished."""
 
     attempts: int = 0
     """Processes started."""
 
 
 class Attempt:
-    """One process that maps, and what its log says."""
+    """One process that maps, and its log."""
 
     def __init__(self, command: list[str]) -> None:
         self.stage = "start"
@@ -61,12 +61,13 @@ class Attempt:
         )
 
     def until(self, stage: str, *, skip: int) -> bool:
-        """Follow the log until a stage has begun ``skip`` times more; False if the end comes."""
+        """Follow the log until a stage has begun ``skip`` more times; False if the process ends."""
         assert self._process.stderr is not None
         for line in self._process.stderr:
             match = re.match(r"Debug: (\w+) (\S+)$", line)
             if match and match[1] in EVENTS:
-                if match[1] != "compositing" or self.stage != "predict":  # that goes on beside
+                # While a block is classified, the next one is composited.
+                if match[1] != "compositing" or self.stage != "predict":
                     self.stage = EVENTS[match[1]]
                 if match[1] == "classifying":
                     self.begun.append(match[2])
@@ -77,19 +78,19 @@ class Attempt:
         return False
 
     def kill(self) -> None:
-        """Kill the process, and take what the log still has."""
+        """Kill the process, and read the rest of the log."""
         self._process.kill()
         self.until("", skip=0)
         self._process.wait()
 
     def end(self) -> int:
-        """Wait for the end; the exit code."""
+        """Wait for the end; return the exit code."""
         self.until("", skip=0)
         return self._process.wait()
 
 
 def simulate_country(folder: Path, size: int) -> None:
-    """A country of ``size`` by ``size`` pixels on both sides of 12 degrees east."""
+    """Simulate a country of ``size`` by ``size`` pixels on both sides of 12 degrees east."""
     from lulcmap.simulation import Country, simulate
 
     simulate(
@@ -118,7 +119,7 @@ def digest(path: Path) -> str:
 
 
 def torture(country: Path, place: Path, options: list[str], wanted: str, count: Count) -> None:
-    """Kill one map's process until it comes to its end, and look at what it made."""
+    """Kill the process of one map until it finishes, and check what it made."""
     out, run = place / "map.tif", place / "map.tif.run"
     done: set[str] = set()
     while True:
@@ -128,12 +129,12 @@ def torture(country: Path, place: Path, options: list[str], wanted: str, count: 
         skip = random.randrange(4) if stage != "assembly" else 0
         aim = stage if stage != "any" else random.choice(STAGES)
         if attempt.until(aim, skip=skip):
-            time.sleep(random.uniform(0, LONGEST[aim] * (10 if stage == "any" else 1)))
+            time.sleep(random.uniform(0, MAX_DELAY_S[aim] * (10 if stage == "any" else 1)))
             attempt.kill()
             ended = out.exists() and not run.exists()
         else:
             if attempt.end():
-                sys.exit("A run that nobody killed did not end well.")
+                sys.exit("A run that was not killed failed.")
             ended = True
         again = done & set(attempt.begun)
         if again:
@@ -148,9 +149,9 @@ def torture(country: Path, place: Path, options: list[str], wanted: str, count: 
 
 
 def check(place: Path, wanted: str) -> None:
-    """See that the map is the undisturbed one, and that nothing else is left."""
+    """Check that the map is that of an undisturbed run, and that nothing else is left."""
     if digest(place / "map.tif") != wanted:
-        sys.exit("The map has other bytes than an undisturbed run's.")
+        sys.exit("The map differs from that of an undisturbed run.")
     left = sorted(path.name for path in place.iterdir())
     if left != ["map.tif", "map.tif.report.json"]:
         sys.exit(f"Files are left behind: {left}")
@@ -158,12 +159,12 @@ def check(place: Path, wanted: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path, nargs="?", help="keeps the country and the count")
+    parser.add_argument("folder", type=Path, nargs="?", help="keeps the country and the counts")
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--model", default="lulcformer-tiny", help="a shipped model or a file")
     parser.add_argument("--block-size", default="384")
     parser.add_argument("--size", type=int, default=512, help="pixels a side of the country")
-    parser.add_argument("--seed", type=int, help="of the moments")
+    parser.add_argument("--seed", type=int, help="seed of the moments")
     args = parser.parse_args()
     random.seed(args.seed)
     options = ["--block-size", args.block_size, "--model", args.model]

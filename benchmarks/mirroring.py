@@ -1,8 +1,8 @@
-"""What it costs to mirror land where a window has none, beside the network's time for the window.
+"""Time to mirror land where a window has none, compared with the network's time for the window.
 
     python benchmarks/mirroring.py [--rounds 5]
 
-One thread. What a rectangle shows is first compared with numpy's padding.
+One thread. The mirroring of a rectangle is first compared with numpy's padding.
 """
 
 import argparse
@@ -17,11 +17,11 @@ from scipy.ndimage import gaussian_filter
 from lulcmap.model import find_model, mirrored, open_session
 
 SIDE = 512
-"""Pixels of a window."""
+"""Pixels a side of a window."""
 
 
 def masks(rng: np.random.Generator) -> dict[str, NDArray[np.bool_]]:
-    """Windows that have land in part: True where they do."""
+    """Windows with land in part: True where there is land."""
     row, col = np.indices((SIDE, SIDE))
     smooth = gaussian_filter(rng.standard_normal((SIDE, SIDE)), 12)
     return {
@@ -33,17 +33,17 @@ def masks(rng: np.random.Generator) -> dict[str, NDArray[np.bool_]]:
 
 
 def seconds(call: Callable[[], object]) -> float:
-    """Of one call."""
+    """Seconds of one call."""
     start = time.perf_counter()
     call()
     return time.perf_counter() - start
 
 
 def check() -> None:
-    """A rectangle is mirrored as numpy pads it."""
-    there = np.pad(np.ones((60, 80), bool), ((40, 30), (50, 70)))
+    """Check that a rectangle is mirrored as numpy pads it."""
+    has_land = np.pad(np.ones((60, 80), bool), ((40, 30), (50, 70)))
     land = np.arange(60 * 80).reshape(60, 80)
-    rows, cols = mirrored(there)
+    rows, cols = mirrored(has_land)
     expected = np.pad(land, ((40, 30), (50, 70)), mode="reflect")
     np.testing.assert_array_equal(land[rows - 40, cols - 50], expected)
 
@@ -57,12 +57,12 @@ def main() -> None:
     session = open_session(find_model(None), device="cpu", threads=1)
     s2 = rng.integers(1, 6000, (1, 9, SIDE, SIDE), dtype=np.uint16)
     s1 = rng.integers(-3000, 0, (1, 2, SIDE, SIDE), dtype=np.int16)
-    contestants = {name: lambda there=there: mirrored(there) for name, there in masks(rng).items()}
-    contestants["the network"] = lambda: session.run(s2, s1)
+    calls = {name: lambda mask=mask: mirrored(mask) for name, mask in masks(rng).items()}
+    calls["the network"] = lambda: session.run(s2, s1)
     session.run(s2, s1)
-    taken = [{name: seconds(call) for name, call in contestants.items()} for _ in range(rounds)]
-    for name in contestants:
-        print(f"{name}: {1e3 * median(one[name] for one in taken):.0f} ms")
+    times = [{name: seconds(call) for name, call in calls.items()} for _ in range(rounds)]
+    for name in calls:
+        print(f"{name}: {1e3 * median(one[name] for one in times):.0f} ms")
 
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
-"""The networks: parameters, arithmetic, samples a second for training and inference, memory.
+"""The networks: parameters, arithmetic, samples per second in training and inference, memory.
 
-Each is measured in a process of its own, in turns, on random composites of 512 px; medians are
-printed. On a GPU also in bf16 and compiled, beside what a large matrix product reaches there.
+Each network is measured in its own process, in turns, on random composites of 512 px; medians are
+printed. On a GPU also in bf16 and compiled, with the rate of a large matrix product for comparison.
 
     python benchmarks/network.py [--models lulcformer,...] [--rounds 3] [--batch 2] [--device cpu]
 
-Arithmetic is counted by torch on the network as it is trained (convolutions, linears, attention),
-and given in both conventions: multiply-adds, and floating-point operations, twice as many. The
-paper gives 109.59 G FLOPs and 26.70 M parameters for LULC-Former at 510 px; its decoder is counted
-here as it is computed, each stage's slice at that stage's own resolution, so the figure is lower.
+torch counts the arithmetic on the network as it is trained (convolutions, linears, attention). It
+is given in both conventions: multiply-adds, and floating-point operations, twice as many. The paper
+gives 109.59 G FLOPs and 26.70 M parameters for LULC-Former at 510 px; here the decoder is counted
+as it is computed, each stage's slice at that stage's own resolution, so the figure is lower.
 """
 
 import argparse
@@ -45,14 +45,14 @@ NORMALISATION = Normalisation(
 )
 
 STEPS = {"cpu": (1, 2), "cuda": (5, 20)}
-"""By device: steps before the clock is started, and while it runs."""
+"""By device: warm-up steps, and timed steps."""
 
 MATRIX = 8192
-"""Rows and columns of the product whose rate stands for the GPU's peak."""
+"""Rows and columns of the matrix product whose rate is taken as the GPU's peak."""
 
 
 def composites(batch: int, device: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Random ones, with random labels."""
+    """Random composites, with random labels."""
     rng = np.random.default_rng(0)
     s2 = rng.integers(100, 5000, (batch, 9, SIZE, SIZE)).astype(np.uint16)
     s1 = rng.integers(-2500, 0, (batch, 2, SIZE, SIZE)).astype(np.int16)
@@ -65,7 +65,7 @@ def composites(batch: int, device: str) -> tuple[torch.Tensor, torch.Tensor, tor
 
 
 def gmacs(name: str) -> float:
-    """Of one sample, in thousands of millions of multiply-adds."""
+    """Billions of multiply-adds of one sample."""
     network = build_network(NETWORKS[name]).eval()
     planes = [torch.zeros(1, n, SIZE, SIZE) for n in (9, 2, 1, 1)]
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
@@ -74,7 +74,7 @@ def gmacs(name: str) -> float:
 
 
 def rate(step: Callable[[], object], device: str) -> float:
-    """Calls a second."""
+    """Calls per second."""
     before, during = STEPS[device]
     for _ in range(before):
         step()
@@ -89,7 +89,7 @@ def rate(step: Callable[[], object], device: str) -> float:
 
 
 def measured(name: str, what: str, *, batch: int, device: str, mode: str) -> dict[str, float]:
-    """Samples a second and peak memory (MB) of ``what``: training or inference."""
+    """Samples per second and peak memory (MB) of ``what``: training or inference."""
     torch.manual_seed(0)
     deployable = DeployableNetwork(build_network(NETWORKS[name]), NORMALISATION).to(device)
     s2, s1, label = composites(batch, device)
@@ -113,22 +113,22 @@ def measured(name: str, what: str, *, batch: int, device: str, mode: str) -> dic
             deployable(s2, s1)
 
     deployable.train(what == "training")
-    found = rate(learn if what == "training" else infer, device) * batch
+    samples = rate(learn if what == "training" else infer, device) * batch
     if device == "cuda":
         memory = torch.cuda.max_memory_allocated() / 1e6
     else:
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
-    return {"samples_per_second": found, "memory": memory}
+    return {"samples_per_second": samples, "memory": memory}
 
 
 def peak() -> float:
-    """What the GPU reaches in a large bf16 matrix product, TFLOP/s."""
+    """Rate of a large bf16 matrix product on the GPU, TFLOP/s."""
     a, b = (torch.randn(MATRIX, MATRIX, device="cuda", dtype=torch.bfloat16) for _ in range(2))
     return 2e-12 * MATRIX**3 * rate(lambda: a @ b, "cuda")
 
 
 def main() -> None:
-    """Every model in every way, each in a process of its own, in turns."""
+    """Measure every model in every mode, each in its own process, in turns."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -157,7 +157,7 @@ def main() -> None:
                     runs[name, what, mode].append(json.loads(out.stdout.splitlines()[-1]))
     top = peak() if options.device == "cuda" else None
     if top:
-        print(f"A bf16 product of {MATRIX} x {MATRIX} matrices: {top:.0f} TFLOP/s")
+        print(f"bf16 product of {MATRIX} x {MATRIX} matrices: {top:.0f} TFLOP/s")
     print(
         f"{'model':16} {'M':>6} {'GMAC':>6} {'GFLOP':>6}  what       mode      samples/s  peak MB"
     )

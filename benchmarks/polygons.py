@@ -1,7 +1,7 @@
-"""What ``lulcmap plan`` says of thousands of areas as nobody should hand them over.
+"""``lulcmap plan`` on thousands of malformed areas.
 
-Each must end in a plan or in one clear error. How many of each there are is printed, and which
-took longest; the exit code is 1 where one ended in anything else.
+Each must end in a plan or in one clear error. Prints how many of each there are, and which took
+longest; the exit code is 1 if one ended in anything else.
 
     python -m benchmarks.polygons [--examples 2000] [--seed 0]
 """
@@ -19,7 +19,7 @@ import hypothesis
 from tests.support.polygons import Aoi, Outcome, Planner, aois
 
 SHOWN = 5
-"""Of the slowest."""
+"""How many of the slowest areas are printed."""
 
 
 def outcomes(folder: Path, *, examples: int, seed: int) -> list[tuple[Aoi, Outcome]]:
@@ -38,14 +38,14 @@ def outcomes(folder: Path, *, examples: int, seed: int) -> list[tuple[Aoi, Outco
         found.append((aoi, planner.plan(aoi)))
 
     # The model is not run.
-    with mock.patch("lulcmap.planning.estimate.run._window", return_value=0.5):
+    with mock.patch("lulcmap.planning.estimate.run._window_seconds", return_value=0.5):
         look()
     return found
 
 
 def sort_of(outcome: Outcome) -> str:
-    """An outcome without what is particular to its area."""
-    text = outcome.fault.strip().splitlines()[-1] if outcome.fault else outcome.said
+    """The outcome without the details of its area."""
+    text = outcome.fault.strip().splitlines()[-1] if outcome.fault else outcome.message
     text = re.sub(r"\S*area\.geojson", "FILE", text)
     text = re.sub(r"-?\d[\d.,]*(e[+-]?\d+)?|-?\binf\b|\bnan\b", "#", text)
     return re.sub(r"[(#].*[)#]", "#", text)[:100]

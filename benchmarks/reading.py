@@ -1,11 +1,11 @@
-"""How fast planes come over HTTP, beside rasterio, odc-stac and async-geotiff.
+"""Speed of reading planes over HTTP, compared with rasterio, odc-stac and async-geotiff.
 
-Files are made by code: 16-bit COGs, deflate, predictor 2, tiles of 512, about 11 bits a pixel; the
-window begins and ends inside tiles. A small server of this script's own answers byte ranges on the
-loopback, at once or after a pause before each answer, and counts requests and bytes. Every method
-keeps all planes in memory, in a process of its own, in turns with the others; only the reading is
-timed, not imports or compilation. All samples must be those of a plain serial read with rasterio,
-or the script says which are not and ends with 1. Peers that are not installed are left out.
+The script makes the files: 16-bit COGs, deflate, predictor 2, tiles of 512, about 11 bits per
+pixel; the window begins and ends inside tiles. A small server in this script answers byte ranges on
+the loopback, at once or after a pause, and counts requests and bytes. Every method keeps all planes
+in memory, in its own process, in turns with the others; only the reading is timed, not imports or
+compilation. All samples must equal those of a plain serial read with rasterio; otherwise the script
+prints which differ and exits with 1. Methods that are not installed are left out.
 
     pip install odc-stac dask async-geotiff obstore
     python benchmarks/reading.py [--folder FOLDER] [--latency 0 30] [--rounds 3] [--tune] [--quick]
@@ -41,13 +41,13 @@ from odc.geo.geobox import GeoBox
 from lulcmap.geo import footprint
 
 Settings = dict[str, int | str]
-"""What a method is tuned by; names in capitals are GDAL options, given by the environment."""
+"""Settings of a method; names in capitals are GDAL options, set in the environment."""
 
 BANDS = ("B02", "B03", "B04", "B08")
 ROW, COL = 230, 330
 """First pixel of the window in each file: inside a tile."""
-REST = 700
-"""Pixels by which a file is longer than its window."""
+EXTRA_PX = 700
+"""Pixels by which the side of a file exceeds that of its window."""
 
 GDAL = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
@@ -55,7 +55,7 @@ GDAL = {
     "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
     "GDAL_INGESTED_BYTES_AT_OPEN": "32768",
 }
-"""What GDAL's manual and odc-stac advise for COGs; the peers start from it."""
+"""What GDAL's manual and odc-stac advise for COGs; the other methods start from it."""
 
 Axes = dict[str, Sequence[int | str]]
 
@@ -73,7 +73,7 @@ AXES: dict[str, Axes] = {
     "odc-stac + dask": {**DECODING, "chunk": (4096, 2048, 1024), **THREADS, **CACHING},
     "async-geotiff": {"at_once": (1, 2, 4, 8, 16), "prefetch": (2**15, 2**17)},
 }
-"""What ``--tune`` tries, one after the other, each with the best of those before."""
+"""Settings that ``--tune`` tries, one after the other, each with the best of those before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,39 +84,39 @@ class Task:
     """URL or folder of the files."""
 
     name: str
-    """How the files' names begin."""
+    """Beginning of the files' names."""
 
     dates: int
-    """How many; each is one file a band."""
+    """Number of dates; each is one file per band."""
 
     size: int
     """Pixels a side of the window."""
 
     def href(self, date: int, band: str) -> str:
-        """Of the file that holds one plane."""
+        """Href of the file that holds one plane."""
         return f"{self.root}/{self.name}_{date}_{band}.tif"
 
     def hrefs(self) -> list[str]:
-        """In the order of the planes: by date, then by band."""
+        """Hrefs in the order of the planes: by date, then by band."""
         return [self.href(date, band) for date in range(self.dates) for band in BANDS]
 
     @property
     def whole(self) -> GeoBox:
-        """The files' grid."""
-        shape = (self.size + REST, self.size + REST)
+        """Grid of the files."""
+        shape = (self.size + EXTRA_PX, self.size + EXTRA_PX)
         return GeoBox(shape, Affine(10, 0, 600_000, 0, -10, 5_000_040), "EPSG:32632")
 
     @property
     def grid(self) -> GeoBox:
-        """The window's grid."""
+        """Grid of the window."""
         return self.whole[ROW : ROW + self.size, COL : COL + self.size]
 
 
 def make_files(task: Task) -> None:
-    """Fields with soft edges under noise; GDAL's own COG driver writes them, overviews and all."""
+    """Write fields with soft edges under noise, with GDAL's COG driver, overviews included."""
     import rasterio
 
-    side = task.size + REST
+    side = task.size + EXTRA_PX
     for date in range(task.dates):
         for index, band in enumerate(BANDS):
             rng = np.random.default_rng((date, index))
@@ -152,7 +152,7 @@ class Ranges:
         self._folder = folder
         self._pause = pause  # seconds
         self._files: dict[str, tuple[BinaryIO, int]] = {}
-        self._counted = {"requests": 0, "bytes": 0}
+        self._counts = {"requests": 0, "bytes": 0}
 
     async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection until the client leaves."""
@@ -168,22 +168,22 @@ class Ranges:
             writer.close()
 
     async def _answer(
-        self, method: str, path: str, asked: str | None, writer: asyncio.StreamWriter
+        self, method: str, path: str, byte_range: str | None, writer: asyncio.StreamWriter
     ) -> None:
-        if path == "/counted":
-            body = json.dumps(self._counted).encode()
-            self._counted = {"requests": 0, "bytes": 0}
+        if path == "/counts":
+            body = json.dumps(self._counts).encode()
+            self._counts = {"requests": 0, "bytes": 0}
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
             return
-        self._counted["requests"] += 1
+        self._counts["requests"] += 1
         await asyncio.sleep(self._pause)
         if path not in self._files:
             file = (self._folder / path[1:]).open("rb")
             self._files[path] = file, os.fstat(file.fileno()).st_size
         file, size = self._files[path]
         start, stop, status, extra = 0, size, "200 OK", ""
-        if asked is not None:
-            first, last = asked.removeprefix("bytes=").split("-")
+        if byte_range is not None:
+            first, last = byte_range.removeprefix("bytes=").split("-")
             start, stop = int(first), min(int(last) + 1, size) if last else size
             status, extra = "206 Partial Content", f"Content-Range: bytes {start}-{stop - 1}/{size}"
         fields = ["Accept-Ranges: bytes", "Content-Type: image/tiff", f'ETag: "{size}"', extra]
@@ -194,14 +194,14 @@ class Ranges:
         lines = [f"HTTP/1.1 {status}", *filter(None, fields), "", ""]
         writer.write("\r\n".join(lines).encode())
         if method == "GET":
-            self._counted["bytes"] += stop - start
+            self._counts["bytes"] += stop - start
             await writer.drain()
             loop = asyncio.get_running_loop()
             await loop.sendfile(writer.transport, file, start, stop - start)
 
 
 async def serve(folder: Path, pause: float) -> None:
-    """Until its parent ends, however it does; the port is printed first."""
+    """Print the port, and serve until the parent process ends."""
     server = await asyncio.start_server(Ranges(folder, pause).connected, "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     await asyncio.to_thread(sys.stdin.read)
@@ -209,17 +209,17 @@ async def serve(folder: Path, pause: float) -> None:
 
 @contextmanager
 def served(folder: Path, latency: int) -> Iterator[str]:
-    """The URL of a folder's files, served by another process; latency in milliseconds."""
+    """URL of a folder's files, served by another process; latency in milliseconds."""
     command = [sys.executable, __file__, "--serve", str(latency), "--folder", str(folder)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen(command, text=True, **pipes) as process:
         yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
 
 
-def counted(url: str) -> dict[str, int]:
-    """Requests and bytes since the last time this was asked."""
+def request_counts(url: str) -> dict[str, int]:
+    """Requests and bytes since the last call."""
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with direct.open(f"{url}/counted") as answer:
+    with direct.open(f"{url}/counts") as answer:
         return json.load(answer)
 
 
@@ -268,7 +268,7 @@ def read_rasterio(task: Task, *, threads: int) -> list[np.ndarray]:
 
 
 def items(task: Task) -> list[Any]:
-    """The dates as odc-stac wants them, with all it needs to open each file only once."""
+    """STAC items for odc-stac, with all it needs to open each file only once."""
     import pystac
 
     box = footprint(task.whole)
@@ -299,16 +299,16 @@ def items(task: Task) -> list[Any]:
 
 
 def read_odc(task: Task, *, threads: int, chunk: int | None = None) -> list[np.ndarray]:
-    """Without dask, or with it where a chunk (pixels a side) is given."""
+    """Read without dask, or with it if a chunk (pixels a side) is given."""
     import odc.stac
 
-    how: dict[str, Any] = (
+    options: dict[str, Any] = (
         {"pool": threads} if chunk is None else {"chunks": {"x": chunk, "y": chunk}}
     )
-    found = odc.stac.load(items(task), bands=BANDS, geobox=task.grid, **how)
+    dataset = odc.stac.load(items(task), bands=BANDS, geobox=task.grid, **options)
     if chunk is not None:
-        found = found.compute(scheduler="threads", num_workers=threads)
-    return [found[band].values[date] for date in range(task.dates) for band in BANDS]
+        dataset = dataset.compute(scheduler="threads", num_workers=threads)
+    return [dataset[band].values[date] for date in range(task.dates) for band in BANDS]
 
 
 def read_async(task: Task, *, at_once: int, prefetch: int) -> list[np.ndarray]:
@@ -318,8 +318,8 @@ def read_async(task: Task, *, at_once: int, prefetch: int) -> list[np.ndarray]:
     async def load(href: str, turn: asyncio.Semaphore, store: HTTPStore) -> np.ndarray:
         async with turn:
             source = await GeoTIFF.open(href.rpartition("/")[2], store=store, prefetch=prefetch)
-            found = await source.read(window=Window(COL, ROW, task.size, task.size))
-            return found.data[0]
+            array = await source.read(window=Window(COL, ROW, task.size, task.size))
+            return array.data[0]
 
     async def load_all() -> list[np.ndarray]:
         store = HTTPStore(task.root, client_options={"allow_http": True})
@@ -336,7 +336,7 @@ METHODS: dict[str, tuple[Callable[..., list[np.ndarray]], tuple[str, ...]]] = {
     "odc-stac + dask": (read_odc, ("odc.stac", "dask")),
     "async-geotiff": (read_async, ("async_geotiff", "obstore")),
 }
-"""Each with what must be installed for it."""
+"""Each method with the packages it needs."""
 
 TUNED: dict[int, dict[str, Settings]] = {
     0: {
@@ -354,32 +354,32 @@ TUNED: dict[int, dict[str, Settings]] = {
         "async-geotiff": {"at_once": 8, "prefetch": 2**15},
     },
 }
-"""The best of some tried on two busy cores, by latency in ms; elsewhere ``--tune`` first."""
+"""Best of some settings tried on two busy cores, by latency in ms; elsewhere run ``--tune``."""
 
 
 def installed() -> list[str]:
-    def found(module: str) -> bool:
+    def is_installed(module: str) -> bool:
         package = module.partition(".")[0]
         return bool(importlib.util.find_spec(package) and importlib.util.find_spec(module))
 
-    return [name for name, (_, needs) in METHODS.items() if all(map(found, needs))]
+    return [name for name, (_, needs) in METHODS.items() if all(map(is_installed, needs))]
 
 
 # Measuring
 
 
 def run_one(method: str, task: Task, settings: Settings) -> dict[str, Any]:
-    """In a process of its own: read the planes; what it cost, and a checksum of each plane."""
+    """In its own process: read the planes; return the cost and a checksum of each plane."""
     read = METHODS[method][0]
     options = {name: value for name, value in settings.items() if not name.isupper()}
-    read(replace(task, name="warm", dates=1, size=600), **options)  # imports, compilers
+    read(replace(task, name="warm", dates=1, size=600), **options)  # warm-up: imports, compilation
     remote = "://" in task.root
     if remote:
-        counted(task.root)
+        request_counts(task.root)
     wall, cpu = time.perf_counter(), time.process_time()
     planes = read(task, **options)
     cost: dict[str, Any] = {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
-    cost |= counted(task.root) if remote else {}
+    cost |= request_counts(task.root) if remote else {}
     cost["memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     cost["checksums"] = [
         zlib.crc32(np.ascontiguousarray(plane)) if plane.shape == task.grid.shape else None
@@ -389,7 +389,7 @@ def run_one(method: str, task: Task, settings: Settings) -> dict[str, Any]:
 
 
 def run(method: str, task: Task, settings: Settings) -> dict[str, Any]:
-    """What ``run_one`` finds, in a new process with GDAL's options for the peers."""
+    """Result of ``run_one`` in a new process, with GDAL's options for the other methods."""
     command = [sys.executable, __file__, "--one", method, "--task", json.dumps(asdict(task))]
     command += ["--settings", json.dumps(settings)]
     options = {} if method == "lulcmap" else GDAL
@@ -400,16 +400,16 @@ def run(method: str, task: Task, settings: Settings) -> dict[str, Any]:
 
 
 def prepare(task: Task) -> None:
-    """Make the files where they are not there yet, in another process: its memory is not ours."""
+    """Make the files that are missing, in another process, whose memory does not count."""
     for each in (task, replace(task, name="warm", dates=1, size=600)):
         if not all(Path(href).exists() for href in each.hrefs()):
             command = [sys.executable, __file__, "--make", "--task", json.dumps(asdict(each))]
             subprocess.run(command, check=True)
 
 
-def differing(cost: dict[str, Any], wanted: list[int]) -> int:
-    """Planes that are not those of the serial read."""
-    return sum(a != b for a, b in zip(cost["checksums"], wanted, strict=True))
+def differing(cost: dict[str, Any], expected: list[int]) -> int:
+    """Number of planes that differ from the serial read."""
+    return sum(a != b for a, b in zip(cost["checksums"], expected, strict=True))
 
 
 def described(settings: Settings) -> str:
@@ -422,10 +422,10 @@ def medians(runs: Sequence[dict[str, Any]]) -> dict[str, float]:
 
 
 def tune(method: str, task: Task, *, rounds: int) -> Settings:
-    """The settings of the least wall time, axis after axis; printed as they come out.
+    """Settings with the least wall time, axis after axis; printed as they are found.
 
-    Values take turns, and of each one's rounds the fastest counts: the one disturbed least by
-    whatever else runs here.
+    Values take turns, and the fastest round of each counts: it was disturbed least by other work on
+    the machine.
     """
     axes = AXES[method]
     best: Settings = {name: values[0] for name, values in axes.items()}
@@ -436,26 +436,27 @@ def tune(method: str, task: Task, *, rounds: int) -> Settings:
                 cost = run(method, task, best | {name: value})
                 walls[value] = min(walls[value], cost["wall"])
         best[name] = min(values, key=walls.__getitem__)
-        found = ", ".join(f"{value}: {wall:.2f}" for value, wall in walls.items())
-        print(f"  {method}: wall s by {name}: {found}", flush=True)
+        times = ", ".join(f"{value}: {wall:.2f}" for value, wall in walls.items())
+        print(f"  {method}: wall s by {name}: {times}", flush=True)
     return best
 
 
-def compare(task: Task, chosen: dict[str, Settings], wanted: list[int], *, rounds: int) -> bool:
-    """Print what each method costs; whether all planes are those of the serial read."""
+def compare(task: Task, chosen: dict[str, Settings], expected: list[int], *, rounds: int) -> bool:
+    """Print the cost of each method; return whether all planes equal the serial read."""
     runs: dict[str, list[dict[str, Any]]] = {method: [] for method in chosen}
     same = True
     for turn in range(rounds):
         for method, settings in chosen.items():
             cost = run(method, task, settings)
             runs[method].append(cost)
-            wrong = differing(cost, wanted)
+            wrong = differing(cost, expected)
             same = same and not wrong
             if wrong or turn == 0:
-                print(f"  {method}: {wrong} of {len(wanted)} planes differ", flush=True)
-    samples = len(wanted) * task.size**2 / 1e6
+                print(f"  {method}: {wrong} of {len(expected)} planes differ", flush=True)
+    samples = len(expected) * task.size**2 / 1e6
     print(
-        "| | M samples a CPU-second | CPU-s | wall s | least | MB | requests | peak MB | settings |"
+        "| | M samples per CPU-second | CPU-s | wall s | fastest | MB | requests | peak MB "
+        "| settings |"
     )
     print("|---|---|---|---|---|---|---|---|---|")
     walls: dict[str, float] = {}
@@ -467,40 +468,41 @@ def compare(task: Task, chosen: dict[str, Settings], wanted: list[int], *, round
             f"{min(each['wall'] for each in costs):.2f} | {cost['bytes'] / 1e6:.0f} | "
             f"{cost['requests']:.0f} | {cost['memory']:.0f} | {described(chosen[method])} |"
         )
-    ours = walls.pop("lulcmap", None)
-    if ours is not None and walls:
-        peer = min(walls, key=walls.__getitem__)
+    own = walls.pop("lulcmap", None)
+    if own is not None and walls:
+        best = min(walls, key=walls.__getitem__)
         print(
-            f"\nlulcmap's wall time is {ours / walls[peer]:.2f} of that of the best peer, {peer}."
+            f"\nThe wall time of lulcmap is {own / walls[best]:.2f} times that of the best other "
+            f"method, {best}."
         )
     return same
 
 
 def bench(options: argparse.Namespace) -> bool:
-    """All that was asked for; whether all planes were those of the serial read."""
+    """Run all comparisons; return whether all planes equal the serial read."""
     same = True
     folder = options.folder
     task = Task(str(folder), f"s{options.size}", options.dates, options.size)
     prepare(task)
-    wanted = run("rasterio", task, {"threads": 1})["checksums"]  # local files, one after the other
+    expected = run("rasterio", task, {"threads": 1})["checksums"]  # local files, one by one
     stored = sum(Path(href).stat().st_size for href in task.hrefs()) / 1e6
     print(
         f"{task.dates} dates x {len(BANDS)} bands x {task.size} x {task.size} px, "
-        f"{len(wanted)} files of {stored / len(wanted):.0f} MB"
+        f"{len(expected)} files of {stored / len(expected):.0f} MB"
     )
     for latency in options.latency:
         print(f"\n{latency} ms before each answer", flush=True)
         with served(folder, latency) as url:
             remote = replace(task, root=url)
-            near = min(TUNED, key=lambda known: abs(known - latency))
+            nearest = min(TUNED, key=lambda tuned: abs(tuned - latency))
             chosen = {
                 method: tune(method, remote, rounds=options.rounds)
                 if options.tune
-                else TUNED[near][method]
+                else TUNED[nearest][method]
                 for method in installed()
                 if options.methods is None or method in options.methods
             }
-            same = compare(remote, chosen, wanted, rounds=options.rounds) and same
+            same = compare(remote, chosen, expected, rounds=options.rounds) and same
     return same
 
 

@@ -1,9 +1,9 @@
-"""What a map costs: pixels a second, CPU-seconds and peak memory, for 1, 4, 16 and 64 blocks.
+"""Cost of a map: pixels per second, CPU-seconds and peak memory, for 1, 4, 16 and 64 blocks.
 
-One country is simulated, in a process of its own, and kept in FOLDER. Its middle block, the four in
-the middle, sixteen and all are mapped with ``lulcmap predict --block-size 768``, each in a fresh
+One country is simulated, in its own process, and kept in FOLDER. The block in its centre, the four
+in the centre, sixteen and all are mapped with ``lulcmap predict --block-size 768``, each in a new
 process, in turns; medians are printed. Peak memory must not grow with the area. Then sixteen blocks
-are mapped by one worker on one core, and by two shards on a core each.
+are mapped by one worker on one core, and by two shards on one core each.
 
     python benchmarks/scale.py [FOLDER] [--rounds 3] [--model NAME|FILE]
 """
@@ -23,30 +23,30 @@ BLOCK = 768
 """Pixels a side of a block: two steps of the lattice."""
 
 MARGIN = 256
-"""Pixels by which the windows of a block reach beyond it; also where block 0 begins, for a block's
-edges lie in the middle of a window."""
+"""Pixels by which the windows of a block reach beyond it; also where block 0 begins, because the
+edges of a block lie in the middle of a window."""
 
-INSET = 30
-"""Metres by which an area stays inside its blocks: lulcmap maps 20 m beyond a polygon, and that
-must not touch a further block."""
+INSET_M = 30
+"""Metres by which an area stays inside its blocks: lulcmap maps 20 m beyond a polygon, which must
+not touch another block."""
 
 EPSG = 32632
 FIRST_ROW, FIRST_COL = -690, 57
 """The first block of the country, counted from the zone's origin: 48 degrees north, 8 east."""
 
-MOST = 8
+SIDE = 8
 """Blocks a side of the country."""
 
 SEED = 31
 YEAR = 2024
 
-GROWTH = 0.15
-"""Most that peak memory may grow from the second smallest area to the largest."""
+MAX_GROWTH = 0.15
+"""Share by which peak memory may grow from the second smallest area to the largest."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What one run took."""
+    """Cost of one run."""
 
     wall: float
     """Seconds, from the start of the process to its end."""
@@ -58,14 +58,14 @@ class Cost:
     """Peak resident memory, MB of 10^6 bytes."""
 
     pixels: int
-    """Of the polygon."""
+    """Pixels of the polygon."""
 
 
 def simulate_country(folder: Path) -> None:
-    """The country and the outlines of its areas, ``1.geojson`` and so on."""
+    """Simulate the country."""
     from lulcmap.simulation import Country, simulate
 
-    size = MOST * BLOCK + 2 * MARGIN
+    size = SIDE * BLOCK + 2 * MARGIN
     simulate(
         folder,
         Country(
@@ -81,17 +81,17 @@ def simulate_country(folder: Path) -> None:
 
 
 def write_area(path: Path, side: int) -> None:
-    """The outline, in degrees, of ``side`` by ``side`` blocks in the middle of the country."""
+    """Write the outline, in degrees, of ``side`` by ``side`` blocks in the country's centre."""
     import shapely
 
     from lulcmap.simulation import to_degrees
 
-    skipped = (MOST - side) // 2
+    skipped = (SIDE - side) // 2
     left = ((FIRST_COL + skipped) * BLOCK + MARGIN) * 10
     top = -((FIRST_ROW + skipped) * BLOCK + MARGIN) * 10
     square = shapely.box(left, top - side * BLOCK * 10, left + side * BLOCK * 10, top)
-    # a straight line in metres bends in degrees: 0.1 mm between corners 200 m apart
-    outline = shapely.segmentize(square.buffer(-INSET, join_style="mitre"), 200.0)
+    # A straight line in metres bends in degrees: by 0.1 mm between corners 200 m apart.
+    outline = shapely.segmentize(square.buffer(-INSET_M, join_style="mitre"), 200.0)
     ring = to_degrees(*shapely.get_coordinates(outline).T.tolist(), EPSG)
     path.write_text(json.dumps({"type": "Polygon", "coordinates": [ring]}), encoding="utf-8")
 
@@ -105,32 +105,32 @@ def command_of(folder: Path, side: int, out: Path, options: list[str]) -> list[s
 
 
 def map_once(folder: Path, side: int, out: Path, options: list[str]) -> Cost:
-    """Map an area with the command, and ask the kernel what the process took."""
+    """Map an area with the command, and get the cost of the process from the kernel."""
     command = command_of(folder, side, out, options)
-    begun = time.perf_counter()
+    start = time.perf_counter()
     with (out / "result.json").open("w+") as result:
         process = subprocess.Popen(command, stdout=result)
         _, status, usage = os.wait4(process.pid, 0)
-        wall = time.perf_counter() - begun
+        wall = time.perf_counter() - start
         process.returncode = os.waitstatus_to_exitcode(status)
         result.seek(0)
-        said = result.read()
+        report = result.read()
     if process.returncode:
-        sys.exit(f"{' '.join(command)} ended with {process.returncode}: {said}")
+        sys.exit(f"{' '.join(command)} failed with exit code {process.returncode}: {report}")
     blocks = len(list((out / f"{side}.tif.run" / "blocks").iterdir()))
     if blocks != side * side:
-        sys.exit(f"the area of {side * side} blocks was mapped in {blocks}")
+        sys.exit(f"The area of {side * side} blocks was mapped in {blocks} blocks.")
     return Cost(
         wall=wall,
         cpu=usage.ru_utime + usage.ru_stime,
         memory=usage.ru_maxrss * 1024 / 1e6,  # kilobytes on Linux
-        pixels=json.loads(said)["pixels"]["total"],
+        pixels=json.loads(report)["pixels"]["total"],
     )
 
 
 def measure(folder: Path, sides: list[int], *, rounds: int, options: list[str]) -> bool:
-    """Print the table; True where memory stays within its bound."""
-    with tempfile.TemporaryDirectory() as warm:  # compiles what is compiled once
+    """Print the table; True if peak memory stays within its limit."""
+    with tempfile.TemporaryDirectory() as warm:  # warm-up: compiles what is compiled once
         map_once(folder, sides[0], Path(warm), options)
     costs: dict[int, list[Cost]] = {side: [] for side in sides}
     for turn in range(rounds):
@@ -143,8 +143,8 @@ def measure(folder: Path, sides: list[int], *, rounds: int, options: list[str]) 
     peaks = []
     for side, runs in costs.items():
         wall, cpu, memory = (
-            statistics.median(getattr(run, what) for run in runs)
-            for what in ("wall", "cpu", "memory")
+            statistics.median(getattr(run, name) for run in runs)
+            for name in ("wall", "cpu", "memory")
         )
         pixels = runs[0].pixels
         peaks.append(memory)
@@ -154,20 +154,20 @@ def measure(folder: Path, sides: list[int], *, rounds: int, options: list[str]) 
         )
     if len(peaks) < 2:
         return True
-    few = min(1, len(peaks) - 2)  # a run of one block has none to read ahead
+    few = min(1, len(peaks) - 2)  # a run of one block reads none ahead
     growth = peaks[-1] / peaks[few] - 1
     print(
         f"Peak memory grows by {growth:.1%} from {sides[few] ** 2} to {sides[-1] ** 2} blocks; "
-        f"{GROWTH:.0%} is the most allowed."
+        f"the limit is {MAX_GROWTH:.0%}."
     )
-    return growth < GROWTH
+    return growth < MAX_GROWTH
 
 
 def share(folder: Path, side: int, workers: int, options: list[str]) -> float:
-    """Seconds in which some workers, each on a core of its own, map the blocks of an area."""
+    """Seconds in which workers, each on its own core, map the blocks of an area."""
     with tempfile.TemporaryDirectory() as out:
         command = command_of(folder, side, Path(out), options)
-        begun = time.perf_counter()
+        start = time.perf_counter()
         running = [
             subprocess.Popen(
                 ["taskset", "--cpu-list", str(core), *command, "--shard", f"{core + 1}/{workers}"],
@@ -177,17 +177,17 @@ def share(folder: Path, side: int, workers: int, options: list[str]) -> float:
         ]
         codes = [process.wait() for process in running]
         if any(codes):
-            sys.exit("a shard did not end well")
-        return time.perf_counter() - begun
+            sys.exit("A shard failed.")
+        return time.perf_counter() - start
 
 
 def measure_workers(folder: Path, side: int, *, rounds: int, options: list[str]) -> None:
     """Print how much faster two workers are than one."""
     times: dict[int, list[float]] = {1: [], 2: []}
     for _ in range(rounds):
-        for workers, found in times.items():
-            found.append(share(folder, side, workers, options))
-    one, two = (statistics.median(found) for found in times.values())
+        for workers, runs in times.items():
+            runs.append(share(folder, side, workers, options))
+    one, two = (statistics.median(runs) for runs in times.values())
     print(
         f"{side * side} blocks: {one:.1f} s by one worker, {two:.1f} s by two, each on one core: "
         f"efficiency {one / two / 2:.0%}."
@@ -196,9 +196,9 @@ def measure_workers(folder: Path, side: int, *, rounds: int, options: list[str])
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path, nargs="?", help="keeps the country for another time")
+    parser.add_argument("folder", type=Path, nargs="?", help="keeps the country for the next time")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--sides", type=int, nargs="+", default=[1, 2, 4, 8], help="of the areas")
+    parser.add_argument("--sides", type=int, nargs="+", default=[1, 2, 4, 8], help="in blocks")
     parser.add_argument("--model", default="lulcformer-tiny", help="a shipped model or a file")
     parser.add_argument("--simulate", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -206,11 +206,11 @@ def main() -> None:
         folder = options.folder or Path(temporary)
         if options.simulate:
             simulate_country(folder)
-            for side in range(1, MOST + 1):
+            for side in range(1, SIDE + 1):
                 write_area(folder / f"{side}.geojson", side)
             return
-        if not (folder / f"{MOST}.geojson").exists():  # written last
-            # elsewhere, because a child's peak memory is at least its parent's
+        if not (folder / f"{SIDE}.geojson").exists():  # written last
+            # In another process, because a child's peak memory is at least its parent's.
             subprocess.run([sys.executable, __file__, str(folder), "--simulate"], check=True)
         model = ["--model", options.model]
         if not measure(folder, options.sides, rounds=options.rounds, options=model):

@@ -1,9 +1,9 @@
-"""Does a map show where it was cut? A simulated country along the border of two UTM zones.
+"""Whether a map shows where it was cut: a simulated country along the border of two UTM zones.
 
-Every scene is there on the grids of both zones, as real ones are, moved by nearest neighbour. The
+Like real scenes, every scene exists on the grids of both zones, resampled by nearest neighbour. The
 country is mapped with the demo's model, and ``lulcmap seams`` compares how often the class changes
-across borders with how often it does 32 px away. Then one block's file is shifted by three pixels,
-which must be found.
+across borders with how often it changes 32 px away. Then the file of one block is shifted by three
+pixels, which must be found.
 
     python -m benchmarks.seams [FOLDER] [--height 10752]
 """
@@ -23,19 +23,19 @@ import rasterio
 from tests.end_to_end.test_two_zones import on_the_next_grid
 
 WIDTH = 640
-"""Pixels of the country from west to east; the border is near its middle."""
+"""Pixels of the country from west to east; the border is near its centre."""
 
 BLOCK = 1536
 YEAR = 2024
 
 
 def simulate_country(folder: Path, height: int) -> None:
-    """A long country on both sides of 12 degrees east."""
+    """Simulate a long country on both sides of 12 degrees east."""
     from lulcmap.simulation import Country, simulate
 
-    # 12 degrees east run from 724.3 km of easting in the north to 728.5 km, 108 km further south
+    # 12 degrees east is at an easting of 724.3 km in the north, of 728.5 km 108 km further south.
     west = 726_400 - WIDTH * 5
-    made = simulate(
+    scenes = simulate(
         folder,
         Country(
             seed=4,
@@ -48,7 +48,7 @@ def simulate_country(folder: Path, height: int) -> None:
             cloud=0.2,
         ),
     )
-    collection = json.loads(made.items.read_text())
+    collection = json.loads(scenes.items.read_text())
     twins = []
     for item in collection["features"]:
         twin = copy.deepcopy(item)
@@ -61,7 +61,7 @@ def simulate_country(folder: Path, height: int) -> None:
         on_the_next_grid(twin, folder)
         twins.append(twin)
     collection["features"] += twins
-    made.items.write_text(json.dumps(collection))
+    scenes.items.write_text(json.dumps(collection))
 
 
 def lulcmap(*words: str) -> subprocess.CompletedProcess[str]:
@@ -70,27 +70,27 @@ def lulcmap(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 def make(folder: Path, name: str) -> Path:
-    """Map the country, if that is not done, and keep the run."""
+    """Map the country, if it is not mapped yet, and keep the run."""
     out = folder / f"{name}.tif"
     if not out.exists():
         words = ["predict", "--aoi", str(folder / "aoi.geojson"), "--year", str(YEAR)]
         words += ["--catalog", str(folder / "items.json"), "--block-size", str(BLOCK)]
         words += ["--model", "lulcformer-tiny"]
-        made = lulcmap(*words, "--out", str(out), "--device", "cpu", "--keep-run")
-        if made.returncode not in (0, 4):
-            sys.exit(made.stderr)
+        result = lulcmap(*words, "--out", str(out), "--device", "cpu", "--keep-run")
+        if result.returncode not in (0, 4):
+            sys.exit(result.stderr)
     return out
 
 
 def judge(title: str, path: Path, *, seams: bool) -> bool:
-    """Print what ``lulcmap seams`` says; whether that is as it should be."""
-    said = lulcmap("seams", str(path))
-    print(f"{title}: exit code {said.returncode}\n{said.stdout}{said.stderr}")
-    return said.returncode == int(seams)
+    """Print the output of ``lulcmap seams``; return whether it is the expected one."""
+    result = lulcmap("seams", str(path))
+    print(f"{title}: exit code {result.returncode}\n{result.stdout}{result.stderr}")
+    return result.returncode == int(seams)
 
 
 def shift(run: Path) -> None:
-    """Move the pixels of the largest block by three rows."""
+    """Shift the pixels of the largest block by three rows."""
     path = max(run.glob("blocks/*.tif"), key=lambda path: path.stat().st_size)
     with rasterio.open(path, "r+") as block:
         block.write(np.roll(block.read(), 3, axis=1))

@@ -1,9 +1,9 @@
-"""How hard the simulated countries are: a random forest that sees one pixel at a time.
+"""How difficult the simulated countries are: a random forest that sees one pixel at a time.
 
     python benchmarks/simulated_random_forest.py
 
-It learns from composites of some countries, made as ``lulcmap predict`` makes them, and is measured
-on others. A network that sees the surroundings of a pixel must be clearly better.
+The forest is trained on composites of some countries, made as ``lulcmap predict`` makes them, and
+measured on others. A network that sees the surroundings of a pixel must be clearly better.
 """
 
 import argparse
@@ -30,25 +30,25 @@ from lulcmap.simulation import Country, simulate
 def pixels(country: Country) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     """Composite and truth of a country: (H * W, 11) features, (H * W,) classes, 255 unobserved."""
     with tempfile.TemporaryDirectory() as folder:
-        made = simulate(Path(folder), country)
-        with rasterio.open(made.truth) as source:
+        simulated = simulate(Path(folder), country)
+        with rasterio.open(simulated.truth) as source:
             truth, grid = source.read(1), GeoBox(source.shape, source.transform, source.crs)
         period = make_period(year=country.year, today=date(country.year + 1, 1, 1))
-        found = find_scenes(
+        scenes = find_scenes(
             MultiPolygon([box(*footprint(grid))]),
             s2_period=(period.start, period.end),
             s1_period=s1_period(period),
-            catalog=str(made.items),
+            catalog=str(simulated.items),
             s1=True,
         )
-        dates, _ = rank_s2([s for s in found.scenes if s.sensor == "s2"], period)
-        radar = choose_s1([s for s in found.scenes if s.sensor == "s1"], period)
+        dates, _ = rank_s2(scenes.of("s2"), period)
+        radar = choose_s1(scenes.of("s1"), period)
         with Reader(workers=2) as reader:
-            seen = make_composite(
+            composite = make_composite(
                 reader.planes, grid, s2_dates=dates, s1_passes=radar.passes, s1_others=radar.others
             )
-    features = np.concatenate([seen.s2, seen.s1]).astype(np.float32)
-    observed = (seen.s2[0] > 0) & (seen.s1_count > 0)
+    features = np.concatenate([composite.s2, composite.s1]).astype(np.float32)
+    observed = (composite.s2[0] > 0) & (composite.s1_count > 0)
     truth[~observed] = NODATA
     return features.reshape(len(features), -1).T, truth.ravel()
 
@@ -58,37 +58,39 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=1024, help="pixels a side of a country")
     parser.add_argument("--learn", type=int, nargs="+", default=[901, 902, 903, 904])
     parser.add_argument("--measure", type=int, nargs="+", default=[911, 912])
-    parser.add_argument("--samples", type=int, default=60_000, help="pixels to learn from")
+    parser.add_argument("--samples", type=int, default=60_000, help="pixels to train on")
     parser.add_argument("--trees", type=int, default=200)
     arguments = parser.parse_args()
 
     rng = np.random.default_rng(0)
-    begun = time.perf_counter()
+    start = time.perf_counter()
     features, truth = [], []
     for seed in arguments.learn:
         values, classes = pixels(Country(seed=seed, height=arguments.size, width=arguments.size))
-        known = np.flatnonzero(classes != NODATA)
+        labelled = np.flatnonzero(classes != NODATA)
         chosen = rng.choice(
-            known, min(arguments.samples // len(arguments.learn), len(known)), False
+            labelled, min(arguments.samples // len(arguments.learn), len(labelled)), False
         )
         features.append(values[chosen])
         truth.append(classes[chosen])
     forest = RandomForestClassifier(arguments.trees, n_jobs=1, random_state=0)
     forest.fit(np.concatenate(features), np.concatenate(truth))
-    print(f"learned from {arguments.learn} in {time.perf_counter() - begun:.0f} s")
+    print(f"trained on seeds {arguments.learn} in {time.perf_counter() - start:.0f} s")
 
     total = np.zeros((len(NAMES), len(NAMES)), np.int64)
     for seed in arguments.measure:
         values, classes = pixels(Country(seed=seed, height=arguments.size, width=arguments.size))
-        known = np.flatnonzero(classes != NODATA)
-        chosen = rng.choice(known, min(100_000, len(known)), False)
+        labelled = np.flatnonzero(classes != NODATA)
+        chosen = rng.choice(labelled, min(100_000, len(labelled)), False)
         matrix = confusion(classes[chosen], forest.predict(values[chosen]).astype(np.uint8))
         print(f"seed {seed}: mean IoU {mean_iou(matrix):.3f}, accuracy {accuracy(matrix):.3f}")
         total += matrix
     print(f"all: mean IoU {mean_iou(total):.3f}, accuracy {accuracy(total):.3f}")
     for name, value, row in zip(NAMES, iou(total), total, strict=True):
         shares = " ".join(f"{share:4.0%}" for share in row / max(row.sum(), 1))
-        print(f"{name:20s} IoU {value:.2f}  share {row.sum() / total.sum():4.0%}  seen as {shares}")
+        print(
+            f"{name:20s} IoU {value:.2f}  share {row.sum() / total.sum():4.0%}  mapped as {shares}"
+        )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How long ``lulcmap --help`` takes, beside a Python that does nothing.
+"""Time of ``lulcmap --help``, compared with a Python that does nothing.
 
 Both run in turns; medians are printed.
 
@@ -13,8 +13,8 @@ import sys
 import time
 from pathlib import Path
 
-LIMIT = 0.3
-"""Seconds that ``lulcmap --help`` may take."""
+MAX_S = 0.3
+"""Most seconds that ``lulcmap --help`` may take."""
 
 COMMANDS = {
     "lulcmap --help": [str(Path(sys.executable).with_name("lulcmap")), "--help"],
@@ -23,11 +23,11 @@ COMMANDS = {
 
 
 def seconds(command: list[str]) -> float:
-    # an installed package has its bytecode; a machine may be told not to write any
+    # An installed package has its bytecode; this machine may be set not to write any.
     settings = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-    begun = time.perf_counter()
+    start = time.perf_counter()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=settings)
-    return time.perf_counter() - begun
+    return time.perf_counter() - start
 
 
 def main() -> None:
@@ -37,13 +37,13 @@ def main() -> None:
     times: dict[str, list[float]] = {name: [] for name in COMMANDS}
     for turn in range(rounds + 1):
         for name, command in COMMANDS.items():
-            taken = seconds(command)
-            if turn:  # the first compiles
-                times[name].append(taken)
+            duration = seconds(command)
+            if turn:  # the first turn compiles
+                times[name].append(duration)
     for name, runs in times.items():
-        print(f"{name}: median {statistics.median(runs):.3f} s, least {min(runs):.3f} s")
-    if statistics.median(times["lulcmap --help"]) >= LIMIT:
-        sys.exit(f"lulcmap --help takes more than {LIMIT} s")
+        print(f"{name}: median {statistics.median(runs):.3f} s, fastest {min(runs):.3f} s")
+    if statistics.median(times["lulcmap --help"]) >= MAX_S:
+        sys.exit(f"lulcmap --help takes more than {MAX_S} s.")
 
 
 if __name__ == "__main__":

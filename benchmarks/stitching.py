@@ -1,8 +1,9 @@
-"""What stitching does to a map of the shipped network: windows against one big window, and blocks.
+"""Effect of stitching on a map of the shipped network: windows against one big window, and blocks.
 
-A network that looks further than the overlap of its windows says something else in each of them.
-This counts the pixels whose class that changes, on the composite of a simulated country; a stub of
-small reach, for which nothing may change, is in the tests. Two block sizes must give the same map.
+A network that looks further than the overlap of its windows gives different results in each of
+them. This counts the pixels whose class changes because of that, on the composite of a simulated
+country; the tests have a stub with a small receptive field, for which nothing may change. Two block
+sizes must give the same map.
 
     python benchmarks/stitching.py [FOLDER] [--model NAME|FILE]
 """
@@ -25,20 +26,21 @@ from lulcmap.evaluation import accuracy, confusion, mean_iou
 from lulcmap.geo import Blend, Box, footprint, geobox
 from lulcmap.imagery import Composite, composite_area
 from lulcmap.model import Contract, Session, classify, find_model, needed_windows, open_session
-from lulcmap.pipeline import Settings, map_area
+from lulcmap.pipeline import map_area
+from lulcmap.planning import Settings
 from lulcmap.simulation import DEMO_MODEL, Country, SimulatedCountry, simulate
 
 ZONE = 32632
 BIG = 1152
-"""Pixels a side of the one big window; more, and attention over it takes gigabytes."""
+"""Pixels a side of the one big window; with more, attention takes gigabytes."""
 
 INSIDE = Box(-460 * BIG, 38 * BIG, BIG, BIG)
 AROUND = INSIDE.grown(512)
-"""The composite: every window that reaches the big one lies in it."""
+"""Box of the composite: it holds every window that reaches the big one."""
 
 EDGE = 64
-"""Pixels along the big window's own edge that are not compared: there it is the one that lacks
-surroundings. Half an overlap."""
+"""Pixels along the edge of the big window that are not compared, because it lacks surroundings
+there. Half an overlap."""
 
 BLOCK_SIZES = (768, 2304)
 COUNTRY = Country(
@@ -52,65 +54,66 @@ COUNTRY = Country(
 PERIOD = make_period(year=COUNTRY.year, today=date(COUNTRY.year + 1, 1, 1))
 
 
-def windowed(session: Session, seen: Composite, blend: Blend) -> NDArray[np.uint8]:
+def windowed(session: Session, composite: Composite, blend: Blend) -> NDArray[np.uint8]:
     """(H, W) classes of the inside, from blended windows."""
     contract = session.contract
     windows = needed_windows(
         np.ones(INSIDE.shape, bool), INSIDE, lattice=contract.lattice, stride=contract.stride
     )
-    return classes(session, contract, seen, windows, blend)
+    return classes(session, contract, composite, windows, blend)
 
 
-def whole(session: Session, seen: Composite) -> NDArray[np.uint8]:
-    """(H, W) classes of the inside, as one window."""
-    return classes(session, replace(session.contract, window=BIG, step=BIG), seen, [INSIDE], "hann")
+def whole(session: Session, composite: Composite) -> NDArray[np.uint8]:
+    """(H, W) classes of the inside, from one window."""
+    contract = replace(session.contract, window=BIG, step=BIG)
+    return classes(session, contract, composite, [INSIDE], "hann")
 
 
 def classes(
-    session: Session, contract: Contract, seen: Composite, windows: list[Box], blend: Blend
+    session: Session, contract: Contract, composite: Composite, windows: list[Box], blend: Blend
 ) -> NDArray[np.uint8]:
-    made = classify(
+    classified = classify(
         session.run,
         contract,
-        s2=seen.s2,
-        s1=seen.s1,
+        s2=composite.s2,
+        s1=composite.s1,
         over=AROUND,
         windows=windows,
         box=INSIDE,
         batch_size=1,
         blend=blend,
     )
-    return made.classes[EDGE:-EDGE, EDGE:-EDGE]
+    return classified.classes[EDGE:-EDGE, EDGE:-EDGE]
 
 
 def compare_windows(session: Session, country: SimulatedCountry) -> None:
-    on = geobox(AROUND, ZONE)
-    area = MultiPolygon([rectangle(*footprint(on))])
-    seen = composite_area(area, on, period=PERIOD, catalog=str(country.items), workers=2)
+    grid = geobox(AROUND, ZONE)
+    area = MultiPolygon([rectangle(*footprint(grid))])
+    composite = composite_area(area, grid, period=PERIOD, catalog=str(country.items), workers=2)
     with rasterio.open(country.truth) as source:
         truth = source.read(1)[INSIDE.within(AROUND)][EDGE:-EDGE, EDGE:-EDGE]
-    big = whole(session, seen)
+    big = whole(session, composite)
     contract = session.contract
     maps = {
         "one window": big,
-        "hann": windowed(session, seen, "hann"),
-        "centre": windowed(session, seen, "centre"),
+        "hann": windowed(session, composite, "hann"),
+        "centre": windowed(session, composite, "centre"),
     }
     print(
         f"{contract.name}, windows of {contract.window} px every {contract.step} px, against one "
         f"window of {BIG} px, {big.size / 1e6:.2f} Mpx"
     )
-    for name, made in maps.items():
-        matrix = confusion(truth, made)
+    for name, mapped in maps.items():
+        matrix = confusion(truth, mapped)
         print(
-            f"{name:10s}  another class than in one window {np.mean(made != big):7.3%}"
+            f"{name:10s}  differs from one window {np.mean(mapped != big):7.3%}"
             f"   mean IoU {mean_iou(matrix):.4f}  accuracy {accuracy(matrix):.4f}"
         )
     print(f"hann and centre differ in {np.mean(maps['hann'] != maps['centre']):.3%}")
 
 
 def compare_blocks(model: Path, country: SimulatedCountry, folder: Path) -> bool:
-    """Map the country in blocks of two sizes; True where the maps are the same."""
+    """Map the country in blocks of two sizes; True if the maps are the same."""
     maps = []
     for size in BLOCK_SIZES:
         out = folder / f"blocks-{size}.tif"
@@ -128,7 +131,7 @@ def compare_blocks(model: Path, country: SimulatedCountry, folder: Path) -> bool
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path, nargs="?", help="keeps the country for another time")
+    parser.add_argument("folder", type=Path, nargs="?", help="keeps the country for the next time")
     parser.add_argument("--model", default=DEMO_MODEL, help="a shipped model or a file")
     options = parser.parse_args()
     model = find_model(options.model)
@@ -141,7 +144,7 @@ def main() -> None:
             simulate(folder, COUNTRY)
         compare_windows(open_session(model, device="cpu"), country)
         if not compare_blocks(model, country, Path(temporary)):
-            sys.exit("the map depends on the size of its blocks")
+            sys.exit("The map depends on the block size.")
 
 
 if __name__ == "__main__":

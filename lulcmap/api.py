@@ -59,7 +59,7 @@ class HasItems(Protocol):
 
 CatalogLike: TypeAlias = str | Path | Mapping[str, Any] | HasItems
 """A provider's name, the URL of a STAC API, the path of an ItemCollection file, or an
-ItemCollection: pystac's, or its JSON values."""
+ItemCollection: pystac's, or its JSON values, in which local hrefs are absolute."""
 
 
 class MapOptions(TypedDict, total=False):

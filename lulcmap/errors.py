@@ -6,11 +6,11 @@
     ├── UsageError            2    options, dates, configuration
     │   └── AreaError         2    the area of interest cannot be used
     ├── NoScenesError         3    the catalogue holds nothing for this area and period
-    │   └── NothingMappedError 3   no pixel could be mapped from what it holds
+    │   └── NothingMappedError 3   no pixel could be mapped from its scenes
     ├── ProviderError         5    a provider, its credentials, or too many of its assets failed
     │   └── ReadError         5    one asset's pixels could not be read
-    ├── ModelError            6    the model file does not fit, or is no model
-    │   └── DeviceError       6    the runtime or the device asked for cannot be had
+    ├── ModelError            6    the model file does not fit the data, or is not a model
+    │   └── DeviceError       6    the runtime or the requested device is not available
     └── OutputError           7    the output exists, or cannot be written
 
 The number is the exit code. A message says what was found, what was expected, and what to do
@@ -41,7 +41,7 @@ class NoScenesError(LulcmapError):
 
 
 class NothingMappedError(NoScenesError):
-    """No pixel of the area could be mapped from the scenes there are."""
+    """No pixel of the area could be mapped from the scenes of the catalogue."""
 
 
 class ProviderError(LulcmapError):
@@ -55,13 +55,13 @@ class ReadError(ProviderError):
 
 
 class ModelError(LulcmapError):
-    """The model file does not fit the data it is given, or is no model."""
+    """The model file does not fit the data it is given, or is not a model."""
 
     exit_code = 6
 
 
 class DeviceError(ModelError):
-    """The runtime or the device asked for cannot be had."""
+    """The runtime or the requested device is not available."""
 
 
 class OutputError(LulcmapError):

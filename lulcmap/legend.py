@@ -1,4 +1,4 @@
-"""Legends: ids, names and colours of land-cover classes; Dynamic World's nine, or a model's own.
+"""Legends: ids, names and colours of land-cover classes, Dynamic World's nine or a model's own.
 
 Source: Brown et al. (2022), Dynamic World, Scientific Data 9:251, doi 10.1038/s41597-022-01307-4.
 """
@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 NODATA = 255
-"""Class id of a pixel that is outside the area or could not be mapped (0 is a class)."""
+"""Class id of pixels outside the area or not mapped (0 is a class)."""
 
 MAX_CLASSES = 254
-"""Classes that a legend may have."""
+"""Most classes a legend may have."""
 
 CLASS_TAG = "CLASS_"
-"""Prefix of the tags of a map's band that name its classes: ``CLASS_0=water``."""
+"""Prefix of the band tags of a map that name its classes: ``CLASS_0=water``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,19 +26,19 @@ class LandCover:
     """Value in the map, 0 to 253."""
 
     name: str
-    """Printable text; Dynamic World's own are lower case with underscores."""
+    """Name of the class, printable text; Dynamic World's are lower case with underscores."""
 
     colour: str
-    """Six hexadecimal digits, RRGGBB."""
+    """Colour in the map, six hexadecimal digits, RRGGBB."""
 
     def __post_init__(self) -> None:
         if type(self.id) is not int or not 0 <= self.id < MAX_CLASSES:
-            raise ValueError(f"a class has the id {self.id!r}, and ids are 0 to {MAX_CLASSES - 1}")
+            raise ValueError(f"a class has id {self.id!r}; ids are 0 to {MAX_CLASSES - 1}")
         if type(self.name) is not str or not self.name.strip() or not self.name.isprintable():
-            raise ValueError(f"a class is named {self.name!r}, and a name is printable text")
+            raise ValueError(f"a class is named {self.name!r}; a name must be printable text")
         if type(self.colour) is not str or not re.fullmatch("[0-9A-Fa-f]{6}", self.colour):
             raise ValueError(
-                f"class {self.name!r} has the colour {self.colour!r}, and a colour is six "
+                f"class {self.name!r} has the colour {self.colour!r}; a colour is six "
                 "hexadecimal digits, RRGGBB"
             )
 
@@ -60,20 +60,24 @@ CLASSES = (
     LandCover(7, "bare", "A59B8F"),
     LandCover(8, "snow_and_ice", "B39FE1"),
 )
+"""Dynamic World's legend."""
 
 NAMES = tuple(cover.name for cover in CLASSES)
+"""Names of Dynamic World's classes, by id."""
 
 
 def legend_of(names: Sequence[str], colours: Sequence[str]) -> tuple[LandCover, ...]:
-    """The legend of a map with some classes.
+    """The legend of a map with the given classes.
 
     Args:
-        names: of the classes. If each is one of Dynamic World's, in any order, the legend is that
-            one, all nine with its ids and colours; else theirs, with ids in this order from 0.
-        colours: RRGGBB, of each class.
+        names: names of the classes. If all are Dynamic World's, in any order, the result is
+            ``CLASSES``, all nine with their ids and colours; else a legend with ids in this order
+            from 0.
+        colours: colour of each class, RRGGBB.
 
     Raises:
-        ValueError: there are none or too many, two have one name, a name or a colour is none.
+        ValueError: there are no or too many classes, two share a name, or a name or colour is
+            invalid.
 
     Examples:
         >>> [cover.id for cover in legend_of(["vines", "water"], ["7B2D43", "419BDF"])]
@@ -83,23 +87,23 @@ def legend_of(names: Sequence[str], colours: Sequence[str]) -> tuple[LandCover, 
 
     """
     if not 1 <= len(names) <= MAX_CLASSES:
-        raise ValueError(f"it has {len(names)} classes, and a map has room for 1 to {MAX_CLASSES}")
+        raise ValueError(f"it has {len(names)} classes; a map can have 1 to {MAX_CLASSES}")
     if len(colours) != len(names):
         raise ValueError(
-            f"it has {len(colours)} colours for {len(names)} classes, and each class has one"
+            f"it has {len(colours)} colours for {len(names)} classes; give one for each class"
         )
-    own = tuple(
+    legend = tuple(
         LandCover(number, name, colour)
         for number, (name, colour) in enumerate(zip(names, colours, strict=True))
     )
-    twice = {name for name in names if list(names).count(name) > 1}
-    if twice:
-        raise ValueError(f"it has {min(twice)!r} twice, and each class is named once")
-    return CLASSES if set(names) <= set(NAMES) else own
+    duplicates = {name for name in names if list(names).count(name) > 1}
+    if duplicates:
+        raise ValueError(f"it has {min(duplicates)!r} twice; class names must be unique")
+    return CLASSES if set(names) <= set(NAMES) else legend
 
 
 def cf_attributes(legend: Sequence[LandCover]) -> dict[str, Any]:
-    """Attributes of a variable of classes (CF conventions 1.11, section 3.5, and its colours)."""
+    """Attributes of a class variable: flags of CF conventions 1.11, section 3.5, and colours."""
     return {
         "long_name": "land cover",
         "flag_values": [cover.id for cover in legend],

@@ -7,40 +7,40 @@ S2_BANDS = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B11", "B12")
 """Sentinel-2 bands of a composite, in order: Dynamic World's nine."""
 
 S2_NODATA = 0
-"""In files (before the offset is removed) and in composites."""
+"""Nodata value in files (before the offset is removed) and in composites."""
 
 S2_OFFSET = 1000
-"""DN added to all L2A bands since processing baseline 04.00 (ESA, 25 January 2022), so that dark
-reflectances stay positive."""
+"""DN that ESA adds to all L2A bands since processing baseline 04.00 (25 January 2022), to keep dark
+reflectances positive."""
 
 S1_BANDS = ("VV", "VH")
 """Sentinel-1 bands of a composite, in order."""
 
 S1_NODATA = -32768
-"""In files (linear gamma-nought) and in composites (hundredths of a decibel)."""
+"""Nodata value in files (linear gamma-nought) and in composites (hundredths of a decibel)."""
 
 SCL_MASKED = (0, 1, 3, 8, 9, 10)
-"""Scene classification codes that are no clear observation: no data, saturated or defective, cloud
-shadow, cloud of medium and high probability, thin cirrus. Snow (11) and dark areas (2) are kept:
-snow is a class of the legend, and dark areas are mostly water and shade."""
+"""Scene classification (SCL) codes that are masked: no data, saturated or defective, cloud shadow,
+cloud of medium and high probability, thin cirrus. Snow (11) and dark areas (2) are kept: snow is a
+class of the legend, and dark areas are mostly water and shade."""
 
 SCL_DILATED = (3, 8, 9, 10)
-"""The codes that are grown by the mask's dilation: clouds and their shadows, not the swath edge."""
+"""SCL codes that the mask dilates: clouds and their shadows, not the swath edge."""
 
 
 def s2_offset(properties: Mapping[str, Any], asset: Mapping[str, Any]) -> int | None:
-    """The DN to subtract from a Sentinel-2 L2A asset, from what its item says of itself.
+    """The DN to subtract from a Sentinel-2 L2A asset, read from its item.
 
-    The date is no test: archives have reprocessed scenes of 2015 with the new baseline. In order:
-    the provider's flag that it removed the offset itself, the asset's own raster offset, the
-    processing baseline.
+    The date does not decide it: archives reprocess scenes of 2015 with the new baseline. The first
+    of these counts: the provider's flag that it has removed the offset, the asset's own raster
+    offset, the processing baseline.
 
     Args:
-        properties: of the STAC item.
+        properties: properties of the STAC item.
         asset: one of the item's assets.
 
     Returns:
-        The offset in DN (0 or 1000, or what the asset says), or None where the item says nothing.
+        The offset in DN (0 or 1000, or the asset's own), or None where the item does not say.
 
     Examples:
         >>> s2_offset({"s2:processing_baseline": "04.00"}, {})

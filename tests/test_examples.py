@@ -230,10 +230,10 @@ def test_kubernetes_steps_are_those_that_the_file_tells(manifests):
     ("code", "said"),
     [
         (0, "two words.tif: already made, nothing to do"),
-        (4, "less of it is mapped"),
-        (5, "the next call goes on"),
-        (124, "the next call goes on"),
-        (143, "the next call goes on"),
+        (4, "less of the area is mapped"),
+        (5, "the next call resumes"),
+        (124, "the next call resumes"),
+        (143, "the next call resumes"),
         (2, "failed with exit code 2"),
     ],
 )

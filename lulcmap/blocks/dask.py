@@ -9,6 +9,7 @@ import os
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -132,8 +133,8 @@ _sessions: dict[tuple[str, str], Session] = {}
 def _make(work: _Work, block: Block) -> BlockResult:
     """Make one block on a worker."""
     run, digest = RunFolder(Path(work.path)), work.planned.job.digest
-    plan = run.plan()
-    if plan is None or plan.digest != digest:
+    changed = run.plan_path.stat().st_mtime_ns if run.plan_path.exists() else 0
+    if _plan_digest(work.path, changed) != digest:
         raise UsageError(
             f"A Dask worker does not see the run in {work.path}. Put it where all machines see it "
             "under one path, with --workdir."
@@ -143,6 +144,13 @@ def _make(work: _Work, block: Block) -> BlockResult:
         return BlockResult(block.id, None)
     (result,) = map_blocks(replace(work.planned, session=_session(work)), run, [block])
     return result
+
+
+@lru_cache
+def _plan_digest(path: str, changed: int) -> str | None:  # noqa: ARG001 - a key of the cache
+    """Digest of the plan of a run folder, read again once its file changed (time, nanoseconds)."""
+    plan = RunFolder(Path(path)).plan()
+    return plan.digest if plan is not None else None
 
 
 def _session(work: _Work) -> Session:

@@ -1,9 +1,8 @@
-from .hrefs import RefusedError, is_private, resolve_href
+from .hrefs import HrefRefusedError, is_private, resolve_href
 from .period import Period, make_period, s1_period
 from .providers import CDSE, PROFILES, Profile
 from .scene import Scene, SkippedItem
 from .search import (
-    Item,
     SearchResult,
     find_scenes,
     first_hrefs,
@@ -23,10 +22,9 @@ __all__ = [
     "Catalog",
     "CatalogSource",
     "Datatake",
-    "Item",
+    "HrefRefusedError",
     "Period",
     "Profile",
-    "RefusedError",
     "S1Choice",
     "Scene",
     "SearchResult",

@@ -1,4 +1,4 @@
-"""The period that is mapped, and the one Sentinel-1 is taken from."""
+"""The period to map, and the period of Sentinel-1."""
 
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
@@ -6,16 +6,15 @@ from datetime import date, datetime, time, timedelta
 from lulcmap.errors import UsageError
 
 FIRST_YEAR = 2015
-"""Sentinel-2A was launched on 23 June 2015."""
-
+"""First year with scenes; Sentinel-2A was launched on 23 June 2015."""
 
 _S1_REACH = timedelta(days=180)
-"""Sentinel-1 is averaged this far on either side of the period's middle."""
+"""Time on either side of the period's middle from which Sentinel-1 is averaged."""
 
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """The time that is mapped."""
+    """The time to map."""
 
     start: date
     """First day."""
@@ -24,10 +23,10 @@ class Period:
     """Last day, included."""
 
     label: str
-    """For file names: ``"2024"`` or ``"2024-05-01_2024-08-31"``."""
+    """Label for file names: ``"2024"`` or ``"2024-05-01_2024-08-31"``."""
 
     finished: bool = True
-    """False where the last day is not over, and more scenes will come."""
+    """Whether the last day is over; if not, more scenes will come."""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -35,6 +34,12 @@ class Period:
         if self.finished:
             return ()
         return (f"The period ends on {self.end} and is not over; later scenes will be missing.",)
+
+    @property
+    def middle(self) -> datetime:
+        """The moment halfway between the start of the first day and the end of the last."""
+        start, end = (datetime.combine(day, time()) for day in (self.start, self.end))
+        return start + (end + timedelta(days=1) - start) / 2
 
 
 def make_period(
@@ -44,17 +49,17 @@ def make_period(
     end: date | None = None,
     today: date | None = None,
 ) -> Period:
-    """The period a user asks for: a year, or from a day to a day.
+    """The period of a calendar year, or of a first and a last day.
 
     Args:
-        year: of the calendar.
+        year: calendar year.
         start: first day.
         end: last day, included.
-        today: the current day; None asks the clock.
+        today: current day; None reads the clock.
 
     Raises:
-        UsageError: neither or both are given, the start is after the end, or no scene can be of
-            that time.
+        UsageError: neither or both are given, the start is after the end, or the period is before
+            Sentinel-2 or in the future.
 
     """
     today = today or date.today()
@@ -65,7 +70,7 @@ def make_period(
     if year is not None:
         if not FIRST_YEAR <= year <= today.year:
             raise UsageError(
-                f"The year is {year}; it can be {FIRST_YEAR}, when Sentinel-2 began, to "
+                f"The year is {year}. Give one from {FIRST_YEAR}, when Sentinel-2 began, to "
                 f"{today.year}, the current year."
             )
         end = date(year, 12, 31)
@@ -76,19 +81,13 @@ def make_period(
         raise UsageError(f"The start, {start}, is after the end, {end}. Swap --start and --end.")
     if start.year < FIRST_YEAR or start > today:
         raise UsageError(
-            f"The period starts on {start}; it can start in {FIRST_YEAR}, when Sentinel-2 began, "
+            f"The period starts on {start}. Give a start from {FIRST_YEAR}, when Sentinel-2 began, "
             f"to today, {today}."
         )
     return Period(start, end, f"{start}_{end}", finished=end < today)
 
 
-def _middle(start: date, end: date) -> datetime:
-    """The moment halfway between the start of one day and the end of another."""
-    first = datetime.combine(start, time())
-    return first + (datetime.combine(end, time()) + timedelta(days=1) - first) / 2
-
-
 def s1_period(period: Period) -> tuple[date, date]:
-    """First and last day of Sentinel-1: 180 days on either side of the period's middle."""
-    middle = _middle(period.start, period.end).date()
+    """First and last day of Sentinel-1, 180 days on either side of the period's middle."""
+    middle = period.middle.date()
     return middle - _S1_REACH, middle + _S1_REACH

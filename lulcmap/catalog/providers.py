@@ -1,8 +1,8 @@
-"""Catalogues lulcmap knows, one frozen profile each: where things are and what they are called.
+"""Profiles of the catalogues that lulcmap supports: their collections, asset keys and access.
 
-What all of them share is in ``sensors``: Sentinel-2's digital numbers are reflectance times 10,000
-plus an offset that each item tells of itself (``s2_offset``), 0 is no data, and the mask is ESA's
-scene classification (SCL), with its codes.
+What they have in common is in ``sensors``: Sentinel-2 digital numbers are reflectance times 10,000
+plus an offset that each item states (``s2_offset``), 0 is nodata, and the mask is ESA's scene
+classification (SCL).
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from typing import Literal
 from lulcmap.sensors import S2_BANDS
 
 Signing = Literal["none", "planetary-computer", "s3"]
-"""What an href needs right before it is opened."""
+"""Kind of signature that an href needs right before it is opened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,28 +21,28 @@ class Profile:
     """How one provider serves Sentinel-1 and Sentinel-2."""
 
     name: str
-    """As given to ``--catalog`` or ``--profile``."""
+    """Name of the provider, as given to ``--catalog`` or ``--profile``."""
 
     url: str
-    """Root of its STAC API; empty for a file."""
+    """Root URL of its STAC API; empty for a file."""
 
     s2_collection: str
-    """Sentinel-2 L2A surface reflectance."""
+    """Collection of Sentinel-2 L2A surface reflectance."""
 
     s1_collection: str | None
-    """Sentinel-1 terrain-corrected backscatter, linear gamma-nought; None where there is none."""
+    """Collection of Sentinel-1 terrain-corrected backscatter, linear gamma-nought; or None."""
 
     assets: Mapping[str, str] = field(default_factory=dict)
     """From lulcmap's band name (B02 ... B12, SCL, VV, VH) to the provider's asset key."""
 
     signing: Signing = "none"
-    """How hrefs are signed right before they are opened."""
+    """Kind of signature of its hrefs."""
 
     s3_endpoint: str | None = None
-    """Of ``s3://`` hrefs, unless the environment names another; None is AWS."""
+    """Endpoint of ``s3://`` hrefs, unless the environment names another; None is AWS."""
 
     secrets: tuple[str, ...] = ()
-    """Environment variables without which its pixels cannot be read."""
+    """Environment variables that reading its pixels requires."""
 
 
 _LIKE_PLANETARY_COMPUTER = MappingProxyType(
@@ -57,10 +57,10 @@ PLANETARY_COMPUTER = Profile(
     assets=_LIKE_PLANETARY_COMPUTER,
     signing="planetary-computer",
 )
-"""COGs of ESA's L2A as delivered, so the offset is told by ``s2:processing_baseline``; gamma-nought
-by terrain correction, whose tokens need ``PC_SDK_SUBSCRIPTION_KEY``.
+"""COGs of ESA's L2A as delivered, so ``s2:processing_baseline`` decides the offset; Sentinel-1 as
+terrain-corrected gamma-nought, whose tokens need ``PC_SDK_SUBSCRIPTION_KEY``.
 
-Source: the collections ``sentinel-2-l2a`` and ``sentinel-1-rtc`` as the API describes them."""
+Source: the API's descriptions of the collections ``sentinel-2-l2a`` and ``sentinel-1-rtc``."""
 
 EARTH_SEARCH = Profile(
     name="earth-search",
@@ -83,9 +83,10 @@ EARTH_SEARCH = Profile(
     ),
 )
 """COGs on AWS, open to all. Collection 1 (baseline 5 and newer for all years), whose assets state
-their offset and keep it in the pixels. The older ``sentinel-2-l2a`` there took the offset out of
-part of its scenes, and its items do not always say of which (Element84/earth-search, issues 24,
-66 and 71). Its Sentinel-1 is uncalibrated GRD placed by control points: no source of backscatter.
+their offset and keep it in the pixels. The older ``sentinel-2-l2a`` collection has the offset
+removed from some scenes, and its items do not always say from which (Element84/earth-search, issues
+24, 66 and 71). Its Sentinel-1 is uncalibrated GRD georeferenced by control points, which gives no
+backscatter.
 
 Sources: Element84/earth-search, README and issues 41, 66, 71."""
 
@@ -104,7 +105,7 @@ CDSE = Profile(
     s3_endpoint="https://eodata.dataspace.copernicus.eu",
     secrets=("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
 )
-"""ESA's own JPEG 2000 files on S3, with the keys of a free account. Its Sentinel-1 is GRD too.
+"""ESA's JPEG 2000 files on S3, which need the keys of a free account. Its Sentinel-1 is GRD too.
 
 Sources: the documentation of the Copernicus Data Space Ecosystem, "STAC product catalogue" and
 "S3 access"."""
@@ -116,9 +117,9 @@ ITEM_COLLECTION = Profile(
     s1_collection="sentinel-1-rtc",
     assets=_LIKE_PLANETARY_COMPUTER,
 )
-"""An ItemCollection file laid out as on the Planetary Computer; its assets lie beside it."""
+"""An ItemCollection file laid out as on the Planetary Computer, with its assets beside it."""
 
 PROFILES: Mapping[str, Profile] = MappingProxyType(
     {profile.name: profile for profile in (PLANETARY_COMPUTER, EARTH_SEARCH, CDSE)}
 )
-"""Those that ``--catalog``, ``--s1-catalog`` and ``--profile`` know, by name."""
+"""Profiles that ``--catalog``, ``--s1-catalog`` and ``--profile`` accept, by name."""

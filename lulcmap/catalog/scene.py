@@ -10,40 +10,40 @@ from lulcmap.catalog.providers import Profile
 from lulcmap.sensors import S1_BANDS, S2_BANDS, s2_offset
 
 
-class SkippedItem(ValueError):  # noqa: N818 - a decision, not a fault
-    """An item lulcmap cannot use; the text says why, in words for the report."""
+class SkippedItem(ValueError):  # noqa: N818 - a decision, not an error
+    """An item that lulcmap cannot use; the text gives the reason for the report."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """One item of Sentinel-1 or Sentinel-2: what decides how its pixels are read."""
+    """One item of Sentinel-1 or Sentinel-2, with what decides how its pixels are read."""
 
     id: str
-    """The item's id, as the provider spells it. Data: it never becomes a path."""
+    """Id of the item, as the provider spells it. Not trusted: it never becomes a path."""
 
     sensor: Literal["s2", "s1"]
-    """Which of the two."""
+    """Sensor of the scene."""
 
     acquired: datetime
     """Start of the acquisition, UTC."""
 
     datatake: str
-    """Scenes with the same value were seen in one pass and count as one observation."""
+    """Key of the datatake; scenes of one datatake count as one observation."""
 
     bbox: tuple[float, float, float, float]
     """West, south, east, north, degrees; west > east where it crosses 180 degrees."""
 
     epsg: int | None
-    """Of its grid, where the item says so."""
+    """EPSG code of its grid, if the item states it."""
 
     orbit: int | None
-    """Relative orbit number, where the item says so."""
+    """Relative orbit number, if the item states it."""
 
     orbit_state: str | None
-    """``"ascending"`` or ``"descending"``, where the item says so."""
+    """Orbit direction, ``"ascending"`` or ``"descending"``, if the item states it."""
 
     cloud_cover: float | None
-    """Percent of the scene, where the item says so."""
+    """Cloud cover of the scene, percent, if the item states it."""
 
     offset: int
     """DN to subtract from Sentinel-2 bands; 0 for Sentinel-1."""
@@ -52,22 +52,22 @@ class Scene:
     """From band name (B02 ... B12, SCL, VV, VH) to unsigned href; SCL may be missing."""
 
     platform: str | None = None
-    """Such as ``"S2A"`` or ``"S1C"``, where the item says so."""
+    """Satellite, such as ``"S2A"`` or ``"S1C"``, if the item states it."""
 
     product: str | None = None
-    """ESA's name of the product it was made of, where the item says so."""
+    """Name of the ESA product it comes from, if the item states it."""
 
     @classmethod
     def from_item(cls, item: Mapping[str, Any], profile: Profile) -> Self:
-        """The scene an item describes.
+        """The scene that an item describes.
 
         Args:
-            item: a STAC item, as JSON.
-            profile: of the catalogue the item comes from.
+            item: STAC item, as JSON.
+            profile: profile of the catalogue the item comes from.
 
         Raises:
-            SkippedItem: it is of another collection, lacks a band or a date, is no IW scene with
-                VV and VH, is no L2A, or says nothing of its offset.
+            SkippedItem: it is of another collection, lacks a band or a date, is not an IW scene
+                with VV and VH, is not L2A, or does not state its offset.
 
         """
         properties = item.get("properties") or {}
@@ -90,7 +90,7 @@ class Scene:
         offset = offsets.pop()
         if offset is None:
             raise SkippedItem(
-                "it gives neither a processing baseline nor an offset, so that +1000 cannot be told"
+                "it states neither a processing baseline nor an offset, so +1000 is undecided"
             )
         return cls._with("s2", item, properties, assets, offset=offset)
 
@@ -99,9 +99,9 @@ class Scene:
         mode = properties.get("sar:instrument_mode", "IW")
         if mode != "IW":
             raise SkippedItem(f"its mode is {mode}, not IW")
-        seen = properties.get("sar:polarizations")
-        if seen and not set(S1_BANDS) <= set(seen):
-            raise SkippedItem(f"its polarizations are {' and '.join(seen)}, not VV and VH")
+        polarizations = properties.get("sar:polarizations")
+        if polarizations and not set(S1_BANDS) <= set(polarizations):
+            raise SkippedItem(f"its polarizations are {' and '.join(polarizations)}, not VV and VH")
         assets = _hrefs(item, profile, required=S1_BANDS)
         return cls._with("s1", item, properties, assets, offset=0)
 
@@ -145,10 +145,10 @@ class Scene:
 
 
 def _platform(item: Mapping[str, Any], properties: Mapping[str, Any]) -> str | None:
-    """Short name of the satellite: from its own (Sentinel-2B, SENTINEL-1A), else from the id."""
-    named = re.fullmatch(r"sentinel-?([12][a-z])", str(properties.get("platform")).lower())
-    named = named or re.match(r"s([12][a-z])_", str(item["id"]).lower())
-    return f"S{named[1].upper()}" if named else None
+    """Short name of the satellite: from its full name (Sentinel-2B, SENTINEL-1A), or the id."""
+    match = re.fullmatch(r"sentinel-?([12][a-z])", str(properties.get("platform")).lower())
+    match = match or re.match(r"s([12][a-z])_", str(item["id"]).lower())
+    return f"S{match[1].upper()}" if match else None
 
 
 def _hrefs(
@@ -160,19 +160,19 @@ def _hrefs(
 ) -> dict[str, str]:
     assets = item.get("assets") or {}
     keys = {band: profile.assets[band] for band in required + optional}
-    found = {
+    hrefs = {
         band: str(assets[key]["href"])
         for band, key in keys.items()
         if (assets.get(key) or {}).get("href")
     }
-    missing = [band for band in required if band not in found]
+    missing = [band for band in required if band not in hrefs]
     if missing:
         raise SkippedItem(f"it lacks {', '.join(missing)}")
-    return found
+    return hrefs
 
 
 def acquisition(properties: Mapping[str, Any]) -> datetime:
-    """When an item was acquired, UTC, without a time zone.
+    """Time at which an item was acquired, UTC, without a time zone.
 
     Raises:
         SkippedItem: it has no date.
@@ -196,19 +196,20 @@ def _epsg(properties: Mapping[str, Any]) -> int | None:
 
 
 _S2_DATATAKE = re.compile(r"^G?(S2[A-Z])_(?:MSIL2A_)?(\d{8}T\d{6})_")
-"""In ``s2:datatake_id`` (GS2A_20200731T080611_026673_N02.12) and in product names
-(S2A_MSIL2A_20200731T080611_N0212_...): both give the platform and the datatake's own start."""
+"""Platform and start of a datatake, in ``s2:datatake_id`` (GS2A_20200731T080611_026673_N02.12) and
+in product names (S2A_MSIL2A_20200731T080611_N0212_...)."""
 
 _S1_DATATAKE = re.compile(r"^(S1[A-Z])_IW_.*_\d{8}T\d{6}_\d{6}_([0-9A-F]{6})(?:_|$)")
-"""In product names (S1A_IW_GRDH_1SDV_START_STOP_ORBIT_DATATAKE_...), hexadecimal."""
+"""Platform and datatake, hexadecimal, in product names
+(S1A_IW_GRDH_1SDV_START_STOP_ORBIT_DATATAKE_...)."""
 
 
 def _datatake(sensor: str, item: Mapping[str, Any], acquired: datetime, longitude: float) -> str:
-    """Key of the pass an item was seen in.
+    """Key of an item's datatake.
 
-    The provider's own number of the datatake where there is one (without the baseline, so that a
-    scene processed twice keeps its key), else platform, orbit and day. The time is no key: tiles
-    and slices of one pass differ by minutes.
+    The datatake's own number where there is one (without the baseline, so that a scene processed
+    twice keeps its key), else platform, orbit and day. The time cannot be the key: tiles and slices
+    of one datatake differ by minutes.
     """
     properties, name = item["properties"], str(item["id"])
     if sensor == "s2":
@@ -225,11 +226,11 @@ def _datatake(sensor: str, item: Mapping[str, Any], acquired: datetime, longitud
 
 
 def _solar_day(sensor: str, acquired: datetime, longitude: float) -> str:
-    """The day, and for Sentinel-1 its half, by the sun.
+    """The day in solar time, and for Sentinel-1 its half.
 
     Both satellites pass at fixed solar times (10:30; 6:00 and 18:00), never near midnight, while
-    UTC's midnight falls into passes over eastern Australia or Bengal. Longitudes count from 33 W,
-    in the Atlantic, so that the day does not change at 180, inside Fiji.
+    midnight UTC falls into passes over eastern Australia or Bengal. Longitudes count from 33 W, in
+    the Atlantic, so that the day does not change at 180 degrees, inside Fiji.
     """
     solar = acquired + timedelta(hours=((longitude + 33) % 360 - 33) / 15)
     return f"{solar:%Y-%m-%d}" + (f"{solar:%p}".lower() if sensor == "s1" else "")

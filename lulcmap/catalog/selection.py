@@ -1,6 +1,6 @@
-"""What is to be done, decided once a run: the period, the ranked dates, the plan and its hash.
+"""Which scenes a map uses: Sentinel-2 ranked by datatake, Sentinel-1 chosen by orbit and date.
 
-Nothing here depends on how an area is cut into blocks, so the map does not either.
+Nothing here depends on how an area is cut into blocks, so neither does the map.
 """
 
 import re
@@ -8,97 +8,105 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 
-from lulcmap.catalog.period import Period, _middle, s1_period
+from lulcmap.catalog.period import Period, s1_period
 from lulcmap.catalog.scene import Scene
 
 _UNKNOWN_CLOUD_PERCENT = 50.0
-"""Percent; of a scene that does not say."""
+"""Cloud cover of a scene that does not state it, percent."""
 
 _DISTANCE_PENALTY_PERCENT = 20.0
-"""Percent of cloud that a date at the period's edge counts more than one in its middle."""
+"""Percent of cloud cover added to a datatake at the period's edge, less towards its middle."""
 
 _FOOTPRINT_TOLERANCE_DEGREES = 0.05
-"""Degrees by which the footprints of one scene processed twice may differ."""
+"""Degrees by which the footprints of a scene processed twice may differ."""
 
 _PRODUCT = re.compile(
-    r"^(?P<seen>S2[A-Z]_MSIL2A_\d{8}T\d{6})_(?:N\d{4}_)?"
+    r"^(?P<datatake>S2[A-Z]_MSIL2A_\d{8}T\d{6})_(?:N\d{4}_)?"
     r"(?P<tile>R\d{3}_T\w{5})_(?P<processed>\d{8}T\d{6})"
 )
-"""ESA's product names; the Planetary Computer's ids leave the baseline N.... out, and Earth Search
+"""ESA's product names; the Planetary Computer's ids leave out the baseline N...., and Earth Search
 has ids of its own."""
 
 Datatake = tuple[Scene, ...]
-"""The scenes of one datatake, in the order in which a pixel looks through them."""
+"""The scenes of one datatake, in the order in which a pixel takes its value from them."""
 
 
 def _by_datatake(scenes: Iterable[Scene]) -> list[list[Scene]]:
-    passes: dict[str, list[Scene]] = {}
+    """Scenes grouped by datatake, sorted by its key and by id."""
+    datatakes: dict[str, list[Scene]] = {}
     for scene in sorted(scenes, key=lambda scene: scene.id):
-        passes.setdefault(scene.datatake, []).append(scene)
-    return [passes[datatake] for datatake in sorted(passes)]
+        datatakes.setdefault(scene.datatake, []).append(scene)
+    return [datatakes[key] for key in sorted(datatakes)]
 
 
 def rank_s2(
     scenes: Iterable[Scene], period: Period
 ) -> tuple[tuple[Datatake, ...], tuple[tuple[str, str], ...]]:
-    """Sentinel-2's dates, the best first.
+    """Rank the datatakes of Sentinel-2, the best first.
 
-    A date's score is the mean cloud cover of its scenes in percent, plus up to 20 for its distance
-    from the middle of the period; the lowest is first. A scene processed twice counts once, the
-    newest processing.
+    The score of a datatake is the mean cloud cover of its scenes in percent, plus up to 20 for its
+    distance from the middle of the period; the lowest is first. A scene processed twice counts
+    once, the newest processing.
 
     Args:
-        scenes: of Sentinel-2.
-        period: that is mapped.
+        scenes: scenes of Sentinel-2.
+        period: period to map.
 
     Returns:
-        The dates; and pairs of id and reason for each scene that was put aside.
+        The datatakes; and pairs of id and reason for each scene superseded by a newer one.
 
     """
-    middle = _middle(period.start, period.end)
-    half = middle - datetime.combine(period.start, time())
+    half = period.middle - datetime.combine(period.start, time())
 
-    def score(group: Sequence[Scene]) -> float:
-        clouds = [_UNKNOWN_CLOUD_PERCENT if s.cloud_cover is None else s.cloud_cover for s in group]
-        distance = abs(min(scene.acquired for scene in group) - middle) / half
+    def score(datatake: Sequence[Scene]) -> float:
+        clouds = [
+            _UNKNOWN_CLOUD_PERCENT if scene.cloud_cover is None else scene.cloud_cover
+            for scene in datatake
+        ]
+        distance = abs(min(scene.acquired for scene in datatake) - period.middle) / half
         return sum(clouds) / len(clouds) + _DISTANCE_PENALTY_PERCENT * distance
 
     kept, superseded = _newest(scenes)
-    ranked = sorted(_by_datatake(kept), key=lambda group: (score(group), group[0].datatake))
-    return tuple(tuple(sorted(group, key=_latest_first)) for group in ranked), tuple(superseded)
+    ranked = sorted(
+        _by_datatake(kept), key=lambda datatake: (score(datatake), datatake[0].datatake)
+    )
+    datatakes = tuple(tuple(sorted(datatake, key=_latest_first)) for datatake in ranked)
+    return datatakes, tuple(superseded)
 
 
-def own_grid_first(dates: Iterable[Datatake], epsg: int) -> tuple[Datatake, ...]:
-    """Dates in which the scenes on a zone's own grid are looked through first.
+def own_grid_first(datatakes: Iterable[Datatake], epsg: int) -> tuple[Datatake, ...]:
+    """Datatakes in which the scenes on a zone's own grid come first.
 
     Args:
-        dates: as they are ranked.
-        epsg: of the UTM zone that is mapped.
+        datatakes: datatakes, as ranked.
+        epsg: EPSG code of the UTM zone to map.
 
     """
-    return tuple(tuple(sorted(group, key=lambda scene: scene.epsg != epsg)) for group in dates)
+    return tuple(
+        tuple(sorted(datatake, key=lambda scene: scene.epsg != epsg)) for datatake in datatakes
+    )
 
 
 def _latest_first(scene: Scene) -> tuple[str, int, str]:
-    """A key by tile and, where a tile was delivered in several products, the newest first."""
+    """Sort key: by tile and, for a tile delivered in several products, the newest first."""
     match = _PRODUCT.match(scene.product or scene.id)
     if match is None:
         return scene.id, 0, scene.id
-    return match["seen"] + match["tile"], -int(match["processed"].replace("T", "")), scene.id
+    return match["datatake"] + match["tile"], -int(match["processed"].replace("T", "")), scene.id
 
 
 def _newest(scenes: Iterable[Scene]) -> tuple[list[Scene], list[tuple[str, str]]]:
-    """Scenes without those of which a newer processing is there, and those.
+    """Scenes without those that were processed again, and the ids of those with the reason.
 
-    Two products of one tile and pass may also be its two halves, where a downlink was cut: the
-    older one is left out only if the newer one covers its footprint.
+    Two products of one tile and datatake may also be its two halves, split between downlinks: the
+    older one is dropped only if the newer one covers its footprint.
     """
     kept: list[Scene] = []
     superseded = []
     newest: dict[str, list[Scene]] = {}
     for scene in sorted(scenes, key=_latest_first):
         match = _PRODUCT.match(scene.product or scene.id)
-        newer = newest.setdefault(match["seen"] + match["tile"], []) if match else []
+        newer = newest.setdefault(match["datatake"] + match["tile"], []) if match else []
         by = next((other for other in newer if _covers(other, scene)), None)
         if by is None:
             kept.append(scene)
@@ -120,16 +128,16 @@ def _covers(one: Scene, other: Scene) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class S1Choice:
-    """The passes of Sentinel-1 that are averaged."""
+    """The datatakes of Sentinel-1 to average."""
 
     passes: tuple[Datatake, ...]
-    """Of the direction wanted (or of the other one where it has none at all), by time."""
+    """Datatakes of the preferred direction, by time; of the other one if there are none."""
 
     others: tuple[Datatake, ...]
-    """Of the other direction, for pixels that ``passes`` do not reach."""
+    """Datatakes of the other direction, for pixels that ``passes`` do not reach."""
 
     direction: str | None
-    """Of ``passes``: ``"descending"`` or ``"ascending"``; None without passes."""
+    """Orbit direction of ``passes``: ``"descending"`` or ``"ascending"``; None without passes."""
 
     notes: tuple[str, ...] = ()
     """Sentences for the report."""
@@ -138,28 +146,29 @@ class S1Choice:
 def choose_s1(
     scenes: Iterable[Scene], period: Period, *, orbit: str = "descending", max_scenes: int = 12
 ) -> S1Choice:
-    """The passes of Sentinel-1 to average: of each relative orbit, dates evenly spread.
+    """Choose the datatakes of Sentinel-1 to average, evenly spread in each relative orbit.
 
     A relative orbit sees a place in the same geometry each time, so each place gets up to
-    ``max_scenes`` of every relative orbit that reaches it, whatever the area around it is.
+    ``max_scenes`` datatakes of every relative orbit that reaches it, whatever the area around it.
 
     Args:
-        scenes: of Sentinel-1, in ``s1_period(period)``.
-        period: that is mapped.
-        orbit: the direction wanted, ``"descending"`` or ``"ascending"``. A scene that does not say
+        scenes: scenes of Sentinel-1, in ``s1_period(period)``.
+        period: period to map.
+        orbit: preferred direction, ``"descending"`` or ``"ascending"``. A scene that does not state
             its direction counts as of this one.
-        max_scenes: most dates of one relative orbit.
+        max_scenes: most datatakes of one relative orbit.
 
     """
-    wanted: dict[int | None, list[list[Scene]]] = {}
-    other: dict[int | None, list[list[Scene]]] = {}
+    preferred: dict[int | None, list[list[Scene]]] = {}
+    opposite: dict[int | None, list[list[Scene]]] = {}
     unknown = 0
-    for group in _by_datatake(scenes):
-        state = next((scene.orbit_state for scene in group if scene.orbit_state), None)
+    for datatake in _by_datatake(scenes):
+        state = next((scene.orbit_state for scene in datatake if scene.orbit_state), None)
         unknown += state is None
-        side = wanted if state in (orbit, None) else other
-        side.setdefault(group[0].orbit, []).append(group)
-    passes, others = (_spread(side, period, max_scenes=max_scenes) for side in (wanted, other))
+        orbits = preferred if state in (orbit, None) else opposite
+        orbits.setdefault(datatake[0].orbit, []).append(datatake)
+    passes = _spread(preferred, period, max_scenes=max_scenes)
+    others = _spread(opposite, period, max_scenes=max_scenes)
     notes = []
     if unknown:
         notes.append(
@@ -168,37 +177,41 @@ def choose_s1(
         )
     if passes or not others:
         return S1Choice(passes, others, orbit if passes else None, tuple(notes))
-    opposite = "ascending" if orbit == "descending" else "descending"
-    notes.append(f"There is no {orbit} pass of Sentinel-1; the map uses {opposite} ones.")
-    return S1Choice(others, (), opposite, tuple(notes))
+    direction = "ascending" if orbit == "descending" else "descending"
+    notes.append(f"Sentinel-1 has no {orbit} pass; the map uses {direction} ones.")
+    return S1Choice(others, (), direction, tuple(notes))
 
 
 def _spread(
     orbits: Mapping[int | None, list[list[Scene]]], period: Period, *, max_scenes: int
 ) -> tuple[Datatake, ...]:
-    """At most ``max_scenes`` passes of each relative orbit, by time."""
+    """At most ``max_scenes`` datatakes of each relative orbit, by time."""
     chosen = [
-        group for groups in orbits.values() for group in _evenly(groups, period, count=max_scenes)
+        datatake
+        for datatakes in orbits.values()
+        for datatake in _evenly(datatakes, period, count=max_scenes)
     ]
-    chosen.sort(key=lambda group: (group[0].acquired, group[0].datatake))
-    return tuple(tuple(group) for group in chosen)
+    chosen.sort(key=lambda datatake: (datatake[0].acquired, datatake[0].datatake))
+    return tuple(tuple(datatake) for datatake in chosen)
 
 
-def _evenly(groups: list[list[Scene]], period: Period, *, count: int) -> list[list[Scene]]:
-    """The passes nearest to the middles of ``count`` equal parts of Sentinel-1's period.
+def _evenly(datatakes: list[list[Scene]], period: Period, *, count: int) -> list[list[Scene]]:
+    """The datatakes nearest to the middles of ``count`` equal parts of Sentinel-1's period.
 
-    The parts are of the calendar, not of the dates found, so that one more date in a larger area
+    The parts divide the calendar, not the datatakes, so that one more datatake in a larger area
     does not move all the others.
     """
-    if len(groups) <= count:
-        return groups
+    if len(datatakes) <= count:
+        return datatakes
     first, last = s1_period(period)
     part = (last + timedelta(days=1) - first) / count
-    left = list(groups)
+    left = list(datatakes)
     chosen = []
     for index in range(count):
         target = datetime.combine(first, time()) + part * (index + 0.5)
-        nearest = min(left, key=lambda group: (abs(group[0].acquired - target), group[0].datatake))
+        nearest = min(
+            left, key=lambda datatake: (abs(datatake[0].acquired - target), datatake[0].datatake)
+        )
         left.remove(nearest)
         chosen.append(nearest)
     return chosen

@@ -1,7 +1,7 @@
-"""Signed hrefs: short-lived tokens, asked for right before an asset is opened.
+"""Signed hrefs: short-lived tokens, requested right before an asset is opened.
 
-Items are kept unsigned, so a run that is resumed after a day still opens its assets. Credentials
-come from the environment and go into the URL of one request: never into a message or a file.
+Items are kept unsigned, so a run resumed after a day still opens its assets. Credentials come from
+the environment and go into the URL of one request: never into a message or a file.
 """
 
 import os
@@ -14,52 +14,58 @@ from math import inf
 from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
-from lulcmap.catalog.hrefs import AZURE, RefusedError, https_of_azure
+from lulcmap.catalog.hrefs import AZURE, HrefRefusedError, azure_https_url
 from lulcmap.catalog.providers import Profile
 from lulcmap.errors import ProviderError
 
 T = TypeVar("T")
 
 _RETRIES = 6
-"""Of a request for a token: with the package's pauses, about a minute. Its own ten take minutes
-more where there is no network."""
+"""Retries of a token request: with the package's pauses, about a minute. Its default of ten takes
+minutes more without a network."""
 
 _TOKEN_TIMEOUT_S = 180.0
-"""Seconds after which a request for a token, with all its retries, is given up."""
+"""Seconds after which a token request, with all its retries, is abandoned."""
 
 _RENEW_BEFORE_S = 60.0
-"""Seconds before its end that a token is renewed; half its life, if that is shorter."""
+"""Seconds before a token expires that it is renewed; half its lifetime, if that is shorter."""
 
 _FRESH_S = 1.0
-"""Seconds; a token younger than this was renewed by another thread, whose request failed too."""
+"""Seconds; a younger token was renewed by another thread whose request was refused too."""
 
 _S3_LIFE_S = 3600
-"""Seconds that a signed URL of S3 is valid."""
+"""Lifetime of a signed S3 URL, seconds."""
 
 SUBSCRIPTION_KEY = "PC_SDK_SUBSCRIPTION_KEY"
-"""Environment variable with the Planetary Computer's subscription key."""
+"""Environment variable that holds the Planetary Computer's subscription key."""
 
 
 class Sign(Protocol):
     """Turns an asset's href into a URL that can be opened now."""
 
     def __call__(self, href: str, *, anew: bool = False) -> str:
-        """The URL; anew, after the last one was refused."""
+        """The URL of an href.
+
+        Args:
+            href: unsigned href.
+            anew: whether the last URL was refused, so that a new token is needed.
+
+        """
         ...
 
 
-def unsigned(href: str, *, anew: bool = False) -> str:  # noqa: ARG001 - as of ``Sign``
+def unsigned(href: str, *, anew: bool = False) -> str:  # noqa: ARG001 - as in ``Sign``
     """The href itself."""
     return href
 
 
 def signer(*profiles: Profile) -> Sign:
-    """What turns an asset's href into a URL that can be opened now; shared by threads.
+    """A ``Sign`` for the assets of some providers; threads may share it.
 
-    It raises ``ProviderError`` where no token can be had.
+    It raises ``ProviderError`` if it gets no token.
 
     Args:
-        profiles: of the providers whose assets are opened.
+        profiles: profiles of the providers whose assets are opened.
 
     """
     signings = {profile.signing for profile in profiles}
@@ -72,8 +78,8 @@ def signer(*profiles: Profile) -> Sign:
         if scheme == "s3":
             return s3.url(href)
         try:
-            url = https_of_azure(href, os.environ.get("AZURE_STORAGE_ACCOUNT"))
-        except RefusedError as error:
+            url = azure_https_url(href, os.environ.get("AZURE_STORAGE_ACCOUNT"))
+        except HrefRefusedError as error:
             raise ProviderError(f"The href of an asset {error}.") from None
         if tokens is None or not (urlsplit(url).hostname or "").endswith(AZURE):
             return url
@@ -84,78 +90,87 @@ def signer(*profiles: Profile) -> Sign:
 
 @dataclass(slots=True)
 class _Container:
-    """One of Azure's, and its token."""
+    """A container of Azure Blob Storage and its token; times are seconds of the monotonic clock."""
 
     account: str
+    """Storage account of the container."""
+
     name: str
+    """Name of the container."""
+
     lock: threading.Lock = field(default_factory=threading.Lock)
-    """Held while a token is asked for, so that it is asked for once and not once a thread."""
+    """Held while a token is requested, so that all threads together request it once."""
 
     token: str = ""
-    made: float = -inf
+    """Current token."""
+
+    renewed_at: float = -inf
+    """Time at which the token was received."""
+
     renew_at: float = -inf
-    """Seconds on the monotonic clock."""
+    """Time from which the token is renewed."""
 
     error: ProviderError | None = None
-    """Of the last request for a token, if it failed."""
+    """Error of the last token request, if it failed."""
 
-    failed: float = -inf
+    failed_at: float = -inf
+    """Time at which it failed."""
 
 
 class _Tokens:
-    """The Planetary Computer's tokens, one a container."""
+    """The Planetary Computer's tokens, one per container."""
 
     def __init__(self) -> None:
         self._containers: dict[tuple[str, str], _Container] = {}
         self._lock = threading.Lock()
 
     def signed(self, url: str, *, anew: bool) -> str:
-        """The URL with its container's token."""
+        """A blob's URL with the token of its container."""
         parts = urlsplit(url)
         account = (parts.hostname or "").removesuffix(AZURE)
         name = parts.path.lstrip("/").partition("/")[0]
-        came = time.monotonic()
+        start = time.monotonic()
         with self._lock:
             container = self._containers.setdefault((account, name), _Container(account, name))
         with container.lock:
             now = time.monotonic()
-            if container.error is not None and container.failed >= came:
+            if container.error is not None and container.failed_at >= start:
                 raise container.error  # it failed while this thread waited
-            if now >= container.renew_at or (anew and now > container.made + _FRESH_S):
+            if now >= container.renew_at or (anew and now > container.renewed_at + _FRESH_S):
                 _renew(container, anew=anew)
             token = container.token
         return f"{url}{'&' if parts.query else '?'}{token}"
 
 
 def _renew(container: _Container, *, anew: bool) -> None:
-    from planetary_computer import sas  # a second of imports, and not needed offline
+    from planetary_computer import sas  # takes 1 s to import, and is not needed offline
     from planetary_computer.settings import Settings
 
     account, name = container.account, container.name
     try:
         if anew:
             sas.TOKEN_CACHE.pop(f"{Settings.get().sas_url}/{account}/{name}", None)
-        token = _in_time(lambda: sas.get_token(account, name, retry_total=_RETRIES))
-    except Exception as error:  # whatever requests, pydantic and the service come up with
-        container.error, container.failed = _refused(account, name, error), time.monotonic()
-        raise container.error from None  # its text may hold a token
+        token = _with_timeout(lambda: sas.get_token(account, name, retry_total=_RETRIES))
+    except Exception as error:  # of requests, of pydantic or of the service
+        container.error, container.failed_at = _refused(account, name, error), time.monotonic()
+        raise container.error from None  # its text may contain a token
     life, now = token.ttl(), time.monotonic()
-    container.token, container.made = str(token.token), now
+    container.token, container.renewed_at = str(token.token), now
     container.renew_at = now + life - min(_RENEW_BEFORE_S, life / 2)
 
 
-def _in_time(ask: Callable[[], T]) -> T:
-    """What a call gives; it may take its time, but not for ever: the package sets no time-out.
+def _with_timeout(request: Callable[[], T]) -> T:
+    """Result of a call, within ``_TOKEN_TIMEOUT_S``: the package sets no timeout.
 
     Raises:
-        TimeoutError: it has not come back.
+        TimeoutError: it has not returned in time.
 
     """
     future: Future[T] = Future()
 
     def run() -> None:
         try:
-            future.set_result(ask())
+            future.set_result(request())
         except Exception as error:
             future.set_exception(error)
 
@@ -165,7 +180,7 @@ def _in_time(ask: Callable[[], T]) -> T:
 
 def _refused(account: str, container: str, error: Exception) -> ProviderError:
     status = getattr(getattr(error, "response", None), "status_code", None)
-    what = f"No access token for {container} of {account} could be had from the Planetary Computer"
+    what = f"The Planetary Computer gave no access token for {container} of {account}"
     if status in (401, 403):
         key = "was not accepted" if os.environ.get(SUBSCRIPTION_KEY) else "is not set"
         return ProviderError(
@@ -174,15 +189,15 @@ def _refused(account: str, container: str, error: Exception) -> ProviderError:
         )
     if status == 404:
         return ProviderError(
-            f"{what}, which does not know it (HTTP 404). See that the items are of the Planetary "
-            "Computer; --profile says what else they are like."
+            f"{what}, as it does not know the container (HTTP 404). Check that the items are from "
+            "the Planetary Computer; for another provider's items, give its --profile."
         )
     reason = type(error).__name__ if status is None else f"HTTP {status}"
-    return ProviderError(f"{what} ({reason}). Check the network, and run the same command again.")
+    return ProviderError(f"{what} ({reason}). Check the network, then run the same command again.")
 
 
 class _S3:
-    """Signed URLs of S3's objects, or plain ones where the environment holds no keys."""
+    """Signed URLs of S3 objects, or unsigned ones if the environment has no keys."""
 
     def __init__(self, endpoint: str | None) -> None:
         environment = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
@@ -191,12 +206,12 @@ class _S3:
         self._lock = threading.Lock()
 
     def url(self, href: str) -> str:
-        """Of an object, ``s3://bucket/key``."""
+        """The URL of an object, ``s3://bucket/key``."""
         parts = urlsplit(href)
         try:
             with self._lock:
                 if self._client is None:
-                    self._client = self._made()
+                    self._client = self._new_client()
             url = self._client.generate_presigned_url(
                 "get_object",
                 Params={"Bucket": parts.netloc, "Key": parts.path.lstrip("/")},
@@ -204,14 +219,14 @@ class _S3:
             )
         except ProviderError:
             raise
-        except Exception as error:  # botocore's own, of many kinds
+        except Exception as error:  # botocore raises many kinds
             raise ProviderError(
                 f"An asset in the bucket {parts.netloc} cannot be signed "
                 f"({type(error).__name__}). Check AWS_ACCESS_KEY_ID and the other AWS_ variables."
             ) from None
         return str(url)
 
-    def _made(self) -> Any:
+    def _new_client(self) -> Any:
         try:
             import botocore.session
             from botocore import UNSIGNED

@@ -1,11 +1,11 @@
-"""Where the scenes of each sensor come from: a provider, a STAC API, or a file, and its profile."""
+"""The source of each sensor's scenes: a provider, a STAC API or a file, and its profile."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from lulcmap.catalog.hrefs import AZURE, leads_into_a_private_network
+from lulcmap.catalog.hrefs import AZURE, resolves_to_private
 from lulcmap.catalog.providers import (
     CDSE,
     EARTH_SEARCH,
@@ -17,30 +17,30 @@ from lulcmap.catalog.providers import (
 from lulcmap.errors import UsageError
 
 SOURCES_MEMBER = "lulcmap:sources"
-"""Member of an ItemCollection that says by sensor whose items it holds."""
+"""Member of a frozen ItemCollection that records the source of each sensor's items."""
 
 
 @dataclass(frozen=True, slots=True)
 class CatalogSource:
-    """Where the scenes of a sensor come from."""
+    """Source of the scenes of one sensor."""
 
     name: str
-    """Of the provider, the URL of a STAC API, or ``"file"``."""
+    """Name of the provider, the URL of a STAC API, or ``"file"``."""
 
     profile: Profile
-    """How it names and serves things."""
+    """Profile: its collections, asset keys and access."""
 
     @property
     def private(self) -> bool:
-        """Whether its hrefs may lead into a private network: if it lies in one itself."""
+        """Whether its hrefs may point into a private network: if it is in one itself."""
         if self.name in PROFILES:
             return False
         if self.name == ITEM_COLLECTION.name:
             return True
-        return leads_into_a_private_network(urlsplit(self.name).hostname or "")
+        return resolves_to_private(urlsplit(self.name).hostname or "")
 
     def collection(self, sensor: str) -> str:
-        """The STAC collection of a sensor, which this source has."""
+        """The STAC collection of a sensor that this source has."""
         return self.profile.s2_collection if sensor == "s2" else str(self.profile.s1_collection)
 
 
@@ -50,7 +50,7 @@ ItemCollection itself as JSON values."""
 
 
 def is_remote(catalog: Catalog) -> bool:
-    """Whether a catalogue is a provider or an API, and not an ItemCollection."""
+    """Whether a catalogue is a provider or an API, not an ItemCollection."""
     if not isinstance(catalog, str):
         return False
     return catalog in PROFILES or catalog.lower().startswith(("http://", "https://"))
@@ -64,30 +64,30 @@ def sources_of(
     s1_catalog: str | None,
     s1: bool,
 ) -> tuple[dict[str, CatalogSource], list[str]]:
-    """Where each sensor's scenes come from, and what the report should say of it.
+    """The source of each sensor's scenes, and notes for the report.
 
     Args:
-        catalog: the catalogue.
-        file: the ItemCollection, if it is one.
-        profile: the provider's name after which an API or a file is laid out.
+        catalog: catalogue.
+        file: values of the ItemCollection, if the catalogue is one.
+        profile: name of the provider whose layout an API or a file has.
         s1_catalog: provider or API of Sentinel-1; None is ``catalog``.
-        s1: whether Sentinel-1 is wanted.
+        s1: whether Sentinel-1 is needed too.
 
     Raises:
-        UsageError: a provider or profile is not known, or has not what is asked of it.
+        UsageError: a provider or profile is unknown, or lacks what is needed of it.
 
     """
     if profile is not None and profile not in PROFILES:
-        raise UsageError(f"--profile is {profile!r}; it takes {', '.join(PROFILES)}.")
+        raise UsageError(f"--profile is {profile!r}; give one of {', '.join(PROFILES)}.")
     if profile is not None and is_remote(catalog) and catalog in PROFILES and catalog != profile:
         raise UsageError(
-            f"--profile is {profile}, and --catalog {catalog} has its own; give --profile only "
+            f"--profile is {profile}, and --catalog {catalog} has its own. Give --profile only "
             "with a URL or a file."
         )
     if file is not None and s1_catalog is not None:
         raise UsageError(
-            "--s1-catalog goes with a provider or a STAC API; a file holds the items of both "
-            "sensors. Leave it out, or give another --catalog."
+            "--s1-catalog needs a provider or a STAC API as --catalog; a file holds the items of "
+            "both sensors. Leave it out, or give another --catalog."
         )
     recorded = (file or {}).get(SOURCES_MEMBER)
     if recorded and profile is None:
@@ -96,23 +96,23 @@ def sources_of(
         source = _remote(str(catalog), profile)
         sources = {"s2": source, "s1": source}
     else:
-        like = _guessed(file["features"])
+        source = _guessed(file["features"])
         if profile is not None:
-            like = CatalogSource(ITEM_COLLECTION.name, PROFILES[profile])
-        sources = {"s2": like, "s1": like}
+            source = CatalogSource(ITEM_COLLECTION.name, PROFILES[profile])
+        sources = {"s2": source, "s1": source}
     if s1_catalog is not None:
         sources["s1"] = _remote(s1_catalog, None)
         if sources["s1"].profile.s1_collection is None:
             raise UsageError(
                 f"--s1-catalog is {s1_catalog}, which has no calibrated, terrain-corrected "
-                f"Sentinel-1; {PLANETARY_COMPUTER.name} has."
+                f"Sentinel-1; {PLANETARY_COMPUTER.name} has it."
             )
     notes = []
     if "s1" in sources and sources["s1"].profile.s1_collection is None:
         if s1:
             notes.append(
                 f"{sources['s1'].name} has no calibrated, terrain-corrected Sentinel-1, so the map "
-                "is of Sentinel-2 alone; --s1-catalog can name another provider."
+                "uses Sentinel-2 alone; --s1-catalog can name another provider."
             )
         del sources["s1"]
     if not s1:
@@ -121,7 +121,7 @@ def sources_of(
 
 
 def _remote(catalog: str, profile: str | None) -> CatalogSource:
-    """The source of a provider's name, or of an API's URL."""
+    """The source of a provider's name or an API's URL."""
     if catalog in PROFILES:
         return CatalogSource(catalog, PROFILES[catalog])
     try:
@@ -131,35 +131,39 @@ def _remote(catalog: str, profile: str | None) -> CatalogSource:
         is_url = False
     if not is_url:
         raise UsageError(
-            f"There is no catalogue {catalog!r}. Give {', '.join(PROFILES)}, or the URL of a STAC "
-            "API."
+            f"No catalogue {catalog!r}. Give {', '.join(PROFILES)}, or the URL of a STAC API."
         )
     if parts.username or parts.password:
-        raise UsageError("The catalogue's URL holds a user name or password; give it without.")
-    # The name goes into files and messages, and a query may hold a key.
+        raise UsageError(
+            "The catalogue's URL contains a user name or password; give it without them."
+        )
+    # The name goes into files and messages, and a query may contain a key.
     name = parts._replace(query="", fragment="").geturl().rstrip("/")
     return CatalogSource(name, replace(PROFILES[profile or PLANETARY_COMPUTER.name], url=catalog))
 
 
-def _recorded(said: Any) -> dict[str, CatalogSource]:
-    """The sources as ``freeze`` wrote them."""
-    known = {**PROFILES, ITEM_COLLECTION.name: ITEM_COLLECTION}
+def _recorded(values: Any) -> dict[str, CatalogSource]:
+    """The sources that ``freeze_items`` recorded."""
+    profiles = {**PROFILES, ITEM_COLLECTION.name: ITEM_COLLECTION}
     try:
         sources = {
-            s: CatalogSource(str(said[s]["provider"]), known[said[s]["profile"]]) for s in said
+            sensor: CatalogSource(
+                str(values[sensor]["provider"]), profiles[values[sensor]["profile"]]
+            )
+            for sensor in values
         }
         if not {"s2"} <= set(sources) <= {"s2", "s1"}:
             raise KeyError
     except (KeyError, TypeError):
         raise UsageError(
-            f"The catalogue says of its sources {said!r:.80}, which this lulcmap does not "
-            "understand. Use the version that wrote it."
+            f"The catalogue records its sources as {values!r:.80}, which this version does not "
+            "understand. Use the version of lulcmap that wrote it."
         ) from None
     return sources
 
 
 def _guessed(items: Iterable[Any]) -> CatalogSource:
-    """Whose items a file without recorded sources holds."""
+    """The source of a file without recorded sources, from its assets."""
     assets = [
         (str(key), asset.get("href"))
         for item in items

@@ -1,4 +1,4 @@
-"""The command line: it reads options, calls one library function, prints what came back."""
+"""The command line: it reads options, calls one library function and prints the result."""
 
 import os
 import sys
@@ -28,7 +28,7 @@ def main() -> None:
     """National land-cover maps from Sentinel-1 and Sentinel-2.
 
     \b
-        lulcmap demo                                          see what it does, offline
+        lulcmap demo                                          try it offline
         lulcmap predict --aoi country.geojson --year 2024     make a map
     """
 
@@ -41,13 +41,13 @@ for command in (
 
 
 def run() -> NoReturn:
-    """The program: after an error, threads that wait for a server do not hold it back."""
+    """The program: after an error it exits without waiting for threads that wait for a server."""
     try:
         main()
-    except SystemExit as leave:
+    except SystemExit as error:
         sys.stdout.flush()
         sys.stderr.flush()
-        if leave.code and threading.active_count() > 1:
-            os._exit(leave.code if isinstance(leave.code, int) else 1)
+        if error.code and threading.active_count() > 1:
+            os._exit(error.code if isinstance(error.code, int) else 1)
         raise
     sys.exit(0)

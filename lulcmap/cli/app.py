@@ -1,4 +1,4 @@
-"""What all commands share: how errors, signals and logs reach the terminal."""
+"""Shared by all commands: how errors, signals and logs reach the terminal."""
 
 import _thread
 import importlib
@@ -23,14 +23,14 @@ logger = logging.getLogger(__name__)
 F = TypeVar("F", bound=Callable[..., Any])
 
 _AS_JSON = "lulcmap.json"
-"""Key in the root context's ``meta``: whether ``--json`` was given."""
+"""Key in the root context's ``meta`` that holds whether ``--json`` was given."""
 
 
 class Group(click.Group):
-    """A group whose commands show what goes wrong as one plain message."""
+    """A group whose commands show an error as one plain message."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Note ``--json`` before anything is parsed, for an error in parsing is shown so too."""
+        """Note ``--json`` before parsing, so that a parsing error is shown as JSON too."""
         ctx.find_root().meta[_AS_JSON] = "--json" in args
         return super().parse_args(ctx, args)
 
@@ -48,10 +48,12 @@ class Group(click.Group):
             _fail(message, kind="UsageError", code=error.exit_code)
         except _Stopped as stop:
             why = "Stopped: --timeout reached." if stop.code == _TIMED_OUT else "Stopped."
-            _say(f"{why} Run the same command again to resume.", kind="Stopped", code=stop.code)
+            _print_error(
+                f"{why} Run the same command again to resume.", kind="Stopped", code=stop.code
+            )
             sys.stdout.flush()
             sys.stderr.flush()
-            # At once: threads may be waiting for a server, and nothing they do is on disk.
+            # Exit at once: threads may be waiting for a server, and leave nothing on disk.
             os._exit(stop.code)
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
@@ -62,34 +64,32 @@ class Group(click.Group):
 
 
 def refuse_given(ctx: click.Context, names: Collection[str], why: str) -> None:
-    """See that none of some options was given, where they would change nothing.
+    """Refuse options that would have no effect.
 
     Args:
-        ctx: of the command.
-        names: of the options' parameters.
-        why: what they are for, and what to give in their stead.
+        ctx: context of the command.
+        names: names of the options' parameters.
+        why: what the options are for, and what to give instead.
 
     Raises:
-        click.UsageError: naming those that were given.
+        click.UsageError: one of the options was given.
 
     """
-    given = [
+    options = [
         max(option.opts, key=len)
         for option in ctx.command.params
-        if option.name in names and ctx.get_parameter_source(option.name) is _GIVEN
+        if option.name in names
+        and ctx.get_parameter_source(option.name) is click.core.ParameterSource.COMMANDLINE
     ]
-    if given:
-        raise click.UsageError(f"{' and '.join(given)} cannot be used here: {why}")
-
-
-_GIVEN = click.core.ParameterSource.COMMANDLINE
+    if options:
+        raise click.UsageError(f"{' and '.join(options)} cannot be used here: {why}")
 
 
 def need_torch(task: str) -> None:
-    """Check that torch can be imported, so that its lack is one plain line.
+    """Check that torch can be imported.
 
     Args:
-        task: what needs it, for the message, such as ``"Training"``.
+        task: task that needs it, for the message, such as ``"Training"``.
 
     Raises:
         DeviceError: torch is not installed.
@@ -104,7 +104,7 @@ def need_torch(task: str) -> None:
 
 
 class _Stopped(BaseException):
-    """A signal asks to stop. Not KeyboardInterrupt, of which Click would make exit code 1."""
+    """A signal asks to stop. Not a KeyboardInterrupt, which Click turns into exit code 1."""
 
     def __init__(self, code: int) -> None:
         super().__init__(code)
@@ -112,26 +112,25 @@ class _Stopped(BaseException):
 
 
 _TIMED_OUT = 124
-"""Exit code of a command that took too long, as of coreutils' timeout."""
+"""Exit code of a command that timed out, as with coreutils' timeout."""
 
 _REPEAT_S = 10
-"""Seconds after which a command is told again that its time is over, if a library did not pass it
-on."""
+"""Seconds after which a timeout is signalled again, in case a library swallowed it."""
 
 _DROPPED_S = 0.1
-"""Seconds after which a command is told again to stop, if Python dropped it."""
+"""Seconds after which a stop is signalled again, if Python dropped the exception."""
 
 _ALARM = getattr(signal, "SIGALRM", None)  # Windows has none
 _is_late = threading.Event()
 
 
 def stop_after(seconds: float) -> None:
-    """Stop the command as Ctrl-C does, with exit code 124, after this time."""
-    _alarm(seconds, repeat=_REPEAT_S)
+    """Stop the command after some seconds, as Ctrl-C does, with exit code 124."""
+    _set_alarm(seconds, repeat=_REPEAT_S)
 
 
-def _alarm(seconds: float, *, repeat: float = 0.0) -> None:
-    """Interrupt the main thread after some seconds; where ``repeat`` is not 0, again and again."""
+def _set_alarm(seconds: float, *, repeat: float = 0.0) -> None:
+    """Interrupt the main thread after some seconds; then every ``repeat`` seconds, unless 0."""
     if _ALARM is not None:
         signal.setitimer(signal.ITIMER_REAL, seconds, repeat)
         return
@@ -147,7 +146,7 @@ def _alarm(seconds: float, *, repeat: float = 0.0) -> None:
 
 @contextmanager
 def _stoppable() -> Iterator[None]:
-    """Raise ``_Stopped`` in the body at Ctrl-C, SIGTERM and timeout, unless these are ignored."""
+    """Raise ``_Stopped`` in the body on Ctrl-C, SIGTERM or timeout, unless they are ignored."""
     codes = []
     unraisable = sys.unraisablehook
 
@@ -157,22 +156,22 @@ def _stoppable() -> Iterator[None]:
         raise _Stopped(codes[0])
 
     def dropped(event: "sys.UnraisableHookArgs") -> None:
-        """Ask again: what is raised in a finaliser or a library's callback, Python drops."""
+        """Signal again: Python drops an exception raised in a finaliser or a library's callback."""
         if isinstance(event.exc_value, _Stopped):
-            _alarm(_DROPPED_S)
+            _set_alarm(_DROPPED_S)
         else:
             unraisable(event)
 
     numbers = [signal.SIGINT, signal.SIGTERM, *([_ALARM] if _ALARM is not None else [])]
     before = {number: signal.getsignal(number) for number in numbers}
-    heeded = [number for number in before if before[number] not in (signal.SIG_IGN, None)]
-    for number in heeded:
+    handled = [number for number in before if before[number] not in (signal.SIG_IGN, None)]
+    for number in handled:
         signal.signal(number, stop)
     sys.unraisablehook = dropped
     try:
         yield
     except Exception as error:
-        # What is raised in the middle of a library's import comes out of it as another error.
+        # An exception raised during a library's import comes out as another error.
         if codes:
             raise _Stopped(codes[0]) from error
         raise
@@ -180,16 +179,16 @@ def _stoppable() -> Iterator[None]:
         sys.unraisablehook = unraisable
         if _ALARM is not None:
             signal.setitimer(signal.ITIMER_REAL, 0)
-        for number in heeded:
+        for number in handled:
             signal.signal(number, before[number])
 
 
 def _fail(message: str, *, kind: str, code: int) -> NoReturn:
-    _say(message, kind=kind, code=code)
+    _print_error(message, kind=kind, code=code)
     sys.exit(code)
 
 
-def _say(message: str, *, kind: str, code: int) -> None:
+def _print_error(message: str, *, kind: str, code: int) -> None:
     if click.get_current_context().find_root().meta.get(_AS_JSON):
         message = _without_secrets(message)
         click.echo(json.dumps({"error": {"kind": kind, "message": message, "exit_code": code}}))
@@ -205,13 +204,13 @@ def json_option(function: F) -> F:
 
 
 def logging_options(function: F) -> F:
-    """``-v``, ``-q`` and ``--log-format``: what is logged on stderr, and how."""
+    """``-v``, ``-q`` and ``--log-format``: what is logged to stderr, and how."""
     function = click.option(
         "-v",
         "--verbose",
         count=True,
         show_default=False,
-        help="Log what is done; -vv also what libraries log.",
+        help="Log each step; -vv adds what libraries log.",
     )(function)
     function = click.option("-q", "--quiet", is_flag=True, help="Errors only.")(function)
     return click.option(
@@ -222,21 +221,21 @@ def logging_options(function: F) -> F:
     )(function)
 
 
-_NAMES = {"DEBUG": "Debug", "INFO": "Info", "WARNING": "Note"}
-"""Of levels, for people; all else is an error."""
+_LEVEL_NAMES = {"DEBUG": "Debug", "INFO": "Info", "WARNING": "Note"}
+"""Names of log levels in text; any other level is an error."""
 
 
 class _TextFormatter(logging.Formatter):
-    """What a record says, after what it is."""
+    """A record as text: its level, then its message."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The record's level and message, and a traceback if it has one."""
         text = super().format(record)
-        return _without_secrets(f"{_NAMES.get(record.levelname, 'Error')}: {text}")
+        return _without_secrets(f"{_LEVEL_NAMES.get(record.levelname, 'Error')}: {text}")
 
 
 class _JsonFormatter(logging.Formatter):
-    """One JSON object a line."""
+    """A record as one JSON object per line."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The record's time, level, logger and message, and a traceback if it has one."""
@@ -254,16 +253,16 @@ _SECRET = re.compile(
     r"\b(sig|signature|x-(?:amz|goog)-(?:signature|credential|security-token)|token)=[^&\s'\"]+",
     re.IGNORECASE,
 )
-"""A signature or a token in the query of a URL."""
+"""Signature or token in the query of a URL."""
 
 
 def _without_secrets(text: str) -> str:
-    """A text in which no signed URL can be used."""
+    """A text with signatures and tokens in URLs masked."""
     return _SECRET.sub(r"\1=***", text)
 
 
 class _Terminal(logging.Handler):
-    """Writes to what stderr is now."""
+    """Writes records to the current stderr."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record."""
@@ -271,12 +270,12 @@ class _Terminal(logging.Handler):
 
 
 def configure_logging(*, verbose: int, quiet: bool, log_format: str) -> None:
-    """Send logs to stderr: lulcmap's, and of the libraries it uses what concerns the user.
+    """Send logs to stderr: lulcmap's, and from libraries those that concern the user.
 
     Args:
-        verbose: how often ``-v`` was given: 0 notes, 1 what is done, 2 everything.
-        quiet: errors only.
-        log_format: ``"text"`` or ``"json"``.
+        verbose: number of ``-v`` given: 0 notes, 1 each step, 2 everything.
+        quiet: whether to show errors only.
+        log_format: format of the log, ``"text"`` or ``"json"``.
 
     """
     level = [logging.WARNING, logging.INFO, logging.DEBUG][min(verbose, 2)]
@@ -288,7 +287,7 @@ def configure_logging(*, verbose: int, quiet: bool, log_format: str) -> None:
     root.addHandler(handler)
     logging.getLogger("lulcmap").setLevel(level)
     logging.captureWarnings(True)
-    # What these say is raised too, and shown in one line of our own: rasterio repeats each of
-    # GDAL's errors, urllib3 tells each retry, Python's warnings are for developers.
+    # Their errors are raised too and shown in one line of our own: rasterio repeats each of GDAL's
+    # errors, urllib3 logs each retry, and Python's warnings are for developers.
     for name in ("rasterio", "urllib3", "py.warnings", "distributed", "tornado", "asyncio"):
         logging.getLogger(name).setLevel(logging.WARNING if verbose > 1 else logging.CRITICAL)

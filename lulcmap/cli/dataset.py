@@ -1,4 +1,4 @@
-"""``lulcmap dataset``: build what a model learns from, and look whether it is right."""
+"""``lulcmap dataset``: build the dataset that a model is trained on, and check it."""
 
 import json
 import logging
@@ -9,21 +9,23 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lulcmap.cli.app import configure_logging, json_option, logging_options, refuse_given
+from lulcmap.cli.options import option_of
+from lulcmap.dataset import DatasetRequest, ImageArchive
 
 if TYPE_CHECKING:
     from lulcmap.catalog import Period
-    from lulcmap.dataset import BuildResult, CheckResult
+    from lulcmap.dataset import BuildResult, CheckResult, Scheme
 
 logger = logging.getLogger(__name__)
 
 _PATH = click.Path(path_type=Path)
 _DAY = click.DateTime(["%Y-%m-%d"])
 
-_MOST_SHOWN = 5
-"""Reasons and faults printed; a report has all."""
+_MAX_SHOWN = 5
+"""Reasons and faults that are printed; the report has all."""
 
 
-@click.group(short_help="Build and check datasets to train with.")
+@click.group(short_help="Build and check datasets to train on.")
 def dataset() -> None:
     """Build a dataset of labelled images, and check one."""
 
@@ -34,78 +36,108 @@ def dataset() -> None:
     required=True,
     type=_PATH,
     metavar="DIR|FILE",
-    help="Folder of Dynamic World's label tiles, or a raster or vector file of your own.",
+    help="Folder of Dynamic World's label tiles, or your own raster or vector file.",
 )
 @click.option("--out", required=True, type=_PATH, help="Folder of the dataset.")
-@click.option(
-    "--catalog",
-    default="planetary-computer",
+@option_of(
+    ImageArchive,
+    "catalog",
+    "planetary-computer, earth-search, cdse, a STAC API, or an ItemCollection file.",
     metavar="NAME|URL|FILE",
-    help="planetary-computer, earth-search, cdse, a STAC API, or an ItemCollection file.",
 )
-@click.option(
-    "--profile",
+@option_of(
+    ImageArchive,
+    "profile",
+    "Provider whose layout a URL or a file has.  [default: planetary-computer]",
     metavar="NAME",
     show_default=False,
-    help="The provider whose layout a URL or a file has.  [default: planetary-computer]",
 )
-@click.option("--s1-catalog", metavar="NAME|URL", help="Another catalogue for Sentinel-1.")
-@click.option(
-    "--orbit",
-    type=click.Choice(["descending", "ascending", "any"]),
-    default="descending",
-    help="Direction of Sentinel-1.",
+@option_of(
+    ImageArchive,
+    "s1_catalog",
+    "Another catalogue for Sentinel-1.",
+    metavar="NAME|URL",
 )
-@click.option(
-    "--s1-days",
+@option_of(
+    ImageArchive,
+    "orbit",
+    "Orbit direction of Sentinel-1.",
+)
+@option_of(
+    DatasetRequest,
+    "s1_days",
+    "Days of Sentinel-1 before and after a label tile's day.",
     type=click.IntRange(0, 3650),
-    default=180,
-    help="Days of Sentinel-1 on either side of a label tile's day.",
+)
+@option_of(
+    ImageArchive,
+    "keep_without_s1",
+    "Keep labels without Sentinel-1 images.",
+)
+@option_of(
+    DatasetRequest,
+    "votes",
+    "Scheme that merges the votes on a hold-out tile into one label.",
+)
+@option_of(
+    DatasetRequest,
+    "classes",
+    "Your legend: code,name[,colour] in each row.",
+    type=_PATH,
+    metavar="CSV",
+)
+@option_of(
+    DatasetRequest,
+    "attribute",
+    "Attribute of a vector file that holds the code.",
+)
+@option_of(
+    DatasetRequest,
+    "layer",
+    "Layer of a vector file that has several.",
 )
 @click.option(
-    "--keep-without-s1", is_flag=True, help="Keep labels that no pass of Sentinel-1 shows."
+    "--year",
+    type=int,
+    help="Calendar year of the images, for your own labels; or give --start and --end.",
 )
-@click.option(
-    "--votes",
-    type=click.Choice(["strict", "simple-majority", "consensus", "majority"]),
-    default="consensus",
-    help="How the votes on a tile of the hold-out become one label.",
-)
-@click.option(
-    "--classes", type=_PATH, metavar="CSV", help="Your legend: code,name[,colour] in each row."
-)
-@click.option("--attribute", default="code", help="Of a vector file: where its codes are.")
-@click.option("--layer", help="Of a vector file, where it has several.")
-@click.option("--year", type=int, help="Of your own labels: year of the images; or the next two.")
 @click.option("--start", type=_DAY, metavar="YYYY-MM-DD", help="First day of the images.")
 @click.option("--end", type=_DAY, metavar="YYYY-MM-DD", help="Last day of the images, included.")
-@click.option(
-    "--validation",
+@option_of(
+    DatasetRequest,
+    "validation",
+    "Share of the places for validation, which decides when training stops.",
     type=click.FloatRange(0, 1),
-    default=0.1,
-    help="Share of the places that training is stopped by.",
 )
-@click.option(
-    "--test",
+@option_of(
+    DatasetRequest,
+    "test",
+    "Share of the places for testing, besides the hold-out.",
     type=click.FloatRange(0, 1),
-    default=0.0,
-    help="Share of the places to test with, besides the hold-out.",
 )
-@click.option("--limit", type=click.IntRange(1), help="Make at most so many chips, to try it.")
-@click.option(
-    "--max-lost",
+@option_of(
+    DatasetRequest,
+    "limit",
+    "Make at most this many chips, for a trial.",
+    type=click.IntRange(1),
+)
+@option_of(
+    ImageArchive,
+    "max_lost",
+    "Share of a chip's radar assets that may be unreadable; in composites, of all assets.",
     type=click.FloatRange(0, 1),
-    default=0.1,
-    help="Share of a chip's radar assets that may be unreadable; of all assets in composites.",
 )
-@click.option(
-    "--patience",
+@option_of(
+    ImageArchive,
+    "patience",
+    "Seconds to wait for an image server that is busy or down.",
     type=click.FloatRange(0),
-    default=300,
-    help="Seconds to wait for a server of scenes that is busy or down.",
 )
-@click.option(
-    "--workers", type=click.IntRange(1, 256), default=4, help="Chips made, and threads that read."
+@option_of(
+    ImageArchive,
+    "workers",
+    "Chips made at a time, and reader threads.",
+    type=click.IntRange(1, 256),
 )
 @logging_options
 @json_option
@@ -117,7 +149,7 @@ def build(
     labels: Path,
     out: Path,
     classes: Path | None,
-    votes: str,
+    votes: "Scheme",
     s1_days: int,
     attribute: str,
     layer: str | None,
@@ -131,30 +163,30 @@ def build(
     quiet: bool,
     log_format: str,
     as_json: bool,
-    **source: Any,
+    **archive: Any,
 ) -> None:
-    """Build a dataset in --out: a chip of Sentinel-2, Sentinel-1 and label for each of --labels.
+    """Build a dataset in --out: for each label, a chip of Sentinel-2, Sentinel-1 and the label.
 
     \b
         lulcmap dataset build --labels dynamicworld --out chips
         lulcmap dataset build --labels vines.gpkg --classes vines.csv --year 2024 --out chips
 
     A label tile of Dynamic World gets the scene of its own day, clouds and all, and the mean of all
-    Sentinel-1 passes around that day. Labels of your own are cut into chips of 512 pixels and get
-    composites as `lulcmap predict` makes them. Places that overlap never lie in two splits.
+    Sentinel-1 scenes around that day. Your own labels are cut into chips of 512 pixels and get
+    composites as `lulcmap predict` makes them. Places that overlap never fall into two splits.
 
-    Killed at any moment, the same command goes on where it was. --out has a report.json: what was
-    left out or skipped, and why.
+    If interrupted, rerun the same command; it resumes. report.json in --out lists what was left out
+    or skipped, and why.
     """
     configure_logging(verbose=verbose, quiet=quiet, log_format=log_format)
     if labels.exists():
         _check(ctx, tiles=labels.is_dir())
     from lulcmap.cli.progress import bars
-    from lulcmap.dataset import DatasetRequest, ImageArchive, build_dataset
+    from lulcmap.dataset import build_dataset
 
     request = DatasetRequest(
         labels=labels,
-        source=ImageArchive(**source),
+        archive=ImageArchive(**archive),
         classes=classes,
         votes=votes,
         s1_days=s1_days,
@@ -166,21 +198,21 @@ def build(
         limit=limit,
     )
     with bars(hidden=quiet or log_format == "json") as progress:
-        built = build_dataset(request, out, progress=progress)
+        result = build_dataset(request, out, progress=progress)
     if as_json:
-        click.echo(json.dumps(built.to_dict()))
+        click.echo(json.dumps(result.to_json()))
     elif not quiet:
-        _show_built(built)
+        _show_build(result)
 
 
 def _check(ctx: click.Context, *, tiles: bool) -> None:
-    """See that the options fit the labels."""
+    """Check that the options fit the labels."""
     if tiles:
-        why = "They are for a file of labels, and --labels is a folder of Dynamic World's tiles."
-        refuse_given(ctx, ("attribute", "layer"), why)
+        reason = "Only for a vector file; --labels is a folder of Dynamic World's tiles."
+        refuse_given(ctx, ("attribute", "layer"), reason)
     else:
-        why = "They are for Dynamic World's tiles, and --labels is a file."
-        refuse_given(ctx, ("votes", "s1_days"), why)
+        reason = "Only for Dynamic World's tiles; --labels is a file."
+        refuse_given(ctx, ("votes", "s1_days"), reason)
 
 
 def _period(year: int | None, start: datetime | None, end: datetime | None) -> "Period | None":
@@ -196,35 +228,35 @@ def _period(year: int | None, start: datetime | None, end: datetime | None) -> "
     )
 
 
-def _show_built(built: "BuildResult") -> None:
-    """Print what was made, by split and by class, and what was not."""
-    totals, histogram = built.totals(), built.histogram()
-    click.echo(f"{built.out}: {len(built.rows):,} chips, {built.made:,} of them made now.")
+def _show_build(result: "BuildResult") -> None:
+    """Print the chips by split and by class, and the labels without one."""
+    totals, histogram = result.totals(), result.histogram()
+    click.echo(f"{result.out}: {len(result.rows):,} chips, {result.new_chips:,} of them new.")
     click.echo(f"{'split':<12}{'chips':>9}{'places':>9}{'labelled px':>16}{'unlabelled':>12}")
-    for split, found in totals.items():
-        pixels = found["labelled"] + found["unlabelled"]
-        share = f"{found['unlabelled'] / pixels:.1%}" if pixels else "-"
+    for split, total in totals.items():
+        pixels = total["labelled"] + total["unlabelled"]
+        share = f"{total['unlabelled'] / pixels:.1%}" if pixels else "-"
         click.echo(
-            f"{split:<12}{found['chips']:>9,}{found['places']:>9,}{found['labelled']:>16,}"
+            f"{split:<12}{total['chips']:>9,}{total['places']:>9,}{total['labelled']:>16,}"
             f"{share:>12}"
         )
     click.echo("\nShare of the labelled pixels")
-    wide = max(len("class"), *(len(name) for name in built.names)) + 2
-    click.echo(f"{'class':<{wide}}" + "".join(f"{split:>12}" for split in histogram))
-    for name in built.names:
+    width = max(len("class"), *(len(name) for name in result.names)) + 2
+    click.echo(f"{'class':<{width}}" + "".join(f"{split:>12}" for split in histogram))
+    for name in result.names:
         shares = [
             f"{counts[name] / totals[split]['labelled']:.2%}" if totals[split]["labelled"] else "-"
             for split, counts in histogram.items()
         ]
-        click.echo(f"{name:<{wide}}" + "".join(f"{share:>12}" for share in shares))
-    for what, reasons in (
-        ("not used", built.left_out),
-        ("without an image", built.skipped),
-        ("failed; the same command tries them again", built.failed),
+        click.echo(f"{name:<{width}}" + "".join(f"{share:>12}" for share in shares))
+    for title, reasons in (
+        ("Labels not used", result.left_out),
+        ("Labels without an image", result.skipped),
+        ("Labels that failed; rerun the same command to try them again", result.failed),
     ):
         if reasons:
-            click.echo(f"\n{len(reasons):,} labels {what} (all in {built.out / 'report.json'}):")
-            for name, reason in sorted(reasons.items())[:_MOST_SHOWN]:
+            click.echo(f"\n{title}: {len(reasons):,} (all in {result.out / 'report.json'})")
+            for name, reason in sorted(reasons.items())[:_MAX_SHOWN]:
                 click.echo(f"  {name}: {reason}")
 
 
@@ -233,60 +265,49 @@ def _show_built(built: "BuildResult") -> None:
 @json_option
 @click.pass_context
 def check(ctx: click.Context, *, folder: Path, as_json: bool) -> None:
-    """Look at every chip of a dataset: whether its files are whole, fit each other and the index.
+    """Check every chip of a dataset: that its files are whole, and fit each other and the index.
 
     \b
         lulcmap dataset check chips
 
-    Also whether ground of one split is seen in another. Writes the bands' statistics over the
-    training split into statistics.json, and a picture of some chips, contact-sheet.png, both in
-    DIR. Exits with 1 if there is a fault.
+    Also checks that no two splits share ground. Writes the bands' statistics over the training
+    split to statistics.json, and a picture of some chips to contact-sheet.png, both in DIR. Exits
+    with 1 if there is a fault.
     """
     from lulcmap.cli.progress import bars
-    from lulcmap.dataset import check_dataset as look
+    from lulcmap.dataset import check_dataset
 
     with bars(hidden=as_json) as progress:
-        found = look(folder, progress=lambda *done: progress("chips", *done))
+        result = check_dataset(folder, progress=lambda *done: progress("chips", *done))
     if as_json:
-        click.echo(
-            json.dumps(
-                {
-                    "chips": len(found.dataset.rows),
-                    "faults": found.faults,
-                    "notes": found.notes,
-                    "statistics": found.statistics,
-                    "sheet": str(found.sheet),
-                }
-            )
-        )
+        click.echo(json.dumps(result.to_json()))
     else:
-        _show_checked(found)
-    ctx.exit(1 if found.faults else 0)
+        _show_check(result)
+    ctx.exit(1 if result.faults else 0)
 
 
-def _show_checked(found: "CheckResult") -> None:
+def _show_check(result: "CheckResult") -> None:
     """Print the statistics, the notes and the faults."""
-    bands = found.statistics["bands"]
     click.echo(f"{'band':<6}{'mean':>12}{'std':>12}{'1 %':>10}{'99 %':>10}{'pixels':>16}")
-    for name, of in bands.items():
+    for name, band in result.statistics["bands"].items():
         values = [
-            "-" if of[key] is None else f"{of[key]:,.{digits}f}"
+            "-" if band[key] is None else f"{band[key]:,.{digits}f}"
             for key, digits in (("mean", 2), ("std", 2), ("p01", 0), ("p99", 0))
         ]
         click.echo(
             f"{name:<6}{values[0]:>12}{values[1]:>12}{values[2]:>10}{values[3]:>10}"
-            f"{of['pixels']:>16,}"
+            f"{band['pixels']:>16,}"
         )
     click.echo(
-        f"Of {found.statistics['chips']:,} chips, split {found.statistics['split']}. Sentinel-2 in "
+        f"Chips: {result.statistics['chips']:,}, split {result.statistics['split']}. Sentinel-2 in "
         "DN without offset, Sentinel-1 in hundredths of a decibel."
     )
-    for note in found.notes:
+    for note in result.notes:
         click.echo(note)
-    click.echo(f"Look at {found.sheet}.")
-    for fault in found.faults[:_MOST_SHOWN]:
+    click.echo(f"See {result.sheet}.")
+    for fault in result.faults[:_MAX_SHOWN]:
         logger.error(fault)
-    if len(found.faults) > _MOST_SHOWN:
-        logger.error("and %d more faults", len(found.faults) - _MOST_SHOWN)
-    if not found.faults:
-        click.echo(f"{len(found.dataset.rows):,} chips, and no fault was found.")
+    if len(result.faults) > _MAX_SHOWN:
+        logger.error("and %d more faults", len(result.faults) - _MAX_SHOWN)
+    if not result.faults:
+        click.echo(f"{len(result.dataset.rows):,} chips, no faults.")

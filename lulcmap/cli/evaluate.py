@@ -1,4 +1,4 @@
-"""``lulcmap evaluate``: how good a model or a map is, against labels."""
+"""``lulcmap evaluate``: measure a model or a map against labels."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,47 +20,44 @@ _CHECKPOINT = ".pt"
 
 @click.command(short_help="Measure a model or a map against labels.")
 @click.argument("subject", metavar="MODEL|MAP")
-@click.option("--data", type=_FOLDER, help="Dataset that a model is measured on.")
+@click.option("--data", type=_FOLDER, help="Dataset to measure a model on.")
 @click.option(
     "--split",
     type=click.Choice(["test", "validation", "train", "all"]),
     default="test",
-    help="Part of --data.",
+    help="Split of --data.",
 )
 @click.option(
     "--votes",
     type=click.Choice(["strict", "simple-majority", "consensus", "majority"]),
     default="consensus",
-    help="What makes one label of several annotators' in --data.",
+    help="Scheme that merges several annotators' votes into one label.",
 )
 @click.option(
     "--device",
     type=click.Choice(["auto", "cpu", "cuda"]),
     default="auto",
-    help="Where the model runs.",
+    help="Device to run the model on.",
 )
 @PRIOR_OPTION
-@click.option(
-    "--labels", type=_FILE, help="Raster, points or polygons that a map is measured against."
-)
-@click.option("--label-column", default="label", help="Of points and polygons.")
+@click.option("--labels", type=_FILE, help="Raster, points or polygons to measure a map against.")
+@click.option("--label-column", default="label", help="Column of points and polygons.")
 @click.option(
     "--crosswalk",
     metavar="FILE|NAME",
-    help="From codes of --labels to classes of the map: a CSV file, dynamic-world, esri or "
-    "worldcover.",
+    help="Classes of the map by code of --labels: a CSV file, dynamic-world, esri or worldcover.",
 )
 @click.option(
     "--regions",
     type=_FILE,
     show_default=False,
-    help="Polygons to give figures for.  [default: cells of 30 degrees]",
+    help="Polygons to give metrics for.  [default: cells of 30 degrees]",
 )
-@click.option("--region-column", default="name", help="Of --regions, with their names.")
-@click.option("--draws", type=click.IntRange(100), default=1000, help="Of the bootstrap.")
-@click.option("--seed", type=click.IntRange(0), default=0, help="Of the bootstrap.")
+@click.option("--region-column", default="name", help="Column of --regions with their names.")
+@click.option("--draws", type=click.IntRange(100), default=1000, help="Draws of the bootstrap.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Random seed of the bootstrap.")
 @click.option("--out", type=_FOLDER, help="Folder for metrics.json, tables and pictures.")
-@click.option("--overwrite", is_flag=True, help="Replace an evaluation that is in --out.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing evaluation in --out.")
 @json_option
 @click.pass_context
 def evaluate(
@@ -92,11 +89,11 @@ def evaluate(
         lulcmap evaluate luxembourg-2024.tif --labels sample.gpkg
         lulcmap evaluate luxembourg-2024.tif --labels worldcover.tif --crosswalk worldcover
 
-    A model is a training's checkpoint, an ONNX file or a name from `lulcmap models`; a map is a
-    GeoTIFF of classes. Gives mean IoU, overall accuracy, F1 and the figures of each class with
-    95 % confidence intervals (a bootstrap over places), regions, calibration, and for a model each
-    sensor alone. Of a sample that `lulcmap sample` drew, also the area-adjusted accuracies and
-    areas of Olofsson et al. (2014).
+    A model is a training checkpoint, an ONNX file or a name from `lulcmap models`; a map is a
+    GeoTIFF of classes. Prints mean IoU, overall accuracy, F1 and the metrics of each class with
+    95 % confidence intervals (a bootstrap over places), metrics by region, calibration, and for a
+    model the metrics of each sensor alone. For a sample drawn by `lulcmap sample`, also the
+    area-adjusted accuracies and areas of Olofsson et al. (2014).
     """
     import json
 
@@ -104,8 +101,7 @@ def evaluate(
     from lulcmap.evaluation import (
         Regions,
         check_evaluation_folder,
-        evaluation_json,
-        judge_map,
+        evaluate_map,
         load_regions,
         write_evaluation,
     )
@@ -113,53 +109,55 @@ def evaluate(
     _check(ctx, Path(subject).suffix.lower())
     if out is not None:
         check_evaluation_folder(out, overwrite=overwrite)
-    where = Regions() if regions is None else load_regions(regions, column=region_column)
+    areas = Regions() if regions is None else load_regions(regions, column=region_column)
     with bars(hidden=as_json) as progress:
         if labels is not None:
-            found = judge_map(
+            evaluation = evaluate_map(
                 Path(subject),
                 labels,
                 crosswalk=crosswalk,
                 label_column=label_column,
-                regions=where,
+                regions=areas,
                 progress=lambda *done: progress("labels", *done),
             )
         else:
-            found = _of_model(
+            evaluation = _evaluate_model(
                 subject,
                 data,
                 split=split,
                 votes=votes,
                 device=device,
                 prior=prior,
-                regions=where,
+                regions=areas,
                 progress=lambda *done: progress("chips", *done),
             )
-    figures = evaluation_json(found, draws=draws, seed=seed)
+    metrics = evaluation.to_json(draws=draws, seed=seed)
     if out is not None:
-        write_evaluation(out, figures, overwrite=overwrite)
+        write_evaluation(out, metrics, overwrite=overwrite)
     if as_json:
-        click.echo(json.dumps(figures))
+        click.echo(json.dumps(metrics))
     else:
-        _show(figures, out)
+        _show(metrics, out)
 
 
 def _check(ctx: click.Context, suffix: str) -> None:
-    """See that the options fit what is measured."""
+    """Check that the options fit a model or a map."""
     is_map = suffix in _MAPS
     if is_map:
-        why = "A map is measured against --labels; a dataset is for a model."
-        refuse_given(ctx, ("data", "split", "votes", "device", "prior"), why)
+        reason = "A map is measured against --labels; a dataset is for a model."
+        refuse_given(ctx, ("data", "split", "votes", "device", "prior"), reason)
     else:
-        why = "A model is measured on --data, the folder of a dataset; labels are for a map (.tif)."
-        refuse_given(ctx, ("labels", "label_column", "crosswalk"), why)
+        reason = (
+            "A model is measured on --data, the folder of a dataset; labels are for a map (.tif)."
+        )
+        refuse_given(ctx, ("labels", "label_column", "crosswalk"), reason)
     if suffix == _CHECKPOINT:
-        refuse_given(ctx, ("prior",), "it is for a model file; export the checkpoint first.")
+        refuse_given(ctx, ("prior",), "Only for a model file; export the checkpoint first.")
     if ctx.params["labels" if is_map else "data"] is None:
-        raise click.UsageError(why)
+        raise click.UsageError(reason)
 
 
-def _of_model(
+def _evaluate_model(
     subject: str,
     data: Any,
     *,
@@ -173,68 +171,68 @@ def _of_model(
     """Measure a checkpoint or a model file."""
     from lulcmap.dataset import Dataset
     from lulcmap.errors import UsageError
-    from lulcmap.evaluation import judge_model, onnx_predictor_of
+    from lulcmap.evaluation import evaluate_model, open_onnx_predictor
     from lulcmap.model import find_model
 
     dataset = Dataset.open(data)
     path = Path(subject)
     if path.suffix.lower() == _CHECKPOINT:
         if not path.is_file():
-            raise UsageError(f"There is no file {subject}; give the checkpoint of a training.")
+            raise UsageError(f"No file {subject}; give the checkpoint of a training.")
         need_torch("Evaluating a checkpoint")
         from lulcmap.training import checkpoint_predictor
 
-        predict, described = checkpoint_predictor(path, device)
+        predict, description = checkpoint_predictor(path, device)
         kind = "checkpoint"
     else:
-        predict, described = onnx_predictor_of(find_model(subject), device, prior)
+        predict, description = open_onnx_predictor(find_model(subject), device, prior)
         kind = "model file"
-    return judge_model(
+    return evaluate_model(
         predict,
-        described,
+        description,
         dataset,
         split=split,
         scheme=votes,
         regions=regions,
-        subject={"name": described.name, "kind": kind, "file": path.name, "prior": prior},
+        subject={"name": description.name, "kind": kind, "file": path.name, "prior": prior},
         progress=progress,
     )
 
 
-def _show(figures: dict[str, Any], out: Path | None) -> None:
+def _show(metrics: dict[str, Any], out: Path | None) -> None:
     """Print tables and notes."""
-    subject, labels = figures["subject"], figures["labels"]
+    subject, labels = metrics["subject"], metrics["labels"]
     click.echo(f"{subject['name']} against {labels['name']}; votes: {labels['votes']}")
-    unmapped = f", {figures['unmapped']:,} labelled ones not mapped" * bool(figures["unmapped"])
-    click.echo(f"{figures['pixels']:,} pixels in {figures['places']:,} places{unmapped}\n")
-    if figures["area_adjusted"]:
-        _show_adjusted(figures["area_adjusted"])
+    unmapped = f"; labelled but not mapped: {metrics['unmapped']:,}" * bool(metrics["unmapped"])
+    click.echo(f"{metrics['pixels']:,} pixels in {metrics['places']:,} places{unmapped}\n")
+    if metrics["area_adjusted"]:
+        _show_adjusted(metrics["area_adjusted"])
     for name, title in (("miou", "mean IoU"), ("oa", "overall accuracy"), ("f1", "mean F1")):
-        click.echo(f"{title:<20}{_span(figures['scores'][name])}")
+        click.echo(f"{title:<20}{_span(metrics['scores'][name])}")
     click.echo(
         f"\n{'class':<22}{'IoU':>7}  {'95 % interval':<15}{'precision':>10}{'recall':>8}{'F1':>8}"
         f"{'true pixels':>15}"
     )
-    for row in figures["per_class"]:
+    for row in metrics["per_class"]:
         ends = _ends(row["iou"])
         click.echo(
             f"{row['class']:<22}{_percent(row['iou']['value']):>7}  {ends:<15}"
             f"{_percent(row['precision']['value']):>10}{_percent(row['recall']['value']):>8}"
             f"{_percent(row['f1']['value']):>8}{row['true_pixels']:>15,}"
         )
-    _show_rows("sensors", figures["sensors"])
-    _show_rows("region", figures["regions"])
-    if figures["calibration"]:
-        click.echo(f"\nexpected calibration error {_percent(figures['calibration']['ece'])}")
+    _show_rows("sensors", metrics["sensors"])
+    _show_rows("region", metrics["regions"])
+    if metrics["calibration"]:
+        click.echo(f"\nexpected calibration error {_percent(metrics['calibration']['ece'])}")
     click.echo()
-    for note in figures["notes"]:
+    for note in metrics["notes"]:
         click.echo(note)
     if out is not None:
         click.echo(f"Written to {out}.")
 
 
 def _show_rows(name: str, rows: list[dict[str, Any]]) -> None:
-    """A table of figures of parts, if there are any."""
+    """Print a table of the metrics of parts, if there are any."""
     if rows:
         click.echo(f"\n{name:<32}{'mIoU':>8}{'OA':>8}{'F1':>8}{'pixels':>15}")
     for row in rows:
@@ -262,18 +260,18 @@ def _show_adjusted(adjusted: dict[str, Any]) -> None:
     click.echo("\nOf the points themselves:")
 
 
-def _margin(one: dict[str, float | None]) -> str:
-    value, margin = one["value"], one["margin"]
+def _margin(estimate: dict[str, float | None]) -> str:
+    value, margin = estimate["value"], estimate["margin"]
     return "-" if value is None or margin is None else f"{value:.1%} +- {margin:.1%}"
 
 
-def _span(one: dict[str, float | None]) -> str:
-    ends = _ends(one)
-    return _percent(one["value"]) + (f"  (95 %: {ends})" if ends else "")
+def _span(metric: dict[str, float | None]) -> str:
+    ends = _ends(metric)
+    return _percent(metric["value"]) + (f"  (95 %: {ends})" if ends else "")
 
 
-def _ends(one: dict[str, float | None]) -> str:
-    low, high = one["low"], one["high"]
+def _ends(metric: dict[str, float | None]) -> str:
+    low, high = metric["low"], metric["high"]
     return "" if low is None or high is None else f"{low:.1%} - {high:.1%}"
 
 

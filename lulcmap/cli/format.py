@@ -1,8 +1,8 @@
-"""Values as people say them."""
+"""Values as text."""
 
 
 def duration(seconds: float) -> str:
-    """A time that something takes.
+    """A duration in its largest fitting unit.
 
     Examples:
         >>> duration(42.4), duration(3600), duration(1e5)

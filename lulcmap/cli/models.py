@@ -1,4 +1,4 @@
-"""``lulcmap models``: the shipped models, and what one of them is."""
+"""``lulcmap models``: list models, show one, fetch one."""
 
 import click
 
@@ -8,7 +8,7 @@ from lulcmap.cli.app import json_option
 @click.group(invoke_without_command=True, short_help="List models, show one, or fetch one.")
 @click.pass_context
 def models(ctx: click.Context) -> None:
-    """List the models that are here, shipped and fetched; * marks the default.
+    """List the shipped and fetched models; * marks the default.
 
     \b
         lulcmap models
@@ -18,34 +18,34 @@ def models(ctx: click.Context) -> None:
         return
     from lulcmap.model import cached_models, models_folder, shipped_models
 
-    found, fetched = shipped_models(), cached_models()
-    if not found:
-        click.echo(f"No model is shipped in {models_folder()}. Give a file: --model FILE.onnx.")
-    names = [*(model.name for model in found), *(model.name for model in fetched)]
+    shipped, fetched = shipped_models(), cached_models()
+    if not shipped:
+        click.echo(f"No shipped models in {models_folder()}. Give a file: --model FILE.onnx.")
+    names = [*(model.name for model in shipped), *(model.name for model in fetched)]
     width = max(map(len, names), default=0)
-    for model in found:
+    for model in shipped:
         size = f"{model.path.stat().st_size / 1e6:.1f} MB" if model.path.is_file() else "missing"
         mark = "*" if model.default else " "
         click.echo(f"{mark} {model.name:<{width}}  {size:>9}  {model.summary}")
-    for other in fetched:
-        size = f"{other.path.stat().st_size / 1e6:.1f} MB"
-        click.echo(f"  {other.name:<{width}}  {size:>9}  fetched, sha256 {other.sha256[:12]}")
+    for cached in fetched:
+        size = f"{cached.path.stat().st_size / 1e6:.1f} MB"
+        click.echo(f"  {cached.name:<{width}}  {size:>9}  fetched, sha256 {cached.sha256[:12]}")
 
 
 @models.command()
 @click.argument("url", metavar="URL")
-@click.option("--sha256", required=True, metavar="HEX", help="That the file must have.")
-@click.option("--name", help="To call it.  [default: the file's]")
+@click.option("--sha256", required=True, metavar="HEX", help="Expected sha256 of the file.")
+@click.option("--name", help="Name for the model.  [default: that of the file]")
 @json_option
 def fetch(*, url: str, sha256: str, name: str | None, as_json: bool) -> None:
-    """Fetch a model file, verify it and keep it; --model takes its name then.
+    """Download a model file and verify it; --model then accepts its name.
 
     \b
         lulcmap models fetch https://example.org/larger.onnx --sha256 0f3a...
         lulcmap predict --aoi luxembourg.geojson --year 2024 --model larger
 
-    It is kept in LULCMAP_CACHE, or ~/.cache/lulcmap. With another sha256 than the one given, or
-    cut off, nothing is kept.
+    The file is kept in LULCMAP_CACHE, or ~/.cache/lulcmap. If it is incomplete or its sha256 is
+    not the one given, nothing is kept.
     """
     import json
 
@@ -53,14 +53,14 @@ def fetch(*, url: str, sha256: str, name: str | None, as_json: bool) -> None:
     from lulcmap.model import fetch_model
 
     with bars(hidden=as_json) as progress:
-        found = fetch_model(
+        model = fetch_model(
             url, sha256=sha256, name=name, progress=lambda *done: progress("bytes", *done)
         )
     if as_json:
-        said = {"name": found.name, "file": str(found.path), "sha256": found.sha256}
-        click.echo(json.dumps(said))
+        values = {"name": model.name, "file": str(model.path), "sha256": model.sha256}
+        click.echo(json.dumps(values))
     else:
-        click.echo(f"{found.name} is in {found.path}. What it is: lulcmap models show {found.name}")
+        click.echo(f"Fetched {model.name}: {model.path}. See lulcmap models show {model.name}")
 
 
 @models.command()
@@ -77,31 +77,33 @@ def show(*, model: str, as_json: bool) -> None:
     from lulcmap.model import find_model, model_card, read_model
 
     file = read_model(find_model(model))
-    contract, text = json.loads(file.contract.to_json()), model_card(model)
+    contract, card = file.contract, model_card(model)
     if as_json:
-        shown = {"file": str(file.path), "sha256": file.sha256, "contract": contract, "card": text}
-        click.echo(json.dumps(shown, indent=2))
+        fields = json.loads(contract.to_json())
+        values = {"file": str(file.path), "sha256": file.sha256, "contract": fields, "card": card}
+        click.echo(json.dumps(values, indent=2))
         return
-    agreed = file.contract
-    click.echo(f"name        {agreed.name}")
+    click.echo(f"name        {contract.name}")
     click.echo(f"file        {file.path}")
     click.echo(f"sha256      {file.sha256}")
-    for name, wanted in agreed.inputs.items():
-        need = "may be missing" if wanted.optional else "required"
-        click.echo(f"input {name}    {', '.join(wanted.bands)}")
-        click.echo(f"            {wanted.dtype}, {wanted.unit}, nodata {wanted.nodata}, {need}")
-    click.echo(f"output      {len(agreed.classes)} classes, one cell of {agreed.stride} px a side")
-    numbered = zip(agreed.ids, agreed.classes, strict=True)
+    for name, item in contract.inputs.items():
+        need = "optional" if item.optional else "required"
+        click.echo(f"input {name}    {', '.join(item.bands)}")
+        click.echo(f"            {item.dtype}, {item.unit}, nodata {item.nodata}, {need}")
+    click.echo(f"output      {len(contract.classes)} classes, in cells of {contract.stride} px")
+    numbered = zip(contract.ids, contract.classes, strict=True)
     click.echo(f"classes     {', '.join(f'{id_} {name}' for id_, name in numbered)}")
-    click.echo(f"windows     {agreed.window} px every {agreed.step} px of {agreed.resolution:g} m")
-    click.echo(f"precision   {agreed.precision}, temperature {agreed.temperature:g}")
-    click.echo(f"trained on  {agreed.trained_on} land")
-    if agreed.quality:
-        click.echo(f"quality     {agreed.quality}")
-    if agreed.prior:
-        shares = zip(agreed.classes, agreed.prior, strict=True)
+    click.echo(
+        f"windows     {contract.window} px every {contract.step} px of {contract.resolution:g} m"
+    )
+    click.echo(f"precision   {contract.precision}, temperature {contract.temperature:g}")
+    click.echo(f"trained on  {contract.trained_on} land")
+    if contract.quality:
+        click.echo(f"quality     {contract.quality}")
+    if contract.prior:
+        shares = zip(contract.classes, contract.prior, strict=True)
         click.echo(f"prior       {', '.join(f'{name} {share:.1%}' for name, share in shares)}")
-    for key, value in agreed.training.items():
+    for key, value in contract.training.items():
         click.echo(f"training    {key}: {value}")
-    if text:
-        click.echo(f"\n{text.strip()}")
+    if card:
+        click.echo(f"\n{card.strip()}")

@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import MISSING, fields
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin
 
 import click
 
+from lulcmap.imagery import CompositeRules
 from lulcmap.planning import RULES, Settings
 
 if TYPE_CHECKING:
@@ -59,33 +61,36 @@ class _Size(click.ParamType[int]):
 
 
 _POWERS = {"M": 2, "G": 3, "T": 4}
-"""Of 1000, or 1024."""
-
-SETTINGS = Settings()
-"""The defaults."""
-
-_CHOICES = get_type_hints(Settings)
-"""Types of the settings; those of a choice are ``Literal``."""
+"""Power of 1000, or of 1024 for KiB and the like, by the unit's first letter."""
 
 
-def setting(name: str, help_text: str, **attributes: Any) -> Callable[[F], F]:
-    """An option for a setting, with the setting's default and choices.
+def option_of(settings: type, name: str, help_text: str, **attributes: Any) -> Callable[[F], F]:
+    """An option for the field of a dataclass, with the field's default and choices.
 
     Args:
-        name: name of the field of ``Settings``, or of its rules.
-        help_text: its help.
-        attributes: as for ``click.option``.
+        settings: the dataclass.
+        name: name of its field.
+        help_text: help of the option.
+        attributes: as for ``click.option``; ``flags`` names the option otherwise.
 
     """
-    default = getattr(SETTINGS.rules if name in RULES else SETTINGS, name)
-    kind = _CHOICES.get(name)
+    field = next(field for field in fields(settings) if field.name == name)
+    default, kind = field.default, field.type
     if get_origin(kind) is Literal:
         attributes["type"] = click.Choice(get_args(kind))
     elif kind is bool:
         attributes["is_flag"] = True
-    if default is not None and kind is not bool:
+    if isinstance(default, float) and default.is_integer():
+        default = int(default)  # the help shows 300, not 300.0; Click makes it a float again
+    if kind is not bool and default not in (None, MISSING):
         attributes.setdefault("default", default)
-    return click.option(f"--{name.replace('_', '-')}", help=help_text, **attributes)
+    flags = attributes.pop("flags", (f"--{name.replace('_', '-')}",))
+    return click.option(*flags, help=help_text, **attributes)
+
+
+def setting(name: str, help_text: str, **attributes: Any) -> Callable[[F], F]:
+    """An option for a setting of a map or of its composite's rules, as of ``option_of``."""
+    return option_of(CompositeRules if name in RULES else Settings, name, help_text, **attributes)
 
 
 PRIOR_OPTION = setting(
@@ -156,7 +161,7 @@ _OPTIONS = (
         "mask_codes",
         "Codes of the scene classification that are not clear.",
         type=_Codes(),
-        default=",".join(map(str, SETTINGS.rules.mask_codes)),
+        default=",".join(map(str, CompositeRules().mask_codes)),
     ),
     setting(
         "mask_dilation",

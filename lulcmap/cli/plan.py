@@ -14,13 +14,20 @@ if TYPE_CHECKING:
     from lulcmap.planning import Estimate, S1Orbit
 
 _MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
-_MOST = 12
-"""Classes, orbits, reasons or years that are listed one by one."""
 
-_NAMES = {"s2": "Sentinel-2", "s1": "Sentinel-1"}
+_MAX_LISTED = 12
+"""Most classes, orbits or years listed."""
+
+_MAX_REASONS = 4
+"""Most reasons to skip items listed."""
+
+_MAX_MONTHS = 6
+"""Most months without scenes listed."""
+
+_SENSOR_NAMES = {"s2": "Sentinel-2", "s1": "Sentinel-1"}
 
 
-@click.command(short_help="Say what a map will take, before any pixel.")
+@click.command(short_help="Show what a map will take, before reading any pixel.")
 @map_options
 @logging_options
 @json_option
@@ -38,13 +45,14 @@ def plan(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Say what `lulcmap predict` with the same options will read, need and take. Writes nothing.
+    """Show what `lulcmap predict` with the same options will read, need and take. Write nothing.
 
     \b
         lulcmap plan --aoi luxembourg.geojson --year 2024
 
-    Scenes, blocks and pixels are counted; bytes, time, memory and disk are estimates. Where predict
-    would refuse, for a missing credential say, its reason is printed last and the exit code is its.
+    Scenes, blocks and pixels are counted; bytes, time, memory and disk are estimates. If predict
+    would refuse, such as for a missing credential, its error is printed last, and the exit code is
+    the same.
     """
     configure_logging(verbose=verbose, quiet=quiet, log_format=log_format)
     forecast(ctx, aoi, out, layer=layer, as_json=as_json, **options)
@@ -59,7 +67,7 @@ def forecast(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Print what a map will take, and leave with the exit code that making it would have."""
+    """Print what a map will take, and exit with the code that making it would have."""
     import json
 
     from lulcmap.cli.progress import bars
@@ -76,31 +84,31 @@ def forecast(
 
 
 def table(estimate: "Estimate") -> str:
-    """An estimate as text, at most some 45 lines."""
+    """An estimate as text, at most about 45 lines."""
     return "\n".join(
         [
             f"{estimate.area}, {_number(estimate.km2)} km2, {' to '.join(estimate.period)}",
             "",
-            *_plain(_what(estimate)),
+            *_wrapped(_what(estimate)),
             "",
             *_calendar(estimate),
             "",
-            *_plain(_scenes(estimate)),
+            *_wrapped(_scenes(estimate)),
             "",
-            *_plain(_costs(estimate)),
-            *_plain(("note", note) for note in estimate.notes),
-            *_plain(("refused", obstacle.message) for obstacle in estimate.obstacles),
+            *_wrapped(_costs(estimate)),
+            *_wrapped(("note", note) for note in estimate.notes),
+            *_wrapped(("refused", obstacle.message) for obstacle in estimate.obstacles),
         ]
     )
 
 
-def _plain(rows: Iterable[tuple[str, str]]) -> Iterator[str]:
-    """What is said of something, in lines of a hundred columns after its name."""
+def _wrapped(rows: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """Rows of a name and a text, wrapped to 100 columns."""
     import textwrap
 
-    for name, said in rows:
+    for name, text in rows:
         yield from textwrap.wrap(
-            said,
+            text,
             100,
             initial_indent=f"{name:<13}",
             subsequent_indent=" " * 13,
@@ -111,55 +119,56 @@ def _plain(rows: Iterable[tuple[str, str]]) -> Iterator[str]:
 
 def _what(estimate: "Estimate") -> Iterator[tuple[str, str]]:
     yield "model", f"{estimate.model} on {estimate.device}"
-    more = f", and {len(estimate.classes) - _MOST} more" if len(estimate.classes) > _MOST else ""
-    yield "classes", ", ".join(estimate.classes[:_MOST]) + more
-    names = set(estimate.catalogs.values())
-    one = len(names) == 1
-    yield (
-        "catalogue",
-        names.pop() if one else ", ".join(f"{_NAMES[s]} {n}" for s, n in estimate.catalogs.items()),
+    more = (
+        f", and {len(estimate.classes) - _MAX_LISTED} more"
+        if len(estimate.classes) > _MAX_LISTED
+        else ""
     )
-    for number, on in enumerate(estimate.maps, 1):
+    yield "classes", ", ".join(estimate.classes[:_MAX_LISTED]) + more
+    names = set(estimate.catalogs.values())
+    by_sensor = ", ".join(f"{_SENSOR_NAMES[key]} {name}" for key, name in estimate.catalogs.items())
+    yield "catalogue", names.pop() if len(names) == 1 else by_sensor
+    for number, grid in enumerate(estimate.maps, 1):
         yield (
             "map" if len(estimate.maps) == 1 else f"map {number}",
-            f"{on.crs}, {on.height:,} x {on.width:,} = {_pixels(on.pixels)}, "
-            f"{_share(on.filled)} filled",
+            f"{grid.crs}, {grid.height:,} x {grid.width:,} = {_pixels(grid.pixels)}, "
+            f"{_share(grid.filled)} filled",
         )
     for zone in estimate.zones:
         done = f" ({zone.done:,} done)" if zone.done else ""
         yield (
             "zone",
-            f"EPSG:{zone.epsg}, {_many(zone.blocks, 'block')}{done}, "
-            f"{_many(zone.windows, 'window')} to run",
+            f"EPSG:{zone.epsg}, {_counted(zone.blocks, 'block')}{done}, "
+            f"{_counted(zone.windows, 'window')} to classify",
         )
 
 
 def _calendar(estimate: "Estimate") -> Iterator[str]:
-    """Dates and passes, a row a year and a column a month; a dot is none."""
+    """Dates and passes, one row per year and one column per month; a dot is none."""
     yield " " * 34 + " ".join(f"{month:>4}" for month in _MONTHS)
-    months = [one.month for one in estimate.s2]
+    months = [each.month for each in estimate.s2]
     for name, values in (
-        ("Sentinel-2 dates", {one.month: one.dates or None for one in estimate.s2}),
-        ("Sentinel-2 scenes", {one.month: one.scenes or None for one in estimate.s2}),
-        ("Sentinel-2 % cloud", {one.month: one.cloud for one in estimate.s2}),
+        ("Sentinel-2 dates", {each.month: each.dates or None for each in estimate.s2}),
+        ("Sentinel-2 scenes", {each.month: each.scenes or None for each in estimate.s2}),
+        ("Sentinel-2 % cloud", {each.month: each.cloud for each in estimate.s2}),
     ):
         yield from _years(name, values, months)
-    for orbit in estimate.s1[:_MOST]:
+    for orbit in estimate.s1[:_MAX_LISTED]:
         yield from _years(_orbit(orbit), orbit.months, orbit.months)
-    rest = estimate.s1[_MOST:]
+    rest = estimate.s1[_MAX_LISTED:]
     if rest:
-        yield f"... and {_many(len(rest), 'orbit')} more; --json has them all"
+        yield f"... and {_counted(len(rest), 'more orbit')}; --json lists them all"
 
 
 def _years(name: str, values: Mapping[str, float | None], months: Iterable[str]) -> Iterator[str]:
-    within = set(months)
-    for year in sorted({month[:4] for month in within})[-_MOST:]:
+    in_period = set(months)
+    for year in sorted({month[:4] for month in in_period})[-_MAX_LISTED:]:
         cells = []
         for month in range(1, 13):
             key = f"{year}-{month:02d}"
             value = values.get(key)
             cells.append(
-                f"{value:>4.0f}" if value is not None else "   ." if key in within else "    "
+                f"{value:>4.0f}" if value is not None else "   ." if key in in_period else "    "
             )
         yield f"{name:<28} {year} {' '.join(cells)}".rstrip()
 
@@ -171,52 +180,53 @@ def _orbit(orbit: "S1Orbit") -> str:
 
 def _scenes(estimate: "Estimate") -> Iterator[tuple[str, str]]:
     gaps = estimate.gaps
-    scenes = sum(one.scenes for one in estimate.s2)
-    yield (
-        "Sentinel-2",
-        f"{_many(scenes, 'scene')} of {_many(sum(one.dates for one in estimate.s2), 'date')}",
-    )
+    scenes = sum(each.scenes for each in estimate.s2)
+    dates = sum(each.dates for each in estimate.s2)
+    yield "Sentinel-2", f"{_counted(scenes, 'scene')} of {_counted(dates, 'date')}"
     if gaps.no_s1 is not None:
-        fill = sum(one.used for one in estimate.s1 if one.only_where_lacking)
+        passes = _counted(sum(each.found for each in estimate.s1), "pass", "passes")
+        used = sum(each.used for each in estimate.s1)
+        fill = sum(each.used for each in estimate.s1 if each.only_where_lacking)
         yield (
             "Sentinel-1",
-            f"{sum(one.used for one in estimate.s1):,} passes used of "
-            f"{sum(one.found for one in estimate.s1):,}"
-            + (f", {fill:,} of them only where the others lack" if fill else ""),
+            f"{used:,} of {passes} used"
+            + (f", {fill:,} only where the others do not reach" if fill else ""),
         )
     if estimate.platforms:
         yield "satellites", ", ".join(f"{name} {n:,}" for name, n in estimate.platforms.items())
-    skipped = [f"{n:,} {reason}" for reason, n in estimate.skipped.items()]
-    more = [f"{len(skipped) - 4} more reasons"] if len(skipped) > 4 else []
-    yield "skipped", "; ".join([*skipped[:4], *more]) or "nothing"
+    skipped = [f"{reason}: {n:,}" for reason, n in estimate.skipped.items()]
+    rest = len(skipped) - _MAX_REASONS
+    more = [_counted(rest, "more reason")] if rest > 0 else []
+    yield "skipped", "; ".join([*skipped[:_MAX_REASONS], *more]) or "nothing"
     lacks = [
         (gaps.no_s2, "without Sentinel-2"),
-        (gaps.few_s2, f"with fewer than {gaps.wanted} dates of it"),
+        (gaps.few_s2, f"with fewer than {_counted(gaps.wanted, 'date')} of it"),
     ]
     if gaps.no_s1 is not None:
         lacks.append((gaps.no_s1, "without Sentinel-1"))
     yield (
         "gaps",
-        ", ".join(f"{_share(share)} {what}" for share, what in lacks)
-        + f" (at {_many(gaps.points, 'point')} of the area)",
+        ", ".join(f"{_share(share)} {text}" for share, text in lacks)
+        + f" (at {_counted(gaps.points, 'point')} of the area)",
     )
     if gaps.months:
-        listed = ", ".join(gaps.months[:6]) + (" ..." if len(gaps.months) > 6 else "")
-        yield "", f"{_many(len(gaps.months), 'month')} without Sentinel-2: {listed}"
+        listed = ", ".join(gaps.months[:_MAX_MONTHS])
+        more_months = " ..." if len(gaps.months) > _MAX_MONTHS else ""
+        yield "", f"{_counted(len(gaps.months), 'month')} without Sentinel-2: {listed}{more_months}"
 
 
 def _costs(estimate: "Estimate") -> Iterator[tuple[str, str]]:
     reads, seconds, disk = estimate.reads, estimate.seconds, estimate.disk
-    yield "to read", f"about {_bytes(reads.bytes)} in {_many(reads.requests, 'band')} of scenes"
-    line = estimate.assumed["network_bytes_per_second"]
+    yield "to read", f"about {_bytes(reads.bytes)} in {_counted(reads.requests, 'band')} of scenes"
+    network = estimate.assumed["network_bytes_per_second"]
     yield (
         "time",
-        f"about {duration(seconds.total)}: reading {duration(seconds.read)}, meanwhile the model "
-        f"{duration(seconds.classify)}, writing {duration(seconds.write)}",
+        f"about {duration(seconds.total)}: reading {duration(seconds.read)}, meanwhile "
+        f"classifying {duration(seconds.classify)}, writing {duration(seconds.write)}",
     )
     yield (
         "",
-        f"assumed: {_bytes(line)} a second from a provider; measured: a window through the model",
+        f"assumed: {_bytes(network)} per second from a provider; measured: the model on one window",
     )
     yield "memory", f"about {_bytes(estimate.memory)} at most"
     yield (
@@ -226,12 +236,13 @@ def _costs(estimate: "Estimate") -> Iterator[tuple[str, str]]:
     )
     yield (
         "credentials",
-        ", ".join(f"{_NAMES[one.sensor]} {one.state}" for one in estimate.credentials),
+        ", ".join(f"{_SENSOR_NAMES[each.sensor]} {each.state}" for each in estimate.credentials),
     )
 
 
-def _many(n: int, what: str) -> str:
-    return f"{n:,} {what}{'' if n == 1 else 's'}"
+def _counted(n: int, noun: str, plural: str | None = None) -> str:
+    """A count with its noun, such as ``1 block`` or ``2 passes``."""
+    return f"{n:,} {noun if n == 1 else plural or f'{noun}s'}"
 
 
 def _number(value: float) -> str:

@@ -1,4 +1,4 @@
-"""Progress bars, on a terminal only."""
+"""Progress bars on a terminal."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -10,17 +10,22 @@ from tqdm import tqdm
 
 @contextmanager
 def bars(*, hidden: bool) -> Iterator[Callable[[str, int, int], None]]:
-    """A progress callback that draws a bar for each stage, where stderr is a terminal."""
-    shown: dict[str, tqdm[Any]] = {}
+    """A progress callback that draws a bar for each stage if stderr is a terminal.
+
+    Args:
+        hidden: whether to draw no bar at all.
+
+    """
+    bar_of: dict[str, tqdm[Any]] = {}  # by stage
 
     def progress(stage: str, done: int, total: int) -> None:
-        if stage not in shown:
+        if stage not in bar_of:
             disable = hidden or not sys.stderr.isatty()
-            shown[stage] = tqdm(desc=stage, total=total, initial=done, disable=disable)
-        shown[stage].update(done - shown[stage].n)
+            bar_of[stage] = tqdm(desc=stage, total=total, initial=done, disable=disable)
+        bar_of[stage].update(done - bar_of[stage].n)
 
     try:
         yield progress
     finally:
-        for bar in shown.values():
+        for bar in bar_of.values():
             bar.close()

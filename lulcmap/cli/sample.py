@@ -1,7 +1,6 @@
-"""``lulcmap sample``: points of a map to be labelled."""
+"""``lulcmap sample``: draw points of a map, to be labelled."""
 
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -12,18 +11,18 @@ from lulcmap.cli.app import json_option
 @click.argument("path", metavar="MAP", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--size", type=click.IntRange(1), required=True, help="Points in all.")
 @click.option(
-    "--min-per-class", type=click.IntRange(2), default=50, help="Points of each class at least."
+    "--min-per-class", type=click.IntRange(2), default=50, help="Least points of each class."
 )
 @click.option(
-    "--seed", type=click.IntRange(0), default=0, help="The same one draws the same points."
+    "--seed", type=click.IntRange(0), default=0, help="Random seed; the same seed, the same points."
 )
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
     required=True,
-    help="The GeoPackage to write.",
+    help="GeoPackage to write.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace the file, and labels in it, if it exists.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing file and the labels in it.")
 @json_option
 def sample(
     *,
@@ -35,7 +34,7 @@ def sample(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Draw points at random in each class of MAP.
+    """Draw points at random in each class of MAP, to be labelled.
 
     Rare classes get --min-per-class points, the others share the rest by area, as Olofsson et al.
     (2014) recommend.
@@ -44,9 +43,9 @@ def sample(
         lulcmap sample luxembourg-2024.tif --size 600 --out sample.gpkg
         lulcmap evaluate luxembourg-2024.tif --labels sample.gpkg
 
-    In between, somebody who does not look at the map says what is there: open the file in QGIS over
-    imagery of the map's period, and write the class of the pixel around each point, its name or its
-    number, into the column `label`. Points left empty are not counted.
+    In between, label the points without looking at the map: open the file in QGIS over imagery of
+    the map's period, and write the class of the pixel around each point, by name or number, into
+    the column `label`. Points left empty are not counted.
     """
     import json
 
@@ -55,26 +54,19 @@ def sample(
 
     check_sample_path(out, overwrite=overwrite)
     with bars(hidden=as_json) as progress:
-        drawn = draw_sample(path, size=size, least=min_per_class, seed=seed, progress=progress)
-    write_sample(out, drawn, overwrite=overwrite)
-    strata: list[dict[str, Any]] = [
-        {
-            "class": one.name,
-            "value": one.value,
-            "pixels": one.pixels,
-            "km2": one.km2,
-            "points": one.points,
-        }
-        for one in drawn.strata
-    ]
+        points = draw_sample(
+            path, size=size, min_per_class=min_per_class, seed=seed, progress=progress
+        )
+    write_sample(out, points, overwrite=overwrite)
     if as_json:
+        strata = [stratum.to_json() for stratum in points.strata]
         click.echo(json.dumps({"out": str(out), "seed": seed, "strata": strata}))
         return
     click.echo(f"{'class':<22}{'pixels':>16}{'km2':>16}{'points':>8}")
-    for row in strata:
-        click.echo(f"{row['class']:<22}{row['pixels']:>16,}{row['km2']:>16,.2f}{row['points']:>8}")
+    for row in points.strata:
+        click.echo(f"{row.name:<22}{row.pixels:>16,}{row.km2:>16,.2f}{row.points:>8}")
     click.echo(
-        f"\n{out}: {len(drawn.lon)} points in random order. Write the class of each into its\n"
-        "column `label`, by name or number, without looking at the map; then:\n\n"
+        f"\n{out}: {len(points.lon)} points in random order. Write the class of each, by name or\n"
+        "number, into its column `label`, without looking at the map; then:\n\n"
         f"    lulcmap evaluate {path} --labels {out}"
     )

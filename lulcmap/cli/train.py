@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 from tqdm import tqdm
 
 from lulcmap.cli.app import configure_logging, logging_options, need_torch
+from lulcmap.cli.options import option_of
+from lulcmap.training import Hardware, TrainingSettings
 
 if TYPE_CHECKING:
     from lulcmap.dataset import Dataset
@@ -63,99 +65,120 @@ _CACHE_SHARE = 0.4
     default="standardised",
     help="Sentinel-2 input: standardised bands, or logarithms with indices.",
 )
-@click.option("--epochs", type=click.IntRange(1), default=200, help="Passes over the chips.")
-@click.option(
-    "--batch-size",
+@option_of(
+    TrainingSettings,
+    "epochs",
+    "Passes over the chips.",
+    type=click.IntRange(1),
+)
+@option_of(
+    TrainingSettings,
     "batch",
+    "Samples per step, over all devices: 4 on each of the paper's 8.",
     type=click.IntRange(1),
-    default=32,
-    help="Samples per step, over all devices: 4 on each of the paper's 8.",
+    flags=("--batch-size", "batch"),
 )
-@click.option(
-    "--accumulate",
+@option_of(
+    Hardware,
     "parts",
+    "Split each device's step into this many parts to save memory; batch norm sees one part.",
     type=click.IntRange(1),
-    default=1,
-    help="Split each device's step into this many parts to save memory; batch norm sees one part.",
+    flags=("--accumulate", "parts"),
 )
-@click.option(
-    "--crop",
+@option_of(
+    TrainingSettings,
+    "crop",
+    "Side of the crop from a chip, pixels, a multiple of 32; 512 takes whole tiles.",
     type=click.IntRange(32),
-    default=512,
-    help="Side of the crop from a chip, pixels, a multiple of 32; 512 takes whole tiles.",
 )
-@click.option(
-    "--learning-rate",
+@option_of(
+    TrainingSettings,
+    "learning_rate",
+    "Highest learning rate, after the warm-up.",
     type=click.FloatRange(0, min_open=True),
-    default=5e-4,
-    help="Highest learning rate, after the warm-up.",
 )
-@click.option(
-    "--weight-decay",
+@option_of(
+    TrainingSettings,
+    "weight_decay",
+    "Weight decay of AdamW, on matrices only.",
     type=click.FloatRange(0),
-    default=0.01,
-    help="Weight decay of AdamW, on matrices only.",
 )
-@click.option(
-    "--warmup",
+@option_of(
+    TrainingSettings,
+    "warmup",
+    "Share of the steps used for warm-up.",
     type=click.FloatRange(0, 1),
-    default=0.05,
-    help="Share of the steps used for warm-up.",
 )
-@click.option("--gamma", type=click.FloatRange(0), default=2.0, help="Gamma of the focal loss.")
-@click.option(
-    "--balance",
+@option_of(
+    TrainingSettings,
+    "gamma",
+    "Gamma of the focal loss.",
+    type=click.FloatRange(0),
+)
+@option_of(
+    TrainingSettings,
+    "balance",
+    "Class weight is frequency to minus this power: 0 no weights, 1 all classes equal.",
     type=click.FloatRange(0, 1),
-    default=0.5,
-    help="Class weight is frequency to minus this power: 0 no weights, 1 all classes equal.",
 )
-@click.option(
-    "--missing-s2",
+@option_of(
+    TrainingSettings,
+    "missing_s2",
+    "Share of samples without Sentinel-2, so that the network learns to map without it.",
     type=click.FloatRange(0, 1),
-    default=0.1,
-    help="Share of samples without Sentinel-2, so that the network learns to map without it.",
 )
-@click.option(
-    "--missing-s1",
+@option_of(
+    TrainingSettings,
+    "missing_s1",
+    "Share of samples without Sentinel-1.",
     type=click.FloatRange(0, 1),
-    default=0.15,
-    help="Share of samples without Sentinel-1.",
 )
-@click.option(
-    "--augmentation",
-    type=click.Choice(["gentle", "strong"]),
-    default="gentle",
-    help="How much light, haze and backscatter vary.",
+@option_of(
+    TrainingSettings,
+    "augmentation",
+    "How much light, haze and backscatter vary.",
 )
-@click.option(
-    "--average",
+@option_of(
+    TrainingSettings,
+    "average",
+    "Share of the averaged weights that each step keeps; 0 takes the last weights.",
     type=click.FloatRange(0, 1, max_open=True),
-    default=0.999,
-    help="Share of the averaged weights that each step keeps; 0 takes the last weights.",
 )
-@click.option(
-    "--patience",
+@option_of(
+    TrainingSettings,
+    "patience",
+    "Stop after this many epochs without a better validation.",
     type=click.IntRange(1),
     show_default="none",
-    help="Stop after this many epochs without a better validation.",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, help="Random seed.")
-@click.option(
-    "--precision",
-    type=click.Choice(["fp32", "bf16", "fp16"]),
-    default="fp32",
-    help="Precision of the arithmetic; on a GPU, bf16 is at least twice as fast.",
+@option_of(
+    TrainingSettings,
+    "seed",
+    "Random seed.",
+    type=click.IntRange(0),
 )
-@click.option(
-    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Device."
+@option_of(
+    TrainingSettings,
+    "precision",
+    "Precision of the arithmetic; on a GPU, bf16 is at least twice as fast.",
 )
-@click.option(
-    "--devices",
+@option_of(
+    Hardware,
+    "device",
+    "Device.",
+)
+@option_of(
+    Hardware,
+    "devices",
+    "GPUs (or CPU processes) that share each step.",
     type=click.IntRange(1),
-    default=1,
-    help="GPUs (or CPU processes) that share each step.",
 )
-@click.option("--workers", type=click.IntRange(1), default=4, help="Reader threads per device.")
+@option_of(
+    Hardware,
+    "workers",
+    "Reader threads per device.",
+    type=click.IntRange(1),
+)
 @logging_options
 def train(
     *,
@@ -168,7 +191,7 @@ def train(
     mmam: bool,
     transform: "Transform",
     parts: int,
-    device: str,
+    device: Literal["auto", "cpu", "cuda"],
     devices: int,
     workers: int,
     verbose: int,
@@ -230,7 +253,7 @@ def train(
             out,
             config=config,
             settings=TrainingSettings(**settings),
-            trained_on="simulated" if dataset.settings.get("simulated") else "real",
+            trained_on="simulated" if dataset.about.simulated else "real",
             source=_source(dataset, len(training)),
             validation=ChipFolder(dataset, validation, cache_bytes=cache_bytes / 4)
             if validation

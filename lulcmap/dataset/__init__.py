@@ -1,4 +1,4 @@
-"""Datasets to train and evaluate with: labels, and what the satellites saw of them."""
+"""Datasets to train and evaluate with: labels and their satellite images."""
 
 import lazy_loader
 

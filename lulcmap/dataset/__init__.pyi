@@ -1,11 +1,11 @@
 from .build import BuildResult
 from .check import CheckResult, check_dataset
 from .chips import Chip, Dataset
-from .request import DatasetRequest, build_dataset
+from .request import build_dataset
 from .sample import Image, Label, Sample
-from .source import ImageArchive
-from .votes import vote
-from .writer import open_dataset, placed
+from .settings import DatasetRequest, ImageArchive, Scheme
+from .votes import merge_votes
+from .writer import dataset_writer
 
 __all__ = [
     "BuildResult",
@@ -17,9 +17,9 @@ __all__ = [
     "ImageArchive",
     "Label",
     "Sample",
+    "Scheme",
     "build_dataset",
     "check_dataset",
-    "open_dataset",
-    "placed",
-    "vote",
+    "dataset_writer",
+    "merge_votes",
 ]

@@ -1,18 +1,18 @@
-"""Build a dataset: every label with its image, a chip at a time, in any order, once."""
+"""Build a dataset: a chip of every label and its image, in any order, each made once."""
 
 import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from lulcmap.dataset.chips import SPLITS, Chip
 from lulcmap.dataset.legend import Legend
 from lulcmap.dataset.sample import Images, Labels, Sample, SkippedError
-from lulcmap.dataset.splits import Places, arrange
-from lulcmap.dataset.writer import Folder, open_dataset, placed
+from lulcmap.dataset.splits import Assignment, assign_splits
+from lulcmap.dataset.writer import DatasetWriter, dataset_writer
 from lulcmap.errors import NoScenesError, ProviderError
 from lulcmap.legend import NODATA
 from lulcmap.system import Progress, no_progress
@@ -20,8 +20,8 @@ from lulcmap.system import Progress, no_progress
 logger = logging.getLogger(__name__)
 
 
-_IN_A_ROW = 10
-"""Labels that fail one after the other until the build is given up: the provider is down."""
+_MAX_FAILURES_IN_A_ROW = 10
+"""Labels that may fail one after the other before the build gives up: the provider is down."""
 
 
 @dataclass(frozen=True)
@@ -29,16 +29,16 @@ class BuildResult:
     """What a build made."""
 
     out: Path
-    """The dataset."""
+    """Folder of the dataset."""
 
     rows: tuple[Chip, ...]
-    """Its index."""
+    """Rows of its index."""
 
     names: tuple[str, ...]
-    """Of the classes."""
+    """Names of the classes, by id."""
 
-    made: int
-    """Chips made now; the others were there."""
+    new_chips: int
+    """Chips made by this build; the others were finished before."""
 
     left_out: dict[str, str] = field(default_factory=dict)
     """Label files that are not used, and why."""
@@ -47,13 +47,13 @@ class BuildResult:
     """Label files without an image, and why."""
 
     failed: dict[str, str] = field(default_factory=dict)
-    """Label files whose image could not be had this time, and why; a rerun tries them again."""
+    """Label files whose image was not available this time, and why; a rerun tries them again."""
 
-    def to_dict(self) -> dict[str, Any]:
-        """The report, plain JSON."""
+    def to_json(self) -> dict[str, Any]:
+        """The report as plain JSON values."""
         return {
             "chips": len(self.rows),
-            "made": self.made,
+            "made": self.new_chips,
             "totals": self.totals(),
             "histogram": self.histogram(),
             "left_out": dict(sorted(self.left_out.items())),
@@ -63,17 +63,17 @@ class BuildResult:
 
     def totals(self) -> dict[str, dict[str, int]]:
         """By split: chips, places, pixels with and without a class, and chips by annotator."""
-        found: dict[str, dict[str, int]] = {}
+        totals: dict[str, dict[str, int]] = {}
         for split in SPLITS:
             rows = [row for row in self.rows if row.split == split]
-            found[split] = {
+            totals[split] = {
                 "chips": len(rows),
                 "places": len({row.place for row in rows}),
                 "labelled": sum(sum(row.counts) for row in rows),
                 "unlabelled": sum(row.unlabelled for row in rows),
                 **Counter(row.annotator for row in rows),
             }
-        return found
+        return totals
 
     def histogram(self) -> dict[str, dict[str, int]]:
         """By split, the pixels of each class."""
@@ -98,20 +98,20 @@ def build(
     limit: int | None = None,
     progress: Progress = no_progress,
 ) -> BuildResult:
-    """Make a chip of every label, and the index of all.
+    """Make a chip of every label, and the index of all chips.
 
-    Killed at any moment, the same call goes on from the chips that are finished.
+    If interrupted, rerun the same call; it resumes after the finished chips.
 
     Args:
-        labels: found already.
-        images: of the labels.
-        out: the dataset's folder, new or begun with the same settings.
-        legend: of the labels.
-        validation: share of the places that training is stopped by.
-        test: share of the places to test with, besides the hold-out.
+        labels: labels, already found.
+        images: images of the labels.
+        out: folder of the dataset, new or begun with the same settings.
+        legend: legend of the labels.
+        validation: share of the places for validation, which decides when training stops.
+        test: share of the places for testing, besides the hold-out.
         workers: chips made at a time.
-        limit: most chips to make, spread over the labels; None for all.
-        progress: told how far it is.
+        limit: most chips to make, spread over the labels; None makes all.
+        progress: called with the progress.
 
     Raises:
         UsageError: the folder was begun with other settings.
@@ -120,83 +120,82 @@ def build(
         OutputError: the folder cannot be used.
 
     """
-    places = arrange(labels.samples, validation=validation, test=test)
-    wanted = [sample for sample in labels.samples if sample.name in places.split]
+    assignment = assign_splits(labels.samples, validation=validation, test=test)
+    samples = [sample for sample in labels.samples if sample.name in assignment.split]
     if limit is not None:
-        step = max(len(wanted) / limit, 1) if limit else 1
-        wanted = [wanted[int(i * step)] for i in range(min(limit, len(wanted)))]
+        step = max(len(samples) / limit, 1) if limit else 1
+        samples = [samples[int(i * step)] for i in range(min(limit, len(samples)))]
     settings = {**labels.settings(), **images.settings(), "validation": validation, "test": test}
-    with open_dataset(out, legend.classes, settings) as folder:
-        work = _Work(labels, images, folder, len(legend.classes))
-        work.go(wanted, workers=workers, progress=progress)
-        shared = {
-            sample.source: places.left_out[sample.name]
+    with dataset_writer(out, legend.classes, settings) as writer:
+        builder = _Builder(labels, images, writer)
+        builder.run(samples, workers=workers, progress=progress)
+        on_test_ground = {
+            sample.source: assignment.left_out[sample.name]
             for sample in labels.samples
-            if sample.name in places.left_out
+            if sample.name in assignment.left_out
         }
-        built = BuildResult(
+        result = BuildResult(
             out,
-            tuple(_indexed(work.rows, places)),
+            tuple(_index_rows(builder.rows, assignment)),
             tuple(cover.name for cover in legend.classes),
-            work.made,
-            {**labels.left_out, **shared},
-            work.skipped,
-            work.failed,
+            builder.new_chips,
+            {**labels.left_out, **on_test_ground},
+            builder.skipped,
+            builder.failed,
         )
-        if not built.rows:
-            raise _nothing(built)
-        folder.close(built.rows, legend.classes, settings, built.to_dict())
-    return built
+        if not result.rows:
+            raise _no_chip_error(result)
+        writer.finish(result.rows, result.to_json())
+    return result
 
 
-def _indexed(rows: Sequence[Chip], places: Places) -> Iterator[Chip]:
+def _index_rows(rows: Sequence[Chip], assignment: Assignment) -> Iterator[Chip]:
     for row in sorted(rows, key=lambda row: row.chip):
-        yield placed(row, places.of[row.chip], places.split[row.chip])
+        yield replace(row, place=assignment.place[row.chip], split=assignment.split[row.chip])
 
 
-def _nothing(built: BuildResult) -> Exception:
+def _no_chip_error(result: BuildResult) -> Exception:
     """Why there is no chip."""
-    if built.failed:
-        source, reason = next(iter(sorted(built.failed.items())))
+    if result.failed:
+        source, reason = next(iter(sorted(result.failed.items())))
         return ProviderError(
-            f"No chip could be made: {len(built.failed)} labels failed ({source}: {reason}). Run "
-            "the same command again later to go on."
+            f"No chip could be made: {len(result.failed)} labels failed ({source}: {reason}). "
+            "Rerun the same command later to resume."
         )
-    reasons = built.skipped or built.left_out
+    reasons = result.skipped or result.left_out
     source, reason = next(iter(sorted(reasons.items())), ("--labels", "it holds no label"))
     return NoScenesError(
-        f"No chip could be made: of {len(reasons)} labels none has an image ({source}: {reason}). "
+        f"No chip could be made: none of {len(reasons)} labels has an image ({source}: {reason}). "
         "Check the catalogue and its dates, or try another --catalog."
     )
 
 
 @dataclass
-class _Work:
-    """Chips being made."""
+class _Builder:
+    """Makes the chips that are not finished."""
 
     labels: Labels
     images: Images
-    folder: Folder
-    classes: int
+    writer: DatasetWriter
     rows: list[Chip] = field(default_factory=list)
-    made: int = 0
+    new_chips: int = 0
     skipped: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
 
-    def go(self, wanted: Sequence[Sample], *, workers: int, progress: Progress) -> None:
-        """Make what is not there, several at a time."""
-        todo = []
-        for sample in wanted:
-            row = self.folder.done(sample, self.labels.digest(sample))
+    def run(self, samples: Sequence[Sample], *, workers: int, progress: Progress) -> None:
+        """Make the missing chips, several at a time."""
+        missing = []
+        for sample in samples:
+            row = self.writer.finished_chip(sample, self.labels.digest(sample))
             if row is None:
-                todo.append(sample)
+                missing.append(sample)
             else:
                 self.rows.append(row)
         done, in_a_row = len(self.rows), 0
-        progress("chips", done, len(wanted))
+        progress("chips", done, len(samples))
         pool = ThreadPoolExecutor(workers, "chip")
         waiting: dict[Future[Chip], Sample] = {}
-        rest = iter(todo)
+        rest = iter(missing)
         try:
             while True:
                 for sample in rest:
@@ -208,36 +207,35 @@ class _Work:
                 for future in wait(waiting, return_when=FIRST_COMPLETED).done:
                     sample, error = waiting.pop(future), future.exception()
                     in_a_row = in_a_row + 1 if isinstance(error, ProviderError) else 0
-                    self._note(sample, future)
+                    self._record(sample, future)
                     done += 1
-                    progress("chips", done, len(wanted))
-                    if in_a_row == _IN_A_ROW:
+                    progress("chips", done, len(samples))
+                    if in_a_row == _MAX_FAILURES_IN_A_ROW:
                         raise ProviderError(
                             f"{in_a_row} labels in a row failed, the last one {sample.source} "
-                            f"({error}). Run the same command again later to go on."
+                            f"({error}). Rerun the same command later to resume."
                         )
         finally:
-            # Without waiting: what is made after an error or a signal is wanted by nobody.
+            # Do not wait after an error or a signal: nobody needs the chips still being made.
             pool.shutdown(wait=not waiting, cancel_futures=True)
 
     def _make(self, sample: Sample) -> Chip:
         label = self.labels.read(sample)
         if not (label.ids != NODATA).any() and label.votes is None:
             raise SkippedError("no pixel of it has a class")
-        image = self.images.of(sample)
-        digest = self.labels.digest(sample)
-        return self.folder.write(sample, digest, label, image, self.classes)
+        image = self.images.read(sample)
+        return self.writer.write_chip(sample, self.labels.digest(sample), label, image)
 
-    def _note(self, sample: Sample, future: Future[Chip]) -> None:
-        """Keep what became of a sample.
+    def _record(self, sample: Sample, future: Future[Chip]) -> None:
+        """Record what became of a sample.
 
         Raises:
-            BaseException: what ends the build.
+            BaseException: any error that ends the build.
 
         """
         try:
             self.rows.append(future.result())
-            self.made += 1
+            self.new_chips += 1
         except SkippedError as reason:
             self.skipped[sample.source] = str(reason)
             logger.info("skipped %s: %s", sample.source, reason)

@@ -3,15 +3,15 @@
 ::
 
     dataset.json     the legend and the settings it was built with
-    index.parquet    one row a chip, sorted by chip
+    index.parquet    one row for each chip, sorted by chip
     report.json      what was built, and what was skipped and why
     chips/<chip>/    s2.tif, s1.tif, label.tif, and votes.tif where several annotators labelled it
 
-``lulcmap.dataset`` writes it.
+``lulcmap.dataset.writer`` writes it.
 """
 
-import json
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -20,13 +20,11 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.errors import RasterioIOError
 
+from lulcmap.dataset.about import About
 from lulcmap.errors import UsageError
 from lulcmap.legend import LandCover
 
-FORMAT = 1
-"""Version of the folder's form."""
-
-ABOUT, INDEX, CHIPS = "dataset.json", "index.parquet", "chips"
+INDEX, CHIPS = "index.parquet", "chips"
 S2, S1, LABEL, VOTES = "s2.tif", "s1.tif", "label.tif", "votes.tif"
 
 Split = Literal["train", "validation", "test"]
@@ -38,16 +36,16 @@ class Chip:
     """One row of the index: a labelled image."""
 
     chip: str
-    """Name of its folder."""
+    """Name of the chip's folder."""
 
     place: str
-    """Chips that overlap share a place, and splits share none."""
+    """Place of the chip: chips that overlap share one, and no two splits share one."""
 
     lon: float
-    """Longitude of its middle, degrees."""
+    """Longitude of the chip's centre, degrees."""
 
     lat: float
-    """Latitude of its middle, degrees."""
+    """Latitude of the chip's centre, degrees."""
 
     date: str
     """ISO date of the image; of a composite, the middle of its period."""
@@ -59,13 +57,13 @@ class Chip:
     """``"expert"``, ``"nonexpert"``, ``"holdout"`` or ``"own"``."""
 
     source: str
-    """The label file, relative to the folder of labels."""
+    """Path of the label file, relative to the folder of labels."""
 
     s2: tuple[str, ...]
     """Ids of the Sentinel-2 items in the image."""
 
     s1: tuple[str, ...]
-    """Ids of the Sentinel-1 items in the image; none where it has no radar."""
+    """Ids of the Sentinel-1 items in the image; empty without radar."""
 
     s1_dates: tuple[str, ...]
     """ISO dates of ``s1``, in the same order."""
@@ -74,7 +72,7 @@ class Chip:
     """``"descending"``, ``"ascending"``, ``"both"``, or None without radar."""
 
     epsg: int
-    """Of its grid."""
+    """EPSG code of the chip's grid."""
 
     height: int
     """Rows of 10 m."""
@@ -88,49 +86,76 @@ class Chip:
     unlabelled: int
     """Pixels without a class."""
 
+    def to_json(self) -> dict[str, Any]:
+        """The row as plain JSON values."""
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in asdict(self).items()
+        }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """The row that ``to_json`` made the values of.
+
+        Raises:
+            TypeError: the keys are not those of a row.
+
+        """
+        row: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in values.items()
+        }
+        return cls(**row)
+
 
 @dataclass(frozen=True)
 class Dataset:
     """A dataset's legend and index; its pixels are read chip by chip."""
 
     folder: Path
-    """Where it lies."""
+    """Folder of the dataset."""
 
-    classes: tuple[LandCover, ...]
-    """The legend; a class's place is its id in the labels, where 255 is unknown."""
-
-    settings: dict[str, Any]
-    """What it was built with, plain JSON."""
+    about: About
+    """Legend, and settings that it was built with."""
 
     rows: tuple[Chip, ...]
     """The index, sorted by chip."""
 
     @classmethod
     def open(cls, folder: Path) -> Self:
-        """The dataset in a folder.
+        """Open the dataset in a folder.
 
         Raises:
-            UsageError: there is none, it is not finished, it is of another format, or pyarrow is
-                not installed.
+            UsageError: the folder holds no dataset, an unfinished one or one of another format, or
+                pyarrow is not installed.
 
         """
-        classes, settings = read_about(folder)
-        return cls(folder, classes, settings, _rows(folder))
+        return cls(folder, About.read(folder), _read_index(folder))
+
+    @property
+    def classes(self) -> tuple[LandCover, ...]:
+        """The legend: a class's position is its id in the labels, where 255 is unknown."""
+        return self.about.classes
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Settings that the dataset was built with, plain JSON."""
+        return self.about.settings
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the classes, by id."""
+        """Names of the classes, by id."""
         return tuple(cover.name for cover in self.classes)
 
     def split(self, name: str) -> list[Chip]:
         """The chips of ``"train"``, ``"validation"`` or ``"test"``, in order.
 
         Raises:
-            ValueError: there is no such split.
+            ValueError: no such split.
 
         """
         if name not in SPLITS:
-            raise ValueError(f"no such split: {name!r}; there are {', '.join(SPLITS)}")
+            raise ValueError(f"no such split: {name!r}; expected one of {', '.join(SPLITS)}")
         return [chip for chip in self.rows if chip.split == name]
 
     def read(self, chip: Chip) -> tuple[NDArray[np.uint16], NDArray[np.int16], NDArray[np.uint8]]:
@@ -147,9 +172,9 @@ class Dataset:
         return self._pixels(chip, S2), self._pixels(chip, S1), self._pixels(chip, LABEL)[0]
 
     def votes(self, chip: Chip) -> NDArray[np.uint8] | None:
-        """(4, H, W) what each annotator said: experts 1 to 3, then the non-expert; 255 for nothing.
+        """(4, H, W) class ids by annotator: experts 1 to 3, then the non-expert; 255 for none.
 
-        None where the chip has one label only.
+        None where the chip has only one label.
 
         Raises:
             UsageError: the file is broken.
@@ -158,7 +183,7 @@ class Dataset:
         return self._pixels(chip, VOTES) if self.path(chip, VOTES).exists() else None
 
     def path(self, chip: Chip, name: str) -> Path:
-        """Of one of a chip's files, such as ``LABEL``."""
+        """Path of one of a chip's files, such as ``LABEL``."""
         return self.folder / CHIPS / chip.chip / name
 
     def _pixels(self, chip: Chip, name: str) -> NDArray[Any]:
@@ -168,44 +193,13 @@ class Dataset:
                 return file.read()
         except RasterioIOError as error:
             raise UsageError(
-                f"{path} is missing or broken. Delete the folder {path.parent} and run lulcmap "
-                "dataset build again, which makes it anew."
+                f"{path} is missing or broken. Delete the folder {path.parent} and rerun lulcmap "
+                "dataset build, which rebuilds it."
             ) from error
 
 
-def read_about(folder: Path) -> tuple[tuple[LandCover, ...], dict[str, Any]]:
-    """A dataset's legend, and the settings it is built with.
-
-    Raises:
-        UsageError: there is none, or it is of another format.
-
-    """
-    try:
-        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-        form, settings = about["format"], dict(about["settings"])
-        classes = tuple(
-            LandCover(number, str(one["name"]), str(one["colour"]))
-            for number, one in enumerate(about["classes"])
-        )
-    except FileNotFoundError:
-        raise UsageError(
-            f"There is no dataset in {folder}; expected a folder made by lulcmap dataset build."
-        ) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(
-            f"{folder / ABOUT} cannot be read ({type(error).__name__}). Build the dataset again "
-            "in another folder."
-        ) from error
-    if form != FORMAT:
-        raise UsageError(
-            f"The dataset in {folder} has format {form}, and this lulcmap reads {FORMAT}. Build it "
-            "again with this version, in another folder."
-        )
-    return classes, settings
-
-
-def _rows(folder: Path) -> tuple[Chip, ...]:
-    """The index of a folder."""
+def _read_index(folder: Path) -> tuple[Chip, ...]:
+    """The rows of a folder's index."""
     try:
         import pyarrow.parquet
     except ImportError as error:
@@ -215,19 +209,15 @@ def _rows(folder: Path) -> tuple[Chip, ...]:
     path = folder / INDEX
     if not path.is_file():
         raise UsageError(
-            f"The dataset in {folder} is not finished: it has no {INDEX}. Run lulcmap dataset "
-            "build again, which goes on with it."
+            f"The dataset in {folder} is not finished: it has no {INDEX}. Rerun lulcmap dataset "
+            "build, which resumes it."
         )
-    names = [field.name for field in fields(Chip)]
+    columns = [field.name for field in fields(Chip)]
     try:
-        table = pyarrow.parquet.read_table(path, columns=names).to_pylist()
-        return tuple(Chip(**{name: _value(row[name]) for name in names}) for row in table)
+        table = pyarrow.parquet.read_table(path, columns=columns)
+        return tuple(Chip.from_json(row) for row in table.to_pylist())
     except (OSError, ValueError, KeyError, TypeError, pyarrow.ArrowException) as error:
         raise UsageError(
-            f"{path} cannot be read ({type(error).__name__}). Delete it and run lulcmap dataset "
-            "build again, which makes it anew."
+            f"{path} cannot be read ({type(error).__name__}). Delete it and rerun lulcmap dataset "
+            "build, which rewrites it."
         ) from error
-
-
-def _value(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value

@@ -1,4 +1,4 @@
-"""A contact sheet: some chips of a dataset, what the satellites saw and what was said of it."""
+"""A contact sheet: some chips of a dataset, their images and their labels."""
 
 import hashlib
 from collections.abc import Sequence
@@ -13,45 +13,45 @@ from lulcmap.errors import OutputError
 from lulcmap.output import coloured, true_colour
 from lulcmap.sensors import S1_NODATA
 
-_SIDE, _GAP, _TEXT = 192, 12, 13
-"""Pixels: of a panel, between panels, and of the type."""
+_PANEL_PX, _GAP_PX, _TEXT_PX = 192, 12, 13
+"""Pixels: side of a panel, gap between panels, and size of the type."""
 
-_ACROSS, _DOWN = 2, 6
-"""Chips."""
+_COLUMNS, _ROWS = 2, 6
+"""Chips across and down."""
 
 _PAPER, _INK, _EMPTY = (255, 255, 255), (33, 37, 41), (233, 236, 239)
 
-_STRETCH = ((-2000, 0), (-2700, -700), (200, 1200))
-"""Hundredths of a decibel that are black and full in red (VV), green (VH), blue (VV - VH)."""
+_STRETCH_CDB = ((-2000, 0), (-2700, -700), (200, 1200))
+"""Hundredths of a decibel shown as black and as full red (VV), green (VH) and blue (VV - VH)."""
 
 
 def contact_sheet(out: Path, dataset: Dataset, rows: Sequence[Chip]) -> None:
     """Draw some chips of every split: true colour, radar in false colour, label.
 
-    Which ones depends on their names alone.
+    The choice depends on the chips' names alone.
 
     Args:
-        out: PNG to write.
-        dataset: of the chips.
-        rows: chips that can be read.
+        out: path of the PNG to write.
+        dataset: dataset of the chips.
+        rows: rows of the chips that can be read.
 
     Raises:
         OutputError: it cannot be written.
 
     """
-    chosen = _some(rows)
-    wide = _ACROSS * (3 * _SIDE + 2 * _GAP) + (_ACROSS + 1) * _GAP
+    chosen = _choose_chips(rows)
+    width = _COLUMNS * (3 * _PANEL_PX + 2 * _GAP_PX) + (_COLUMNS + 1) * _GAP_PX
     entries = [(cover.rgb, cover.name.replace("_", " ")) for cover in dataset.classes]
-    legend = _legend([*entries, (_EMPTY, "unknown")], wide)
-    cell = _SIDE + 2 * _TEXT + _GAP
-    down = -(-len(chosen) // _ACROSS)
-    page = Image.new("RGB", (wide, _GAP + down * cell + legend.height), _PAPER)
+    legend = _legend([*entries, (_EMPTY, "unknown")], width)
+    cell = _PANEL_PX + 2 * _TEXT_PX + _GAP_PX
+    down = -(-len(chosen) // _COLUMNS)
+    page = Image.new("RGB", (width, _GAP_PX + down * cell + legend.height), _PAPER)
     draw = ImageDraw.Draw(page)
     for number, chip in enumerate(chosen):
-        left = _GAP + number % _ACROSS * (3 * (_SIDE + _GAP))
-        top = _GAP + number // _ACROSS * cell
+        left = _GAP_PX + number % _COLUMNS * (3 * (_PANEL_PX + _GAP_PX))
+        top = _GAP_PX + number // _COLUMNS * cell
         title = f"{chip.split}: {chip.chip}"
-        draw.text((left, top), title[:86], _INK, ImageFont.load_default(_TEXT))
+        draw.text((left, top), title[:86], _INK, ImageFont.load_default(_TEXT_PX))
         s2, s1, label = dataset.read(chip)
         for place, pixels in enumerate(
             (true_colour(s2), false_colour(s1), coloured(label, dataset.classes))
@@ -59,68 +59,68 @@ def contact_sheet(out: Path, dataset: Dataset, rows: Sequence[Chip]) -> None:
             nearest = place == 2
             page.paste(
                 _panel(pixels, nearest=nearest),
-                (left + place * (_SIDE + _GAP), top + round(1.6 * _TEXT)),
+                (left + place * (_PANEL_PX + _GAP_PX), top + round(1.6 * _TEXT_PX)),
             )
-    page.paste(legend, (0, _GAP + down * cell))
+    page.paste(legend, (0, _GAP_PX + down * cell))
     try:
         page.save(out, format="PNG")
     except OSError as error:
         raise OutputError(
-            f"The picture {out} could not be written ({error.strerror or error}). Make room, or "
-            "copy the dataset to where you may write."
+            f"The picture {out} could not be written ({error.strerror or error}). Free some space, "
+            "or copy the dataset to a folder that you may write to."
         ) from error
 
 
 def false_colour(s1: NDArray[np.int16]) -> NDArray[np.uint8]:
-    """Radar as a picture: red is VV, green VH, blue how far VV is above VH.
+    """Radar as a picture: red is VV, green is VH, blue is VV - VH.
 
     Args:
         s1: (2, H, W) hundredths of a decibel, -32768 nodata.
 
     Returns:
-        (H, W, 3) red, green, blue; light grey where there is nothing.
+        (H, W, 3) red, green, blue; light grey where there is no data.
 
     """
     vv, vh = s1.astype(np.float32)
-    there = (s1 != S1_NODATA).all(axis=0)
-    pixels = np.full((*there.shape, 3), _EMPTY, np.uint8)
-    for number, (band, (low, high)) in enumerate(zip((vv, vh, vv - vh), _STRETCH, strict=True)):
+    valid = (s1 != S1_NODATA).all(axis=0)
+    pixels = np.full((*valid.shape, 3), _EMPTY, np.uint8)
+    for number, (band, (low, high)) in enumerate(zip((vv, vh, vv - vh), _STRETCH_CDB, strict=True)):
         scaled = ((band - low) / (high - low)).clip(0, 1)
-        pixels[there, number] = (255 * scaled[there]).round().astype(np.uint8)
+        pixels[valid, number] = (255 * scaled[valid]).round().astype(np.uint8)
     return pixels
 
 
-def _some(rows: Sequence[Chip]) -> list[Chip]:
-    """Chips of every split, drawn by their names."""
-    drawn = sorted(rows, key=lambda row: hashlib.sha256(row.chip.encode()).digest())
+def _choose_chips(rows: Sequence[Chip]) -> list[Chip]:
+    """Chips of every split, chosen by hashes of their names."""
+    shuffled = sorted(rows, key=lambda row: hashlib.sha256(row.chip.encode()).digest())
     turns: dict[str, int] = {}
     order = []
-    for row in drawn:
+    for row in shuffled:
         turns[row.split] = turns.get(row.split, 0) + 1
         order.append((turns[row.split], row.split, row.chip, row))
     chosen = [entry[-1] for entry in sorted(order, key=lambda entry: entry[:3])]
-    chosen = chosen[: _ACROSS * _DOWN]
+    chosen = chosen[: _COLUMNS * _ROWS]
     return sorted(chosen, key=lambda row: (row.split, row.chip))
 
 
 def _panel(pixels: NDArray[np.uint8], *, nearest: bool) -> Image.Image:
     resampling = Image.Resampling.NEAREST if nearest else Image.Resampling.LANCZOS
-    return Image.fromarray(pixels).resize((_SIDE, _SIDE), resampling)
+    return Image.fromarray(pixels).resize((_PANEL_PX, _PANEL_PX), resampling)
 
 
 def _legend(entries: Sequence[tuple[tuple[int, int, int], str]], width: int) -> Image.Image:
     """The classes and their colours, in as many rows as it takes."""
-    font = ImageFont.load_default(_TEXT)
-    places, x, y = [], _GAP, 0
+    font = ImageFont.load_default(_TEXT_PX)
+    places, x, y = [], _GAP_PX, 0
     for colour, name in entries:
-        length = round(1.5 * _TEXT + font.getlength(name))
-        if x > _GAP and x + length + _GAP > width:
-            x, y = _GAP, y + 2 * _TEXT
+        length = round(1.5 * _TEXT_PX + font.getlength(name))
+        if x > _GAP_PX and x + length + _GAP_PX > width:
+            x, y = _GAP_PX, y + 2 * _TEXT_PX
         places.append((x, y, colour, name))
-        x += length + 2 * _TEXT
-    image = Image.new("RGB", (width, y + 2 * _TEXT), _PAPER)
+        x += length + 2 * _TEXT_PX
+    image = Image.new("RGB", (width, y + 2 * _TEXT_PX), _PAPER)
     draw = ImageDraw.Draw(image)
     for x, y, colour, name in places:
-        draw.rectangle((x, y, x + _TEXT, y + _TEXT), colour, outline=_INK)
-        draw.text((x + 1.5 * _TEXT, y + _TEXT / 2), name, _INK, font, anchor="lm")
+        draw.rectangle((x, y, x + _TEXT_PX, y + _TEXT_PX), colour, outline=_INK)
+        draw.text((x + 1.5 * _TEXT_PX, y + _TEXT_PX / 2), name, _INK, font, anchor="lm")
     return image

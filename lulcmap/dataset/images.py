@@ -1,4 +1,4 @@
-"""The images of samples: one scene and the mean of its radar passes, or a composite of a period."""
+"""The images of samples: one scene and the mean of its radar datatakes, or a period's composite."""
 
 from collections.abc import Iterable, Sequence
 from contextlib import closing
@@ -22,129 +22,136 @@ from lulcmap.catalog import (
     s1_period,
 )
 from lulcmap.dataset.sample import Image, Sample, SkippedError
-from lulcmap.dataset.source import Archive, Orbit
+from lulcmap.dataset.settings import Orbit
+from lulcmap.dataset.source import OpenArchive, archive_settings
 from lulcmap.errors import NoScenesError, ReadError
 from lulcmap.imagery import CompositeRules, Reader, make_composite, mean_backscatter
 from lulcmap.sensors import S1_BANDS, S1_NODATA, S2_BANDS, S2_NODATA
 
-_MAX_CLOUD = 95.0
-"""Percent of cloud above which a composite leaves a scene out, as of ``lulcmap predict``."""
+_MAX_CLOUD_PERCENT = 95.0
+"""Percent of cloud above which a composite skips a scene, as in ``lulcmap predict``."""
 
-_ENOUGH = 0.5
-"""Share of a tile that a datatake must show to be taken without looking at another of that day."""
+_MIN_SHARE = 0.5
+"""Share of a tile that a datatake must show to be taken without reading another of that day."""
 
 
 @dataclass(frozen=True)
-class TileImages:
-    """The scene each tile was drawn on, and the mean of the radar passes around that day."""
+class SceneImages:
+    """The scene that each tile was drawn on, and the mean of the radar datatakes around its day."""
 
-    archive: Archive
-    """Where they come from."""
+    archive: OpenArchive
+    """Archive that the scenes come from."""
 
     s1_days: int = 180
-    """Days of Sentinel-1 on either side."""
+    """Days of Sentinel-1 before and after a tile's day."""
 
     def settings(self) -> dict[str, Any]:
-        """What decides the images."""
-        return {"image": "scene", "s1_days": self.s1_days, **self.archive.source.settings()}
+        """Settings that decide the images, plain JSON."""
+        return {"image": "scene", "s1_days": self.s1_days, **archive_settings(self.archive.options)}
 
-    def of(self, sample: Sample) -> Image:
-        """The raw scene of the sample's day, clouds and all, and the mean of all radar passes."""
+    def read(self, sample: Sample) -> Image:
+        """Read the raw scene of the sample's day, clouds and all, and the mean of all datatakes."""
         day = sample.day
         if day is None:
             raise ValueError(f"{sample.name} has no day")
         reach = timedelta(days=self.s1_days)
-        optical, radar = self.archive.find(sample.area(), (day, day), (day - reach, day + reach))
-        s2, seen = self._optical(sample, optical, day)
-        wanted = self.archive.source.orbit
-        if wanted != "any":
-            radar = [scene for scene in radar if scene.orbit_state in (wanted, None)]
-        s1, used = self._radar(sample, radar)
-        return Image(s2, s1, day, tuple(seen), *_radar_facts(used, wanted))
+        s2_scenes, s1_scenes = self.archive.find(
+            sample.area(), (day, day), (day - reach, day + reach)
+        )
+        s2, s2_ids = self._read_s2(sample, s2_scenes, day)
+        orbit = self.archive.options.orbit
+        if orbit != "any":
+            s1_scenes = [scene for scene in s1_scenes if scene.orbit_state in (orbit, None)]
+        s1, used = self._read_s1(sample, s1_scenes)
+        return Image(s2, s1, day, tuple(s2_ids), *_s1_summary(used, orbit))
 
-    def _optical(
+    def _read_s2(
         self, sample: Sample, scenes: list[Scene], day: date
     ) -> tuple[NDArray[np.uint16], list[str]]:
         """The datatake that shows most of a tile; the first in rank that shows half of it."""
-        dates = own_grid_first(rank_s2(scenes, Period(day, day, day.isoformat()))[0], sample.epsg)
-        if not dates:
+        ranked, _ = rank_s2(scenes, Period(day, day, day.isoformat()))
+        datatakes = own_grid_first(ranked, sample.epsg)
+        if not datatakes:
             raise SkippedError(f"no Sentinel-2 scene of {day} was found")
-        most, best = 0.0, None
-        for group in dates:
-            image, seen = raw(self.archive.reader, group, sample.grid)
+        best_share, best = 0.0, None
+        for datatake in datatakes:
+            image, ids = read_datatake(self.archive.reader, datatake, sample.grid)
             share = float((image[0] != S2_NODATA).mean())
-            if share > most:
-                most, best = share, (image, seen)
-            if share >= _ENOUGH:
+            if share > best_share:
+                best_share, best = share, (image, ids)
+            if share >= _MIN_SHARE:
                 break
         if best is None:
             raise SkippedError(f"the Sentinel-2 scenes of {day} have no data there")
         return best
 
-    def _radar(self, sample: Sample, scenes: list[Scene]) -> tuple[NDArray[np.int16], list[Scene]]:
-        """The mean of all passes, and the scenes in it."""
-        source = self.archive.source
-        passes: dict[str, list[Scene]] = {}
+    def _read_s1(
+        self, sample: Sample, scenes: list[Scene]
+    ) -> tuple[NDArray[np.int16], list[Scene]]:
+        """The mean of all datatakes, and the scenes in it."""
+        options = self.archive.options
+        datatakes: dict[str, list[Scene]] = {}
         for scene in sorted(scenes, key=lambda one: (one.acquired, one.id)):
-            passes.setdefault(scene.datatake, []).append(scene)
+            datatakes.setdefault(scene.datatake, []).append(scene)
         image, used, lost = mean_backscatter(
-            self.archive.reader.planes, sample.grid, list(passes.values())
+            self.archive.reader.planes, sample.grid, [tuple(one) for one in datatakes.values()]
         )
-        if len(lost) > source.max_lost * len(S1_BANDS) * len(scenes):
+        if len(lost) > options.max_lost * len(S1_BANDS) * len(scenes):
             raise ReadError(f"{len(lost)} radar assets could not be read ({lost[0].reason})")
-        if (image == S1_NODATA).all() and not source.keep_without_s1:
-            which = "" if source.orbit == "any" else f"{source.orbit} "
+        if (image == S1_NODATA).all() and not options.keep_without_s1:
+            orbit = "" if options.orbit == "any" else f"{options.orbit} "
             raise SkippedError(
-                f"no {which}Sentinel-1 pass within {self.s1_days} days shows any of it"
+                f"no {orbit}Sentinel-1 scene within {self.s1_days} days shows any of it"
             )
-        gave = set(used)
-        return image, [scene for scene in scenes if scene.id in gave]
+        ids = set(used)
+        return image, [scene for scene in scenes if scene.id in ids]
 
 
-def raw(
-    reader: Reader, group: Sequence[Scene], grid: GeoBox
+def read_datatake(
+    reader: Reader, datatake: Datatake, grid: GeoBox
 ) -> tuple[NDArray[np.uint16], list[str]]:
-    """One datatake as it was seen: no cloud is masked.
+    """Read one Sentinel-2 datatake as it was taken: clouds are not masked.
 
     Args:
-        reader: of the scenes.
-        group: the scenes, in the order in which a pixel looks through them.
-        grid: 10 m.
+        reader: reader of the scenes.
+        datatake: scenes, in the order in which a pixel looks through them.
+        grid: grid of 10 m.
 
     Returns:
         (9, H, W) DN without offset, >= 1 where there is data, 0 where any band has none; and ids of
-        the scenes that gave pixels.
+        the scenes that pixels come from.
 
     Raises:
         ReadError: a band could not be read.
 
     """
     image = np.zeros((len(S2_BANDS), *grid.shape), np.uint16)
-    seen = []
-    with closing(reader.planes([(scene, band) for scene in group for band in S2_BANDS], grid)) as s:
-        for scene in group:
+    ids = []
+    assets = [(scene, band) for scene in datatake for band in S2_BANDS]
+    with closing(reader.planes(assets, grid)) as stream:
+        for scene in datatake:
             planes = []
             for _ in S2_BANDS:
-                plane = next(s)
+                plane = next(stream)
                 if isinstance(plane, ReadError):
                     raise plane
                 planes.append(plane)
             stack = np.stack(planes)
-            free = (image[0] == S2_NODATA) & (stack != S2_NODATA).all(axis=0)
-            if free.any():
-                there = stack[:, free].astype(np.int32) - scene.offset
-                image[:, free] = np.maximum(there, 1).astype(np.uint16)
-                seen.append(scene.id)
-    return image, seen
+            new = (image[0] == S2_NODATA) & (stack != S2_NODATA).all(axis=0)
+            if new.any():
+                values = stack[:, new].astype(np.int32) - scene.offset
+                image[:, new] = np.maximum(values, 1).astype(np.uint16)
+                ids.append(scene.id)
+    return image, ids
 
 
-def _radar_facts(
-    scenes: Iterable[Scene], wanted: Orbit
+def _s1_summary(
+    scenes: Iterable[Scene], orbit: Orbit
 ) -> tuple[tuple[str, ...], tuple[str, ...], str | None]:
-    """Ids, ISO dates and direction of radar scenes, by time."""
+    """Ids, ISO dates and orbit direction of radar scenes, by time."""
     ordered = sorted(scenes, key=lambda scene: (scene.acquired, scene.id))
-    unsaid = None if wanted == "any" else wanted  # as ``choose_s1`` takes it
-    states = {scene.orbit_state or unsaid for scene in ordered} - {None}
+    default = None if orbit == "any" else orbit  # as in ``choose_s1``
+    states = {scene.orbit_state or default for scene in ordered} - {None}
     return (
         tuple(scene.id for scene in ordered),
         tuple(scene.acquired.date().isoformat() for scene in ordered),
@@ -153,32 +160,32 @@ def _radar_facts(
 
 
 @dataclass
-class Composites:
+class CompositeImages:
     """The composites of one period, as a map of all samples together would be made from."""
 
-    archive: Archive
-    """Where they come from."""
+    archive: OpenArchive
+    """Archive that the scenes come from."""
 
     period: Period
-    """That is shown."""
+    """Period of the composites."""
 
     rules: CompositeRules = field(default_factory=CompositeRules)
-    """Of Sentinel-2."""
+    """Rules of the Sentinel-2 composite."""
 
-    _dates: tuple[Datatake, ...] = field(default=(), init=False)
+    _s2: tuple[Datatake, ...] = field(default=(), init=False)
     _s1: S1Choice = field(default=S1Choice((), (), None), init=False)
 
     def settings(self) -> dict[str, Any]:
-        """What decides the images."""
+        """Settings that decide the images, plain JSON."""
         return {
             "image": "composite",
             "period": [self.period.start.isoformat(), self.period.end.isoformat()],
             "rules": self.rules.to_json(),
-            **self.archive.source.settings(),
+            **archive_settings(self.archive.options),
         }
 
     def find(self, samples: Sequence[Sample]) -> Self:
-        """Look for the scenes of all samples, and rank them once, as for a map.
+        """Find the scenes of all samples, and rank them once, as for a map.
 
         Raises:
             NoScenesError: there are none.
@@ -186,51 +193,53 @@ class Composites:
         """
         boxes = [part for sample in samples for part in sample.area().geoms]
         parts = shapely.get_parts(shapely.union_all(boxes))
-        optical, radar = self.archive.find(
+        s2_scenes, s1_scenes = self.archive.find(
             shapely.MultiPolygon(list(parts)),
             (self.period.start, self.period.end),
             s1_period(self.period),
-            max_cloud=_MAX_CLOUD,
+            max_cloud=_MAX_CLOUD_PERCENT,
         )
-        if not optical:
+        if not s2_scenes:
             raise NoScenesError(
                 f"No Sentinel-2 scene of the labels was found from {self.period.start} to "
-                f"{self.period.end}. Check the labels' place and the period, or try another "
+                f"{self.period.end}. Check where the labels lie and the period, or try another "
                 "--catalog."
             )
-        self._dates = rank_s2(optical, self.period)[0]
-        orbit = "descending" if self.archive.source.orbit == "any" else self.archive.source.orbit
-        self._s1 = choose_s1(radar, self.period, orbit=orbit)
+        self._s2 = rank_s2(s2_scenes, self.period)[0]
+        orbit = self.archive.options.orbit
+        self._s1 = choose_s1(
+            s1_scenes, self.period, orbit="descending" if orbit == "any" else orbit
+        )
         return self
 
-    def of(self, sample: Sample) -> Image:
-        """The composite of a sample."""
-        made = make_composite(
+    def read(self, sample: Sample) -> Image:
+        """Make the composite of a sample."""
+        composite = make_composite(
             self.archive.reader.planes,
             sample.grid,
-            s2_dates=own_grid_first(self._dates, sample.epsg),
+            s2_dates=own_grid_first(self._s2, sample.epsg),
             s1_passes=self._s1.passes,
             s1_others=self._s1.others,
             rules=self.rules,
         )
-        if len(made.lost) > self.archive.source.max_lost * made.opened:
+        options, lost = self.archive.options, composite.lost
+        if len(lost) > options.max_lost * composite.opened:
             raise ReadError(
-                f"{len(made.lost)} of {made.opened} assets could not be read "
-                f"({made.lost[0].reason})"
+                f"{len(lost)} of {composite.opened} assets could not be read ({lost[0].reason})"
             )
-        if not made.s2_count.any():
+        if not composite.s2_count.any():
             raise SkippedError("no clear Sentinel-2 observation was found")
-        if not made.s1_count.any() and not self.archive.source.keep_without_s1:
-            raise SkippedError("no Sentinel-1 pass shows any of it")
-        used = set(made.used)
-        groups = (*self._s1.passes, *self._s1.others)
-        radar = [scene for group in groups for scene in group if scene.id in used]
-        ids = {scene.id for scene in radar}
+        if not composite.s1_count.any() and not options.keep_without_s1:
+            raise SkippedError("no Sentinel-1 scene shows any of it")
+        used = set(composite.used)
+        datatakes = (*self._s1.passes, *self._s1.others)
+        s1_scenes = [scene for datatake in datatakes for scene in datatake if scene.id in used]
+        s1_ids = {scene.id for scene in s1_scenes}
         middle = self.period.start + (self.period.end - self.period.start) / 2
         return Image(
-            made.s2,
-            made.s1,
+            composite.s2,
+            composite.s1,
             middle,
-            tuple(name for name in made.used if name not in ids),
-            *_radar_facts(radar, self.archive.source.orbit),
+            tuple(name for name in composite.used if name not in s1_ids),
+            *_s1_summary(s1_scenes, options.orbit),
         )

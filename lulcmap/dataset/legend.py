@@ -1,4 +1,4 @@
-"""From the codes in labels to the classes of a dataset."""
+"""The legend of a dataset: its classes, and which codes of the labels mean which."""
 
 import colorsys
 import csv
@@ -17,13 +17,13 @@ from lulcmap.legend import CLASSES, MAX_CLASSES, NODATA, LandCover
 
 @dataclass(frozen=True, slots=True)
 class Legend:
-    """The classes of a dataset, and which codes of the labels are which."""
+    """The classes of a dataset, and the codes of the labels that mean them."""
 
     classes: tuple[LandCover, ...]
-    """A class's place is its id."""
+    """Classes; a class's position is its id."""
 
     codes: Mapping[str, int]
-    """From a code, as text, to the id of its class; every other code is unknown, 255."""
+    """Class id by code, as text; every other code is unknown, 255."""
 
     def ids(self, codes: NDArray[Any]) -> NDArray[np.uint8]:
         """Class ids of codes.
@@ -32,23 +32,24 @@ class Legend:
             codes: (...) integers.
 
         Returns:
-            (...) ids, 255 where a code is of no class.
+            (...) class ids, 255 where a code has no class.
 
         """
-        values, places = np.unique(codes, return_inverse=True)
+        values, inverse = np.unique(codes, return_inverse=True)
         ids = [self.codes.get(code_text(value), NODATA) for value in values.tolist()]
-        return np.array(ids, np.uint8)[places.reshape(codes.shape)]
+        return np.array(ids, np.uint8)[inverse.reshape(codes.shape)]
 
 
 DYNAMIC_WORLD = Legend(CLASSES, {str(cover.id + 1): cover.id for cover in CLASSES})
-"""Of the label tiles, whose codes are id + 1: 0 is unmarked and 10 is cloud, both unknown."""
+"""Legend of the label tiles, whose codes are id + 1: 0 is unmarked and 10 is cloud, both
+unknown."""
 
 PLAIN = Legend(CLASSES, {str(cover.id): cover.id for cover in CLASSES})
-"""Of maps and labels whose codes are Dynamic World's ids themselves."""
+"""Legend of maps and labels whose codes are Dynamic World's ids themselves."""
 
 
 def code_text(value: object) -> str:
-    """A code as text: whole numbers without a point.
+    """A code as text: whole numbers without a decimal point.
 
     Examples:
         >>> code_text(3), code_text(3.0), code_text("03"), code_text(" vines ")
@@ -64,13 +65,13 @@ def code_text(value: object) -> str:
 
 
 def read_legend(path: Path) -> Legend:
-    """The legend in a CSV file with the header ``code,name`` or ``code,name,colour``.
+    """Read the legend in a CSV file with the header ``code,name`` or ``code,name,colour``.
 
-    Ids follow the order of the rows; two rows with one name are one class, with the first one's
-    colour. Without a colour a class has Dynamic World's for its name, or one of its own.
+    Ids follow the order of the rows; rows with the same name are one class, with the first row's
+    colour. A class without a colour gets Dynamic World's for its name, or a distinct one.
 
     Raises:
-        UsageError: it cannot be read, or a row is none.
+        UsageError: the file cannot be read, or a row is invalid.
 
     """
     try:
@@ -85,7 +86,7 @@ def read_legend(path: Path) -> Legend:
     if not {"code", "name"} <= columns:
         raise UsageError(
             f"The classes {path} have the columns {', '.join(sorted(map(str, columns))) or 'none'};"
-            " expected a header code,name or code,name,colour, and a row for each code."
+            " expected the header code,name or code,name,colour, and a row for each code."
         )
     colours: dict[str, str | None] = {}
     codes: dict[str, int] = {}
@@ -93,30 +94,30 @@ def read_legend(path: Path) -> Legend:
         code, name = code_text(row["code"] or ""), (row["name"] or "").strip()
         colour = (row.get("colour") or "").strip().removeprefix("#").upper() or None
         if not code or not name or code in codes:
-            what = f"code {code} again" if code in codes else "no code or no name"
+            fault = f"repeats code {code}" if code in codes else "has no code or no name"
             raise UsageError(
-                f"Line {number} of {path} has {what}; each line needs a code of its own and a name."
+                f"Line {number} of {path} {fault}; each line needs a unique code and a name."
             )
         colours.setdefault(name, colour)
         codes[code] = list(colours).index(name)
     if len(colours) > MAX_CLASSES:
         raise UsageError(
-            f"{path} has {len(colours)} classes, and labels have room for {MAX_CLASSES}."
+            f"{path} has {len(colours)} classes; labels can hold {MAX_CLASSES}. Merge some."
         )
     try:
         classes = tuple(
-            LandCover(number, name, colour or _colour(number, name, len(colours)))
+            LandCover(number, name, colour or _default_colour(number, name, len(colours)))
             for number, (name, colour) in enumerate(colours.items())
         )
     except ValueError as error:
-        raise UsageError(f"In the classes {path} {error}. Mend that line.") from error
+        raise UsageError(f"The classes {path} are invalid: {error}. Correct that line.") from error
     return Legend(classes, codes)
 
 
-def _colour(number: int, name: str, of: int) -> str:
-    """A colour for a class that was given none."""
-    known = {cover.name: cover.colour for cover in CLASSES}
-    if name in known:
-        return known[name]
-    rgb = colorsys.hls_to_rgb(number / of, 0.45 + 0.15 * (number % 2), 0.6)
+def _default_colour(number: int, name: str, n_classes: int) -> str:
+    """Colour of a class without one in the file."""
+    colours = {cover.name: cover.colour for cover in CLASSES}
+    if name in colours:
+        return colours[name]
+    rgb = colorsys.hls_to_rgb(number / n_classes, 0.45 + 0.15 * (number % 2), 0.6)
     return "".join(f"{round(255 * part):02X}" for part in rgb)

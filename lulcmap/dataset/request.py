@@ -1,15 +1,14 @@
-"""A dataset as it is asked for: which labels, which images, which splits."""
+"""Build a dataset as requested: which labels, which images, which splits."""
 
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from lulcmap.catalog import Period
 from lulcmap.dataset.build import BuildResult, build
-from lulcmap.dataset.dynamic_world import Tiles
-from lulcmap.dataset.images import Composites, TileImages
+from lulcmap.dataset.dynamic_world import DynamicWorldTiles
+from lulcmap.dataset.images import CompositeImages, SceneImages
 from lulcmap.dataset.legend import DYNAMIC_WORLD, PLAIN, read_legend
 from lulcmap.dataset.raster_labels import RasterLabels
-from lulcmap.dataset.source import Archive, ImageArchive
+from lulcmap.dataset.settings import DatasetRequest
+from lulcmap.dataset.source import OpenArchive
 from lulcmap.dataset.vector_labels import VectorLabels
 from lulcmap.errors import UsageError
 from lulcmap.system import Progress, no_progress
@@ -17,91 +16,53 @@ from lulcmap.system import Progress, no_progress
 _RASTERS = (".tif", ".tiff", ".vrt", ".img")
 
 
-@dataclass(frozen=True)
-class DatasetRequest:
-    """What is asked for. The defaults are the command's."""
-
-    labels: Path
-    """A folder of Dynamic World's tiles, or a raster or vector file."""
-
-    source: ImageArchive = field(default_factory=ImageArchive)
-    """Of the images."""
-
-    classes: Path | None = None
-    """CSV file of the legend; None is Dynamic World's."""
-
-    votes: str = "consensus"
-    """Scheme by which the hold-out's votes become one label."""
-
-    s1_days: int = 180
-    """Days of Sentinel-1 on either side of a tile's day."""
-
-    period: Period | None = None
-    """Of the composites, for a raster or vector file."""
-
-    attribute: str = "code"
-    """Of a vector file, with the code."""
-
-    layer: str | None = None
-    """Of a vector file, where it has several."""
-
-    validation: float = 0.1
-    """Share of the places that training is stopped by."""
-
-    test: float = 0.0
-    """Share of the places to test with, besides the hold-out."""
-
-    limit: int | None = None
-    """Most chips."""
-
-
 def build_dataset(
     request: DatasetRequest, out: Path, *, progress: Progress = no_progress
 ) -> BuildResult:
-    """Build a dataset, or go on with one.
+    """Build a dataset, or resume one.
 
     Args:
-        request: what is asked for.
-        out: the dataset's folder.
-        progress: told how far each stage is.
+        request: options of the build.
+        out: folder of the dataset.
+        progress: called with the progress of each stage.
 
     Raises:
-        UsageError: the labels or the options cannot be used, or the folder is of other ones.
+        UsageError: the labels or the options cannot be used, or the folder was begun with others.
         NoScenesError: there is no image.
         ProviderError: the provider failed.
         OutputError: the folder cannot be used.
 
     """
     if not request.labels.exists():
-        raise UsageError(f"There is no {request.labels}; --labels takes a folder or a file.")
+        raise UsageError(f"No folder or file {request.labels}; check --labels.")
     if not 0 <= request.validation + request.test < 1:
-        raise UsageError("--validation and --test leave nothing to learn from; give smaller ones.")
+        raise UsageError("--validation and --test leave nothing to train on; give smaller shares.")
     legend = None if request.classes is None else read_legend(request.classes)
 
-    def found(done: int, total: int) -> None:
+    def labels_progress(done: int, total: int) -> None:
         progress("labels", done, total)
 
-    labels: Tiles | RasterLabels | VectorLabels
-    with Archive(request.source) as archive:
+    labels: DynamicWorldTiles | RasterLabels | VectorLabels
+    with OpenArchive(request.archive) as archive:
         if request.labels.is_dir():
             if request.period is not None:
-                raise UsageError(
-                    "Label tiles have their own days. Leave --year, --start and --end out."
-                )
+                raise UsageError("Label tiles have their own days. Omit --year, --start and --end.")
             legend = legend or DYNAMIC_WORLD
-            labels = Tiles(request.labels, legend, request.votes)
-            labels.find(found)
-            images: TileImages | Composites = TileImages(archive, request.s1_days)
+            labels = DynamicWorldTiles(request.labels, legend, request.votes)
+            labels.find(labels_progress)
+            images: SceneImages | CompositeImages = SceneImages(archive, request.s1_days)
         else:
             if request.period is None:
-                raise UsageError("Of which time are the labels? Give --year, or --start and --end.")
+                raise UsageError(
+                    "The period of the labels is missing. Give --year, or --start and --end."
+                )
             legend = legend or PLAIN
             if request.labels.suffix.lower() in _RASTERS:
                 labels = RasterLabels(request.labels, legend)
             else:
                 labels = VectorLabels(request.labels, legend, request.attribute, request.layer)
-            labels.find(found)
-            images = Composites(archive, request.period).find(labels.samples)
+            labels.find(labels_progress)
+            images = CompositeImages(archive, request.period).find(labels.samples)
         return build(
             labels,
             images,
@@ -109,7 +70,7 @@ def build_dataset(
             legend=legend,
             validation=request.validation,
             test=request.test,
-            workers=request.source.workers,
+            workers=request.archive.workers,
             limit=request.limit,
             progress=progress,
         )

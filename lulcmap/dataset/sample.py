@@ -1,4 +1,4 @@
-"""What a dataset is made of: labels to be read, and the images that belong to them."""
+"""What a dataset is built from: samples, each a label to read and the image that belongs to it."""
 
 import hashlib
 from collections.abc import Mapping
@@ -16,34 +16,35 @@ from lulcmap.geo import footprint
 
 
 class SkippedError(Exception):
-    """A label that no chip can be made of, whatever is tried; the text says why."""
+    """No chip can be made of a label, however often it is tried; the text says why."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A label that is to become a chip."""
+    """A label that a chip is to be made of."""
 
     name: str
-    """Of the chip's folder."""
+    """Name of the chip's folder."""
 
     annotator: str
     """``"expert"``, ``"nonexpert"``, ``"holdout"`` or ``"own"``."""
 
     source: str
-    """The label file as the index names it."""
+    """Name of the label file in the index."""
 
     files: tuple[Path | None, ...]
-    """One file; or four, of experts 1 to 3 and the non-expert, None where one said nothing."""
+    """Path of the label file; or four, of experts 1 to 3 and the non-expert, None where one of them
+    did not label it."""
 
     grid: GeoBox
-    """10 m, in a UTM zone."""
+    """Grid of the label: 10 m, in a UTM zone."""
 
     day: date | None = None
-    """Of the image it was drawn on; None where the label is of a period."""
+    """Day of the image that the label was drawn on; None where the label is valid for a period."""
 
     @property
     def epsg(self) -> int:
-        """Of the grid."""
+        """EPSG code of the grid."""
         code = self.grid.crs.epsg if self.grid.crs else None
         if code is None:
             raise ValueError(f"the grid of {self.name} has no EPSG code")
@@ -51,7 +52,7 @@ class Sample:
 
     @property
     def is_test(self) -> bool:
-        """Whether it is one of the tiles kept to test with."""
+        """Whether it is one of the hold-out tiles, which are for testing."""
         return self.annotator == "holdout"
 
     def area(self) -> shapely.MultiPolygon:
@@ -66,13 +67,13 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """What was said of each pixel."""
+    """The class of each pixel of a sample."""
 
     ids: NDArray[np.uint8]
     """(H, W) class ids, 255 unknown."""
 
     votes: NDArray[np.uint8] | None = None
-    """(4, H, W) ids by experts 1 to 3 and the non-expert, 255 where one said nothing."""
+    """(4, H, W) class ids by experts 1 to 3 and the non-expert, 255 where one gave none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +87,13 @@ class Image:
     """(2, H, W) hundredths of a decibel, -32768 nodata."""
 
     day: date
-    """Of the Sentinel-2 image, or the middle of its period."""
+    """Day of the Sentinel-2 image, or the middle of its period."""
 
     s2_ids: tuple[str, ...]
-    """Of the items that gave pixels."""
+    """Ids of the Sentinel-2 items that pixels come from."""
 
     s1_ids: tuple[str, ...]
-    """Of the items that gave pixels."""
+    """Ids of the Sentinel-1 items that pixels come from."""
 
     s1_dates: tuple[str, ...]
     """ISO dates of ``s1_ids``."""
@@ -105,13 +106,13 @@ class Labels(Protocol):
     """Where labels come from: Dynamic World's tiles, or the user's own file."""
 
     samples: list[Sample]
-    """All there are, sorted by name."""
+    """All samples, sorted by name."""
 
     left_out: dict[str, str]
     """Label files that cannot be used, and why."""
 
     def read(self, sample: Sample) -> Label:
-        """What a sample says.
+        """Read the label of a sample.
 
         Raises:
             SkippedError: it cannot be used.
@@ -120,34 +121,34 @@ class Labels(Protocol):
         ...
 
     def digest(self, sample: Sample) -> str:
-        """SHA-256 of what a sample is read from, hexadecimal."""
+        """SHA-256 of the files that a sample is read from, hexadecimal."""
         ...
 
     def settings(self) -> Mapping[str, Any]:
-        """What decides how the labels are read, plain JSON."""
+        """Settings that decide how the labels are read, plain JSON."""
         ...
 
 
 class Images(Protocol):
     """Where the images come from."""
 
-    def of(self, sample: Sample) -> Image:
-        """The image of a sample.
+    def read(self, sample: Sample) -> Image:
+        """Read the image of a sample.
 
         Raises:
             SkippedError: there is none.
-            ProviderError: it could not be had this time.
+            ProviderError: it is not available this time.
 
         """
         ...
 
     def settings(self) -> Mapping[str, Any]:
-        """What decides the images, plain JSON."""
+        """Settings that decide the images, plain JSON."""
         ...
 
 
-def digest_of(*paths: Path | None) -> str:
-    """SHA-256 of files, hexadecimal; None stands for one that is not there."""
+def digest_files(*paths: Path | None) -> str:
+    """SHA-256 of files, hexadecimal; None stands for a missing one."""
     total = hashlib.sha256()
     for path in paths:
         if path is not None:

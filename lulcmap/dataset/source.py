@@ -1,69 +1,43 @@
-"""Where scenes come from, and one reader of their pixels."""
+"""The archive that images come from: a search for scenes, and one reader of their pixels."""
 
 import hashlib
 import threading
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import shapely
 
 from lulcmap.catalog import Scene, SearchResult, find_scenes, is_remote, shows_simulated, signer
+from lulcmap.dataset.settings import ImageArchive
 from lulcmap.imagery import Reader
 
-Orbit = Literal["descending", "ascending", "any"]
+
+def archive_settings(archive: ImageArchive) -> dict[str, Any]:
+    """Settings that decide the pixels, plain JSON; a file of scenes by its content."""
+    settings: dict[str, Any] = {
+        "catalog": archive.catalog,
+        "profile": archive.profile,
+        "s1_catalog": archive.s1_catalog,
+        "orbit": archive.orbit,
+        "keep_without_s1": archive.keep_without_s1,
+    }
+    path = Path(archive.catalog)
+    if not is_remote(archive.catalog) and path.is_file():
+        settings["catalog"] = path.name
+        settings["simulated"] = shows_simulated(path)
+        settings["catalog_sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return settings
 
 
-@dataclass(frozen=True, slots=True)
-class ImageArchive:
-    """Where scenes are looked for, and how they are read."""
+class OpenArchive:
+    """An image archive in use: its scenes, and one reader of their pixels; shared by threads."""
 
-    catalog: str = "planetary-computer"
-    """As of ``catalog.search``, and so are the next two."""
-
-    profile: str | None = None
-    s1_catalog: str | None = None
-
-    orbit: Orbit = "descending"
-    """Direction of Sentinel-1."""
-
-    keep_without_s1: bool = False
-    """Whether a chip may have no radar."""
-
-    max_lost: float = 0.1
-    """Share of a sample's radar assets that may be unreadable."""
-
-    workers: int = 4
-    """Threads that read."""
-
-    patience: float = 300.0
-    """Seconds to wait for a server that gives nothing."""
-
-    def settings(self) -> dict[str, Any]:
-        """What decides the pixels, plain JSON; a file of scenes by its content."""
-        said: dict[str, Any] = {
-            "catalog": self.catalog,
-            "profile": self.profile,
-            "s1_catalog": self.s1_catalog,
-            "orbit": self.orbit,
-            "keep_without_s1": self.keep_without_s1,
-        }
-        if not is_remote(self.catalog) and Path(self.catalog).is_file():
-            said["catalog"] = Path(self.catalog).name
-            said["simulated"] = shows_simulated(Path(self.catalog))
-            said["catalog_sha256"] = hashlib.sha256(Path(self.catalog).read_bytes()).hexdigest()
-        return said
-
-
-class Archive:
-    """Scenes of a source, and one reader of their pixels; shared by threads."""
-
-    def __init__(self, source: ImageArchive) -> None:
-        self.source = source
+    def __init__(self, options: ImageArchive) -> None:
+        self.options = options
         self._reader: Reader | None = None
-        self._making = threading.Lock()
+        self._opening = threading.Lock()
 
     def __enter__(self) -> Self:
         return self
@@ -84,34 +58,34 @@ class Archive:
         s1_period: tuple[date, date],
         max_cloud: float = 100.0,
     ) -> tuple[list[Scene], list[Scene]]:
-        """Scenes of Sentinel-2 and of Sentinel-1; as of ``catalog.search``."""
-        found = find_scenes(
+        """Find scenes of Sentinel-2 and of Sentinel-1; arguments as in ``find_scenes``."""
+        result = find_scenes(
             area,
             s2_period=s2_period,
             s1_period=s1_period,
-            catalog=self.source.catalog,
-            profile=self.source.profile,
-            s1_catalog=self.source.s1_catalog,
+            catalog=self.options.catalog,
+            profile=self.options.profile,
+            s1_catalog=self.options.s1_catalog,
             s1=True,
             max_cloud=max_cloud,
         )
-        self._open(found)
-        optical = [scene for scene in found.scenes if scene.sensor == "s2"]
-        return optical, [scene for scene in found.scenes if scene.sensor == "s1"]
+        self._open_reader(result)
+        s2_scenes = [scene for scene in result.scenes if scene.sensor == "s2"]
+        return s2_scenes, [scene for scene in result.scenes if scene.sensor == "s1"]
 
     @property
     def reader(self) -> Reader:
-        """Of the scenes; there once some were found."""
+        """Reader of the scenes; opened by the first ``find``."""
         if self._reader is None:
-            raise ValueError("nothing was looked for yet")
+            raise ValueError("no scenes were searched yet")
         return self._reader
 
-    def _open(self, found: SearchResult) -> None:
-        with self._making:
+    def _open_reader(self, result: SearchResult) -> None:
+        with self._opening:
             if self._reader is None:
                 self._reader = Reader(
-                    workers=self.source.workers,
-                    sign=signer(*found.profiles),
-                    private=found.private,
-                    patience=self.source.patience,
+                    workers=self.options.workers,
+                    sign=signer(*result.profiles),
+                    private=result.private,
+                    patience=self.options.patience,
                 )

@@ -1,4 +1,4 @@
-"""Places and splits: labels that show the same ground never lie in different splits."""
+"""Places and splits: labels of the same ground never fall into different splits."""
 
 import hashlib
 import math
@@ -15,93 +15,89 @@ from lulcmap.dataset.chips import Split
 from lulcmap.dataset.sample import Sample
 from lulcmap.geo import footprint
 
-_EDGE = 5.0
-"""Metres that a footprint is shrunk by: tiles that only touch share no ground, also where the edge
-of one is bent in the zone of the other."""
+_SHRINK_M = 5.0
+"""Metres by which a footprint is shrunk: tiles that only touch share no ground, even where the edge
+of one is curved in the other's zone."""
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
-    """Where samples are, and for what."""
+class Assignment:
+    """Place and split of samples."""
 
-    of: Mapping[str, str]
-    """By sample, its place."""
+    place: Mapping[str, str]
+    """Place by sample."""
 
     split: Mapping[str, Split]
-    """By sample; those left out have none."""
+    """Split by sample; samples that are left out have none."""
 
     left_out: Mapping[str, str]
-    """Samples that show ground of a test tile, and which one's."""
+    """Reason by sample that is left out: it shows ground of a test tile."""
 
 
-def arrange(samples: Sequence[Sample], *, validation: float, test: float = 0.0) -> Places:
+def assign_splits(samples: Sequence[Sample], *, validation: float, test: float = 0.0) -> Assignment:
     """Put samples that overlap into one place, and each place into one split.
 
-    A place's split depends on the place alone, not on the order or the number of the others. Where
-    none would be for validation, one is.
+    A place's split depends on the place alone, not on the order or the number of the others. If no
+    place would fall into validation, one does.
 
     Args:
-        samples: in any order.
-        validation: share of the places that training is stopped by, 0 to 1.
-        test: share of the places to test with, besides the hold-out.
+        samples: samples in any order.
+        validation: share of the places for validation, which decides when training stops, 0 to 1.
+        test: share of the places for testing, besides the hold-out, 0 to 1.
 
     """
-    names = {sample.name: sample for sample in samples}
-    groups = _components(samples)
-    of, split = dict[str, str](), dict[str, Split]()
+    by_name = {sample.name: sample for sample in samples}
+    places, splits = dict[str, str](), dict[str, Split]()
     left_out: dict[str, str] = {}
     draws: dict[str, float] = {}
-    for group in groups:
-        place = _name(samples[min(group, key=lambda i: _key(samples[i]))])
-        of |= {samples[i].name: place for i in group}
-        held = sorted(samples[i].name for i in group if samples[i].is_test)
-        if held:
-            split |= dict.fromkeys(held, "test")
-            left_out |= {
-                samples[i].name: f"it shares ground with the hold-out's {names[held[0]].source}"
-                for i in group
-                if not samples[i].is_test
-            }
+    for group in _components(samples):
+        place = _place_name(samples[min(group, key=lambda i: _sort_key(samples[i]))])
+        places |= {samples[i].name: place for i in group}
+        held_out = sorted(samples[i].name for i in group if samples[i].is_test)
+        if held_out:
+            splits |= dict.fromkeys(held_out, "test")
+            reason = f"it shares ground with the hold-out's {by_name[held_out[0]].source}"
+            left_out |= {samples[i].name: reason for i in group if not samples[i].is_test}
         else:
-            draws[place] = _draw(place)
-    chosen: dict[str, Split] = {
+            draws[place] = _fraction(place)
+    split_of: dict[str, Split] = {
         place: "test" if draw < test else "validation" if draw < test + validation else "train"
         for place, draw in draws.items()
     }
-    learnt = sorted((draws[place], place) for place, to in chosen.items() if to == "train")
-    if validation > 0 and "validation" not in chosen.values() and len(learnt) > 1:
-        chosen[learnt[0][1]] = "validation"
-    split |= {name: chosen[place] for name, place in of.items() if place in chosen}
-    return Places(of, split, left_out)
+    training = sorted((draws[place], place) for place, to in split_of.items() if to == "train")
+    if validation > 0 and "validation" not in split_of.values() and len(training) > 1:
+        split_of[training[0][1]] = "validation"
+    splits |= {name: split_of[place] for name, place in places.items() if place in split_of}
+    return Assignment(places, splits, left_out)
 
 
-def _draw(place: str) -> float:
-    """0 to 1, evenly, of a place's name."""
+def _fraction(place: str) -> float:
+    """A number from 0 to 1, evenly distributed, from a place's name."""
     return int.from_bytes(hashlib.sha256(place.encode()).digest()[:8], "big") / 2**64
 
 
-def middle(grid: GeoBox) -> tuple[float, float]:
-    """Longitude and latitude of a grid's middle, degrees."""
+def grid_centre(grid: GeoBox) -> tuple[float, float]:
+    """Longitude and latitude of a grid's centre, degrees."""
     height, width = grid.shape
     x, y = grid.affine @ (width / 2, height / 2)
     lon, lat = Transformer.from_crs(str(grid.crs), 4326, always_xy=True).transform(x, y)
     return float(lon), float(lat)
 
 
-def _key(sample: Sample) -> tuple[float, ...]:
-    lon, lat = middle(sample.grid)
+def _sort_key(sample: Sample) -> tuple[float, ...]:
+    lon, lat = grid_centre(sample.grid)
     return round(lat, 4), round(lon, 4)
 
 
-def _name(sample: Sample) -> str:
-    lat, lon = _key(sample)
+def _place_name(sample: Sample) -> str:
+    lat, lon = _sort_key(sample)
     return f"{abs(lat):07.4f}{'NS'[lat < 0]}{abs(lon):08.4f}{'EW'[lon < 0]}"
 
 
 def _components(samples: Sequence[Sample]) -> list[list[int]]:
-    """Groups of samples that are linked by overlaps."""
+    """Indices of samples in groups that overlaps connect."""
     linked = DisjointSet(range(len(samples)))
-    for one, other in overlaps([sample.grid for sample in samples]):
+    for one, other in overlapping_pairs([sample.grid for sample in samples]):
         linked.merge(one, other)
     groups: dict[int, list[int]] = {}
     for i in range(len(samples)):
@@ -109,18 +105,21 @@ def _components(samples: Sequence[Sample]) -> list[list[int]]:
     return list(groups.values())
 
 
-def overlaps(grids: Sequence[GeoBox]) -> list[tuple[int, int]]:
-    """Pairs of grids that share ground, of whatever UTM zones.
+def overlapping_pairs(grids: Sequence[GeoBox]) -> list[tuple[int, int]]:
+    """Pairs of grids that share ground, also across UTM zones.
 
     Args:
-        grids: each in a UTM zone.
+        grids: grids, each in a UTM zone.
+
+    Returns:
+        Pairs of indices, the smaller first, sorted.
 
     """
     boxes, owners = [], []
     for number, grid in enumerate(grids):
         west, south, east, north = footprint(grid)
         east += 360 * (east < west)
-        for turn in (-360, 0, 360):  # once more on the other side, for those at 180 degrees
+        for turn in (-360, 0, 360):  # repeated on the other side, for grids at 180 degrees
             if west + turn < 360 and east + turn > -180:
                 boxes.append(shapely.box(west + turn, south, east + turn, north))
                 owners.append(number)
@@ -130,22 +129,23 @@ def overlaps(grids: Sequence[GeoBox]) -> list[tuple[int, int]]:
         for i, j in tree.query(boxes, predicate="intersects").T.tolist()
         if (pair := (owners[i], owners[j])) and pair[0] != pair[1]
     }
-    return [(i, j) for i, j in sorted(near) if _share(grids[i], grids[j])]
+    return [(i, j) for i, j in sorted(near) if _share_ground(grids[i], grids[j])]
 
 
-def _share(one: GeoBox, other: GeoBox) -> bool:
-    """Whether two grids share ground, looked at in the first one's zone."""
-    mine, theirs = _outline(one), _outline(other)
+def _share_ground(one: GeoBox, other: GeoBox) -> bool:
+    """Whether two grids share ground, compared in the first one's zone."""
+    outline, other_outline = _outline(one), _outline(other)
     if one.crs != other.crs:
-        to_mine = Transformer.from_crs(str(other.crs), str(one.crs), always_xy=True)
-        theirs = shapely.transform(
-            shapely.segmentize(theirs, 500), lambda xy: np.column_stack(to_mine.transform(*xy.T))
+        to_first = Transformer.from_crs(str(other.crs), str(one.crs), always_xy=True)
+        other_outline = shapely.transform(
+            shapely.segmentize(other_outline, 500),
+            lambda xy: np.column_stack(to_first.transform(*xy.T)),
         )
-        if not all(map(math.isfinite, theirs.bounds)):
+        if not all(map(math.isfinite, other_outline.bounds)):
             return False
-    return bool(mine.intersects(theirs))
+    return bool(outline.intersects(other_outline))
 
 
 def _outline(grid: GeoBox) -> shapely.Polygon:
     left, bottom, right, top = grid.boundingbox.bbox
-    return shapely.box(left + _EDGE, bottom + _EDGE, right - _EDGE, top - _EDGE)
+    return shapely.box(left + _SHRINK_M, bottom + _SHRINK_M, right - _SHRINK_M, top - _SHRINK_M)

@@ -7,23 +7,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_VALUES = 65536
-"""Of a 16-bit integer."""
+_N_VALUES = 65536
+"""Values of a 16-bit integer."""
 
 
 @dataclass
 class Band:
-    """What is known of one band's valid pixels, added chip by chip."""
+    """Statistics of one band's valid pixels, added chip by chip."""
 
     lowest: int
-    """Smallest value of its type: 0, or -32768."""
+    """Smallest value of the band's data type: 0 or -32768."""
 
     count: int = 0
+    """Pixels."""
+
     mean: float = 0.0
+    """Mean of the pixels."""
+
     squares: float = 0.0
     """Sum of squared differences from the mean."""
 
-    histogram: NDArray[np.int64] = field(default_factory=lambda: np.zeros(_VALUES, np.int64))
+    histogram: NDArray[np.int64] = field(default_factory=lambda: np.zeros(_N_VALUES, np.int64))
+    """(65536,) pixels of each value, from ``lowest`` on."""
 
     def add(self, values: NDArray[Any]) -> None:
         """Add valid pixels of one chip.
@@ -32,20 +37,20 @@ class Band:
         the deviation in the difference of two large sums.
 
         Args:
-            values: (n,) 16-bit integers.
+            values: (n,) pixels, 16-bit integers.
 
         """
         if not values.size:
             return
         exact = values.astype(np.float64)
         mean = float(exact.mean())
-        apart, both = mean - self.mean, self.count + values.size
+        difference, total = mean - self.mean, self.count + values.size
         self.squares += float(((exact - mean) ** 2).sum())
-        self.squares += apart**2 * self.count * values.size / both
-        self.mean += apart * values.size / both
-        self.count = both
-        places = values.astype(np.int64) - self.lowest
-        self.histogram += np.bincount(places, minlength=_VALUES)
+        self.squares += difference**2 * self.count * values.size / total
+        self.mean += difference * values.size / total
+        self.count = total
+        bins = values.astype(np.int64) - self.lowest
+        self.histogram += np.bincount(bins, minlength=_N_VALUES)
 
     @property
     def std(self) -> float:
@@ -53,19 +58,18 @@ class Band:
         return math.sqrt(self.squares / self.count) if self.count else math.nan
 
     def percentile(self, percent: float) -> float:
-        """Exact, between two values linearly, as ``numpy.percentile`` does it."""
+        """Exact percentile, linear between two values, as ``numpy.percentile``."""
         if not self.count:
             return math.nan
         rank = (self.count - 1) * percent / 100
         below = math.floor(rank)
-        summed = np.cumsum(self.histogram)
-        low, high = np.searchsorted(
-            summed, [below + 1, min(below + 2, self.count)]
-        )  # the value whose pixels reach this rank
+        cumulative = np.cumsum(self.histogram)
+        # the values whose pixels reach the ranks on either side
+        low, high = np.searchsorted(cumulative, [below + 1, min(below + 2, self.count)])
         return float(low + (high - low) * (rank - below) + self.lowest)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON; None where there is no pixel."""
+    def to_json(self) -> dict[str, Any]:
+        """The statistics as plain JSON values; None without a pixel."""
         if not self.count:
             return dict.fromkeys(("mean", "std", "p01", "p99"), None) | {"pixels": 0}
         return {

@@ -1,4 +1,4 @@
-"""A user's own labels, cut into chips on the UTM grids: what rasters and polygons share."""
+"""A user's own labels, cut into chips on the UTM grids: common code of rasters and polygons."""
 
 import math
 from collections.abc import Iterator
@@ -10,19 +10,19 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from lulcmap.dataset.legend import Legend
-from lulcmap.dataset.sample import Label, Sample, digest_of
-from lulcmap.dataset.splits import middle
+from lulcmap.dataset.sample import Label, Sample, digest_files
+from lulcmap.dataset.splits import grid_centre
 from lulcmap.errors import UsageError
 from lulcmap.geo import RESOLUTION_M, Box, geobox, utm_zone
 from lulcmap.legend import NODATA
 from lulcmap.system import Steps, no_progress
 
-SIDE = 512
-"""Pixels a side of a chip; chips lie on multiples of it in each zone."""
+CHIP_SIZE_PX = 512
+"""Side of a chip in pixels; chips start at multiples of it in each zone."""
 
 
-class OwnLabels:
-    """What rasters and polygons have in common."""
+class UserLabels:
+    """Labels in a user's file, cut into chips."""
 
     kind: str
     path: Path
@@ -31,66 +31,76 @@ class OwnLabels:
     left_out: dict[str, str]
 
     def find(self, progress: Steps = no_progress) -> Self:
-        """Cut the labels into chips; those with a labelled pixel are in ``samples`` afterwards.
+        """Cut the labels into chips, and keep those with a labelled pixel in ``samples``.
 
         Raises:
-            UsageError: no pixel has a code of the classes.
+            UsageError: no pixel has a code of the legend.
 
         """
         cells = sorted(set(self.cells()))
         codes: set[str] = set()
         for done, (epsg, row, col) in enumerate(cells):
             progress(done, len(cells))
-            on = geobox(Box(row * SIDE, col * SIDE, SIDE, SIDE), epsg)
-            if utm_zone(*middle(on)) != epsg:
+            box = Box(row * CHIP_SIZE_PX, col * CHIP_SIZE_PX, CHIP_SIZE_PX, CHIP_SIZE_PX)
+            grid = geobox(box, epsg)
+            if utm_zone(*grid_centre(grid)) != epsg:
                 continue  # the other zone's chips show it
-            sample = Sample(f"{epsg}_{-row}_{col}", "own", self.path.name, (self.path,), on)
-            if (self.ids(on, codes) != NODATA).any():
+            sample = Sample(f"{epsg}_{-row}_{col}", "own", self.path.name, (self.path,), grid)
+            if (self.ids(grid, codes) != NODATA).any():
                 self.samples.append(sample)
         progress(len(cells), len(cells))
         self.samples.sort(key=lambda sample: sample.name)
         unknown = sorted(codes - set(self.legend.codes))
         if not self.samples:
             raise UsageError(
-                f"No pixel of {self.path} has a class: it holds the codes "
-                f"{', '.join(unknown[:10]) or 'none'}, and the classes have "
+                f"No pixel of {self.path} has a class: its codes are "
+                f"{', '.join(unknown[:10]) or 'none'}, those of the classes are "
                 f"{', '.join(list(self.legend.codes)[:10])}. Give --classes with its codes"
                 f"{' or the right --attribute' if self.kind == 'vector' else ''}."
             )
         for code in unknown:
-            self.left_out[f"{self.path.name}: code {code}"] = "it is of no class"
+            self.left_out[f"{self.path.name}: code {code}"] = "it has no class"
         return self
 
     def cells(self) -> Iterator[tuple[int, int, int]]:
-        """EPSG code, row and column of each chip that the labels may reach."""
+        """EPSG code, row and column of each chip that may hold labels."""
         raise NotImplementedError
 
-    def ids(self, on: GeoBox, seen: set[str]) -> NDArray[np.uint8]:
-        """(H, W) class ids on a grid; the codes that were met are added to ``seen``."""
+    def ids(self, grid: GeoBox, codes: set[str]) -> NDArray[np.uint8]:
+        """(H, W) class ids on a grid; the codes of the labels there are added to ``codes``."""
         raise NotImplementedError
 
     def read(self, sample: Sample) -> Label:
-        """What a chip's label says."""
+        """Read a chip's label."""
         return Label(self.ids(sample.grid, set()))
 
     def digest(self, sample: Sample) -> str:  # noqa: ARG002 - one file for all
         """SHA-256 of the label file."""
         if self._digest is None:
-            self._digest = digest_of(self.path)
+            self._digest = digest_files(self.path)
         return self._digest
 
     _digest: str | None = None
 
     def settings(self) -> dict[str, Any]:
-        """What decides how the labels are read."""
-        return {"labels": self.kind, "codes": dict(self.legend.codes), "chip": SIDE}
+        """Settings that decide how the labels are read, plain JSON."""
+        return {"labels": self.kind, "codes": dict(self.legend.codes), "chip": CHIP_SIZE_PX}
 
 
-def cells_of(
+def chip_cells(
     bounds: tuple[float, float, float, float], epsg: int
 ) -> Iterator[tuple[int, int, int]]:
-    """The chips that a box in metres of a zone meets."""
-    left, bottom, right, top = (value / (SIDE * RESOLUTION_M) for value in bounds)
+    """The chips of a zone that a box intersects.
+
+    Args:
+        bounds: left, bottom, right, top, metres of the zone's CRS.
+        epsg: EPSG code of the zone.
+
+    Yields:
+        EPSG code, row and column of a chip.
+
+    """
+    left, bottom, right, top = (value / (CHIP_SIZE_PX * RESOLUTION_M) for value in bounds)
     for row in range(math.floor(-top), math.ceil(-bottom)):
         for col in range(math.floor(left), math.ceil(right)):
             yield epsg, row, col

@@ -16,30 +16,30 @@ from pyproj.exceptions import CRSError
 
 from lulcmap.dataset.legend import Legend, code_text
 from lulcmap.dataset.sample import Sample
-from lulcmap.dataset.user_labels import OwnLabels, cells_of
+from lulcmap.dataset.user_labels import UserLabels, chip_cells
 from lulcmap.errors import UsageError
 from lulcmap.geo import pixels_inside, project, split_by_zone
 from lulcmap.legend import NODATA
 
-_LONGEST_EDGE = 1000.0
-"""Metres; polygons' edges are cut this finely before they are projected."""
+_MAX_EDGE_M = 1000.0
+"""Longest edge of a polygon before it is projected, metres; longer ones are split."""
 
 
 @dataclass
-class VectorLabels(OwnLabels):
+class VectorLabels(UserLabels):
     """Polygons with a code each; a chip's pixel takes the last one that its centre lies in."""
 
     path: Path
-    """Of a vector file."""
+    """Path of a vector file."""
 
     legend: Legend
-    """What the codes mean."""
+    """Meaning of the codes."""
 
     attribute: str = "code"
-    """That holds the code."""
+    """Attribute that holds the code."""
 
     layer: str | None = None
-    """Of the file; None is its only one."""
+    """Layer of the file; None takes its only one."""
 
     samples: list[Sample] = field(default_factory=list, init=False)
     left_out: dict[str, str] = field(default_factory=dict, init=False)
@@ -50,28 +50,28 @@ class VectorLabels(OwnLabels):
         self._codes = [code_text(code) for code in codes]
         if crs.is_projected:
             metres = crs.axis_info[0].unit_conversion_factor or 1.0
-            shapes = shapely.segmentize(shapes, _LONGEST_EDGE / metres)
+            shapes = shapely.segmentize(shapes, _MAX_EDGE_M / metres)
         to_degrees = Transformer.from_crs(crs, 4326, always_xy=True)
         self._shapes = shapely.transform(
             shapes, lambda xy: np.column_stack(to_degrees.transform(*xy.T))
         )
         if not np.isfinite(shapely.get_coordinates(self._shapes)).all():
             raise UsageError(
-                f"{self.path} has coordinates that do not exist in its CRS ({crs.name})."
+                f"{self.path} has coordinates outside its CRS ({crs.name}). Check its CRS."
             )
         self._zones: dict[int, tuple[NDArray[np.object_], list[str], shapely.STRtree]] = {}
 
     def settings(self) -> dict[str, Any]:
-        """What decides how the labels are read."""
+        """Settings that decide how the labels are read, plain JSON."""
         return {**super().settings(), "attribute": self.attribute, "layer": self.layer}
 
     def _load(self) -> tuple[CRS, NDArray[np.object_], list[Any]]:
         """CRS, polygons and their codes, in the order of the file."""
         if not self.path.is_file():
-            raise UsageError(f"There is no file {self.path}; --labels takes a folder or a file.")
+            raise UsageError(f"No file {self.path}; check --labels.")
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # GDAL's remarks on the file
+                warnings.simplefilter("ignore")  # GDAL's warnings about the file
                 layers = [str(name) for name, kind in pyogrio.list_layers(self.path) if kind]
                 if self.layer is None and len(layers) > 1:
                     raise UsageError(
@@ -90,13 +90,14 @@ class VectorLabels(OwnLabels):
             ) from error
         except (CRSError, shapely.errors.GEOSException) as error:
             raise UsageError(
-                f"The labels {self.path} have no CRS that is known, or a broken geometry."
+                f"The labels {self.path} have an unknown CRS or a broken geometry. Check the file "
+                "in QGIS."
             ) from error
         names = list(meta["fields"])
         if self.attribute not in names:
             raise UsageError(
                 f"{self.path} has no attribute {self.attribute!r}; it has "
-                f"{', '.join(names) or 'none'}. Choose the one with the codes with --attribute."
+                f"{', '.join(names) or 'none'}. Give the one that holds the codes with --attribute."
             )
         codes = list(columns[names.index(self.attribute)])
         areal = [
@@ -105,16 +106,21 @@ class VectorLabels(OwnLabels):
             if shape is not None and shape.geom_type in ("Polygon", "MultiPolygon")
         ]
         if not areal:
-            raise UsageError(f"{self.path} has no polygons; labels are polygons with a code.")
+            raise UsageError(f"{self.path} has no polygons; expected polygons with a code.")
         if len(areal) < len(codes):
-            self.left_out[self.path.name] = f"{len(codes) - len(areal)} features are no polygons"
+            self.left_out[self.path.name] = (
+                f"features that are not polygons: {len(codes) - len(areal)}"
+            )
         return crs, np.array([shape for shape, _ in areal], object), [code for _, code in areal]
 
     def cells(self) -> Iterator[tuple[int, int, int]]:
-        """The chips that the polygons' outlines meet."""
+        """The chips that the polygons' bounding boxes intersect."""
         west, south, east, north = shapely.total_bounds(self._shapes)
         if not (-180 <= west <= east <= 180 and -90 <= south <= north <= 90):
-            raise UsageError(f"{self.path} has coordinates that are no longitude and latitude.")
+            raise UsageError(
+                f"{self.path} has coordinates beyond 180 degrees of longitude or 90 of latitude. "
+                "Check its CRS."
+            )
         area = shapely.MultiPolygon([shapely.box(west, south, east, north)])
         for part in split_by_zone(area):
             epsg, near = part.epsg, shapely.intersects(self._shapes, part.polygon)
@@ -124,22 +130,23 @@ class VectorLabels(OwnLabels):
                 [project(_polygons(shape), f"EPSG:{epsg}") for shape in self._shapes[near]],
                 object,
             )
-            codes = [self._codes[place] for place in np.flatnonzero(near)]
+            codes = [self._codes[i] for i in np.flatnonzero(near)]
             self._zones[epsg] = (shapes, codes, shapely.STRtree(shapes))
             for shape in shapes:
-                yield from cells_of(shape.bounds, epsg)
+                yield from chip_cells(shape.bounds, epsg)
 
-    def ids(self, on: GeoBox, seen: set[str]) -> NDArray[np.uint8]:
-        """The code of the last polygon that a pixel's centre lies in."""
-        ids = np.full(on.shape, NODATA, np.uint8)
-        epsg = on.crs.epsg if on.crs else None
-        shapes, codes, tree = self._zones[int(epsg or 0)]
-        met = tree.query(shapely.box(*on.boundingbox.bbox), predicate="intersects")
-        for number in sorted(met.tolist()):
-            mask = pixels_inside(shapes[number], on)
+    def ids(self, grid: GeoBox, codes: set[str]) -> NDArray[np.uint8]:
+        """(H, W) class ids of the last polygon that a pixel's centre lies in."""
+        ids = np.full(grid.shape, NODATA, np.uint8)
+        epsg = grid.crs.epsg if grid.crs else None
+        shapes, shape_codes, tree = self._zones[int(epsg or 0)]
+        hits = tree.query(shapely.box(*grid.boundingbox.bbox), predicate="intersects")
+        for number in sorted(hits.tolist()):
+            mask = pixels_inside(shapes[number], grid)
             if mask.any():
-                seen.add(codes[number])
-                ids[mask] = self.legend.codes.get(codes[number], NODATA)
+                code = shape_codes[number]
+                codes.add(code)
+                ids[mask] = self.legend.codes.get(code, NODATA)
         return ids
 
 

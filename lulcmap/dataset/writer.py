@@ -1,33 +1,22 @@
-"""The folder a dataset is built in: its settings, its chips one by one, its index at the end."""
+"""Write a dataset: its settings first, then chip by chip, at the end its index and report."""
 
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from rasterio.io import MemoryFile
 
-from lulcmap import __version__
-from lulcmap.dataset.chips import (
-    ABOUT,
-    CHIPS,
-    FORMAT,
-    INDEX,
-    LABEL,
-    S1,
-    S2,
-    VOTES,
-    Chip,
-    read_about,
-)
+from lulcmap.dataset.about import ABOUT, About
+from lulcmap.dataset.chips import CHIPS, INDEX, LABEL, S1, S2, VOTES, Chip
 from lulcmap.dataset.sample import Image, Label, Sample
-from lulcmap.dataset.splits import middle
+from lulcmap.dataset.splits import grid_centre
 from lulcmap.errors import OutputError, UsageError
 from lulcmap.legend import NODATA, LandCover
 from lulcmap.run import HeldError, hold_file
@@ -36,61 +25,85 @@ from lulcmap.system import GDAL_OPTIONS, check_disk, parts, replacing, write_ato
 
 REPORT = "report.json"
 
-_ROW = "chip.json"
-"""In a chip's folder: its row, and the digest of its label."""
+CHIP_FILE = "chip.json"
 
 _LOCK = ".lock"
 
-_FREE = ("validation", "test")
-"""Settings that only decide the splits: they may change without building anew."""
+
+@dataclass(frozen=True, slots=True)
+class ChipRecord:
+    """A finished chip: the file ``chip.json`` in its folder."""
+
+    row: Chip
+    """Row of the index, without place and split: those depend on the other chips."""
+
+    digest: str
+    """SHA-256 of the label that the chip was made from, hexadecimal."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as plain JSON values."""
+        return {**self.row.to_json(), "digest": self.digest}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """The record that ``to_json`` made the values of.
+
+        Raises:
+            KeyError, TypeError, ValueError: the values are not those of a chip.
+
+        """
+        row = dict(values)
+        digest = row.pop("digest")
+        return cls(Chip.from_json(row), digest)
 
 
 @dataclass(frozen=True, slots=True)
-class Folder:
+class DatasetWriter:
     """A dataset being built."""
 
     path: Path
+    """Folder of the dataset."""
+
+    about: About
+    """Its legend and settings."""
 
     @property
     def chips(self) -> Path:
-        """Where the chips are."""
+        """Folder of the chips."""
         return self.path / CHIPS
 
-    def done(self, sample: Sample, digest: str) -> Chip | None:
-        """A finished chip's row, still without place and split; None if it is to be made.
+    def finished_chip(self, sample: Sample, digest: str) -> Chip | None:
+        """A finished chip's row, still without place and split; None if it has to be made.
 
         Args:
-            sample: of the chip.
-            digest: of its label now.
+            sample: sample of the chip.
+            digest: digest of its label now.
 
         """
         try:
-            said: dict[str, Any] = json.loads((self.chips / sample.name / _ROW).read_bytes())
-            if said.pop("digest") != digest:
-                return None
-            lists = {name: tuple(value) for name, value in said.items() if type(value) is list}
-            return Chip(**{**said, **lists})
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            path = self.chips / sample.name / CHIP_FILE
+            record = ChipRecord.from_json(json.loads(path.read_bytes()))
+        except (OSError, ValueError, KeyError, TypeError):
             return None
+        return record.row if record.digest == digest else None
 
-    def write(self, sample: Sample, digest: str, label: Label, image: Image, classes: int) -> Chip:
+    def write_chip(self, sample: Sample, digest: str, label: Label, image: Image) -> Chip:
         """Write a chip: all of it, or nothing.
 
         Args:
-            sample: of the chip.
-            digest: of its label.
-            label: of the sample.
-            image: of the sample.
-            classes: how many the legend has.
+            sample: sample of the chip.
+            digest: digest of its label.
+            label: label of the sample.
+            image: image of the sample.
 
         Returns:
             Its row, without place and split.
 
         Raises:
-            OutputError: there is no room, or it cannot be written.
+            OutputError: the disk is full, or the chip cannot be written.
 
         """
-        row = _row(sample, label, image, classes)
+        record = ChipRecord(_chip_row(sample, label, image, len(self.about.classes)), digest)
         planes: dict[str, tuple[NDArray[Any], int, Sequence[str]]] = {
             S2: (image.s2, S2_NODATA, S2_BANDS),
             S1: (image.s1, S1_NODATA, S1_BANDS),
@@ -100,60 +113,65 @@ class Folder:
             names = ("expert 1", "expert 2", "expert 3", "non-expert")
             planes[VOTES] = (label.votes, NODATA, names)
         check_disk(self.path, sum(pixels.nbytes for pixels, *_ in planes.values()), "a chip")
-        with _writing(self.path), replacing(self.chips / sample.name) as part:
+        with _write_errors(self.path), replacing(self.chips / sample.name) as part:
             part.mkdir()
             for name, (pixels, nodata, bands) in planes.items():
-                (part / name).write_bytes(_tiff(pixels, sample, nodata, bands))
-            (part / _ROW).write_bytes(_json({**asdict(row), "digest": digest}))
-        return row
+                (part / name).write_bytes(_tiff_bytes(pixels, sample, nodata, bands))
+            (part / CHIP_FILE).write_bytes(_json_bytes(record.to_json()))
+        return record.row
 
-    def close(
-        self,
-        rows: Sequence[Chip],
-        classes: Sequence[LandCover],
-        settings: Mapping[str, Any],
-        report: Mapping[str, Any],
-    ) -> None:
-        """Write the index and the report."""
-        with _writing(self.path):
-            write_atomically(self.path / ABOUT, _json(_about(classes, settings)))
+    def finish(self, rows: Sequence[Chip], report: Mapping[str, Any]) -> None:
+        """Write the index and the report.
+
+        Args:
+            rows: rows of all chips, in any order.
+            report: the report, plain JSON.
+
+        Raises:
+            OutputError: they cannot be written.
+
+        """
+        with _write_errors(self.path):
+            write_atomically(self.path / ABOUT, _json_bytes(self.about.to_json()))
             _write_index(self.path / INDEX, rows)
-            write_atomically(self.path / REPORT, _json(report))
+            write_atomically(self.path / REPORT, _json_bytes(report))
 
 
 @contextmanager
-def open_dataset(
+def dataset_writer(
     path: Path, classes: Sequence[LandCover], settings: Mapping[str, Any]
-) -> Iterator[Folder]:
-    """A dataset's folder, begun or gone on with, and held against other processes in the body.
+) -> Iterator[DatasetWriter]:
+    """Start or resume a dataset; the body holds its folder against other processes.
 
     Args:
-        path: of the folder; made if need be.
-        classes: of the legend.
-        settings: what the chips are made with, plain JSON.
+        path: path of the folder; created if missing.
+        classes: classes of the legend.
+        settings: settings that the chips are made with, plain JSON.
 
     Raises:
-        UsageError: it was begun with other settings, or pyarrow is not installed.
-        OutputError: it is something else, cannot be written to, or another process builds there.
+        UsageError: the dataset was begun with other settings, or pyarrow is not installed.
+        OutputError: the folder is something else, cannot be written to, or another process builds
+            there.
 
     """
-    _need_pyarrow()
-    if path.exists() and (not path.is_dir() or (not _is_ours(path) and any(path.iterdir()))):
-        raise OutputError(f"{path} exists and is no dataset. Give another --out.")
-    with _writing(path):
+    _check_pyarrow()
+    if path.exists() and (not path.is_dir() or (not _is_dataset(path) and any(path.iterdir()))):
+        raise OutputError(f"{path} exists and is not a dataset. Give another --out.")
+    about = About(tuple(classes), settings)
+    with _write_errors(path):
         (path / CHIPS).mkdir(parents=True, exist_ok=True)
         try:
             with hold_file(path / _LOCK):
                 if (path / ABOUT).exists():
-                    _check_same(path, classes, settings)
+                    _check_same(path, about)
                 else:
-                    write_atomically(path / ABOUT, _json(_about(classes, settings)))
+                    write_atomically(path / ABOUT, _json_bytes(about.to_json()))
                 for stale in parts(path / CHIPS):
                     shutil.rmtree(stale, ignore_errors=True)
                 try:
-                    yield Folder(path)
+                    yield DatasetWriter(path, about)
                 except BaseException:
-                    _forget(path)
+                    _remove_if_empty(path)
                     raise
         except HeldError as error:
             raise OutputError(
@@ -161,8 +179,8 @@ def open_dataset(
             ) from None
 
 
-def _forget(path: Path) -> None:
-    """Remove a folder in which nothing was made: there is nothing to go on from."""
+def _remove_if_empty(path: Path) -> None:
+    """Remove a folder without a chip: it has nothing to resume."""
     with suppress(OSError):
         (path / CHIPS).rmdir()  # only if it is empty
         (path / ABOUT).unlink()
@@ -170,45 +188,22 @@ def _forget(path: Path) -> None:
         path.rmdir()
 
 
-def _is_ours(path: Path) -> bool:
+def _is_dataset(path: Path) -> bool:
     return (path / ABOUT).exists() or (path / CHIPS).is_dir()
 
 
-def _about(classes: Sequence[LandCover], settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "format": FORMAT,
-        "lulcmap": __version__,
-        "classes": [{"name": cover.name, "colour": cover.colour} for cover in classes],
-        "settings": dict(settings),
-    }
-
-
-def _check_same(path: Path, classes: Sequence[LandCover], settings: Mapping[str, Any]) -> None:
-    """See that a begun dataset is of the same settings."""
-    old_classes, begun = read_about(path)
-    now = json.loads(json.dumps(settings))
-    keys = sorted(key for key in {*begun, *now} - set(_FREE) if begun.get(key) != now.get(key))
-    told = [f"{key} was {_short(begun.get(key))}, is {_short(now.get(key))}" for key in keys]
-    if old_classes != tuple(classes):
-        told.append(f"classes were {_names(old_classes)}, are {_names(classes)}")
-    if told:
+def _check_same(path: Path, about: About) -> None:
+    """Check that a dataset was begun with the same settings."""
+    differences = About.read(path).differences(about)
+    if differences:
         raise UsageError(
-            f"The dataset {path} was begun otherwise: {'; '.join(told)}. Give the old options to "
-            "go on, or another --out."
+            f"The dataset {path} was begun with other settings: {'; '.join(differences)}. Give the "
+            "old options to resume it, or another --out."
         )
 
 
-def _names(classes: Sequence[LandCover]) -> str:
-    return _short([f"{cover.name} {cover.colour}" for cover in classes])
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _row(sample: Sample, label: Label, image: Image, classes: int) -> Chip:
-    lon, lat = middle(sample.grid)
+def _chip_row(sample: Sample, label: Label, image: Image, n_classes: int) -> Chip:
+    lon, lat = grid_centre(sample.grid)
     counts = np.bincount(label.ids.ravel(), minlength=NODATA + 1)
     return Chip(
         chip=sample.name,
@@ -226,13 +221,15 @@ def _row(sample: Sample, label: Label, image: Image, classes: int) -> Chip:
         epsg=sample.epsg,
         height=sample.grid.shape[0],
         width=sample.grid.shape[1],
-        counts=tuple(counts[:classes].tolist()),
+        counts=tuple(counts[:n_classes].tolist()),
         unlabelled=int(counts[NODATA]),
     )
 
 
-def _tiff(pixels: NDArray[Any], sample: Sample, nodata: int, bands: Sequence[str]) -> memoryview:
-    """(C, H, W) as a GeoTIFF on a sample's grid."""
+def _tiff_bytes(
+    pixels: NDArray[Any], sample: Sample, nodata: int, bands: Sequence[str]
+) -> memoryview:
+    """A GeoTIFF of (C, H, W) pixels on a sample's grid."""
     count, height, width = pixels.shape
     with rasterio.Env(**GDAL_OPTIONS), MemoryFile() as memory:
         with memory.open(
@@ -253,7 +250,7 @@ def _tiff(pixels: NDArray[Any], sample: Sample, nodata: int, bands: Sequence[str
         return memoryview(bytes(memory.getbuffer()))
 
 
-def _json(value: Mapping[str, Any]) -> bytes:
+def _json_bytes(value: Mapping[str, Any]) -> bytes:
     return (json.dumps(value, indent=1) + "\n").encode()
 
 
@@ -262,7 +259,7 @@ def _write_index(path: Path, rows: Sequence[Chip]) -> None:
     import pyarrow.parquet
 
     text, texts = pyarrow.string(), pyarrow.list_(pyarrow.string())
-    kinds = {
+    types = {
         **{field.name: text for field in fields(Chip)},
         **dict.fromkeys(("lon", "lat"), pyarrow.float64()),
         **dict.fromkeys(("s2", "s1", "s1_dates"), texts),
@@ -270,19 +267,14 @@ def _write_index(path: Path, rows: Sequence[Chip]) -> None:
         "counts": pyarrow.list_(pyarrow.int64()),
     }
     table = pyarrow.Table.from_pylist(
-        [asdict(row) for row in sorted(rows, key=lambda row: row.chip)],
-        schema=pyarrow.schema(list(kinds.items())),
+        [row.to_json() for row in sorted(rows, key=lambda row: row.chip)],
+        schema=pyarrow.schema(list(types.items())),
     )
     with replacing(path) as part:
         pyarrow.parquet.write_table(table, part)
 
 
-def placed(row: Chip, place: str, split: str) -> Chip:
-    """A chip's row with its place and split."""
-    return replace(row, place=place, split=split)
-
-
-def _need_pyarrow() -> None:
+def _check_pyarrow() -> None:
     try:
         import pyarrow  # noqa: F401
     except ImportError as error:
@@ -292,14 +284,14 @@ def _need_pyarrow() -> None:
 
 
 @contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    """What the disk says, in one line."""
+def _write_errors(path: Path) -> Iterator[None]:
+    """Turn errors of the disk into one line."""
     try:
         yield
     except OSError as error:
         if error.filename is None and error.errno is None:
-            raise  # of a network
+            raise  # an error of the network
         raise OutputError(
             f"The dataset {path} cannot be written ({error.strerror or error}). Free some space, "
-            "or name another folder with --out; then run the same command again to go on."
+            "or name another folder with --out; then rerun the same command to resume."
         ) from error

@@ -12,8 +12,8 @@ from urllib.request import Request, urlopen
 
 from lulcmap.catalog import (
     SUBSCRIPTION_KEY,
+    HrefRefusedError,
     Profile,
-    RefusedError,
     Scene,
     SkippedItem,
     is_private,
@@ -111,7 +111,7 @@ def _search(profile: Profile, collection: str, scenes: list[Scene]) -> Finding:
         scenes.append(scene)
     except SkippedItem as reason:
         raise ProviderError(f"Its item of {collection} is unusable: {reason}.") from None
-    except RefusedError as reason:
+    except HrefRefusedError as reason:
         raise ProviderError(f"An href of {collection} {reason}; it was not opened.") from None
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ProviderError(f"Its STAC item is not valid ({type(error).__name__}).") from None

@@ -1,4 +1,4 @@
-"""How good a model or a map is, against labels; and whether a map has seams."""
+"""Evaluation of a model or a map against labels, and a check of a map for seams."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Calibration: whether pixels classified with a confidence of 80 % are right 80 % of the time."""
+"""Calibration: whether pixels with a confidence of 80 % are right 80 % of the time."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -13,37 +13,37 @@ Networks, ICML, arXiv:1706.04599."""
 
 @dataclass(frozen=True, slots=True)
 class Reliability:
-    """What is known of each bin of confidence; those of parts may be added."""
+    """Pixels and hits in each bin of confidence; counts of parts may be added."""
 
     pixels: NDArray[np.int64]
     """(B,) pixels with a confidence in bin b, which is (b / B, (b + 1) / B]; 0 is in the first."""
 
     hits: NDArray[np.int64]
-    """(B,) those of them that are given their true class."""
+    """(B,) pixels in bin b that are given their true class."""
 
     confidence: NDArray[np.float64]
-    """(B,) sum of their confidences."""
+    """(B,) sum of the confidences in bin b."""
 
     @classmethod
     def empty(cls) -> Self:
-        """Of no pixels."""
+        """Counts of no pixels."""
         return cls(np.zeros(BINS, np.int64), np.zeros(BINS, np.int64), np.zeros(BINS))
 
     @classmethod
     def of(cls, confidence: NDArray[np.floating], correct: NDArray[np.bool_]) -> Self:
-        """Of some pixels.
+        """Count some pixels.
 
         Args:
             confidence: (...) probability of the class given, 0 to 1.
             correct: (...) True where that class is the true one.
 
         """
-        sure = np.round(np.asarray(confidence, np.float64).ravel(), 6)  # 0.8 in fp32 is more
-        bins = np.clip(np.ceil(sure * BINS).astype(np.int64) - 1, 0, BINS - 1)
+        values = np.round(np.asarray(confidence, np.float64).ravel(), 6)  # 0.8 in fp32 is more
+        bins = np.clip(np.ceil(values * BINS).astype(np.int64) - 1, 0, BINS - 1)
         return cls(
             np.bincount(bins, minlength=BINS).astype(np.int64),
             np.bincount(bins[correct.ravel()], minlength=BINS).astype(np.int64),
-            np.bincount(bins, sure, BINS).astype(np.float64),
+            np.bincount(bins, values, BINS).astype(np.float64),
         )
 
     def __add__(self, other: "Reliability") -> "Reliability":
@@ -68,7 +68,7 @@ class Reliability:
     def ece(self) -> float:
         """Expected calibration error, 0 to 1; NaN without pixels.
 
-        The mean of |accuracy - confidence| of the bins, each weighted with its pixels.
+        The mean of |accuracy - confidence| over the bins, weighted by their pixels.
         """
         total = self.pixels.sum()
         return float(np.abs(self.hits - self.confidence).sum() / total) if total else float("nan")

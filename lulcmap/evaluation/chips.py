@@ -1,4 +1,4 @@
-"""A model against the labels of a dataset."""
+"""Count a model's classes against the labels of a dataset."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,23 +7,23 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from lulcmap.dataset import Chip, Dataset, vote
+from lulcmap.dataset import Chip, Dataset, merge_votes
 from lulcmap.errors import UsageError
-from lulcmap.evaluation.counts import Tally
-from lulcmap.evaluation.onnx_predictor import Predict
+from lulcmap.evaluation.counts import Counts
+from lulcmap.evaluation.onnx_predictor import Predictor
 from lulcmap.legend import NODATA
 from lulcmap.model import ModelInput
 from lulcmap.system import Steps, no_progress
 
-_NAMES = {"s2": "Sentinel-2", "s1": "Sentinel-1"}
+_SENSOR_NAMES = {"s2": "Sentinel-2", "s1": "Sentinel-1"}
 
 
-class Described(Protocol):
-    """What has to be known of a model."""
+class ModelDescription(Protocol):
+    """Classes and inputs of a model."""
 
     @property
     def classes(self) -> Sequence[str]:
-        """Names, in the order of what it gives."""
+        """Names of the classes, in the order of the model's outputs."""
 
     @property
     def inputs(self) -> Any:
@@ -31,75 +31,75 @@ class Described(Protocol):
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What was counted on a dataset."""
+class ChipCounts:
+    """Counts of a model on a dataset."""
 
-    tallies: dict[str, Tally]
-    """By the sensors used: first those the model wants, then with each one taken away."""
+    by_sensors: dict[str, Counts]
+    """Counts by the sensors used: first all that the model takes, then with each one removed."""
 
     voted: int
-    """Chips whose label is from several annotators' votes; the others have one."""
+    """Chips whose label is merged from several annotators' votes; the others have one annotator."""
 
     chips: int
-    """In all."""
+    """Chips in all."""
 
     notes: tuple[str, ...]
     """What was not measured, in sentences."""
 
 
-def measure(
+def count_chips(
     dataset: Dataset,
     chips: Sequence[Chip],
-    predict: Predict,
-    described: Described,
+    predict: Predictor,
+    description: ModelDescription,
     *,
     scheme: str,
     progress: Steps = no_progress,
-) -> Measured:
-    """Count what a model says of the chips of a dataset, also with a sensor taken away.
+) -> ChipCounts:
+    """Classify the chips of a dataset and count the result, also with a sensor removed.
 
     Args:
-        dataset: that holds the chips.
-        chips: to be classified.
+        dataset: dataset of the chips.
+        chips: chips to classify.
         predict: the model.
-        described: its classes and inputs.
-        scheme: of the votes, one of ``lulcmap.votes.SCHEMES``.
-        progress: told how many chips of how many are done.
+        description: its classes and inputs.
+        scheme: scheme that merges votes, one of ``lulcmap.dataset.votes.SCHEMES``.
+        progress: called with the number of chips done, and of all chips.
 
     Raises:
-        UsageError: the model has classes the dataset does not have, or a chip cannot be read.
+        UsageError: the model has classes that the dataset lacks, or a chip cannot be read.
 
     """
-    ids = _ids(described.classes, dataset.names)
-    cases, notes = _cases(described.inputs)
-    tallies = {name: Tally(len(dataset.names)) for name in cases}
+    ids = _id_table(description.classes, dataset.names)
+    cases, notes = _cases(description.inputs)
+    by_sensors = {name: Counts(len(dataset.names)) for name in cases}
     voted = 0
     for done, chip in enumerate(chips, 1):
         s2, s1, truth = dataset.read(chip)
         votes = dataset.votes(chip)
         if votes is not None:
-            truth = vote(votes, scheme)
+            truth = merge_votes(votes, scheme)
             voted += 1
         for name, without in cases.items():
-            nodata = described.inputs[without].nodata if without else 0
+            nodata = description.inputs[without].nodata if without else 0
             classes, confidence = predict(
                 np.full_like(s2, nodata) if without == "s2" else s2,
                 np.full_like(s1, nodata) if without == "s1" else s1,
             )
-            tallies[name].add(
+            by_sensors[name].add(
                 chip.place, truth, ids[classes], at=(chip.lon, chip.lat), confidence=confidence
             )
         progress(done, len(chips))
-    return Measured(tallies, voted, len(chips), tuple(notes))
+    return ChipCounts(by_sensors, voted, len(chips), tuple(notes))
 
 
-def _ids(classes: Sequence[str], names: Sequence[str]) -> NDArray[np.uint8]:
-    """(256,) from the places in the model's legend to the dataset's ids; 255 stays."""
+def _id_table(classes: Sequence[str], names: Sequence[str]) -> NDArray[np.uint8]:
+    """(256,) dataset's id by position in the model's legend; 255 stays."""
     unknown = [name for name in classes if name not in names]
     if unknown:
         raise UsageError(
-            f"The model gives {', '.join(unknown)}, which the dataset's legend does not have "
-            f"({', '.join(names)}). Evaluate it on a dataset with its own legend."
+            f"The model has the classes {', '.join(unknown)}, which the dataset's legend lacks "
+            f"({', '.join(names)}). Evaluate it on a dataset with the model's legend."
         )
     table = np.full(256, NODATA, np.uint8)
     table[: len(classes)] = [names.index(name) for name in classes]
@@ -107,16 +107,17 @@ def _ids(classes: Sequence[str], names: Sequence[str]) -> NDArray[np.uint8]:
 
 
 def _cases(inputs: dict[str, ModelInput]) -> tuple[dict[str, str | None], list[str]]:
-    """Which sensors are used, each with the one that is taken away; and what cannot be."""
-    every = " and ".join(_NAMES[name] for name in ("s2", "s1") if name in inputs)
+    """Sensors used, each case with the sensor that is removed; and notes on impossible cases."""
+    every = " and ".join(_SENSOR_NAMES[name] for name in ("s2", "s1") if name in inputs)
     cases: dict[str, str | None] = {every: None}
     notes = []
     if len(inputs) > 1:
         for kept, without in (("s2", "s1"), ("s1", "s2")):
             if inputs[without].optional:
-                cases[f"{_NAMES[kept]} only"] = without
+                cases[f"{_SENSOR_NAMES[kept]} only"] = without
             else:
                 notes.append(
-                    f"{_NAMES[kept]} alone is not measured: the model needs {_NAMES[without]}."
+                    f"{_SENSOR_NAMES[kept]} alone is not measured: the model needs "
+                    f"{_SENSOR_NAMES[without]}."
                 )
     return cases, notes

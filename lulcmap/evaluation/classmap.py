@@ -1,4 +1,4 @@
-"""A finished class map, read in windows and at single pixels, in bounded memory."""
+"""Read a finished class map in windows and at single pixels, in bounded memory."""
 
 import warnings
 from collections.abc import Iterator, Mapping
@@ -21,8 +21,8 @@ from lulcmap.legend import CLASS_TAG, CLASSES, NODATA
 
 _GDAL_ENV = {"GDAL_CACHEMAX": 64 * 2**20}  # bytes; GDAL's default is 5 % of the machine
 
-MOST_PIXELS = 2**24
-"""Read at once."""
+MAX_PIXELS = 2**24
+"""Most pixels that are read at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,40 +30,41 @@ class ClassMap:
     """An open map."""
 
     path: Path
-    """Its file."""
+    """Path of its file."""
 
     shape: tuple[int, int]
-    """Rows, columns."""
+    """Rows and columns."""
 
     transform: Affine
-    """From column and row to x and y of the CRS."""
+    """Transform from (column, row) to (x, y) of the CRS."""
 
     crs: CRS
-    """Of the map."""
+    """CRS of the map."""
 
     legend: Mapping[int, str]
-    """Names of its classes by value, from its tags; Dynamic World's where it has none."""
+    """Names of the classes by value, from the map's tags; Dynamic World's without tags."""
 
     _dataset: Any
 
     @property
     def confidence_band(self) -> int | None:
-        """Number of the band with percent of confidence, where there is one."""
+        """Number of the band of confidence in percent, if there is one."""
         names = [str(name or "").lower() for name in self._dataset.descriptions]
         return names.index("confidence") + 1 if "confidence" in names else None
 
     def window(self, row: int, col: int, height: int, width: int, *, band: int = 1) -> NDArray[Any]:
-        """(height, width) values of a part of the map; its own nodata becomes 255.
+        """(height, width) values of a window of the map; its own nodata becomes 255.
 
         Raises:
-            UsageError: it cannot be read.
+            UsageError: the map cannot be read.
 
         """
         try:
             values = self._dataset.read(band, window=Window(col, row, width, height))
         except RasterioError as error:
             raise UsageError(
-                f"{self.path} cannot be read to its end ({error}). Is it cut off? Make it again."
+                f"{self.path} cannot be read to its end ({error}); it may be truncated. Make it "
+                "again."
             ) from error
         nodata = self._dataset.nodata
         if nodata is not None and 0 <= nodata < NODATA:
@@ -74,20 +75,22 @@ class ClassMap:
         self, xs: NDArray[np.float64], ys: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """(...) fractional rows and columns of points in the map's CRS."""
-        back = ~self.transform
-        return back.d * xs + back.e * ys + back.f, back.a * xs + back.b * ys + back.c
+        to_pixel = ~self.transform
+        cols = to_pixel.a * xs + to_pixel.b * ys + to_pixel.c
+        return to_pixel.d * xs + to_pixel.e * ys + to_pixel.f, cols
 
     def at(
         self, xs: NDArray[np.float64], ys: NDArray[np.float64]
     ) -> tuple[NDArray[np.uint8], NDArray[np.float32] | None]:
-        """The map where some points are: the values of the pixels they lie in.
+        """Values and confidences of the map at some points: those of the pixels they lie in.
 
         Args:
-            xs: (n,) easting or longitude in the map's CRS; not finite is nowhere.
-            ys: (n,) as ``xs``.
+            xs: (n,) easting or longitude in the map's CRS; not finite where a point has no place.
+            ys: (n,) northing or latitude, likewise.
 
         Returns:
-            (n,) values of the map, 255 outside; (n,) confidence 0 to 1, if the map has that.
+            (n,) values of the map, 255 outside; (n,) confidence, 0 to 1, if the map has a band of
+            it.
 
         """
         height, width = self.shape
@@ -95,58 +98,58 @@ class ClassMap:
         with np.errstate(invalid="ignore"):
             inside = (rows >= 0) & (rows < height) & (cols >= 0) & (cols < width)
         values = np.full(xs.shape, NODATA, np.uint8)
-        sure = None if self.confidence_band is None else np.zeros(xs.shape, np.float32)
-        self._fill(np.floor(rows), np.floor(cols), np.flatnonzero(inside), values, sure)
-        return values, sure
+        confidence = None if self.confidence_band is None else np.zeros(xs.shape, np.float32)
+        self._fill(np.floor(rows), np.floor(cols), np.flatnonzero(inside), values, confidence)
+        return values, confidence
 
     def _fill(
         self,
         rows: NDArray[np.float64],
         cols: NDArray[np.float64],
-        which: NDArray[np.int64],
+        points: NDArray[np.int64],
         values: NDArray[np.uint8],
-        sure: NDArray[np.float32] | None,
+        confidence: NDArray[np.float32] | None,
     ) -> None:
-        """Read the pixels of some points: all at once, or in halves if they are far apart."""
-        if not which.size:
+        """Read the pixels of some points: at once, or in halves if the points are far apart."""
+        if not points.size:
             return
-        top, left = int(rows[which].min()), int(cols[which].min())
-        height = int(rows[which].max()) - top + 1
-        width = int(cols[which].max()) - left + 1
-        if height * width > MOST_PIXELS:
+        top, left = int(rows[points].min()), int(cols[points].min())
+        height = int(rows[points].max()) - top + 1
+        width = int(cols[points].max()) - left + 1
+        if height * width > MAX_PIXELS:
             along = rows if height >= width else cols
-            first = along[which] < (top + height // 2 if height >= width else left + width // 2)
-            self._fill(rows, cols, which[first], values, sure)
-            self._fill(rows, cols, which[~first], values, sure)
+            first = along[points] < (top + height // 2 if height >= width else left + width // 2)
+            self._fill(rows, cols, points[first], values, confidence)
+            self._fill(rows, cols, points[~first], values, confidence)
             return
-        at = rows[which].astype(np.int64) - top, cols[which].astype(np.int64) - left
-        values[which] = self.window(top, left, height, width)[at]
-        if sure is not None:
+        at = rows[points].astype(np.int64) - top, cols[points].astype(np.int64) - left
+        values[points] = self.window(top, left, height, width)[at]
+        if confidence is not None:
             band = self.confidence_band
             percent = self.window(top, left, height, width, band=band or 1)[at]
-            sure[which] = percent.astype(np.float32) / 100
+            confidence[points] = percent.astype(np.float32) / 100
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[ClassMap]:
-    """A class map, open.
+def open_class_map(path: Path) -> Iterator[ClassMap]:
+    """Open a class map.
 
     Raises:
-        UsageError: the file is none.
+        UsageError: the file is not a class map.
 
     """
     with rasterio.Env(**_GDAL_ENV):
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", NotGeoreferencedWarning)  # it is refused below
+                warnings.simplefilter("ignore", NotGeoreferencedWarning)  # refused below
                 dataset = rasterio.open(path)
         except RasterioError:
-            raise UsageError(f"{path} is no raster that can be read; give a GeoTIFF.") from None
+            raise UsageError(f"{path} is not a readable raster; give a GeoTIFF.") from None
         with dataset:
             if dataset.dtypes[0] != "uint8" or dataset.crs is None:
-                found = f"values of {dataset.dtypes[0]}" + " without a CRS" * (dataset.crs is None)
+                form = f"values of {dataset.dtypes[0]}" + " without a CRS" * (dataset.crs is None)
                 raise UsageError(
-                    f"{path} has {found}; a class map has uint8 and a CRS. Convert it, for example "
+                    f"{path} has {form}; a class map has uint8 and a CRS. Convert it, for example "
                     "with gdal_translate -ot Byte."
                 )
             yield ClassMap(
@@ -170,5 +173,5 @@ def _legend(tags: Mapping[str, str]) -> dict[int, str]:
 
 @cache
 def transformer(source: CRS, target: CRS) -> Transformer:
-    """Between two CRS, x before y; the same one for the same CRS, for each takes long."""
+    """Transformer between two CRS, x before y; cached, since making one is slow."""
     return Transformer.from_crs(source, target, always_xy=True)

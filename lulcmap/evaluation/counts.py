@@ -1,6 +1,6 @@
-"""What is counted place by place, and how sure the figures are that are read off it."""
+"""Counts of a classification, place by place, and confidence intervals of its metrics."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,64 +20,64 @@ from lulcmap.evaluation.scores import (
 )
 from lulcmap.legend import NODATA
 
-DRAWS = 1000
-"""Of the bootstrap."""
+BOOTSTRAP_DRAWS = 1000
+"""Draws of the bootstrap."""
 
-TOTALS: Mapping[str, Callable[[NDArray[np.int64]], float]] = {
+TOTAL_METRICS: Mapping[str, Callable[[NDArray[np.int64]], float]] = {
     "miou": mean_iou,
     "oa": accuracy,
     "f1": mean_f1,
 }
-"""Figures of all classes together."""
+"""Metrics over all classes."""
 
-OF_A_CLASS: Mapping[str, Callable[[NDArray[np.int64]], NDArray[np.float64]]] = {
+CLASS_METRICS: Mapping[str, Callable[[NDArray[np.int64]], NDArray[np.float64]]] = {
     "iou": iou,
     "precision": precision,
     "recall": recall,
     "f1": f1,
 }
-"""Figures of each class."""
+"""Metrics of each class."""
 
 Intervals = Mapping[str, NDArray[np.float64]]
-"""By the names of ``TOTALS`` (2,), and by ``class_`` and the names of ``OF_A_CLASS`` (2, K): the
-ends of 95 % confidence intervals."""
+"""Ends of 95 % confidence intervals: (2,) by the names of ``TOTAL_METRICS``, and (2, K) by
+``class_`` and the names of ``CLASS_METRICS``."""
 
 
 @dataclass(slots=True)
 class Place:
-    """What is resampled together, because what lies together is alike."""
+    """Counts of pixels that are resampled together, because nearby pixels are alike."""
 
     lon: float
-    """Degrees."""
+    """Longitude, degrees."""
 
     lat: float
-    """Degrees."""
+    """Latitude, degrees."""
 
     matrix: NDArray[np.int64]
-    """(K, K) pixels: row the true class, column the one given."""
+    """(K, K) pixels: row the true class, column the predicted one."""
 
 
 @dataclass(slots=True)
-class Tally:
-    """A classification against its truth, counted while it streams by."""
+class Counts:
+    """Running counts of a classification against its truth."""
 
     n_classes: int
-    """K."""
+    """Number of classes, K."""
 
     places: dict[str, Place] = field(default_factory=dict)
-    """By name."""
+    """Places by name."""
 
     reliability: Reliability = field(default_factory=Reliability.empty)
-    """Of the pixels that came with a confidence."""
+    """Reliability of the pixels that have a confidence."""
 
     unmapped: int = 0
-    """Pixels with a true class that were given none; they are in no figure."""
+    """Pixels with a true class but no predicted one; no metric counts them."""
 
     def add(
         self,
         name: str,
         truth: NDArray[np.uint8],
-        given: NDArray[np.uint8],
+        predicted: NDArray[np.uint8],
         *,
         at: tuple[float, float],
         confidence: NDArray[np.floating] | None = None,
@@ -85,33 +85,33 @@ class Tally:
         """Count some pixels of a place.
 
         Args:
-            name: of the place; more of the same place may be added.
-            truth: (...) class ids, 255 unknown.
-            given: (...) class ids, 255 where nothing was given.
+            name: name of the place; its pixels may come in several parts.
+            truth: (...) true class ids, 255 unknown.
+            predicted: (...) predicted class ids, 255 where there is none.
             at: longitude and latitude of the place, degrees.
-            confidence: (...) probability of the class given, 0 to 1.
+            confidence: (...) probability of the predicted class, 0 to 1.
 
         """
-        known = truth != NODATA
-        kept = known & (given != NODATA)
-        self.unmapped += int(np.count_nonzero(known & ~kept))
+        labelled = truth != NODATA
+        kept = labelled & (predicted != NODATA)
+        self.unmapped += int(np.count_nonzero(labelled & ~kept))
         if not kept.any():
             return
-        matrix = confusion(truth, given, n_classes=self.n_classes)
+        matrix = confusion(truth, predicted, n_classes=self.n_classes)
         if name in self.places:
             self.places[name].matrix += matrix
         else:
             self.places[name] = Place(*at, matrix)
         if confidence is not None:
-            self.reliability += Reliability.of(confidence[kept], truth[kept] == given[kept])
+            self.reliability += Reliability.of(confidence[kept], truth[kept] == predicted[kept])
 
     @property
     def matrix(self) -> NDArray[np.int64]:
-        """(K, K) of all places."""
-        return summed(self.places.values(), self.n_classes)
+        """(K, K) pixels of all places."""
+        return sum_matrices(self.places.values(), self.n_classes)
 
 
-def summed(places: Any, n_classes: int) -> NDArray[np.int64]:
+def sum_matrices(places: Iterable[Place], n_classes: int) -> NDArray[np.int64]:
     """(K, K) pixels of some places together."""
     total = np.zeros((n_classes, n_classes), np.int64)
     for place in places:
@@ -119,50 +119,52 @@ def summed(places: Any, n_classes: int) -> NDArray[np.int64]:
     return total
 
 
-def intervals(tally: Tally, *, draws: int = DRAWS, seed: int = 0) -> Intervals | None:
+def bootstrap_intervals(
+    counts: Counts, *, draws: int = BOOTSTRAP_DRAWS, seed: int = 0
+) -> Intervals | None:
     """95 % confidence intervals from a bootstrap over places.
 
-    Pixels of one place are alike, so that resampling them would promise far too much: whole places
-    are drawn, with replacement, and the interval is from the 2.5th to the 97.5th percentile of what
-    the draws give (Efron and Tibshirani, 1993, chapter 13).
+    Pixels of one place are alike, so resampling pixels would make the intervals far too narrow.
+    Whole places are drawn instead, with replacement; the interval runs from the 2.5th to the 97.5th
+    percentile of the draws (Efron and Tibshirani, 1993, chapter 13).
 
     Args:
-        tally: of the places.
-        draws: how often as many places are drawn as there are.
-        seed: the same one gives the same intervals.
+        counts: counts of the places.
+        draws: number of draws; each draws as many places as there are.
+        seed: random seed; the same seed gives the same intervals.
 
     Returns:
-        The ends, NaN where a figure is not known in any draw or its class is in one place only;
-        None with fewer than two places.
+        The ends, NaN where no draw gives a value or the class is in one place only; None with fewer
+        than two places.
 
     """
-    places = list(tally.places.values())
+    places = list(counts.places.values())
     if len(places) < 2:
         return None
     pairs = np.stack([place.matrix.ravel() for place in places]).astype(np.float64)  # for BLAS
     rng = np.random.default_rng(seed)
     shares = np.full(len(places), 1 / len(places))
-    found: dict[str, list[Any]] = {}
+    values: dict[str, list[Any]] = {}
     for _ in range(draws):
         times = rng.multinomial(len(places), shares)
-        matrix = (times @ pairs).astype(np.int64).reshape(tally.n_classes, tally.n_classes)
-        for name, total in TOTALS.items():
-            found.setdefault(name, []).append(total(matrix))
-        for name, each in OF_A_CLASS.items():
-            found.setdefault(f"class_{name}", []).append(each(matrix))
-    ends = {name: _middle(np.asarray(values)) for name, values in found.items()}
-    in_places = (pairs.reshape(len(places), tally.n_classes, -1).sum(axis=2) > 0).sum(axis=0)
-    for name in OF_A_CLASS:
-        ends[f"class_{name}"][:, in_places < 2] = np.nan  # one place says nothing of others
+        matrix = (times @ pairs).astype(np.int64).reshape(counts.n_classes, counts.n_classes)
+        for name, total in TOTAL_METRICS.items():
+            values.setdefault(name, []).append(total(matrix))
+        for name, each in CLASS_METRICS.items():
+            values.setdefault(f"class_{name}", []).append(each(matrix))
+    ends = {name: _percentile_ends(np.asarray(drawn)) for name, drawn in values.items()}
+    in_places = (pairs.reshape(len(places), counts.n_classes, -1).sum(axis=2) > 0).sum(axis=0)
+    for name in CLASS_METRICS:
+        ends[f"class_{name}"][:, in_places < 2] = np.nan  # one place tells nothing about others
     return ends
 
 
-def _middle(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """From (draws, ...) the ends (2, ...) of the middle 95 %, of the draws that have a value."""
+def _percentile_ends(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(2, ...) ends of the middle 95 % of (draws, ...) values, without the NaN."""
     columns = values.reshape(len(values), -1)
     ends = np.full((2, columns.shape[1]), np.nan)
     for i, column in enumerate(columns.T):
-        there = column[np.isfinite(column)]
-        if there.size:
-            ends[:, i] = np.percentile(there, (2.5, 97.5))
+        finite = column[np.isfinite(column)]
+        if finite.size:
+            ends[:, i] = np.percentile(finite, (2.5, 97.5))
     return ends.reshape(2, *values.shape[1:])

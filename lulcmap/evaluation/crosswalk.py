@@ -1,4 +1,4 @@
-"""From the codes of labels and the classes of a map to the classes in which both are compared."""
+"""Crosswalks: from the codes of labels and the classes of a map to classes that compare both."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -13,40 +13,40 @@ from lulcmap.errors import UsageError
 from lulcmap.legend import NODATA
 
 OTHER = "other"
-"""Column of the confusion matrix: map classes that belong to no class of the labels."""
+"""Column of the confusion matrix for map classes that match no class of the labels."""
 
 _FOLDER = Path(__file__).parent / "tables"
 
-SHIPPED = tuple(sorted(path.stem for path in _FOLDER.glob("*.csv")))
-"""Names of the crosswalks that come with lulcmap, all to Dynamic World's classes."""
+SHIPPED_CROSSWALKS = tuple(sorted(path.stem for path in _FOLDER.glob("*.csv")))
+"""Names of the crosswalks shipped with lulcmap, all to Dynamic World's classes."""
 
 _COLUMNS = {"code", "name", "map_classes"}
 
 
 @dataclass(frozen=True, slots=True)
 class Crosswalk:
-    """The classes a map is judged in, and how labels and the map come to them."""
+    """The classes that a map and its labels are compared in."""
 
     classes: tuple[str, ...]
-    """Names; the last one is ``OTHER`` if the map has values that belong to none."""
+    """Names of the classes; the last one is ``OTHER``."""
 
     codes: Mapping[int, int]
-    """From a code of the labels to the index of its class."""
+    """Class index by code of the labels."""
 
     names: Mapping[str, int]
-    """From a name in the labels to the index of its class."""
+    """Class index by name in the labels."""
 
     values: NDArray[np.uint8]
-    """(256,) from a value of the map to the index of its class; 255 stays 255."""
+    """(256,) class index by value of the map; 255 stays 255."""
 
     def of_codes(self, codes: NDArray[Any]) -> NDArray[np.uint8]:
-        """Classes of the codes of a label raster, in its shape; 255 for those that are none."""
-        there, places = np.unique(codes, return_inverse=True)
-        classes = [self.codes.get(code, NODATA) for code in there.tolist()]
-        return np.array(classes, np.uint8)[places.reshape(codes.shape)]
+        """Classes of the codes of a label raster, in its shape; 255 for unknown codes."""
+        values, inverse = np.unique(codes, return_inverse=True)
+        classes = [self.codes.get(code, NODATA) for code in values.tolist()]
+        return np.array(classes, np.uint8)[inverse.reshape(codes.shape)]
 
     def of_label(self, label: object) -> int | None:
-        """Class of one label, a code or a name; None if it is neither."""
+        """Class of one label, a code or a name; None if it is unknown."""
         text = str(label).strip()
         if text in self.names:
             return self.names[text]
@@ -57,8 +57,8 @@ class Crosswalk:
         return self.codes.get(int(number)) if number.is_integer() else None
 
 
-def identity(legend: Mapping[int, str]) -> Crosswalk:
-    """Labels that have the map's own values or names.
+def identity_crosswalk(legend: Mapping[int, str]) -> Crosswalk:
+    """Crosswalk of labels that have the map's own values or names.
 
     Args:
         legend: names of the map's classes by value.
@@ -70,26 +70,26 @@ def identity(legend: Mapping[int, str]) -> Crosswalk:
 
 
 def load_crosswalk(source: str, legend: Mapping[int, str]) -> Crosswalk:
-    """A crosswalk from a CSV file with the columns ``code``, ``name`` and ``map_classes``.
+    """Load a crosswalk from a CSV file with the columns ``code``, ``name`` and ``map_classes``.
 
-    One row a code of the labels: the name it is compared under, and the classes of the map that
-    mean it, names or values with semicolons between. Rows with one name are one class.
+    Each row is a code of the labels: the name it is compared under, and the classes of the map that
+    match it, names or values separated by semicolons. Rows with the same name are one class.
 
     Args:
-        source: a file, or one of ``SHIPPED``.
+        source: path of a file, or one of ``SHIPPED_CROSSWALKS``.
         legend: names of the map's classes by value.
 
     Raises:
-        UsageError: the file cannot be read, or says something that cannot be.
+        UsageError: the file cannot be read or contradicts itself.
 
     """
-    path = _FOLDER / f"{source}.csv" if source in SHIPPED else Path(source)
+    path = _FOLDER / f"{source}.csv" if source in SHIPPED_CROSSWALKS else Path(source)
     rows = _rows(path, source)
     classes = tuple(dict.fromkeys(row["name"].strip() for row in rows))
     if OTHER in classes or "" in classes:
         raise UsageError(
-            f"{source} has a class named {OTHER if OTHER in classes else ''!r}; give each a name "
-            f"of its own, and leave {OTHER!r} to what belongs to none."
+            f"{source} has a class named {OTHER if OTHER in classes else ''!r}; give each class a "
+            f"name; {OTHER!r} is reserved for map classes that match none."
         )
     codes: dict[int, int] = {}
     values: dict[int, int] = {}
@@ -97,12 +97,12 @@ def load_crosswalk(source: str, legend: Mapping[int, str]) -> Crosswalk:
         index = classes.index(row["name"].strip())
         code = _code(row["code"], source)
         if codes.setdefault(code, index) != index:
-            raise UsageError(f"{source} gives code {code} two names; give each code one row.")
+            raise UsageError(f"{source} gives code {code} two names; give each code only one row.")
         for value in _map_values(row["map_classes"], legend, source):
             if values.setdefault(value, index) != index:
                 raise UsageError(
                     f"{source} counts class {legend.get(value, value)} of the map as both "
-                    f"{classes[values[value]]} and {classes[index]}; leave one of them."
+                    f"{classes[values[value]]} and {classes[index]}; keep one of them."
                 )
     return _crosswalk(classes, codes, values)
 
@@ -125,7 +125,8 @@ def _rows(path: Path, source: str) -> list[dict[str, str]]:
             missing = _COLUMNS - set(reader.fieldnames or ())
     except FileNotFoundError:
         raise UsageError(
-            f"There is no crosswalk {source}: neither a file nor one of {', '.join(SHIPPED)}."
+            f"No crosswalk {source}: it is neither a file nor one of "
+            f"{', '.join(SHIPPED_CROSSWALKS)}."
         ) from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UsageError(
@@ -134,7 +135,7 @@ def _rows(path: Path, source: str) -> list[dict[str, str]]:
     if missing or not rows:
         lacks = ", ".join(sorted(missing)) or "rows"
         raise UsageError(
-            f"{source} is no crosswalk: it has no {lacks}; its columns are code, name and "
+            f"{source} is not a crosswalk: it has no {lacks}; expected the columns code, name and "
             "map_classes."
         )
     return rows
@@ -145,21 +146,21 @@ def _code(text: str, source: str) -> int:
         return int(text)
     except ValueError:
         raise UsageError(
-            f"{source} has the code {text!r}; codes are whole numbers, as in the labels."
+            f"{source} has the code {text!r}; codes are integers, as in the labels."
         ) from None
 
 
 def _map_values(text: str, legend: Mapping[int, str], source: str) -> list[int]:
-    """Values of the map that a row names, by name or by value."""
-    found = []
+    """Values of the map in a row, given by name or by value."""
+    values = []
     for word in filter(None, (word.strip() for word in text.split(";"))):
-        named = [value for value, name in legend.items() if name == word]
+        matches = [value for value, name in legend.items() if name == word]
         if word.isdecimal() and int(word) < NODATA:
-            named = named or [int(word)]
-        if not named:
+            matches = matches or [int(word)]
+        if not matches:
             raise UsageError(
                 f"{source} names the map class {word!r}; the map has "
                 f"{', '.join(f'{value} {name}' for value, name in legend.items())}."
             )
-        found += named
-    return found
+        values += matches
+    return values

@@ -1,4 +1,4 @@
-"""The figures of an evaluation, as plain JSON."""
+"""The metrics of an evaluation, as plain JSON: the file ``metrics.json``."""
 
 import math
 from collections import Counter
@@ -10,100 +10,123 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lulcmap.evaluation.calibration import BINS, Reliability
-from lulcmap.evaluation.counts import DRAWS, OF_A_CLASS, TOTALS, Intervals, Tally, intervals, summed
-from lulcmap.evaluation.olofsson import Adjusted, Estimate
+from lulcmap.evaluation.counts import (
+    BOOTSTRAP_DRAWS,
+    CLASS_METRICS,
+    TOTAL_METRICS,
+    Counts,
+    Intervals,
+    Place,
+    bootstrap_intervals,
+    sum_matrices,
+)
+from lulcmap.evaluation.olofsson import AdjustedEstimates, Estimate
 from lulcmap.evaluation.regions import Regions
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was measured, and of what."""
+    """The counts of a model or a map against labels."""
 
     subject: Mapping[str, Any]
     """The model or the map, plain JSON."""
 
     labels: Mapping[str, Any]
-    """What it was measured against, plain JSON; ``"votes"`` names the scheme."""
+    """The labels it is compared with, plain JSON; ``"votes"`` names the scheme."""
 
     classes: tuple[str, ...]
     """Names of the rows and columns."""
 
-    tally: Tally
-    """What was counted."""
+    counts: Counts
+    """Counts of all places."""
 
     regions: Regions
-    """That places are in."""
+    """Regions to give metrics for."""
 
-    sensors: Mapping[str, Tally] = field(default_factory=dict)
-    """The same with a sensor taken away, by which are used."""
+    sensors: Mapping[str, Counts] = field(default_factory=dict)
+    """Counts by the sensors used, with each one removed in turn; empty if there is one case."""
 
-    adjusted: Adjusted | None = None
-    """From a stratified sample."""
+    adjusted: AdjustedEstimates | None = None
+    """Area-adjusted estimates, if the labels are a stratified sample."""
 
     notes: Sequence[str] = ()
-    """What its reader should know, in sentences."""
+    """Remarks for the reader, in sentences."""
 
+    def to_json(self, *, draws: int = BOOTSTRAP_DRAWS, seed: int = 0) -> dict[str, Any]:
+        """All metrics as plain JSON values; None where one is unknown.
 
-def evaluation_json(evaluation: Evaluation, *, draws: int = DRAWS, seed: int = 0) -> dict[str, Any]:
-    """All figures, as plain JSON; None where one is not known.
+        Args:
+            draws: draws of the bootstrap.
+            seed: random seed of the bootstrap.
 
-    Args:
-        evaluation: what was measured.
-        draws: of the bootstrap.
-        seed: of the bootstrap.
+        """
+        counts, matrix = self.counts, self.counts.matrix
+        intervals = bootstrap_intervals(counts, draws=draws, seed=seed)
+        notes = list(self.notes)
+        if intervals is None:
+            notes.append("One place is too few for confidence intervals; none are given.")
+        return {
+            "subject": dict(self.subject),
+            "labels": dict(self.labels),
+            "classes": list(self.classes),
+            "pixels": int(matrix.sum()),
+            "unmapped": counts.unmapped,
+            "places": len(counts.places),
+            "scores": {
+                name: _with_interval(total(matrix), intervals, name)
+                for name, total in TOTAL_METRICS.items()
+            },
+            "per_class": _per_class(matrix, self.classes, intervals),
+            "confusion": matrix.tolist(),
+            "regions": self._regions(),
+            "sensors": [
+                {"sensors": name, **_totals(case.matrix)} for name, case in self.sensors.items()
+            ],
+            "calibration": _calibration(counts.reliability),
+            "bootstrap": None
+            if intervals is None
+            else {"draws": draws, "seed": seed, "of": "places"},
+            "area_adjusted": _adjusted(self.adjusted, self.classes),
+            "notes": notes,
+        }
 
-    """
-    tally, names = evaluation.tally, evaluation.classes
-    matrix = tally.matrix
-    found = intervals(tally, draws=draws, seed=seed)
-    notes = list(evaluation.notes)
-    if found is None:
-        notes.append("One place is too few for confidence intervals; there are none.")
-    return {
-        "subject": dict(evaluation.subject),
-        "labels": dict(evaluation.labels),
-        "classes": list(names),
-        "pixels": int(matrix.sum()),
-        "unmapped": tally.unmapped,
-        "places": len(tally.places),
-        "scores": {
-            name: _with_interval(total(matrix), found, name) for name, total in TOTALS.items()
-        },
-        "per_class": _per_class(matrix, names, found),
-        "confusion": matrix.tolist(),
-        "regions": _regions(evaluation),
-        "sensors": [
-            {"sensors": name, **_row(one.matrix)} for name, one in evaluation.sensors.items()
-        ],
-        "calibration": _calibration(tally.reliability),
-        "bootstrap": None if found is None else {"draws": draws, "seed": seed, "of": "places"},
-        "area_adjusted": _adjusted(evaluation.adjusted, names),
-        "notes": notes,
-    }
+    def _regions(self) -> list[dict[str, Any]]:
+        """A row for each region, by name."""
+        groups: dict[str, list[Place]] = {}
+        for place in self.counts.places.values():
+            groups.setdefault(self.regions.of(place.lon, place.lat), []).append(place)
+        return [
+            {
+                "region": name,
+                "places": len(groups[name]),
+                **_totals(sum_matrices(groups[name], len(self.classes))),
+            }
+            for name in sorted(groups)
+        ]
 
 
 def _number(value: float) -> float | None:
-    """As JSON knows it."""
+    """A number that JSON can hold."""
     return float(value) if math.isfinite(value) else None
 
 
-def _with_interval(value: float, found: Intervals | None, name: str) -> dict[str, float | None]:
-    low, high = (math.nan, math.nan) if found is None else found[name]
+def _with_interval(value: float, intervals: Intervals | None, name: str) -> dict[str, float | None]:
+    low, high = (math.nan, math.nan) if intervals is None else intervals[name]
     return {"value": _number(value), "low": _number(low), "high": _number(high)}
 
 
-def _row(matrix: NDArray[np.int64]) -> dict[str, Any]:
-    """Pixels, and the figures of all classes together."""
+def _totals(matrix: NDArray[np.int64]) -> dict[str, Any]:
+    """Pixels, and the metrics over all classes."""
     return {
         "pixels": int(matrix.sum()),
-        **{name: _number(total(matrix)) for name, total in TOTALS.items()},
+        **{name: _number(total(matrix)) for name, total in TOTAL_METRICS.items()},
     }
 
 
 def _per_class(
-    matrix: NDArray[np.int64], names: Sequence[str], found: Intervals | None
+    matrix: NDArray[np.int64], names: Sequence[str], intervals: Intervals | None
 ) -> list[dict[str, Any]]:
-    figures = {name: each(matrix) for name, each in OF_A_CLASS.items()}
+    metrics = {name: each(matrix) for name, each in CLASS_METRICS.items()}
     rows = []
     for i, name in enumerate(names):
         row: dict[str, Any] = {
@@ -111,26 +134,11 @@ def _per_class(
             "true_pixels": int(matrix[i].sum()),
             "given_pixels": int(matrix[:, i].sum()),
         }
-        for figure, values in figures.items():
-            ends = None if found is None else {figure: found[f"class_{figure}"][:, i]}
-            row[figure] = _with_interval(values[i], ends, figure)
+        for metric, values in metrics.items():
+            ends = None if intervals is None else {metric: intervals[f"class_{metric}"][:, i]}
+            row[metric] = _with_interval(values[i], ends, metric)
         rows.append(row)
     return rows
-
-
-def _regions(evaluation: Evaluation) -> list[dict[str, Any]]:
-    """A row a region, by name."""
-    groups: dict[str, list[Any]] = {}
-    for place in evaluation.tally.places.values():
-        groups.setdefault(evaluation.regions.of(place.lon, place.lat), []).append(place)
-    return [
-        {
-            "region": name,
-            "places": len(groups[name]),
-            **_row(summed(groups[name], len(evaluation.classes))),
-        }
-        for name in sorted(groups)
-    ]
 
 
 def _calibration(reliability: Reliability) -> dict[str, Any] | None:
@@ -151,36 +159,41 @@ def _calibration(reliability: Reliability) -> dict[str, Any] | None:
     }
 
 
-def _adjusted(adjusted: Adjusted | None, names: Sequence[str]) -> dict[str, Any] | None:
-    if adjusted is None:
+def _adjusted(estimates: AdjustedEstimates | None, names: Sequence[str]) -> dict[str, Any] | None:
+    if estimates is None:
         return None
-    total = sum(one.value for one in adjusted.areas)
-    mapped = adjusted.proportions.sum(axis=1) * total
+    total = sum(area.value for area in estimates.areas)
+    mapped = estimates.proportions.sum(axis=1) * total
     return {
         "method": "Olofsson et al. (2014), Remote Sensing of Environment 148:42-57",
-        "overall_accuracy": _estimate(adjusted.overall),
+        "overall_accuracy": _estimate(estimates.overall),
         "per_class": [
             {
                 "class": name,
-                "users_accuracy": _estimate(adjusted.users[i]),
-                "producers_accuracy": _estimate(adjusted.producers[i]),
+                "users_accuracy": _estimate(estimates.users[i]),
+                "producers_accuracy": _estimate(estimates.producers[i]),
                 "mapped_km2": float(mapped[i]),
-                "area_km2": _estimate(adjusted.areas[i]),
+                "area_km2": _estimate(estimates.areas[i]),
             }
             for i, name in enumerate(names)
         ],
-        "proportions": adjusted.proportions.tolist(),
+        "proportions": estimates.proportions.tolist(),
     }
 
 
-def _estimate(one: Estimate) -> dict[str, float | None]:
-    return {"value": _number(one.value), "margin": _number(one.margin)}
+def _estimate(estimate: Estimate) -> dict[str, float | None]:
+    return {"value": _number(estimate.value), "margin": _number(estimate.margin)}
 
 
 def unknown_note(unknown: Mapping[str, int]) -> Iterable[str]:
-    """A sentence on labels that are no class, if there are any."""
+    """A sentence on labels that match no class, if there are any.
+
+    Args:
+        unknown: how often each of these labels occurs.
+
+    """
     if unknown:
         most = Counter(unknown).most_common(5)
         names = ", ".join(f"{label} ({count:,})" for label, count in most)
         more = ", ..." if len(unknown) > len(most) else ""
-        yield f"Labels that are no class are not counted: {names}{more}."
+        yield f"Labels that match no class are not counted: {names}{more}."

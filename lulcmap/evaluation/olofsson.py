@@ -12,42 +12,42 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-_Z = 1.96
+_Z_95 = 1.96
 """Standard errors on each side of a 95 % confidence interval, rounded as in the paper."""
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a sample says, and how sure that is: half a 95 % confidence interval."""
+    """An estimate from a sample, with half its 95 % confidence interval."""
 
     value: float
-    """NaN where the sample cannot tell."""
+    """Estimated value; NaN where the sample cannot tell."""
 
     margin: float
-    """To either side; NaN as ``value``."""
+    """Half the confidence interval; NaN where ``value`` is."""
 
 
 @dataclass(frozen=True, slots=True)
-class Adjusted:
+class AdjustedEstimates:
     """Area-adjusted estimates."""
 
     overall: Estimate
-    """Share of the area that is mapped as what it is, 0 to 1."""
+    """Overall accuracy: share of the area that is mapped as its true class, 0 to 1."""
 
     users: tuple[Estimate, ...]
-    """Of each class, share of its mapped area that it truly is, 0 to 1."""
+    """User's accuracy of each class: share of its mapped area that is truly the class, 0 to 1."""
 
     producers: tuple[Estimate, ...]
-    """Of each class, share of its true area that is mapped as it, 0 to 1."""
+    """Producer's accuracy of each class: share of its true area that is mapped as it, 0 to 1."""
 
     areas: tuple[Estimate, ...]
-    """Of each class, its true area, in the unit of the strata."""
+    """True area of each class, in the unit of the strata."""
 
     proportions: NDArray[np.float64]
     """(K, K) estimated shares of the area: row the class of the *map*, column the true one."""
 
 
-def adjusted(
+def estimate_adjusted(
     strata: NDArray[np.int64],
     mapped: NDArray[np.int64],
     truth: NDArray[np.int64],
@@ -55,24 +55,24 @@ def adjusted(
     areas: NDArray[np.float64],
     n_classes: int,
     weights: NDArray[np.float64] | None = None,
-) -> Adjusted:
-    """The estimates of a labelled sample.
+) -> AdjustedEstimates:
+    """Estimate accuracies and areas from a labelled sample.
 
     Args:
         strata: (n,) stratum of each point, 0 to S - 1.
-        mapped: (n,) class of the map there, 0 to K - 1.
-        truth: (n,) true class there, 0 to K - 1.
-        areas: (S,) of the strata, any unit.
-        n_classes: K.
-        weights: (n,) area of the pixel of each point, any unit; None: they are all the same.
+        mapped: (n,) class of the map at each point, 0 to K - 1.
+        truth: (n,) true class of each point, 0 to K - 1.
+        areas: (S,) areas of the strata, any unit.
+        n_classes: number of classes, K.
+        weights: (n,) area of the pixel of each point, any unit; None if all are equal.
 
     Raises:
-        ValueError: a stratum has fewer than two points, so that nothing is known of how they vary.
+        ValueError: a stratum has fewer than two points, so its variance is unknown.
 
     """
     sizes = np.bincount(strata, minlength=len(areas))
     if (sizes < 2).any():
-        raise ValueError(f"strata have {sizes.min()} points and more; each needs two")
+        raise ValueError(f"a stratum has {sizes.min()} points; each needs two")
     if weights is None:
         weights = np.ones(len(strata))
     sample = _Sample(strata, areas / areas.sum(), weights)
@@ -83,7 +83,7 @@ def adjusted(
     hits = (mapped == truth)[:, None]
     pairs = (is_mapped[:, :, None] & is_true[:, None, :]).reshape(len(truth), -1)
     total = float(areas.sum())
-    return Adjusted(
+    return AdjustedEstimates(
         overall=sample.shares(hits)[0],
         users=sample.ratios(both, is_mapped),
         producers=sample.ratios(both, is_true),
@@ -99,10 +99,10 @@ class _Sample:
     """Points of a stratified random sample, equally probable within each stratum."""
 
     strata: NDArray[np.int64]
-    """(n,) 0 to S - 1."""
+    """(n,) stratum of each point, 0 to S - 1."""
 
     parts: NDArray[np.float64]
-    """(S,) shares of the area."""
+    """(S,) share of the area of each stratum."""
 
     weights: NDArray[np.float64]
     """(n,) area of the pixel of each point."""
@@ -112,34 +112,35 @@ class _Sample:
         return self.parts @ self._within(values)
 
     def shares(self, values: NDArray[np.bool_]) -> tuple[Estimate, ...]:
-        """Those shares as estimates."""
-        found = self.means(values)
+        """Shares of the area where the values (n, V) are true, as estimates."""
+        shares = self.means(values)
         errors = self._errors(values - self._within(values)[self.strata])
-        return tuple(map(_estimate, found, errors))
+        return tuple(map(_estimate, shares, errors))
 
     def ratios(self, part: NDArray[np.bool_], whole: NDArray[np.bool_]) -> tuple[Estimate, ...]:
-        """Areas where ``part`` (n, V) is true, of those where ``whole`` is."""
+        """Ratios of the area where ``part`` (n, V) is true to that where ``whole`` (n, V) is."""
         parts, wholes = self.means(part), self.means(whole)
-        known = wholes > 0
-        found = np.divide(parts, wholes, out=np.full(len(parts), np.nan), where=known)
-        off = part - self._within(part)[self.strata]
-        off = off - np.nan_to_num(found) * (whole - self._within(whole)[self.strata])
-        errors = np.divide(self._errors(off), wholes, out=np.full(len(parts), np.nan), where=known)
-        return tuple(map(_estimate, found, errors))
+        known, unknown = wholes > 0, np.full(len(parts), np.nan)
+        ratios = np.divide(parts, wholes, out=unknown.copy(), where=known)
+        deviations = part - self._within(part)[self.strata]
+        deviations = deviations - np.nan_to_num(ratios) * (whole - self._within(whole)[self.strata])
+        errors = np.divide(self._errors(deviations), wholes, out=unknown.copy(), where=known)
+        return tuple(map(_estimate, ratios, errors))
 
     def _within(self, values: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """(S, V) mean of values (n, V) in each stratum, each point counting as its pixel's area."""
+        """(S, V) mean of values (n, V) in each stratum, weighted by the points' pixel areas."""
         sums = self._sums(self.weights[:, None] * values)
         return sums / self._sums(self.weights[:, None])
 
-    def _errors(self, off: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(V,) standard errors, of how far the values (n, V) are off their stratum's mean.
+    def _errors(self, deviations: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(V,) standard errors, from the deviations (n, V) from the stratum's mean.
 
         Without the correction for a finite population, as in the paper: pixels are many.
         """
         sizes = np.bincount(self.strata, minlength=len(self.parts))
         mean_weight = self._sums(self.weights[:, None])[:, 0] / sizes
-        squares = self._sums((off * (self.weights / mean_weight[self.strata])[:, None]) ** 2)
+        relative = self.weights / mean_weight[self.strata]
+        squares = self._sums((deviations * relative[:, None]) ** 2)
         return np.sqrt((self.parts**2 / (sizes * (sizes - 1))) @ squares)
 
     def _sums(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -150,4 +151,4 @@ class _Sample:
 
 
 def _estimate(value: float, error: float) -> Estimate:
-    return Estimate(float(value), float(_Z * error))
+    return Estimate(float(value), float(_Z_95 * error))

@@ -1,4 +1,4 @@
-"""A model file as an evaluation uses it: the code that makes maps, on one image, without torch."""
+"""Classify single images with a model file, by the code that makes maps, without torch."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,42 +12,45 @@ from lulcmap.geo import Box
 from lulcmap.legend import NODATA
 from lulcmap.model import Contract, Network, Prior, Session, classify_image, open_session
 
-Predict = Callable[
+Predictor = Callable[
     [NDArray[np.uint16], NDArray[np.int16]], tuple[NDArray[np.uint8], NDArray[np.float32]]
 ]
-"""From an image (9, H, W) and (2, H, W) to its classes (H, W), by their place in the model's
-legend, 255 where there is none, and their probabilities (H, W), 0 to 1."""
+"""Function from an image, (9, H, W) Sentinel-2 and (2, H, W) Sentinel-1, to its classes (H, W), as
+positions in the model's legend, 255 where there is none, and their probabilities (H, W), 0 to 1."""
 
 
-def onnx_predictor_of(
+def open_onnx_predictor(
     path: Path, device: Literal["auto", "cpu", "cuda"] = "auto", prior: Prior = "natural"
-) -> tuple[Predict, Contract]:
-    """A model file, ready to classify images, and what it says of itself.
+) -> tuple[Predictor, Contract]:
+    """Open a model file to classify images.
 
     Args:
-        path: of the ONNX file.
-        device: it runs on.
-        prior: how common classes are taken to be, as of ``Contract.logit_bias``.
+        path: path of the ONNX file.
+        device: device that it runs on.
+        prior: class prior, as in ``Contract.logit_bias``.
+
+    Returns:
+        The predictor, and the model's contract.
 
     Raises:
-        DeviceError: the runtime or the device cannot be had.
-        ModelError: the file is no model that lulcmap can use.
-        UsageError: the model does not know how common its classes are, which the prior needs.
+        DeviceError: the runtime or the device is not available.
+        ModelError: lulcmap cannot use the model.
+        UsageError: the prior needs class frequencies, which the model lacks.
 
     """
     session = open_session(path, device=device, batch_size=1)
-    session.contract.logit_bias(prior)  # a model that cannot is said now
-    return lambda s2, s1: classified(session, s2, s1, prior=prior), session.contract
+    session.contract.logit_bias(prior)  # fails now if the model lacks class frequencies
+    return lambda s2, s1: classify_chip(session, s2, s1, prior=prior), session.contract
 
 
-def classified(
+def classify_chip(
     session: Session, s2: NDArray[np.uint16], s1: NDArray[np.int16], *, prior: Prior = "natural"
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """The classes of one image, as ``Predict`` says.
+    """Classify one image, as a ``Predictor`` does.
 
-    An image no larger than a window is seen whole, in one window, as in training: neighbouring
+    An image no larger than a window is classified in one window, as in training: neighbouring
     windows would see little of it. A larger one is cut into overlapping windows that are blended,
-    as for a map; beyond its edges they see it mirrored.
+    as for a map; beyond the image's edges they show it mirrored.
     """
     contract, height, width = session.contract, *s2.shape[1:]
     network: Network = session.run
@@ -57,7 +60,7 @@ def classified(
         edge = contract.stride
         contract = replace(contract, window=size + 2 * edge, step=size + 2 * edge)
         network = _whole(session, edge)
-    found = classify_image(
+    classified = classify_image(
         session,
         s2,
         s1,
@@ -68,14 +71,14 @@ def classified(
     )
     table = np.full(256, NODATA, np.uint8)
     table[list(contract.ids)] = np.arange(len(contract.classes))
-    return table[found.classes], (found.confidence / 100).astype(np.float32)
+    return table[classified.classes], (classified.confidence / 100).astype(np.float32)
 
 
 def _whole(session: Session, edge: int) -> Network:
-    """The network on windows with one more cell on each side, which it does not see.
+    """The network for windows with one extra cell on each side, which it does not see.
 
-    Those cells repeat their neighbours, so that pixels at the image's edge are interpolated as in
-    training.
+    The extra cells repeat their neighbours, so that pixels at the image's edge are interpolated as
+    in training.
     """
     inner = np.s_[..., edge:-edge, edge:-edge]
 

@@ -1,4 +1,4 @@
-"""A finished map against labels: rasters, points or polygons."""
+"""Compare a finished map with labels: rasters, points or polygons."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -20,259 +20,275 @@ from rasterio.windows import transform as window_transform
 
 from lulcmap.errors import UsageError
 from lulcmap.evaluation import stratified
-from lulcmap.evaluation.classmap import MOST_PIXELS, ClassMap, transformer
-from lulcmap.evaluation.counts import Tally
+from lulcmap.evaluation.classmap import MAX_PIXELS, ClassMap, transformer
+from lulcmap.evaluation.counts import Counts
 from lulcmap.evaluation.crosswalk import Crosswalk
-from lulcmap.evaluation.stratified import Sample
-from lulcmap.evaluation.vectors import DEGREES, Features, load_features
+from lulcmap.evaluation.stratified import LabelledSample
+from lulcmap.evaluation.vectors import WGS84, Features, load_features
 from lulcmap.legend import NODATA
 from lulcmap.system import Steps, no_progress
 
 RASTERS = {".tif", ".tiff", ".vrt"}
 
-_SQUARE = 64
-"""Pixels a side of the squares of a label raster that the bootstrap draws; of a large raster twice,
-four times ... as many."""
+_SQUARE_PX = 64
+"""Side, in pixels, of the squares of a label raster that the bootstrap draws; doubled for a large
+raster until there are few enough."""
 
-_MOST_SQUARES = 20_000
-"""Of one raster, so that memory does not grow with it."""
+_MAX_SQUARES = 20_000
+"""Most squares of one raster, so that memory does not grow with it."""
 
-_STRIP = 8 * _SQUARE
-"""Pixels a side of what is compared at once."""
+_TILE_PX = 8 * _SQUARE_PX
+"""Side of the tiles that are compared at once, pixels."""
 
-_NEAR = 0.01
-"""Degrees a side of the cells in which all points are one place for the bootstrap, about a
-kilometre."""
+_POINT_CELL_DEG = 0.01
+"""Side of the cells whose points are one place for the bootstrap, degrees; about a kilometre. Also
+the longest edge of a polygon in degrees before it is projected."""
 
-_LONGEST_EDGE = 1000.0
-"""Metres of a polygon's edge before it is projected; it bends by less than 0.1 m then."""
+_MAX_EDGE_M = 1000.0
+"""Longest edge of a polygon before it is projected, metres; it then curves by less than 0.1 m."""
 
 
 @dataclass(slots=True)
-class Compared:
-    """A map against labels."""
+class Comparison:
+    """A map compared with labels."""
 
-    tally: Tally
-    """What was counted."""
+    counts: Counts
+    """Counts of all places."""
 
     kind: str
-    """``"raster"``, ``"points"`` or ``"polygons"``."""
+    """Kind of the labels: ``"raster"``, ``"points"`` or ``"polygons"``."""
 
     unknown: Counter[str] = field(default_factory=Counter)
-    """Labels that are no class, with how often they occur."""
+    """Labels that match no class, with how often they occur."""
 
     unlabelled: int = 0
     """Points or polygons with an empty label."""
 
-    sample: Sample | None = None
-    """The points, if they are a stratified sample of a map."""
+    sample: LabelledSample | None = None
+    """The labelled points, if they are a stratified sample of a map."""
 
 
 def compare(
-    given: ClassMap,
+    class_map: ClassMap,
     labels: Path,
     crosswalk: Crosswalk,
     *,
     label_column: str = "label",
     progress: Steps = no_progress,
-) -> Compared:
-    """Count what a map says where there are labels.
+) -> Comparison:
+    """Count the classes of a map where there are labels.
 
     A raster of labels, on any grid, is compared at its own pixels' centres; a point at the pixel it
     lies in; a polygon at the pixels whose centres it holds.
 
     Args:
-        given: the map.
-        labels: a raster (``RASTERS``), or what ``load_features`` reads.
-        crosswalk: from its codes or names, and the map's, to the classes that are compared.
-        label_column: of points and polygons.
-        progress: told about parts done.
+        class_map: the map.
+        labels: path of a raster (``RASTERS``), or of a file that ``load_features`` reads.
+        crosswalk: from the labels and the map's values to the classes that are compared.
+        label_column: column of points and polygons that holds the label.
+        progress: called with the number of parts done, and of all parts.
 
     Raises:
         UsageError: the labels cannot be read.
 
     """
-    compared = Compared(Tally(len(crosswalk.classes)), "raster")
+    comparison = Comparison(Counts(len(crosswalk.classes)), "raster")
     if labels.suffix.lower() in RASTERS:
-        _raster(given, labels, crosswalk, compared, progress)
-        return compared
+        _count_raster(class_map, labels, crosswalk, comparison, progress)
+        return comparison
     features = load_features(labels)
     missing = shapely.is_missing(features.shapes)
     kinds = set(shapely.get_type_id(features.shapes[~missing]).tolist())
     areal = {int(shapely.GeometryType.POLYGON), int(shapely.GeometryType.MULTIPOLYGON)}
-    known = _known(features, crosswalk, label_column, compared)
+    truth = _label_classes(features, crosswalk, label_column, comparison)
     if kinds <= {int(shapely.GeometryType.POINT)}:
-        compared.kind = "points"
-        _points(given, features, known, crosswalk, compared)
+        comparison.kind = "points"
+        _count_points(class_map, features, truth, crosswalk, comparison)
     elif kinds <= areal:
-        compared.kind = "polygons"
-        _polygons(given, features, known, crosswalk, compared, progress)
+        comparison.kind = "polygons"
+        _count_polygons(class_map, features, truth, crosswalk, comparison, progress)
     else:
         raise UsageError(f"{labels} mixes kinds of shapes; give points, or polygons.")
-    return compared
+    return comparison
 
 
-def _known(
-    features: Features, crosswalk: Crosswalk, column: str, compared: Compared
+def _label_classes(
+    features: Features, crosswalk: Crosswalk, column: str, comparison: Comparison
 ) -> NDArray[np.uint8]:
     """(n,) class of each feature's label, 255 for none."""
-    known = np.full(len(features.shapes), NODATA, np.uint8)
+    truth = np.full(len(features.shapes), NODATA, np.uint8)
     for i, label in enumerate(features.column(column)):
         if label is None or label != label or str(label).strip() == "":
-            compared.unlabelled += 1
+            comparison.unlabelled += 1
             continue
-        found = crosswalk.of_label(label)
-        if found is None:
-            compared.unknown[str(label)] += 1
+        index = crosswalk.of_label(label)
+        if index is None:
+            comparison.unknown[str(label)] += 1
         else:
-            known[i] = found
-    return known
+            truth[i] = index
+    return truth
 
 
-def _points(
-    given: ClassMap,
+def _count_points(
+    class_map: ClassMap,
     features: Features,
-    known: NDArray[np.uint8],
+    truth: NDArray[np.uint8],
     crosswalk: Crosswalk,
-    compared: Compared,
+    comparison: Comparison,
 ) -> None:
     xy = _coordinates(features.shapes)
-    lon, lat = _moved(features.crs, DEGREES, *xy)
-    values, sure = given.at(*_moved(features.crs, given.crs, *xy))
-    found = crosswalk.values[values]
-    cells = np.floor(np.stack([lon, lat]) / _NEAR)
+    lon, lat = _reproject(features.crs, WGS84, *xy)
+    values, confidence = class_map.at(*_reproject(features.crs, class_map.crs, *xy))
+    mapped = crosswalk.values[values]
+    cells = np.floor(np.stack([lon, lat]) / _POINT_CELL_DEG)
     _, cell, members = np.unique(cells, axis=1, return_index=True, return_inverse=True)
-    for number, which in _groups(members.ravel()):
-        middle = float(lon[cell[number]]), float(lat[cell[number]])
-        part = None if sure is None else sure[which]
-        compared.tally.add(str(number), known[which], found[which], at=middle, confidence=part)
-    compared.sample = stratified.sample(features, known, found)
+    for number, group in _groups(members.ravel()):
+        first_point = float(lon[cell[number]]), float(lat[cell[number]])
+        part = None if confidence is None else confidence[group]
+        comparison.counts.add(
+            str(number), truth[group], mapped[group], at=first_point, confidence=part
+        )
+    comparison.sample = stratified.labelled_sample(features, truth, mapped)
 
 
 def _coordinates(points: NDArray[np.object_]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Coordinates of points, x before y; NaN of a point that is nowhere."""
-    there = ~(shapely.is_missing(points) | shapely.is_empty(points))
+    """Coordinates of points, x before y; NaN for a missing or empty point."""
+    placed = ~(shapely.is_missing(points) | shapely.is_empty(points))
     xy = np.full((2, len(points)), np.nan)
-    xy[:, there] = shapely.get_coordinates(points[there]).T
+    xy[:, placed] = shapely.get_coordinates(points[placed]).T
     return xy[0], xy[1]
 
 
 def _groups(members: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]]]:
-    """Each group's number, and which are in it."""
+    """Each group's number, and the indices of its members."""
     order = np.argsort(members, kind="stable")
     ends = np.cumsum(np.bincount(members))
     yield from enumerate(np.split(order, ends[:-1]))
 
 
-def _polygons(
-    given: ClassMap,
+def _count_polygons(
+    class_map: ClassMap,
     features: Features,
-    known: NDArray[np.uint8],
+    truth: NDArray[np.uint8],
     crosswalk: Crosswalk,
-    compared: Compared,
+    comparison: Comparison,
     progress: Steps,
 ) -> None:
     shapes = features.shapes
     if features.crs.is_projected:
-        shapes = shapely.segmentize(shapes, _LONGEST_EDGE)
+        shapes = shapely.segmentize(shapes, _MAX_EDGE_M)
     else:
-        shapes = shapely.segmentize(shapes, _NEAR)
-    middles = _coordinates(shapely.centroid(features.shapes))
-    lon, lat = _moved(features.crs, DEGREES, *middles)
-    to_map = transformer(features.crs, given.crs)
+        shapes = shapely.segmentize(shapes, _POINT_CELL_DEG)
+    centroids = _coordinates(shapely.centroid(features.shapes))
+    lon, lat = _reproject(features.crs, WGS84, *centroids)
+    to_map = transformer(features.crs, class_map.crs)
     for i, shape in enumerate(shapes):
-        if known[i] != NODATA and shape is not None:
-            there = shapely.transform(shape, lambda xy: np.column_stack(to_map.transform(*xy.T)))
-            for values, sure in _inside(given, there):
-                truth = np.full(values.shape, known[i])
-                middle = float(lon[i]), float(lat[i])
-                found = crosswalk.values[values]
-                compared.tally.add(str(i), truth, found, at=middle, confidence=sure)
+        if truth[i] != NODATA and shape is not None:
+            on_map = shapely.transform(shape, lambda xy: np.column_stack(to_map.transform(*xy.T)))
+            centroid = float(lon[i]), float(lat[i])
+            for values, confidence in _pixels_in(class_map, on_map):
+                comparison.counts.add(
+                    str(i),
+                    np.full(values.shape, truth[i]),
+                    crosswalk.values[values],
+                    at=centroid,
+                    confidence=confidence,
+                )
         progress(i + 1, len(shapes))
 
 
-def _inside(
-    given: ClassMap, shape: Any
+def _pixels_in(
+    class_map: ClassMap, shape: Any
 ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32] | None]]:
-    """Values of the map's pixels whose centres are in a polygon of its CRS, and confidences."""
+    """Values and confidences of the map's pixels whose centres lie in a polygon of its CRS."""
     if shape.is_empty or not np.isfinite(shape.bounds).all():
         return
     left, bottom, right, top = shape.bounds
-    rows, cols = given.pixels(np.array([left, left, right, right]), np.array([bottom, top] * 2))
+    rows, cols = class_map.pixels(np.array([left, left, right, right]), np.array([bottom, top] * 2))
     first_row, first_col = max(int(rows.min()), 0), max(int(cols.min()), 0)
-    last_row = min(int(rows.max()) + 1, given.shape[0])
-    last_col = min(int(cols.max()) + 1, given.shape[1])
+    last_row = min(int(rows.max()) + 1, class_map.shape[0])
+    last_col = min(int(cols.max()) + 1, class_map.shape[1])
     if first_row >= last_row or first_col >= last_col:
         return
-    step = max(MOST_PIXELS // (last_col - first_col), 1)
+    step = max(MAX_PIXELS // (last_col - first_col), 1)
     for row in range(first_row, last_row, step):
         height, width = min(step, last_row - row), last_col - first_col
         window = Window(first_col, row, width, height)
         mask = geometry_mask(
             [shape],
             out_shape=(height, width),
-            transform=window_transform(window, given.transform),
+            transform=window_transform(window, class_map.transform),
             invert=True,
         )
         if mask.any():
-            sure = None
-            if given.confidence_band:
-                percent = given.window(row, first_col, height, width, band=given.confidence_band)
-                sure = percent[mask].astype(np.float32) / 100
-            yield given.window(row, first_col, height, width)[mask], sure
+            confidence, band = None, class_map.confidence_band
+            if band:
+                percent = class_map.window(row, first_col, height, width, band=band)
+                confidence = percent[mask].astype(np.float32) / 100
+            yield class_map.window(row, first_col, height, width)[mask], confidence
 
 
-def _raster(
-    given: ClassMap, path: Path, crosswalk: Crosswalk, compared: Compared, progress: Steps
+def _count_raster(
+    class_map: ClassMap, path: Path, crosswalk: Crosswalk, comparison: Comparison, progress: Steps
 ) -> None:
-    with _opened(path) as labels:
-        side = _SQUARE
-        while labels.height * labels.width > _MOST_SQUARES * side**2:
+    with _open_labels(path) as labels:
+        side = _SQUARE_PX
+        while labels.height * labels.width > _MAX_SQUARES * side**2:
             side *= 2
         corners = [
             (row, col)
-            for row in range(0, labels.height, _STRIP)
-            for col in range(0, labels.width, _STRIP)
+            for row in range(0, labels.height, _TILE_PX)
+            for col in range(0, labels.width, _TILE_PX)
         ]
         for done, (row, col) in enumerate(corners, 1):
             box = Window(
-                col, row, min(_STRIP, labels.width - col), min(_STRIP, labels.height - row)
+                col, row, min(_TILE_PX, labels.width - col), min(_TILE_PX, labels.height - row)
             )
-            truth = _classes(labels.read(1, window=box), labels.nodata, crosswalk, compared)
+            truth = _raster_classes(
+                labels.read(1, window=box), labels.nodata, crosswalk, comparison
+            )
             if (truth != NODATA).any():
-                _part(given, labels, box, truth, crosswalk=crosswalk, side=side, into=compared)
+                _count_tile(
+                    class_map,
+                    labels,
+                    box,
+                    truth,
+                    crosswalk=crosswalk,
+                    side=side,
+                    comparison=comparison,
+                )
             progress(done, len(corners))
 
 
-def _part(
-    given: ClassMap,
+def _count_tile(
+    class_map: ClassMap,
     labels: Any,
     box: Window,
     truth: NDArray[np.uint8],
     *,
     crosswalk: Crosswalk,
     side: int,
-    into: Compared,
+    comparison: Comparison,
 ) -> None:
-    """Count a part of a label raster, square by square."""
+    """Count a tile of a label raster, square by square."""
     crs = CRS.from_wkt(labels.crs.to_wkt())
     rows, cols = np.indices(truth.shape)
     rows, cols = rows + box.row_off, cols + box.col_off
     xs, ys = _centres(labels.transform, rows, cols)
-    values, sure = given.at(*_moved(crs, given.crs, xs.ravel(), ys.ravel()))
-    found = crosswalk.values[values].reshape(truth.shape)
-    sure = None if sure is None else sure.reshape(truth.shape)
-    step = min(side, _STRIP)
+    values, confidence = class_map.at(*_reproject(crs, class_map.crs, xs.ravel(), ys.ravel()))
+    mapped = crosswalk.values[values].reshape(truth.shape)
+    confidence = None if confidence is None else confidence.reshape(truth.shape)
+    step = min(side, _TILE_PX)
     for y in range(0, truth.shape[0], step):
         for x in range(0, truth.shape[1], step):
             part = slice(y, y + step), slice(x, x + step)
-            lon, lat = transformer(crs, DEGREES).transform(xs[part].mean(), ys[part].mean())
-            into.tally.add(
+            lon, lat = transformer(crs, WGS84).transform(xs[part].mean(), ys[part].mean())
+            comparison.counts.add(
                 f"{rows[y, x] // side},{cols[y, x] // side}",
                 truth[part],
-                found[part],
+                mapped[part],
                 at=(lon, lat),
-                confidence=None if sure is None else sure[part],
+                confidence=None if confidence is None else confidence[part],
             )
 
 
@@ -286,31 +302,31 @@ def _centres(
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Any]:
+def _open_labels(path: Path) -> Iterator[Any]:
     try:
         with rasterio.open(path) as labels:
             if labels.crs is None:
-                raise UsageError(f"{path} does not say its CRS; save it with one.")
+                raise UsageError(f"{path} has no CRS; save it with one.")
             yield labels
     except RasterioError as error:
         raise UsageError(f"{path} cannot be read ({error}); give a GeoTIFF of labels.") from error
 
 
-def _classes(
-    codes: NDArray[Any], nodata: float | None, crosswalk: Crosswalk, compared: Compared
+def _raster_classes(
+    codes: NDArray[Any], nodata: float | None, crosswalk: Crosswalk, comparison: Comparison
 ) -> NDArray[np.uint8]:
-    """(H, W) classes of a part of a label raster."""
+    """(H, W) classes of a tile of a label raster."""
     truth = crosswalk.of_codes(codes)
     for code, count in zip(*np.unique(codes[truth == NODATA], return_counts=True), strict=True):
         if code not in (nodata, NODATA) and code == code:
-            compared.unknown[f"{code:g}"] += int(count)
+            comparison.unknown[f"{code:g}"] += int(count)
     return np.where(codes == nodata, NODATA, truth).astype(np.uint8)
 
 
-def _moved(
+def _reproject(
     source: CRS, target: CRS, xs: NDArray[np.float64], ys: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Points in another CRS; infinite where they have no place there."""
+    """Points in another CRS; infinite where they do not exist in it."""
     if source == target:
         return xs, ys
     x, y = transformer(source, target).transform(xs, ys)

@@ -1,4 +1,4 @@
-"""The region a place is in: a cell of 30 degrees, or a polygon of the user's."""
+"""The region of a place: a cell of 30 degrees, or one of the user's polygons."""
 
 import math
 from dataclasses import dataclass
@@ -10,71 +10,71 @@ from numpy.typing import NDArray
 
 from lulcmap.errors import UsageError
 from lulcmap.evaluation.classmap import transformer
-from lulcmap.evaluation.vectors import DEGREES, load_features
+from lulcmap.evaluation.vectors import WGS84, load_features
 
-NOWHERE = "none"
-"""Of places in no polygon."""
+NO_REGION = "none"
+"""Region of places outside all polygons."""
 
-_CELL = 30
-"""Degrees."""
+_CELL_DEG = 30
+"""Side of a cell, degrees."""
 
 
 @dataclass(frozen=True)
 class Regions:
-    """Polygons with a name, or, without any, the cells of the globe."""
+    """Named polygons; without any, the cells of the globe."""
 
     shapes: NDArray[np.object_] | None = None
-    """(n,) longitude, latitude, degrees."""
+    """(n,) polygons, longitude, latitude, degrees."""
 
     names: tuple[str, ...] = ()
-    """Of the polygons."""
+    """Names of the polygons."""
 
     def of(self, lon: float, lat: float) -> str:
-        """The region a place is in; the first of several polygons."""
+        """Name of the region of a place; the first one if several polygons hold it."""
         if self.shapes is None:
-            return cell(lon, lat)
+            return cell_name(lon, lat)
         inside = np.flatnonzero(shapely.intersects_xy(self.shapes, lon, lat))
-        return self.names[inside[0]] if inside.size else NOWHERE
+        return self.names[inside[0]] if inside.size else NO_REGION
 
 
-def cell(lon: float, lat: float) -> str:
-    """The cell of 30 degrees that a place is in.
+def cell_name(lon: float, lat: float) -> str:
+    """Name of the cell of 30 degrees that holds a place.
 
     Args:
-        lon: degrees east.
-        lat: degrees north.
+        lon: longitude, degrees east.
+        lat: latitude, degrees north.
 
     Examples:
-        >>> cell(9.8, 57.2), cell(-70.7, -33.4)
+        >>> cell_name(9.8, 57.2), cell_name(-70.7, -33.4)
         ('N30-60 E0-30', 'S30-60 W60-90')
 
     """
     return f"{_side(lat, 90, 'SN')} {_side((lon + 180) % 360 - 180, 180, 'WE')}"
 
 
-def _side(degrees: float, most: int, names: str) -> str:
-    low = min(max(math.floor(degrees / _CELL) * _CELL, -most), most - _CELL)
-    ends = (low, low + _CELL) if low >= 0 else (-low - _CELL, -low)
+def _side(degrees: float, limit: int, names: str) -> str:
+    low = min(max(math.floor(degrees / _CELL_DEG) * _CELL_DEG, -limit), limit - _CELL_DEG)
+    ends = (low, low + _CELL_DEG) if low >= 0 else (-low - _CELL_DEG, -low)
     return f"{names[low >= 0]}{ends[0]}-{ends[1]}"
 
 
 def load_regions(path: Path, *, column: str) -> Regions:
-    """Polygons of a vector file.
+    """Load the regions in a vector file.
 
     Args:
-        path: GeoPackage, GeoJSON or Shapefile, in any CRS.
-        column: with their names.
+        path: path of a GeoPackage, GeoJSON or Shapefile with polygons, in any CRS.
+        column: column that holds their names.
 
     Raises:
-        UsageError: it cannot be read, or has no such column.
+        UsageError: the file cannot be read, or has no such column.
 
     """
     features = load_features(path)
     names = tuple(str(name) for name in features.column(column))
     kinds = set(shapely.get_type_id(features.shapes).tolist())
     if not kinds <= {int(shapely.GeometryType.POLYGON), int(shapely.GeometryType.MULTIPOLYGON)}:
-        raise UsageError(f"{path} has shapes that are no polygons; regions are polygons.")
-    to_degrees = transformer(features.crs, DEGREES)
+        raise UsageError(f"{path} has shapes other than polygons; regions are polygons.")
+    to_degrees = transformer(features.crs, WGS84)
     shapes = shapely.transform(
         features.shapes, lambda xy: np.column_stack(to_degrees.transform(*xy.T))
     )

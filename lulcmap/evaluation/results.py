@@ -1,4 +1,4 @@
-"""The files of an evaluation, in a folder that is written whole or not at all."""
+"""Write the files of an evaluation: the whole folder, or nothing."""
 
 import csv
 import json
@@ -18,54 +18,58 @@ METRICS, MATRIX, PICTURE, RELIABILITY = (
 
 
 def check_evaluation_folder(out: Path, *, overwrite: bool) -> None:
-    """See that a folder may be written there, before anything takes time.
+    """Check that the folder may be written, before the work begins.
+
+    Args:
+        out: path of the folder.
+        overwrite: whether an evaluation in it may be replaced.
 
     Raises:
-        OutputError: it is there, or the folder it is to be in is not.
+        OutputError: the folder exists, or its parent does not.
 
     """
     if out.exists() and not (overwrite and (out / METRICS).is_file()):
-        what = "exists" if not overwrite else "exists and is no evaluation"
+        state = "exists" if not overwrite else "exists and is not an evaluation"
         raise OutputError(
-            f"{out} {what}. Give --overwrite to replace an evaluation, or another --out."
+            f"{out} {state}. Give --overwrite to replace an evaluation, or another --out."
         )
     if not out.absolute().parent.is_dir():
-        raise OutputError(f"There is no folder {out.absolute().parent}; make it, or change --out.")
+        raise OutputError(f"No folder {out.absolute().parent}; create it, or change --out.")
 
 
-def write_evaluation(out: Path, facts: dict[str, Any], *, overwrite: bool) -> None:
-    """Write metrics.json, confusion.csv, confusion.png, and reliability.png if it was calibrated.
+def write_evaluation(out: Path, metrics: dict[str, Any], *, overwrite: bool) -> None:
+    """Write metrics.json, confusion.csv and .png, and reliability.png if there are confidences.
 
     Args:
-        out: the folder.
-        facts: as ``figures.facts`` gives them.
-        overwrite: whether an evaluation that is there may be replaced.
+        out: path of the folder.
+        metrics: metrics as ``Evaluation.to_json`` gives them.
+        overwrite: whether an evaluation in it may be replaced.
 
     Raises:
-        OutputError: it is there, or cannot be written.
+        OutputError: the folder exists, or cannot be written.
 
     """
     check_evaluation_folder(out, overwrite=overwrite)
     try:
         with replacing(out) as part:
             part.mkdir()
-            text = json.dumps(facts, indent=1, allow_nan=False)
+            text = json.dumps(metrics, indent=1, allow_nan=False)
             (part / METRICS).write_text(text + "\n", encoding="utf-8")
-            _write_matrix(part / MATRIX, facts)
-            confusion_chart(facts).save(part / PICTURE, optimize=True)
-            if facts["calibration"]:
-                reliability_chart(facts).save(part / RELIABILITY, optimize=True)
+            _write_matrix(part / MATRIX, metrics)
+            confusion_chart(metrics).save(part / PICTURE, optimize=True)
+            if metrics["calibration"]:
+                reliability_chart(metrics).save(part / RELIABILITY, optimize=True)
     except OSError as error:
         raise OutputError(
-            f"The folder {out} cannot be written ({error.strerror or error}). Make room, or change "
-            "--out."
+            f"The folder {out} cannot be written ({error.strerror or error}). Free some space, or "
+            "change --out."
         ) from error
 
 
-def _write_matrix(path: Path, facts: dict[str, Any]) -> None:
-    """One row a true class, one column a given one."""
+def _write_matrix(path: Path, metrics: dict[str, Any]) -> None:
+    """Write the confusion matrix: a row for each true class, a column for each predicted one."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow([f"true class (votes: {facts['labels']['votes']})", *facts["classes"]])
-        for name, row in zip(facts["classes"], facts["confusion"], strict=True):
+        writer.writerow([f"true class (votes: {metrics['labels']['votes']})", *metrics["classes"]])
+        for name, row in zip(metrics["classes"], metrics["confusion"], strict=True):
             writer.writerow([name, *row])

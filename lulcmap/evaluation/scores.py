@@ -1,4 +1,4 @@
-"""The confusion matrix of a map against its truth, and the figures that are read off it."""
+"""The confusion matrix of a map against its truth, and the metrics computed from it."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,14 +9,14 @@ from lulcmap.legend import CLASSES, NODATA
 def confusion(
     truth: NDArray[np.uint8], predicted: NDArray[np.uint8], *, n_classes: int = len(CLASSES)
 ) -> NDArray[np.int64]:
-    """How many pixels of each true class were given each class.
+    """Count the pixels by true and predicted class.
 
     Matrices of parts of a map may be added.
 
     Args:
-        truth: (...) class ids; 255 is not counted.
-        predicted: as ``truth``, of the same shape; 255 is not counted.
-        n_classes: K; ids are 0 to K - 1.
+        truth: (...) true class ids; 255 is not counted.
+        predicted: (...) predicted class ids, in the same shape; 255 is not counted.
+        n_classes: number of classes, K; ids are 0 to K - 1.
 
     Returns:
         (K, K) pixels: row the true class, column the predicted one.
@@ -33,18 +33,18 @@ def confusion(
     if truth.shape != predicted.shape:
         raise ValueError(f"truth has shape {truth.shape}, predicted {predicted.shape}")
     counted = (truth != NODATA) & (predicted != NODATA)
-    true, given = truth[counted].astype(np.int64), predicted[counted].astype(np.int64)
-    for name, ids in (("truth", true), ("predicted", given)):
+    true_ids, predicted_ids = truth[counted].astype(np.int64), predicted[counted].astype(np.int64)
+    for name, ids in (("truth", true_ids), ("predicted", predicted_ids)):
         if ids.size and not 0 <= ids.min() <= ids.max() < n_classes:
             raise ValueError(
                 f"{name} holds ids {ids.min()} to {ids.max()}; classes are 0 to {n_classes - 1}"
             )
-    pairs = np.bincount(true * n_classes + given, minlength=n_classes**2)
+    pairs = np.bincount(true_ids * n_classes + predicted_ids, minlength=n_classes**2)
     return pairs.reshape(n_classes, n_classes).astype(np.int64)
 
 
 def accuracy(matrix: NDArray[np.int64]) -> float:
-    """Overall accuracy, 0 to 1: pixels given their true class / all pixels. NaN without pixels."""
+    """Overall accuracy, 0 to 1: correct pixels / all pixels. NaN without pixels."""
     return float(_ratio(np.trace(matrix), matrix.sum()))
 
 
@@ -63,9 +63,9 @@ def iou(matrix: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def precision(matrix: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Precision of each class, TP / (TP + FP): how much of what was given the class is it.
+    """Precision of each class, TP / (TP + FP): the share of its predicted pixels that are correct.
 
-    Remote sensing says user's accuracy.
+    Remote sensing calls it user's accuracy.
 
     Args:
         matrix: (K, K) as ``confusion`` gives it.
@@ -78,9 +78,9 @@ def precision(matrix: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def recall(matrix: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Recall of each class, TP / (TP + FN): how much of the class was found.
+    """Recall of each class, TP / (TP + FN): the share of its true pixels that are predicted as it.
 
-    Remote sensing says producer's accuracy.
+    Remote sensing calls it producer's accuracy.
 
     Args:
         matrix: (K, K) as ``confusion`` gives it.
@@ -108,8 +108,8 @@ def f1(matrix: NDArray[np.int64]) -> NDArray[np.float64]:
 def mean_iou(matrix: NDArray[np.int64]) -> float:
     """Mean intersection over union of the classes in the truth, 0 to 1. NaN without pixels.
 
-    A class that is predicted but is not in the truth has no mean of its own: it counts through the
-    unions of the classes it was given instead of.
+    A class that is predicted but not in the truth is left out of the mean; it still counts in the
+    unions of the classes that it was predicted instead of.
     """
     return _mean_over_truth(iou(matrix), matrix)
 

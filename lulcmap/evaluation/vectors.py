@@ -1,4 +1,4 @@
-"""Labels as points or polygons: GeoPackage, GeoJSON, Shapefile, CSV or Parquet."""
+"""Read labels as points or polygons: GeoPackage, GeoJSON, Shapefile, CSV or Parquet."""
 
 import csv
 import warnings
@@ -15,7 +15,7 @@ from pyproj.exceptions import CRSError
 
 from lulcmap.errors import UsageError
 
-DEGREES = CRS.from_epsg(4326)
+WGS84 = CRS.from_epsg(4326)
 
 _TABLES = {".csv", ".parquet"}
 
@@ -25,59 +25,59 @@ class Features:
     """The geometries of a file, with their columns."""
 
     path: Path
-    """The file."""
+    """Path of the file."""
 
     shapes: NDArray[np.object_]
     """(n,) points or polygons."""
 
     crs: CRS
-    """Of the geometries."""
+    """CRS of the geometries."""
 
     columns: dict[str, NDArray[Any]]
-    """(n,) each, by name."""
+    """(n,) values of each column, by its name."""
 
     def column(self, name: str) -> NDArray[Any]:
-        """One column.
+        """(n,) values of a column.
 
         Raises:
-            UsageError: there is none of that name.
+            UsageError: the file has no column of that name.
 
         """
         if name not in self.columns:
             raise UsageError(
                 f"{self.path} has no column {name!r}; it has {', '.join(self.columns) or 'none'}. "
-                "Name the right one."
+                "Give one of them."
             )
         return self.columns[name]
 
 
 def load_features(path: Path) -> Features:
-    """The features of a file; of a table, points at its columns ``lon`` and ``lat``.
+    """Load the features of a file; of a table, points at its columns ``lon`` and ``lat``.
 
     Raises:
-        UsageError: it cannot be read, or its CRS is not known.
+        UsageError: the file cannot be read, or its CRS is unknown.
 
     """
     if not path.is_file():
-        raise UsageError(f"There is no file {path}.")
+        raise UsageError(f"No file {path}.")
     if path.suffix.lower() in _TABLES:
         return _from_table(path)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # GDAL's remarks; what matters is checked
+            warnings.simplefilter("ignore")  # GDAL's warnings; what matters is checked below
             meta, _, blobs, fields = pyogrio.raw.read(path, force_2d=True)
         crs = CRS.from_user_input(meta["crs"]) if meta["crs"] else None
         shapes = np.atleast_1d(np.asarray(shapely.from_wkb(blobs), object))
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, CRSError) as error:
-        raise _unreadable(path, error) from error
+        raise _unreadable_error(path, error) from error
     except (pyogrio.errors.FeatureError, shapely.errors.GEOSException, ValueError) as error:
-        raise _unreadable(path, error) from error
+        raise _unreadable_error(path, error) from error
     if crs is None:
-        raise UsageError(f"{path} does not say its CRS; save it with one, such as EPSG:4326.")
+        raise UsageError(f"{path} has no CRS; save it with one, such as EPSG:4326.")
     return Features(path, shapes, crs, dict(zip(meta["fields"].tolist(), fields, strict=True)))
 
 
-def _unreadable(path: Path, error: Exception) -> UsageError:
+def _unreadable_error(path: Path, error: Exception) -> UsageError:
     text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     return UsageError(
         f"{path} cannot be read ({text}). Give a GeoTIFF, GeoPackage, GeoJSON, Shapefile, CSV or "
@@ -90,17 +90,17 @@ def _from_table(path: Path) -> Features:
     missing = [name for name in ("lon", "lat") if name not in columns]
     if missing:
         raise UsageError(
-            f"{path} has no column {' and '.join(missing)}; a table of points has lon and lat "
+            f"{path} has no column {' and '.join(missing)}; a table of points needs lon and lat "
             "(degrees) and a label."
         )
     try:
         lon, lat = (np.asarray(columns[name], np.float64) for name in ("lon", "lat"))
     except (TypeError, ValueError) as error:
         raise UsageError(
-            f"{path} has a lon or lat that is no number ({error}); they are degrees."
+            f"{path} has a lon or lat that is not a number ({error}); give degrees."
         ) from error
     return Features(
-        path, np.atleast_1d(np.asarray(shapely.points(lon, lat), object)), DEGREES, columns
+        path, np.atleast_1d(np.asarray(shapely.points(lon, lat), object)), WGS84, columns
     )
 
 
@@ -110,7 +110,7 @@ def _read_csv(path: Path) -> dict[str, NDArray[Any]]:
             reader = csv.DictReader(file)
             rows = list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise _unreadable(path, error) from error
+        raise _unreadable_error(path, error) from error
     names = reader.fieldnames or []
     return {name: np.array([row[name] for row in rows], object) for name in names}
 
@@ -126,7 +126,7 @@ def _read_parquet(path: Path) -> dict[str, NDArray[Any]]:
     try:
         table = pyarrow.parquet.read_table(path)
     except (OSError, pyarrow.ArrowException) as error:
-        raise _unreadable(path, error) from error
+        raise _unreadable_error(path, error) from error
     return {
         name: np.asarray(column.to_pylist(), object)
         for name, column in zip(table.column_names, table.columns, strict=True)

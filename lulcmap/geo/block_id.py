@@ -6,13 +6,13 @@ from lulcmap.geo.tiling import Box
 
 
 class BlockId(NamedTuple):
-    """Which block of a map: equal for every run that cuts a zone alike."""
+    """Id of a block: equal in every run that cuts a zone into blocks of one size."""
 
     zone: int
     """EPSG code of the block's UTM zone."""
 
     row: int
-    """Row on the zone's lattice of blocks; negative north of the equator's origin."""
+    """Row on the zone's lattice of blocks, from northing 0; negative in the northern hemisphere."""
 
     col: int
     """Column on the zone's lattice of blocks."""
@@ -32,7 +32,7 @@ class Block(NamedTuple):
     """A block and where it lies."""
 
     id: BlockId
-    """Of the block."""
+    """Id of the block."""
 
     box: Box
     """Its pixels in the zone, from easting 0 and northing 0."""

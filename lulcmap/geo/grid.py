@@ -1,4 +1,4 @@
-"""UTM zones and the 10 m grid in each: polygons in degrees to boxes of whole pixels, and back."""
+"""The 10 m grid of each UTM zone: from polygons in degrees to boxes of whole pixels, and back."""
 
 import math
 import threading
@@ -17,26 +17,26 @@ from lulcmap.geo.tiling import Box
 RESOLUTION_M = 10
 """Pixel size, metres."""
 
-_RASTERIZING = threading.Lock()
-"""Held around rasterio's rasterize, which changes Python's filters of warnings, those of all
-threads, for a moment."""
+_RASTERIZE_LOCK = threading.Lock()
+"""Held around rasterio's rasterize, which briefly changes Python's warning filters, those of all
+threads."""
 
 _MAX_EDGE_DEGREES = 0.01
-"""Degrees; an edge is straight in longitude and latitude, so it is cut this finely before it is
-projected (0.01 degrees of a parallel at 60 N bend by less than 0.05 m in UTM)."""
+"""Degrees; edges are straight in longitude and latitude, so they are cut into pieces this long
+before they are projected (0.01 degrees of a parallel at 60 N bend by less than 0.05 m in UTM)."""
 
 
 def project(polygon: shapely.MultiPolygon, crs: str) -> shapely.MultiPolygon:
-    """A polygon in degrees, in units of a CRS; its edges stay straight in degrees.
+    """Project a polygon from degrees to a CRS; its edges stay straight in degrees.
 
-    Where it was cut at 180 degrees it is one again, if the CRS goes on there.
+    The parts of a polygon cut at 180 degrees are joined again if the CRS is continuous there.
 
     Args:
-        polygon: longitude, latitude, degrees (EPSG:4326).
-        crs: ``"EPSG:<code>"`` or a PROJ string.
+        polygon: polygon in longitude, latitude, degrees (EPSG:4326).
+        crs: target CRS, ``"EPSG:<code>"`` or a PROJ string.
 
     Raises:
-        AreaError: part of the polygon cannot be expressed in that CRS.
+        AreaError: part of the polygon cannot be projected to that CRS.
 
     """
     to_crs = Transformer.from_crs(4326, crs, always_xy=True)
@@ -44,22 +44,23 @@ def project(polygon: shapely.MultiPolygon, crs: str) -> shapely.MultiPolygon:
     projected = shapely.transform(fine, lambda xy: np.column_stack(to_crs.transform(*xy.T)))
     if not np.isfinite(shapely.get_coordinates(projected)).all():
         raise AreaError(
-            f"The area cannot be expressed in {crs}; choose a CRS made for it with --crs, or "
+            f"The area cannot be projected to {crs}. Choose a CRS that covers it with --crs, or "
             "leave --crs auto."
         )
     return projected
 
 
 def _joined(polygon: shapely.MultiPolygon, to_crs: Transformer) -> shapely.MultiPolygon:
-    """A polygon without its cut at 180 degrees, longitudes beyond; as it is if the CRS ends there.
+    """A polygon without its cut at 180 degrees; the same if the CRS is not continuous there.
 
-    The two sides of the cut may have other corners, so that pixels would lie between them.
+    Longitudes then continue past 180. The two sides of the cut may have different corners, and
+    pixels would lie in the gaps between them.
     """
     west, south, east, north = polygon.bounds
     if (west, east) != (-180, 180):
         return polygon
     xs, ys = to_crs.transform([-179.999999, 179.999999] * 2, [south, south, north, north])
-    if not np.hypot(np.diff(xs), np.diff(ys))[::2].max() < 1:  # metre; infinite where there is none
+    if not np.hypot(np.diff(xs), np.diff(ys))[::2].max() < 1:  # metre; infinite outside the CRS
         return polygon
     parts = [
         shapely.transform(part, lambda xy: xy + np.array([360, 0])) if part.bounds[2] <= 0 else part
@@ -69,7 +70,7 @@ def _joined(polygon: shapely.MultiPolygon, to_crs: Transformer) -> shapely.Multi
 
 
 def only_polygons(shape: shapely.Geometry) -> shapely.MultiPolygon:
-    """The polygons of a geometry; lines and points, to which slivers shrink, are left out."""
+    """The polygons of a geometry, without lines and points, to which slivers shrink."""
     parts = shapely.get_parts(shape)
     return shapely.MultiPolygon([part for part in parts if isinstance(part, shapely.Polygon)])
 
@@ -78,7 +79,7 @@ def covering_box(polygon: shapely.MultiPolygon) -> Box:
     """The smallest box of whole pixels around a polygon.
 
     Args:
-        polygon: in metres of a UTM zone.
+        polygon: polygon in metres of a UTM zone.
 
     """
     left, bottom, right, top = polygon.bounds
@@ -99,7 +100,7 @@ def geobox(box: Box, epsg: int) -> GeoBox:
 
     Args:
         box: whole pixels from easting 0, northing 0.
-        epsg: of the zone.
+        epsg: EPSG code of the zone.
 
     """
     left, top = box.col * RESOLUTION_M, -box.row * RESOLUTION_M
@@ -111,7 +112,7 @@ def covering_grid(polygon: shapely.MultiPolygon, crs: str) -> GeoBox:
     """The smallest grid around a projected polygon, its edges on multiples of the pixel.
 
     Args:
-        polygon: in units of ``crs``.
+        polygon: polygon in units of ``crs``.
         crs: ``"EPSG:<code>"`` or a PROJ string. Pixels are 10 m; in a geographic CRS 1/12000
             degree, 9.3 m on the equator.
 
@@ -135,7 +136,7 @@ def even_grid(grid: GeoBox) -> GeoBox:
     """The smallest grid of 10 m pixels around a grid, its edges on multiples of 20 m.
 
     Args:
-        grid: in metres, north-up.
+        grid: north-up grid in metres.
 
     """
     left, bottom, right, top = grid.boundingbox.bbox
@@ -157,32 +158,31 @@ def pixels_inside(polygon: shapely.MultiPolygon, grid: GeoBox) -> NDArray[np.boo
     """Which pixels of a grid have their centre in a polygon.
 
     Args:
-        polygon: in the grid's CRS.
-        grid: north-up.
+        polygon: polygon in the grid's CRS.
+        grid: north-up grid.
 
     Returns:
-        (H, W) True inside.
+        (H, W) mask, True inside.
 
     """
-    near = clip(polygon, grid)
-    if near.is_empty:
+    clipped = clip(polygon, grid)
+    if clipped.is_empty:
         return np.zeros(grid.shape, bool)
-    with _RASTERIZING:
-        mask = geometry_mask([near], out_shape=grid.shape, transform=grid.affine, invert=True)
+    with _RASTERIZE_LOCK:
+        mask = geometry_mask([clipped], out_shape=grid.shape, transform=grid.affine, invert=True)
     return np.asarray(mask, bool)
 
 
 def clip(polygon: shapely.MultiPolygon, grid: GeoBox) -> shapely.MultiPolygon:
-    """The part of a polygon that is on a grid or within a pixel of it; maybe empty.
+    """The part of a polygon on a grid or within a pixel of it; may be empty.
 
     Args:
-        polygon: in the grid's CRS.
-        grid: north-up.
+        polygon: polygon in the grid's CRS.
+        grid: north-up grid.
 
     """
-    near = shapely.intersection(polygon, shapely.box(*grid.pad(1).boundingbox.bbox))
     # A polygon that only touches the box leaves a line, which would be burned as pixels.
-    return only_polygons(near)
+    return only_polygons(shapely.intersection(polygon, shapely.box(*grid.pad(1).boundingbox.bbox)))
 
 
 def footprint(grid: GeoBox) -> tuple[float, float, float, float]:

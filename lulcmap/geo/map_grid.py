@@ -1,4 +1,4 @@
-"""The grids that maps are written on: one a map, and a map for each part of an area far away."""
+"""The grids of maps: one per map, and one map for each distant part of an area."""
 
 import hashlib
 from dataclasses import dataclass
@@ -11,33 +11,33 @@ from pyproj import CRS
 from pyproj.exceptions import CRSError
 
 from lulcmap.errors import UsageError
-from lulcmap.geo import grid
-from lulcmap.geo import utm as zones
+from lulcmap.geo.grid import covering_grid, project
 from lulcmap.geo.parts import distant_parts
+from lulcmap.geo.utm import map_crs
 
 MIN_FILLED = 0.01
-"""Share of a map's pixels inside its area, below which a map is made only if it is confirmed."""
+"""Share of a map's pixels inside its area below which it is made only with --yes."""
 
 
 @dataclass(frozen=True)
 class MapGrid:
-    """What one map shows, and its CRS."""
+    """The area of one map, and its CRS and pixels."""
 
     area: shapely.MultiPolygon
-    """Longitude, latitude, degrees."""
+    """Area of the map, longitude, latitude, degrees."""
 
     crs: str
-    """``"EPSG:<code>"`` or a PROJ string."""
+    """CRS of the map, ``"EPSG:<code>"`` or a PROJ string."""
 
     @cached_property
     def polygon(self) -> shapely.MultiPolygon:
         """The area in units of the CRS."""
-        return grid.project(self.area, self.crs)
+        return project(self.area, self.crs)
 
     @cached_property
     def grid(self) -> GeoBox:
         """The map's pixels."""
-        return grid.covering_grid(self.polygon, self.crs)
+        return covering_grid(self.polygon, self.crs)
 
     @property
     def filled(self) -> float:
@@ -51,39 +51,39 @@ def map_grids(area: shapely.MultiPolygon, crs: str) -> tuple[MapGrid, ...]:
     """The maps of an area, the largest part first.
 
     Args:
-        area: longitude, latitude, degrees.
-        crs: ``"auto"``: a map for each part that lies more than 500 km from the others, in the CRS
-            ``zones.map_crs`` finds for it; or ``"EPSG:<code>"``: one map.
+        area: area in longitude, latitude, degrees.
+        crs: ``"auto"``: one map for each part more than 500 km from the others, in the CRS that
+            ``map_crs`` finds for it; or ``"EPSG:<code>"``: one map.
 
     Raises:
-        UsageError: the CRS is unknown, or no map can be in it.
+        UsageError: the CRS is unknown, or is not in metres or degrees.
         AreaError: UTM does not reach the area.
 
     """
     if crs.lower() == "auto":
-        return tuple(MapGrid(part, zones.map_crs(part)) for part in distant_parts(area))
+        return tuple(MapGrid(part, map_crs(part)) for part in distant_parts(area))
     try:
         code = int(crs.upper().removeprefix("EPSG:"))
-        asked = CRS.from_epsg(code)
+        requested = CRS.from_epsg(code)
     except (ValueError, CRSError):
         raise UsageError(
-            f"--crs is {crs!r}; it takes auto, or an EPSG code such as EPSG:3035."
+            f"--crs is {crs!r}; give auto, or an EPSG code such as EPSG:3035."
         ) from None
-    units = {axis.unit_name for axis in asked.axis_info}
-    if len(asked.axis_info) != 2 or units not in ({"metre"}, {"degree"}):
+    units = {axis.unit_name for axis in requested.axis_info}
+    if len(requested.axis_info) != 2 or units not in ({"metre"}, {"degree"}):
         raise UsageError(
-            f"--crs is {crs!r}, {asked.name}, in {' and '.join(sorted(units))}; a map needs a CRS "
-            "of two axes in metres or degrees, such as EPSG:3035."
+            f"--crs is {crs!r}, {requested.name}, in {' and '.join(sorted(units))}; a map needs a "
+            "CRS with two axes in metres or degrees, such as EPSG:3035."
         )
     return (MapGrid(area, f"EPSG:{code}"),)
 
 
 def planned_grids(area: shapely.MultiPolygon, crs: tuple[str, ...]) -> tuple[MapGrid, ...]:
-    """The maps that a plan has.
+    """The maps of a plan, whose CRSs are already decided.
 
     Args:
-        area: as of ``map_grids``.
-        crs: of each map.
+        area: area in longitude, latitude, degrees.
+        crs: CRS of each map.
 
     """
     parts = distant_parts(area) if len(crs) > 1 else [area]
@@ -91,10 +91,10 @@ def planned_grids(area: shapely.MultiPolygon, crs: tuple[str, ...]) -> tuple[Map
 
 
 def map_files(out: Path, n: int) -> list[Path]:
-    """The files of ``n`` maps.
+    """Paths of the files of ``n`` maps.
 
     Examples:
-        >>> [path.name for path in files(Path("fiji.tif"), 3)]
+        >>> [path.name for path in map_files(Path("fiji.tif"), 3)]
         ['fiji.tif', 'fiji-2.tif', 'fiji-3.tif']
 
     """
@@ -102,5 +102,5 @@ def map_files(out: Path, n: int) -> list[Path]:
 
 
 def area_digest(area: shapely.MultiPolygon) -> str:
-    """SHA-256 of an area's polygon, hexadecimal: how a plan knows it."""
+    """SHA-256 of an area's polygon, hexadecimal, as a plan records it."""
     return hashlib.sha256(shapely.normalize(area).wkb).hexdigest()

@@ -1,4 +1,4 @@
-"""From scenes to planes of pixels to a composite."""
+"""Read scenes and composite them."""
 
 import lazy_loader
 

@@ -1,15 +1,15 @@
 from .area_composite import composite_area
 from .assets.fetch import Fetcher
 from .assets.http import FetchError
-from .assets.tiff import HEAD
+from .assets.tiff import TIFF_HEADER_BYTES
 from .composite import Composite, make_composite, mean_backscatter
-from .kernels import median, network
+from .kernels import median, sorting_network
 from .reader import Reader
-from .resample import nodes, sample
+from .resample import sample_pixels, transform_nodes
 from .rules import CompositeRules
 
 __all__ = [
-    "HEAD",
+    "TIFF_HEADER_BYTES",
     "Composite",
     "CompositeRules",
     "FetchError",
@@ -19,7 +19,7 @@ __all__ = [
     "make_composite",
     "mean_backscatter",
     "median",
-    "network",
-    "nodes",
-    "sample",
+    "sample_pixels",
+    "sorting_network",
+    "transform_nodes",
 ]

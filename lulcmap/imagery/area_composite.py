@@ -1,4 +1,4 @@
-"""The composite of any place, as a map of it would be made from."""
+"""Composite any area as a map of it would be composited: search, select, read, composite."""
 
 import shapely
 from odc.geo.geobox import GeoBox
@@ -34,25 +34,28 @@ def composite_area(
     workers: int = 4,
     patience: float = 300.0,
 ) -> Composite:
-    """The composite that a map shows the network.
+    """Composite an area as ``predict`` does before it classifies.
 
     Args:
-        area: area in which scenes are searched; longitude, latitude, degrees.
+        area: area in which to search for scenes; longitude, latitude, degrees.
         grid: 10 m grid in a UTM zone, of even height and width, edges on multiples of 20 m.
-        period: the period.
-        catalog: the catalogue, as of ``find_scenes``, and so are the next two.
-        profile: layout of an API or a file.
-        s1_catalog: provider or API of Sentinel-1.
-        s1: whether Sentinel-1 is wanted.
-        max_cloud: percent of cloud cover above which a Sentinel-2 scene is skipped.
-        orbit: preferred orbit direction of Sentinel-1.
-        max_s1_scenes: Sentinel-1 dates of each relative orbit.
-        rules: rules of the Sentinel-2 composite; None is the defaults.
-        workers: reader threads.
+        period: period of the composite.
+        catalog: catalogue, as for ``find_scenes``, like the next two.
+        profile: provider whose layout an API or a file follows.
+        s1_catalog: provider or API to take Sentinel-1 from.
+        s1: whether to use Sentinel-1.
+        max_cloud: cloud cover above which a Sentinel-2 scene is skipped, percent.
+        orbit: preferred Sentinel-1 orbit direction.
+        max_s1_scenes: maximum Sentinel-1 dates per relative orbit.
+        rules: rules of the Sentinel-2 composite; None for the defaults.
+        workers: number of reader threads.
         patience: seconds to wait for a server that is busy or down.
 
+    Returns:
+        The composite on ``grid``.
+
     Raises:
-        UsageError: the catalogue is neither known nor a readable ItemCollection.
+        UsageError: the catalogue is neither a known provider nor a readable ItemCollection.
         ProviderError: the provider failed.
 
     """
@@ -69,8 +72,8 @@ def composite_area(
     zone = grid.crs.epsg if grid.crs else None
     if zone is None:
         raise ValueError("the grid has no EPSG code")
-    dates = own_grid_first(rank_s2(scenes.of("s2"), period)[0], zone)
-    radar = choose_s1(scenes.of("s1"), period, orbit=orbit, max_scenes=max_s1_scenes)
+    s2_dates = own_grid_first(rank_s2(scenes.of("s2"), period)[0], zone)
+    s1_choice = choose_s1(scenes.of("s1"), period, orbit=orbit, max_scenes=max_s1_scenes)
     with Reader(
         workers=workers,
         sign=signer(*scenes.profiles),
@@ -80,8 +83,8 @@ def composite_area(
         return make_composite(
             reader.planes,
             grid,
-            s2_dates=dates,
-            s1_passes=radar.passes,
-            s1_others=radar.others,
+            s2_dates=s2_dates,
+            s1_passes=s1_choice.passes,
+            s1_others=s1_choice.others,
             rules=rules,
         )

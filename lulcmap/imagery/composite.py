@@ -1,8 +1,8 @@
-"""Many scenes to one image: the median of the first clear observations, the mean backscatter.
+"""Composite scenes: the median of the first clear observations, the mean backscatter.
 
-Dates come ranked once for the whole run, and each pixel goes down that list on its own: a date on
-which it has data is one try, and it stops after enough clear ones. So no pixel depends on the grid
-it is computed in. Never more than ``min_clear`` planes of one band are held, as integers.
+Datatakes are ranked once for the whole run. Each pixel goes down that list on its own: a datatake
+with data there is one try, and the pixel stops after enough clear ones. So no pixel depends on the
+grid it is computed in. At most ``min_clear`` planes of one band are in memory, as integers.
 """
 
 from collections.abc import Generator, Iterator, Sequence
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from lulcmap.catalog import Scene
+from lulcmap.catalog import Datatake, Scene
 from lulcmap.errors import ReadError
 from lulcmap.geo import footprint
 from lulcmap.imagery import kernels
@@ -26,12 +26,11 @@ if TYPE_CHECKING:
     import xarray
 
 _BBOX_TOLERANCE_DEGREES = 0.02
-"""Degrees (2 km) by which a scene's bbox may miss a grid and the scene still be read: catalogues
-round their boxes, and their edges bend."""
-
+"""Distance (2 km) by which a scene's bbox may miss a grid and the scene is still read: catalogues
+round their boxes, and a scene's edges are curved in degrees."""
 
 _MAX_COUNT = 254
-"""Largest count in a block's file, where 255 is no data."""
+"""Largest count in a block's file, where 255 is nodata."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,63 +38,65 @@ class LostAsset:
     """An asset that could not be read."""
 
     scene: str
-    """Id of its scene."""
+    """Id of the asset's scene."""
 
     band: str
-    """Which of its bands."""
+    """Band of the scene: B02 ... B12, SCL, VV or VH."""
 
     reason: str
-    """One line."""
+    """Why the asset could not be read, in one line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Composite:
-    """One image, and what it was made of."""
+    """One composited image, and the scenes behind it."""
 
     s2: NDArray[np.uint16]
-    """(9, H, W) DN without offset, 0 nodata: in all bands or in none."""
+    """(9, H, W) DN without offset, bands as ``S2_BANDS``; 0 nodata, in all bands or in none."""
 
     s1: NDArray[np.int16]
-    """(2, H, W) gamma-nought, hundredths of a decibel, -32768 nodata: in both bands or in none."""
+    """(2, H, W) gamma-nought, hundredths of a decibel, VV and VH; -32768 nodata, in both bands or
+    in none."""
 
     s2_count: NDArray[np.uint8]
-    """(H, W) clear observations behind the pixel, in the band that has fewest."""
+    """(H, W) clear Sentinel-2 observations of the pixel, in the band with the fewest."""
 
     s1_count: NDArray[np.uint8]
-    """(H, W) passes behind the pixel; 254 stands for more."""
+    """(H, W) Sentinel-1 datatakes averaged in the pixel; 254 also stands for more."""
 
     s1_other: NDArray[np.bool_]
-    """(H, W) whether those are passes of the other orbit direction."""
+    """(H, W) True where those datatakes are of the other orbit direction."""
 
     used: tuple[str, ...]
-    """Ids of the scenes that gave pixels, in the order they were given."""
+    """Ids of the scenes that contributed pixels, in the order of the input."""
 
     lost: tuple[LostAsset, ...]
-    """Assets that could not be read; the image is made without them."""
+    """Assets that could not be read; the image was composited without them."""
 
     opened: int
-    """Assets asked for."""
+    """Number of assets that were read, the lost ones included."""
 
     unmasked: tuple[str, ...]
-    """Ids of the scenes taken as clear, for they have no scene classification."""
+    """Ids of the scenes treated as clear because they have no scene classification."""
 
     grid: GeoBox
     """Grid of the composite."""
 
     @property
     def has_s2(self) -> NDArray[np.bool_]:
-        """(H, W) whether a pixel has Sentinel-2."""
+        """(H, W) True where the pixel has Sentinel-2 data."""
         return self.s2[0] != S2_NODATA
 
     @property
     def has_s1(self) -> NDArray[np.bool_]:
-        """(H, W) whether a pixel has Sentinel-1."""
+        """(H, W) True where the pixel has Sentinel-1 data."""
         return self.s1[0] != S1_NODATA
 
     def to_xarray(self) -> "xarray.Dataset":
-        """A Dataset of ``s2`` (reflectance = DN x ``scale_factor``), ``s1`` and their counts.
+        """Convert to a Dataset of ``s2``, ``s1`` and their counts.
 
-        Needs the extra ``xarray``: ``pip install 'lulcmap[xarray]'``.
+        ``scale_factor`` converts ``s2`` to reflectance and ``s1`` to decibels. Needs the extra
+        ``xarray``: ``pip install 'lulcmap[xarray]'``.
 
         Raises:
             UsageError: xarray is not installed.
@@ -116,18 +117,18 @@ class Composite:
 
 
 class Planes(Protocol):
-    """Gives bands of scenes on a grid, in order; ``Reader.planes`` is one."""
+    """Reads bands of scenes on a grid, in order; ``Reader.planes`` is one."""
 
     def __call__(
         self, requests: Sequence[tuple[Scene, str]], grid: GeoBox
     ) -> Generator[NDArray[Any] | ReadError, None, None]:
-        """For each request, in order, its pixels as ``Reader.read`` gives them, or the error."""
+        """Yield for each request, in order, its pixels as of ``Reader.read``, or the error."""
         ...
 
 
 @dataclass(slots=True)
-class _Log:
-    """What happened while reading."""
+class _ReadLog:
+    """What was read and what was lost, noted while compositing."""
 
     used: list[str] = field(default_factory=list)
     lost: list[LostAsset] = field(default_factory=list)
@@ -137,7 +138,7 @@ class _Log:
     def take(
         self, stream: Iterator[NDArray[Any] | ReadError], scene: Scene, band: str
     ) -> NDArray[Any] | None:
-        """The next plane of a stream, or None where it was lost."""
+        """Return the next plane of a stream, or None if it was lost."""
         plane = next(stream)
         self.opened += 1
         if isinstance(plane, ReadError):
@@ -150,34 +151,38 @@ def make_composite(
     planes: Planes,
     grid: GeoBox,
     *,
-    s2_dates: Sequence[Sequence[Scene]],
-    s1_passes: Sequence[Sequence[Scene]],
-    s1_others: Sequence[Sequence[Scene]] = (),
+    s2_dates: Sequence[Datatake],
+    s1_passes: Sequence[Datatake],
+    s1_others: Sequence[Datatake] = (),
     rules: CompositeRules | None = None,
 ) -> Composite:
-    """The image of a grid.
+    """Composite scenes on a grid.
 
     Args:
-        planes: gives the pixels.
-        grid: 10 m, its edges on multiples of 20 m.
-        s2_dates: datatakes of Sentinel-2, best first; each its scenes, and a pixel takes the first
-            that has data there.
-        s1_passes: datatakes of Sentinel-1, likewise.
-        s1_others: of the other orbit direction, for pixels that lack those.
-        rules: of Sentinel-2; None for the usual ones.
+        planes: reader of the pixels.
+        grid: grid of 10 m pixels, its edges on multiples of 20 m.
+        s2_dates: Sentinel-2 datatakes, best first. In each, a pixel takes the first scene that has
+            data there.
+        s1_passes: Sentinel-1 datatakes of the preferred orbit direction; scenes as in ``s2_dates``.
+        s1_others: Sentinel-1 datatakes of the other direction, for pixels that lack the preferred.
+        rules: rules of the Sentinel-2 composite; None for the defaults.
 
     Raises:
-        ValueError: the grid is not on multiples of 20 m.
+        ValueError: the grid's edges are not on multiples of 20 m.
 
     """
     rules = rules or CompositeRules()
     corner = (grid.affine.c / 20, grid.affine.f / 20)
     if any(size % 2 for size in grid.shape) or any(abs(x - round(x)) > 1e-4 for x in corner):
-        raise ValueError(f"a composite's grid must lie on multiples of 20 m: {grid}")
-    near = _SceneFilter(grid)
-    log = _Log()
-    s2, s2_count = _optical(planes, grid, near.only(s2_dates), rules, log)
-    s1, s1_count, s1_other = _radar(planes, grid, near.only(s1_passes), near.only(s1_others), log)
+        raise ValueError(
+            f"the edges of a composite's grid must be on multiples of 20 m, got {grid}"
+        )
+    nearby = _SceneFilter(grid)
+    log = _ReadLog()
+    s2, s2_count = _composite_s2(planes, grid, nearby.only(s2_dates), rules, log)
+    s1, s1_count, s1_other = _composite_s1(
+        planes, grid, nearby.only(s1_passes), nearby.only(s1_others), log
+    )
     return Composite(
         s2=s2,
         s1=s1,
@@ -193,37 +198,40 @@ def make_composite(
 
 
 def mean_backscatter(
-    planes: Planes, grid: GeoBox, passes: Sequence[Sequence[Scene]]
+    planes: Planes, grid: GeoBox, passes: Sequence[Datatake]
 ) -> tuple[NDArray[np.int16], tuple[str, ...], tuple[LostAsset, ...]]:
-    """The mean of passes of Sentinel-1, as a composite has it, on any grid.
+    """Average Sentinel-1 datatakes as a composite does, on any grid.
 
     Args:
-        planes: gives the pixels.
-        grid: north-up.
-        passes: datatakes; each its scenes, and a pixel takes the first that has data there.
+        planes: reader of the pixels.
+        grid: north-up grid.
+        passes: Sentinel-1 datatakes. In each, a pixel takes the first scene that has data there.
 
     Returns:
         (2, H, W) gamma-nought, hundredths of a decibel, -32768 nodata: the mean of the linear power
-        of all passes that reach the pixel; ids of the scenes that gave pixels; assets that could
-        not be read.
+        of all datatakes that cover the pixel; ids of the scenes that contributed pixels; assets
+        that could not be read.
 
     """
-    log = _Log()
-    image, _, _ = _radar(planes, grid, _SceneFilter(grid).only(passes), [], log)
+    log = _ReadLog()
+    image, _, _ = _composite_s1(planes, grid, _SceneFilter(grid).only(passes), [], log)
     return image, tuple(log.used), tuple(log.lost)
 
 
 class _SceneFilter:
-    """Tells which scenes may reach a grid, from their boxes alone."""
+    """Selects the scenes that may cover a grid, by their bounding boxes alone."""
 
     def __init__(self, grid: GeoBox) -> None:
         self._west, self._south, east, self._north = footprint(grid)
-        self._east = east + 360 * (east < self._west)  # it crosses 180 degrees
+        self._east = east + 360 * (east < self._west)  # the grid crosses 180 degrees
 
-    def only(self, dates: Sequence[Sequence[Scene]]) -> list[list[Scene]]:
-        """The scenes near the grid; dates without any are left out."""
-        near = [[scene for scene in date if self._touches(scene.bbox)] for date in dates]
-        return [date for date in near if date]
+    def only(self, datatakes: Sequence[Datatake]) -> list[Datatake]:
+        """Keep the scenes near the grid; drop datatakes without any."""
+        nearby = [
+            tuple(scene for scene in datatake if self._touches(scene.bbox))
+            for datatake in datatakes
+        ]
+        return [datatake for datatake in nearby if datatake]
 
     def _touches(self, bbox: tuple[float, float, float, float]) -> bool:
         west, south, east, north = bbox
@@ -238,56 +246,62 @@ class _SceneFilter:
         )
 
 
-def _optical(
-    planes: Planes, grid: GeoBox, dates: list[list[Scene]], rules: CompositeRules, log: _Log
+def _composite_s2(
+    planes: Planes, grid: GeoBox, datatakes: list[Datatake], rules: CompositeRules, log: _ReadLog
 ) -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
-    """(9, H, W) median of each pixel's first clear observations, and (H, W) how many."""
+    """Return (9, H, W) the median of each pixel's first clear observations, (H, W) their number."""
     image = np.zeros((len(S2_BANDS), *grid.shape), np.uint16)
-    scenes = [scene for date in dates for scene in date]
-    picks = _pick(planes, grid, dates, rules, log)
-    picked = [int(number) for number in np.unique(picks) if number != kernels.NONE]
+    scenes = [scene for datatake in datatakes for scene in datatake]
+    picks = _pick_scenes(planes, grid, datatakes, rules, log)
+    picked = [int(number) for number in np.unique(picks) if number != kernels.NO_SCENE]
     if not picked:
         return image, np.zeros(grid.shape, np.uint8)
     count = np.full(grid.shape, 255, np.uint8)
     stack = np.zeros((rules.slots, *grid.shape), np.uint16)
-    lacking = np.zeros(grid.shape, np.uint16)  # stands for a lost plane
-    gave = set()
+    lost_plane = np.zeros(grid.shape, np.uint16)
+    used = set()
     requests = [(scenes[number], band) for band in S2_BANDS for number in picked]
     with closing(planes(requests, grid)) as stream:
         for index, band in enumerate(S2_BANDS):
-            for number in picked:  # every band fills the same places: the stack needs no clearing
+            for number in picked:  # every band fills the same slots: no need to clear the stack
                 plane = log.take(stream, scenes[number], band)
                 if plane is not None:
-                    gave.add(number)
-                kernels.fill(
-                    stack, picks, number, lacking if plane is None else plane, scenes[number].offset
+                    used.add(number)
+                kernels.fill_slots(
+                    stack,
+                    picks,
+                    number,
+                    lost_plane if plane is None else plane,
+                    scenes[number].offset,
                 )
-            kernels.median(stack, kernels.network(rules.slots), image[index], count)
-    kernels.blank(image, count)
-    log.used += [scenes[number].id for number in picked if number in gave]
+            kernels.median(stack, kernels.sorting_network(rules.slots), image[index], count)
+    kernels.clear_incomplete(image, count)
+    log.used += [scenes[number].id for number in picked if number in used]
     return image, count
 
 
-def _pick(
-    planes: Planes, grid: GeoBox, dates: list[list[Scene]], rules: CompositeRules, log: _Log
+def _pick_scenes(
+    planes: Planes, grid: GeoBox, datatakes: list[Datatake], rules: CompositeRules, log: _ReadLog
 ) -> NDArray[np.uint16]:
-    """(slots, H/2, W/2) which scene, counted through all dates, fills each slot; else ``NONE``.
+    """Return (slots, H/2, W/2) the number of the scene that fills each slot, or ``NO_SCENE``.
 
-    The classification is read with a margin as wide as the dilation, so that a cloud beyond the
-    edge masks what it would mask on a larger grid.
+    Scenes are numbered through all datatakes. The classification is read with a margin as wide as
+    the dilation, so that a cloud beyond the edge masks what it would mask on a larger grid.
     """
     coarse = grid.zoom_out(2)
-    picks = np.full((rules.slots, *coarse.shape), kernels.NONE, np.uint16)
+    picks = np.full((rules.slots, *coarse.shape), kernels.NO_SCENE, np.uint16)
     tries, clear = np.zeros(coarse.shape, np.uint8), np.zeros(coarse.shape, np.uint8)
-    requests = [(scene, "SCL") for date in dates for scene in date if "SCL" in scene.assets]
+    requests = [
+        (scene, "SCL") for datatake in datatakes for scene in datatake if "SCL" in scene.assets
+    ]
     first = 0
     with closing(planes(requests, coarse.pad(rules.mask_dilation))) as stream:
-        for date in dates:
-            source, masked = _observe(planes, stream, grid, date, rules, log)
-            source[source != kernels.NONE] += first
-            if kernels.try_date(source, masked, tries, clear, picks, rules.max_scenes) == 0:
+        for datatake in datatakes:
+            source, masked = _observe(planes, stream, grid, datatake, rules, log)
+            source[source != kernels.NO_SCENE] += first
+            if kernels.try_datatake(source, masked, tries, clear, picks, rules.max_scenes) == 0:
                 break
-            first += len(date)
+            first += len(datatake)
     return picks
 
 
@@ -295,52 +309,55 @@ def _observe(
     planes: Planes,
     classes: Iterator[NDArray[Any] | ReadError],
     grid: GeoBox,
-    date: list[Scene],
+    datatake: Datatake,
     rules: CompositeRules,
-    log: _Log,
+    log: _ReadLog,
 ) -> tuple[NDArray[np.uint16], NDArray[np.bool_]]:
-    """What one date shows at 20 m.
+    """Find what one datatake observes, in 20 m pixels.
 
-    A scene without a classification counts as clear wherever a pixel has blue.
+    A scene without a classification counts as clear wherever B02 has data.
 
     Args:
-        planes: gives blue where there is no classification.
-        classes: the classifications of this date's scenes, in order.
-        grid: 10 m.
-        date: the scenes of one datatake.
-        rules: of the mask.
-        log: is written.
+        planes: reader of B02, where there is no classification.
+        classes: classifications of this datatake's scenes, in order.
+        grid: grid of 10 m pixels.
+        datatake: scenes of the datatake.
+        rules: rules of the mask.
+        log: reading log; written.
 
     Returns:
-        (H/2, W/2) index in ``date`` of the scene seen, or ``NONE``; and True where not clear.
+        (H/2, W/2) index in ``datatake`` of the scene a pixel takes, or ``NO_SCENE``; (H/2, W/2)
+        True where it is not clear.
 
     """
     height, width = grid.shape[0] // 2, grid.shape[1] // 2
     margin = rules.mask_dilation
     core = (slice(margin, margin + height), slice(margin, margin + width))
     codes = np.zeros((height + 2 * margin, width + 2 * margin), np.uint8)
-    source = np.full((height, width), kernels.NONE, np.uint16)
-    plain = np.zeros((height, width), bool)
-    for index, scene in enumerate(date):
+    source = np.full((height, width), kernels.NO_SCENE, np.uint16)
+    unmasked = np.zeros((height, width), bool)
+    for index, scene in enumerate(datatake):
         if "SCL" in scene.assets:
             plane = log.take(classes, scene, "SCL")
             if plane is None:
-                continue  # lost: what is cloud cannot be told, so the scene is left out
-            source[(source == kernels.NONE) & (plane[core] != 0)] = index
+                continue  # without its classification clouds are unknown: skip the scene
+            source[(source == kernels.NO_SCENE) & (plane[core] != 0)] = index
             codes = np.where(codes == 0, plane, codes)
             continue
         with closing(planes([(scene, "B02")], grid)) as stream:
             blue = log.take(stream, scene, "B02")
         if blue is not None:
-            new = (blue.reshape(height, 2, width, 2) != 0).any((1, 3)) & (source == kernels.NONE)
+            new = (blue.reshape(height, 2, width, 2) != 0).any((1, 3)) & (
+                source == kernels.NO_SCENE
+            )
             source[new] = index
-            plain |= new
+            unmasked |= new
             log.unmasked.append(scene.id)
-    return source, _mask(codes, rules)[core] & ~plain
+    return source, _mask(codes, rules)[core] & ~unmasked
 
 
 def _mask(codes: NDArray[np.uint8], rules: CompositeRules) -> NDArray[np.bool_]:
-    """(h, w) True where a classification is no clear observation, clouds and shadows grown."""
+    """Return (h, w) True where a classification is not clear, clouds and shadows grown."""
     is_masked, grows = np.zeros(256, bool), np.zeros(256, bool)
     is_masked[list(rules.mask_codes)] = True
     grows[[code for code in SCL_DILATED if code in rules.mask_codes]] = True
@@ -348,40 +365,45 @@ def _mask(codes: NDArray[np.uint8], rules: CompositeRules) -> NDArray[np.bool_]:
     return kernels.grow(along.T, rules.mask_dilation).T | is_masked[codes]
 
 
-def _radar(
+def _composite_s1(
     planes: Planes,
     grid: GeoBox,
-    passes: list[list[Scene]],
-    others: list[list[Scene]],
-    log: _Log,
+    passes: list[Datatake],
+    others: list[Datatake],
+    log: _ReadLog,
 ) -> tuple[NDArray[np.int16], NDArray[np.uint8], NDArray[np.bool_]]:
-    """(2, H, W) mean backscatter in dB, (H, W) passes in it, (H, W) whether of the other orbit."""
+    """Return the mean backscatter, its number of datatakes, and where they are the other orbit's.
+
+    Returns:
+        (2, H, W) hundredths of a decibel; (H, W) datatakes; (H, W) True where of ``others``.
+
+    """
     total = np.zeros((len(S1_BANDS), *grid.shape), np.float32)
-    count = np.zeros(grid.shape, np.uint16)  # many orbits may reach a pixel
-    _add_passes(planes, grid, passes, np.ones(grid.shape, bool), (total, count), log)
+    count = np.zeros(grid.shape, np.uint16)  # many orbits may cover a pixel
+    _add_datatakes(planes, grid, passes, np.ones(grid.shape, bool), (total, count), log)
     lacking = count == 0
     if others and lacking.any():
-        _add_passes(planes, grid, others, lacking, (total, count), log)
+        _add_datatakes(planes, grid, others, lacking, (total, count), log)
     image = np.empty((len(S1_BANDS), *grid.shape), np.int16)
     for index in range(len(S1_BANDS)):
-        kernels.decibel(total[index], count, image[index])
+        kernels.mean_decibel(total[index], count, image[index])
     return image, np.minimum(count, _MAX_COUNT).astype(np.uint8), lacking & (count > 0)
 
 
-def _add_passes(
+def _add_datatakes(
     planes: Planes,
     grid: GeoBox,
-    passes: list[list[Scene]],
+    datatakes: list[Datatake],
     wanted: NDArray[np.bool_],
     sums: tuple[NDArray[np.float32], NDArray[np.uint16]],
-    log: _Log,
+    log: _ReadLog,
 ) -> None:
-    """Add passes, in order, to the power and the count of the pixels that are wanted."""
-    requests = [(scene, band) for date in passes for scene in date for band in S1_BANDS]
+    """Add datatakes, in order, to the power and the count of the wanted pixels."""
+    requests = [(scene, band) for datatake in datatakes for scene in datatake for band in S1_BANDS]
     with closing(planes(requests, grid)) as stream:
-        for date in passes:
-            left = wanted.copy()
-            for scene in date:
+        for datatake in datatakes:
+            pending = wanted.copy()
+            for scene in datatake:
                 vv, vh = (log.take(stream, scene, band) for band in S1_BANDS)
-                if vv is not None and vh is not None and kernels.add_pass(vv, vh, left, *sums):
+                if vv is not None and vh is not None and kernels.add_scene(vv, vh, pending, *sums):
                     log.used.append(scene.id)

@@ -1,4 +1,4 @@
-"""Compiled loops over pixels: what compositing does to every sample."""
+"""Compiled loops of the compositing, over every sample."""
 
 import math
 from functools import lru_cache
@@ -9,26 +9,30 @@ from numpy.typing import NDArray
 from lulcmap.sensors import S1_NODATA
 from lulcmap.system import compiled
 
-NONE = 65535
-"""In place of a scene's number: no scene."""
+NO_SCENE = 65535
+"""Scene number that stands for no scene."""
 
 S1_FLOOR = -5000
-"""Hundredths of a decibel; backscatter below is the instrument's noise."""
+"""Smallest backscatter in a composite, hundredths of a decibel; below it is instrument noise."""
 
-_CHUNK = 256
-"""Pixels of a row the median holds at once, so that its samples stay in the first-level cache."""
+_CHUNK_PX = 256
+"""Pixels of a row the median processes at once, so that its samples stay in the L1 cache."""
 
 
 @lru_cache(maxsize=32)
-def network(size: int) -> NDArray[np.int64]:
-    """(n, 2) pairs that, compared and exchanged in order, sort the middle of ``size`` samples.
+def sorting_network(size: int) -> NDArray[np.int64]:
+    """Return (n, 2) pairs that, compared and exchanged in order, sort the middle of the samples.
 
     Batcher's odd-even merge sort, without the pairs on which the two middle outputs do not depend.
+
+    Args:
+        size: number of samples.
+
     """
     pairs = [
         (i + j, i + j + k)
-        for p in _powers(size)
-        for k in reversed(_powers(2 * p))
+        for p in _powers_of_two(size)
+        for k in reversed(_powers_of_two(2 * p))
         for j in range(k % p, size - k, 2 * k)
         for i in range(min(k, size - j - k))
         if (i + j) // (p * 2) == (i + j + k) // (p * 2)
@@ -42,14 +46,14 @@ def network(size: int) -> NDArray[np.int64]:
     return np.array(kept[::-1], np.int64).reshape(-1, 2)
 
 
-def _powers(stop: int) -> list[int]:
-    """The powers of two below a number."""
+def _powers_of_two(stop: int) -> list[int]:
+    """Return the powers of two below a number."""
     return [1 << n for n in range((stop - 1).bit_length())]
 
 
 @compiled
 def grow(mask: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
-    """(h, w) True within ``reach`` pixels to the left and right of a True."""
+    """Return (h, w) True within ``reach`` pixels to the left and right of a True."""
     height, width = mask.shape
     out = np.zeros((height, width), np.bool_)
     for y in range(height):
@@ -63,7 +67,7 @@ def grow(mask: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
 
 
 @compiled
-def try_date(
+def try_datatake(
     source: NDArray[np.uint16],
     masked: NDArray[np.bool_],
     tries: NDArray[np.uint8],
@@ -71,15 +75,15 @@ def try_date(
     picks: NDArray[np.uint16],
     max_scenes: int,
 ) -> int:
-    """Let every pixel that is not done try one date; how many are not done after it.
+    """Try one datatake in every unfinished pixel; return how many are still unfinished.
 
     Args:
-        source: (h, w) scene seen, or ``NONE``.
+        source: (h, w) number of the scene the pixel takes, or ``NO_SCENE``.
         masked: (h, w) True where it is not clear.
-        tries: (h, w) dates with data so far; written.
+        tries: (h, w) datatakes with data so far; written.
         clear: (h, w) clear ones among them; written.
         picks: (slots, h, w) scenes of the clear ones; written.
-        max_scenes: most tries.
+        max_scenes: maximum number of tries.
 
     """
     slots, height, width = picks.shape
@@ -88,7 +92,7 @@ def try_date(
         for x in range(width):
             if clear[y, x] >= slots or tries[y, x] >= max_scenes:
                 continue
-            if source[y, x] != NONE:
+            if source[y, x] != NO_SCENE:
                 tries[y, x] += 1
                 if not masked[y, x]:
                     picks[clear[y, x], y, x] = source[y, x]
@@ -98,38 +102,38 @@ def try_date(
 
 
 @compiled
-def fill(
+def fill_slots(
     stack: NDArray[np.uint16],
     picks: NDArray[np.uint16],
     number: int,
     plane: NDArray[np.uint16],
     offset: int,
 ) -> None:
-    """Put a plane's pixels into the slots that picked it, the offset removed.
+    """Write a plane's pixels to the slots that picked its scene, the offset removed.
 
     Args:
-        stack: (slots, H, W) written.
-        picks: (slots, H/2, W/2) numbers of scenes.
-        number: of the plane's scene.
-        plane: (H, W) raw DN, 0 nodata; it stays 0, and all else becomes 1 or more.
+        stack: (slots, H, W) samples of one band; written.
+        picks: (slots, H/2, W/2) scene numbers.
+        number: number of the plane's scene.
+        plane: (H, W) raw DN. Nodata (0) stays 0; everything else becomes at least 1.
         offset: DN to subtract.
 
     """
     slots, height, width = picks.shape
-    mark = np.empty(2 * width, np.uint16)  # all bits where picked: blending bits vectorises
+    mark = np.empty(2 * width, np.uint16)  # all bits set where picked: bitwise blending vectorises
     least, most, none = np.int32(1), np.int32(65535), np.int32(0)
     for y in range(height):
         for slot in range(slots):
-            found = 0
+            n_picked = 0
             for x in range(width):
                 picked = picks[slot, y, x] == number
-                found += picked
+                n_picked += picked
                 mark[2 * x] = mark[2 * x + 1] = most if picked else none
-            for line in range(2 * y, 2 * y + 2 if found else 2 * y):
-                given, filled = plane[line], stack[slot, line]
+            for line in range(2 * y, 2 * y + 2 if n_picked else 2 * y):
+                raw, filled = plane[line], stack[slot, line]
                 for x in range(2 * width):
-                    value = min(max(np.int32(given[x]) - np.int32(offset), least), most)
-                    value = value if given[x] != 0 else none
+                    value = min(max(np.int32(raw[x]) - np.int32(offset), least), most)
+                    value = value if raw[x] != 0 else none
                     filled[x] = (np.uint16(value) & mark[x]) | (filled[x] & ~mark[x])
 
 
@@ -140,39 +144,39 @@ def median(
     out: NDArray[np.uint16],
     fewest: NDArray[np.uint8],
 ) -> None:
-    """Median of the samples that are not 0; halves go up; 0 where there are none.
+    """Compute the median of the samples that are not 0, halves rounded up; 0 where there are none.
 
     Missing samples become 0 and 65535 in turn, so that the median of the others stays in the middle
-    of a network of fixed size. Rows are compared and exchanged, for that vectorises.
+    of a network of fixed size. Whole rows are compared and exchanged, because that vectorises.
 
     Args:
-        stack: (T, H, W).
-        network: (n, 2) from ``network(T)``.
-        out: (H, W) written.
-        fewest: (H, W) lowered to the number of samples; written.
+        stack: (T, H, W) samples; 0 missing.
+        network: (n, 2) from ``sorting_network(T)``.
+        out: (H, W) medians; written.
+        fewest: (H, W) lowered to the number of samples where that is less; written.
 
     """
     size, height, width = stack.shape
     below, above = (size - 1) // 2, min((size - 1) // 2 + 1, size - 1)
     single = size % 2  # whether one sample in the middle is ``below`` (T odd) or ``above``
-    rows = np.empty((size, _CHUNK), np.uint16)
-    count = np.empty(_CHUNK, np.uint16)
+    rows = np.empty((size, _CHUNK_PX), np.uint16)
+    count = np.empty(_CHUNK_PX, np.uint16)
     for y in range(height):
-        for start in range(0, width, _CHUNK):
-            n = min(_CHUNK, width - start)
-            pad = np.empty(_CHUNK, np.uint16)
+        for start in range(0, width, _CHUNK_PX):
+            n = min(_CHUNK_PX, width - start)
+            pad = np.empty(_CHUNK_PX, np.uint16)
             pad[:] = 0
             count[:] = 0
             for t in range(size):
-                given, row = stack[t, y, start : start + n], rows[t]
+                samples, row = stack[t, y, start : start + n], rows[t]
                 for x in range(n):
-                    missing = given[x] == 0
-                    row[x] = pad[x] if missing else given[x]
+                    missing = samples[x] == 0
+                    row[x] = pad[x] if missing else samples[x]
                     pad[x] = ~pad[x] if missing else pad[x]
                     count[x] += not missing
             for k in range(network.shape[0]):
                 low, high = rows[network[k, 0]], rows[network[k, 1]]
-                for x in range(_CHUNK):
+                for x in range(_CHUNK_PX):
                     a, b = low[x], high[x]
                     low[x] = min(a, b)
                     high[x] = max(a, b)
@@ -187,8 +191,8 @@ def median(
 
 
 @compiled
-def blank(image: NDArray[np.uint16], count: NDArray[np.uint8]) -> None:
-    """Set to 0 the pixels that lack a band."""
+def clear_incomplete(image: NDArray[np.uint16], count: NDArray[np.uint8]) -> None:
+    """Set to 0, in all bands, the pixels that lack a band: those with a count of 0."""
     bands, height, width = image.shape
     for y in range(height):
         for x in range(width):
@@ -198,42 +202,51 @@ def blank(image: NDArray[np.uint16], count: NDArray[np.uint8]) -> None:
 
 
 @compiled
-def add_pass(
+def add_scene(
     vv: NDArray[np.float32],
     vh: NDArray[np.float32],
-    left: NDArray[np.bool_],
+    pending: NDArray[np.bool_],
     total: NDArray[np.float32],
     count: NDArray[np.uint16],
 ) -> int:
-    """Add one scene where both bands have power and no scene of its pass came first.
+    """Add one scene where both bands have data and no earlier scene of its datatake does.
 
     Args:
-        vv: (H, W) linear power, 0 nodata.
-        vh: (H, W) likewise.
-        left: (H, W) pixels this pass may still serve; those it serves are cleared.
-        total: (2, H, W) sums; written.
-        count: (H, W) passes; written.
+        vv: (H, W) linear power of VV, 0 nodata.
+        vh: (H, W) linear power of VH, 0 nodata.
+        pending: (H, W) True where the datatake has not been added yet; written.
+        total: (2, H, W) sums of linear power; written.
+        count: (H, W) datatakes in the sums; written.
 
     Returns:
-        How many pixels it gave.
+        The number of pixels the scene was added to.
 
     """
     height, width = vv.shape
-    given = 0
+    n_added = 0
     for y in range(height):
         for x in range(width):
-            if left[y, x] and vv[y, x] > 0 and vh[y, x] > 0:
-                left[y, x] = False
+            if pending[y, x] and vv[y, x] > 0 and vh[y, x] > 0:
+                pending[y, x] = False
                 total[0, y, x] += vv[y, x]
                 total[1, y, x] += vh[y, x]
                 count[y, x] += 1
-                given += 1
-    return given
+                n_added += 1
+    return n_added
 
 
 @compiled
-def decibel(total: NDArray[np.float32], count: NDArray[np.uint16], out: NDArray[np.int16]) -> None:
-    """Mean power in hundredths of a decibel, halves up; ``S1_NODATA`` where nothing was added."""
+def mean_decibel(
+    total: NDArray[np.float32], count: NDArray[np.uint16], out: NDArray[np.int16]
+) -> None:
+    """Convert sums of power to their mean in hundredths of a decibel, halves rounded up.
+
+    Args:
+        total: (H, W) sums of linear power.
+        count: (H, W) number of summands; where it is 0, ``out`` becomes ``S1_NODATA``.
+        out: (H, W) means, ``S1_FLOOR`` to 32767; written.
+
+    """
     height, width = total.shape
     for y in range(height):
         for x in range(width):

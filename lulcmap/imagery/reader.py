@@ -1,7 +1,7 @@
-"""Scenes to pixels on a grid: the only place that opens remote pixels.
+"""Read scenes on a grid: the only place that opens remote pixels.
 
-A source on the grid's own CRS, pixel size and alignment is read as it is; one of twice the pixel
-size is doubled bilinearly; everything else is resampled pixel by pixel.
+An asset that matches the grid's CRS, pixel size and alignment is read as it is; one of twice the
+pixel size is doubled bilinearly; everything else is resampled pixel by pixel.
 """
 
 from collections import deque
@@ -20,23 +20,24 @@ from lulcmap.catalog import Scene, Sign, unsigned
 from lulcmap.errors import ReadError
 from lulcmap.imagery import resample
 from lulcmap.imagery.assets.asset import Asset, Assets, BrokenError
-from lulcmap.imagery.assets.fetch import PATIENCE, Fetcher, FetchError
+from lulcmap.imagery.assets.fetch import PATIENCE_S, Fetcher
+from lulcmap.imagery.assets.http import FetchError
 from lulcmap.sensors import S1_BANDS
 
-_SAME = 1e-3
-"""Pixels by which two grids may differ and count as one."""
+_GRID_TOLERANCE_PX = 1e-3
+"""Difference, in pixels, up to which two grids count as the same."""
 
 
 class Reader:
     """Reads bands of scenes on any grid, with a pool of threads.
 
-    Use it as a context manager; it may be shared by threads.
+    Use it as a context manager; threads may share it.
 
     Args:
-        workers: threads that read at once.
-        sign: from a scene's href to a URL that can be opened now, asked before each request.
-        private: whether servers in a private network may be read from.
-        patience: seconds to wait for a server that gives nothing.
+        workers: number of reader threads.
+        sign: function that turns a scene's href into a URL to open, called before each request.
+        private: whether to read from servers in a private network.
+        patience: seconds to wait for a server that is busy or down.
         retries: further attempts after a failure.
 
     """
@@ -47,7 +48,7 @@ class Reader:
         workers: int = 4,
         sign: Sign = unsigned,
         private: bool = True,
-        patience: float = PATIENCE,
+        patience: float = PATIENCE_S,
         retries: int = 3,
     ) -> None:
         self._workers = workers
@@ -68,30 +69,30 @@ class Reader:
         self.close(wait=error is None)
 
     def close(self, *, wait: bool = True) -> None:
-        """Drop what is not yet read.
+        """Stop reading and drop what is queued.
 
         Args:
-            wait: for the threads; a server that does not answer holds one for a minute.
+            wait: whether to wait for the threads; a silent server holds one for a minute.
 
         """
         self._fetcher.close()
         self._pool.shutdown(wait=wait, cancel_futures=True)
 
     def read(self, scene: Scene, band: str, grid: GeoBox) -> NDArray[Any]:
-        """One band of a scene on a grid.
+        """Read one band of a scene on a grid.
 
         Args:
-            scene: its asset is an absolute local path or a URL.
-            band: of the scene: B02 ... B12, SCL, VV or VH.
-            grid: north-up.
+            scene: scene whose asset is an absolute local path or a URL.
+            band: band of the scene: B02 ... B12, SCL, VV or VH.
+            grid: north-up grid.
 
         Returns:
             (H, W), 0 where the scene has no data. Sentinel-2 bands uint16, DN with the offset still
             in; SCL uint8, nearest; VV and VH float32, linear gamma-nought, > 0.
 
         Raises:
-            ReadError: naming the scene and the band, never a URL.
-            ProviderError: no token can be had, or the server is down.
+            ReadError: the band cannot be read; the message names scene and band, never a URL.
+            ProviderError: no token is available, or the server is down.
 
         """
         href = scene.assets.get(band)
@@ -102,46 +103,46 @@ class Reader:
             try:
                 if attempt and "://" in href:
                     self._fetcher.rest(attempt)
-                return _pixels(self._assets.open(href), band, grid)
+                return _read_plane(self._assets.open(href), band, grid)
             except _UnfitError as error:
                 raise ReadError(f"{name} cannot be used: {error}.") from None
             except FetchError as error:
                 raise ReadError(f"{name} could not be read: {error}.") from None
             except BrokenError as error:
-                reason = str(error)  # broken bytes: perhaps others come the next time
+                reason = str(error)  # broken bytes: another request may return good ones
                 self._assets.forget(href)
         raise ReadError(f"{name} could not be read: {reason}.")
 
     def planes(
         self, requests: Sequence[tuple[Scene, str]], grid: GeoBox
     ) -> Generator[NDArray[Any] | ReadError, None, None]:
-        """Many bands on one grid, read ahead by the pool.
+        """Read many bands on one grid, ahead of the caller.
 
-        At most as many planes as there are workers wait or are being read, whatever the number of
-        requests. Closing the iterator drops the rest.
+        At most ``workers`` planes are being read or waiting, whatever the number of requests.
+        Close the iterator to drop the rest.
 
         Args:
-            requests: scenes and bands.
-            grid: north-up.
+            requests: pairs of scene and band.
+            grid: north-up grid.
 
         Yields:
-            For each request, in order: what ``read`` returns, or the error it raised.
+            For each request, in order, what ``read`` returns or the error it raises.
 
         """
         waiting: deque[Future[NDArray[Any] | ReadError]] = deque()
-        rest = iter(requests)
+        remaining = iter(requests)
 
-        def ask() -> None:
-            request = next(rest, None)
+        def submit_next() -> None:
+            request = next(remaining, None)
             if request is not None:
                 waiting.append(self._pool.submit(self._attempt, *request, grid))
 
         for _ in range(self._workers):
-            ask()
+            submit_next()
         try:
             while waiting:
                 plane = waiting.popleft().result()
-                ask()
+                submit_next()
                 yield plane
         finally:
             for future in waiting:
@@ -155,31 +156,31 @@ class Reader:
 
 
 class _UnfitError(Exception):
-    """A file that opens but is not what its band must be; no retry will help."""
+    """An asset opens but does not fit its band; retrying does not help."""
 
 
-def _pixels(source: Asset, band: str, grid: GeoBox) -> NDArray[Any]:
-    """(H, W) of a band on a grid, 0 where there is none."""
+def _read_plane(asset: Asset, band: str, grid: GeoBox) -> NDArray[Any]:
+    """Read (H, W) of an asset on a grid, 0 where it has no data."""
     dtype = np.dtype("float32" if band in S1_BANDS else "uint8" if band == "SCL" else "uint16")
-    if source.crs is None:
-        raise _UnfitError("it says nothing of its CRS")
-    if source.dtype.kind != dtype.kind:
-        raise _UnfitError(f"it holds {source.dtype}, not {dtype}")
-    place = _place(source, grid)
-    if place is None:
-        plane = _warped(source, dtype, grid)
-    elif place[0] == 1:
-        plane = _window(source, place[1], place[2], grid.shape).astype(dtype, copy=False)
+    if asset.crs is None:
+        raise _UnfitError("it has no CRS")
+    if asset.dtype.kind != dtype.kind:
+        raise _UnfitError(f"its pixels are {asset.dtype}, not {dtype}")
+    alignment = _alignment(asset, grid)
+    if alignment is None:
+        plane = _read_warped(asset, dtype, grid)
+    elif alignment[0] == 1:
+        plane = _read_window(asset, *alignment[1:], grid.shape).astype(dtype, copy=False)
     elif dtype == np.uint16:
-        plane = _doubled(source, place[1], place[2], grid.shape)
+        plane = _read_doubled(asset, *alignment[1:], grid.shape)
     else:
-        plane = _warped(source, dtype, grid)
-    _drop(plane)
+        plane = _read_warped(asset, dtype, grid)
+    _clear_invalid(plane)
     return plane
 
 
-def _drop(pixels: NDArray[Any]) -> None:
-    """Set backscatter to 0 where it is nodata, NaN, or what no radar measures."""
+def _clear_invalid(pixels: NDArray[Any]) -> None:
+    """Set backscatter to 0 where it is nodata, NaN or negative."""
     if pixels.dtype == np.float32:
         pixels[~(pixels > 0)] = 0
 
@@ -189,70 +190,72 @@ def _crs(text: str) -> CRS:
     return CRS.from_user_input(text)
 
 
-def _place(source: Asset, grid: GeoBox) -> tuple[int, int, int] | None:
-    """Where a grid lies on its source: grid pixels a source pixel (1 or 2), first row and column.
+def _alignment(asset: Asset, grid: GeoBox) -> tuple[int, int, int] | None:
+    """Return grid pixels per asset pixel (1 or 2) and the grid's first row and column.
 
-    Row and column are counted in grid pixels from the source's corner. None where the source's
-    pixels are others, so that it must be warped.
+    Row and column are in grid pixels from the asset's corner. None if the asset's pixels do not
+    match the grid's, so that it must be warped.
     """
-    if source.crs != _crs(str(grid.crs)):
+    if asset.crs != _crs(str(grid.crs)):
         return None
     height, width = grid.shape
-    across = ~source.transform * grid.affine  # from the grid's pixels to the source's
+    across = ~asset.transform * grid.affine  # from the grid's pixels to the asset's
     for scale in (1, 2):
         row, col = across.f * scale, across.c * scale
         drift = max(abs(across.a * scale - 1) * width, abs(across.e * scale - 1) * height)
         skew = max(abs(across.b), abs(across.d)) * max(height, width)
         off = max(abs(row - round(row)), abs(col - round(col)))
-        if max(drift, skew, off) < _SAME:
+        if max(drift, skew, off) < _GRID_TOLERANCE_PX:
             return scale, round(row), round(col)
     return None
 
 
-def _window(source: Asset, row: int, col: int, shape: Sequence[int]) -> NDArray[Any]:
-    """(H, W) of the source's pixels from a row and a column, 0 outside of it."""
-    plane = np.zeros(tuple(shape), source.dtype)
+def _read_window(asset: Asset, row: int, col: int, shape: Sequence[int]) -> NDArray[Any]:
+    """Read (H, W) of an asset's pixels from a row and a column, 0 outside the asset."""
+    plane = np.zeros(tuple(shape), asset.dtype)
     top, left = max(row, 0), max(col, 0)
-    bottom, right = min(row + shape[0], source.height), min(col + shape[1], source.width)
+    bottom, right = min(row + shape[0], asset.height), min(col + shape[1], asset.width)
     if top < bottom and left < right:
-        inside = source.read(top, left, bottom - top, right - left)
+        inside = asset.read(top, left, bottom - top, right - left)
         if inside.shape == plane.shape:
             return inside
         plane[top - row : bottom - row, left - col : right - col] = inside
     return plane
 
 
-def _doubled(source: Asset, row: int, col: int, shape: Sequence[int]) -> NDArray[np.uint16]:
-    """(H, W) of a source of twice the pixel size; row and column in pixels of the grid."""
+def _read_doubled(asset: Asset, row: int, col: int, shape: Sequence[int]) -> NDArray[np.uint16]:
+    """Read (H, W) of an asset of twice the pixel size; row and column in pixels of the grid."""
     top, left = row // 2 - 1, col // 2 - 1  # one more on each side, for the neighbours
     height = (row + shape[0] - 1) // 2 + 2 - top
     width = (col + shape[1] - 1) // 2 + 2 - left
     plane = np.zeros(tuple(shape), np.uint16)
-    if top < source.height and left < source.width and top + height > 0 and left + width > 0:
-        coarse = _window(source, top, left, (height, width)).astype(np.uint16, copy=False)
+    if top < asset.height and left < asset.width and top + height > 0 and left + width > 0:
+        coarse = _read_window(asset, top, left, (height, width)).astype(np.uint16, copy=False)
         resample.double(coarse, row % 2, col % 2, plane)
     return plane
 
 
-def _warped(source: Asset, dtype: np.dtype[Any], grid: GeoBox) -> NDArray[Any]:
-    """(H, W) resampled: bilinear, or nearest for classes; 0 where no data or no source is.
+def _read_warped(asset: Asset, dtype: np.dtype[Any], grid: GeoBox) -> NDArray[Any]:
+    """Read (H, W) resampled: bilinear, or nearest for classes; 0 outside the asset and in nodata.
 
-    GDAL's own warp makes a pixel depend on the block it is read in, for it interpolates coordinates
-    within 1/8 pixel and fits its kernel to each block; told not to, it is 50 times as slow.
+    GDAL's own warp makes a pixel depend on the block it is read in: it interpolates coordinates
+    within 1/8 pixel and fits its kernel to each block. With that disabled it is 50 times as slow.
     """
     plane = np.zeros(grid.shape, dtype)
-    row, col, xs, ys = resample.nodes(grid, source.crs.to_wkt())
-    across = ~source.transform
+    row, col, xs, ys = resample.transform_nodes(grid, asset.crs.to_wkt())
+    across = ~asset.transform
     cols = across.a * xs + across.b * ys + across.c
     rows = across.d * xs + across.e * ys + across.f
     inside = np.isfinite(cols) & np.isfinite(rows)
     if not inside.any():
         return plane
     top, left = max(int(rows[inside].min()) - 2, -1), max(int(cols[inside].min()) - 2, -1)
-    bottom = min(int(rows[inside].max()) + 3, source.height + 1)
-    right = min(int(cols[inside].max()) + 3, source.width + 1)
+    bottom = min(int(rows[inside].max()) + 3, asset.height + 1)
+    right = min(int(cols[inside].max()) + 3, asset.width + 1)
     if bottom - top > 2 and right - left > 2:
-        pixels = _window(source, top, left, (bottom - top, right - left)).astype(dtype, copy=False)
-        _drop(pixels)
-        resample.sample(pixels, rows - top, cols - left, (row, col), dtype != np.uint8, plane)
+        shape = (bottom - top, right - left)
+        pixels = _read_window(asset, top, left, shape).astype(dtype, copy=False)
+        _clear_invalid(pixels)
+        is_bilinear = dtype != np.uint8
+        resample.sample_pixels(pixels, rows - top, cols - left, (row, col), is_bilinear, plane)
     return plane

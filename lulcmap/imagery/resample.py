@@ -1,4 +1,4 @@
-"""From a source's pixels to a grid's: exact where the grids match by two, bilinear everywhere."""
+"""Resample pixels to another grid: bilinear, exact where the pixel size is halved."""
 
 import math
 from functools import lru_cache
@@ -11,27 +11,27 @@ from pyproj import Transformer
 
 from lulcmap.system import compiled
 
-_STEP = 8
+_NODE_STEP_PX = 8
 """Pixels between the nodes at which coordinates are transformed; a power of two, so that fractions
 are exact and no pixel depends on the grid it is read in."""
 
-_TIE = 1e-6
-"""Pixels by which a centre may fall short of an edge it lies on; the sample beyond it is taken, as
-GDAL does."""
+_EDGE_TOLERANCE_PX = 1e-6
+"""Pixels by which rounding may move a centre off an edge it lies on; the sample beyond the edge is
+taken, as in GDAL."""
 
 
 @compiled
 def double(coarse: NDArray[np.uint16], odd_row: int, odd_col: int, out: NDArray[np.uint16]) -> None:
-    """Bilinear to half the pixel size: the weights are 9, 3, 3 and 1 sixteenths; halves go up.
+    """Halve the pixel size, bilinear: weights of 9, 3, 3 and 1 sixteenths, halves rounded up.
 
-    Samples of 0 count for nothing, and a pixel whose own sample is 0 stays 0: what GDAL's bilinear
-    warp does with nodata.
+    Nodata (0) is handled as in GDAL's bilinear warp: samples of 0 have no weight, and a pixel whose
+    own sample is 0 stays 0.
 
     Args:
-        coarse: (h, w) with one sample more on each side than ``out`` lies in.
+        coarse: (h, w) samples under ``out``, with one more on each side.
         odd_row: 1 if the first row of ``out`` is the lower half of its samples, else 0.
-        odd_col: 1 if the first column is the right half, else 0.
-        out: (H, W), written.
+        odd_col: 1 if the first column of ``out`` is the right half of its samples, else 0.
+        out: (H, W) pixels; written.
 
     """
     height, width = out.shape
@@ -50,18 +50,20 @@ def double(coarse: NDArray[np.uint16], odd_row: int, odd_col: int, out: NDArray[
             fine[2 * x] = (three * tall[x] + tall[x - 1] + eight) >> four
             fine[2 * x + 1] = (three * tall[x] + tall[x + 1] + eight) >> four
         if gaps:
-            _mend(own, near, fine)
+            _double_gaps(own, near, fine)
         out[y] = fine[2 + odd_col : 2 + odd_col + width]
 
 
 @compiled
-def _mend(own: NDArray[np.uint16], near: NDArray[np.uint16], fine: NDArray[np.uint16]) -> None:
-    """Work out again, without the samples of 0, the pixels of a doubled row that touch any.
+def _double_gaps(
+    own: NDArray[np.uint16], near: NDArray[np.uint16], fine: NDArray[np.uint16]
+) -> None:
+    """Recompute the pixels of a doubled row that touch samples of 0, without those samples.
 
     Args:
-        own: (w,) the row of samples the pixels lie in.
-        near: (w,) the row next to it.
-        fine: (2 w,) written, but for the first and last two.
+        own: (w,) row of samples the pixels lie in.
+        near: (w,) row of samples next to it.
+        fine: (2 w,) doubled row; written, except for the first and last two pixels.
 
     """
     for x in range(1, own.shape[0] - 1):
@@ -77,61 +79,62 @@ def _mend(own: NDArray[np.uint16], near: NDArray[np.uint16], fine: NDArray[np.ui
 
 
 @lru_cache(maxsize=8)
-def nodes(grid: GeoBox, crs: str) -> tuple[float, float, NDArray[Any], NDArray[Any]]:
-    """Where every eighth pixel of a grid lies in another CRS.
+def transform_nodes(grid: GeoBox, crs: str) -> tuple[float, float, NDArray[Any], NDArray[Any]]:
+    """Transform every eighth pixel of a grid to another CRS.
 
-    Between the nodes coordinates are interpolated: in UTM a cell of 80 m bends by less than 1e-4 m.
-    The nodes lie at multiples of their distance from the CRS's origin, whatever the grid.
+    Coordinates between these nodes are interpolated: in UTM a cell of 80 m bends by less than
+    1e-4 m. Nodes lie at multiples of their spacing from the origin of the grid's CRS, whatever the
+    grid.
 
     Args:
-        grid: north-up.
-        crs: of the source, as WKT.
+        grid: north-up grid.
+        crs: CRS of the source, as WKT.
 
     Returns:
-        Row and column of the grid's corner, in pixels from the first node; (h, w) x and y of the
-        nodes, in units of ``crs``, infinite where it does not reach.
+        Row and column of the grid's corner, in pixels from the first node; (h, w) x and (h, w) y of
+        the nodes, in units of ``crs``, infinite where it is not defined.
 
     """
     row, col = grid.affine.f / grid.affine.e, grid.affine.c / grid.affine.a
-    top, left = math.floor(row / _STEP), math.floor(col / _STEP)
-    down = np.arange(top, math.floor((row + grid.shape[0]) / _STEP) + 2) * _STEP
-    along = np.arange(left, math.floor((col + grid.shape[1]) / _STEP) + 2) * _STEP
+    top, left = math.floor(row / _NODE_STEP_PX), math.floor(col / _NODE_STEP_PX)
+    down = np.arange(top, math.floor((row + grid.shape[0]) / _NODE_STEP_PX) + 2) * _NODE_STEP_PX
+    along = np.arange(left, math.floor((col + grid.shape[1]) / _NODE_STEP_PX) + 2) * _NODE_STEP_PX
     x, y = np.meshgrid(along * grid.affine.a, down * grid.affine.e)
     to_source = Transformer.from_crs(str(grid.crs), crs, always_xy=True)
     xs, ys = to_source.transform(x, y)
-    return row - top * _STEP, col - left * _STEP, xs, ys
+    return row - top * _NODE_STEP_PX, col - left * _NODE_STEP_PX, xs, ys
 
 
 @compiled
-def sample(
+def sample_pixels(
     pixels: NDArray[Any],
     rows: NDArray[np.float64],
     cols: NDArray[np.float64],
     start: tuple[float, float],
-    mix: bool,
+    is_bilinear: bool,
     out: NDArray[Any],
 ) -> None:
-    """Take each pixel of a grid from a source: its own sample, or a mean of the four nearest.
+    """Sample a source at each pixel of a grid: nearest, or bilinear from the four nearest.
 
-    As GDAL's warp: samples of 0 count for nothing, a pixel whose own sample is 0 stays 0, and
+    As in GDAL's warp, samples of 0 have no weight, a pixel whose own sample is 0 stays 0, and
     integers are rounded, halves up.
 
     Args:
-        pixels: (h, w) of the source, with a margin of one.
+        pixels: (h, w) samples of the source, with a margin of one.
         rows: (n, m) row in ``pixels`` of every node.
-        cols: (n, m) column likewise.
+        cols: (n, m) column in ``pixels`` of every node.
         start: row and column of the corner of ``out``, in its pixels from the first node.
-        mix: whether samples may be mixed (bilinear).
-        out: (H, W) written where there is a sample.
+        is_bilinear: whether to interpolate; else the nearest sample is taken.
+        out: (H, W) pixels; written where the source has a sample.
 
     """
     height, width = pixels.shape
     half = 0.5 if out.itemsize < 4 else 0.0
     for y in range(out.shape[0]):
-        down = (start[0] + y + 0.5) / _STEP
+        down = (start[0] + y + 0.5) / _NODE_STEP_PX
         i, t = int(down), down - int(down)
         for x in range(out.shape[1]):
-            along = (start[1] + x + 0.5) / _STEP
+            along = (start[1] + x + 0.5) / _NODE_STEP_PX
             j, s = int(along), along - int(along)
             row = (1 - t) * ((1 - s) * rows[i, j] + s * rows[i, j + 1])
             row += t * ((1 - s) * rows[i + 1, j] + s * rows[i + 1, j + 1])
@@ -139,8 +142,8 @@ def sample(
             col += t * ((1 - s) * cols[i + 1, j] + s * cols[i + 1, j + 1])
             if not (1 <= row < height - 1 and 1 <= col < width - 1):  # also where it is NaN
                 continue
-            own = pixels[int(row + _TIE), int(col + _TIE)]
-            if own == 0 or not mix:
+            own = pixels[int(row + _EDGE_TOLERANCE_PX), int(col + _EDGE_TOLERANCE_PX)]
+            if own == 0 or not is_bilinear:
                 out[y, x] = own
                 continue
             r, c = int(row - 0.5), int(col - 0.5)

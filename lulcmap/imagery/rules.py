@@ -1,4 +1,4 @@
-"""Rules of the Sentinel-2 composite."""
+"""Rules of the Sentinel-2 composite: which observations count, and how many a pixel needs."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +8,7 @@ from lulcmap.sensors import SCL_MASKED
 
 @dataclass(frozen=True, slots=True)
 class CompositeRules:
-    """What counts as a clear observation of Sentinel-2, and how many a pixel wants."""
+    """Which Sentinel-2 observations count as clear, and how many a pixel needs."""
 
     min_clear: int = 5
     """Clear observations after which a pixel stops, 1 to 255."""
@@ -17,23 +17,25 @@ class CompositeRules:
     """Dates with data, clear or not, after which a pixel stops, 1 to 255."""
 
     mask_codes: tuple[int, ...] = SCL_MASKED
-    """Codes of the scene classification that are not clear. 0 never counts, not even as a try."""
+    """Scene classification codes that are not clear. No data (0) does not even count as a try."""
 
     mask_dilation: int = 2
-    """Pixels of 20 m by which masked clouds and shadows are grown, in all eight directions."""
+    """20 m pixels by which masked clouds and shadows are grown, in all eight directions."""
 
     def __post_init__(self) -> None:
         counts = (self.min_clear, self.max_scenes)
         if not all(1 <= count <= 255 for count in counts) or self.mask_dilation < 0:
-            raise ValueError(f"no such rules: {self}")
+            raise ValueError(
+                f"min_clear and max_scenes must be 1 to 255 and mask_dilation 0 or more, got {self}"
+            )
 
     @property
     def slots(self) -> int:
-        """Most observations a pixel can have."""
+        """Largest number of observations a pixel can have."""
         return min(self.min_clear, self.max_scenes)
 
     def to_json(self) -> dict[str, Any]:
-        """The rules as a plan holds them; two are named as in version 0.1.0."""
+        """JSON values for ``plan.json``; two keys keep their names of version 0.1.0."""
         return {
             "min_clear": self.min_clear,
             "max_scenes": self.max_scenes,

@@ -1,4 +1,4 @@
-"""A model file: contract, registry, session, inference."""
+"""Model files: contract, registry, session, inference."""
 
 import lazy_loader
 

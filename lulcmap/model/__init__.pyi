@@ -1,5 +1,5 @@
 from .cache import cached_models
-from .contract import KEY, S1_INPUT, S2_INPUT, Contract, ModelInput, Prior
+from .contract import METADATA_KEY, S1_INPUT, S2_INPUT, Contract, ModelInput, Prior
 from .file import read_model
 from .image import ClassifiedImage, classify_image
 from .inference import Classified, Network, bounding_box, classify, needed_windows
@@ -12,14 +12,14 @@ from .registry import (
     models_folder,
     shipped_models,
 )
-from .runtime import SILENT, first_line, has_cuda, has_driver, load_runtime
+from .runtime import LOG_FATAL_ONLY, first_line, has_cuda, has_driver, load_runtime
 from .session import Session, open_session
 
 __all__ = [
-    "KEY",
+    "LOG_FATAL_ONLY",
+    "METADATA_KEY",
     "S1_INPUT",
     "S2_INPUT",
-    "SILENT",
     "Classified",
     "ClassifiedImage",
     "Contract",

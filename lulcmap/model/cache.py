@@ -1,10 +1,10 @@
-"""Models that were fetched from somewhere: kept by the user's cache, each under its sha256.
+"""The cache of fetched models: each file is named by its sha256.
 
 ::
 
     <cache>/models/<name>/<sha256>.onnx
 
-so that a file says itself what it must be, and a new one takes an old one's place by one rename.
+So a file can be verified by its name alone, and one rename replaces an old model with a new one.
 """
 
 import hashlib
@@ -24,22 +24,22 @@ from lulcmap.system import Steps, connection_fault, no_progress, parts, public_u
 if TYPE_CHECKING:
     import requests
 
-LARGEST = 2 << 30
-"""Bytes; a protobuf message is no larger, so a model file is not."""
+MAX_MODEL_BYTES = 2 << 30
+"""Largest model file: a protobuf message cannot be larger."""
 
-_TOO_LARGE = f"it gives more than {LARGEST >> 30} GB, and no model is larger"
+_TOO_LARGE = f"it is larger than {MAX_MODEL_BYTES >> 30} GB, the limit for a model file"
 
-_TIMEOUTS = (10.0, 60.0)
-"""Seconds, to connect and between two bytes."""
+_TIMEOUTS_S = (10.0, 60.0)
+"""Timeouts: to connect, and between two bytes."""
 
-_TRIES = 3
-"""Of a request that a server does not answer."""
+_MAX_RETRIES = 3
+"""Further attempts of a request that a server does not response."""
 
-_PART = 1 << 20
+_CHUNK_BYTES = 1 << 20
 """Bytes read at once."""
 
-_ABANDONED_S = 24 * 3600.0
-"""Seconds since anything was added to a part, after which its fetch was killed."""
+_ABANDONED_AFTER_S = 24 * 3600.0
+"""Time without a write after which a partial file counts as left by a killed fetch."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -50,19 +50,19 @@ class CachedModel:
     """One model in the cache."""
 
     name: str
-    """As given to ``--model``."""
+    """Name of the model, as given to ``--model``."""
 
     path: Path
-    """The ONNX file."""
+    """Path of the ONNX file."""
 
     @property
     def sha256(self) -> str:
-        """That the file must have, 64 hexadecimal digits."""
+        """Expected sha256 of the file, 64 hexadecimal digits."""
         return self.path.stem
 
 
 def cache_folder() -> Path:
-    """Where fetched models are: in ``LULCMAP_CACHE``, or the user's cache (XDG)."""
+    """Return the folder of fetched models, in ``LULCMAP_CACHE`` or the user's cache (XDG)."""
     cache = os.environ.get("LULCMAP_CACHE")
     if cache:
         return Path(cache).expanduser() / "models"
@@ -71,7 +71,7 @@ def cache_folder() -> Path:
 
 
 def cached_models() -> tuple[CachedModel, ...]:
-    """The models that were fetched, by name."""
+    """List the fetched models by name, the newest file of each."""
     newest: dict[str, Path] = {}
     for path in sorted(cache_folder().glob("*/*.onnx"), key=lambda path: path.stat().st_mtime_ns):
         if _SHA256.fullmatch(path.stem):
@@ -88,41 +88,42 @@ def fetch(
     taken: Collection[str] = (),
     progress: Steps = no_progress,
 ) -> CachedModel:
-    """Bring a model file into the cache, if it is not there: all of it, verified, or nothing.
+    """Download a model file to the cache, unless it is there; keep it only if it is verified.
 
     Args:
-        url: of the file; https, or http on this machine.
-        sha256: that the file must have, 64 hexadecimal digits.
-        check: told where the file is before it is kept; raises ``ModelError`` if it is no model.
-        name: to call it; None takes the file's.
-        taken: names that it must not have.
-        progress: called with how many bytes are there, and of how many; 0 where that is unknown.
+        url: URL of the file; https, or http on this machine.
+        sha256: expected sha256 of the file, 64 hexadecimal digits.
+        check: called with the path of the file before it is kept; raises ``ModelError`` if the file
+            is not a usable model.
+        name: name for the model; None takes the file's.
+        taken: names that the model must not have.
+        progress: called with the bytes downloaded and the bytes in all, 0 if unknown.
 
     Raises:
-        UsageError: the URL, the sha256 or the name cannot be used.
-        ProviderError: the file cannot be had.
-        ModelError: it is another file than was asked for, or no model.
-        OutputError: it cannot be written.
+        UsageError: the URL, the sha256 or the name is not valid.
+        ProviderError: the file cannot be downloaded.
+        ModelError: the file has another sha256, or is not a usable model.
+        OutputError: the file cannot be written.
 
     """
-    wanted = sha256.lower().removeprefix("sha256:")
-    if not _SHA256.fullmatch(wanted):
+    expected = sha256.lower().removeprefix("sha256:")
+    if not _SHA256.fullmatch(expected):
         raise UsageError(
-            f"{sha256!r} is no sha256; it has 64 hexadecimal digits. Take it from where the model "
-            "is published."
+            f"{sha256!r} is not a sha256, which has 64 hexadecimal digits. Copy it from where the "
+            "model is published."
         )
-    _check_address(url)
-    chosen = _name(url, name)
-    if chosen in taken:
-        raise UsageError(f"A model that lulcmap ships is called {chosen}. Give another --name.")
-    model = CachedModel(chosen, cache_folder() / chosen / f"{wanted}.onnx")
-    if model.path.is_file() and sha256_of(model.path) == wanted:
+    _check_url(url)
+    name = _model_name(url, name)
+    if name in taken:
+        raise UsageError(f"lulcmap ships a model named {name}. Give another name with --name.")
+    model = CachedModel(name, cache_folder() / name / f"{expected}.onnx")
+    if model.path.is_file() and sha256_of(model.path) == expected:
         return model
     folder = model.path.parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with replacing(model.path, others=True) as part:
-            _download(url, part, wanted, progress)
+            _download(url, part, expected, progress)
             try:
                 check(part)
             except LulcmapError as error:
@@ -131,83 +132,85 @@ def fetch(
             if older != model.path and older not in parts(folder):
                 older.unlink(missing_ok=True)
         for leftover in parts(folder):
-            with suppress(FileNotFoundError):  # another fetch may end meanwhile
-                if time.time() - leftover.stat().st_mtime > _ABANDONED_S:
+            with suppress(FileNotFoundError):  # another fetch may finish in the meantime
+                if time.time() - leftover.stat().st_mtime > _ABANDONED_AFTER_S:
                     leftover.unlink()
     except OSError as error:
         raise OutputError(
-            f"The model cannot be kept in {cache_folder()} ({error.strerror or error}). Free some "
-            "space, or set LULCMAP_CACHE to another folder."
+            f"The model cannot be written to {cache_folder()} ({error.strerror or error}). Free "
+            "some space, or set LULCMAP_CACHE to another folder."
         ) from error
     return model
 
 
 def sha256_of(path: Path) -> str:
-    """Of a file, 64 hexadecimal digits."""
+    """Compute the sha256 of a file, 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _check_address(url: str) -> None:
+def _check_url(url: str) -> None:
     try:
         parts = urlsplit(url)
         scheme, host = parts.scheme, parts.hostname
     except ValueError:
         scheme, host = "", None
-    here = host in ("localhost", "127.0.0.1", "::1")
-    if not host or not (scheme == "https" or (scheme == "http" and here)):
+    is_local = host in ("localhost", "127.0.0.1", "::1")
+    if not host or not (scheme == "https" or (scheme == "http" and is_local)):
         raise UsageError(
-            f"{public_url(url) if host else repr(url)} is not an https URL, as models are fetched "
-            "from. Use a local file as it is: --model FILE.onnx."
+            f"{public_url(url) if host else repr(url)} is not an https URL. To use a local file, "
+            "give it to --model: --model FILE.onnx."
         )
 
 
-def _name(url: str, name: str | None) -> str:
-    """What the model is called: its file's name, if none is given."""
-    found = name or unquote(urlsplit(url).path).rpartition("/")[2].removesuffix(".onnx")
-    if not _NAME.fullmatch(found):
+def _model_name(url: str, name: str | None) -> str:
+    """Return the model's name, checked: the one given, or else the name of its file."""
+    name = name or unquote(urlsplit(url).path).rpartition("/")[2].removesuffix(".onnx")
+    if not _NAME.fullmatch(name):
         raise UsageError(
-            f"{found!r} is no name for a model; it is letters, figures, '.', '_' and '-'. "
-            "Give one with --name."
+            f"{name!r} is not a valid name for a model. Give --name with letters, digits, '.', "
+            "'_' and '-' only."
         )
-    return found
+    return name
 
 
-def _download(url: str, path: Path, wanted: str, progress: Steps) -> None:
-    """Write what a URL gives, and see that it is what was wanted."""
+def _download(url: str, path: Path, expected: str, progress: Steps) -> None:
+    """Download a URL to a file and check its sha256."""
     import requests
     from requests.adapters import HTTPAdapter
     from urllib3.util import Retry
 
-    patient = Retry(_TRIES, backoff_factor=1, status_forcelist=(429, 502, 503, 504))
+    retry = Retry(_MAX_RETRIES, backoff_factor=1, status_forcelist=(429, 502, 503, 504))
     with requests.Session() as session:
-        session.mount("https://", HTTPAdapter(max_retries=patient))
+        session.mount("https://", HTTPAdapter(max_retries=retry))
         try:
-            plain = {"Accept-Encoding": "identity"}
-            with closing(session.get(url, stream=True, timeout=_TIMEOUTS, headers=plain)) as answer:
-                if answer.status_code != 200:
-                    raise _failed(url, f"HTTP {answer.status_code}")
-                found = _write(answer, path, url, progress)
+            headers = {"Accept-Encoding": "identity"}
+            with closing(
+                session.get(url, stream=True, timeout=_TIMEOUTS_S, headers=headers)
+            ) as response:
+                if response.status_code != 200:
+                    raise _failed(url, f"HTTP {response.status_code}")
+                actual = _write(response, path, url, progress)
         except requests.exceptions.RequestException as error:
             raise _failed(url, connection_fault(error)) from None
-    if found != wanted:
+    if actual != expected:
         raise ModelError(
-            f"{public_url(url)} is another file: its sha256 is {found}, not {wanted}. "
-            "Nothing was kept. Compare both with what the publisher says."
+            f"{public_url(url)} is another file: its sha256 is {actual}, not {expected}. "
+            "Nothing was kept. Compare both with the one that the publisher gives."
         )
 
 
-def _write(answer: "requests.Response", path: Path, url: str, progress: Steps) -> str:
-    """Write an answer's bytes; their sha256."""
-    length = answer.headers.get("Content-Length", "")
+def _write(response: "requests.Response", path: Path, url: str, progress: Steps) -> str:
+    """Write the body of a response; return its sha256."""
+    length = response.headers.get("Content-Length", "")
     total = int(length) if length.isdecimal() else 0
     digest, done = hashlib.sha256(), 0
-    if total > LARGEST:
+    if total > MAX_MODEL_BYTES:
         raise _failed(url, _TOO_LARGE)
     with path.open("wb") as file:
-        for part in answer.iter_content(_PART):
+        for part in response.iter_content(_CHUNK_BYTES):
             done += len(part)
-            if done > LARGEST:
+            if done > MAX_MODEL_BYTES:
                 raise _failed(url, _TOO_LARGE)
             digest.update(part)
             file.write(part)
@@ -215,8 +218,8 @@ def _write(answer: "requests.Response", path: Path, url: str, progress: Steps) -
     return digest.hexdigest()
 
 
-def _failed(url: str, why: str) -> ProviderError:
+def _failed(url: str, reason: str) -> ProviderError:
     return ProviderError(
-        f"{public_url(url)} cannot be fetched: {why}. Check the URL and the network; without a "
-        "network, copy the file here and give --model FILE.onnx."
+        f"{public_url(url)} cannot be fetched: {reason}. Check the URL and the network; without a "
+        "network, copy the file to this machine and use --model FILE.onnx."
     )

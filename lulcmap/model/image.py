@@ -1,4 +1,4 @@
-"""One image to classes: as a block of a map, but with nothing known beyond its edges."""
+"""Classify one image, as a block of a map but without pixels beyond its edges."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -24,22 +24,25 @@ class ClassifiedImage:
     """The classes of a composite."""
 
     classes: NDArray[np.uint8]
-    """(H, W) ids of the legend, 255 nodata."""
+    """(H, W) ids of the classes in the legend, 255 nodata."""
 
     confidence: NDArray[np.uint8]
     """(H, W) probability of the class, percent, 255 nodata."""
 
     margin: NDArray[np.uint8]
-    """(H, W) that probability less the second largest, percent, 255 nodata."""
+    """(H, W) probability of the class minus that of the second, percent, 255 nodata."""
 
     grid: GeoBox
     """Grid of the image."""
 
     legend: tuple[LandCover, ...]
-    """The classes."""
+    """Legend of the classes."""
 
     def to_xarray(self) -> "xarray.Dataset":
-        """A Dataset of ``classes``, with CF ``flag_values`` and ``flag_meanings``, and the rest.
+        """Convert to a Dataset of ``classes``, ``confidence`` and ``margin``.
+
+        ``classes`` has CF ``flag_values`` and ``flag_meanings``. Needs the extra ``xarray``:
+        ``pip install 'lulcmap[xarray]'``.
 
         Raises:
             UsageError: xarray is not installed.
@@ -67,18 +70,25 @@ def classify_image(
     blend: Blend = "hann",
     prior: Prior = "natural",
 ) -> Classified:
-    """The classes of an image, in overlapping windows; beyond its edges they see it mirrored.
+    """Classify an image in overlapping windows, which see it mirrored beyond its edges.
 
     Args:
-        session: the model.
+        session: session of the model.
         s2: (9, H, W) DN, bands as ``S2_BANDS``; 0 nodata.
         s1: (2, H, W) hundredths of a decibel, VV and VH; -32768 nodata.
-        box: (H, W) the image's pixels in its zone, on whose lattice windows lie; None puts the
-            first window's corner on the image's.
-        contract: contract with other windows; None is the session's.
-        network: the network on those windows; None is the session's.
-        blend: how windows are joined.
-        prior: class prior.
+        box: box of the image's (H, W) pixels in its zone, on whose lattice the windows lie; None
+            puts the corner of the first window on the image's.
+        contract: contract with other windows; None for the session's.
+        network: network for those windows; None for the session's.
+        blend: how windows are blended.
+        prior: class prior, as in ``Contract.logit_bias``.
+
+    Returns:
+        The classes of the image's pixels.
+
+    Raises:
+        ModelError: the model failed; ``DeviceError``: the device has too little memory.
+        UsageError: the model does not tell the class shares that ``prior="balanced"`` needs.
 
     """
     contract = contract or session.contract
@@ -90,8 +100,8 @@ def classify_image(
     return classify(
         network or session.run,
         contract,
-        s2=_placed(s2, box, over, S2_NODATA),
-        s1=_placed(s1, box, over, S1_NODATA),
+        s2=_pad(s2, box, over, S2_NODATA),
+        s1=_pad(s1, box, over, S1_NODATA),
         over=over,
         windows=windows,
         box=box,
@@ -101,8 +111,8 @@ def classify_image(
     )
 
 
-def _placed(image: NDArray[Any], box: Box, over: Box, nodata: int) -> NDArray[Any]:
-    """An image with nodata around it."""
+def _pad(image: NDArray[Any], box: Box, over: Box, nodata: int) -> NDArray[Any]:
+    """Pad an image over ``box`` with nodata to ``over``."""
     placed = np.full((len(image), *over.shape), nodata, image.dtype)
     placed[(slice(None), *box.within(over))] = image
     return placed

@@ -1,8 +1,8 @@
-"""Windows to classes: which windows a block needs, and what their blended logits say of its pixels.
+"""Classify pixels in windows: select the windows of a block, blend their logits, decide.
 
 Logits are blended at the network's output stride, so that memory does not grow with the number of
-windows, and brought to pixels in one compiled pass. That is exact: windows lie at multiples of the
-stride, so the cells of all windows coincide. Labels are never averaged.
+windows, and upsampled to pixels in one compiled pass. This is exact: windows lie at multiples of
+the stride, so the cells of all windows coincide. Labels are never averaged.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -20,33 +20,33 @@ from lulcmap.sensors import S1_BANDS, S2_BANDS
 from lulcmap.system import compiled
 
 Network = Callable[[NDArray[np.uint16], NDArray[np.int16]], NDArray[np.float32]]
-"""From windows (N, 9, H, W) and (N, 2, H, W) to their logits (N, K, H / stride, W / stride)."""
+"""Takes windows (N, 9, H, W) and (N, 2, H, W), returns logits (N, K, H / stride, W / stride)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Classified:
-    """What a block's pixels are, and how sure the network is; each (H, W) uint8, 255 nodata."""
+    """Classes of a block's pixels and how sure the model is; each (H, W) uint8, 255 nodata."""
 
     classes: NDArray[np.uint8]
-    """Ids of the legend."""
+    """Ids of the classes in the legend."""
 
     confidence: NDArray[np.uint8]
     """Probability of the class, percent."""
 
     margin: NDArray[np.uint8]
-    """That probability less the second largest, percent."""
+    """Probability of the class minus that of the second, percent."""
 
 
 def needed_windows(
     mask: NDArray[np.bool_], box: Box, *, lattice: Lattice, stride: int
 ) -> list[Box]:
-    """The windows that reach a cell which a masked pixel is interpolated from, row by row.
+    """Select the windows with a cell that a masked pixel is interpolated from, row by row.
 
     Args:
-        mask: (h, w) over ``box``, True where the map is wanted.
-        box: pixels of the zone; its edges need not be multiples of the stride.
-        lattice: of the windows.
-        stride: pixels a side of one cell of the network's output.
+        mask: (h, w) over ``box``, True where the map is needed.
+        box: box of pixels in the zone; its edges need not be multiples of the stride.
+        lattice: lattice of the windows.
+        stride: side of a cell of the network's output, pixels.
 
     """
     top, left = box.row % stride, box.col % stride
@@ -68,7 +68,7 @@ def needed_windows(
 
 
 def bounding_box(windows: Sequence[Box]) -> Box:
-    """The smallest box around some windows, at least one."""
+    """Return the smallest box around windows, at least one."""
     row, col = min(box.row for box in windows), min(box.col for box in windows)
     stop_row, stop_col = max(box.stop[0] for box in windows), max(box.stop[1] for box in windows)
     return Box(row, col, stop_row - row, stop_col - col)
@@ -88,54 +88,62 @@ def classify(
     prior: Prior = "natural",
     progress: Callable[[int], None] | None = None,
 ) -> Classified:
-    """The classes of a block's pixels.
+    """Classify the pixels of a block.
 
-    A pixel that needs a window which is not among ``windows`` gets an arbitrary value; one outside
-    ``over``, or without the inputs that the contract demands, gets 255.
+    A pixel outside ``over``, or without the inputs that the contract requires, becomes 255. A pixel
+    that needs a window missing from ``windows`` has an arbitrary value.
 
     Args:
-        run: the network.
-        contract: of the network.
+        run: network to run.
+        contract: contract of the network.
         s2: (9, H, W) composite over ``over``: DN, bands as ``S2_BANDS``; 0 nodata.
         s1: (2, H, W) composite over ``over``: hundredths of a decibel, VV and VH; -32768 nodata.
-        over: what the composites cover; holds every window.
-        windows: as ``needed_windows`` gives them.
-        box: the pixels wanted.
-        batch_size: windows in one call of the network; the result does not depend on it where the
-            network's does not.
-        blend: how windows are joined.
-        prior: how common classes are taken to be, as of ``Contract.logit_bias``.
-        progress: told how many windows were finished.
+        over: box of the composites; contains every window.
+        windows: windows to run, as selected by ``needed_windows``.
+        box: box of the pixels to classify.
+        batch_size: windows in one call of the network. The result depends on it only if the
+            network's does.
+        blend: how windows are blended.
+        prior: class prior, as in ``Contract.logit_bias``.
+        progress: called with the number of windows finished, after each batch.
+
+    Returns:
+        The classes of the pixels of ``box``.
+
+    Raises:
+        UsageError: the model does not tell the class shares that ``prior="balanced"`` needs.
 
     """
     usable = _usable(contract, s2, s1)
     # A window without any usable pixel counts as logits of zero and is not run. Its pixels are the
-    # same for every block that asks for it, so all blocks leave it out alike.
-    filled = [window for window in sorted(windows, key=_place) if usable[window.within(over)].any()]
+    # same for every block that needs it, so all blocks skip it alike.
+    filled = [
+        window for window in sorted(windows, key=_corner) if usable[window.within(over)].any()
+    ]
     stride = contract.stride
     cells = _cells(box, stride=stride).grown(1)
     along = blend_weights(contract.lattice, stride=stride, blend=blend)
     total = np.empty((*cells.shape, len(contract.classes)), np.float32)
-    total[:] = contract.logit_bias(prior)  # windows' weights add up to one, so it counts once
+    total[:] = contract.logit_bias(prior)  # the windows' weights sum to 1, so it counts once
     for batch in _batches(filled, batch_size):
-        shown = [_shown(usable, window.within(over)) for window in batch]
+        pixels = [_window_pixels(usable, window.within(over)) for window in batch]
         logits = run(
-            np.stack([s2[:, *part] for part in shown]), np.stack([s1[:, *part] for part in shown])
+            np.stack([s2[:, *part] for part in pixels]), np.stack([s1[:, *part] for part in pixels])
         )
         for window, part in zip(batch, logits, strict=True):
             at = _cells(window, stride=stride)
-            _add(total, part, along, at.row - cells.row, at.col - cells.col)
+            _add_window(total, part, along, at.row - cells.row, at.col - cells.col)
         if progress:
             progress(len(batch))
     wanted = np.zeros(box.shape, bool)
-    seen = box.intersection(over)
-    if seen is not None:
-        wanted[seen.within(box)] = usable[seen.within(over)]
+    covered = box.intersection(over)
+    if covered is not None:
+        wanted[covered.within(box)] = usable[covered.within(over)]
     out = np.full((3, *box.shape), NODATA, np.uint8)
-    _decide(
+    _write_pixels(
         total,
-        *_between(box.row, box.height, first_cell=cells.row, stride=stride),
-        *_between(box.col, box.width, first_cell=cells.col, stride=stride),
+        *_interpolation(box.row, box.height, first_cell=cells.row, stride=stride),
+        *_interpolation(box.col, box.width, first_cell=cells.col, stride=stride),
         wanted,
         np.array(contract.ids, np.uint8),
         contract.temperature,
@@ -144,26 +152,26 @@ def classify(
     return Classified(*out)
 
 
-def _shown(
+def _window_pixels(
     usable: NDArray[np.bool_], part: tuple[slice, slice]
 ) -> tuple[slice, slice] | tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """The pixels that the network is shown as a window: its own, mirrored where it has none.
+    """Index the pixels to show the network as a window: its own, mirrored where it has no data.
 
-    They are all its own, so every block shows the same.
+    They all come from inside the window, so every block shows the same.
     """
-    there = usable[part]
-    if there.all():
+    valid = usable[part]
+    if valid.all():
         return part
-    rows, cols = mirrored(there)
+    rows, cols = mirrored(valid)
     return rows + part[0].start, cols + part[1].start
 
 
-def _place(window: Box) -> tuple[int, int]:
+def _corner(window: Box) -> tuple[int, int]:
     return window.row, window.col
 
 
 def _cells(box: Box, *, stride: int) -> Box:
-    """The cells of the network's output that a box of pixels touches."""
+    """Return the box of the network's output cells that a box of pixels touches."""
     row, col = box.row // stride, box.col // stride
     return Box(row, col, -(-box.stop[0] // stride) - row, -(-box.stop[1] // stride) - col)
 
@@ -174,28 +182,28 @@ def _batches(windows: Sequence[Box], size: int) -> Iterator[Sequence[Box]]:
 
 
 def _usable(contract: Contract, s2: NDArray[Any], s1: NDArray[Any]) -> NDArray[np.bool_]:
-    """Which pixels (H, W) have every input that is demanded, and at least one."""
+    """Return (H, W) True where a pixel has every required input and at least one."""
     composites, names = {"s2": s2, "s1": s1}, {"s2": S2_BANDS, "s1": S1_BANDS}
-    some, missing = np.zeros(s2.shape[1:], bool), np.zeros(s2.shape[1:], bool)
-    for name, wanted in contract.inputs.items():
-        there = np.ones(some.shape, bool)
-        for band in wanted.bands:  # a pixel of which one band is missing is missing, as in training
-            there &= composites[name][names[name].index(band)] != wanted.nodata
-        some |= there
-        if not wanted.optional:
-            missing |= ~there
-    return some & ~missing
+    has_any, lacks_required = np.zeros(s2.shape[1:], bool), np.zeros(s2.shape[1:], bool)
+    for name, needed in contract.inputs.items():
+        valid = np.ones(has_any.shape, bool)
+        for band in needed.bands:  # a pixel without one band is without the input, as in training
+            valid &= composites[name][names[name].index(band)] != needed.nodata
+        has_any |= valid
+        if not needed.optional:
+            lacks_required |= ~valid
+    return has_any & ~lacks_required
 
 
 @compiled
-def _add(
+def _add_window(
     total: NDArray[np.float32],
     logits: NDArray[np.float32],
     along: NDArray[np.float32],
     row: int,
     col: int,
 ) -> None:
-    """Add a window's weighted logits (K, h, w) to the cells (H, W, K) it reaches."""
+    """Add a window's weighted logits (K, h, w) to the cells (H, W, K) it covers."""
     size = along.shape[0]
     for y in range(max(0, -row), min(size, total.shape[0] - row)):
         for x in range(max(0, -col), min(size, total.shape[1] - col)):
@@ -205,17 +213,23 @@ def _add(
                     total[row + y, col + x, k] += weight * logits[k, y, x]
 
 
-def _between(
+def _interpolation(
     first_pixel: int, n: int, *, first_cell: int, stride: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Where pixels lie among cells, on one axis: bilinear, as ``align_corners=False``.
+    """Interpolate from cells to pixels on one axis: bilinear, as with ``align_corners=False``.
 
     A pixel's centre lies at (pixel + 1/2) / stride - 1/2 cells. Pixels and cells are counted from
-    the zone's origin and in whole numbers, so that the arithmetic is the same in every block.
+    the zone's origin in whole numbers, so that the arithmetic is the same in every block.
+
+    Args:
+        first_pixel: first pixel, counted in the zone.
+        n: number of pixels.
+        first_cell: cell of index 0, counted in the zone.
+        stride: side of a cell, pixels.
 
     Returns:
-        (n,) index of the cell before a pixel's centre; (n,) how far the centre is on the way to the
-        next cell, 0 to 1.
+        (n,) index of the cell before a pixel's centre; (n,) distance of the centre from it, 0 to 1
+        cells.
 
     """
     halves = 2 * (first_pixel + np.arange(n, dtype=np.int64)) + 1 - stride
@@ -224,7 +238,7 @@ def _between(
 
 
 @compiled
-def _decide(
+def _write_pixels(
     total: NDArray[np.float32],
     above: NDArray[np.int64],
     down: NDArray[np.float32],
@@ -238,15 +252,15 @@ def _decide(
     """Upsample the logits of cells to pixels, and write class, confidence and margin.
 
     Args:
-        total: (H, W, K) logits of cells.
-        above: (h,) cell over each row of pixels, and the next one under it.
-        down: (h,) share of the latter.
-        left: (w,) cell before each column of pixels.
-        right: (w,) share of the next one.
-        wanted: (h, w) pixels that are written; others are left as they are.
-        ids: (K,) of the legend.
-        temperature: logits are divided by it.
-        out: (3, h, w) written to.
+        total: (H, W, K) logits of the cells.
+        above: (h,) row of cells above each row of pixels; the next row is below.
+        down: (h,) weight of the row below.
+        left: (w,) column of cells left of each column of pixels; the next column is right.
+        right: (w,) weight of the column right.
+        wanted: (h, w) True where to write; other pixels keep their value.
+        ids: (K,) ids of the classes in the legend.
+        temperature: divisor of the logits.
+        out: (3, h, w) class, confidence and margin; written.
 
     """
     height, width = wanted.shape

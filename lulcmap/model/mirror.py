@@ -1,8 +1,8 @@
-"""What a window shows the network where the map has no data: the land beside it, mirrored.
+"""Mirror land into the parts of a window that have no data.
 
-A network judges a pixel by what lies around it, up to the whole window. Of windows that are mostly
-empty it has seen next to none in training, and calls the little land there something else. Where
-one sensor sees something, nothing is mirrored: that it has learnt.
+A network classifies a pixel by its surroundings, up to the whole window. It has seen hardly any
+mostly empty windows in training, and misclassifies the little land in them. Where one sensor has
+data nothing is mirrored: the network has learnt that case.
 """
 
 import numpy as np
@@ -11,56 +11,56 @@ from scipy.ndimage import distance_transform_edt
 
 from lulcmap.system import compiled
 
-PASSES = 10
-"""Times that land is mirrored. A strip of two pixels fills a window of 512 in nine; scattered
-pixels would take hundreds, and have no shapes to be mirrored."""
+MAX_PASSES = 10
+"""Most passes of mirroring. A strip of two pixels fills a window of 512 in nine; scattered pixels
+would take hundreds, and have no shapes to mirror."""
 
 
-def mirrored(there: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """For every pixel the one it shows.
+def mirrored(valid: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return, for every pixel, the valid pixel that stands for it.
 
-    A pixel that is there shows itself. Any other shows what lies as far behind the nearest pixel
-    that is there as itself lies before it, as in numpy's padding ``reflect``. Where that is not
-    there either, it shows what was mirrored before: a strip is mirrored again and again. What
-    nothing lies behind, as beside a line or a lone pixel, shows the nearest.
+    A valid pixel stands for itself. Any other is reflected at the nearest valid pixel, as in
+    numpy's padding ``reflect``. Where there is no valid pixel either, the next pass reflects what
+    this one mirrored, so that a strip is mirrored again and again. Where nothing can be reflected,
+    as beside a line or a lone pixel, the nearest pixel is taken.
 
     Args:
-        there: (H, W) True where there is data; at least one pixel.
+        valid: (H, W) True where there is data; at least one pixel.
 
     Returns:
-        (H, W) rows and (H, W) columns of pixels that are there.
+        (H, W) rows and (H, W) columns of valid pixels.
 
     """
-    own = np.indices(there.shape)
+    own = np.indices(valid.shape)
     rows, cols = own[0], own[1]
-    known = there.copy()
-    for _ in range(PASSES):
-        if known.all() or not _mirror(known, _nearest(known), rows, cols):
+    filled = valid.copy()
+    for _ in range(MAX_PASSES):
+        if filled.all() or not _mirror(filled, _nearest(filled), rows, cols):
             break
-    if known.all():
+    if filled.all():
         return rows, cols
-    row, col = _nearest(known)
+    row, col = _nearest(filled)
     return rows[row, col], cols[row, col]
 
 
-def _nearest(known: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """(2, H, W) row and column of the nearest known pixel."""
-    found: NDArray[np.int32] = distance_transform_edt(
-        ~known, return_distances=False, return_indices=True
+def _nearest(filled: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """Return (2, H, W) row and column of the nearest filled pixel."""
+    nearest: NDArray[np.int32] = distance_transform_edt(
+        ~filled, return_distances=False, return_indices=True
     )
-    return found
+    return nearest
 
 
 @compiled
 def _mirror(
-    known: NDArray[np.bool_],
+    filled: NDArray[np.bool_],
     nearest: NDArray[np.int32],
     rows: NDArray[np.intp],
     cols: NDArray[np.intp],
 ) -> bool:
-    """Mirror what is known once, in place; whether there was anything to mirror."""
-    height, width = known.shape
-    before = known.copy()
+    """Mirror the filled pixels once, in place; return whether any pixel was mirrored."""
+    height, width = filled.shape
+    before = filled.copy()
     any_new = False
     for y in range(height):
         for x in range(width):
@@ -69,6 +69,6 @@ def _mirror(
             row, col = 2 * nearest[0, y, x] - y, 2 * nearest[1, y, x] - x
             if 0 <= row < height and 0 <= col < width and before[row, col]:
                 rows[y, x], cols[y, x] = rows[row, col], cols[row, col]
-                known[y, x] = True
+                filled[y, x] = True
                 any_new = True
     return any_new

@@ -1,4 +1,4 @@
-"""Models by their names, shipped or fetched: their files and cards."""
+"""Find models by name, shipped or fetched: their files and cards."""
 
 import json
 from dataclasses import dataclass
@@ -7,7 +7,8 @@ from typing import Any
 
 import lulcmap
 from lulcmap.errors import ModelError
-from lulcmap.model import cache as modelcache
+from lulcmap.model import cache
+from lulcmap.model.cache import CachedModel
 from lulcmap.model.file import read_model
 from lulcmap.system import Steps, no_progress
 
@@ -17,33 +18,33 @@ class ShippedModel:
     """One model of the registry."""
 
     name: str
-    """As given to ``--model``."""
+    """Name of the model, as given to ``--model``."""
 
     path: Path
-    """The ONNX file."""
+    """Path of the ONNX file."""
 
     sha256: str
-    """Of the file, 64 hexadecimal digits."""
+    """Registered sha256 of the file, 64 hexadecimal digits."""
 
     card: Path
-    """What it was made from and how good it is, Markdown."""
+    """Path of the model card, Markdown: training data and quality."""
 
     summary: str
-    """One line."""
+    """Summary of the model, one line."""
 
     default: bool
-    """Whether it is taken where none is named."""
+    """Whether the model is used if none is named."""
 
 
 def models_folder() -> Path:
-    """Where the shipped models are: inside an installed package, beside an editable checkout's."""
+    """Return the folder of shipped models: in an installed package, or beside one in a checkout."""
     package = Path(lulcmap.__file__).parent
     installed = package / "shipped"
     return installed if installed.is_dir() else package.parent / "models"
 
 
 def shipped_models() -> tuple[ShippedModel, ...]:
-    """The models of ``registry.json``; none where there is no such file.
+    """List the models of ``registry.json``; none if there is no such file.
 
     Raises:
         ModelError: the registry cannot be read.
@@ -57,49 +58,49 @@ def shipped_models() -> tuple[ShippedModel, ...]:
         return tuple(_entry(model, fields["default"]) for model in fields["models"])
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise ModelError(
-            f"The registry of models {registry} cannot be read ({error!r}). Install lulcmap again."
+            f"The model registry {registry} cannot be read ({error!r}). Reinstall lulcmap."
         ) from error
 
 
-def list_models() -> tuple[ShippedModel | modelcache.CachedModel, ...]:
-    """The models that can be named: those shipped, then those fetched.
+def list_models() -> tuple[ShippedModel | CachedModel, ...]:
+    """List the available models: those shipped, then those fetched.
 
     Raises:
         ModelError: the registry cannot be read.
 
     """
-    return (*shipped_models(), *modelcache.cached_models())
+    return (*shipped_models(), *cache.cached_models())
 
 
 def find_model(name_or_path: str | Path | None) -> Path:
-    """The file of a model.
+    """Find the file of a model, and verify it if it was shipped or fetched.
 
     Args:
-        name_or_path: the name of a shipped or a fetched model, or a file; None is the registry's
-            default.
+        name_or_path: name of a shipped or fetched model, or path of a file; None for the default
+            model.
 
     Raises:
-        ModelError: there is no such model or file, or it is not the one that was shipped or
+        ModelError: there is no such model or file, or the file differs from the one shipped or
             fetched.
 
     """
     models = {model.name: model for model in shipped_models()}
     if name_or_path is None:
-        found = next((model for model in models.values() if model.default), None)
-        if found is None:
+        default = next((model for model in models.values() if model.default), None)
+        if default is None:
             raise ModelError("This lulcmap ships no default model. Give a file: --model FILE.onnx.")
-        return _verified(found)
+        return _verified_shipped(default)
     if str(name_or_path) in models:
-        return _verified(models[str(name_or_path)])
+        return _verified_shipped(models[str(name_or_path)])
     path = Path(name_or_path)
     if path.is_file():
         return path
-    fetched = {model.name: model for model in modelcache.cached_models()}
+    fetched = {model.name: model for model in cache.cached_models()}
     if str(name_or_path) in fetched:
-        return _as_fetched(fetched[str(name_or_path)])
+        return _verified_fetched(fetched[str(name_or_path)])
     raise ModelError(
-        f"{str(name_or_path)!r} is neither a file nor a model that is here "
-        f"({', '.join([*models, *fetched]) or 'there is none'}). See lulcmap models."
+        f"{str(name_or_path)!r} is neither a file nor an available model "
+        f"({', '.join([*models, *fetched]) or 'there are none'}). See lulcmap models."
     )
 
 
@@ -109,16 +110,30 @@ def fetch_model(
     sha256: str,
     name: str | None = None,
     progress: Steps = no_progress,
-) -> modelcache.CachedModel:
-    """Bring a model from a URL into the cache, verified; as of ``modelcache.fetch``."""
+) -> CachedModel:
+    """Download a model to the cache and verify it; its name can then be used like a shipped one.
+
+    Args:
+        url: URL of the file; https, or http on this machine.
+        sha256: expected sha256 of the file, 64 hexadecimal digits.
+        name: name for the model, other than those of shipped models; None takes the file's.
+        progress: called with the bytes downloaded and the bytes in all, 0 if unknown.
+
+    Raises:
+        UsageError: the URL, the sha256 or the name is not valid.
+        ProviderError: the file cannot be downloaded.
+        ModelError: the file has another sha256, or is not a usable model.
+        OutputError: the file cannot be written.
+
+    """
     taken = [model.name for model in shipped_models()]
-    return modelcache.fetch(
+    return cache.fetch(
         url, sha256=sha256, check=read_model, name=name, taken=taken, progress=progress
     )
 
 
 def model_card(name_or_path: str) -> str:
-    """A model's card, Markdown; for a file the one of the same name beside it; empty if none."""
+    """Read a model's card, Markdown; for a file, the one beside it with its name; empty if none."""
     path = next(
         (model.card for model in shipped_models() if model.name == name_or_path),
         Path(name_or_path).with_suffix(".md"),
@@ -137,26 +152,26 @@ def _entry(fields: dict[str, Any], default: str) -> ShippedModel:
     )
 
 
-def _verified(model: ShippedModel) -> Path:
-    """The file of a shipped model, if it is the very one that was shipped."""
+def _verified_shipped(model: ShippedModel) -> Path:
+    """Return the file of a shipped model after checking its sha256."""
     if not model.path.is_file():
         raise ModelError(
-            f"The file of model {model.name!r}, {model.path}, is missing. Install lulcmap again."
+            f"The file of model {model.name!r}, {model.path}, is missing. Reinstall lulcmap."
         )
-    found = modelcache.sha256_of(model.path)
-    if found != model.sha256:
+    actual = cache.sha256_of(model.path)
+    if actual != model.sha256:
         raise ModelError(
-            f"{model.path} is not the model {model.name!r} that was shipped: its sha256 begins "
-            f"{found[:12]}, registered is {model.sha256[:12]}. Install lulcmap again."
+            f"{model.path} is not the model {model.name!r} that was shipped: its sha256 starts "
+            f"with {actual[:12]}, not {model.sha256[:12]}. Reinstall lulcmap."
         )
     return model.path
 
 
-def _as_fetched(model: modelcache.CachedModel) -> Path:
-    """The file of a fetched model, if it is still what was fetched."""
-    if modelcache.sha256_of(model.path) != model.sha256:
+def _verified_fetched(model: CachedModel) -> Path:
+    """Return the file of a fetched model after checking its sha256."""
+    if cache.sha256_of(model.path) != model.sha256:
         raise ModelError(
-            f"{model.path} is no longer the model that was fetched: its sha256 is another than its "
-            "name says. Remove it, and fetch it again: lulcmap models fetch."
+            f"{model.path} is no longer the model that was fetched: its sha256 differs from its "
+            "name. Remove it and fetch it again: lulcmap models fetch."
         )
     return model.path

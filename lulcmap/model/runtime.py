@@ -1,4 +1,4 @@
-"""ONNX Runtime as it is installed here: whether it can be used, and whether CUDA can."""
+"""Import ONNX Runtime and check whether it can use CUDA."""
 
 import ctypes
 import importlib.metadata
@@ -9,10 +9,10 @@ from types import ModuleType
 from lulcmap.errors import DeviceError
 
 CUDA = "CUDAExecutionProvider"
-"""ONNX Runtime's name for it."""
+"""Name of the CUDA execution provider in ONNX Runtime."""
 
-SILENT = 4
-"""Log severity, fatal only: what goes wrong is raised, as one line."""
+LOG_FATAL_ONLY = 4
+"""Log severity of ONNX Runtime, fatal errors only: other errors are raised, as one line."""
 
 _DISTRIBUTIONS = (
     "onnxruntime",
@@ -26,31 +26,31 @@ _DISTRIBUTIONS = (
     "ort-nightly",
     "ort-nightly-gpu",
 )
-"""Everything on PyPI that installs a module ``onnxruntime``: each overwrites the other's files."""
+"""Distributions on PyPI that install a module ``onnxruntime``, each over the others' files."""
 
 
 def load_runtime() -> ModuleType:
-    """The module ``onnxruntime``.
+    """Import the module ``onnxruntime``.
 
     Raises:
-        DeviceError: it is not installed, or by more than one distribution.
+        DeviceError: it is not installed, or more than one distribution installed it.
 
     """
     installed = [name for name in _DISTRIBUTIONS if _is_installed(name)]
     if len(installed) > 1:
         raise DeviceError(
             f"{' and '.join(installed)} are installed together and overwrite each other. "
-            f"Remove them all (pip uninstall {' '.join(installed)}), then pip install "
-            "lulcmap[cpu] or lulcmap[gpu]."
+            f"Uninstall all (pip uninstall {' '.join(installed)}), then pip install lulcmap[cpu] "
+            "or lulcmap[gpu]."
         )
     try:
         import onnxruntime
     except ImportError as error:
         raise DeviceError(
-            f"ONNX Runtime cannot be imported ({first_line(error)}). "
+            f"ONNX Runtime cannot be imported ({first_line(error)}). Install it: "
             "pip install lulcmap[cpu], or lulcmap[gpu] for an NVIDIA GPU."
         ) from error
-    onnxruntime.set_default_logger_severity(SILENT)
+    onnxruntime.set_default_logger_severity(LOG_FATAL_ONLY)
     return onnxruntime
 
 
@@ -63,21 +63,21 @@ def _is_installed(distribution: str) -> bool:
 
 
 def why_no_cuda(ort: ModuleType) -> str | None:
-    """Why CUDA cannot be had, as far as can be told before a session is made; else None."""
+    """Return why CUDA is not available, as far as is known without a session; else None."""
     if not has_cuda(ort):
-        return "the installed ONNX Runtime has no CUDA; pip install lulcmap[gpu] in its place"
+        return "the installed ONNX Runtime has no CUDA; pip install lulcmap[gpu] instead"
     if not has_driver():
         return "no NVIDIA driver was found on this machine"
     return None
 
 
 def has_cuda(ort: ModuleType) -> bool:
-    """Whether the runtime was built with CUDA; it says so also where CUDA cannot be loaded."""
+    """Tell whether the runtime was built with CUDA, even if CUDA cannot be loaded."""
     return CUDA in ort.get_available_providers()
 
 
 def has_driver() -> bool:
-    """Whether an NVIDIA driver can be loaded: quick, and silent."""
+    """Tell whether an NVIDIA driver can be loaded; fast, and prints nothing."""
     try:
         ctypes.CDLL("libcuda.so.1" if os.name == "posix" else "nvcuda.dll")
     except OSError:
@@ -86,7 +86,7 @@ def has_driver() -> bool:
 
 
 def loader_message(ort: ModuleType) -> str:
-    """What the system says of the library that ONNX Runtime skipped without a word."""
+    """Return the system's error for the CUDA library that ONNX Runtime skipped silently."""
     folder = Path(str(ort.__file__)).parent / "capi"
     name = "onnxruntime_providers_cuda"
     library = folder / (f"lib{name}.so" if os.name == "posix" else f"{name}.dll")
@@ -98,6 +98,6 @@ def loader_message(ort: ModuleType) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says first, or else its name; the runtime's errors go on for pages."""
+    """Return the first line of an error, or else its type; the runtime's errors span pages."""
     text = str(error).strip() or type(error).__name__
     return text.splitlines()[0].removeprefix("[ONNXRuntimeError] : ")

@@ -1,4 +1,4 @@
-"""ONNX Runtime: a model file made ready to run, on the device it really runs on."""
+"""Open a model file in ONNX Runtime and run it, on the device it really gets."""
 
 import os
 from contextlib import redirect_stdout
@@ -16,7 +16,7 @@ from lulcmap.model.contract import Contract
 from lulcmap.model.file import ModelFile, read_model
 from lulcmap.model.runtime import (
     CUDA,
-    SILENT,
+    LOG_FATAL_ONLY,
     first_line,
     has_cuda,
     has_driver,
@@ -29,8 +29,8 @@ from lulcmap.sensors import S1_BANDS, S2_BANDS
 _CPU = "CPUExecutionProvider"
 
 _CUDA_OPTIONS = {
-    "use_tf32": "0",  # 10 bits of mantissa change the map
-    "cudnn_conv_algo_search": "HEURISTIC",  # a timed search picks another algorithm each run
+    "use_tf32": "0",  # its 10-bit mantissa changes the map
+    "cudnn_conv_algo_search": "HEURISTIC",  # a timed search may pick another algorithm each run
 }
 
 _DTYPES = {"uint16": "tensor(uint16)", "int16": "tensor(int16)"}
@@ -42,48 +42,48 @@ class Session:
     """A model ready to run."""
 
     contract: Contract
-    """What the model says of itself."""
+    """Contract of the model."""
 
     sha256: str
-    """Of the model file, 64 hexadecimal digits."""
+    """Sha256 of the model file, 64 hexadecimal digits."""
 
     device: Literal["cpu", "cuda"]
-    """What it really runs on."""
+    """Device the model really runs on."""
 
     runtime: str
-    """Name and version of the runtime, and the provider that computes."""
+    """Name and version of the runtime, and its execution provider."""
 
     notes: tuple[str, ...]
-    """What the report should say, such as why ``auto`` did not get the GPU."""
+    """Notes for the report, such as why ``auto`` did not get the GPU."""
 
     batch_size: int
-    """Windows in every call of the runtime, short ones filled up; 1 on the CPU."""
+    """Windows in every call of the runtime, the last padded; 1 on the CPU."""
 
     _ort: Any = field(repr=False)
 
     def close(self) -> None:
-        """Let go of the model and its memory; nothing can be run afterwards."""
+        """Release the model and its memory; the session cannot run afterwards."""
         self._ort = None
 
     def run(self, s2: NDArray[np.uint16], s1: NDArray[np.int16]) -> NDArray[np.float32]:
-        """The logits of some windows. May be called from several threads.
+        """Compute the logits of windows. Threads may share the session.
 
         Args:
             s2: (N, 9, H, W) DN, reflectance x 10000, bands in the order of ``S2_BANDS``; 0 nodata.
             s1: (N, 2, H, W) gamma0, hundredths of a decibel, VV and VH; -32768 nodata.
 
         Returns:
-            (N, K, H / stride, W / stride), K in the order of the contract's classes.
+            (N, K, H / stride, W / stride) logits, K in the order of the contract's classes.
 
         Raises:
-            ModelError: the model failed, or gave something else than its contract says.
+            ModelError: the model failed, or its output does not match its contract.
             DeviceError: the device has too little memory.
 
         """
-        given = {"s2": s2, "s1": s1}
+        composites = {"s2": s2, "s1": s1}
         feeds = {
-            name: _chosen(given[name], name, wanted.bands)
-            for name, wanted in self.contract.inputs.items()
+            name: _select_bands(composites[name], name, needed.bands)
+            for name, needed in self.contract.inputs.items()
         }
         size = self.batch_size
         parts = [
@@ -93,24 +93,24 @@ class Session:
         return np.concatenate(parts)
 
     def _call(self, feeds: dict[str, NDArray[Any]]) -> NDArray[np.float32]:
-        """The logits of one call of the runtime, of at most ``batch_size`` windows."""
+        """Compute the logits of at most ``batch_size`` windows in one call of the runtime."""
         size = self.batch_size
         n, _, height, width = next(iter(feeds.values())).shape
-        filled = {name: _filled(values, size) for name, values in feeds.items()}
+        padded = {name: _pad_batch(values, size) for name, values in feeds.items()}
         try:
-            (logits,) = self._ort.run(["logits"], filled)
-        except Exception as error:  # the runtime's exceptions have no base of their own
+            (logits,) = self._ort.run(["logits"], padded)
+        except Exception as error:  # the runtime's exceptions have no common base
             raise self._failure(error) from error
         stride = self.contract.stride
         expected = (size, len(self.contract.classes), height // stride, width // stride)
         if logits.shape != expected:
             raise ModelError(
-                f"Model {self.contract.name!r} gave logits of shape {logits.shape}; its contract "
-                f"says {expected}. Export the model again."
+                f"Model {self.contract.name!r} returned logits of shape {logits.shape}; its "
+                f"contract says {expected}. Export the model again."
             )
         if not np.isfinite(logits).all():
             raise ModelError(
-                f"Model {self.contract.name!r} gave logits that are no numbers. "
+                f"Model {self.contract.name!r} returned logits that are NaN or infinite. "
                 "If it is an fp16 model, use its fp32 export."
             )
         return np.asarray(logits[:n], np.float32)
@@ -132,19 +132,20 @@ def open_session(
     threads: int | None = None,
     batch_size: int = 4,
 ) -> Session:
-    """A model file, ready to run.
+    """Open a model file, ready to run.
 
     Args:
-        path: an ONNX file with a contract.
-        device: where CUDA cannot be had, ``"cuda"`` fails and ``"auto"`` takes the CPU and says so.
-        threads: of one call on the CPU; None: as many as this process may use. The result does not
-            depend on it.
-        batch_size: windows in every call on a GPU, the last filled up, because cuDNN and cuBLAS
-            choose algorithms by shape. The CPU takes one window at a time.
+        path: path of an ONNX file with a contract.
+        device: device to run on. If CUDA is not available, ``"cuda"`` fails and ``"auto"`` falls
+            back to the CPU with a note.
+        threads: threads of one call on the CPU; None for as many as this process may use. The
+            result does not depend on it.
+        batch_size: windows in every call on a GPU, the last padded, because cuDNN and cuBLAS choose
+            algorithms by shape. The CPU takes one window at a time.
 
     Raises:
-        DeviceError: there is no runtime, or more than one; or CUDA was asked for and cannot be had.
-        ModelError: the file is no model that lulcmap can use.
+        DeviceError: no runtime is installed, or more than one; or ``"cuda"`` is not available.
+        ModelError: the file is not a usable model.
 
     """
     model = read_model(path)
@@ -160,7 +161,7 @@ def open_session(
     _check_graph(model, inner)
     provider = inner.get_providers()[0]
     on_cuda = provider == CUDA
-    # where there is no GPU, and no software for one, nobody expects it
+    # without a GPU and software for one, nobody expects it
     fell_back = device == "auto" and not on_cuda and (has_cuda(ort) or has_driver())
     return Session(
         contract=model.contract,
@@ -168,22 +169,22 @@ def open_session(
         device="cuda" if on_cuda else "cpu",
         runtime=f"onnxruntime {ort.__version__}, {provider}",
         notes=(f"The CPU was used instead of the GPU: {reason}.",) if fell_back else (),
-        # On the CPU the last bits of a window's logits change with the size of its batch (a mean
-        # over one window is added up in another order), and a batch is no faster.
+        # On the CPU the last bits of a window's logits change with the batch size (the runtime sums
+        # a mean over one window in another order), and a batch is not faster.
         batch_size=batch_size if on_cuda else 1,
         _ort=inner,
     )
 
 
-def _chosen(given: NDArray[Any], name: str, bands: tuple[str, ...]) -> NDArray[Any]:
-    """The bands a model wants, in its order."""
+def _select_bands(batch: NDArray[Any], name: str, bands: tuple[str, ...]) -> NDArray[Any]:
+    """Select the bands a model needs, in its order."""
     ours = _BANDS[name]
-    chosen = given if bands == ours else given[:, [ours.index(band) for band in bands]]
-    return np.ascontiguousarray(chosen)
+    selected = batch if bands == ours else batch[:, [ours.index(band) for band in bands]]
+    return np.ascontiguousarray(selected)
 
 
-def _filled(batch: NDArray[Any], size: int) -> NDArray[Any]:
-    """A batch filled up to the fixed size with copies of its last window."""
+def _pad_batch(batch: NDArray[Any], size: int) -> NDArray[Any]:
+    """Pad a batch to a fixed size with copies of its last window."""
     if len(batch) == size:
         return batch
     return np.concatenate([batch, np.repeat(batch[-1:], size - len(batch), axis=0)])
@@ -192,9 +193,9 @@ def _filled(batch: NDArray[Any], size: int) -> NDArray[Any]:
 def _create_on_cuda(
     ort: ModuleType, model: ModelFile, *, threads: int | None
 ) -> tuple[Any | None, str | None]:
-    """A session on CUDA, or why there is none."""
+    """Create a session on CUDA; return it, or None and the reason."""
     if hasattr(ort, "preload_dlls"):
-        with redirect_stdout(StringIO()):  # it prints what it does not find
+        with redirect_stdout(StringIO()):  # it prints the libraries it does not find
             ort.preload_dlls(directory="")  # the CUDA wheels of lulcmap[gpu], not those of a torch
     try:
         inner = _create(ort, model, [(CUDA, _CUDA_OPTIONS), _CPU], threads=threads)
@@ -207,20 +208,20 @@ def _create_on_cuda(
 
 def _create(ort: ModuleType, model: ModelFile, providers: list[Any], *, threads: int | None) -> Any:
     options = ort.SessionOptions()
-    options.log_severity_level = SILENT
+    options.log_severity_level = LOG_FATAL_ONLY
     options.use_deterministic_compute = True
     options.intra_op_num_threads = threads or _available_cores()
     options.inter_op_num_threads = 1
-    # threads that wait by spinning take the cores from those that read and composite
+    # spinning threads take cores from those that read and composite
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        # without enable_fallback=0 a failing GPU is printed about on stdout, then left silently
+        # without enable_fallback=0 a GPU failure is printed to stdout, then ignored
         return ort.InferenceSession(model.data, options, providers=providers, enable_fallback=0)
-    except Exception as error:  # the runtime's exceptions have no base of their own
+    except Exception as error:  # the runtime's exceptions have no common base
         if providers[0] != _CPU:
             raise DeviceError(first_line(error)) from error
         raise ModelError(
-            f"{model.path} cannot be run by ONNX Runtime {ort.__version__}: {first_line(error)} "
+            f"ONNX Runtime {ort.__version__} cannot run {model.path}: {first_line(error)} "
             "Export it again (opset 20), or update the runtime."
         ) from error
 
@@ -232,43 +233,42 @@ def _available_cores() -> int:
 
 
 def _check_graph(model: ModelFile, inner: Any) -> None:
-    """See that the graph is what the contract says."""
+    """Check that the graph matches the contract."""
     contract = model.contract
     inputs = {value.name: value for value in inner.get_inputs()}
     if set(inputs) != set(contract.inputs):
-        _refuse(model, f"takes {_names(inputs)}", f"{_names(contract.inputs)}")
-    sizes = {0: "windows a batch", 2: "rows", 3: "columns"}
-    for name, wanted in contract.inputs.items():
+        _refuse(model, f"takes {_names(inputs)}", _names(contract.inputs))
+    sizes = {0: "batch size", 2: "height", 3: "width"}
+    for name, expected in contract.inputs.items():
         value = inputs[name]
-        if value.type != _DTYPES[wanted.dtype]:
-            _refuse(model, f"takes {name} as {value.type}", _DTYPES[wanted.dtype])
+        if value.type != _DTYPES[expected.dtype]:
+            _refuse(model, f"takes {name} as {value.type}", _DTYPES[expected.dtype])
         if len(value.shape) != 4:
             _refuse(model, f"takes {name} with {len(value.shape)} axes", "4 (N, bands, H, W)")
-        if value.shape[1] != len(wanted.bands):
-            _refuse(
-                model, f"takes {name} with {value.shape[1]} bands", f"{len(wanted.bands)} of them"
-            )
-        for axis, what in sizes.items():
+        if value.shape[1] != len(expected.bands):
+            _refuse(model, f"takes {name} with {value.shape[1]} bands", f"{len(expected.bands)}")
+        for axis, size in sizes.items():
             fixed = value.shape[axis]
             if isinstance(fixed, int) and (axis == 0 or fixed != contract.window):
-                _refuse(model, f"takes {name} with {fixed} {what}", "any number, or a window's")
+                allowed = "any" if axis == 0 else f"any, or {contract.window}"
+                _refuse(model, f"fixes the {size} of {name} at {fixed}", allowed)
     outputs = {value.name: value for value in inner.get_outputs()}
     if "logits" not in outputs:
-        _refuse(model, f"gives {_names(outputs)}", "logits")
+        _refuse(model, f"returns {_names(outputs)}", "logits")
     logits = outputs["logits"]
     if logits.type not in ("tensor(float)", "tensor(float16)"):
-        _refuse(model, f"gives logits as {logits.type}", "tensor(float) or tensor(float16)")
+        _refuse(model, f"returns logits as {logits.type}", "tensor(float) or tensor(float16)")
     classes = logits.shape[1] if len(logits.shape) == 4 else None
     if isinstance(classes, int) and classes != len(contract.classes):
-        _refuse(model, f"gives {classes} classes", f"{len(contract.classes)} of them")
+        _refuse(model, f"returns {classes} classes", f"{len(contract.classes)}")
 
 
 def _names(values: Any) -> str:
     return ", ".join(sorted(values)) or "nothing"
 
 
-def _refuse(model: ModelFile, found: str, expected: str) -> None:
+def _refuse(model: ModelFile, problem: str, expected: str) -> None:
     raise ModelError(
-        f"The graph of model {model.contract.name!r} {found}; its contract says {expected}. "
+        f"The graph of model {model.contract.name!r} {problem}; its contract says {expected}. "
         "Export the model again: lulcmap export-onnx."
     )

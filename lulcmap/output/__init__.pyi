@@ -1,14 +1,14 @@
 from .assemble import assemble_map, assemble_run
 from .cog import cog_bytes, write_cog
 from .existing import made_before
-from .mosaic import JOINED, ZoneBlocks, write_mosaic
+from .mosaic import JOINED_BYTES_PER_PIXEL, ZoneBlocks, write_mosaic
 from .paths import check_writable, run_path
 from .preview import coloured, draw_preview, true_colour
 from .read import read_map
 from .report import MapReport, ShardReport
 
 __all__ = [
-    "JOINED",
+    "JOINED_BYTES_PER_PIXEL",
     "MapReport",
     "ShardReport",
     "ZoneBlocks",

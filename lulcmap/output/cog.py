@@ -1,4 +1,4 @@
-"""The finished map: a validated Cloud-Optimized GeoTIFF with its palette, class names and tags."""
+"""Write the map: a validated Cloud-Optimized GeoTIFF with its palette, class names and tags."""
 
 import io
 import threading
@@ -21,32 +21,32 @@ from lulcmap.legend import CLASS_TAG, CLASSES, NODATA, LandCover
 from lulcmap.system import GDAL_OPTIONS, check_disk, replacing
 
 PLAN_TAG = "LULCMAP_PLAN"
-"""The tag with the digest of the plan a map was made under."""
+"""Tag with the digest of the plan a map was made under."""
 
 REQUEST_TAG = "LULCMAP_REQUEST"
-"""The tag with the digest of what was asked for: the plan without its scenes."""
+"""Tag with the digest of the request: the plan without its scenes."""
 
-_TILE = 512
-"""Pixels a side of a tile, also of the overviews."""
+_TILE_PX = 512
+"""Side of a tile, pixels; also in the overviews."""
 
-_OPTIONS = {
+_COG_OPTIONS = {
     "driver": "COG",
-    "BLOCKSIZE": _TILE,
-    "COMPRESS": "DEFLATE",  # every reader has it
+    "BLOCKSIZE": _TILE_PX,
+    "COMPRESS": "DEFLATE",  # every reader supports it
     "LEVEL": 6,
-    "PREDICTOR": "NO",  # class ids are no quantity
+    "PREDICTOR": "NO",  # class ids are not quantities
     "OVERVIEW_RESAMPLING": "MODE",
     "BIGTIFF": "IF_SAFER",
     "SPARSE_OK": True,  # an empty tile takes no room
     "NUM_THREADS": 4,  # each takes 13 MB; tiles are written in one order, so the bytes are the same
 }
 
-_GROWTH = 1.5
-"""Most that is on disk at a time beside the joined map, the temporary overviews included, in sizes
-of the joined map: 1.28 was measured for land, 1.41 for noise (``benchmarks/README.md``)."""
+_MAX_DISK_RATIO = 1.5
+"""Peak disk space of the map and its temporary overviews, in sizes of the joined map, which is not
+included: 1.28 was measured for land, 1.41 for noise (``benchmarks/README.md``)."""
 
-_PAUSE = 0.5
-"""Seconds between two looks at the disk."""
+_DISK_CHECK_S = 0.5
+"""Seconds between checks of the free disk space."""
 
 
 def write_cog(
@@ -56,20 +56,20 @@ def write_cog(
     tags: Mapping[str, str],
     legend: Sequence[LandCover] = CLASSES,
 ) -> None:
-    """Write a map as a Cloud-Optimized GeoTIFF: a valid one, or nothing.
+    """Write a map as a valid Cloud-Optimized GeoTIFF, or leave nothing.
 
-    GeoTIFF has no place for class names, so they are tags of the band: ``CLASS_0=water`` and so on.
-    GDAL writes the overviews into a temporary file beside the map first.
+    GeoTIFF has no field for class names, so they are tags of the band: ``CLASS_0=water`` and so on.
+    GDAL first writes the overviews into a temporary file beside the map.
 
     Args:
-        source: GeoTIFF of one uint8 band, 255 nodata.
-        out: file to write, or to replace.
-        tags: of the file; ``PLAN_TAG`` is the one that ``plan_of`` reads.
-        legend: the classes' ids, names and colours.
+        source: path of a GeoTIFF with one uint8 band, 255 nodata.
+        out: path of the file to write or replace.
+        tags: tags of the file; ``plan_of`` reads ``PLAN_TAG``.
+        legend: ids, names and colours of the classes.
 
     Raises:
-        OutputError: it cannot be written, is not what it ought to be, or the disk has no room for
-            it, before it is begun or while it is written.
+        OutputError: the map cannot be written or differs from its source, or the disk is too full,
+            before the start or while writing.
 
     """
     try:
@@ -80,28 +80,28 @@ def write_cog(
                 _check(part, source, tags=tags, legend=legend)
     except (RasterioError, CPLE_BaseError, OSError) as error:
         raise OutputError(
-            f"The map cannot be written to {out} ({error}). See that the disk is not full and the "
-            "folder can be written, then run the same command again."
+            f"The map cannot be written to {out} ({error}). Check that the disk is not full and "
+            "the folder is writable, then run the same command again."
         ) from error
 
 
 def cog_bytes(joined: int) -> int:
-    """Bytes that ``write_cog`` takes at most, temporary ones included.
+    """Most bytes that ``write_cog`` needs on disk, temporary files included.
 
     Args:
-        joined: bytes of its source.
+        joined: size of the source, bytes.
 
     """
-    return int(_GROWTH * joined)
+    return int(_MAX_DISK_RATIO * joined)
 
 
 def plan_of(path: Path) -> str | None:
-    """Digest of the plan a map was made under; None if there is no map, or it is not lulcmap's."""
+    """Digest of the plan a map was made under; None if there is no map or it is not lulcmap's."""
     return _tag(path, PLAN_TAG)
 
 
 def request_of(path: Path) -> str | None:
-    """Digest of what was asked for when a map was made; None as of ``plan_of``."""
+    """Digest of the request a map was made for; None as in ``plan_of``."""
     return _tag(path, REQUEST_TAG)
 
 
@@ -115,21 +115,21 @@ def _tag(path: Path, name: str) -> str | None:
 
 
 def _watched(work: Callable[[threading.Event], None], folder: Path) -> None:
-    """Do what takes minutes without Python, while this thread sees to the disk and hears signals.
+    """Run minutes of GDAL work in a thread, while this one checks the disk and receives signals.
 
     Args:
-        work: called in a thread of its own with an event; it ends early once that is set.
-        folder: written to.
+        work: function called with an event; it stops early once the event is set.
+        folder: path of the folder written to.
 
     Raises:
-        OutputError: the disk has no room left; the work has ended.
+        OutputError: the disk is nearly full; the work has stopped.
 
     """
     stop = threading.Event()
     with ThreadPoolExecutor(1, "cog") as pool:
         working = pool.submit(work, stop)
         try:
-            while not wait([working], timeout=_PAUSE).done:
+            while not wait([working], timeout=_DISK_CHECK_S).done:
                 check_disk(folder, 0, "the map")
         except BaseException:
             stop.set()
@@ -138,9 +138,9 @@ def _watched(work: Callable[[threading.Event], None], folder: Path) -> None:
 
 
 class _Stoppable(io.FileIO):
-    """A file that seems to end once an event is set: all that makes GDAL leave off a copy.
+    """A file that seems to end once an event is set, which makes GDAL stop a copy.
 
-    rasterio has no progress callback, which could say so, but lets GDAL read through such objects.
+    rasterio has no progress callback to cancel one, but lets GDAL read through such objects.
     """
 
     def __init__(self, path: str, mode: str = "rb", *, stop: threading.Event) -> None:
@@ -162,16 +162,16 @@ def _copy(
     """Write the COG of a file, with the tags and the palette."""
     with (
         rasterio.Env(**GDAL_OPTIONS),
-        rasterio.open(source.resolve(), opener=partial(_Stoppable, stop=stop)) as given,
+        rasterio.open(source.resolve(), opener=partial(_Stoppable, stop=stop)) as joined,
         MemoryFile(ext=".vrt") as virtual,
     ):
-        rasterio.shutil.copy(given, virtual.name, driver="VRT")
+        rasterio.shutil.copy(joined, virtual.name, driver="VRT")
         with rasterio.open(virtual.name, "r+") as dataset:
             dataset.update_tags(**dict(sorted(tags.items())))
             dataset.update_tags(1, **{f"{CLASS_TAG}{cover.id}": cover.name for cover in legend})
             dataset.set_band_description(1, "land cover")
             dataset.write_colormap(1, _palette(legend))
-        rasterio.shutil.copy(virtual.name, part, **_OPTIONS)
+        rasterio.shutil.copy(virtual.name, part, **_COG_OPTIONS)
 
 
 def _palette(legend: Sequence[LandCover]) -> dict[int, tuple[int, int, int, int]]:
@@ -181,7 +181,7 @@ def _palette(legend: Sequence[LandCover]) -> dict[int, tuple[int, int, int, int]
 def _check(
     part: Path, source: Path, *, tags: Mapping[str, str], legend: Sequence[LandCover]
 ) -> None:
-    """See that a file is a valid COG and the same map as its source.
+    """Check that a file is a valid COG and the same map as its source.
 
     Raises:
         OSError: it is not.
@@ -189,19 +189,21 @@ def _check(
     """
     valid, errors, warnings = cog_validate(part, strict=True, quiet=True)
     if not valid:
-        raise OSError(f"it is no valid COG: {'; '.join([*errors, *warnings])}")
-    with rasterio.open(part) as made, rasterio.open(source) as wanted:
-        for what in ("shape", "crs", "transform", "nodata", "dtypes", "count"):
-            if getattr(made, what) != getattr(wanted, what):
-                raise OSError(f"its {what} is not that of the mosaic")
-        palette = made.colormap(1)
+        raise OSError(f"it is not a valid COG: {'; '.join([*errors, *warnings])}")
+    with rasterio.open(part) as cog, rasterio.open(source) as mosaic:
+        for name in ("shape", "crs", "transform", "nodata", "dtypes", "count"):
+            if getattr(cog, name) != getattr(mosaic, name):
+                raise OSError(f"its {name} differs from the mosaic's")
+        palette = cog.colormap(1)
         if any(palette[id_] != colour for id_, colour in _palette(legend).items()):
-            raise OSError("its palette is not the legend's")
-        if any(made.tags().get(key) != value for key, value in tags.items()):
-            raise OSError("its tags are not all there")
-        height, width = made.shape
-        for row in range(0, height, _TILE):
-            for col in range(0, width, 4 * _TILE):
-                window = Window(col, row, min(4 * _TILE, width - col), min(_TILE, height - row))
-                if not np.array_equal(made.read(1, window=window), wanted.read(1, window=window)):
+            raise OSError("its palette differs from the legend")
+        if any(cog.tags().get(key) != value for key, value in tags.items()):
+            raise OSError("some of its tags are missing")
+        height, width = cog.shape
+        for row in range(0, height, _TILE_PX):
+            for col in range(0, width, 4 * _TILE_PX):
+                window = Window(
+                    col, row, min(4 * _TILE_PX, width - col), min(_TILE_PX, height - row)
+                )
+                if not np.array_equal(cog.read(1, window=window), mosaic.read(1, window=window)):
                     raise OSError("some pixels did not arrive on disk")

@@ -32,11 +32,13 @@ def made_before(
         OutputError: another file is in the place of the map, and may not be replaced.
 
     """
+    digest = plan.digest
     outs = map_paths(out, plan.crs, plan.zones if zones else [])
     plans = {path: plan_of(path) for path in outs if path.exists()}
-    others = [path for path, digest in plans.items() if digest != plan.digest]
-    if remote and not overwrite:
-        others = [path for path in others if request_of(path) != plan.request]
+    others = [path for path, found in plans.items() if found != digest]
+    if remote and others and not overwrite:
+        request = plan.request
+        others = [path for path in others if request_of(path) != request]
     if others and not overwrite:
         raise OutputError(
             f"{others[0]} exists and is not this map. Give --overwrite to replace it, or choose "
@@ -47,7 +49,7 @@ def made_before(
     report = MapReport.read(out, min_coverage=min_coverage)
     if report is None or report.plan != plans[out]:
         return None
-    if report.plan == plan.digest:
+    if report.plan == digest:
         return report
     note = "The catalogue has other scenes now than when the map was made; --overwrite maps anew."
     return replace(report, warnings=(*report.warnings, note))

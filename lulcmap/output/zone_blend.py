@@ -1,9 +1,9 @@
-"""Where two UTM zones meet: each pixel near the border takes the class of the surer zone.
+"""Blend two UTM zones: each pixel near their border takes the class of the more confident zone.
 
-Zones are composited and classified apart. Where neither is sure their classes differ, and a
-straight cut along the border would show as a line. Both are mapped within ``zones.JOINT`` of it;
-there a zone's say is its confidence times a weight, which falls from one to nothing across the
-border as a raised cosine. Classes are chosen, never averaged.
+Zones are composited and classified separately. Where neither is confident their classes differ, and
+a straight cut along the border would show as a line. Both are mapped within ``ZONE_BLEND_M`` of it;
+there a zone's score is its confidence times a weight, which falls from 1 to 0 across the border as
+a raised cosine. Classes are chosen, never averaged.
 """
 
 from collections.abc import Sequence
@@ -20,10 +20,10 @@ CLASS, CONFIDENCE = 1, 2
 """Bands of a block file."""
 
 _COARSE_PX = 32
-"""Pixels between the places at which a border is looked for."""
+"""Pixels between the points at which a border is searched for."""
 
-_SLACK_M = 500.0
-"""Metres; no pixel is further from such a place."""
+_COARSE_MARGIN_M = 500.0
+"""Metres; no pixel is further from the nearest of these points."""
 
 
 class Zone(Protocol):
@@ -31,65 +31,66 @@ class Zone(Protocol):
 
     @property
     def epsg(self) -> int:
-        """Of the zone."""
+        """EPSG code of the zone."""
 
     def values(self, grid: GeoBox, mask: NDArray[np.bool_], *, band: int) -> NDArray[np.uint8]:
-        """The (N,) values of the pixels of a grid where the mask is True; 255 where none is."""
+        """The (N,) values of a grid's pixels where the mask is True; 255 is nodata."""
 
 
 def blend_zones(classes: NDArray[np.uint8], zones: Sequence[Zone], grid: GeoBox) -> None:
-    """Near a border of zones, put in the class of the surer one.
+    """Give pixels near a border of zones the class of the more confident zone, in place.
 
     Args:
-        classes: (H, W) each of the zone its centre lies in; 255, which stays, where that has none.
-        zones: that may reach the grid.
-        grid: (H, W), north-up.
+        classes: (H, W) classes, each from the zone that the pixel's centre lies in; 255, where that
+            zone has none, stays.
+        zones: zones that may reach the grid.
+        grid: (H, W) grid of the classes, north-up.
 
     """
-    found = _near_a_border(zones, grid) if len(zones) > 1 else None
-    if found is None:
+    border = _near_border(zones, grid) if len(zones) > 1 else None
+    if border is None:
         return
-    near, part = found
+    near, part = border
     grid, classes = grid[part], classes[part]
     rows, cols = np.nonzero(classes != NODATA)
     lon, lat = pixel_degrees(grid)[:, rows, cols]
     away = np.stack([distance_to_zone(zone.epsg, lon, lat) for zone in near])
     own = away.argmin(axis=0)
     others = np.where(np.arange(len(near))[:, None] == own, np.inf, away).min(axis=0)
-    joint = (away.min(axis=0) == 0) & (others < ZONE_BLEND_M)
-    rows, cols, own, others = rows[joint], cols[joint], own[joint], others[joint]
-    away = away[:, joint]
+    blended = (away.min(axis=0) == 0) & (others < ZONE_BLEND_M)
+    rows, cols, own, others = rows[blended], cols[blended], own[blended], others[blended]
+    away = away[:, blended]
     best = np.zeros(rows.size)
     for number, zone in enumerate(near):
         signed = np.where(own == number, others, -away[number])
-        mine = signed > -ZONE_BLEND_M
+        reached = signed > -ZONE_BLEND_M
         mask = np.zeros(grid.shape, bool)
-        mask[rows[mine], cols[mine]] = True
-        # a mask's pixels come row by row, and so do these
-        classed = zone.values(grid, mask, band=CLASS)
-        sure = zone.values(grid, mask, band=CONFIDENCE).astype(float) + 1
-        weight = np.sin(np.pi / 4 * (1 + np.minimum(signed[mine] / ZONE_BLEND_M, 1))) ** 2
-        say = np.where(classed == NODATA, 0, weight * sure)
-        better = say > best[mine]
-        chosen = np.flatnonzero(mine)[better]
-        best[chosen] = say[better]
-        classes[rows[chosen], cols[chosen]] = classed[better]
+        mask[rows[reached], cols[reached]] = True
+        # values come row by row, in the order of rows and cols
+        values = zone.values(grid, mask, band=CLASS)
+        confidence = zone.values(grid, mask, band=CONFIDENCE).astype(float) + 1
+        weight = np.sin(np.pi / 4 * (1 + np.minimum(signed[reached] / ZONE_BLEND_M, 1))) ** 2
+        score = np.where(values == NODATA, 0, weight * confidence)
+        better = score > best[reached]
+        chosen = np.flatnonzero(reached)[better]
+        best[chosen] = score[better]
+        classes[rows[chosen], cols[chosen]] = values[better]
 
 
-def _near_a_border(
+def _near_border(
     zones: Sequence[Zone], grid: GeoBox
 ) -> tuple[list[Zone], tuple[slice, slice]] | None:
-    """The zones that meet on a grid or beside it, and the rows and columns where they do."""
+    """The zones that meet on a grid or beside it, and the rows and columns where they meet."""
     height, width = grid.shape
     rows, cols = (np.append(np.arange(0, size, _COARSE_PX), size - 1) for size in (height, width))
     lon, lat = point_degrees(grid, *np.meshgrid(rows, cols, indexing="ij"))
     close = np.stack(
-        [distance_to_zone(zone.epsg, lon, lat) < ZONE_BLEND_M + _SLACK_M for zone in zones]
+        [distance_to_zone(zone.epsg, lon, lat) < ZONE_BLEND_M + _COARSE_MARGIN_M for zone in zones]
     )
     meet = close.sum(axis=0) > 1
     if not meet.any():
         return None
-    near = [zone for zone, reached in zip(zones, close, strict=True) if reached[meet].any()]
+    near = [zone for zone, is_close in zip(zones, close, strict=True) if is_close[meet].any()]
     down, across = rows[meet.any(axis=1)], cols[meet.any(axis=0)]
     return near, (_around(down, height), _around(across, width))
 

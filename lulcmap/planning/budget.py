@@ -1,4 +1,8 @@
-"""How much memory a run takes, and what fits."""
+"""The memory a run takes, and how to make it fit.
+
+The constants were measured with ``lulcformer-tiny`` on the CPU, 24 Sentinel-2 dates, blocks of 384
+to 2304 px. They predict a run's peak to within 10 % above and 30 % below.
+"""
 
 from dataclasses import dataclass
 
@@ -6,23 +10,24 @@ from lulcmap.errors import UsageError
 from lulcmap.system import free_memory
 
 BASE_BYTES = 0.6e9
-"""Bytes of a run with tiny blocks: Python, its libraries, and the model at work."""
+"""Bytes of a run with tiny blocks: Python, its libraries, and the model while it runs."""
 
 
 COMPOSITE_BYTES_PER_PIXEL = 99
-"""Bytes a pixel of a block, and of the windows around it, that is composited."""
+"""Bytes per pixel composited: the pixels of a block and of the windows around it."""
 
 
 AHEAD_BYTES_PER_PIXEL = 28
-"""Bytes a pixel more, where the block before is classified meanwhile."""
+"""Further bytes per pixel while the previous block is classified at the same time."""
 
 
 LOGIT_BYTES_PER_PIXEL = 2.25
-"""Bytes a pixel of the blended logits in that: nine classes in cells of 4 x 4 pixels, float32."""
+"""Bytes per pixel of the blended logits, included in the figures above: nine classes in cells of
+4 x 4 pixels, float32."""
 
 
 READER_BYTES = 25e6
-"""Bytes that a thread holds that reads: what it has fetched, and what it has decoded."""
+"""Bytes held by a reader thread: what it has fetched, and what it has decoded."""
 
 
 WINDOW_MARGIN_PX = 512
@@ -30,21 +35,21 @@ WINDOW_MARGIN_PX = 512
 
 
 _MEMORY_SHARE = 0.8
-"""Of the memory that is free, what a run may take that was told nothing."""
+"""Share of the free memory that a run may take if no limit was set."""
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryBudget:
-    """What may be in memory at once."""
+    """What a run keeps in memory at once."""
 
     blocks: int
-    """Blocks: 2 where one is composited while the one before is classified, else 1."""
+    """Blocks in memory: 2 if one is composited while the previous one is classified, else 1."""
 
     readers: int
-    """Threads that read."""
+    """Reader threads."""
 
     peak: float
-    """Bytes that this takes, about."""
+    """Estimated peak, bytes."""
 
 
 def memory_budget(
@@ -54,29 +59,29 @@ def memory_budget(
     allowed: int | None,
     logits: float = LOGIT_BYTES_PER_PIXEL,
 ) -> MemoryBudget:
-    """What fits into memory: first fewer threads read, then blocks are made one after the other.
+    """Fit a run into memory: first with fewer reader threads, then with one block at a time.
 
     Args:
-        shape: of the largest block, pixels.
-        readers: threads that are wanted.
-        allowed: bytes; None is what the machine has free.
-        logits: bytes a pixel that the model's blended logits take.
+        shape: height and width of the largest block, pixels.
+        readers: number of reader threads wanted.
+        allowed: memory limit, bytes; None is 80 % of the machine's free memory.
+        logits: bytes per pixel of the model's blended logits.
 
     Raises:
-        UsageError: not even one block fits, and the memory was stated.
+        UsageError: a limit was set, and not even one block fits.
 
     """
     pixels = (shape[0] + WINDOW_MARGIN_PX) * (shape[1] + WINDOW_MARGIN_PX)
-    room = allowed if allowed is not None else free_memory() * _MEMORY_SHARE
-    more = max(logits - LOGIT_BYTES_PER_PIXEL, 0)
+    limit = allowed if allowed is not None else free_memory() * _MEMORY_SHARE
+    extra = max(logits - LOGIT_BYTES_PER_PIXEL, 0)
     for blocks, threads in ((2, readers), (2, max(readers // 2, 1)), (1, readers), (1, 1)):
-        block = COMPOSITE_BYTES_PER_PIXEL + (blocks - 1) * AHEAD_BYTES_PER_PIXEL + more
+        block = COMPOSITE_BYTES_PER_PIXEL + (blocks - 1) * AHEAD_BYTES_PER_PIXEL + extra
         peak = BASE_BYTES + pixels * block + threads * READER_BYTES
-        if peak <= room:
+        if peak <= limit:
             return MemoryBudget(blocks, threads, peak)
-    if allowed is None:  # an estimate is no reason to refuse
+    if allowed is None:  # an estimate is not a reason to refuse
         return MemoryBudget(1, 1, peak)
     raise UsageError(
         f"--max-memory is {allowed / 1e9:.1f} GB, and blocks of {shape[0]} x {shape[1]} px need "
-        f"about {peak / 1e9:.1f} GB. Give a smaller --block-size, or more memory."
+        f"about {peak / 1e9:.1f} GB. Give a smaller --block-size, or a larger --max-memory."
     )

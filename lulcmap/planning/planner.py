@@ -202,7 +202,9 @@ def _find(
         max_cloud=settings.max_cloud,
         progress=progress,
     )
-    where = scenes.provider if is_remote(settings.catalog) else str(settings.catalog)
+    where = settings.catalog if isinstance(settings.catalog, str) else "the items"
+    if is_remote(settings.catalog):
+        where = scenes.provider
     sensors = {
         scene.sensor
         for item, scene in zip(scenes.items, scenes.scenes, strict=True)

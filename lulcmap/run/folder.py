@@ -16,6 +16,7 @@ killed resumes. Apart from locks and heartbeats, no file holds a time, host, pat
 workers.
 """
 
+import hashlib
 import json
 import logging
 import re
@@ -49,14 +50,15 @@ BLOCK_BANDS = ("class", "confidence", "margin", "s2_count", "s1_count", "origin"
 """Bands of a block file, uint8, in order; where nothing is mapped the first three are 255 and the
 others 0."""
 
-_BLOCK_BANDS_0_1 = (*BLOCK_BANDS[:5], "source")
-"""The same bands as version 0.1.0 named them."""
-
 BLOCK_BYTES_PER_PIXEL = 1.25
 """Bytes of a block's file a pixel; simulated countries have 1.23, smooth land less."""
 
-_FACTS_TAG = "lulcmap"
-"""The metadata item of a block file that holds its facts as JSON."""
+_FACTS_TAG, _SHA256_TAG = "lulcmap", "lulcmap_sha256"
+"""Metadata items of a block file: its facts as JSON, and the SHA-256 of that text."""
+
+_PIXELS_SHA256 = "pixels_sha256"
+"""Key of the facts' JSON that holds the SHA-256 of the bands. The two together prove that neither
+facts nor pixels were damaged since the block was written."""
 
 _BLOCK_LAYOUT: Mapping[str, Any] = {
     "driver": "GTiff",
@@ -265,7 +267,9 @@ class RunFolder:
                 **_BLOCK_LAYOUT,
             ) as dataset:
                 dataset.descriptions = BLOCK_BANDS
-                dataset.update_tags(**{_FACTS_TAG: json.dumps(facts.to_json(), sort_keys=True)})
+                values = {**facts.to_json(), _PIXELS_SHA256: _sha256(bands.tobytes())}
+                text = json.dumps(values, sort_keys=True)
+                dataset.update_tags(**{_FACTS_TAG: text, _SHA256_TAG: _sha256(text.encode())})
                 dataset.write(bands)
             logger.debug("writing %s", number)
             with os_errors_named(self.path):
@@ -347,11 +351,11 @@ class RunFolder:
         path = self.block_path(number)
         try:
             with rasterio.Env(**GDAL_OPTIONS), rasterio.open(path) as dataset:
-                return BlockFacts.from_json(json.loads(dataset.tags()[_FACTS_TAG]))
+                return BlockFacts.from_json(_checked_facts(dataset.tags()))
         except (RasterioError, KeyError, ValueError, TypeError, AttributeError) as error:
             raise OutputError(
-                f"Block {path} cannot be read ({error}). Run the same command again: it makes the "
-                "block anew."
+                f"Block {path} cannot be read ({error}). Run the same command again to make "
+                "the block again."
             ) from error
 
     def is_blank(self) -> bool:
@@ -405,14 +409,14 @@ def _is_valid(content: bytes, block: Block, plan: str) -> bool:
             MemoryFile(content) as memory,
             memory.open() as dataset,
         ):
-            for band in dataset.indexes:  # a broken tile shows only when it is inflated
-                dataset.read(band)
+            values = _checked_facts(dataset.tags())
             return bool(
-                dataset.shape == block.box.shape
-                and dataset.descriptions in (BLOCK_BANDS, _BLOCK_BANDS_0_1)
+                BlockFacts.from_json(values).plan == plan
+                and dataset.shape == block.box.shape
+                and dataset.descriptions == BLOCK_BANDS
                 and set(dataset.dtypes) == {"uint8"}
                 and (dataset.transform.c, dataset.transform.f) == (left, top)
-                and BlockFacts.from_json(json.loads(dataset.tags()[_FACTS_TAG])).plan == plan
+                and _sha256(dataset.read().tobytes()) == values[_PIXELS_SHA256]
             )
     except (RasterioError, KeyError, ValueError, TypeError, AttributeError):
         return False
@@ -430,6 +434,19 @@ def os_errors_named(folder: Path) -> Iterator[None]:
             f"The run folder {folder} cannot be used ({error.strerror or error}). Free some "
             "space, or choose another folder with --workdir, then run the same command again."
         ) from error
+
+
+def _checked_facts(tags: Mapping[str, str]) -> dict[str, Any]:
+    """The values of a block's facts, proved undamaged; version 0.1.0 wrote no proof."""
+    text = tags[_FACTS_TAG]
+    if _sha256(text.encode()) != tags[_SHA256_TAG]:
+        raise ValueError("its facts are damaged")
+    values: dict[str, Any] = json.loads(text)
+    return values
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _differences(begun: Mapping[str, Any], now: Mapping[str, Any]) -> str:

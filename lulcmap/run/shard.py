@@ -15,30 +15,30 @@ class Shard:
     """The ``index``-th of ``count`` equal shares."""
 
     index: int
-    """From 1."""
+    """Number of this share, from 1."""
 
     count: int
-    """Of all shares."""
+    """Number of shares."""
 
     @classmethod
     def parse(cls, text: str) -> Self:
         """A shard as a user writes it: ``3/10``.
 
         Raises:
-            UsageError: it is none.
+            UsageError: the text is not a shard.
 
         """
         match = re.fullmatch(r"\s*(\d+)\s*/\s*(\d+)\s*", text)
         index, count = (int(match[1]), int(match[2])) if match else (0, 0)
         if not 1 <= index <= count:
             raise UsageError(
-                f"--shard is {text!r}; it takes a number and how many there are, from 1/10 to "
-                "10/10."
+                f"--shard is {text!r}; give the number of a share and the number of shares, from "
+                "1/10 to 10/10."
             )
         return cls(index, count)
 
     def of(self, entries: Sequence[T]) -> list[T]:
-        """Every ``count``-th entry, so that all shards have some of each zone.
+        """Every ``count``-th entry, so that each shard has some blocks of each zone.
 
         Examples:
             >>> Shard(2, 3).of("abcdefg")
@@ -48,5 +48,5 @@ class Shard:
         return list(entries[self.index - 1 :: self.count])
 
     def __str__(self) -> str:
-        """As it is written: ``3/10``."""
+        """The shard as a user writes it: ``3/10``."""
         return f"{self.index}/{self.count}"

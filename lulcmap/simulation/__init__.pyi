@@ -2,16 +2,19 @@ from .archive import to_degrees
 from .build import simulate
 from .country import Country, SimulatedCountry
 from .demo import DEMO_MODEL, draw_comparison, map_with_forest, score_map
+from .labels import LabelSet, simulate_labels
 from .land import make_land
 
 __all__ = [
     "DEMO_MODEL",
     "Country",
+    "LabelSet",
     "SimulatedCountry",
     "draw_comparison",
     "make_land",
     "map_with_forest",
     "score_map",
     "simulate",
+    "simulate_labels",
     "to_degrees",
 ]

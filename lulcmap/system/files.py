@@ -28,7 +28,7 @@ def replacing(path: Path, *, others: bool = False) -> Iterator[Path]:
     same ``path`` are removed first.
 
     Args:
-        path: of the file or folder; its folder exists.
+        path: path of the file or folder; its folder exists.
         others: whether other processes may write the same ``path`` now, so that their temporary
             files must stay.
 
@@ -44,9 +44,12 @@ def replacing(path: Path, *, others: bool = False) -> Iterator[Path]:
     try:
         yield part
         _sync(part)
-        if part.is_dir() and path.is_dir():
-            shutil.rmtree(path)  # a folder cannot be renamed onto a folder that holds something
-        part.replace(path)
+        if part.is_dir() and path.is_dir():  # no system renames a folder onto one with files
+            old = part.with_name(f"{part.name}.old")
+            path.rename(old)
+            part.rename(path)
+        else:
+            part.replace(path)
     finally:
         for leftover in path.parent.glob(f"{glob.escape(part.name)}*"):
             _remove(leftover)
@@ -56,7 +59,7 @@ def write_atomically(path: Path, data: bytes | memoryview | str) -> None:
     """Write a file: all of it, or nothing; other processes may write the same one.
 
     Args:
-        path: of the file; its folder exists.
+        path: path of the file; its folder exists.
         data: what it holds; text is encoded as UTF-8.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Words for addresses and broken connections in which no secret is left."""
+"""Texts for URLs and failed connections, free of secrets, and the Retry-After header."""
 
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -6,10 +6,10 @@ from urllib.parse import urlsplit
 
 
 def public_url(url: str) -> str:
-    """An address without user, password and query.
+    """A URL without user, password and query.
 
     Examples:
-        >>> shown("https://me:secret@example.org/a/b?token=1")
+        >>> public_url("https://me:secret@example.org/a/b?token=1")
         'https://example.org/a/b'
 
     """
@@ -18,8 +18,8 @@ def public_url(url: str) -> str:
 
 
 def connection_fault(error: Exception) -> str:
-    """What a failed connection of requests means; its own text may hold a query string."""
-    import requests  # a tenth of a second of imports, and not needed offline
+    """Why a connection of requests failed; the error's own text may hold a query string."""
+    import requests  # takes 0.1 s to import, and is not needed offline
 
     kinds = {
         requests.exceptions.SSLError: "its certificate is not trusted",
@@ -32,30 +32,34 @@ def connection_fault(error: Exception) -> str:
         if isinstance(error, kind):
             return what
     if "NameResolutionError" in str(error):
-        return "its host name is not known"
+        return "its host name is unknown"
     return "the connection was refused" if "refused" in str(error) else "the connection broke off"
 
 
-def retry_after_seconds(said: str | None, *, now: float) -> float | None:
-    """Seconds that a ``Retry-After`` asks for; None where it says nothing that is understood.
+def retry_after_seconds(header: str | None, *, now: float) -> float | None:
+    """Seconds that a ``Retry-After`` header asks for; None if it is missing or unreadable.
 
     Args:
-        said: the header: seconds in figures, or a date (RFC 9110, section 10.2.3).
-        now: seconds since 1970.
+        header: value of the header: seconds in digits, or a date (RFC 9110, section 10.2.3).
+        now: current time, seconds since 1970.
 
     Examples:
-        >>> seconds("120", now=0), seconds("Thu, 01 Jan 1970 00:01:00 GMT", now=0)
-        (120.0, 60.0)
-        >>> seconds("Thu, 01 Jan 1970 00:01:00 GMT", now=100), seconds("soon", now=0)
-        (0.0, None)
+        >>> retry_after_seconds("120", now=0)
+        120.0
+        >>> retry_after_seconds("Thu, 01 Jan 1970 00:01:00 GMT", now=0)
+        60.0
+        >>> retry_after_seconds("Thu, 01 Jan 1970 00:01:00 GMT", now=100)
+        0.0
+        >>> retry_after_seconds("soon", now=0) is None
+        True
 
     """
-    if said is None:
+    if header is None:
         return None
-    if said.strip().isdecimal():
-        return min(float(said), 1e9)  # any number of figures may have been sent
+    if header.strip().isdecimal():
+        return min(float(header), 1e9)  # a server may send any number of digits
     try:
-        moment = parsedate_to_datetime(said)
+        moment = parsedate_to_datetime(header)
         return max(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() - now, 0.0)
     except (ValueError, OverflowError):
         return None

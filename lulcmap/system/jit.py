@@ -1,4 +1,4 @@
-"""The compiler for hot loops."""
+"""Compilation of hot loops with numba."""
 
 import logging
 from collections.abc import Callable
@@ -13,13 +13,14 @@ logger = logging.getLogger(__name__)
 
 
 def compiled(function: Callable[P, R]) -> Callable[P, R]:
-    """A function compiled by numba at its first call, without the GIL; kept on disk if possible.
+    """Compile a function with numba at its first call; it releases the GIL and is cached on disk.
 
-    Never ``parallel=True``: it aborts the process when two threads run it at once.
+    Without a writable cache folder, each process compiles anew. Never ``parallel=True``: it aborts
+    the process when two threads run it at once.
     """
     options: dict[str, Any] = {"nogil": True}
     try:
         return cast("Callable[P, R]", njit(cache=True, **options)(function))
-    except RuntimeError as error:  # no folder can be written: compile anew in each process
+    except RuntimeError as error:  # no writable cache folder
         logger.debug("no cache for compiled code: %s", error)
         return cast("Callable[P, R]", njit(**options)(function))

@@ -1,4 +1,4 @@
-"""Arrays on a grid as xarray's, for which the extra ``xarray`` is needed."""
+"""Arrays on a grid as an xarray Dataset; needs the extra ``xarray``."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -22,8 +22,8 @@ def as_xarray(
 
     Args:
         grid: grid of the variables, (H, W).
-        variables: by name, its values (H, W) or (bands, H, W), and its attributes.
-        bands: by name of a variable of several bands, the bands' names.
+        variables: by name, values (H, W) or (bands, H, W), and attributes.
+        bands: band names of each variable that has several bands, by the variable's name.
 
     Raises:
         UsageError: xarray is not installed.

@@ -17,7 +17,7 @@ from torch import nn
 from torch.export import Dim
 
 from lulcmap.errors import DeviceError, ModelError, OutputError
-from lulcmap.model import KEY, SILENT, load_runtime
+from lulcmap.model import LOG_FATAL_ONLY, METADATA_KEY, load_runtime
 from lulcmap.sensors import S1_BANDS, S1_NODATA, S2_BANDS, S2_NODATA
 from lulcmap.system import replacing
 from lulcmap.training.baselines import UNet
@@ -136,7 +136,7 @@ def export_onnx(
     deployable = restore_network(checkpoint)
     contract = contract_of(checkpoint, name=name, precision="fp16" if fp16 else "fp32")
     model = trace(fold_decoder(deployable, fp16=fp16))
-    onnx.helper.set_model_props(model, {KEY: contract.to_json()})
+    onnx.helper.set_model_props(model, {METADATA_KEY: contract.to_json()})
     data: bytes = model.SerializeToString(deterministic=True)
     checks = compare_with_torch(deployable, _onnx_runner(ort, data))
     check_same_map(checks, precision=contract.precision)
@@ -299,7 +299,7 @@ def _onnx_runner(
     ort: ModuleType, data: bytes
 ) -> Callable[[NDArray[np.uint16], NDArray[np.int16]], NDArray[np.floating[Any]]]:
     options = ort.SessionOptions()
-    options.log_severity_level = SILENT
+    options.log_severity_level = LOG_FATAL_ONLY
     session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
 
     def run(s2: NDArray[np.uint16], s1: NDArray[np.int16]) -> NDArray[np.floating[Any]]:

@@ -71,8 +71,8 @@ class TrainingSettings:
 class Hardware:
     """What a training runs on: it decides the speed and the memory needed."""
 
-    device: str = "cpu"
-    """Device: ``"cpu"`` or ``"cuda"``."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Device; ``"auto"`` is CUDA if available, else the CPU."""
 
     devices: int = 1
     """Number of processes, each with its own device."""
@@ -80,8 +80,8 @@ class Hardware:
     parts: int = 1
     """Parts that each device splits its share of a step into (gradient accumulation)."""
 
-    workers: int = 2
-    """Threads per process that read and augment chips ahead."""
+    workers: int = 4
+    """Reader threads per process: they read and augment chips ahead."""
 
 
 def learning_rate(step: int, total: int, settings: TrainingSettings) -> float:

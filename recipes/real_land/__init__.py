@@ -1,5 +1,5 @@
-"""The recipe of the model trained on real land: from real samples to one ONNX file.
+"""The recipe of the model of real land: from real samples to one ONNX file.
 
-Run it with ``python -m recipes.real_land``. ``README.md`` beside this file explains what it does
-and what is measured.
+Run it as ``python -m recipes.real_land``; ``README.md`` beside this file explains what it does and
+what the model is worth.
 """

@@ -11,7 +11,7 @@ shows, so that regions are meaningful and no two landscapes overlap.
 import json
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import date
 from functools import partial
 from multiprocessing import get_context
@@ -22,7 +22,7 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 from pyproj import Transformer
 
-from lulcmap.dataset import Chip, Image, Label, Sample, open_dataset, placed
+from lulcmap.dataset import Chip, Dataset, Image, Label, Sample, dataset_writer
 from lulcmap.legend import CLASSES
 from recipes.real_land import points as real
 from recipes.real_land.generator import Generator, Landscape
@@ -76,7 +76,7 @@ def build_landscapes(
     # new processes read OMP_NUM_THREADS as set now: threads within them only slow them down
     context = get_context("spawn")
     with (
-        open_dataset(out, CLASSES, settings) as folder,
+        dataset_writer(out, CLASSES, settings) as writer,
         ProcessPoolExecutor(workers, mp_context=context) as pool,
     ):
         for split in SPLITS:
@@ -84,7 +84,7 @@ def build_landscapes(
             finished = {
                 number: row
                 for number in numbers
-                if (row := folder.done(_sample(split, number), digest)) is not None
+                if (row := writer.finished_chip(_sample(split, number), digest)) is not None
             }
             rows += [_with_split(row, split) for row in finished.values()]
             missing = [number for number in numbers if number not in finished]
@@ -93,12 +93,16 @@ def build_landscapes(
                 missing, _in_batches(pool, make, missing), strict=True
             ):
                 sample = _sample(split, number, block=block, size=size)
-                row = folder.write(
-                    sample, digest, Label(landscape.label), _image(landscape), len(CLASSES)
-                )
+                row = writer.write_chip(sample, digest, Label(landscape.label), _image(landscape))
                 rows.append(_with_split(row, split))
                 progress(len(rows), total)
-        folder.close(rows, CLASSES, settings, {"built": len(rows), "skipped": {}})
+        writer.finish(rows, {"built": len(rows), "skipped": {}})
+
+
+def held_out_fold(dataset: Dataset) -> int | None:
+    """Fold of the points that a dataset of landscapes is tested on; None if it holds none out."""
+    fold: int | None = dataset.settings["fold"]
+    return fold
 
 
 def _in_batches(
@@ -159,4 +163,4 @@ def _image(landscape: Landscape) -> Image:
 
 
 def _with_split(row: Chip, split: str) -> Chip:
-    return placed(row, row.source, split)
+    return replace(row, place=row.source, split=split)

@@ -35,10 +35,11 @@ from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier
 
 from lulcmap.dataset import Dataset
-from lulcmap.evaluation import accuracy, confusion, load_crosswalk, mean_f1, onnx_predictor_of
+from lulcmap.evaluation import accuracy, confusion, load_crosswalk, mean_f1, open_onnx_predictor
 from lulcmap.legend import CLASSES, NAMES, NODATA
 from lulcmap.sensors import S1_NODATA, S2_NODATA
 from recipes.real_land import points as real
+from recipes.real_land.dataset import held_out_fold
 from recipes.real_land.samples import N_OPTICAL, fill_missing_radar, nan_median
 from recipes.real_land.scenes import (
     InterpretedScene,
@@ -147,7 +148,7 @@ def on_disturbed(predict: Predict, disturb: Disturb) -> Predict:
 def model_of(path: Path) -> Predict:
     """Open a model file with the code that makes maps, or a checkpoint with torch."""
     if path.suffix == ".onnx":
-        predictor, contract = onnx_predictor_of(path, "cpu")
+        predictor, contract = open_onnx_predictor(path, "cpu")
     else:
         from lulcmap.training import checkpoint_predictor
 
@@ -248,7 +249,7 @@ def figures(
         kind: scores(on_patches(predict, places, side=side)) for kind, places in points.items()
     }
     if dataset is not None:
-        report["fold"] = dataset.settings["fold"]
+        report["fold"] = held_out_fold(dataset)
         report |= {
             kind: scores(on_landscapes(predict, dataset, split=split, pixels=pixels))
             for kind, split in LANDSCAPE_SPLITS.items()
@@ -321,7 +322,7 @@ def main() -> None:
     if options.dataset is not None:
         dataset = Dataset.open(options.dataset)
         points = real.load_points(options.data / "points")
-        parts = real.split_points(points, int(dataset.settings["fold"]))
+        parts = real.split_points(points, held_out_fold(dataset))
         by_kind = {"patches": parts["test"], "validation patches": parts["validation"]}
         held_out = {"points": by_kind, "dataset": dataset}
     reports: dict[str, Any] = {}

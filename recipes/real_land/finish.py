@@ -24,6 +24,7 @@ from lulcmap.training import (
     save_checkpoint,
 )
 from recipes.real_land import points as real
+from recipes.real_land.dataset import held_out_fold
 
 SOURCE = (
     "{count} made-up landscapes of real samples: pixels of Sentinel-2 L2A and Sentinel-1 in "
@@ -76,7 +77,7 @@ def measure_twin(training: Path, dataset: Dataset) -> Path:
         "ece": round(calibration_error(logits, truth), 4),
         "ece_with_temperature": round(calibration_error(np.concatenate(crosswise), truth), 4),
         "temperature": round(temperature, 3),
-        "fold": dataset.settings["fold"],
+        "fold": held_out_fold(dataset),
     }
     checkpoint["standing"] = QUALITY.format(**checkpoint["training"]["figures"])
     save_checkpoint(training / MEASURED, checkpoint)
@@ -120,7 +121,7 @@ def _last_epoch(training: Path) -> dict[str, Any]:
 
 
 def _source(dataset: Dataset) -> str:
-    fold, rows = dataset.settings["fold"], dataset.split("train")
+    fold, rows = held_out_fold(dataset), dataset.split("train")
     twin = "none held out, and figures are of a twin that a fifth was held out from"
     return SOURCE.format(
         count=len(rows),

@@ -18,7 +18,7 @@ from skl2onnx.common.data_types import FloatTensorType
 from sklearn.ensemble import RandomForestClassifier
 
 from lulcmap.legend import CLASSES, NODATA
-from lulcmap.model import KEY, S1_INPUT, S2_INPUT, Contract
+from lulcmap.model import METADATA_KEY, S1_INPUT, S2_INPUT, Contract
 from lulcmap.sensors import S1_BANDS, S2_BANDS
 
 NAME = "random-forest-simulated"
@@ -85,7 +85,7 @@ def as_onnx(forest: RandomForestClassifier, contract: Contract) -> onnx.ModelPro
         ],
     )
     model = helper.make_model(graph, opset_imports=trees.opset_import, ir_version=10)
-    helper.set_model_props(model, {KEY: contract.to_json()})
+    helper.set_model_props(model, {METADATA_KEY: contract.to_json()})
     onnx.checker.check_model(model)
     return model
 

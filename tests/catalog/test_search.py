@@ -10,12 +10,12 @@ import pyarrow.parquet
 import pytest
 import shapely
 
-from lulcmap.catalog import find_scenes as module
 from lulcmap.catalog import hrefs
+from lulcmap.catalog import search as module
 from lulcmap.catalog.providers import CDSE, EARTH_SEARCH, PLANETARY_COMPUTER
 from lulcmap.catalog.scene import Scene, SkippedItem
 from lulcmap.catalog.search import find_scenes, freeze_items, items_digest
-from lulcmap.catalog.stac.query import Asked
+from lulcmap.catalog.stac.query import QueryResult
 from lulcmap.errors import ProviderError, UsageError
 from lulcmap.sensors import S2_BANDS
 
@@ -159,7 +159,7 @@ def test_http_and_absolute_hrefs_inside_the_folder_are_used(tmp_path):
     ]
 
 
-def test_items_that_are_none_are_skipped_and_the_rest_goes_on(tmp_path):
+def test_what_is_not_an_item_is_skipped_and_the_rest_is_used(tmp_path):
     lost = item("lost")
     del lost["assets"]["B02"]
     other = {**item("other"), "collection": "landsat"}
@@ -170,21 +170,21 @@ def test_items_that_are_none_are_skipped_and_the_rest_goes_on(tmp_path):
     assert dict(found.skipped) == {
         "lost": "it lacks B02",
         "other": "its collection is 'landsat'",
-        "odd": "it is no proper STAC item (AttributeError)",
-        "an item": "it is no STAC item",
+        "odd": "it is not a valid STAC item (AttributeError)",
+        "an item": "it is not a STAC item",
     }
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('{"type": "FeatureCollection", "features": [', "broken or cut short"),
-        ('{"type": "Collection"}', "no STAC ItemCollection"),
-        ("[]", "no STAC ItemCollection"),
-        ('{"type": "FeatureCollection", "features": {}}', "no STAC ItemCollection"),
+        ('{"type": "FeatureCollection", "features": [', "damaged or cut short"),
+        ('{"type": "Collection"}', "not a STAC ItemCollection"),
+        ("[]", "not a STAC ItemCollection"),
+        ('{"type": "FeatureCollection", "features": {}}', "not a STAC ItemCollection"),
     ],
 )
-def test_what_is_no_item_collection_is_refused(tmp_path, text, said):
+def test_what_is_not_an_item_collection_is_refused(tmp_path, text, said):
     (tmp_path / "items.json").write_text(text)
 
     with pytest.raises(UsageError, match=said):
@@ -192,7 +192,7 @@ def test_what_is_no_item_collection_is_refused(tmp_path, text, said):
 
 
 def test_a_catalogue_that_is_not_there_is_refused():
-    with pytest.raises(UsageError, match="no catalogue earth"):
+    with pytest.raises(UsageError, match="No catalogue earth"):
         look("earth")
 
 
@@ -207,6 +207,46 @@ def test_no_scene_is_an_empty_answer(tmp_path):
 
     assert found.scenes == found.items == ()
     assert not found.simulated
+
+
+def test_a_catalogue_may_be_the_values_of_an_item_collection(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    collection = {"type": "FeatureCollection", "features": [item("a"), item("radar", sensor="s1")]}
+
+    found = look(collection)
+
+    assert found == look(write(tmp_path, *collection["features"]))
+    assert ids(found) == ["radar", "a"]
+    assert found.provider == "file"
+    assert found.scenes[1].assets["B02"] == str(tmp_path.resolve() / "B02.tif")  # of this folder
+
+
+def test_frozen_items_in_memory_find_the_same_wherever_they_are_used(tmp_path, monkeypatch):
+    (tmp_path / "archive").mkdir()
+    found = look(write(tmp_path / "archive", item("a"), item("bad", href="../{}.tif")))
+    frozen = freeze_items(found)
+    monkeypatch.chdir(tmp_path)
+
+    again = look(json.loads(json.dumps(frozen)))
+
+    assert again.scenes == found.scenes
+    assert again.skipped == found.skipped
+    assert again.root == found.root
+    assert freeze_items(again) == frozen
+    assert items_digest(again) == items_digest(found)
+
+
+@pytest.mark.parametrize(
+    "values", [{}, {"type": "Feature"}, {"type": "FeatureCollection", "features": None}]
+)
+def test_values_that_are_not_an_item_collection_are_refused(values):
+    with pytest.raises(UsageError, match=r"The catalogue is not a STAC ItemCollection"):
+        look(values)
+
+
+def test_sentinel_1_of_another_catalogue_does_not_go_with_values():
+    with pytest.raises(UsageError, match="both sensors"):
+        look({"type": "FeatureCollection", "features": []}, s1_catalog="planetary-computer")
 
 
 def test_frozen_items_find_the_same_from_another_folder(tmp_path):
@@ -440,14 +480,14 @@ def test_hrefs_of_an_api_in_the_internet_do_not_lead_into_a_private_network(monk
         "https://intranet/{}.tif",
     ]
     items = [item(f"bad{n}", href=href) for n, href in enumerate(bad)]
-    hrefs.leads_into_a_private_network.cache_clear()
+    hrefs.resolves_to_private.cache_clear()
 
     def unknown(*_, **__):
         raise OSError
 
     monkeypatch.setattr(hrefs.socket, "getaddrinfo", unknown)
-    answer = Asked((*items, item("good", href="https://example.com/{}.tif")), ())
-    monkeypatch.setattr(module, "ask", lambda *_, **__: answer)
+    answer = QueryResult((*items, item("good", href="https://example.com/{}.tif")), ())
+    monkeypatch.setattr(module, "query_items", lambda *_, **__: answer)
 
     public, private = look("https://example.com/stac", s1=False), look("http://10.1.2.3", s1=False)
 
@@ -462,11 +502,11 @@ def test_hrefs_of_an_api_in_the_internet_do_not_lead_into_a_private_network(monk
 def test_an_api_s_notes_and_queries_reach_the_search(monkeypatch):
     asked = []
 
-    def ask(url, collection, area, period, progress):
+    def query_items(url, collection, area, period, progress):
         asked.append((url, collection, period))
-        return Asked((), (f"{collection} may be incomplete.",))
+        return QueryResult((), (f"{collection} may be incomplete.",))
 
-    monkeypatch.setattr(module, "ask", ask)
+    monkeypatch.setattr(module, "query_items", query_items)
     spring = (date(2024, 4, 15), date(2024, 5, 20))
 
     found = look("earth-search", s1_catalog="https://example.com/stac", s1_period=spring)
@@ -484,7 +524,9 @@ def test_an_api_s_notes_and_queries_reach_the_search(monkeypatch):
 
 def test_a_key_in_an_api_s_url_is_sent_and_never_written_down(monkeypatch):
     asked = []
-    monkeypatch.setattr(module, "ask", lambda url, *_, **__: asked.append(url) or Asked((), ()))
+    monkeypatch.setattr(
+        module, "query_items", lambda url, *_, **__: asked.append(url) or QueryResult((), ())
+    )
 
     found = look("https://example.com/stac?key=secret", s1=False)
 
@@ -494,7 +536,7 @@ def test_a_key_in_an_api_s_url_is_sent_and_never_written_down(monkeypatch):
 
 
 def test_a_provider_without_calibrated_sentinel_1_gives_none_and_says_so(monkeypatch):
-    monkeypatch.setattr(module, "ask", lambda *_, **__: Asked((), ()))
+    monkeypatch.setattr(module, "query_items", lambda *_, **__: QueryResult((), ()))
 
     found = look("cdse")
 
@@ -506,11 +548,11 @@ def test_a_provider_without_calibrated_sentinel_1_gives_none_and_says_so(monkeyp
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"catalog": "earth-search", "s1_catalog": "cdse"}, "planetary-computer has"),
+        ({"catalog": "earth-search", "s1_catalog": "cdse"}, "planetary-computer has it"),
         ({"catalog": "earth-search", "profile": "cdse"}, "has its own"),
-        ({"catalog": "https://example.com", "profile": "mine"}, "it takes planetary-computer"),
-        ({"catalog": "https://example.com", "s1_catalog": "nowhere"}, "no catalogue 'nowhere'"),
-        ({"catalog": "http://[bad/stac"}, "no catalogue"),
+        ({"catalog": "https://example.com", "profile": "mine"}, "give one of planetary-computer"),
+        ({"catalog": "https://example.com", "s1_catalog": "nowhere"}, "No catalogue 'nowhere'"),
+        ({"catalog": "http://[bad/stac"}, "No catalogue"),
     ],
 )
 def test_sources_that_cannot_be_are_refused(options, said):
@@ -518,8 +560,10 @@ def test_sources_that_cannot_be_are_refused(options, said):
         look(**options)
 
 
-def test_frozen_items_keep_what_their_search_had_to_say(monkeypatch, tmp_path):
-    monkeypatch.setattr(module, "ask", lambda *_, **__: Asked((), ("Items may be missing.",)))
+def test_frozen_items_keep_the_notes_of_their_search(monkeypatch, tmp_path):
+    monkeypatch.setattr(
+        module, "query_items", lambda *_, **__: QueryResult((), ("Items may be missing.",))
+    )
     found = look("earth-search")
     (tmp_path / "items.json").write_text(json.dumps(freeze_items(found)))
 
@@ -552,17 +596,17 @@ def test_sentinel_1_of_another_catalogue_does_not_go_with_a_file(tmp_path):
 
 
 def test_a_public_name_of_a_private_network_may_have_assets_there(monkeypatch):
-    hrefs.leads_into_a_private_network.cache_clear()
+    hrefs.resolves_to_private.cache_clear()
     address = [(2, 1, 6, "", ("10.1.2.3", 0))]
     monkeypatch.setattr(hrefs.socket, "getaddrinfo", lambda *_, **__: address)
-    answer = Asked((item("a", href="http://10.1.2.3/{}.tif"),), ())
-    monkeypatch.setattr(module, "ask", lambda *_, **__: answer)
+    answer = QueryResult((item("a", href="http://10.1.2.3/{}.tif"),), ())
+    monkeypatch.setattr(module, "query_items", lambda *_, **__: answer)
 
     found = look("https://stac.company.example/api", s1=False)
 
     assert ids(found) == ["a"]
     assert found.private
-    hrefs.leads_into_a_private_network.cache_clear()
+    hrefs.resolves_to_private.cache_clear()
 
 
 def test_two_providers_are_frozen_with_their_names(monkeypatch, tmp_path):
@@ -570,11 +614,14 @@ def test_two_providers_are_frozen_with_their_names(monkeypatch, tmp_path):
     s2["collection"] = EARTH_SEARCH.s2_collection
     s2["assets"] = {EARTH_SEARCH.assets[band]: s2["assets"][band] for band in S2_BANDS}
     s1 = item("radar", sensor="s1", href="https://account.blob.core.windows.net/c/{}.tif")
-    answers = {EARTH_SEARCH.url: Asked((s2,), ()), PLANETARY_COMPUTER.url: Asked((s1,), ())}
-    monkeypatch.setattr(module, "ask", lambda url, *_, **__: answers[url])
+    answers = {
+        EARTH_SEARCH.url: QueryResult((s2,), ()),
+        PLANETARY_COMPUTER.url: QueryResult((s1,), ()),
+    }
+    monkeypatch.setattr(module, "query_items", lambda url, *_, **__: answers[url])
     found = look("earth-search", s1_catalog="planetary-computer")
     (tmp_path / "items.json").write_text(json.dumps(freeze_items(found)))
-    monkeypatch.setattr(module, "ask", None)
+    monkeypatch.setattr(module, "query_items", None)
 
     again = look(str(tmp_path / "items.json"))
 

@@ -133,7 +133,7 @@ def test_the_package_s_own_memory_of_a_refused_token_is_cleared(monkeypatch, clo
     [
         (401, None, r"PC_SDK_SUBSCRIPTION_KEY is not set.*--s1 off"),
         (403, "wrong", r"PC_SDK_SUBSCRIPTION_KEY was not accepted"),
-        (404, None, r"does not know it \(HTTP 404\)"),
+        (404, None, r"does not know the container \(HTTP 404\)"),
         (500, None, r"HTTP 500.*run the same command again"),
         (None, None, r"ValueError.*Check the network"),
     ],
@@ -195,7 +195,7 @@ def test_an_unknown_profile_of_aws_is_one_line(keys, monkeypatch):
 def test_a_token_server_that_never_answers_ends_the_run_and_does_not_hang_it(monkeypatch):
     never = threading.Event()
     monkeypatch.setattr(sas, "get_token", lambda *_, **__: never.wait())
-    monkeypatch.setattr(module, "_SILENCE", 0.05)
+    monkeypatch.setattr(module, "_TOKEN_TIMEOUT_S", 0.05)
 
     with pytest.raises(ProviderError, match="TimeoutError"):
         signer(PLANETARY_COMPUTER)(BLOB)

@@ -12,9 +12,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import shapely
 
-from lulcmap.catalog.stac import client as service
-from lulcmap.catalog.stac import query as asking
-from lulcmap.catalog.stac.query import ask
+from lulcmap.catalog.stac import client, query
+from lulcmap.catalog.stac.query import query_items
 from lulcmap.errors import ProviderError
 
 AREA = shapely.MultiPolygon([shapely.box(6.2, 49.2, 8.2, 51.2)])
@@ -174,7 +173,9 @@ def look(pauses):
         return sum(pauses) + 1e-6 * len(pauses)
 
     def run(server, *, area=AREA, period=MAY, url=None, **more):
-        return ask(url or server.url, "s2", area, period, wait=pauses.append, now=now, **more)
+        return query_items(
+            url or server.url, "s2", area, period, wait=pauses.append, now=now, **more
+        )
 
     return run
 
@@ -243,7 +244,7 @@ def test_all_of_1500_items_are_found_though_nothing_leads_to_the_next_page(
 
 
 @pytest.mark.parametrize(("claims", "does"), ABLE)
-def test_a_month_of_two_items_does_not_lull_it(start, look, claims, does):
+def test_a_month_of_two_items_does_not_hide_the_rest_of_the_next(start, look, claims, does):
     april = [item(9000 + n, moment=datetime(2024, 4, n)) for n in (9, 8)]
     server = start([*april, *map(item, range(0, 1500, 5))], claims=claims, does=does)
     found = look(server, period=(date(2024, 4, 1), date(2024, 5, 31)), workers=1)
@@ -321,7 +322,7 @@ def test_a_first_page_that_ends_with_the_last_id_by_chance_is_seen_through(start
     assert ids(look(server)) == every(server)
 
 
-def test_a_next_link_that_leads_nowhere_is_survived(start, look):
+def test_a_next_link_that_leads_nowhere_does_no_harm(start, look):
     for claims, does in ABLE[:2]:
         server = start(map(item, range(400)), claims=claims, does=does, link=to_nowhere)
 
@@ -336,7 +337,7 @@ def test_a_next_link_that_leads_nowhere_is_survived(start, look):
         assert ids(look(server)) == every(server)
 
 
-def test_items_of_one_second_are_logit_bias_by_place(start, look):
+def test_items_of_one_second_are_told_apart_by_place(start, look):
     moment = datetime(2024, 5, 9, 10, 30)
     boxes = [(6.2 + i / 10, 49.2, 6.25 + i / 10, 51.0) for i in range(20)]
     pairs = itertools.product(range(9), boxes)
@@ -348,7 +349,7 @@ def test_items_of_one_second_are_logit_bias_by_place(start, look):
     assert found.notes == ()
 
 
-def test_what_cannot_be_logit_bias_is_said(start, look):
+def test_what_cannot_be_told_apart_is_reported(start, look):
     server = start(
         item(n, moment=datetime(2024, 5, 9, 10, 30), box=(0, 0, 60, 60)) for n in range(150)
     )
@@ -356,13 +357,13 @@ def test_what_cannot_be_logit_bias_is_said(start, look):
 
     assert len(found.items) == 100
     assert found.notes == (
-        f"Items of s2 from the catalogue {server.url} may be missing in 1 of 1 questions (a cell "
-        "and a month each): the server's pages are full and have no next.",
+        f"Items of s2 from the catalogue {server.url} may be missing in 1 of 1 queries (one "
+        "cell and month each): the server's pages are full and have no next page.",
     )
 
 
 def test_a_server_that_does_not_narrow_its_answers_ends_in_an_error(start, look, monkeypatch):
-    monkeypatch.setattr(asking, "_REQUESTS", 40)
+    monkeypatch.setattr(query, "_MAX_REQUESTS", 40)
     server = start(map(item, range(1500)), cap=10)
 
     with pytest.raises(ProviderError, match="more than 40 requests"):
@@ -373,7 +374,7 @@ def test_a_server_that_does_not_narrow_its_answers_ends_in_an_error(start, look,
     "count", [lambda n: {"numberMatched": n + 12}, lambda n: {"context": {"matched": n + 12}}]
 )
 @pytest.mark.parametrize(("claims", "does"), ABLE[:2])
-def test_fewer_items_than_the_server_counts_are_looked_for_again_and_said(
+def test_fewer_items_than_the_server_counts_are_searched_again_and_reported(
     start, look, count, claims, does
 ):
     server = start(
@@ -383,8 +384,8 @@ def test_fewer_items_than_the_server_counts_are_looked_for_again_and_said(
 
     assert ids(found) == every(server)
     assert found.notes == (
-        f"Of the items of s2 from the catalogue {server.url}, the server says that 42 match and "
-        "gave 30, in 1 of 1 questions (a cell and a month each). Its number may be an estimate.",
+        f"The server counts 42 items of s2 from the catalogue {server.url} and gave 30, in 1 of 1 "
+        "queries (one cell and month each). Its count may be an estimate.",
     )
     assert {body["datetime"] for _, body in server.asked} >= {
         "2024-05-01T00:00:00Z/2024-05-31T23:59:59.999999Z",
@@ -449,7 +450,7 @@ def test_links_are_left_out_where_the_server_can(start, look):
 
 
 @pytest.mark.parametrize("methods", [("GET",), (None,), ("GET", None)])
-def test_a_server_that_searches_by_get_only_is_asked_so(start, look, methods):
+def test_a_server_that_searches_by_get_only_is_searched_by_get(start, look, methods):
     server = start(map(item, range(250)), methods=methods, claims=BY_QUERY)
 
     assert ids(look(server)) == every(server)
@@ -457,7 +458,7 @@ def test_a_server_that_searches_by_get_only_is_asked_so(start, look, methods):
 
 
 @pytest.mark.parametrize("methods", [("GET", "POST"), (None, "POST"), ()])
-def test_a_server_that_searches_by_post_too_is_asked_so(start, look, methods):
+def test_a_server_that_searches_by_post_too_is_searched_by_post(start, look, methods):
     server = start([item(0)], methods=methods)
 
     assert ids(look(server)) == every(server)
@@ -482,7 +483,7 @@ def test_a_server_that_does_not_take_post_after_all_is_asked_by_get(
 def test_a_server_that_has_neither_search_is_refused(start, look):
     server = start(no_post=405, search=itertools.repeat((404, (), b"")))
 
-    with pytest.raises(ProviderError, match=r"HTTP 404\. It refused the question"):
+    with pytest.raises(ProviderError, match=r"HTTP 404\. It refused the request"):
         look(server)
 
 
@@ -498,7 +499,7 @@ def test_items_without_an_id_are_counted_and_left_out(start, look, claims, does,
 
     assert set(ids(found)) == named
     assert found.notes == (
-        f"Items of s2 from the catalogue {server.url} without an id are left out: 133.",
+        f"Items of s2 from the catalogue {server.url} without an id were left out: 133.",
     )
     assert "no id" not in json.dumps(server.asked)
 
@@ -514,7 +515,7 @@ def test_the_query_of_the_address_is_kept_and_neither_it_nor_a_password_is_shown
 
 
 @pytest.mark.parametrize("status", [400, 404])
-def test_a_condition_that_the_server_refuses_is_done_without(start, look, status):
+def test_a_condition_that_the_server_refuses_is_dropped(start, look, status):
     server = start(
         map(item, range(250)),
         claims=BY_QUERY,
@@ -564,12 +565,10 @@ def test_a_pause_is_as_long_as_the_server_asks_and_no_shorter_than_its_own(
     ("text", "said"),
     [("301", "6 minutes"), ("86400", "1440 minutes"), ("9" * 500, r"\d+ minutes")],
 )
-def test_a_server_that_wants_to_be_left_alone_for_long_is_left_at_once(
-    start, look, pauses, text, said
-):
+def test_a_server_that_asks_for_a_long_pause_is_an_error_at_once(start, look, pauses, text, said):
     server = start([item(0)], search=[(503, {"Retry-After": text}, b"")])
 
-    said = rf"HTTP 503, and it wants to be left alone for {said}\. Try again after that\.$"
+    said = rf"HTTP 503, and it asks for a pause of {said}\. Try again after that\.$"
     with pytest.raises(ProviderError, match=said):
         look(server)
     assert pauses == []
@@ -590,7 +589,7 @@ def test_answers_cut_short_count_as_busy(start, look, cut):
         look(server)
 
 
-def test_when_one_is_told_to_wait_the_others_wait_before_their_next_request(start):
+def test_when_one_thread_must_wait_the_others_wait_before_their_next_request(start):
     told, both, clock, pauses = threading.Event(), threading.Barrier(2), [0.0], []
 
     class TellsFirst(Api):
@@ -607,7 +606,7 @@ def test_when_one_is_told_to_wait_the_others_wait_before_their_next_request(star
     server = start([item(0)], search=[(429, {"Retry-After": "100"}, b"")])
     server.RequestHandlerClass = TellsFirst
     period = (date(2024, 1, 1), date(2024, 4, 30))
-    ask(server.url, "s2", AREA, period, workers=2, wait=wait, now=lambda: clock[0])
+    query_items(server.url, "s2", AREA, period, workers=2, wait=wait, now=lambda: clock[0])
 
     one, other = pauses
     assert 100 <= one == other <= 101
@@ -639,19 +638,19 @@ def test_a_server_that_stays_down_is_one_line(start, look, pauses, where, fault,
 @pytest.mark.parametrize(
     ("where", "fault", "said"),
     [
-        ("landing", (200, (), b"<!DOCTYPE html>"), "something else than JSON objects"),
-        ("landing", (200, (), b"[]"), "something else than JSON objects"),
-        ("landing", (200, (), b'{"type": "Catalog"}'), "no STAC API with a search"),
+        ("landing", (200, (), b"<!DOCTYPE html>"), "not a JSON object"),
+        ("landing", (200, (), b"[]"), "not a JSON object"),
+        ("landing", (200, (), b'{"type": "Catalog"}'), "no STAC API with item search"),
         ("landing", (404, (), b"<html>"), "HTTP 404"),
         ("landing", (301, {"Location": "https://example.com/?key=secret"}, b""), "HTTP 301.*moved"),
         ("landing", (302, {"Location": "/stac"}, b""), "it redirects in circles"),
         ("search", (400, (), b"<html>secret"), "HTTP 400"),
-        ("search", (200, (), b"<html>secret"), "something else than JSON objects"),
-        ("search", (200, (), b'{"features": [1]}'), "something else than items"),
-        ("search", (200, (), b'{"type": "Catalog"}'), "something else than items"),
+        ("search", (200, (), b"<html>secret"), "not a JSON object"),
+        ("search", (200, (), b'{"features": [1]}'), "not a list of items"),
+        ("search", (200, (), b'{"type": "Catalog"}'), "not a list of items"),
     ],
 )
-def test_what_is_no_stac_api_is_refused_at_once(start, look, pauses, where, fault, said):
+def test_what_is_not_a_stac_api_is_refused_at_once(start, look, pauses, where, fault, said):
     server = start([item(0)], **{where: itertools.repeat(fault)})
 
     with pytest.raises(ProviderError, match=said) as caught:
@@ -695,9 +694,9 @@ def test_a_refused_connection_is_one_line(start, look, pauses):
     assert len(pauses) == 5
 
 
-def test_a_server_that_says_nothing_is_given_up(start, look, monkeypatch):
-    monkeypatch.setattr(service, "_TIMEOUTS", (0.05, 0.05))
-    monkeypatch.setattr(service, "_TRIES", 2)
+def test_a_server_that_does_not_answer_is_abandoned(start, look, monkeypatch):
+    monkeypatch.setattr(client, "_TIMEOUTS_S", (0.05, 0.05))
+    monkeypatch.setattr(client, "_TRIES", 2)
     server = start([item(0)], meeting=threading.Event())
 
     with pytest.raises(ProviderError, match="did not answer in time, 2 times in a row"):
@@ -705,12 +704,12 @@ def test_a_server_that_says_nothing_is_given_up(start, look, monkeypatch):
     server.meeting.set()
 
 
-def test_an_address_that_is_none_is_refused(look):
+def test_an_invalid_url_is_refused(look):
     with pytest.raises(ProviderError, match="its address cannot be used"):
         look(None, url="http://127.0.0.1:999999/stac")
 
 
-def test_no_more_questions_are_asked_at_a_time_than_allowed(start, look):
+def test_no_more_queries_run_at_a_time_than_allowed(start, look):
     server = start([item(0)], meeting=threading.Barrier(2))
     look(server, period=(date(2024, 1, 1), date(2024, 6, 30)), workers=2)
 
@@ -734,12 +733,12 @@ class LastRefused(OneRefused):
 
 
 @pytest.mark.parametrize("handler", [OneRefused, LastRefused])
-def test_a_question_that_fails_ends_the_pauses_of_the_others(start, handler):
+def test_a_query_that_fails_ends_the_pauses_of_the_others(start, handler):
     server = start()
     server.RequestHandlerClass = handler
 
     with pytest.raises(ProviderError, match="HTTP 400"):
-        ask(server.url, "s2", AREA, (date(2024, 1, 1), date(2024, 4, 30)))
+        query_items(server.url, "s2", AREA, (date(2024, 1, 1), date(2024, 4, 30)))
 
 
 class Stopped(BaseException):

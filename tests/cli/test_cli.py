@@ -156,13 +156,13 @@ def test_a_map_is_told_in_one_line_and_notes_on_stderr(predict):
 @pytest.mark.parametrize(
     ("aoi", "says"),
     [
-        ("nowhere.geojson", "no file nowhere.geojson"),
+        ("nowhere.geojson", "No file nowhere.geojson"),
         ("BAD/points.geojson", "no polygons, only Point"),
-        ("BAD/empty.geojson", "holds no geometry"),
+        ("BAD/empty.geojson", "it has no geometry"),
         ("BAD/cut.geojson", "cannot be read as a vector file"),
         ("BAD/swapped.geojson", "swap them to longitude, latitude"),
         ("BAD/beyond.geojson", "longitude from -180 to 180"),
-        ("BAD/bare.shp", "does not say its CRS"),
+        ("BAD/bare.shp", "has no CRS"),
         ("BAD/two.gpkg", "several layers: north, south. Choose one with --layer"),
         ("8.3,47.8,8.1,47.9", "west,south,east,north"),
         ("5,85,6,86", "between 80 S and 84 N"),
@@ -201,10 +201,10 @@ def test_a_layer_that_is_named_is_mapped(predict):
         (["--year", date.today().year + 1], "the current year"),
         (["--year", 2014], "2015, when Sentinel-2 began"),
         (["--start", "2024-05-01", "--end", "2024-04-01"], "Swap --start and --end"),
-        (["--start", "2024-05-01"], "only one was given"),
+        (["--start", "2024-05-01"], "Give --start and --end together"),
         (["--start", "2024-05-32", "--end", "2024-06-01"], "'2024-05-32' does not match"),
-        (["--year", 2024, "--end", "2024-06-01"], "Give one of the two"),
-        ([], "No period was given"),
+        (["--year", 2024, "--end", "2024-06-01"], "Give either --year, or --start and --end"),
+        ([], "No period. Give --year"),
     ],
 )
 def test_a_period_that_cannot_be_used_is_refused(predict, period, says):
@@ -231,7 +231,7 @@ def test_the_current_year_is_allowed_and_marked(predict, world):
     ("options", "code", "says"),
     [
         (["--aoi", "20,50,20.1,50.1"], 3, "No scene of area_20_50_20.1_50.1 was found"),
-        (["--catalog", "nowhere.json"], 2, "no catalogue nowhere.json"),
+        (["--catalog", "nowhere.json"], 2, "No catalogue nowhere.json"),
         (["--catalog", "BAD/text.onnx"], 2, "cannot be read as JSON"),
         (["--crs", "EPSG:99999"], 2, "EPSG:3035"),
         (["--crs", "EPSG:2272"], 2, "US survey foot"),
@@ -240,16 +240,16 @@ def test_the_current_year_is_allowed_and_marked(predict, world):
         (["--model", "BAD/band.onnx"], 6, "wants band B01 of s2"),
         (["--model", "BAD/unit.onnx"], 6, "unit 'linear power'"),
         (["--model", "BAD/foreign.onnx"], 6, "has no contract"),
-        (["--model", "BAD/text.onnx"], 6, "is no ONNX model"),
-        (["--model", "BAD/cut.onnx"], 6, "is no ONNX model"),
+        (["--model", "BAD/text.onnx"], 6, "is not an ONNX model"),
+        (["--model", "BAD/cut.onnx"], 6, "is not an ONNX model"),
         (["--model", "BAD/external.onnx"], 6, "keeps weights in another file"),
-        (["--model", "nothing"], 6, "neither a file nor a model that is here"),
-        (["--out", "no/map.tif"], 7, "There is no folder no"),
+        (["--model", "nothing"], 6, "neither a file nor an available model"),
+        (["--out", "no/map.tif"], 7, "No folder no"),
         (["--out", "."], 7, "is a folder"),
-        (["--workdir", __file__], 7, "There is no folder"),
+        (["--workdir", __file__], 7, "No folder"),
         (["--min-clear", "0"], 2, "'--min-clear': 0 is not in the range"),
-        (["--mask-codes", "3,300"], 2, "codes from 0 to 11"),
-        (["--mask-codes", "cloud"], 2, "codes from 0 to 11"),
+        (["--mask-codes", "3,300"], 2, "codes 0 to 11"),
+        (["--mask-codes", "cloud"], 2, "codes 0 to 11"),
         (["--nope"], 2, "--nope"),
     ],
 )
@@ -291,7 +291,7 @@ def test_quiet_says_nothing_but_errors(predict):
     assert result.exit_code == 0
     assert result.output == ""
     assert left() == ["map.tif", "map.tif.report.json"]
-    assert "no file" in one_line(predict("--aoi", "nowhere.geojson", "-q"), 2)
+    assert "No file" in one_line(predict("--aoi", "nowhere.geojson", "-q"), 2)
 
 
 def test_a_file_that_exists_is_kept(predict):
@@ -308,7 +308,7 @@ def test_a_file_that_exists_is_kept(predict):
 def test_a_folder_that_cannot_be_written_to_is_refused(predict, monkeypatch):
     monkeypatch.setattr(os, "access", lambda *_: False)  # root may write anywhere
 
-    assert "cannot be written to" in one_line(predict(), 7)
+    assert "is not writable" in one_line(predict(), 7)
     assert left() == []
 
 
@@ -389,7 +389,7 @@ def test_libraries_do_not_speak_to_the_user(capsys):
 
 
 def test_importing_the_catalogue_s_libraries_shows_nothing():
-    code = "from lulcmap.cli.shell import configure_logging as log\n"
+    code = "from lulcmap.cli.app import configure_logging as log\n"
     code += "log(verbose=0, quiet=False, log_format='text')\n"
     code += "import pystac_client, planetary_computer.sas"
     run = subprocess.run(
@@ -431,7 +431,7 @@ def test_every_option_of_predict_is_there():
 STUCK = """
 import signal, sys, time
 from pathlib import Path
-from lulcmap import read
+from lulcmap.imagery import reader as read
 from lulcmap.cli import main
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 reads = read.Reader.read
@@ -467,7 +467,7 @@ def test_a_signal_stops_at_once_and_the_same_command_goes_on(
     times = {path: path.stat().st_mtime_ns for path in blocks.iterdir()}
 
     assert (process.returncode, said) == (code, "")
-    assert errors == "Error: Stopped. Run the same command again to go on.\n"
+    assert errors == "Error: Stopped. Run the same command again to resume.\n"
     assert left() == ["map.tif.run"]
     assert times
     assert all(path.suffix == ".tif" for path in times)
@@ -501,4 +501,4 @@ def test_a_signal_that_python_drops_stops_all_the_same():
     )
 
     assert (ended.returncode, ended.stdout) == (143, "")
-    assert ended.stderr == "Error: Stopped. Run the same command again to go on.\n"
+    assert ended.stderr == "Error: Stopped. Run the same command again to resume.\n"

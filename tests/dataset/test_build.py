@@ -1,4 +1,4 @@
-"""Datasets of a simulated country: what their chips hold, and how a build goes on."""
+"""Datasets of a simulated country: what their chips hold, and how a build resumes."""
 
 import json
 import shutil
@@ -16,15 +16,15 @@ from lulcmap.catalog.search import find_scenes
 from lulcmap.cli.app import Group
 from lulcmap.cli.dataset import dataset as command
 from lulcmap.dataset.chips import CHIPS, INDEX, Dataset
-from lulcmap.dataset.request import DatasetRequest, build_dataset
-from lulcmap.dataset.source import ImageArchive
+from lulcmap.dataset.request import build_dataset
+from lulcmap.dataset.settings import DatasetRequest, ImageArchive
 from lulcmap.dataset.votes import SCHEMES
-from lulcmap.dataset.writer import Folder
+from lulcmap.dataset.writer import DatasetWriter
 from lulcmap.errors import NoScenesError, OutputError, ProviderError, UsageError
 from lulcmap.imagery.reader import Reader
 from lulcmap.sensors import S1_NODATA, S2_BANDS
 from lulcmap.simulation.build import Country, simulate
-from tests.support.labels import LabelSet, simulate_labels
+from lulcmap.simulation.labels import LabelSet, simulate_labels
 
 COUNTRY = Country(seed=5, height=320, width=300, s2_dates=4, s1_dates=6, cloud=0.2)
 FINE = ("B02", "B03", "B04", "B08")
@@ -44,12 +44,12 @@ def labels(scenes, tmp_path_factory):
 @pytest.fixture
 def request_of(labels, scenes):
     def of(folder=labels, catalog=scenes.items, **changes):
-        source = {
+        options = {
             key: changes.pop(key)
             for key in ("orbit", "keep_without_s1", "workers", "max_lost")
             if key in changes
         }
-        return DatasetRequest(folder, source=ImageArchive(str(catalog), **source), **changes)
+        return DatasetRequest(folder, archive=ImageArchive(str(catalog), **options), **changes)
 
     return of
 
@@ -57,7 +57,7 @@ def request_of(labels, scenes):
 @pytest.fixture(scope="module")
 def built(labels, scenes, tmp_path_factory):
     out = tmp_path_factory.mktemp("built") / "dataset"
-    build_dataset(DatasetRequest(labels, source=ImageArchive(str(scenes.items))), out)
+    build_dataset(DatasetRequest(labels, archive=ImageArchive(str(scenes.items))), out)
     return Dataset.open(out)
 
 
@@ -141,7 +141,7 @@ def run(*args):
     return CliRunner().invoke(group, ["dataset", *map(str, args)])
 
 
-def test_chips_hold_the_very_pixels_of_their_scene_and_the_truth_of_the_ground(
+def test_chips_hold_exactly_the_pixels_of_their_scene_and_the_true_classes(
     scenes, tmp_path, request_of
 ):
     exact = LabelSet(size=96, experts=3, nonexperts=0, holdout=0, wrong=0, unmarked=0)
@@ -185,14 +185,14 @@ def test_a_tile_on_odd_multiples_of_ten_metres_gets_the_same_pixels(
     grid = grid_of(dataset, chip)
     even = GeoBox(COUNTRY.shape, Affine(10, 0, COUNTRY.west, 0, -10, COUNTRY.north), "EPSG:32632")
     rows, cols = slice(120 + down, 120 + down + grid.shape[0]), slice(100 + right, 175)
-    found = find_scenes(
+    search = find_scenes(
         chip_area(chip),
         s2_period=(date.fromisoformat(chip.date),) * 2,
         s1_period=(date(2024, 1, 1), date(2024, 12, 31)),
         catalog=str(scenes.items),
         s1=True,
     )
-    scene = next(one for one in found.scenes if one.sensor == "s2")
+    scene = next(one for one in search.scenes if one.sensor == "s2")
 
     with Reader(workers=1) as reader:
         for index, band in enumerate(S2_BANDS):
@@ -211,19 +211,24 @@ def chip_area(chip):
 
 def test_scenes_and_tiles_off_the_multiples_of_ten_metres_match_pixel_by_pixel(tmp_path):
     country = Country(seed=6, height=160, width=160, s2_dates=1, s1_dates=1, shift=3.7, cloud=0)
-    made = simulate(tmp_path / "scenes", country)
+    simulated = simulate(tmp_path / "scenes", country)
     folder = simulate_labels(
-        tmp_path / "labels", country, made, LabelSet(size=63, experts=2, nonexperts=0, holdout=0)
+        tmp_path / "labels",
+        country,
+        simulated,
+        LabelSet(size=63, experts=2, nonexperts=0, holdout=0),
     )
-    build_dataset(DatasetRequest(folder, source=ImageArchive(str(made.items))), tmp_path / "out")
+    build_dataset(
+        DatasetRequest(folder, archive=ImageArchive(str(simulated.items))), tmp_path / "out"
+    )
     dataset = Dataset.open(tmp_path / "out")
-    (item,) = items(made, "sentinel-2-l2a")
+    (item,) = items(simulated, "sentinel-2-l2a")
 
     for chip in dataset.rows:
         grid = grid_of(dataset, chip)
         assert (grid.affine.c - 3.7) % 10 == pytest.approx(0, abs=1e-6)
         for band in FINE:
-            scene = without_offset(item, window(made, item, band, grid))
+            scene = without_offset(item, window(simulated, item, band, grid))
             np.testing.assert_array_equal(dataset.read(chip)[0][S2_BANDS.index(band)], scene)
 
 
@@ -270,9 +275,7 @@ def test_the_radar_is_the_mean_of_the_power_of_every_pass(
         assert chip.s1_orbit == ("both" if orbit == "any" else orbit)
 
 
-def test_radar_further_off_than_the_days_asked_for_is_not_taken(
-    built, scenes, tmp_path, request_of
-):
+def test_radar_outside_the_requested_days_is_not_used(built, scenes, tmp_path, request_of):
     build_dataset(request_of(s1_days=70, keep_without_s1=True), tmp_path / "out")
 
     near = Dataset.open(tmp_path / "out")
@@ -289,7 +292,7 @@ def test_radar_further_off_than_the_days_asked_for_is_not_taken(
     assert any(len(chip.s1) < len(far[chip.chip].s1) for chip in near.rows)
 
 
-def test_the_index_says_of_each_chip_what_it_is(built, labels):
+def test_the_index_describes_each_chip(built, labels):
     kinds = sorted(chip.annotator for chip in built.rows)
 
     assert kinds == ["expert"] * 3 + ["holdout"] + ["nonexpert"] * 3
@@ -304,10 +307,10 @@ def test_the_index_says_of_each_chip_what_it_is(built, labels):
         assert built.names[0] == "water"
 
 
-def test_a_killed_build_goes_on_and_ends_as_an_undisturbed_one(
+def test_an_interrupted_build_resumes_and_ends_as_an_undisturbed_one(
     built, request_of, tmp_path, monkeypatch
 ):
-    out, write, written = tmp_path / "out", Folder.write, []
+    out, write, written = tmp_path / "out", DatasetWriter.write_chip, []
 
     def dying(self, sample, *args):
         if len(written) == 3:
@@ -315,12 +318,12 @@ def test_a_killed_build_goes_on_and_ends_as_an_undisturbed_one(
         written.append(sample.name)
         return write(self, sample, *args)
 
-    monkeypatch.setattr(Folder, "write", dying)
+    monkeypatch.setattr(DatasetWriter, "write_chip", dying)
     with pytest.raises(KeyboardInterrupt):
         build_dataset(request_of(workers=1), out)
-    monkeypatch.setattr(Folder, "write", write)
+    monkeypatch.setattr(DatasetWriter, "write_chip", write)
     stamps = {path: path.stat().st_mtime_ns for path in (out / CHIPS).rglob("*.tif")}
-    half = out / CHIPS / ".expert.1234.partial"
+    half = out / CHIPS / ".expert.0123abcd.part"
     half.mkdir()
     with pytest.raises(UsageError, match="is not finished"):
         Dataset.open(out)
@@ -328,7 +331,7 @@ def test_a_killed_build_goes_on_and_ends_as_an_undisturbed_one(
     again = build_dataset(request_of(workers=2), out)
 
     assert 2 <= len({path.parent for path in stamps}) <= 3
-    assert again.made == len(built.rows) - len({path.parent for path in stamps})
+    assert again.new_chips == len(built.rows) - len({path.parent for path in stamps})
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
     assert not half.exists()
     whole = contents(built.folder)
@@ -350,7 +353,7 @@ def test_only_the_chip_of_a_changed_label_is_made_again(labels, request_of, tmp_
     again = build_dataset(request_of(folder), out)
 
     changed = [row for row in again.rows if row.counts[8] == 96 * 96]
-    assert again.made == 1
+    assert again.new_chips == 1
     assert [row.chip for row in changed] == [f"expert-{path.stem}"]
     assert (Dataset.open(out).read(changed[0])[2] == 8).all()
 
@@ -362,7 +365,7 @@ def test_a_folder_begun_with_other_settings_is_refused_with_the_difference(reque
         build_dataset(request_of(orbit="any", s1_days=9), tmp_path / "out")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "a.txt").write_text("mine")
-    with pytest.raises(OutputError, match="is no dataset"):
+    with pytest.raises(OutputError, match="is not a dataset"):
         build_dataset(request_of(), tmp_path / "other")
 
 
@@ -371,7 +374,7 @@ def test_another_share_for_validation_needs_no_new_chips(request_of, tmp_path):
 
     again = build_dataset(request_of(validation=0.5, test=0.2), tmp_path / "out")
 
-    assert again.made == 0
+    assert again.new_chips == 0
     assert Dataset.open(tmp_path / "out").settings["validation"] == 0.5
 
 
@@ -392,11 +395,11 @@ def test_a_scene_that_cannot_be_read_fails_its_labels_alone_and_they_are_tried_a
     assert broken.failed
     assert all(days[0] in source and "B11" in why for source, why in broken.failed.items())
     assert len(broken.rows) == 7 - len(broken.failed) > 0
-    assert (len(mended.rows), mended.made, mended.failed) == (7, len(broken.failed), {})
+    assert (len(mended.rows), mended.new_chips, mended.failed) == (7, len(broken.failed), {})
     assert json.loads((tmp_path / "out" / "report.json").read_text())["failed"] == {}
 
 
-def test_tiles_without_a_scene_or_without_radar_are_skipped_and_told(scenes, request_of, tmp_path):
+def test_tiles_without_a_scene_or_without_radar_are_skipped(scenes, request_of, tmp_path):
     day = day_of(seen_whole(scenes))
     corner = {"west": COUNTRY.west + 1500, "north": COUNTRY.north - 1500}
     codes = np.full((32, 32), 1, np.uint8)
@@ -404,7 +407,7 @@ def test_tiles_without_a_scene_or_without_radar_are_skipped_and_told(scenes, req
     put_tile(tmp_path / "labels", codes, **corner, day="20240704", name="2_2")
 
     one = build_dataset(request_of(tmp_path / "labels", s1_days=366), tmp_path / "one")
-    with pytest.raises(NoScenesError, match="no descending Sentinel-1 pass within 0 days"):
+    with pytest.raises(NoScenesError, match="no descending Sentinel-1 scene within 0 days"):
         build_dataset(request_of(tmp_path / "labels", s1_days=0), tmp_path / "none")
     bare = build_dataset(
         request_of(tmp_path / "labels", s1_days=0, keep_without_s1=True), tmp_path / "bare"
@@ -428,7 +431,7 @@ def test_a_provider_that_is_down_ends_the_build(request_of, tmp_path, monkeypatc
     with pytest.raises(ProviderError, match=r"7 labels failed .*The server is down"):
         build_dataset(request_of(), tmp_path / "out")
     assert not (tmp_path / "out").exists()
-    monkeypatch.setattr("lulcmap.dataset.build._IN_A_ROW", 3)
+    monkeypatch.setattr("lulcmap.dataset.build._MAX_FAILURES_IN_A_ROW", 3)
     with pytest.raises(ProviderError, match="3 labels in a row failed, the last one"):
         build_dataset(request_of(workers=1), tmp_path / "out")
 
@@ -461,31 +464,31 @@ def test_the_same_scene_processed_twice_gives_its_newest(scenes, request_of, tmp
         day=day_of(item),
     )
 
-    made = build_dataset(request_of(tmp_path / "labels", root / "twice.json"), tmp_path / "out")
+    result = build_dataset(request_of(tmp_path / "labels", root / "twice.json"), tmp_path / "out")
 
-    assert made.rows[0].s2 == (names[1],)
+    assert result.rows[0].s2 == (names[1],)
 
 
 def test_the_command_prints_splits_and_classes_and_refuses_in_one_line(labels, scenes, tmp_path):
-    given = ["build", "--labels", labels, "--catalog", scenes.items, "--out", tmp_path / "out"]
+    words = ["build", "--labels", labels, "--catalog", scenes.items, "--out", tmp_path / "out"]
 
-    first = run(*given)
-    again = run(*given, "--json")
-    refused = run(*given, "--year", "2024")
-    useless = run(*given, "--attribute", "kind")
+    first = run(*words)
+    again = run(*words, "--json")
+    refused = run(*words, "--year", "2024")
+    useless = run(*words, "--attribute", "kind")
     other = run("build", "--labels", scenes.items, "--out", tmp_path / "b", "--votes", "strict")
 
     assert first.exit_code == 0, first.output
-    assert "7 chips, 7 of them made now" in first.output
+    assert "7 chips, 7 of them new" in first.output
     assert "train" in first.output
     assert "snow_and_ice" in first.output
     assert json.loads(again.output)["made"] == 0
     assert refused.exit_code == 2
     assert refused.output == (
-        "Error: Label tiles have their own days. Leave --year, --start and --end out.\n"
+        "Error: Label tiles have their own days. Omit --year, --start and --end.\n"
     )
-    assert "--attribute cannot be used here: They are for a file of labels" in useless.output
-    assert "--votes cannot be used here: They are for Dynamic World's tiles" in other.output
+    assert "--attribute cannot be used here: Only for a vector file" in useless.output
+    assert "--votes cannot be used here: Only for Dynamic World's tiles" in other.output
     assert (useless.exit_code, other.exit_code) == (2, 2)
     assert (tmp_path / "out" / INDEX).exists()
 
@@ -500,7 +503,7 @@ def test_the_commands_defaults_are_the_librarys():
             assert options[field.name].default == field.default, field.name
 
 
-def test_the_command_ends_with_3_where_no_label_has_an_image(scenes, tmp_path):
+def test_the_command_exits_with_3_where_no_label_has_an_image(scenes, tmp_path):
     put_tile(tmp_path, np.ones((9, 9), np.uint8), west=4e5, north=6e6, day="20240101")
 
     ended = run("build", "--labels", tmp_path, "--catalog", scenes.items, "--out", tmp_path / "o")
@@ -517,7 +520,7 @@ def test_the_command_ends_with_3_where_no_label_has_an_image(scenes, tmp_path):
         ("ontario", "S2_ontario_20200111", "20200111"),
     ],
 )
-def test_a_real_tile_gets_the_very_pixels_of_its_real_scene(
+def test_a_real_tile_gets_exactly_the_pixels_of_its_real_scene(
     place, scene, day, shared_data, tmp_path
 ):
     archive = shared_data / "archive" / "items.json"
@@ -527,7 +530,7 @@ def test_a_real_tile_gets_the_very_pixels_of_its_real_scene(
     shutil.copy(shared_data / "archive" / "labels" / f"{place}.tif", tile)
 
     build_dataset(
-        DatasetRequest(tmp_path / "labels", source=ImageArchive(str(archive), orbit="any")),
+        DatasetRequest(tmp_path / "labels", archive=ImageArchive(str(archive), orbit="any")),
         tmp_path / "out",
     )
 

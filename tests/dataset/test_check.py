@@ -1,4 +1,4 @@
-"""What a check of a dataset finds, and the statistics it tells."""
+"""What a check of a dataset finds, and its statistics."""
 
 import json
 import shutil
@@ -15,16 +15,17 @@ from PIL import Image
 
 from lulcmap.cli.app import Group
 from lulcmap.cli.dataset import dataset as command
+from lulcmap.dataset.about import ABOUT
 from lulcmap.dataset.check import check_dataset
-from lulcmap.dataset.chips import ABOUT, INDEX, Dataset
-from lulcmap.dataset.request import DatasetRequest, build_dataset
-from lulcmap.dataset.source import ImageArchive
+from lulcmap.dataset.chips import INDEX, Dataset
+from lulcmap.dataset.request import build_dataset
+from lulcmap.dataset.settings import DatasetRequest, ImageArchive
 from lulcmap.dataset.statistics import Band
 from lulcmap.dataset.writer import _write_index
 from lulcmap.errors import UsageError
 from lulcmap.sensors import S1_BANDS, S1_NODATA, S2_BANDS
 from lulcmap.simulation.build import Country, simulate
-from tests.support.labels import LabelSet, simulate_labels
+from lulcmap.simulation.labels import LabelSet, simulate_labels
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def built(tmp_path_factory):
     wanted = LabelSet(size=48, experts=4, nonexperts=2, holdout=1)
     labels = simulate_labels(folder / "labels", country, scenes, wanted)
     request = DatasetRequest(
-        labels, source=ImageArchive(str(scenes.items), orbit="any"), s1_days=366
+        labels, archive=ImageArchive(str(scenes.items), orbit="any"), s1_days=366
     )
     build_dataset(request, folder / "dataset")
     return folder / "dataset"
@@ -68,32 +69,32 @@ def run(*args):
 
 
 def test_a_dataset_as_it_was_built_has_no_fault(built):
-    found = check_dataset(built)
+    result = check_dataset(built)
 
-    assert found.faults == ()
-    assert found.notes == ()
-    with Image.open(found.sheet) as picture:
+    assert result.faults == ()
+    assert result.notes == ()
+    with Image.open(result.sheet) as picture:
         assert picture.format == "PNG"
         assert len(picture.getcolors(maxcolors=2**24)) > 1000
 
 
 def test_statistics_are_those_of_numpy_over_the_training_split(built):
-    found = check_dataset(built)
+    result = check_dataset(built)
 
     dataset = Dataset.open(built)
     chips = [dataset.read(chip) for chip in dataset.split("train")]
-    assert json.loads((built / "statistics.json").read_text()) == found.statistics
-    assert found.statistics["chips"] == len(chips)
+    assert json.loads((built / "statistics.json").read_text()) == result.statistics
+    assert result.statistics["chips"] == len(chips)
     for place, names, nodata in ((0, S2_BANDS, 0), (1, S1_BANDS, S1_NODATA)):
         for number, name in enumerate(names):
             values = np.concatenate([one[place][number].ravel() for one in chips]).astype(float)
             values = values[values != nodata]
-            told = found.statistics["bands"][name]
-            assert told["pixels"] == values.size
-            assert told["mean"] == pytest.approx(values.mean(), rel=1e-12)
-            assert told["std"] == pytest.approx(values.std(), rel=1e-12)
-            assert told["p01"] == pytest.approx(np.percentile(values, 1), rel=1e-12)
-            assert told["p99"] == pytest.approx(np.percentile(values, 99), rel=1e-12)
+            band = result.statistics["bands"][name]
+            assert band["pixels"] == values.size
+            assert band["mean"] == pytest.approx(values.mean(), rel=1e-12)
+            assert band["std"] == pytest.approx(values.std(), rel=1e-12)
+            assert band["p01"] == pytest.approx(np.percentile(values, 1), rel=1e-12)
+            assert band["p99"] == pytest.approx(np.percentile(values, 99), rel=1e-12)
 
 
 @given(
@@ -113,7 +114,7 @@ def test_a_band_added_piece_by_piece_is_the_band_as_a_whole(pieces, percent):
         assert band.std == pytest.approx(values.std(), abs=1e-7)
         assert band.percentile(percent) == pytest.approx(np.percentile(values, percent), abs=1e-6)
     else:
-        assert band.to_dict()["mean"] is None
+        assert band.to_json()["mean"] is None
 
 
 def test_the_deviation_survives_a_large_mean():
@@ -126,10 +127,15 @@ def test_the_deviation_survives_a_large_mean():
 
 
 @pytest.mark.parametrize(
-    ("name", "edit", "profile", "said"),
+    ("name", "edit", "profile", "fault_text"),
     [
         ("label.tif", lambda a: np.where(a == a[0, 0, 0], 17, a), {}, "label.tif holds id 17"),
-        ("label.tif", lambda a: np.where(a == 255, 0, a), {}, "not those of the index"),
+        (
+            "label.tif",
+            lambda a: np.where(a == 255, 0, a),
+            {},
+            "other pixels by class",
+        ),
         ("s1.tif", lambda a: a, {"crs": "EPSG:32633"}, "s1.tif is in EPSG:32633"),
         ("s1.tif", lambda a: a.astype("int32"), {"dtype": "int32"}, "2 bands of int32"),
         ("s2.tif", lambda a: a, {"nodata": None}, "nodata None; expected 9 of uint16, nodata 0"),
@@ -139,13 +145,13 @@ def test_the_deviation_survives_a_large_mean():
         ("s1.tif", lambda a: np.full_like(a, S1_NODATA), {}, "s1.tif has no data"),
     ],
 )
-def test_a_file_that_is_not_what_it_ought_to_be_is_a_fault(name, edit, profile, said, copy):
+def test_a_file_that_differs_from_format_or_index_is_a_fault(name, edit, profile, fault_text, copy):
     chip = copy.split("train")[0]
     change(copy.path(chip, name), edit, **profile)
 
     faults = check_dataset(copy.folder).faults
 
-    assert any(said in fault and fault.startswith(chip.chip) for fault in faults), faults
+    assert any(fault_text in fault and fault.startswith(chip.chip) for fault in faults), faults
 
 
 def test_files_on_different_grids_are_a_fault(copy):
@@ -158,19 +164,19 @@ def test_files_on_different_grids_are_a_fault(copy):
     assert fault == f"{chip.chip}: its files lie on different grids"
 
 
-def test_a_missing_or_broken_file_is_a_fault_and_the_rest_is_looked_at(copy):
+def test_a_missing_or_broken_file_is_a_fault_and_the_rest_is_checked(copy):
     one, other = copy.split("train")[:2]
     copy.path(one, "s2.tif").unlink()
     copy.path(other, "label.tif").write_bytes(b"II*\0")
 
-    found = check_dataset(copy.folder)
+    result = check_dataset(copy.folder)
 
-    assert found.faults == (
+    assert result.faults == (
         f"{one.chip}: s2.tif is missing or broken",
         f"{other.chip}: label.tif is missing or broken",
     )
-    assert found.statistics["chips"] == len(copy.split("train")) - 2
-    assert found.sheet.exists()
+    assert result.statistics["chips"] == len(copy.split("train")) - 2
+    assert result.sheet.exists()
 
 
 def test_ground_in_two_splits_is_a_fault(copy):
@@ -195,36 +201,36 @@ def test_a_place_in_two_splits_is_a_fault(copy):
     assert any(fault.endswith("is in test and train") for fault in faults), faults
 
 
-def test_an_index_that_lies_is_a_fault(copy):
+def test_a_wrong_index_is_a_fault(copy):
     set_index(copy, unlabelled=1, split="exam")
 
     faults = check_dataset(copy.folder).faults
 
-    assert any("not those of the index" in fault for fault in faults)
+    assert any("other pixels by class" in fault for fault in faults)
     assert any("its split is 'exam'" in fault for fault in faults)
 
 
-def test_the_command_shows_the_bands_and_ends_with_1_at_a_fault(copy):
+def test_the_command_shows_the_bands_and_exits_with_1_at_a_fault(copy):
     good = run(copy.folder)
     copy.path(copy.rows[0], "s1.tif").unlink()
     bad = run(copy.folder)
     as_json = run(copy.folder, "--json")
 
     assert good.exit_code == 0, good.output
-    assert "7 chips, and no fault was found." in good.output
+    assert "7 chips, no faults." in good.output
     assert all(band in good.output for band in (*S2_BANDS, *S1_BANDS))
     assert bad.exit_code == as_json.exit_code == 1
     assert f"Error: {copy.rows[0].chip}: s1.tif is missing or broken" in bad.output
     assert json.loads(as_json.output)["faults"]
 
 
-def test_what_is_no_dataset_is_told_in_one_line(copy, tmp_path):
+def test_a_folder_that_is_not_a_dataset_is_refused_in_one_line(copy, tmp_path):
     about = json.loads((copy.folder / ABOUT).read_text())
 
-    with pytest.raises(UsageError, match="There is no dataset in"):
+    with pytest.raises(UsageError, match="No dataset in"):
         Dataset.open(tmp_path)
     (copy.folder / ABOUT).write_text(json.dumps({**about, "format": 99}))
-    with pytest.raises(UsageError, match="has format 99, and this lulcmap reads 1"):
+    with pytest.raises(UsageError, match="has format 99; this version of lulcmap reads format 1"):
         Dataset.open(copy.folder)
     (copy.folder / ABOUT).write_text("{")
     with pytest.raises(UsageError, match=r"dataset.json cannot be read"):

@@ -1,4 +1,4 @@
-"""Labels as they come: Dynamic World's tiles, own rasters and polygons; places and splits."""
+"""Sources of labels: Dynamic World's tiles, own rasters and polygons; places and splits."""
 
 from datetime import date
 from pathlib import Path
@@ -18,21 +18,21 @@ from rasterio.warp import Resampling, reproject
 
 from lulcmap.catalog.period import Period, make_period
 from lulcmap.dataset.chips import VOTES, Dataset
-from lulcmap.dataset.dynamic_world import Tiles
+from lulcmap.dataset.dynamic_world import DynamicWorldTiles
 from lulcmap.dataset.legend import DYNAMIC_WORLD, PLAIN, read_legend
 from lulcmap.dataset.raster_labels import RasterLabels
-from lulcmap.dataset.request import DatasetRequest, build_dataset
+from lulcmap.dataset.request import build_dataset
 from lulcmap.dataset.sample import Sample
-from lulcmap.dataset.source import ImageArchive
-from lulcmap.dataset.splits import arrange, overlaps
-from lulcmap.dataset.user_labels import SIDE
+from lulcmap.dataset.settings import DatasetRequest, ImageArchive
+from lulcmap.dataset.splits import assign_splits, overlapping_pairs
+from lulcmap.dataset.user_labels import CHIP_SIZE_PX
 from lulcmap.dataset.vector_labels import VectorLabels
-from lulcmap.dataset.votes import SCHEMES, vote
+from lulcmap.dataset.votes import SCHEMES, merge_votes
 from lulcmap.errors import NoScenesError, UsageError
 from lulcmap.imagery.area_composite import composite_area
 from lulcmap.legend import NAMES
 from lulcmap.simulation.build import Country, simulate
-from tests.support.labels import LabelSet, simulate_labels
+from lulcmap.simulation.labels import LabelSet, simulate_labels
 
 COUNTRY = Country(seed=9, height=200, width=260, s2_dates=3, s1_dates=2, cloud=0.1)
 YEAR = make_period(year=2024, today=date(2026, 1, 1))
@@ -93,7 +93,7 @@ def test_a_tile_is_read_by_those_codes(tmp_path):
     codes = np.tile(np.arange(11, dtype=np.uint8), (2, 1))
     write(tmp_path / "Experts" / "EH" / "4" / "dw_8.2_47.8-20240129.tif", codes)
 
-    tiles = Tiles(tmp_path).find()
+    tiles = DynamicWorldTiles(tmp_path).find()
 
     (sample,) = tiles.samples
     assert tiles.read(sample).ids[0].tolist() == [255, *range(9), 255]
@@ -107,27 +107,27 @@ def test_own_classes_may_merge_codes_of_tiles(tmp_path):
     tile(tmp_path / "labels" / "Experts", fill=3)
     legend = read_legend(path)
 
-    tiles = Tiles(tmp_path / "labels", legend).find()
+    tiles = DynamicWorldTiles(tmp_path / "labels", legend).find()
 
     assert [cover.name for cover in legend.classes] == ["wood", "open"]
     assert (tiles.read(tiles.samples[0]).ids == 1).all()
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
-        ("name,colour\nwood,00FF00\n", "expected a header code,name"),
-        ("code,name\n1,wood\n1,water\n", "Line 3 .* has code 1 again"),
+        ("name,colour\nwood,00FF00\n", "expected the header code,name"),
+        ("code,name\n1,wood\n1,water\n", "Line 3 .* repeats code 1"),
         ("code,name\n,wood\n", "Line 2 .* has no code or no name"),
         ("code,name,colour\n1,wood,green\n", "six hexadecimal digits"),
         ("", "the columns none"),
     ],
 )
-def test_classes_that_cannot_be_used_are_refused_with_the_line(text, said, tmp_path):
+def test_classes_that_cannot_be_used_are_refused_with_the_line(text, message, tmp_path):
     path = tmp_path / "classes.csv"
     path.write_text(text)
 
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=message):
         read_legend(path)
 
 
@@ -160,7 +160,7 @@ def test_classes_without_a_colour_get_one_of_their_own(tmp_path):
 def test_folders_say_who_drew_a_tile(folder, annotator, tmp_path):
     tile(tmp_path / "x" / folder)
 
-    (sample,) = Tiles(tmp_path / "x").find().samples
+    (sample,) = DynamicWorldTiles(tmp_path / "x").find().samples
 
     assert sample.annotator == annotator
     assert sample.is_test == (annotator == "holdout")
@@ -169,7 +169,7 @@ def test_folders_say_who_drew_a_tile(folder, annotator, tmp_path):
 def test_the_folder_given_counts_too(tmp_path):
     tile(tmp_path / "validation_set_tiles" / "expert_1")
 
-    (sample,) = Tiles(tmp_path / "validation_set_tiles").find().samples
+    (sample,) = DynamicWorldTiles(tmp_path / "validation_set_tiles").find().samples
 
     assert sample.annotator == "holdout"
 
@@ -181,9 +181,9 @@ def test_folders_that_say_nothing_are_refused_in_one_line(tmp_path):
     with pytest.raises(
         UsageError, match=r"holds no label tile named dw_<lon>_<lat>-<YYYYMMDD>.tif"
     ):
-        Tiles(tmp_path / "empty").find()
-    with pytest.raises(UsageError, match=r"Nothing says who drew .*dw_8.2_47.8-20240129.tif"):
-        Tiles(tmp_path / "who").find()
+        DynamicWorldTiles(tmp_path / "empty").find()
+    with pytest.raises(UsageError, match=r"The annotator of .*dw_8.2_47.8-20240129.tif is unknown"):
+        DynamicWorldTiles(tmp_path / "who").find()
 
 
 def test_what_is_no_tile_is_left_out_and_told(tmp_path):
@@ -196,18 +196,18 @@ def test_what_is_no_tile_is_left_out_and_told(tmp_path):
     (good / "dw_4_4-20240129.tif").write_bytes(b"II*\0 cut short")
     tile(good / "again")
 
-    tiles = Tiles(tmp_path).find()
+    tiles = DynamicWorldTiles(tmp_path).find()
 
     assert len(tiles.samples) == 1
     assert {Path(source).name: why for source, why in tiles.left_out.items()} == {
         "overview.tif": "its name is not dw_<lon>_<lat>-<YYYYMMDD>",
-        "dw_1_1-20241345.tif": "20241345 is no date",
+        "dw_1_1-20241345.tif": "20241345 is not a date",
         "dw_2_2-20240129.tif": "its pixels are 20 x 20 m, not 10 m and north up",
-        "dw_3_3-20240129.tif": "its CRS is EPSG:3035, no UTM zone",
-        "dw_4_4-20240129.tif": "it cannot be read: it is broken or no GeoTIFF",
-        "dw_8.2_47.8-20240129.tif": "Experts/again/dw_8.2_47.8-20240129.tif is of the same tile"
+        "dw_3_3-20240129.tif": "its CRS is EPSG:3035, not a UTM zone",
+        "dw_4_4-20240129.tif": "it cannot be read: it is broken or not a GeoTIFF",
+        "dw_8.2_47.8-20240129.tif": "Experts/again/dw_8.2_47.8-20240129.tif is the same tile"
         if tiles.samples[0].source.startswith("Experts/again")
-        else "Experts/dw_8.2_47.8-20240129.tif is of the same tile",
+        else "Experts/dw_8.2_47.8-20240129.tif is the same tile",
     }
 
 
@@ -218,14 +218,16 @@ def test_votes_lie_in_a_folder_for_each_annotator(tmp_path):
     for who, fill in {"expert_2": 5, "non_expert": 1}.items():
         tile(folder / "EH" / who, name="dw_9_9-20240129.tif", fill=fill)
 
-    tiles = Tiles(tmp_path).find()
+    tiles = DynamicWorldTiles(tmp_path).find()
 
     whole, part = (tiles.read(sample) for sample in tiles.samples)
     assert whole.votes[:, 0, 0].tolist() == [1, 2, 1, 6]
     assert part.votes[:, 0, 0].tolist() == [255, 4, 255, 0]
     for scheme in SCHEMES:
         tiles.votes = scheme
-        np.testing.assert_array_equal(tiles.read(tiles.samples[0]).ids, vote(whole.votes, scheme))
+        np.testing.assert_array_equal(
+            tiles.read(tiles.samples[0]).ids, merge_votes(whole.votes, scheme)
+        )
 
 
 def test_a_hold_out_with_too_many_annotators_is_refused(tmp_path):
@@ -233,7 +235,7 @@ def test_a_hold_out_with_too_many_annotators_is_refused(tmp_path):
         tile(tmp_path / "holdout" / who)
 
     with pytest.raises(UsageError, match="The hold-out has tiles by a, b, c, d; expected"):
-        Tiles(tmp_path).find()
+        DynamicWorldTiles(tmp_path).find()
 
 
 def test_the_released_consensus_is_the_band_of_the_experts_not_the_models(tmp_path):
@@ -245,7 +247,7 @@ def test_the_released_consensus_is_the_band_of_the_experts_not_the_models(tmp_pa
     )
     write(tmp_path / "dw_test" / "probs_dw_8.2_47.8-20240129.tif", np.zeros((9, 8, 8), np.float32))
 
-    tiles = Tiles(tmp_path).find()
+    tiles = DynamicWorldTiles(tmp_path).find()
 
     label = tiles.read(tiles.samples[0])
     assert (label.ids == 3).all()
@@ -258,7 +260,7 @@ def test_votes_count_more_than_the_consensus_of_the_same_tile(tmp_path):
     for who in ("expert_1", "expert_2", "expert_3", "non_expert"):
         tile(tmp_path / "validation_set_tiles" / who, fill=2)
 
-    tiles = Tiles(tmp_path).find()
+    tiles = DynamicWorldTiles(tmp_path).find()
 
     assert len(tiles.samples) == 1
     assert (tiles.read(tiles.samples[0]).ids == 1).all()
@@ -270,7 +272,7 @@ def test_a_simulated_hold_out_has_four_who_disagree_a_little(scenes, tmp_path):
         tmp_path, COUNTRY, scenes, LabelSet(size=90, experts=1, nonexperts=1, holdout=1)
     )
     build_dataset(
-        DatasetRequest(folder, source=ImageArchive(str(scenes.items)), votes="majority"),
+        DatasetRequest(folder, archive=ImageArchive(str(scenes.items)), votes="majority"),
         tmp_path / "out",
     )
     dataset = Dataset.open(tmp_path / "out")
@@ -281,7 +283,7 @@ def test_a_simulated_hold_out_has_four_who_disagree_a_little(scenes, tmp_path):
     assert votes.shape == (4, 90, 90)
     both = (votes[0] != 255) & (votes[1] != 255)
     assert 0.85 < (votes[0] == votes[1])[both].mean() < 1
-    np.testing.assert_array_equal(dataset.read(chip)[2], vote(votes, "majority"))
+    np.testing.assert_array_equal(dataset.read(chip)[2], merge_votes(votes, "majority"))
     assert not dataset.path(dataset.split("train")[0], VOTES).exists()
     codes = {
         code
@@ -310,9 +312,9 @@ def test_the_same_country_gives_the_same_label_tiles(scenes, tmp_path):
 def test_tiles_that_overlap_are_one_place_and_tiles_that_touch_are_not():
     samples = [sample_at(x, 5_300_000) for x in (440_000, 440_400, 440_910, 450_000)]
 
-    places = arrange(samples, validation=0.5)
+    places = assign_splits(samples, validation=0.5)
 
-    names = [places.of[sample.name] for sample in samples]
+    names = [places.place[sample.name] for sample in samples]
     assert names[0] == names[1] != names[2] != names[3]
 
 
@@ -324,8 +326,8 @@ def test_tiles_overlap_across_zones():
         samples.append(sample_at(round(x, -1) - 250, round(y, -1) + 250, epsg=epsg))
     apart = sample_at(440_000, 5_300_000)
 
-    assert overlaps([sample.grid for sample in (*samples, apart)]) == [(0, 1)]
-    assert len(set(arrange([*samples, apart], validation=0.1).of.values())) == 2
+    assert overlapping_pairs([sample.grid for sample in (*samples, apart)]) == [(0, 1)]
+    assert len(set(assign_splits([*samples, apart], validation=0.1).place.values())) == 2
 
 
 def test_tiles_overlap_across_180_degrees():
@@ -334,14 +336,14 @@ def test_tiles_overlap_across_180_degrees():
         x, y = Transformer.from_crs(4326, epsg, always_xy=True).transform(lon, -17.0)
         samples.append(sample_at(round(x, -1) - 250, round(y, -1) + 250, epsg=epsg))
 
-    assert overlaps([sample.grid for sample in samples]) == [(0, 1)]
+    assert overlapping_pairs([sample.grid for sample in samples]) == [(0, 1)]
 
 
 def test_training_tiles_on_ground_of_the_hold_out_are_left_out():
     held = sample_at(440_000, 5_300_000, annotator="holdout")
     on_it, linked, free = (sample_at(x, 5_300_000) for x in (440_300, 440_700, 450_000))
 
-    places = arrange([free, linked, on_it, held], validation=0.0)
+    places = assign_splits([free, linked, on_it, held], validation=0.0)
 
     assert places.split == {held.name: "test", free.name: "train"}
     assert set(places.left_out) == {on_it.name, linked.name}
@@ -364,9 +366,9 @@ def test_no_ground_is_in_two_splits_whatever_the_tiles_and_their_order(ats, rand
     ]
     shuffled = random.sample(samples, len(samples))
 
-    places = arrange(samples, validation=0.3, test=0.2)
+    places = assign_splits(samples, validation=0.3, test=0.2)
 
-    assert places == arrange(shuffled, validation=0.3, test=0.2)
+    assert places == assign_splits(shuffled, validation=0.3, test=0.2)
     assert places.split.keys() | places.left_out.keys() == {one.name for one in samples}
     for i, one in enumerate(samples):
         for other in samples[:i]:
@@ -374,14 +376,14 @@ def test_no_ground_is_in_two_splits_whatever_the_tiles_and_their_order(ats, rand
             splits = {places.split.get(s.name) for s in (one, other)} - {None}
             if (near < 510).all():
                 assert len(splits) <= 1
-                assert places.of[one.name] == places.of[other.name]
+                assert places.place[one.name] == places.place[other.name]
 
 
 def test_a_place_keeps_its_split_when_others_come():
     few = [sample_at(440_000 + 1000 * i, 5_300_000) for i in range(40)]
     many = [*few, *(sample_at(440_000 + 1000 * i, 5_350_000) for i in range(40))]
 
-    before, after = (arrange(samples, validation=0.2).split for samples in (few, many))
+    before, after = (assign_splits(samples, validation=0.2).split for samples in (few, many))
 
     assert before.items() <= after.items()
     assert 2 <= list(before.values()).count("validation") <= 16
@@ -390,8 +392,8 @@ def test_a_place_keeps_its_split_when_others_come():
 def test_a_few_places_have_one_for_validation():
     for count in range(2, 6):
         samples = [sample_at(440_000 + 1000 * i, 5_300_000) for i in range(count)]
-        assert "validation" in arrange(samples, validation=0.1).split.values()
-        assert "validation" not in arrange(samples, validation=0.0).split.values()
+        assert "validation" in assign_splits(samples, validation=0.1).split.values()
+        assert "validation" not in assign_splits(samples, validation=0.0).split.values()
 
 
 # Own labels
@@ -399,7 +401,7 @@ def test_a_few_places_have_one_for_validation():
 
 def clear(grid, path):
     """Pixels whose centres lie off the edges of a raster's: GDAL's warp is 0.005 pixels off."""
-    cols, rows = np.meshgrid(*(np.arange(SIDE) + 0.5,) * 2)
+    cols, rows = np.meshgrid(*(np.arange(CHIP_SIZE_PX) + 0.5,) * 2)
     with rasterio.open(path) as file:
         to_file = Transformer.from_crs(str(grid.crs), file.crs, always_xy=True)
         back = ~file.transform
@@ -418,9 +420,9 @@ def test_an_own_raster_is_sampled_at_the_nearest_pixel(epsg, size, tmp_path):
 
     labels = RasterLabels(path, PLAIN).find()
 
-    found = 0
+    n_labelled = 0
     for sample in labels.samples:
-        expected = np.full((SIDE, SIDE), 255, np.uint8)
+        expected = np.full((CHIP_SIZE_PX, CHIP_SIZE_PX), 255, np.uint8)
         with rasterio.open(path) as file:
             reproject(
                 codes,
@@ -435,10 +437,14 @@ def test_an_own_raster_is_sampled_at_the_nearest_pixel(epsg, size, tmp_path):
                 tolerance=0,
             )
         ids = labels.read(sample).ids
-        found += int((ids != 255).sum())
+        n_labelled += int((ids != 255).sum())
         np.testing.assert_array_equal(*(one[clear(sample.grid, path)] for one in (ids, expected)))
-        assert sample.grid.affine.c % (10 * SIDE) == sample.grid.affine.f % (10 * SIDE) == 0
-    assert found > 0
+        assert (
+            sample.grid.affine.c % (10 * CHIP_SIZE_PX)
+            == sample.grid.affine.f % (10 * CHIP_SIZE_PX)
+            == 0
+        )
+    assert n_labelled > 0
 
 
 def test_codes_without_a_class_are_unknown_and_told(tmp_path):
@@ -451,22 +457,25 @@ def test_codes_without_a_class_are_unknown_and_told(tmp_path):
     ids = np.concatenate([labels.read(sample).ids.ravel() for sample in labels.samples])
 
     assert np.bincount(ids)[:2].tolist() == [3, 1]
-    assert labels.left_out == {"own.tif: code 300": "it is of no class"}
+    assert labels.left_out == {"own.tif: code 300": "it has no class"}
 
 
 @pytest.mark.parametrize(
-    ("make_it", "said"),
+    ("make_it", "message"),
     [
         (lambda p: write(p, np.zeros((2, 4, 4), np.uint8)), "have 2 bands of uint8"),
-        (lambda p: write(p, np.zeros((4, 4), np.float32)), "have 1 bands of float32"),
+        (lambda p: write(p, np.zeros((4, 4), np.float32)), "have 1 band of float32"),
         (lambda p: p.write_bytes(b"no raster"), "cannot be read as a raster"),
-        (lambda p: write(p, np.full((4, 4), 77, np.uint8)), "holds the codes 77, and the classes"),
+        (
+            lambda p: write(p, np.full((4, 4), 77, np.uint8)),
+            "its codes are 77, those of",
+        ),
     ],
 )
-def test_a_raster_that_cannot_be_used_is_refused(make_it, said, tmp_path):
+def test_a_raster_that_cannot_be_used_is_refused(make_it, message, tmp_path):
     make_it(tmp_path / "own.tif")
 
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=message):
         RasterLabels(tmp_path / "own.tif", PLAIN).find()
 
 
@@ -495,12 +504,12 @@ def test_own_polygons_are_drawn_where_pixel_centres_lie_in_them(tmp_path):
 
     labels = VectorLabels(path, read_legend(classes), attribute="use").find()
 
-    assert labels.left_out == {"own.gpkg: code road": "it is of no class"}
+    assert labels.left_out == {"own.gpkg: code road": "it has no class"}
     total = 0
     for sample in labels.samples:
         expected = rasterize(
             [(shapes[0], 0), (shapes[1], 1)],
-            out_shape=(SIDE, SIDE),
+            out_shape=(CHIP_SIZE_PX, CHIP_SIZE_PX),
             fill=255,
             transform=sample.grid.affine,
             dtype="uint8",
@@ -517,7 +526,7 @@ def test_polygons_that_cannot_be_used_are_refused(tmp_path):
 
     with pytest.raises(UsageError, match="has no attribute 'use'; it has code"):
         VectorLabels(path, PLAIN, attribute="use")
-    with pytest.raises(UsageError, match="There is no file"):
+    with pytest.raises(UsageError, match="No file"):
         VectorLabels(tmp_path / "none.gpkg", PLAIN)
     with pytest.raises(UsageError, match="or the right --attribute"):
         VectorLabels(put_polygons(tmp_path / "b.gpkg", [box], [99]), PLAIN).find()
@@ -535,7 +544,7 @@ def test_labels_near_the_border_of_zones_are_in_one_zone_only(tmp_path):
 
     assert {sample.epsg for sample in samples} == {32632, 32633}
     for sample in samples:
-        x, y = sample.grid.affine @ (SIDE / 2, SIDE / 2)
+        x, y = sample.grid.affine @ (CHIP_SIZE_PX / 2, CHIP_SIZE_PX / 2)
         middle = Transformer.from_crs(sample.epsg, 4326, always_xy=True).transform(x, y)[0]
         assert (middle < 12) == (sample.epsg == 32632)
 
@@ -543,17 +552,17 @@ def test_labels_near_the_border_of_zones_are_in_one_zone_only(tmp_path):
 def test_own_labels_get_the_composites_a_map_would_be_made_from(scenes, tmp_path):
     out = tmp_path / "out"
 
-    made = build_dataset(
+    result = build_dataset(
         DatasetRequest(
-            scenes.truth, source=ImageArchive(str(scenes.items)), period=YEAR, validation=0.0
+            scenes.truth, archive=ImageArchive(str(scenes.items)), period=YEAR, validation=0.0
         ),
         out,
     )
 
     dataset = Dataset.open(out)
     truth = rasterio.open(scenes.truth).read(1)
-    assert sum(sum(row.counts) for row in made.rows) == truth.size
-    assert [sum(row.counts[k] for row in made.rows) for k in range(9)] == np.bincount(
+    assert sum(sum(row.counts) for row in result.rows) == truth.size
+    assert [sum(row.counts[k] for row in result.rows) for k in range(9)] == np.bincount(
         truth.ravel(), minlength=9
     ).tolist()
     everywhere = shapely.MultiPolygon([shapely.box(-180, -85, 180, 85)])
@@ -569,11 +578,11 @@ def test_own_labels_get_the_composites_a_map_would_be_made_from(scenes, tmp_path
 
 
 def test_own_labels_need_a_period_with_scenes(scenes, tmp_path):
-    source = ImageArchive(str(scenes.items))
+    archive = ImageArchive(str(scenes.items))
     day = Period(date(2023, 5, 1), date(2023, 5, 2), "x")
 
-    with pytest.raises(UsageError, match="Of which time are the labels"):
-        build_dataset(DatasetRequest(scenes.truth, source=source), tmp_path / "out")
+    with pytest.raises(UsageError, match="The period of the labels is missing"):
+        build_dataset(DatasetRequest(scenes.truth, archive=archive), tmp_path / "out")
     with pytest.raises(NoScenesError, match="No Sentinel-2 scene of the labels was found"):
-        build_dataset(DatasetRequest(scenes.truth, source=source, period=day), tmp_path / "out")
+        build_dataset(DatasetRequest(scenes.truth, archive=archive, period=day), tmp_path / "out")
     assert not (tmp_path / "out").exists()

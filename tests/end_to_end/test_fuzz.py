@@ -10,7 +10,7 @@ from tests.support.polygons import Planner, aois
 def planner(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "lulcmap.planning.estimate.run._window", lambda *_: 0.5
+            "lulcmap.planning.estimate.run._window_seconds", lambda *_: 0.5
         )  # does not run the model
         yield Planner(tmp_path_factory.mktemp("fuzz"))
 
@@ -21,4 +21,4 @@ def test_an_area_makes_a_plan_or_one_clear_error(planner, aoi):
     made = planner.plan(aoi)
 
     event(f"{aoi.kind}: {'a plan' if made.code == 0 else made.code}")
-    assert made.fault == "", f"{made.fault}\n{made.said}\n{aoi.text!r}"
+    assert made.fault == "", f"{made.fault}\n{made.message}\n{aoi.text!r}"

@@ -15,12 +15,13 @@ import shapely
 from rio_cogeo.cogeo import cog_validate
 
 from lulcmap.catalog.period import make_period
-from lulcmap.catalog.stac.query import Asked
+from lulcmap.catalog.stac.query import QueryResult
 from lulcmap.errors import ModelError, NoScenesError, OutputError, ProviderError, UsageError
 from lulcmap.legend import CLASSES, NODATA
 from lulcmap.model.contract import S1_INPUT, S2_INPUT
-from lulcmap.pipeline import map_area
-from lulcmap.run import RunFolder
+from lulcmap.output import assemble_run
+from lulcmap.pipeline import estimate_map, map_area, map_shard
+from lulcmap.run import RunFolder, Shard
 from lulcmap.simulation.build import Country, simulate
 from tests.integration.servers import FileServer
 from tests.support.stubs import contract, make_model
@@ -144,7 +145,7 @@ def test_a_killed_run_goes_on_and_gives_the_same_bytes(country, model, settings,
     code = f"""
 import os, lulcmap.pipeline as pipeline
 from datetime import date
-from lulcmap.plan import make_period
+from lulcmap.catalog import make_period
 write, count = pipeline.RunFolder.write_block, []
 def dies(self, *args, **kwargs):
     count.append(1)
@@ -243,7 +244,7 @@ def test_broken_assets_are_named_and_the_rest_goes_on(settings, tmp_path):
 
 
 def test_an_area_where_nothing_was_seen_has_no_scenes(country, settings, tmp_path):
-    with pytest.raises(NoScenesError, match="Check the area's place"):
+    with pytest.raises(NoScenesError, match="Check the area's coordinates"):
         map_area("20,50,20.1,50.1", tmp_path / "map.tif", period=PERIOD, settings=settings())
 
     assert left_in(tmp_path) == []
@@ -304,7 +305,7 @@ def test_a_folder_that_cannot_be_written_to_is_refused(country, settings, tmp_pa
 
 
 def test_a_folder_that_is_not_there_is_named(country, settings, tmp_path):
-    with pytest.raises(OutputError, match="There is no folder"):
+    with pytest.raises(OutputError, match="No folder"):
         map_area(str(country.aoi), tmp_path / "no" / "map.tif", period=PERIOD, settings=settings())
 
 
@@ -427,7 +428,7 @@ def test_a_scene_whose_classification_is_lost_gives_no_pixel(country, settings, 
 
 
 def test_an_area_that_is_all_cloud_makes_no_map(country, settings, tmp_path):
-    every_code = replace(settings().rules, masked=tuple(range(12)))
+    every_code = replace(settings().rules, mask_codes=tuple(range(12)))
 
     with pytest.raises(NoScenesError, match="No pixel of aoi could be mapped"):
         map_area(
@@ -452,10 +453,10 @@ def api(country, monkeypatch, socket_enabled):
         def ask(url, wanted, area, period, *, progress):
             files.asked.append(wanted)
             items = (item for item in collection["features"] if item["collection"] == wanted)
-            return Asked(tuple(sorted(items, key=lambda item: item["id"])), ())
+            return QueryResult(tuple(sorted(items, key=lambda item: item["id"])), ())
 
         files.asked, files.collection = [], collection
-        monkeypatch.setattr("lulcmap.catalog.search.ask", ask)
+        monkeypatch.setattr("lulcmap.catalog.search.query_items", ask)
         yield files
 
 
@@ -512,6 +513,32 @@ def test_a_map_is_left_alone_though_the_provider_has_other_scenes_now(
     assert not third.already_made
 
 
+def test_predict_plan_and_assemble_agree_on_whether_a_map_is_made(api, country, settings, tmp_path):
+    """Of the same request to a provider that has other scenes now, and of another request."""
+    served, out = settings(catalog=f"{api.url}/stac"), tmp_path / "map.tif"
+    area = str(country.aoi)
+    shard = {"shard": Shard(1, 1), "period": PERIOD}
+    (tmp_path / "runs").mkdir()
+    elsewhere = replace(served, workdir=tmp_path / "runs")
+    gone = api.collection["features"].pop()
+    map_shard(area, out, settings=elsewhere, **shard)  # a run to assemble, of fewer scenes
+    api.collection["features"].append(gone)
+    map_area(area, out, period=PERIOD, settings=served)
+    content = out.read_bytes()
+
+    again = estimate_map(area, out, period=PERIOD, settings=elsewhere)
+    assembled = assemble_run(tmp_path / "runs" / "map.tif.run", out, keep_run=True)
+    made = map_area(area, out, period=PERIOD, settings=elsewhere)
+    other = estimate_map(area, out, period=PERIOD, settings=replace(served, s1="off"))
+
+    assert again.obstacles == ()
+    assert any("is already made" in note for note in again.notes)
+    assert assembled.already_made
+    assert made.already_made
+    assert out.read_bytes() == content
+    assert [obstacle.exit_code for obstacle in other.obstacles] == [7]
+
+
 @pytest.mark.parametrize(
     "changed", [{"profile": "earth-search"}, {"max_cloud": 50.0}, {"s1_catalog": "http://10.0.0.1"}]
 )
@@ -520,7 +547,7 @@ def test_a_run_begun_with_other_sources_is_refused(
 ):
     served = settings(catalog=f"{api.url}/stac")
     with monkeypatch.context() as patch:
-        patch.setattr("lulcmap.blocks.engine.finish_block", lambda *_, **__: 1 / 0)
+        patch.setattr("lulcmap.blocks.local.finish_block", lambda *_, **__: 1 / 0)
         patch.setattr(RunFolder, "remove", lambda _: None)
         with pytest.raises(ZeroDivisionError):
             map_area(str(country.aoi), tmp_path / "map.tif", period=PERIOD, settings=served)

@@ -97,7 +97,7 @@ def test_a_place_without_sentinel_1_is_flagged(maps, place):
 def test_missing_scene_classifications_are_counted(maps):
     report = maps("denmark")
 
-    assert report.unmasked == [PLACES["denmark"][0]]
+    assert report.unmasked == (PLACES["denmark"][0],)
     assert any("no scene classification" in warning for warning in report.warnings)
 
 

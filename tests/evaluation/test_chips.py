@@ -17,11 +17,11 @@ from lulcmap.dataset.chips import Chip, Dataset
 from lulcmap.dataset.votes import SCHEMES
 from lulcmap.errors import OutputError, UsageError
 from lulcmap.evaluation.calibration import BINS, Reliability
-from lulcmap.evaluation.counts import Tally, intervals
-from lulcmap.evaluation.crosswalk import SHIPPED
-from lulcmap.evaluation.judging import facts, judge_model
-from lulcmap.evaluation.onnx_predictor import classified, onnx_predictor_of
-from lulcmap.evaluation.regions import Regions, cell, load_regions
+from lulcmap.evaluation.counts import Counts, bootstrap_intervals
+from lulcmap.evaluation.crosswalk import SHIPPED_CROSSWALKS
+from lulcmap.evaluation.evaluate import evaluate_model
+from lulcmap.evaluation.onnx_predictor import classify_chip, open_onnx_predictor
+from lulcmap.evaluation.regions import Regions, cell_name, load_regions
 from lulcmap.evaluation.results import check_evaluation_folder, write_evaluation
 from lulcmap.legend import CLASSES
 from lulcmap.model.contract import S1_INPUT, S2_INPUT
@@ -32,67 +32,70 @@ from tests.support.stubs import composites, contract, make_model
 
 
 @pytest.fixture
-def tally():
+def counts():
     rng = np.random.default_rng(4)
-    tally = Tally(9)
+    counts = Counts(9)
     for number in range(30):
         truth = rng.integers(0, 9, (20, 20)).astype(np.uint8)
         good = rng.random(truth.shape) < rng.uniform(0.3, 0.9)
-        given = np.where(good, truth, rng.integers(0, 9, truth.shape)).astype(np.uint8)
-        truth[0], given[1] = 255, 255
-        tally.add(f"{number}", truth, given, at=(number, 50.0))
-    return tally
+        predicted = np.where(good, truth, rng.integers(0, 9, truth.shape)).astype(np.uint8)
+        truth[0], predicted[1] = 255, 255
+        counts.add(f"{number}", truth, predicted, at=(number, 50.0))
+    return counts
 
 
 def test_figures_equal_scikit_learn_with_ignored_and_unmapped_pixels():
     rng = np.random.default_rng(9)
     truth = rng.choice(np.uint8([0, 1, 2, 255]), (40, 50))
-    given = rng.choice(np.uint8([0, 1, 2, 255]), truth.shape)
-    tally = Tally(3)
+    predicted = rng.choice(np.uint8([0, 1, 2, 255]), truth.shape)
+    counts = Counts(3)
     for row in range(0, 40, 10):
-        tally.add(f"{row % 20}", truth[row : row + 10], given[row : row + 10], at=(0, 0))
-    known = (truth != 255) & (given != 255)
-    pair = truth[known], given[known]
+        counts.add(f"{row % 20}", truth[row : row + 10], predicted[row : row + 10], at=(0, 0))
+    counted = (truth != 255) & (predicted != 255)
+    pair = truth[counted], predicted[counted]
 
-    np.testing.assert_array_equal(tally.matrix, metrics.confusion_matrix(*pair))
-    assert tally.unmapped == np.count_nonzero((truth != 255) & (given == 255))
-    assert len(tally.places) == 2
+    np.testing.assert_array_equal(counts.matrix, metrics.confusion_matrix(*pair))
+    assert counts.unmapped == np.count_nonzero((truth != 255) & (predicted == 255))
+    assert len(counts.places) == 2
 
 
-def test_intervals_are_from_resampled_places_and_reproducible(tally):
-    found, same = intervals(tally, draws=300, seed=1), intervals(tally, draws=300, seed=1)
+def test_intervals_are_from_resampled_places_and_reproducible(counts):
+    intervals, repeated = (
+        bootstrap_intervals(counts, draws=300, seed=1),
+        bootstrap_intervals(counts, draws=300, seed=1),
+    )
 
     rng = np.random.default_rng(77)
-    places = list(tally.places.values())
+    places = list(counts.places.values())
     values = []
     for _ in range(2000):
         matrix = sum(places[i].matrix for i in rng.integers(0, 30, 30))
         values.append(np.trace(matrix) / matrix.sum())
-    np.testing.assert_allclose(found["oa"], np.percentile(values, (2.5, 97.5)), atol=0.012)
-    np.testing.assert_array_equal(found["class_iou"], same["class_iou"])
-    assert found["class_iou"].shape == (2, 9)
+    np.testing.assert_allclose(intervals["oa"], np.percentile(values, (2.5, 97.5)), atol=0.012)
+    np.testing.assert_array_equal(intervals["class_iou"], repeated["class_iou"])
+    assert intervals["class_iou"].shape == (2, 9)
     # the pixels alone would promise ten times less
-    assert np.diff(found["oa"]) > 4 * 1.96 * np.sqrt(0.25 / tally.matrix.sum())
+    assert np.diff(intervals["oa"]) > 4 * 1.96 * np.sqrt(0.25 / counts.matrix.sum())
 
 
 def test_one_place_gives_no_interval():
-    tally = Tally(2)
-    tally.add("here", np.uint8([0, 1]), np.uint8([0, 1]), at=(0, 0))
+    counts = Counts(2)
+    counts.add("here", np.uint8([0, 1]), np.uint8([0, 1]), at=(0, 0))
 
-    assert intervals(tally) is None
+    assert bootstrap_intervals(counts) is None
 
 
 def test_a_class_in_two_places_of_four_has_an_interval_and_one_in_a_single_place_none():
-    tally = Tally(4)
+    counts = Counts(4)
     for number in range(4):
         truth = np.uint8([0, 0, number < 2, 2 * (number == 0)])
-        tally.add(f"{number}", truth, np.uint8([0, 0, 0, 0]), at=(0, 0))
+        counts.add(f"{number}", truth, np.uint8([0, 0, 0, 0]), at=(0, 0))
 
-    found = intervals(tally, draws=200)
+    intervals = bootstrap_intervals(counts, draws=200)
 
-    assert np.isfinite(found["class_recall"][:, :2]).all()
-    assert np.isnan(found["class_recall"][:, 2]).all()  # in one place
-    assert np.isnan(found["class_iou"][:, 3]).all()  # in none
+    assert np.isfinite(intervals["class_recall"][:, :2]).all()
+    assert np.isnan(intervals["class_recall"][:, 2]).all()  # in one place
+    assert np.isnan(intervals["class_iou"][:, 3]).all()  # in none
 
 
 # --- calibration -----------------------------------------------------------------------------
@@ -103,17 +106,17 @@ def test_the_calibration_error_is_guos_sum_over_15_bins():
     sure, hit = rng.random(5000), rng.random(5000) < 0.6
     sure[:3] = 0, 1, 1 / 15
 
-    found = Reliability.of(sure[:2000], hit[:2000]) + Reliability.of(sure[2000:], hit[2000:])
+    reliability = Reliability.of(sure[:2000], hit[:2000]) + Reliability.of(sure[2000:], hit[2000:])
 
     error = 0
     for m in range(15):
         here = (sure > m / 15) & (sure <= (m + 1) / 15)
         here |= (m == 0) & (sure == 0)
         error += here.sum() / 5000 * abs(hit[here].mean() - sure[here].mean())
-    assert found.ece == pytest.approx(error)
+    assert reliability.ece == pytest.approx(error)
     accuracies, confidences = calibration_curve(hit[3:], sure[3:], n_bins=15)
-    np.testing.assert_allclose(found.accuracies, accuracies, atol=0.01)
-    np.testing.assert_allclose(found.confidences, confidences, atol=0.01)
+    np.testing.assert_allclose(reliability.accuracies, accuracies, atol=0.01)
+    np.testing.assert_allclose(reliability.confidences, confidences, atol=0.01)
 
 
 def test_a_perfectly_calibrated_model_has_no_error_and_no_pixels_no_value():
@@ -136,7 +139,7 @@ def test_a_perfectly_calibrated_model_has_no_error_and_no_pixels_no_value():
     ],
 )
 def test_a_place_is_in_the_cell_of_30_degrees_around_it(lon, lat, name):
-    assert cell(lon, lat) == name
+    assert cell_name(lon, lat) == name
 
 
 def test_regions_are_polygons_of_the_users_in_any_crs(tmp_path):
@@ -161,8 +164,8 @@ def test_regions_are_polygons_of_the_users_in_any_crs(tmp_path):
 
 def upsampled(logits, stride):
     size = (logits.shape[-2] * stride, logits.shape[-1] * stride)
-    given = torch.from_numpy(logits)
-    return torch.nn.functional.interpolate(given, size, mode="bilinear", align_corners=False)[0]
+    tensor = torch.from_numpy(logits)
+    return torch.nn.functional.interpolate(tensor, size, mode="bilinear", align_corners=False)[0]
 
 
 @pytest.mark.parametrize("shape", [(62, 62), (64, 64), (40, 61)])
@@ -172,7 +175,7 @@ def test_a_chip_is_seen_whole_mirrored_at_its_end_and_cropped(tmp_path, shape):
     ends = [(0, 0), *((0, 64 - side) for side in shape)]
     padded2, padded1 = (np.pad(image, ends, mode="reflect") for image in (s2, s1))
 
-    classes, confidence = classified(session, s2, s1)
+    classes, confidence = classify_chip(session, s2, s1)
 
     expected = upsampled(session.run(padded2[None], padded1[None]), 4).softmax(0)
     expected = expected[:, : shape[0], : shape[1]].numpy()
@@ -185,7 +188,7 @@ def test_a_chip_larger_than_a_window_is_blended_as_a_map(tmp_path):
     session = open_session(make_model(tmp_path / "model.onnx", agreed), device="cpu")
     s2, s1 = composites(np.random.default_rng(1), (130, 100))
 
-    classes, _ = classified(session, s2, s1)
+    classes, _ = classify_chip(session, s2, s1)
 
     # one convolution without overlap sees no further than its cell: windows change nothing
     expected = upsampled(session.run(s2[None, :, :128], s1[None, :, :128]), 4).argmax(0).numpy()
@@ -199,7 +202,7 @@ def test_classes_are_places_in_the_models_own_legend_and_missing_pixels_255(tmp_
     s2, s1 = composites(np.random.default_rng(1), (64, 64))
     s2[:, :8], s1[:, :8] = 0, -32768
 
-    classes, _ = classified(session, s2, s1)
+    classes, _ = classify_chip(session, s2, s1)
 
     assert (classes[:8] == 255).all()
     assert set(np.unique(classes[8:])) == {0, 1}
@@ -212,7 +215,7 @@ def test_a_balanced_prior_names_rare_classes_more_often(tmp_path):
     s2, s1 = composites(np.random.default_rng(1), (64, 64))
 
     (natural, _), (balanced, confidence) = (
-        onnx_predictor_of(path, "cpu", prior)[0](s2, s1) for prior in ("natural", "balanced")
+        open_onnx_predictor(path, "cpu", prior)[0](s2, s1) for prior in ("natural", "balanced")
     )
 
     odds = upsampled(session.run(s2[None], s1[None]), 4).softmax(0).numpy()
@@ -293,13 +296,13 @@ class Described:
     inputs = {"s2": S2_INPUT, "s1": S1_INPUT}  # noqa: RUF012
 
 
-def judged(dataset, predict, described=Described, **options):
-    given = {"split": "all", "scheme": "consensus", "regions": Regions()}
+def evaluate_on(dataset, predict, described=Described, **options):
+    defaults = {"split": "all", "scheme": "consensus", "regions": Regions()}
     subject = {"name": "stub", "kind": "stub"}
-    return judge_model(predict, described, dataset, subject=subject, **given | options)
+    return evaluate_model(predict, described, dataset, subject=subject, **defaults | options)
 
 
-def knowing(dataset):
+def perfect_model(dataset):
     """A model that gives each chip's label, less sure of it where a sensor is missing."""
     labels = {}
     for chip in dataset.rows:
@@ -308,8 +311,8 @@ def knowing(dataset):
     last = []
 
     def predict(s2, s1):
-        found = labels.get(s2.tobytes())
-        last[:] = [found] if found is not None else last
+        label = labels.get(s2.tobytes())
+        last[:] = [label] if label is not None else last
         blind = (s2 == 0).all() or (s1 == -32768).all()
         classes = np.where(last[0] == 255, 0, (last[0] + blind) % 9).astype(np.uint8)
         return classes, np.full(classes.shape, 0.4 if blind else 0.9, np.float32)
@@ -317,57 +320,57 @@ def knowing(dataset):
     return predict
 
 
-def test_a_model_that_is_always_right_scores_one_and_blind_ones_are_listed(tmp_path):
+def test_a_model_that_is_always_right_scores_one_and_single_sensors_are_listed(tmp_path):
     dataset = write_dataset(tmp_path / "data", votes=False)
 
-    figures = facts(judged(dataset, knowing(dataset)), draws=100)
+    evaluation = evaluate_on(dataset, perfect_model(dataset)).to_json(draws=100)
 
-    assert figures["scores"]["miou"] == {"value": 1, "low": 1, "high": 1}
-    assert figures["pixels"] == 4 * 57 * 62
-    assert figures["labels"]["votes"] == "none, one annotator a chip"
-    assert figures["calibration"]["ece"] == pytest.approx(0.1, abs=1e-6)
-    assert [(row["sensors"], row["oa"]) for row in figures["sensors"]] == [
+    assert evaluation["scores"]["miou"] == {"value": 1, "low": 1, "high": 1}
+    assert evaluation["pixels"] == 4 * 57 * 62
+    assert evaluation["labels"]["votes"] == "none, one annotator a chip"
+    assert evaluation["calibration"]["ece"] == pytest.approx(0.1, abs=1e-6)
+    assert [(row["sensors"], row["oa"]) for row in evaluation["sensors"]] == [
         ("Sentinel-2 and Sentinel-1", 1),
         ("Sentinel-2 only", 0),
         ("Sentinel-1 only", 0),
     ]
-    assert [(row["region"], row["places"]) for row in figures["regions"]] == [
+    assert [(row["region"], row["places"]) for row in evaluation["regions"]] == [
         ("N30-60 E0-30", 2),
         ("N30-60 E30-60", 2),
     ]
-    json.dumps(figures, allow_nan=False)
+    json.dumps(evaluation, allow_nan=False)
 
 
 def test_votes_decide_what_is_counted_and_the_scheme_is_named(tmp_path):
     dataset = write_dataset(tmp_path / "data")
-    predict = knowing(dataset)
+    predict = perfect_model(dataset)
 
-    strict = facts(judged(dataset, predict, scheme="majority"), draws=100)
+    strict = evaluate_on(dataset, predict, scheme="majority").to_json(draws=100)
 
     assert strict["labels"]["votes"] == "majority"
     assert strict["pixels"] > 0
     with pytest.raises(UsageError, match="No pixel of these chips"):
-        judged(dataset, predict, scheme="strict")  # the third expert never agrees
+        evaluate_on(dataset, predict, scheme="strict")  # the third expert never agrees
 
 
-def test_a_sensor_the_model_needs_is_not_taken_away(tmp_path):
+def test_a_sensor_the_model_needs_is_not_removed(tmp_path):
     dataset = write_dataset(tmp_path / "data", votes=False)
 
     class Needs(Described):
         inputs = {"s2": replace(S2_INPUT, optional=False), "s1": S1_INPUT}  # noqa: RUF012
 
-    figures = facts(judged(dataset, knowing(dataset), Needs), draws=100)
+    evaluation = evaluate_on(dataset, perfect_model(dataset), Needs).to_json(draws=100)
 
-    assert [row["sensors"] for row in figures["sensors"]] == [
+    assert [row["sensors"] for row in evaluation["sensors"]] == [
         "Sentinel-2 and Sentinel-1",
         "Sentinel-2 only",
     ]
-    assert "Sentinel-1 alone is not measured: the model needs Sentinel-2." in figures["notes"]
+    assert "Sentinel-1 alone is not measured: the model needs Sentinel-2." in evaluation["notes"]
 
 
 def test_a_model_with_its_classes_in_another_order_is_compared_by_name(tmp_path):
     dataset = write_dataset(tmp_path / "data", votes=False)
-    predict = knowing(dataset)
+    predict = perfect_model(dataset)
 
     class Turned(Described):
         classes = Described.classes[::-1]
@@ -376,42 +379,42 @@ def test_a_model_with_its_classes_in_another_order_is_compared_by_name(tmp_path)
         classes, confidence = predict(s2, s1)
         return (8 - classes).astype(np.uint8), confidence
 
-    assert facts(judged(dataset, turned, Turned), draws=100)["scores"]["oa"]["value"] == 1
+    assert evaluate_on(dataset, turned, Turned).to_json(draws=100)["scores"]["oa"]["value"] == 1
 
 
 def test_a_model_of_other_classes_is_refused(tmp_path):
     dataset = write_dataset(tmp_path / "data", votes=False, names=["forest", "vines"])
 
-    with pytest.raises(UsageError, match=r"gives water, .*does not have \(forest, vines\)"):
-        judged(dataset, knowing(dataset))
+    with pytest.raises(UsageError, match=r"classes water, .*legend lacks \(forest, vines\)"):
+        evaluate_on(dataset, perfect_model(dataset))
 
 
 def test_an_empty_split_is_refused(tmp_path):
     dataset = write_dataset(tmp_path / "data", votes=False)
 
     with pytest.raises(UsageError, match="no chip in the split 'validation'"):
-        judged(dataset, knowing(dataset), split="validation")
+        evaluate_on(dataset, perfect_model(dataset), split="validation")
 
 
 # --- files -----------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def figures(tmp_path):
+def evaluation(tmp_path):
     dataset = write_dataset(tmp_path / "data", votes=False)
-    return facts(judged(dataset, knowing(dataset)), draws=100)
+    return evaluate_on(dataset, perfect_model(dataset)).to_json(draws=100)
 
 
-def test_the_folder_holds_tables_and_pictures(figures, tmp_path):
+def test_the_folder_holds_tables_and_pictures(evaluation, tmp_path):
     out = tmp_path / "scores"
 
-    write_evaluation(out, figures, overwrite=False)
+    write_evaluation(out, evaluation, overwrite=False)
 
-    assert json.loads((out / "metrics.json").read_text()) == figures
+    assert json.loads((out / "metrics.json").read_text()) == evaluation
     lines = (out / "confusion.csv").read_text().splitlines()
     assert lines[0].startswith('"true class (votes: none, one annotator a chip)",water,trees')
     assert [sum(map(int, line.split(",")[1:])) for line in lines[1:]] == [
-        row["true_pixels"] for row in figures["per_class"]
+        row["true_pixels"] for row in evaluation["per_class"]
     ]
     for name in ("confusion.png", "reliability.png"):
         with Image.open(out / name) as picture:
@@ -419,26 +422,26 @@ def test_the_folder_holds_tables_and_pictures(figures, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "scores"]
 
 
-def test_a_folder_that_is_no_evaluation_is_never_replaced(figures, tmp_path):
-    write_evaluation(tmp_path / "scores", figures, overwrite=False)
+def test_a_folder_that_is_no_evaluation_is_never_replaced(evaluation, tmp_path):
+    write_evaluation(tmp_path / "scores", evaluation, overwrite=False)
     with pytest.raises(OutputError, match="--overwrite"):
         check_evaluation_folder(tmp_path / "scores", overwrite=False)
-    write_evaluation(tmp_path / "scores", figures, overwrite=True)
+    write_evaluation(tmp_path / "scores", evaluation, overwrite=True)
 
-    with pytest.raises(OutputError, match="is no evaluation"):
-        write_evaluation(tmp_path / "data", figures, overwrite=True)
-    with pytest.raises(OutputError, match="no folder"):
+    with pytest.raises(OutputError, match="is not an evaluation"):
+        write_evaluation(tmp_path / "data", evaluation, overwrite=True)
+    with pytest.raises(OutputError, match="No folder"):
         check_evaluation_folder(tmp_path / "none" / "scores", overwrite=False)
 
 
-def test_a_picture_that_fails_leaves_nothing(figures, tmp_path, monkeypatch):
+def test_a_picture_that_fails_leaves_nothing(evaluation, tmp_path, monkeypatch):
     def fail(*_):
         raise OSError("disk full")
 
     monkeypatch.setattr("lulcmap.evaluation.results.reliability_chart", fail)
 
     with pytest.raises(OutputError, match="disk full"):
-        write_evaluation(tmp_path / "scores", figures, overwrite=False)
+        write_evaluation(tmp_path / "scores", evaluation, overwrite=False)
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
@@ -450,44 +453,45 @@ def test_the_command_measures_a_model_file_without_torch(tmp_path):
     model = make_model(tmp_path / "model.onnx", contract(multiple=32))
     words = [str(model), "--data", str(tmp_path / "data"), "--votes", "majority", "--device", "cpu"]
 
-    said = CliRunner().invoke(
+    result = CliRunner().invoke(
         evaluate, [*words, "--draws", "100", "--out", str(tmp_path / "out")], catch_exceptions=False
     )
 
-    assert said.output.startswith("stub against data, test; votes: majority\n")
-    assert "Sentinel-1 only" in said.output
-    assert "expected calibration error" in said.output
-    made = json.loads((tmp_path / "out" / "metrics.json").read_text())
-    assert made["subject"] == {
+    assert result.output.startswith("stub against data, test; votes: majority\n")
+    assert "Sentinel-1 only" in result.output
+    assert "expected calibration error" in result.output
+    evaluation = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert evaluation["subject"] == {
         "name": "stub",
         "kind": "model file",
         "file": "model.onnx",
         "prior": "natural",
     }
-    assert made["places"] == 2
+    assert evaluation["places"] == 2
 
 
 def test_the_command_offers_every_scheme_and_names_every_crosswalk():
     options = {option.name: option for option in evaluate.params}
 
     assert sorted(options["votes"].type.choices) == sorted(SCHEMES)
-    assert all(name in options["crosswalk"].help for name in SHIPPED)
+    assert all(name in options["crosswalk"].help for name in SHIPPED_CROSSWALKS)
 
 
 def test_the_command_measures_a_checkpoint(tmp_path, monkeypatch):
     dataset = write_dataset(tmp_path / "data", votes=False)
     monkeypatch.setattr(
-        "lulcmap.training.tiled.checkpoint_predictor", lambda *_: (knowing(dataset), Described)
+        "lulcmap.training.tiled.checkpoint_predictor",
+        lambda *_: (perfect_model(dataset), Described),
     )
     (tmp_path / "checkpoint.pt").touch()
 
-    said = CliRunner().invoke(
+    result = CliRunner().invoke(
         evaluate,
         [str(tmp_path / "checkpoint.pt"), "--data", str(tmp_path / "data"), "--json"],
         catch_exceptions=False,
     )
 
-    assert json.loads(said.output)["scores"]["oa"]["value"] == 1
+    assert json.loads(result.output)["scores"]["oa"]["value"] == 1
 
 
 @pytest.mark.parametrize(
@@ -504,7 +508,7 @@ def test_the_command_measures_a_checkpoint(tmp_path, monkeypatch):
     ],
 )
 def test_options_that_do_not_fit_are_refused(words, message):
-    said = CliRunner().invoke(evaluate, words)
+    result = CliRunner().invoke(evaluate, words)
 
-    assert said.exit_code == 2
-    assert message in said.output
+    assert result.exit_code == 2
+    assert message in result.output

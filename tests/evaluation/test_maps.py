@@ -14,9 +14,9 @@ from pyproj import Transformer
 
 from lulcmap.cli.evaluate import evaluate
 from lulcmap.errors import UsageError
-from lulcmap.evaluation.classmap import opened
-from lulcmap.evaluation.crosswalk import SHIPPED, identity, load_crosswalk
-from lulcmap.evaluation.judging import facts, judge_map
+from lulcmap.evaluation.classmap import open_class_map
+from lulcmap.evaluation.crosswalk import SHIPPED_CROSSWALKS, identity_crosswalk, load_crosswalk
+from lulcmap.evaluation.evaluate import evaluate_map
 from lulcmap.evaluation.regions import Regions
 from lulcmap.evaluation.sampling import draw_sample, write_sample
 from lulcmap.legend import CLASSES, NAMES
@@ -46,11 +46,11 @@ def write(path, values, *, epsg=32632, transform=GRID, nodata=255, tags=None, na
     return path
 
 
-def judged(path, labels, *, crosswalk=None, label_column="label"):
-    found = judge_map(
+def metrics_of(path, labels, *, crosswalk=None, label_column="label"):
+    evaluation = evaluate_map(
         path, labels, crosswalk=crosswalk, label_column=label_column, regions=Regions()
     )
-    return facts(found, draws=100)
+    return evaluation.to_json(draws=100)
 
 
 @pytest.fixture
@@ -74,14 +74,14 @@ def test_labels_on_the_maps_own_grid_are_compared_pixel_by_pixel(class_map, valu
     truth = np.where(truth == 255, 4, truth).astype(np.uint8)
     truth[-5:] = 255
 
-    found = judged(class_map, write(tmp_path / "truth.tif", truth))
+    metrics = metrics_of(class_map, write(tmp_path / "truth.tif", truth))
 
-    known = (truth != 255) & (values != 255)
-    assert found["pixels"] == known.sum()
-    assert found["unmapped"] == 145 * 10
-    assert found["scores"]["oa"]["value"] == (truth == values)[known].mean()
-    assert found["places"] == 3 * 4  # squares of 64 pixels
-    assert found["classes"] == list(NAMES)
+    counted = (truth != 255) & (values != 255)
+    assert metrics["pixels"] == counted.sum()
+    assert metrics["unmapped"] == 145 * 10
+    assert metrics["scores"]["oa"]["value"] == (truth == values)[counted].mean()
+    assert metrics["places"] == 3 * 4  # squares of 64 pixels
+    assert metrics["classes"] == list(NAMES)
 
 
 @pytest.mark.parametrize(
@@ -99,40 +99,40 @@ def test_labels_on_any_grid_are_compared_at_their_pixels_centres(
     truth = np.random.default_rng(2).integers(0, 9, shape).astype(np.uint8)
     labels = write(tmp_path / "truth.tif", truth, epsg=epsg, transform=transform)
 
-    found = judged(class_map, labels)
+    metrics = metrics_of(class_map, labels)
 
     rows, cols = np.indices(shape)
     x, y = transform @ np.stack([cols.ravel() + 0.5, rows.ravel() + 0.5])
     x, y = Transformer.from_crs(epsg, 32632, always_xy=True).transform(x, y)
     row, col = np.floor((6_344_000 - y) / 10).astype(int), np.floor((x - 550_000) / 10).astype(int)
     inside = (row >= 0) & (row < 150) & (col >= 0) & (col < 200)
-    given = values[row[inside], col[inside]]
+    predicted = values[row[inside], col[inside]]
     matrix = np.zeros((9, 9), int)
-    np.add.at(matrix, (truth.ravel()[inside][given != 255], given[given != 255]), 1)
+    np.add.at(matrix, (truth.ravel()[inside][predicted != 255], predicted[predicted != 255]), 1)
     assert matrix.sum() > 500
-    np.testing.assert_array_equal(found["confusion"], matrix)
+    np.testing.assert_array_equal(metrics["confusion"], matrix)
 
 
 def test_a_large_raster_of_labels_has_larger_squares(class_map, values, tmp_path, monkeypatch):
     truth = write(tmp_path / "truth.tif", values)
-    monkeypatch.setattr("lulcmap.evaluation.reference._MOST_SQUARES", 3)
-    monkeypatch.setattr("lulcmap.evaluation.reference._STRIP", 64)
+    monkeypatch.setattr("lulcmap.evaluation.reference._MAX_SQUARES", 3)
+    monkeypatch.setattr("lulcmap.evaluation.reference._TILE_PX", 64)
 
-    found = judged(class_map, truth)
+    metrics = metrics_of(class_map, truth)
 
-    assert found["places"] == 2 * 2  # of 128 pixels a side, where 64 would be 3 * 4
-    assert found["pixels"] == 150 * 190
+    assert metrics["places"] == 2 * 2  # of 128 pixels a side, where 64 would be 3 * 4
+    assert metrics["pixels"] == 150 * 190
 
 
 def test_a_map_far_finer_than_the_labels_is_read_in_parts(class_map, tmp_path, monkeypatch):
-    monkeypatch.setattr("lulcmap.evaluation.classmap.MOST_PIXELS", 300)
+    monkeypatch.setattr("lulcmap.evaluation.classmap.MAX_PIXELS", 300)
     truth = np.random.default_rng(2).integers(0, 9, (15, 20)).astype(np.uint8)
     labels = write(tmp_path / "truth.tif", truth, transform=GRID * Affine.scale(10))
 
-    in_parts = judged(class_map, labels)
+    in_parts = metrics_of(class_map, labels)
     monkeypatch.undo()
 
-    assert in_parts["confusion"] == judged(class_map, labels)["confusion"]
+    assert in_parts["confusion"] == metrics_of(class_map, labels)["confusion"]
 
 
 def test_dynamic_worlds_codes_are_id_plus_one_and_0_and_10_are_nothing(class_map, values, tmp_path):
@@ -141,16 +141,16 @@ def test_dynamic_worlds_codes_are_id_plus_one_and_0_and_10_are_nothing(class_map
     path = tmp_path / "dw_9.8_57.2-20200601.tif"
     write(path, codes, nodata=None)
 
-    found = judged(class_map, path, crosswalk="dynamic-world")
+    metrics = metrics_of(class_map, path, crosswalk="dynamic-world")
 
-    assert found["scores"]["oa"]["value"] == 1
-    assert found["pixels"] == 145 * 190
-    assert "Labels that are no class are not counted: 10 (1,450), 0 (1,000)." in found["notes"]
+    assert metrics["scores"]["oa"]["value"] == 1
+    assert metrics["pixels"] == 145 * 190
+    assert "Labels that match no class are not counted: 10 (1,450), 0 (1,000)." in metrics["notes"]
     with pytest.raises(UsageError, match=r"id \+ 1\. Give --crosswalk dynamic-world"):
-        judged(class_map, path)
+        metrics_of(class_map, path)
     other = write(tmp_path / "tile.tif", codes, nodata=None)
-    with pytest.raises(UsageError, match=r"no class of the map: (9|10)"):
-        judged(class_map, other)
+    with pytest.raises(UsageError, match=r"match no class of the map: (9|10)"):
+        metrics_of(class_map, other)
 
 
 def test_real_labels_with_codes_of_their_own_are_compared_by_a_crosswalk(tmp_path, shared_data):
@@ -168,31 +168,31 @@ def test_real_labels_with_codes_of_their_own_are_compared_by_a_crosswalk(tmp_pat
         "9,rangeland,grass;shrub_and_scrub\n"
     )
 
-    found = judged(
+    metrics = metrics_of(
         write(tmp_path / "map.tif", values, transform=grid), labels, crosswalk=str(table)
     )
 
-    assert found["classes"] == ["water", "trees", "crops", "built", "rangeland", "other"]
-    assert found["confusion"][4] == [0, 0, 0, 0, 3738, 50]
-    assert np.trace(found["confusion"]) == codes.size - 50
-    assert found["scores"]["oa"]["value"] == 1 - 50 / codes.size
-    assert found["labels"]["crosswalk"] == "landuse.csv"
+    assert metrics["classes"] == ["water", "trees", "crops", "built", "rangeland", "other"]
+    assert metrics["confusion"][4] == [0, 0, 0, 0, 3738, 50]
+    assert np.trace(metrics["confusion"]) == codes.size - 50
+    assert metrics["scores"]["oa"]["value"] == 1 - 50 / codes.size
+    assert metrics["labels"]["crosswalk"] == "landuse.csv"
 
 
 def test_the_confidence_of_a_block_of_a_run_is_calibrated(tmp_path, values):
     sure = np.where(values == 255, 255, 80).astype(np.uint8)
     path = write(tmp_path / "z.tif", np.stack([values, sure]), names=("class", "confidence"))
 
-    found = judged(path, write(tmp_path / "truth.tif", values))
+    metrics = metrics_of(path, write(tmp_path / "truth.tif", values))
 
-    assert found["calibration"]["ece"] == pytest.approx(0.2)
-    assert found["calibration"]["bins"][11]["pixels"] == 150 * 190
+    assert metrics["calibration"]["ece"] == pytest.approx(0.2)
+    assert metrics["calibration"]["bins"][11]["pixels"] == 150 * 190
 
 
 # --- crosswalks ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("name", SHIPPED_CROSSWALKS)
 def test_the_shipped_crosswalks_name_dynamic_worlds_classes_once(name):
     walk = load_crosswalk(name, LEGEND)
 
@@ -203,10 +203,12 @@ def test_the_shipped_crosswalks_name_dynamic_worlds_classes_once(name):
 def test_codes_and_names_both_mean_a_class():
     walk = load_crosswalk("worldcover", LEGEND)
 
-    found = [walk.of_label(label) for label in (80, "80", 80.0, "water", " water ", 81, "sea", 0.5)]
+    classes = [
+        walk.of_label(label) for label in (80, "80", 80.0, "water", " water ", 81, "sea", 0.5)
+    ]
 
     water = walk.classes.index("water")
-    assert found == [water] * 5 + [None] * 3
+    assert classes == [water] * 5 + [None] * 3
     assert walk.codes[95] == walk.codes[90]
     np.testing.assert_array_equal(walk.of_codes(np.array([[80, 7]])), [[water, 255]])
 
@@ -215,11 +217,11 @@ def test_a_map_says_its_own_legend(tmp_path):
     tags = {"CLASS_0": "vines", "CLASS_1": "rest"}
     path = write(tmp_path / "map.tif", np.uint8([[0, 1], [7, 255]]), tags=tags)
 
-    with opened(path) as given:
-        assert dict(given.legend) == {0: "vines", 1: "rest"}
-    found = judged(path, write(tmp_path / "truth.tif", np.uint8([[0, 1], [1, 1]])))
-    assert found["classes"] == ["vines", "rest", "other"]
-    assert found["confusion"][1] == [0, 1, 1]
+    with open_class_map(path) as class_map:
+        assert dict(class_map.legend) == {0: "vines", 1: "rest"}
+    metrics = metrics_of(path, write(tmp_path / "truth.tif", np.uint8([[0, 1], [1, 1]])))
+    assert metrics["classes"] == ["vines", "rest", "other"]
+    assert metrics["confusion"][1] == [0, 1, 1]
 
 
 @pytest.mark.parametrize(
@@ -294,12 +296,12 @@ def test_points_of_any_file_are_compared_at_their_pixel(class_map, points, tmp_p
     lon, lat, ids = points
     labels = [NAMES[i] for i in ids] if named else ids.tolist()
 
-    found = judged(class_map, write_points(tmp_path / f"points.{kind}", lon, lat, labels))
+    metrics = metrics_of(class_map, write_points(tmp_path / f"points.{kind}", lon, lat, labels))
 
-    assert found["pixels"] == 80
-    assert found["scores"]["oa"]["value"] == 1
-    assert found["labels"]["kind"] == "points"
-    assert 2 <= found["places"] <= 80
+    assert metrics["pixels"] == 80
+    assert metrics["scores"]["oa"]["value"] == 1
+    assert metrics["labels"]["kind"] == "points"
+    assert 2 <= metrics["places"] <= 80
 
 
 def test_points_off_the_map_or_without_a_label_are_not_counted(class_map, points, tmp_path):
@@ -307,18 +309,18 @@ def test_points_off_the_map_or_without_a_label_are_not_counted(class_map, points
     labels = ["", *(NAMES[i] for i in ids[1:])]
     path = write_points(tmp_path / "points.csv", [*lon, 50.0], [*lat, 0.0], [*labels, "water"])
 
-    found = judged(class_map, path)
+    metrics = metrics_of(class_map, path)
 
-    assert (found["pixels"], found["unmapped"]) == (79, 1)
-    assert "Points without a label, not counted: 1." in found["notes"]
+    assert (metrics["pixels"], metrics["unmapped"]) == (79, 1)
+    assert "Points without a label, not counted: 1." in metrics["notes"]
 
 
 def test_points_that_nobody_has_labelled_yet_are_said_so(class_map, points, tmp_path):
     lon, lat, _ = points
     path = write_points(tmp_path / "points.csv", lon, lat, [""] * len(lon))
 
-    with pytest.raises(UsageError, match=r"80 points have nothing in the column 'label'"):
-        judged(class_map, path)
+    with pytest.raises(UsageError, match=r"80 points have an empty column 'label'"):
+        metrics_of(class_map, path)
 
 
 def test_a_point_without_a_place_is_not_counted(class_map, points, tmp_path):
@@ -329,7 +331,7 @@ def test_a_point_without_a_place_is_not_counted(class_map, points, tmp_path):
     options = {"fields": meta["fields"], "geometry_type": "Point", "crs": "EPSG:4326"}
     pyogrio.raw.write(tmp_path / "some.gpkg", geometry=blobs, field_data=fields, **options)
 
-    assert judged(class_map, tmp_path / "some.gpkg")["pixels"] == 78
+    assert metrics_of(class_map, tmp_path / "some.gpkg")["pixels"] == 78
 
 
 def test_the_real_points_of_dynamic_world_are_read(shared_data, tmp_path):
@@ -337,12 +339,12 @@ def test_the_real_points_of_dynamic_world_are_read(shared_data, tmp_path):
     grid = Affine(0.001, 0, -99.9, 0, -0.001, 38.1)
     flat = write(tmp_path / "map.tif", np.full((100, 100), 2, np.uint8), epsg=4326, transform=grid)
 
-    found = judged(flat, path, label_column="dynamic_world")
+    metrics = metrics_of(flat, path, label_column="dynamic_world")
 
     table = pyarrow.parquet.read_table(path).to_pandas()
     near = table[table.lon.between(-99.9, -99.8) & table.lat.between(38.0, 38.1)]
-    assert found["pixels"] == len(near) > 0
-    assert found["scores"]["oa"]["value"] == (near.dynamic_world == 2).mean()
+    assert metrics["pixels"] == len(near) > 0
+    assert metrics["scores"]["oa"]["value"] == (near.dynamic_world == 2).mean()
 
 
 def test_polygons_are_compared_at_the_pixels_whose_centres_they_hold(class_map, values, tmp_path):
@@ -363,7 +365,7 @@ def test_polygons_are_compared_at_the_pixels_whose_centres_they_hold(class_map, 
         crs="EPSG:4326",
     )
 
-    found = judged(class_map, path)
+    metrics = metrics_of(class_map, path)
 
     rows, cols = np.indices(values.shape)
     centres = shapely.points(550_005 + 10 * cols, 6_343_995 - 10 * rows)
@@ -371,15 +373,15 @@ def test_polygons_are_compared_at_the_pixels_whose_centres_they_hold(class_map, 
     for shape, label in zip(shapes, (4, 1, 4, 1, 0, 2), strict=True):
         inside = values[shapely.contains(shape, centres) & (values != 255)]
         np.add.at(matrix, (label, inside), 1)
-    assert np.abs(np.array(found["confusion"]) - matrix).sum() <= 2  # on an edge, to a micrometre
-    assert found["places"] == 6
+    assert np.abs(np.array(metrics["confusion"]) - matrix).sum() <= 2  # on an edge, to a micrometre
+    assert metrics["places"] == 6
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("x,y,label\n1,2,water\n", "no column lon and lat"),
-        ("lon,lat,label\nwest,2,water\n", "lon or lat that is no number"),
+        ("lon,lat,label\nwest,2,water\n", "lon or lat that is not a number"),
         ("lon,lat,class\n1,2,water\n", "no column 'label'; it has lon, lat, class"),
         ("lon,lat,label\n9.83,57.23,sea\n", "no class of the map: sea"),
     ],
@@ -389,7 +391,7 @@ def test_points_that_cannot_be_read_are_refused(class_map, tmp_path, text, messa
     path.write_text(text)
 
     with pytest.raises(UsageError, match=message):
-        judged(class_map, path)
+        metrics_of(class_map, path)
 
 
 def test_files_that_are_nothing_are_refused(class_map, tmp_path):
@@ -400,14 +402,14 @@ def test_files_that_are_nothing_are_refused(class_map, tmp_path):
     )
 
     with pytest.raises(UsageError, match=r"labels.gpkg cannot be read"):
-        judged(class_map, path)
-    with pytest.raises(UsageError, match="no raster that can be read"):
-        judged(path, class_map)
+        metrics_of(class_map, path)
+    with pytest.raises(UsageError, match="not a readable raster"):
+        metrics_of(path, class_map)
     with pytest.raises(UsageError, match="lies on a mapped pixel"):
-        judged(class_map, far)
+        metrics_of(class_map, far)
     wide = write(tmp_path / "wide.tif", np.zeros((3, 3), np.int16))
     with pytest.raises(UsageError, match="values of int16; a class map has uint8"):
-        judged(wide, class_map)
+        metrics_of(wide, class_map)
 
 
 # --- a stratified sample ---------------------------------------------------------------------
@@ -440,14 +442,14 @@ def country(tmp_path):
 
 def test_a_labelled_sample_gives_true_areas(country, tmp_path):
     path, truth = country
-    drawn = draw_sample(path, size=900, least=100)
+    drawn = draw_sample(path, size=900, min_per_class=100)
     write_sample(tmp_path / "sample.gpkg", drawn)
     x, y = Transformer.from_crs(4326, 32632, always_xy=True).transform(drawn.lon, drawn.lat)
     ids = truth[((6_344_000 - y) // 10).astype(int), ((x - 550_000) // 10).astype(int)]
 
-    found = judged(path, labelled(tmp_path / "sample.gpkg", tmp_path / "done.gpkg", ids))
+    metrics = metrics_of(path, labelled(tmp_path / "sample.gpkg", tmp_path / "done.gpkg", ids))
 
-    adjusted = {row["class"]: row for row in found["area_adjusted"]["per_class"]}
+    adjusted = {row["class"]: row for row in metrics["area_adjusted"]["per_class"]}
     pixel = drawn.pixel_m2.mean() / 1e6
     for name, value in (("trees", 1), ("grass", 2), ("crops", 4), ("built", 6)):
         area = adjusted[name]["area_km2"]
@@ -459,17 +461,17 @@ def test_a_labelled_sample_gives_true_areas(country, tmp_path):
     assert adjusted["crops"]["producers_accuracy"] == {"value": 1, "margin": 0}
     assert adjusted["grass"]["users_accuracy"]["value"] is None
     assert adjusted["trees"]["mapped_km2"] == pytest.approx(drawn.strata[0].km2)
-    assert any("stratified sample" in note for note in found["notes"])
+    assert any("stratified sample" in note for note in metrics["notes"])
 
 
 def test_a_sample_of_which_too_little_is_labelled_says_what_is_missing(country, tmp_path):
     path, _ = country
-    drawn = draw_sample(path, size=60, least=10)
+    drawn = draw_sample(path, size=60, min_per_class=10)
     write_sample(tmp_path / "sample.gpkg", drawn)
     ids = [1 if stratum else None for stratum in drawn.stratum]
 
     with pytest.raises(UsageError, match="Fewer than two points are labelled in the strata 1 of"):
-        judged(path, labelled(tmp_path / "sample.gpkg", tmp_path / "done.gpkg", ids))
+        metrics_of(path, labelled(tmp_path / "sample.gpkg", tmp_path / "done.gpkg", ids))
 
 
 def test_a_labelled_point_counts_as_the_area_of_its_pixel(tmp_path):
@@ -479,10 +481,10 @@ def test_a_labelled_point_counts_as_the_area_of_its_pixel(tmp_path):
     rows += ["9.83,57.2344,water,2,80,1", "9.83,57.2346,water,2,80,1"]
     path.write_text("\n".join(["lon,lat,label,stratum,stratum_area_km2,pixel_area_m2", *rows]))
 
-    found = judged(flat, path)["area_adjusted"]
+    metrics = metrics_of(flat, path)["area_adjusted"]
 
-    assert found["overall_accuracy"]["value"] == pytest.approx(0.75)
-    assert found["per_class"][0]["area_km2"]["value"] == pytest.approx(20)
+    assert metrics["overall_accuracy"]["value"] == pytest.approx(0.75)
+    assert metrics["per_class"][0]["area_km2"]["value"] == pytest.approx(20)
 
 
 def test_strata_whose_areas_were_changed_are_refused(tmp_path, class_map):
@@ -492,7 +494,7 @@ def test_strata_whose_areas_were_changed_are_refused(tmp_path, class_map):
     )
 
     with pytest.raises(UsageError, match="strata without one area each"):
-        judged(class_map, path)
+        metrics_of(class_map, path)
 
 
 # --- the command -----------------------------------------------------------------------------
@@ -500,25 +502,25 @@ def test_strata_whose_areas_were_changed_are_refused(tmp_path, class_map):
 
 def test_the_command_prints_tables_and_writes_the_folder(country, tmp_path):
     path, _ = country
-    drawn = draw_sample(path, size=300, least=50)
+    drawn = draw_sample(path, size=300, min_per_class=50)
     write_sample(tmp_path / "sample.gpkg", drawn)
     ids = np.array([one.value for one in drawn.strata])[drawn.stratum]
     done = labelled(tmp_path / "sample.gpkg", tmp_path / "done.gpkg", ids)
     out = tmp_path / "scores"
 
-    said = CliRunner().invoke(
+    result = CliRunner().invoke(
         evaluate, [str(path), "--labels", str(done), "--out", str(out)], catch_exceptions=False
     )
 
-    assert "overall accuracy 100.0% +- 0.0%" in said.output
-    assert "Of the points themselves:" in said.output
-    made = json.loads((out / "metrics.json").read_text())
-    assert made["area_adjusted"]["overall_accuracy"]["value"] == pytest.approx(1)
+    assert "overall accuracy 100.0% +- 0.0%" in result.output
+    assert "Of the points themselves:" in result.output
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["area_adjusted"]["overall_accuracy"]["value"] == pytest.approx(1)
     assert not (out / "reliability.png").exists()
 
 
 def test_labels_in_the_maps_values_need_no_crosswalk():
-    walk = identity({0: "water", 1: "trees", 4: "water"})
+    walk = identity_crosswalk({0: "water", 1: "trees", 4: "water"})
 
     assert walk.classes == ("water", "trees", "other")
     assert walk.values[[0, 1, 2, 4, 255]].tolist() == [0, 1, 2, 0, 255]

@@ -36,12 +36,12 @@ def values():
 
 @pytest.fixture
 def class_map(tmp_path, values, monkeypatch):
-    monkeypatch.setattr(sampling, "_WINDOW", 32)  # many windows, cut ones among them
+    monkeypatch.setattr(sampling, "_WINDOW_PX", 32)  # many windows, cut ones among them
     return write_map(tmp_path / "map.tif", values)
 
 
 def test_every_point_lies_in_the_middle_of_a_pixel_of_its_stratum(class_map, values):
-    drawn = draw_sample(class_map, size=300, least=50)
+    drawn = draw_sample(class_map, size=300, min_per_class=50)
 
     xs, ys = Transformer.from_crs(4326, 32632, always_xy=True).transform(drawn.lon, drawn.lat)
     cols, rows = (xs - 500_000) / 10, (6_400_000 - ys) / 10
@@ -57,20 +57,22 @@ def test_every_point_lies_in_the_middle_of_a_pixel_of_its_stratum(class_map, val
 
 
 def test_the_same_seed_draws_the_same_points_and_another_one_others(class_map):
-    one, same, other = (draw_sample(class_map, size=60, least=10, seed=seed) for seed in (1, 1, 2))
+    one, same, other = (
+        draw_sample(class_map, size=60, min_per_class=10, seed=seed) for seed in (1, 1, 2)
+    )
 
     np.testing.assert_array_equal(one.lon, same.lon)
     assert len(np.intersect1d(one.lon, other.lon)) < 10
 
 
 def test_every_pixel_of_a_stratum_is_equally_probable(tmp_path, monkeypatch):
-    monkeypatch.setattr(sampling, "_WINDOW", 7)
+    monkeypatch.setattr(sampling, "_WINDOW_PX", 7)
     path = write_map(tmp_path / "map.tif", np.zeros((10, 10), np.uint8))
 
     times = np.zeros((10, 10))
     to_map = Transformer.from_crs(4326, 32632, always_xy=True)
     for seed in range(160):
-        drawn = draw_sample(path, size=10, least=2, seed=seed)
+        drawn = draw_sample(path, size=10, min_per_class=2, seed=seed)
         xs, ys = to_map.transform(drawn.lon, drawn.lat)
         times[((6_400_000 - ys) // 10).astype(int), ((xs - 500_000) // 10).astype(int)] += 1
 
@@ -80,7 +82,7 @@ def test_every_pixel_of_a_stratum_is_equally_probable(tmp_path, monkeypatch):
 
 
 def test_points_are_in_random_order(class_map):
-    drawn = draw_sample(class_map, size=300, least=50)
+    drawn = draw_sample(class_map, size=300, min_per_class=50)
 
     assert 80 < np.count_nonzero(np.diff(drawn.stratum)) < 250
     assert abs(np.corrcoef(np.arange(300), drawn.lat)[0, 1]) < 0.2
@@ -97,7 +99,7 @@ def test_points_are_in_random_order(class_map):
     ],
 )
 def test_areas_are_true(tmp_path, epsg, transform, monkeypatch):
-    monkeypatch.setattr(sampling, "_WINDOW", 128)
+    monkeypatch.setattr(sampling, "_WINDOW_PX", 128)
     values = np.zeros((200, 150), np.uint8)
     values[:, 75:] = 1
     path = write_map(tmp_path / "map.tif", values, epsg=epsg, transform=transform)
@@ -107,7 +109,7 @@ def test_areas_are_true(tmp_path, epsg, transform, monkeypatch):
         edge, lambda xy: np.column_stack(to_degrees.transform(*(transform @ xy.T)))
     )
 
-    drawn = draw_sample(path, size=10, least=2)
+    drawn = draw_sample(path, size=10, min_per_class=2)
 
     area = abs(Geod(ellps="WGS84").geometry_area_perimeter(outline)[0]) / 1e6
     assert drawn.strata[1].km2 == pytest.approx(area, rel=2e-5)
@@ -115,45 +117,51 @@ def test_areas_are_true(tmp_path, epsg, transform, monkeypatch):
 
 
 def test_rare_classes_get_the_least_and_the_others_share_by_area():
-    given = allocate(np.array([2, 1.5, 32, 64.5]), np.full(4, 10**6), size=640, least=75)
+    points = allocate(np.array([2, 1.5, 32, 64.5]), np.full(4, 10**6), size=640, min_per_class=75)
 
-    assert given.tolist() == [75, 75, 162, 328]
+    assert points.tolist() == [75, 75, 162, 328]
 
 
 def test_a_class_with_few_pixels_gives_them_all_and_the_others_the_rest():
-    assert allocate(np.array([1.0, 99.0]), np.array([7, 700]), size=100, least=50).tolist() == [
+    assert allocate(
+        np.array([1.0, 99.0]), np.array([7, 700]), size=100, min_per_class=50
+    ).tolist() == [
         7,
         93,
     ]
-    assert allocate(np.array([1.0, 99.0]), np.array([7, 30]), size=100, least=50).tolist() == [
+    assert allocate(
+        np.array([1.0, 99.0]), np.array([7, 30]), size=100, min_per_class=50
+    ).tolist() == [
         7,
         30,
     ]
-    assert allocate(np.array([5.0, 5.0]), np.array([5, 500]), size=100, least=2).tolist() == [5, 95]
+    assert allocate(
+        np.array([5.0, 5.0]), np.array([5, 500]), size=100, min_per_class=2
+    ).tolist() == [5, 95]
 
 
 def test_too_few_points_for_the_classes_are_refused(class_map):
-    with pytest.raises(UsageError, match="3 classes with at least 50 points each need 150"):
-        draw_sample(class_map, size=149, least=50)
+    with pytest.raises(UsageError, match="3 classes need at least 50 points each, 150 in all"):
+        draw_sample(class_map, size=149, min_per_class=50)
 
 
 def test_a_map_without_a_class_is_refused(tmp_path):
     path = write_map(tmp_path / "map.tif", np.full((5, 5), 255, np.uint8))
 
     with pytest.raises(UsageError, match="no pixel with a class"):
-        draw_sample(path, size=10, least=2)
+        draw_sample(path, size=10, min_per_class=2)
 
 
 def test_the_maps_own_nodata_is_no_stratum(tmp_path):
     path = write_map(tmp_path / "map.tif", np.uint8([[0, 0], [1, 1]]), nodata=0)
 
-    assert [one.value for one in draw_sample(path, size=2, least=2).strata] == [1]
+    assert [one.value for one in draw_sample(path, size=2, min_per_class=2).strata] == [1]
 
 
 def test_the_labeller_sees_an_empty_label_before_anything_of_the_map(class_map, tmp_path):
     out = tmp_path / "sample.gpkg"
 
-    write_sample(out, draw_sample(class_map, size=60, least=10))
+    write_sample(out, draw_sample(class_map, size=60, min_per_class=10))
 
     meta, _, blobs, fields = pyogrio.raw.read(out)
     columns = dict(zip(meta["fields"].tolist(), fields, strict=True))
@@ -171,23 +179,23 @@ def test_the_labeller_sees_an_empty_label_before_anything_of_the_map(class_map, 
 
 def test_labels_are_not_lost_by_a_second_call(class_map, tmp_path):
     out = tmp_path / "sample.gpkg"
-    drawn = draw_sample(class_map, size=60, least=10)
+    drawn = draw_sample(class_map, size=60, min_per_class=10)
     write_sample(out, drawn)
 
-    with pytest.raises(OutputError, match="maybe with labels"):
+    with pytest.raises(OutputError, match="may hold labels"):
         write_sample(out, drawn)
     write_sample(out, drawn, overwrite=True)
 
 
-def test_the_command_says_what_it_drew_and_how_to_go_on(class_map, tmp_path):
+def test_the_command_reports_the_strata_and_the_next_step(class_map, tmp_path):
     out = tmp_path / "sample.gpkg"
     words = [str(class_map), "--size", "60", "--min-per-class", "10", "--out", str(out)]
 
-    said = CliRunner().invoke(sample, words, catch_exceptions=False)
+    result = CliRunner().invoke(sample, words, catch_exceptions=False)
     again = CliRunner().invoke(sample, [*words, "--overwrite", "--json"], catch_exceptions=False)
 
-    assert f"lulcmap evaluate {class_map} --labels {out}" in said.output
-    assert "60 points in random order" in said.output
+    assert f"lulcmap evaluate {class_map} --labels {out}" in result.output
+    assert "60 points in random order" in result.output
     strata = json.loads(again.output)["strata"]
     assert [one["class"] for one in strata] == ["trees", "crops", "built"]
     assert sum(one["points"] for one in strata) == 60

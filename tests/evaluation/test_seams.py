@@ -1,4 +1,4 @@
-"""Seams, found where they are and not found where they are not."""
+"""Seams are found where there are some, and nowhere else."""
 
 import json
 import math
@@ -191,15 +191,15 @@ def test_a_small_map_counts_as_it_does_by_brute_force(tmp_path, monkeypatch, crs
     classes[20:40, 60:130] = 255
     path = write(tmp_path / "map.tif", classes, grid, **{LATTICE: "512/384", BLOCK: "384"})
 
-    found = by_kind(path)
+    borders = by_kind(path)
 
     for kind, counts in BruteForce(classes, grid).counts.items():
-        border = found[kind]
+        border = borders[kind]
         assert [border.pairs, border.away_pairs] == counts[:, 0].tolist()
         for rate, (_, length, changes) in zip((border.across, border.away), counts, strict=True):
             assert rate == (pytest.approx(changes / length, rel=1e-6) if length else None)
-    assert found["zone"].pairs > 100
-    assert sum(found[kind].pairs > 0 for kind in LINES) >= 2
+    assert borders["zone"].pairs > 100
+    assert sum(borders[kind].pairs > 0 for kind in LINES) >= 2
 
 
 def test_a_map_without_seams_has_none(tmp_path):
@@ -207,14 +207,14 @@ def test_a_map_without_seams_has_none(tmp_path):
     classes = classes_of(landscape(box.shape, seed=0))
     path = write(tmp_path / "map.tif", classes, geobox(box, 32632), **{BLOCK: "384"})
 
-    found = by_kind(path)
+    borders = by_kind(path)
 
     for kind in LINES:
-        low, high = found[kind].interval
+        low, high = borders[kind].interval
         assert low < 1 < high
         assert high - low < 0.25
-        assert found[kind].pairs > 13_000
-    assert found["zone"].verdict == "not judged"
+        assert borders[kind].pairs > 13_000
+    assert borders["zone"].verdict == "not judged"
 
 
 @pytest.mark.parametrize("crs", ["EPSG:32632", "EPSG:3035"])
@@ -264,7 +264,7 @@ def test_a_shifted_block_is_found_and_where_it_lies_is_said(tmp_path, crs):
     result = CliRunner().invoke(main, ["seams", str(path)])
 
     assert result.exit_code == 1, result.output
-    (line,) = [line for line in result.output.splitlines() if line.startswith("A seam")]
+    (line,) = [line for line in result.output.splitlines() if line.startswith("Seam: ")]
     assert "borders of blocks" in line
     lon, lat = map(float, line.split("near ")[1].split(" ")[0].split(","))
     x, y = Transformer.from_crs(4326, 32632, always_xy=True).transform(lon, lat)
@@ -303,10 +303,10 @@ def test_windows_that_are_cropped_instead_of_blended_are_a_seam(tmp_path, blend,
     place = geobox(Box(box.row - 528_000, box.col + 48_000, *box.shape), 32632)
     path = write(tmp_path / "map.tif", classes, place, **{LATTICE: "64/48", BLOCK: "480"})
 
-    found = by_kind(path)
+    borders = by_kind(path)
 
-    assert found["overlap"].verdict == verdict
-    assert found["window"].verdict == "no seam"
+    assert borders["overlap"].verdict == verdict
+    assert borders["window"].verdict == "no seam"
 
 
 def a_run(folder: Path, classes: np.ndarray, box: Box, zone: int, size: int) -> Path:
@@ -334,7 +334,7 @@ def test_a_run_is_judged_as_its_map_is(tmp_path):
     assert {border.kind: border for border in run.borders} == {
         border.kind: border for border in whole.borders if border.kind != "zone"
     }
-    assert run.notes == ("Zone borders are judged on the finished map.",)
+    assert run.notes == ("Zone borders are judged on the finished map only.",)
 
 
 def test_the_findings_are_a_table_or_json(tmp_path):
@@ -342,7 +342,7 @@ def test_the_findings_are_a_table_or_json(tmp_path):
     path = write(tmp_path / "map.tif", classes_of(landscape(box.shape, 1)), geobox(box, 32632))
 
     table = CliRunner().invoke(main, ["seams", str(path)])
-    facts = json.loads(CliRunner().invoke(main, ["seams", str(path), "--json"]).output)
+    report = json.loads(CliRunner().invoke(main, ["seams", str(path), "--json"]).output)
 
     lines = table.output.splitlines()
     assert table.exit_code == 0
@@ -353,13 +353,13 @@ def test_the_findings_are_a_table_or_json(tmp_path):
         "UTM zones",
     ]
     assert lines[-2:] == [
-        "Not judged: fewer than 1,000 pairs, or hardly any change.",
-        "No seam was found.",
+        "Not judged: fewer than 1,000 pairs, or too few changes.",
+        "No seams.",
     ]
-    assert facts["lattice"] == [512, 384]
-    assert facts["block_size"] == 4608
-    assert facts["seam"] is False
-    assert [border["verdict"] for border in facts["borders"]] == [
+    assert report["lattice"] == [512, 384]
+    assert report["block_size"] == 4608
+    assert report["seam"] is False
+    assert [border["verdict"] for border in report["borders"]] == [
         "not judged",
         "no seam",
         "no seam",
@@ -368,10 +368,10 @@ def test_the_findings_are_a_table_or_json(tmp_path):
     assert (
         lines[2].split()[-5:]
         == [
-            f"{facts['borders'][1]['ratio']:.3f}",
-            f"{facts['borders'][1]['interval'][0]:.3f}",
+            f"{report['borders'][1]['ratio']:.3f}",
+            f"{report['borders'][1]['interval'][0]:.3f}",
             "to",
-            f"{facts['borders'][1]['interval'][1]:.3f}",
+            f"{report['borders'][1]['interval'][1]:.3f}",
             "no",
         ]
         or "no seam" in lines[2]
@@ -385,11 +385,11 @@ def test_a_border_with_changes_where_nothing_else_changes_is_a_seam(tmp_path):
     path = write(tmp_path / "map.tif", classes, geobox(box, 32632), **{BLOCK: "384"})
 
     result = CliRunner().invoke(main, ["seams", str(path)])
-    facts = json.loads(CliRunner().invoke(main, ["seams", str(path), "--json"]).output)
+    report = json.loads(CliRunner().invoke(main, ["seams", str(path), "--json"]).output)
 
     assert result.exit_code == 1
     assert "across the borders of blocks and not at all 32 pixels away" in result.output
-    assert facts["borders"][0]["interval"] == [None, None]
+    assert report["borders"][0]["interval"] == [None, None]
 
 
 def unusable(folder: Path) -> dict[str, Path]:
@@ -423,10 +423,10 @@ def unusable(folder: Path) -> dict[str, Path]:
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("missing", "does not exist"),
-        ("text", "is no GeoTIFF"),
+        ("text", "is not a GeoTIFF"),
         ("float", "has 1 band of float32"),
         ("bands", "has 3 bands of uint8"),
         ("nowhere", "without a CRS"),
@@ -436,7 +436,7 @@ def unusable(folder: Path) -> dict[str, Path]:
         ("new", "no finished block"),
     ],
 )
-def test_what_is_no_map_is_refused_in_one_line(tmp_path, name, said):
+def test_what_is_no_map_is_refused_in_one_line(tmp_path, name, message):
     path = unusable(tmp_path)[name]
 
     result = CliRunner().invoke(main, ["seams", str(path)])
@@ -445,4 +445,4 @@ def test_what_is_no_map_is_refused_in_one_line(tmp_path, name, said):
     assert result.stdout == ""
     (line,) = result.stderr.splitlines()
     assert line.startswith("Error: ")
-    assert said in line
+    assert message in line

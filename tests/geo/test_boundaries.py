@@ -92,20 +92,20 @@ def test_a_country_makes_a_plan_that_keeps_its_area(shared_data, model, tmp_path
         sparse=name in SPARSE,
     )
 
-    known = plan_map(area, tmp_path / "map.tif.run", period=PERIOD, settings=settings)
+    planned = plan_map(area, tmp_path / "map.tif.run", period=PERIOD, settings=settings)
 
-    job, true = known.job, geodesic(area.polygon)
-    assert [zone.epsg for zone in job.zones] == sorted({number[0] for number in job.plan.blocks})
+    job, true = planned.job, geodesic(area.polygon)
+    assert [zone.epsg for zone in job.zones] == sorted({block.zone for block in job.plan.blocks})
     assert len(set(job.plan.blocks)) == len(job.plan.blocks)
-    assert [target.crs for target in known.targets] == list(job.plan.crs)
-    for target in known.targets:
-        assert CRS.from_user_input(target.crs).is_projected
-        affine = target.grid.affine
+    assert [map_grid.crs for map_grid in planned.grids] == list(job.plan.crs)
+    for map_grid in planned.grids:
+        assert CRS.from_user_input(map_grid.crs).is_projected
+        affine = map_grid.grid.affine
         assert (affine.a, affine.e) == (10, -10)
         assert affine.c % 10 == affine.f % 10 == 0
-        part = unstretched(target.polygon, target.crs)
-        assert part == pytest.approx(geodesic(target.area), rel=1e-3)
-    assert sum(geodesic(target.area) for target in known.targets) == pytest.approx(true)
+        part = unstretched(map_grid.polygon, map_grid.crs)
+        assert part == pytest.approx(geodesic(map_grid.area), rel=1e-3)
+    assert sum(geodesic(map_grid.area) for map_grid in planned.grids) == pytest.approx(true)
     zones = [unstretched(zone.part, f"EPSG:{zone.epsg}") for zone in job.zones]
     assert sum(zones) == pytest.approx(true, rel=1e-3)
 
@@ -144,7 +144,7 @@ def test_a_country_is_as_many_maps_as_it_has_parts_far_from_each_other(shared_da
         if polygon.area / 100 / (grid.shape[0] * grid.shape[1]) < 0.01:
             sparse.append(number)
         if crs.startswith("EPSG:"):
-            assert int(crs[5:]) in [epsg for epsg, _ in split_by_zone(part)]
+            assert int(crs[5:]) in [zone.epsg for zone in split_by_zone(part)]
         else:
             lon, lat = (round(degrees) for degrees in centre(part))
             assert f"+proj=laea +lat_0={lat} +lon_0={lon} " in crs

@@ -104,8 +104,8 @@ def union_of(one, other):
     return Box(row, col, stop[0] - row, stop[1] - col)
 
 
-def test_a_block_size_that_is_no_multiple_of_the_step_is_wrong_code():
-    with pytest.raises(ValueError, match="no multiple of 384"):
+def test_a_block_size_that_is_not_a_multiple_of_the_step_is_wrong_code():
+    with pytest.raises(ValueError, match="not a multiple of 384"):
         Lattice().blocks(Box(0, 0, 10, 10), block_size=1000)
 
 

@@ -12,7 +12,7 @@ from pyproj import Geod
 from lulcmap.errors import AreaError
 from lulcmap.geo.grid import project
 from lulcmap.geo.parts import distant_parts
-from lulcmap.geo.utm import centre, map_crs, split_by_zone, utm_zone
+from lulcmap.geo.utm import ZonePart, centre, map_crs, split_by_zone, utm_zone
 
 WGS84 = Geod(ellps="WGS84")
 
@@ -43,11 +43,11 @@ def test_a_point_is_in_the_part_of_its_zone_and_in_no_other(area):
 
     parts = split_by_zone(area)
 
-    within = np.array([shapely.contains_xy(part, *points.T) for _, part in parts])
-    codes = np.array([code for code, _ in parts])
+    within = np.array([shapely.contains_xy(part.polygon, *points.T) for part in parts])
+    codes = np.array([part.epsg for part in parts])
     np.testing.assert_array_equal(within.sum(axis=0), 1)
-    found = codes[within.argmax(axis=0)]
-    np.testing.assert_array_equal(found, [utm_zone(lon, lat) for lon, lat in points])
+    owners = codes[within.argmax(axis=0)]
+    np.testing.assert_array_equal(owners, [utm_zone(lon, lat) for lon, lat in points])
 
 
 @settings(deadline=None)
@@ -56,7 +56,7 @@ def test_the_parts_add_up_to_the_area_and_do_not_overlap(points):
     hull = shapely.MultiPoint(points).convex_hull
     assume(isinstance(hull, shapely.Polygon) and hull.area > 1e-6)
 
-    parts = [part for _, part in split_by_zone(shapely.MultiPolygon([hull]))]
+    parts = [part.polygon for part in split_by_zone(shapely.MultiPolygon([hull]))]
 
     assert sum(part.area for part in parts) == pytest.approx(hull.area, rel=1e-9)
     assert shapely.union_all(parts).symmetric_difference(hull).area < 1e-9 * hull.area + 1e-12
@@ -65,7 +65,7 @@ def test_the_parts_add_up_to_the_area_and_do_not_overlap(points):
 def test_an_area_in_one_zone_stays_as_it_is():
     area = box(6, 49, 12, 50)
 
-    assert split_by_zone(area) == [(32632, area)]
+    assert split_by_zone(area) == [ZonePart(32632, area)]
     assert map_crs(area) == "EPSG:32632"
 
 

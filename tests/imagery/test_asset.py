@@ -1,4 +1,4 @@
-"""Assets: rasterio's pixels from few bytes, each header once; only TIFF and JPEG 2000."""
+"""Assets: the pixels rasterio reads, from few bytes, each header once; only TIFF and JPEG 2000."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +16,8 @@ from lulcmap.errors import ProviderError
 from lulcmap.imagery.assets import asset as module
 from lulcmap.imagery.assets import tiff
 from lulcmap.imagery.assets.asset import Assets, BrokenError
-from lulcmap.imagery.assets.fetch import Fetcher, FetchError
+from lulcmap.imagery.assets.fetch import Fetcher
+from lulcmap.imagery.assets.http import FetchError
 
 SHAPE = (150, 130)
 TILE = (32, 48)
@@ -24,7 +25,7 @@ PLACE = {"crs": "EPSG:32632", "transform": Affine(10, 0, 500_000, 0, -10, 5_000_
 
 
 class Counting(Fetcher):
-    """Reads local files; writes down what it was asked for, and fails when told to."""
+    """Reads local files; records the ranges requested, and fails on demand."""
 
     def __init__(self):
         super().__init__()
@@ -114,7 +115,7 @@ def file(request, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def sources(file):
+def asset(file):
     fetcher = Fetcher()
     yield Assets(fetcher).open(str(file[0]))
     fetcher.close()
@@ -122,25 +123,25 @@ def sources(file):
 
 @settings(deadline=None, max_examples=30)
 @given(data=st.data(), at_once=st.integers(1, 20_000))
-def test_any_window_is_rasterios(file, sources, data, at_once):
+def test_any_window_is_rasterios(file, asset, data, at_once):
     _, wanted = file
     top, left = data.draw(st.integers(0, SHAPE[0] - 1)), data.draw(st.integers(0, SHAPE[1] - 1))
     height = data.draw(st.integers(1, SHAPE[0] - top))
     width = data.draw(st.integers(1, SHAPE[1] - left))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "_AT_ONCE", at_once)
-        pixels = sources.read(top, left, height, width)
+        patch.setattr(module, "_BATCH_BYTES", at_once)
+        pixels = asset.read(top, left, height, width)
 
     assert pixels.dtype == wanted.dtype
     np.testing.assert_array_equal(pixels, wanted[top : top + height, left : left + width])
 
 
-def test_what_an_asset_says_of_itself_is_what_rasterio_says(file, sources):
+def test_crs_transform_shape_and_dtype_are_rasterios(file, asset):
     with rasterio.open(file[0]) as source:
-        assert (sources.crs, sources.transform) == (source.crs, source.transform)
-        assert (sources.height, sources.width) == source.shape
-        assert sources.dtype == source.dtypes[0]
+        assert (asset.crs, asset.transform) == (source.crs, source.transform)
+        assert (asset.height, asset.width) == source.shape
+        assert asset.dtype == source.dtypes[0]
 
 
 def test_several_threads_read_the_same_and_other_files_at_once(tmp_path, fetcher):
@@ -158,20 +159,20 @@ def test_several_threads_read_the_same_and_other_files_at_once(tmp_path, fetcher
         ]
 
     with ThreadPoolExecutor(4) as pool:
-        found = [part for parts in pool.map(read, range(4)) for part in parts]
+        windows = [window for part in pool.map(read, range(4)) for window in part]
 
-    for path, row, pixels in found:
+    for path, row, pixels in windows:
         with rasterio.open(path) as source:
             wanted = source.read(1, window=Window(row, row, 30, 50))
         np.testing.assert_array_equal(pixels, wanted)
 
 
-# ----- what is asked for
+# ----- what is fetched
 
 
-def test_a_header_is_asked_for_once_and_again_when_it_was_forgotten(tmp_path, fetcher):
+def test_a_header_is_fetched_once_and_again_after_it_was_forgotten(tmp_path, fetcher):
     path = str(write(tmp_path / "a.tif", noise()))
-    assets, header = Assets(fetcher), (0, tiff.HEAD)
+    assets, header = Assets(fetcher), (0, tiff.TIFF_HEADER_BYTES)
 
     for _ in range(3):
         assets.open(path)
@@ -195,21 +196,21 @@ def test_assets_of_several_crs_keep_their_own(tmp_path, fetcher):
             assets.forget(str(tmp_path / f"{number}.tif"))
 
 
-def test_a_pixel_that_is_a_point_lies_where_rasterio_says_for_every_asset(tmp_path, fetcher):
+def test_pixel_is_point_and_pixel_is_area_give_rasterios_transform(tmp_path, fetcher):
     assets = Assets(fetcher)
     for number, kind in enumerate(["Point", "Area", "Point", "Area"]):
         path = tmp_path / f"{number}.tif"
         write(path, noise())
-        with rasterio.open(path, "r+") as made:
-            made.update_tags(AREA_OR_POINT=kind)
+        with rasterio.open(path, "r+") as target:
+            target.update_tags(AREA_OR_POINT=kind)
 
         with rasterio.open(path) as wanted:
             assert assets.open(str(path)).transform == wanted.transform
             assert wanted.tags()["AREA_OR_POINT"] == kind
 
 
-def test_the_headers_that_are_longest_unused_are_dropped(tmp_path, fetcher, monkeypatch):
-    monkeypatch.setattr(module, "_HEADERS", 2)
+def test_the_least_recently_used_headers_are_dropped(tmp_path, fetcher, monkeypatch):
+    monkeypatch.setattr(module, "_MAX_HEADERS", 2)
     a, b, c = (str(write(tmp_path / f"{name}.tif", noise())) for name in "abc")
     assets = Assets(fetcher)
 
@@ -220,8 +221,8 @@ def test_the_headers_that_are_longest_unused_are_dropped(tmp_path, fetcher, monk
     assert len(fetcher.asked) == 4
 
 
-def test_only_the_tiles_of_a_window_are_asked_for(tmp_path, fetcher, monkeypatch):
-    monkeypatch.setattr(tiff, "_GAP", 0)
+def test_only_the_tiles_of_a_window_are_fetched(tmp_path, fetcher, monkeypatch):
+    monkeypatch.setattr(tiff, "_MAX_GAP_BYTES", 0)
     path = write(tmp_path / "a.tif", noise())
     source = Assets(fetcher).open(str(path))
     layout = source._layout
@@ -234,12 +235,12 @@ def test_only_the_tiles_of_a_window_are_asked_for(tmp_path, fetcher, monkeypatch
     ]
 
 
-def test_few_compressed_bytes_are_on_their_way_at_once(tmp_path, fetcher, monkeypatch):
+def test_few_compressed_bytes_are_fetched_ahead(tmp_path, fetcher, monkeypatch):
     path = write(tmp_path / "a.tif", noise(shape=(32 * 12, 130)))
     source = Assets(fetcher).open(str(path))
     row = int(source._layout.sizes.sum(axis=1).max())
-    monkeypatch.setattr(module, "_AT_ONCE", row)
-    started, real = [], module.deflated.paste
+    monkeypatch.setattr(module, "_BATCH_BYTES", row)
+    started, real = [], module.deflate.paste_tile
     monkeypatch.setattr(
         fetcher, "start", lambda *args: started.append(args[1]) or Fetcher.start(fetcher, *args)
     )
@@ -249,7 +250,7 @@ def test_few_compressed_bytes_are_on_their_way_at_once(tmp_path, fetcher, monkey
         pasted.append(len(started))
         real(*args, **options)
 
-    monkeypatch.setattr(module.deflated, "paste", paste)
+    monkeypatch.setattr(module.deflate, "paste_tile", paste)
     source.read(0, 0, 32 * 12, 130)
 
     assert len(started) == 12
@@ -257,8 +258,8 @@ def test_few_compressed_bytes_are_on_their_way_at_once(tmp_path, fetcher, monkey
     assert pasted == [min(number // 3 + 2, 12) for number in range(36)]
 
 
-def test_little_of_a_jpeg_2000_file_is_asked_for_and_nothing_twice(tmp_path, fetcher, monkeypatch):
-    monkeypatch.setattr(module, "_CHUNK", 16384)
+def test_little_of_a_jpeg_2000_file_is_fetched_and_nothing_twice(tmp_path, fetcher, monkeypatch):
+    monkeypatch.setattr(module, "_CHUNK_BYTES", 16384)
     pixels = np.random.default_rng(0).integers(0, 4096, (640, 640)).astype(np.uint16)
     path = write_jp2(tmp_path / "a.jp2", pixels)
     source = Assets(fetcher).open(str(path))
@@ -301,7 +302,7 @@ def test_no_other_format_is_opened(tmp_path, fetcher, kind):
     path = tmp_path / "a.tif"
     FOREIGN[kind](path)
 
-    with pytest.raises(BrokenError, match="it is no TIFF"):
+    with pytest.raises(BrokenError, match="it is not a TIFF"):
         Assets(fetcher).open(str(path))
 
 
@@ -345,7 +346,7 @@ def test_a_jpeg_2000_file_that_cannot_be_decoded_is_broken(tmp_path, fetcher):
 
 @pytest.mark.parametrize("kind", ["uint8", "LZW", "JPEG 2000"])
 @pytest.mark.parametrize("error", [FetchError("HTTP 404"), ProviderError("Set the key.")])
-def test_bytes_that_cannot_be_had_are_told_as_they_are(tmp_path, fetcher, kind, error):
+def test_fetch_and_provider_errors_pass_through_unchanged(tmp_path, fetcher, kind, error):
     path = str(KINDS[kind](tmp_path / "a.tif"))
     source = Assets(fetcher).open(path)
     fetcher.fails = error
@@ -355,8 +356,10 @@ def test_bytes_that_cannot_be_had_are_told_as_they_are(tmp_path, fetcher, kind, 
             read()
 
 
-def test_a_jpeg_2000_file_whose_bytes_stop_coming_is_no_broken_one(tmp_path, fetcher, monkeypatch):
-    monkeypatch.setattr(module, "_CHUNK", 16384)
+def test_a_jpeg_2000_file_whose_bytes_stop_arriving_is_a_fetch_error_not_a_broken_file(
+    tmp_path, fetcher, monkeypatch
+):
+    monkeypatch.setattr(module, "_CHUNK_BYTES", 16384)
     pixels = np.random.default_rng(0).integers(0, 4096, (400, 400)).astype(np.uint16)
     source = Assets(fetcher).open(str(write_jp2(tmp_path / "a.jp2", pixels)))
     real = Counting.get

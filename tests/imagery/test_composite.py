@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+import xarray
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
@@ -17,10 +18,12 @@ from rasterio.transform import Affine
 
 from lulcmap.catalog.providers import ITEM_COLLECTION
 from lulcmap.catalog.scene import Scene
+from lulcmap.catalog.selection import Datatake
 from lulcmap.errors import ReadError
 from lulcmap.imagery import kernels
-from lulcmap.imagery.composite import Composite, CompositeRules, make_composite
+from lulcmap.imagery.composite import Composite, make_composite
 from lulcmap.imagery.reader import Reader
+from lulcmap.imagery.rules import CompositeRules
 from lulcmap.sensors import S1_BANDS, S2_BANDS, SCL_DILATED
 
 SHAPE = (40, 48)
@@ -46,11 +49,11 @@ def make_scene(name: str, sensor="s2", *, offset=0, assets: Sequence[str] = ()) 
 
 @dataclass
 class Archive:
-    """Scenes in memory, over ``GRID``; gives planes on any grid with the same pixels."""
+    """Scenes in memory, over ``GRID``; reads planes on any grid with the same pixels."""
 
     pixels: dict[tuple[str, str], np.ndarray] = field(default_factory=dict)
     broken: set[tuple[str, str]] = field(default_factory=set)
-    asked: list[tuple[str, str]] = field(default_factory=list)
+    requests: list[tuple[str, str]] = field(default_factory=list)
 
     def add(self, scene: Scene, band: str, pixels: np.ndarray) -> None:
         self.pixels[scene.id, band] = pixels
@@ -62,7 +65,7 @@ class Archive:
             round((grid.affine.c - CORNER[0]) / size),
         )
         for scene, band in requests:
-            self.asked.append((scene.id, band))
+            self.requests.append((scene.id, band))
             if (scene.id, band) in self.broken:
                 yield ReadError(f"Scene {scene.id}: {band} could not be read: broken")
                 continue
@@ -76,16 +79,16 @@ def optical(archive: Archive, rng, name: str, *, classified=True, everywhere=Fal
     offset = int(rng.choice([0, 1000]))
     scene = make_scene(name, offset=offset, assets=(*S2_BANDS, *["SCL"] * classified))
     half = (SHAPE[0] // 2, SHAPE[1] // 2)
-    seen = np.ones(half, bool) if everywhere else rng.random(half) < 0.8
+    valid = np.ones(half, bool) if everywhere else rng.random(half) < 0.8
     if not everywhere:
-        seen[:, : rng.integers(0, half[1])] = False  # the edge of the swath
+        valid[:, : rng.integers(0, half[1])] = False  # the edge of the swath
     if classified:
         codes = rng.choice([4, 5, 6, 11, 3, 8, 10, 1], half, p=[0.8, 0.05, 0.05, 0.06, *[0.01] * 4])
-        archive.add(scene, "SCL", (codes * seen).astype(np.uint8))
+        archive.add(scene, "SCL", (codes * valid).astype(np.uint8))
     for band in S2_BANDS:
         raw = rng.integers(1, 4000, SHAPE) + rng.choice([0, 1000, 61000], p=[0.5, 0.4, 0.1])
         gap = rng.random(SHAPE) < 0.02
-        archive.add(scene, band, (raw * np.kron(seen, np.ones((2, 2))) * ~gap).astype(np.uint16))
+        archive.add(scene, band, (raw * np.kron(valid, np.ones((2, 2))) * ~gap).astype(np.uint16))
     return scene
 
 
@@ -101,20 +104,20 @@ def radar(archive: Archive, rng, name: str) -> Scene:
 
 
 def country(seed: int, *, dates=8, passes=4) -> tuple[Archive, dict]:
-    """An archive, and the dates and passes to make a composite of."""
+    """An archive, and the datatakes to composite."""
     rng = np.random.default_rng(seed)
     archive = Archive()
     s2 = [
-        [
+        tuple(
             optical(archive, rng, f"d{d}s{s}", classified=rng.random() < 0.8)
             for s in range(1 + d % 3)
-        ]
+        )
         for d in range(dates)
     ]
     preferred = [
-        [radar(archive, rng, f"p{p}s{s}") for s in range(1 + p % 2)] for p in range(passes)
+        tuple(radar(archive, rng, f"p{p}s{s}") for s in range(1 + p % 2)) for p in range(passes)
     ]
-    others = [[radar(archive, rng, f"o{p}")] for p in range(2)]
+    others = [(radar(archive, rng, f"o{p}"),) for p in range(2)]
     return archive, {"s2_dates": s2, "s1_passes": preferred, "s1_others": others}
 
 
@@ -124,14 +127,14 @@ def grown(mask: np.ndarray, reach: int) -> np.ndarray:
     return np.lib.stride_tricks.sliding_window_view(far, (size, size)).any((2, 3))
 
 
-def seen(
-    archive: Archive, date: list[Scene], rules: CompositeRules
+def observed(
+    archive: Archive, datatake: Datatake, rules: CompositeRules
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(h, w) which scene of a date is seen, -1 none; and whether it is clear there."""
+    """(h, w) index of the scene that a pixel takes, -1 none; (h, w) where it is clear."""
     source = np.full((SHAPE[0] // 2, SHAPE[1] // 2), -1)
     codes = np.zeros(source.shape, int)
-    plain = np.zeros(source.shape, bool)
-    for index, scene in enumerate(date):
+    unmasked = np.zeros(source.shape, bool)
+    for index, scene in enumerate(datatake):
         if (scene.id, "SCL") in archive.broken:
             continue
         if "SCL" in scene.assets:
@@ -141,24 +144,25 @@ def seen(
         else:
             blue = archive.pixels[scene.id, "B02"]
             here = blue.reshape(source.shape[0], 2, source.shape[1], 2).max((1, 3)) > 0
-            plain |= here & (source == -1)
+            unmasked |= here & (source == -1)
         source[here & (source == -1)] = index
-    clouds = grown(np.isin(codes, [c for c in SCL_DILATED if c in rules.masked]), rules.dilation)
-    return source, ~(np.isin(codes, rules.masked) | clouds) | plain
+    dilated = [code for code in SCL_DILATED if code in rules.mask_codes]
+    clouds = grown(np.isin(codes, dilated), rules.mask_dilation)
+    return source, ~(np.isin(codes, rules.mask_codes) | clouds) | unmasked
 
 
-def reference(archive: Archive, dates: list[list[Scene]], rules: CompositeRules):
+def reference(archive: Archive, datatakes: list[Datatake], rules: CompositeRules):
     """The rule, pixel by pixel, in plain Python."""
-    views = [seen(archive, date, rules) for date in dates]
+    observations = [observed(archive, datatake, rules) for datatake in datatakes]
     image, count = np.zeros((len(S2_BANDS), *SHAPE), int), np.zeros(SHAPE, int)
     for y, x in np.ndindex(*SHAPE):
         tries, clear = 0, []
-        for date, (source, is_clear) in zip(dates, views, strict=True):
+        for datatake, (source, is_clear) in zip(datatakes, observations, strict=True):
             index = source[y // 2, x // 2]
             if index >= 0 and tries < rules.max_scenes and len(clear) < rules.min_clear:
                 tries += 1
                 if is_clear[y // 2, x // 2]:
-                    clear.append(date[index])
+                    clear.append(datatake[index])
         samples = [
             sorted(
                 max(int(raw) - scene.offset, 1)
@@ -183,13 +187,13 @@ def run(archive: Archive, scenes: dict, *, grid: GeoBox = GRID, **rules) -> Comp
 @pytest.mark.parametrize(("dilation", "max_scenes"), [(0, 12), (2, 4), (3, 7)])
 def test_every_pixel_equals_the_plain_reference(min_clear, dilation, max_scenes):
     archive, scenes = country(min_clear)
-    rules = CompositeRules(min_clear=min_clear, dilation=dilation, max_scenes=max_scenes)
+    rules = CompositeRules(min_clear=min_clear, mask_dilation=dilation, max_scenes=max_scenes)
 
-    made = make_composite(archive.planes, GRID, **scenes, rules=rules)
+    composite = make_composite(archive.planes, GRID, **scenes, rules=rules)
 
     image, count = reference(archive, scenes["s2_dates"], rules)
-    np.testing.assert_array_equal(made.s2_count, count)
-    np.testing.assert_array_equal(made.s2, image)
+    np.testing.assert_array_equal(composite.s2_count, count)
+    np.testing.assert_array_equal(composite.s2, image)
     assert 0 < (count > 0).mean() < 1
 
 
@@ -205,8 +209,8 @@ def test_a_pixel_does_not_depend_on_how_the_map_is_cut(seed, start, size, dilati
     rows = slice(2 * start[0], min(2 * (start[0] + size[0]), SHAPE[0]))
     cols = slice(2 * start[1], min(2 * (start[1] + size[1]), SHAPE[1]))
 
-    whole = run(archive, scenes, min_clear=3, dilation=dilation)
-    part = run(archive, scenes, grid=GRID[rows, cols], min_clear=3, dilation=dilation)
+    whole = run(archive, scenes, min_clear=3, mask_dilation=dilation)
+    part = run(archive, scenes, grid=GRID[rows, cols], min_clear=3, mask_dilation=dilation)
 
     for name in ("s2", "s1", "s2_count", "s1_count", "s1_other"):
         np.testing.assert_array_equal(getattr(part, name), getattr(whole, name)[..., rows, cols])
@@ -220,7 +224,7 @@ def test_the_median_of_any_number_of_dates_ignores_what_is_missing(size):
     stack[rng.random(stack.shape) < rng.random(stack.shape[1:])] = 0
     out, fewest = np.zeros(stack.shape[1:], np.uint16), np.full(stack.shape[1:], 255, np.uint8)
 
-    kernels.median(stack, kernels.network(size), out, fewest)
+    kernels.median(stack, kernels.sorting_network(size), out, fewest)
 
     number = (stack > 0).sum(0)
     with_nan = np.where(stack > 0, stack, np.nan)
@@ -229,65 +233,65 @@ def test_the_median_of_any_number_of_dates_ignores_what_is_missing(size):
     np.testing.assert_array_equal(fewest, number)
 
 
-def test_no_more_dates_are_opened_than_are_needed():
+def test_no_more_dates_are_read_than_are_needed():
     archive, rng = Archive(), np.random.default_rng(0)
-    dates = [[optical(archive, rng, f"d{n}", everywhere=True)] for n in range(9)]
-    for date in dates:
-        archive.pixels[date[0].id, "SCL"][:] = 4
+    datatakes = [(optical(archive, rng, f"d{n}", everywhere=True),) for n in range(9)]
+    for (scene,) in datatakes:
+        archive.pixels[scene.id, "SCL"][:] = 4
     archive.pixels["d1", "SCL"][:] = 9
 
-    made = run(archive, {"s2_dates": dates, "s1_passes": []}, min_clear=2)
+    composite = run(archive, {"s2_dates": datatakes, "s1_passes": []}, min_clear=2)
 
-    assert made.used == ("d0", "d2")
-    assert {name for name, band in archive.asked if band == "B08"} == {"d0", "d2"}
-    assert made.opened == 3 + 2 * len(S2_BANDS)
+    assert composite.used == ("d0", "d2")
+    assert {name for name, band in archive.requests if band == "B08"} == {"d0", "d2"}
+    assert composite.opened == 3 + 2 * len(S2_BANDS)
 
 
-def test_scenes_that_do_not_reach_the_grid_are_not_opened():
+def test_scenes_off_the_grid_are_not_read():
     archive, scenes = country(1)
     far = replace(make_scene("far", assets=(*S2_BANDS, "SCL")), bbox=(30.0, 45.1, 31.0, 45.2))
-    with_far = {**scenes, "s2_dates": [[far], *scenes["s2_dates"]]}
+    with_far = {**scenes, "s2_dates": [(far,), *scenes["s2_dates"]]}
 
-    made = run(archive, with_far)
+    composite = run(archive, with_far)
 
-    np.testing.assert_array_equal(made.s2, run(archive, scenes).s2)
-    assert "far" not in {name for name, _ in archive.asked}
+    np.testing.assert_array_equal(composite.s2, run(archive, scenes).s2)
+    assert "far" not in {name for name, _ in archive.requests}
 
 
 @pytest.mark.parametrize("bbox", [(179.5, -17.0, -179.5, -16.0), (-180.0, -17.0, -179.0, -16.0)])
 def test_scenes_across_180_degrees_are_found(bbox):
     grid = GeoBox((20, 20), Affine(10, 0, 822_000, 0, -10, 8_174_000), "EPSG:32760")
-    asked = []
+    read = []
 
     def planes(requests, grid):
-        asked.extend(requests)
+        read.extend(requests)
         for _ in requests:
             yield np.zeros(grid.shape, np.uint8)
 
     scene = replace(make_scene("fiji", assets=(*S2_BANDS, "SCL")), bbox=bbox)
-    make_composite(planes, grid, s2_dates=[[scene]], s1_passes=[])
+    make_composite(planes, grid, s2_dates=[(scene,)], s1_passes=[])
 
-    assert asked == [(scene, "SCL")]
+    assert read == [(scene, "SCL")]
 
 
-def test_lost_assets_are_named_and_the_rest_goes_on():
+def test_lost_assets_are_named_and_the_rest_is_composited():
     archive, scenes = country(3)
     dates = scenes["s2_dates"]
     classified = [s.id for date in dates for s in date if "SCL" in s.assets]
     archive.broken = {(classified[0], "B05"), (classified[1], "SCL"), ("p0s0", "VH")}
 
-    made = run(archive, scenes, min_clear=3)
+    composite = run(archive, scenes, min_clear=3)
 
     image, count = reference(archive, dates, CompositeRules(min_clear=3))
-    np.testing.assert_array_equal(made.s2, image)
-    np.testing.assert_array_equal(made.s2_count, count)
-    assert {(lost.scene, lost.band) for lost in made.lost} == archive.broken
-    assert all("broken" in lost.reason for lost in made.lost)
-    assert classified[1] not in {*made.unmasked, *made.used}
-    assert "p0s0" not in made.used
+    np.testing.assert_array_equal(composite.s2, image)
+    np.testing.assert_array_equal(composite.s2_count, count)
+    assert {(lost.scene, lost.band) for lost in composite.lost} == archive.broken
+    assert all("broken" in lost.reason for lost in composite.lost)
+    assert classified[1] not in {*composite.unmasked, *composite.used}
+    assert "p0s0" not in composite.used
 
 
-def test_a_scene_of_which_nothing_could_be_read_is_not_called_used():
+def test_a_scene_of_which_nothing_could_be_read_does_not_count_as_used():
     archive, scenes = country(3)
     name = scenes["s2_dates"][1][0].id
     archive.broken = {(name, band) for band in S2_BANDS}
@@ -298,26 +302,26 @@ def test_a_scene_of_which_nothing_could_be_read_is_not_called_used():
 def test_backscatter_is_the_mean_power_of_the_preferred_orbit_else_of_the_other():
     archive, scenes = country(5)
 
-    made = run(archive, scenes)
+    composite = run(archive, scenes)
 
     for y, x in np.ndindex(*SHAPE):
-        found = []
-        for passes in (scenes["s1_passes"], scenes["s1_others"]):
-            for date in passes:
-                pairs = [[archive.pixels[s.id, b][y, x] for b in S1_BANDS] for s in date]
-                found += [pair for pair in pairs if min(pair) > 0][:1]
-            if found:
+        powers = []
+        for datatakes in (scenes["s1_passes"], scenes["s1_others"]):
+            for datatake in datatakes:
+                pairs = [[archive.pixels[s.id, b][y, x] for b in S1_BANDS] for s in datatake]
+                powers += [pair for pair in pairs if min(pair) > 0][:1]
+            if powers:
                 break
-        other = passes is scenes["s1_others"]
-        assert made.s1_count[y, x] == len(found)
-        assert made.s1_other[y, x] == (other and bool(found))
-        if found:
-            level = 1000 * np.log10(np.mean(found, axis=0, dtype=np.float64))
-            assert np.abs(made.s1[:, y, x] - level).max() <= 0.51
+        other = datatakes is scenes["s1_others"]
+        assert composite.s1_count[y, x] == len(powers)
+        assert composite.s1_other[y, x] == (other and bool(powers))
+        if powers:
+            level = 1000 * np.log10(np.mean(powers, axis=0, dtype=np.float64))
+            assert np.abs(composite.s1[:, y, x] - level).max() <= 0.51
         else:
-            assert (made.s1[:, y, x] == -32768).all()
-    assert made.s1_other.any()
-    assert not made.s1_other.all()
+            assert (composite.s1[:, y, x] == -32768).all()
+    assert composite.s1_other.any()
+    assert not composite.s1_other.all()
 
 
 def test_the_other_orbit_is_read_only_where_it_is_needed():
@@ -325,10 +329,10 @@ def test_the_other_orbit_is_read_only_where_it_is_needed():
     for band in S1_BANDS:
         archive.pixels["p0s0", band][:] = 0.1
 
-    made = run(archive, scenes)
+    composite = run(archive, scenes)
 
-    assert not any(name.startswith("o") for name, _ in archive.asked)
-    assert not made.s1_other.any()
+    assert not any(name.startswith("o") for name, _ in archive.requests)
+    assert not composite.s1_other.any()
 
 
 def test_backscatter_has_a_floor_and_a_ceiling():
@@ -337,30 +341,69 @@ def test_backscatter_has_a_floor_and_a_ceiling():
     archive.add(scene, "VV", np.full(SHAPE, 1e-9, np.float32))
     archive.add(scene, "VH", np.full(SHAPE, 1e35, np.float32))
 
-    made = run(archive, {"s2_dates": [], "s1_passes": [[scene]]})
+    composite = run(archive, {"s2_dates": [], "s1_passes": [(scene,)]})
 
-    assert set(np.unique(made.s1[0])) == {kernels.S1_FLOOR}
-    assert set(np.unique(made.s1[1])) == {32767}
+    assert set(np.unique(composite.s1[0])) == {kernels.S1_FLOOR}
+    assert set(np.unique(composite.s1[1])) == {32767}
 
 
 def test_without_any_scene_all_is_nodata():
-    made = run(Archive(), {"s2_dates": [], "s1_passes": []})
+    composite = run(Archive(), {"s2_dates": [], "s1_passes": []})
 
-    assert made.s2.shape == (9, *SHAPE)
-    assert made.s2.dtype == np.uint16
-    assert not made.s2.any()
-    assert made.s1.dtype == np.int16
-    assert (made.s1 == -32768).all()
+    assert composite.s2.shape == (9, *SHAPE)
+    assert composite.s2.dtype == np.uint16
+    assert not composite.s2.any()
+    assert composite.s1.dtype == np.int16
+    assert (composite.s1 == -32768).all()
     for name in ("s2_count", "s1_count", "s1_other"):
-        assert not getattr(made, name).any()
-    assert made.used == made.lost == made.unmasked == ()
-    assert made.opened == 0
+        assert not getattr(composite, name).any()
+    assert composite.used == composite.lost == composite.unmasked == ()
+    assert composite.opened == 0
 
 
 def test_a_grid_off_20_m_is_refused():
     for grid in (GRID[:21], GRID[1:21], GRID[:, 3:23]):
         with pytest.raises(ValueError, match="20 m"):
             make_composite(Archive().planes, grid, s2_dates=[], s1_passes=[])
+
+
+def test_has_s2_and_has_s1_are_the_pixels_with_observations():
+    archive, scenes = country(2)
+
+    composite = run(archive, scenes)
+
+    np.testing.assert_array_equal(composite.has_s2, composite.s2_count > 0)
+    np.testing.assert_array_equal(composite.has_s1, composite.s1_count > 0)
+    assert 0 < composite.has_s2.mean() < 1
+    assert 0 < composite.has_s1.mean() < 1
+
+
+def test_a_dataset_of_a_composite_has_its_bands_grid_and_counts():
+    archive, scenes = country(4)
+    composite = run(archive, scenes)
+
+    dataset = composite.to_xarray()
+
+    assert dict(dataset.sizes) == {"s2_band": 9, "s1_band": 2, "y": SHAPE[0], "x": SHAPE[1]}
+    assert tuple(dataset.s2_band.values) == S2_BANDS
+    assert tuple(dataset.s1_band.values) == S1_BANDS
+    for name in ("s2", "s1", "s2_count", "s1_count"):
+        np.testing.assert_array_equal(dataset[name], getattr(composite, name))
+        assert dataset[name].dtype == getattr(composite, name).dtype
+    assert dataset.odc.geobox == GRID
+    assert (float(dataset.x[0]), float(dataset.y[0])) == (CORNER[0] + 5, CORNER[1] - 5)
+
+
+def test_a_decoded_dataset_is_in_reflectance_and_decibels_with_nan_for_nodata():
+    archive, scenes = country(4)
+    composite = run(archive, scenes)
+
+    decoded = xarray.decode_cf(composite.to_xarray())
+
+    reflectance = np.where(composite.has_s2, composite.s2 * 1e-4, np.nan)
+    np.testing.assert_allclose(decoded.s2, reflectance, rtol=1e-6)
+    decibels = np.where(composite.has_s1, composite.s1 * 0.01, np.nan)
+    np.testing.assert_allclose(decoded.s1, decibels, rtol=1e-6)
 
 
 def save(folder: Path, archive: Archive, scene: Scene) -> Scene:
@@ -392,31 +435,31 @@ def save(folder: Path, archive: Archive, scene: Scene) -> Scene:
 def test_files_through_the_reader_give_the_same_whatever_the_number_of_workers(tmp_path):
     archive, scenes = country(7, dates=4, passes=2)
     files = {
-        kind: [[save(tmp_path, archive, scene) for scene in date] for date in dates]
-        for kind, dates in scenes.items()
+        kind: [tuple(save(tmp_path, archive, scene) for scene in one) for one in datatakes]
+        for kind, datatakes in scenes.items()
     }
     broken = files["s2_dates"][2][0]
     data = Path(broken.assets["B08"]).read_bytes()
     Path(broken.assets["B08"]).write_bytes(data[:600])
 
-    made = []
+    composites = []
     for workers in (1, 3):
         with Reader(workers=workers) as reader:
-            made.append(
+            composites.append(
                 make_composite(reader.planes, GRID, **files, rules=CompositeRules(min_clear=3))
             )
 
     archive.broken = {(broken.id, "B08")}
     image, _ = reference(archive, scenes["s2_dates"], CompositeRules(min_clear=3))
     fine = [S2_BANDS.index(band) for band in ("B02", "B03", "B04", "B08")]
-    valid = (made[0].s2_count > 0) & (image[0] > 0)
-    np.testing.assert_array_equal(made[0].s2[fine][:, valid], image[fine][:, valid])
-    np.testing.assert_array_equal(made[0].s1, run(archive, scenes).s1)
-    assert [(lost.scene, lost.band) for lost in made[0].lost] == [(broken.id, "B08")]
+    valid = (composites[0].s2_count > 0) & (image[0] > 0)
+    np.testing.assert_array_equal(composites[0].s2[fine][:, valid], image[fine][:, valid])
+    np.testing.assert_array_equal(composites[0].s1, run(archive, scenes).s1)
+    assert [(lost.scene, lost.band) for lost in composites[0].lost] == [(broken.id, "B08")]
     for name in ("s2", "s1", "s2_count", "s1_count", "s1_other"):
-        np.testing.assert_array_equal(getattr(made[0], name), getattr(made[1], name))
+        np.testing.assert_array_equal(getattr(composites[0], name), getattr(composites[1], name))
     for name in ("used", "lost", "unmasked", "opened"):
-        assert getattr(made[0], name) == getattr(made[1], name)
+        assert getattr(composites[0], name) == getattr(composites[1], name)
 
 
 def real_scenes(shared_data: Path) -> dict[str, Scene]:
@@ -434,30 +477,32 @@ def test_the_offset_of_a_real_scene_of_2022_is_removed(shared_data):
     grid = GeoBox((400, 400), Affine(10, 0, 822_000, 0, -10, 8_000), "EPSG:32633")
 
     with Reader(workers=2) as reader:
-        made = make_composite(reader.planes, grid, s2_dates=[[scene]], s1_passes=[])
+        composite = make_composite(reader.planes, grid, s2_dates=[(scene,)], s1_passes=[])
         raw = np.stack([reader.read(scene, band, grid) for band in S2_BANDS])
 
     valid = (raw > 0).all(0)
     assert valid.mean() > 0.9
     wanted = np.where(valid, np.maximum(raw.astype(int) - 1000, 1), 0)
-    np.testing.assert_array_equal(made.s2, wanted)
-    assert made.unmasked == (scene.id,)
+    np.testing.assert_array_equal(composite.s2, wanted)
+    assert composite.unmasked == (scene.id,)
 
 
 def test_two_real_dates_of_a_geographic_archive_meet_on_one_grid(shared_data):
     scenes = [s for s in real_scenes(shared_data).values() if 73 < s.bbox[0] < 74]
-    dates = [[s] for s in scenes if s.sensor == "s2"]
-    down = [[s] for s in scenes if s.orbit_state == "descending"]
-    up = [[s] for s in scenes if s.orbit_state == "ascending"]
+    dates = [(s,) for s in scenes if s.sensor == "s2"]
+    down = [(s,) for s in scenes if s.orbit_state == "descending"]
+    up = [(s,) for s in scenes if s.orbit_state == "ascending"]
     grid = GeoBox((240, 240), Affine(10, 0, 336_000, 0, -10, 3_372_000), "EPSG:32643")
 
     with Reader(workers=2) as reader:
-        made = make_composite(reader.planes, grid, s2_dates=dates, s1_passes=down, s1_others=up)
+        composite = make_composite(
+            reader.planes, grid, s2_dates=dates, s1_passes=down, s1_others=up
+        )
 
-    both = made.s2_count == 2
+    both = composite.s2_count == 2
     assert both.mean() > 0.5
-    assert 1500 < np.median(made.s2[6][both]) < 4500  # near infrared of fields, in DN
-    seen_by_radar = made.s1_count > 0
-    assert seen_by_radar.mean() > 0.5
-    assert -1600 < np.median(made.s1[0][seen_by_radar]) < -500
-    assert math.isclose(np.median(made.s1[0][seen_by_radar]), -970, abs_tol=150)
+    assert 1500 < np.median(composite.s2[6][both]) < 4500  # near infrared of fields, in DN
+    has_radar = composite.s1_count > 0
+    assert has_radar.mean() > 0.5
+    assert -1600 < np.median(composite.s1[0][has_radar]) < -500
+    assert math.isclose(np.median(composite.s1[0][has_radar]), -970, abs_tol=150)

@@ -1,4 +1,4 @@
-"""Tiles inflated here: what GDAL makes of the same bytes, and honest errors."""
+"""Decoding DEFLATE tiles: the pixels GDAL decodes, and errors for broken bytes."""
 
 import zlib
 
@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasterio.transform import Affine
 
-from lulcmap.imagery.assets import deflate as deflated
-from lulcmap.imagery.assets import tiff
+from lulcmap.imagery.assets import deflate, tiff
 from lulcmap.imagery.assets.deflate import InflateError
 
 TILE = (32, 48)
@@ -26,7 +25,7 @@ def noise(dtype, shape=TILE, *, seed=0):
 @pytest.fixture(scope="module")
 def gdals(tmp_path_factory):
     """For each kind: a tile as GDAL compressed it, and the pixels that GDAL reads from it."""
-    made = {}
+    tiles = {}
     for dtype, predictor in KINDS:
         path = tmp_path_factory.mktemp("tiles") / "a.tif"
         with rasterio.open(
@@ -49,8 +48,8 @@ def gdals(tmp_path_factory):
         layout = tiff.parse(lambda start, length, body=body: body[start : start + length])
         ((start, length),) = layout.ranges(slice(0, 1), slice(0, 1))
         with rasterio.open(path) as source:
-            made[dtype, predictor] = body[start : start + length], source.read(1)
-    return made
+            tiles[dtype, predictor] = body[start : start + length], source.read(1)
+    return tiles
 
 
 def bits(pixels):
@@ -63,7 +62,7 @@ def test_a_whole_tile_is_gdals(gdals, dtype, predictor):
     body, wanted = gdals[dtype, predictor]
     pixels = np.zeros(TILE, dtype)
 
-    deflated.paste(memoryview(body), pixels, (0, 0), tile=TILE, predictor=predictor)
+    deflate.paste_tile(memoryview(body), pixels, (0, 0), tile=TILE, predictor=predictor)
 
     np.testing.assert_array_equal(bits(pixels), bits(wanted))
     np.testing.assert_array_equal(bits(pixels), bits(noise(dtype)))
@@ -82,7 +81,7 @@ def test_only_what_lies_in_the_array_is_written(gdals, dtype, predictor, row, co
     before = noise(dtype, (height, width), seed=1)
     pixels = before.copy()
 
-    deflated.paste(body, pixels, (row, col), tile=TILE, predictor=predictor)
+    deflate.paste_tile(body, pixels, (row, col), tile=TILE, predictor=predictor)
 
     wide = np.pad(bits(before), 200)
     wide[200 + row : 200 + row + TILE[0], 200 + col : 200 + col + TILE[1]] = bits(tile)
@@ -94,7 +93,7 @@ def test_rows_of_a_larger_array_may_be_written(gdals, dtype, predictor):
     body, tile = gdals[dtype, predictor]
     whole = np.zeros((100, 120), dtype)
 
-    deflated.paste(body, whole[20:60, 30:70], (4, 5), tile=TILE, predictor=predictor)
+    deflate.paste_tile(body, whole[20:60, 30:70], (4, 5), tile=TILE, predictor=predictor)
 
     np.testing.assert_array_equal(bits(whole[24:56, 35:70]), bits(tile[:, :35]))
     assert np.count_nonzero(bits(whole)) == np.count_nonzero(bits(tile[:, :35]))
@@ -117,13 +116,13 @@ def test_broken_bytes_are_an_error_and_leave_the_array_alone(gdals, dtype, predi
     ):
         pixels = np.zeros(TILE, dtype)
         with pytest.raises(InflateError):
-            deflated.paste(broken, pixels, (0, 0), tile=TILE, predictor=predictor)
+            deflate.paste_tile(broken, pixels, (0, 0), tile=TILE, predictor=predictor)
         assert not bits(pixels).any()
 
 
 @pytest.mark.parametrize("length", [0, 1, TILE[0] * TILE[1] - 1, TILE[0] * TILE[1] + 1, 10**6])
 def test_a_tile_of_another_size_is_an_error(length):
     with pytest.raises(InflateError):
-        deflated.paste(
+        deflate.paste_tile(
             zlib.compress(bytes(length)), np.zeros(TILE, np.uint8), (0, 0), tile=TILE, predictor=1
         )

@@ -1,4 +1,4 @@
-"""Reading: the same pixels as rasterio, on its own grid and off it, honest failures."""
+"""Reading: the pixels rasterio reads, on the asset's grid and off it, and honest failures."""
 
 import json
 import math
@@ -152,10 +152,10 @@ def doubled(pixels: np.ndarray, row: int, col: int, shape: tuple[int, int]) -> n
             i, j = (y + row) // 2, (x + col) // 2
             near_i, near_j = i + (1 if (y + row) % 2 else -1), j + (1 if (x + col) % 2 else -1)
             pairs = [(9, i, j), (3, i, near_j), (3, near_i, j), (1, near_i, near_j)]
-            found = [(weight, sample(*at)) for weight, *at in pairs]
-            weight = sum(w for w, v in found if v)
+            samples = [(weight, sample(*at)) for weight, *at in pairs]
+            weight = sum(w for w, v in samples if v)
             if sample(i, j):
-                out[y, x] = (2 * sum(w * v for w, v in found) + weight) // (2 * weight)
+                out[y, x] = (2 * sum(w * v for w, v in samples) + weight) // (2 * weight)
     return out
 
 
@@ -219,7 +219,7 @@ def test_the_classification_is_never_mixed(tmp_path, reader, source):
 
 
 @pytest.mark.parametrize("source", [{}, OFF_GRID["geographic"]], ids=["same grid", "geographic"])
-def test_backscatter_that_is_none_becomes_0(tmp_path, reader, source):
+def test_invalid_backscatter_becomes_0(tmp_path, reader, source):
     pixels = np.full((150, 130), 0.05, np.float32)
     pixels[20:30], pixels[40:50], pixels[60:70] = -32768, np.nan, -0.01
     path = write(tmp_path / "vv.tif", pixels, nodata=-32768, **source)
@@ -232,7 +232,7 @@ def test_backscatter_that_is_none_becomes_0(tmp_path, reader, source):
     assert plane.max() == np.float32(0.05)
 
 
-def test_warped_backscatter_is_gdals_and_none_is_not_mixed_in(tmp_path, reader):
+def test_warped_backscatter_is_gdals_and_nodata_is_not_mixed_in(tmp_path, reader):
     pixels = np.random.default_rng(3).gamma(4, 0.02, (150, 130)).astype(np.float32)
     pixels[values() == 0] = -32768
     path = write(tmp_path / "vv.tif", pixels, nodata=-32768, **OFF_GRID["the next zone"])
@@ -272,13 +272,13 @@ def test_truncated_foreign_and_mistyped_files_are_read_errors(tmp_path, reader):
 def server(socket_enabled, tmp_path, monkeypatch):
     """Serves the test's folder; nobody pauses after failures."""
     monkeypatch.setattr(Fetcher, "rest", lambda *_: None)
-    monkeypatch.setattr(fetch, "_LONGEST_PAUSE", 0.0)
+    monkeypatch.setattr(fetch, "_MAX_PAUSE_S", 0.0)
     with FileServer(tmp_path).running() as server:
         yield server
 
 
 class Signer:
-    """Signs with another token when it is asked to; writes down how it was."""
+    """Signs with another token when asked to; records how it was called."""
 
     def __init__(self):
         self.asked = []
@@ -314,7 +314,7 @@ def test_no_message_carries_a_token_or_an_address(tmp_path, server, fault):
 
 @pytest.mark.parametrize("fault", [Fault("", "reset"), Fault("", status=503)], ids=["reset", "503"])
 @pytest.mark.parametrize("after", [0, 1], ids=["header", "tiles"])
-def test_a_server_that_is_down_is_no_assets_error(tmp_path, server, fault, after):
+def test_a_server_that_is_down_is_a_provider_error_not_a_read_error(tmp_path, server, fault, after):
     write(tmp_path / "a.tif", values())
     server.behave(replace(fault, after=after, times=math.inf))
     request = make_scene(B02=f"{server.url}/a.tif"), "B02"
@@ -322,12 +322,12 @@ def test_a_server_that_is_down_is_no_assets_error(tmp_path, server, fault, after
     with Reader(sign=Signer(), patience=0) as reader, pytest.raises(ProviderError) as caught:
         list(reader.planes([request] * 3, make_grid()))
 
-    assert str(caught.value).startswith(f"127.0.0.1:{server.server_port} has given nothing")
+    assert str(caught.value).startswith(f"127.0.0.1:{server.server_port} has served nothing")
     for secret in ("SECRET", "sig", "://", "a.tif"):
         assert secret not in str(caught.value)
 
 
-def test_a_token_that_is_used_up_is_renewed_in_the_middle_of_a_file(tmp_path, server):
+def test_an_expired_token_is_renewed_in_the_middle_of_a_file(tmp_path, server):
     write(tmp_path / "a.tif", values())
     server.uses = 1
     sign = Signer()
@@ -345,7 +345,7 @@ def test_a_token_that_is_used_up_is_renewed_in_the_middle_of_a_file(tmp_path, se
 
 @pytest.mark.parametrize("after", [0, 1], ids=["header", "tiles"])
 @pytest.mark.parametrize("kind", ["garbage", "truncated", "reset", "html"])
-def test_bad_answers_are_asked_for_again(tmp_path, server, kind, after):
+def test_bad_responses_are_requested_again(tmp_path, server, kind, after):
     write(tmp_path / "a.tif", values())
     server.behave(Fault("", kind, times=2, after=after))
 
@@ -383,7 +383,7 @@ def test_blocks_of_a_file_are_read_with_one_header_and_a_request_each(tmp_path, 
     assert server.requests == [("/a.tif", 206)] * (1 + 3)
 
 
-def test_a_server_in_a_private_network_is_not_read_from_when_it_must_not_be(tmp_path, server):
+def test_a_server_in_a_private_network_is_not_read_from_unless_allowed(tmp_path, server):
     write(tmp_path / "a.tif", values())
 
     with (
@@ -409,11 +409,11 @@ def test_an_asset_that_cannot_be_signed_ends_everything(server):
     assert not isinstance(caught.value, ReadError)
 
 
-def test_nothing_is_read_by_a_closed_reader(tmp_path):
+def test_a_closed_reader_reads_nothing(tmp_path):
     reader = Reader()
     reader.close()
 
-    with pytest.raises(ReadError, match="reading was ended"):
+    with pytest.raises(ReadError, match="the reader was closed"):
         reader.read(make_scene(B02=write(tmp_path / "a.tif", values())), "B02", make_grid())
 
 

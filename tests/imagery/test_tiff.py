@@ -1,4 +1,4 @@
-"""The layout of a TIFF: what GDAL says of the same file, and nothing absurd of a broken one."""
+"""The layout of a TIFF: as GDAL reads the same file; a broken header is an error or harmless."""
 
 import itertools
 import struct
@@ -21,7 +21,7 @@ SHAPE = (75, 100)
 
 
 def write(path, pixels=None, **profile):
-    """A GeoTIFF of (bands, H, W); without pixels nothing is written into it."""
+    """Write a GeoTIFF of (bands, H, W); without pixels none of its tiles are written."""
     count, height, width = (1, *SHAPE) if pixels is None else pixels.shape
     defaults = {
         "driver": "GTiff",
@@ -47,7 +47,7 @@ def noise(dtype="uint16", *, count=1, shape=SHAPE, seed=0):
 
 
 def reading(body):
-    """What reads ranges of some bytes, as ``parse`` wants it."""
+    """Return a function that reads ranges of some bytes, as ``parse`` takes it."""
 
     def read(start, length):
         return body[start : start + length]
@@ -167,7 +167,7 @@ def test_a_directory_at_the_end_of_a_file_is_found_and_little_more_is_read(tmp_p
     with rasterio.open(path, "r+") as target:
         target.update_tags(a="b" * 4000)  # longer than its place: written anew at the end
     body, asked = path.read_bytes(), []
-    assert struct.unpack("<I", body[4:8])[0] > tiff.HEAD
+    assert struct.unpack("<I", body[4:8])[0] > tiff.TIFF_HEADER_BYTES
 
     def read(start, length):
         asked.append((start, length))
@@ -176,8 +176,8 @@ def test_a_directory_at_the_end_of_a_file_is_found_and_little_more_is_read(tmp_p
     layout = tiff.parse(read)
 
     assert layout.shape == (400, 400)
-    assert asked[0] == (0, tiff.HEAD)
-    assert sum(length for _, length in asked) < tiff.HEAD + 8192
+    assert asked[0] == (0, tiff.TIFF_HEADER_BYTES)
+    assert sum(length for _, length in asked) < tiff.TIFF_HEADER_BYTES + 8192
     rows, cols = slice(3, 9), slice(2, 5)
     np.testing.assert_array_equal(
         window(path, rows, cols), rasterios(path, rows, cols, layout.tile)
@@ -202,7 +202,7 @@ def ranges(starts, sizes):
 
 
 def test_neighbours_are_one_range_and_far_ones_two(monkeypatch):
-    monkeypatch.setattr(tiff, "_GAP", 10)
+    monkeypatch.setattr(tiff, "_MAX_GAP_BYTES", 10)
 
     assert ranges([100, 150], [50, 50]) == [(100, 100)]
     assert ranges([100, 160], [50, 50]) == [(100, 110)]
@@ -213,7 +213,7 @@ def test_neighbours_are_one_range_and_far_ones_two(monkeypatch):
 
 
 def test_no_range_is_longer_than_the_longest_but_for_one_tile(monkeypatch):
-    monkeypatch.setattr(tiff, "_LONGEST", 100)
+    monkeypatch.setattr(tiff, "_MAX_RANGE_BYTES", 100)
 
     assert ranges([0, 50, 100, 150], [50] * 4) == [(0, 100), (100, 100)]
     assert ranges([0, 300], [300, 10]) == [(0, 300), (300, 10)]
@@ -235,20 +235,20 @@ def test_every_tile_lies_in_exactly_one_range_and_is_cut_out_of_it(tiles, gap, l
     layout, across = placed(starts, sizes), slice(0, len(places))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tiff, "_GAP", gap)
-        patch.setattr(tiff, "_LONGEST", longest)
-        found = layout.ranges(slice(0, 1), across)
+        patch.setattr(tiff, "_MAX_GAP_BYTES", gap)
+        patch.setattr(tiff, "_MAX_RANGE_BYTES", longest)
+        joined = layout.ranges(slice(0, 1), across)
 
     for start, size in places:
-        holding = [a for a, length in found if a <= start and start + size <= a + length]
+        holding = [a for a, length in joined if a <= start and start + size <= a + length]
         assert len(holding) == 1 or size == 0
-    assert sum(length for _, length in found) <= sum(sizes) + gap * len(places)
-    cut = layout.tiles(slice(0, 1), across, found, [body[a : a + length] for a, length in found])
+    assert sum(length for _, length in joined) <= sum(sizes) + gap * len(places)
+    cut = layout.tiles(slice(0, 1), across, joined, [body[a : a + length] for a, length in joined])
     assert [bytes(tile) for tile in cut[0]] == [body[a : a + size] for a, size in places]
 
 
 def survives(body):
-    """Whether a header is taken for one; whatever else than our own error is raised fails."""
+    """Whether a header is accepted; any other error than our own fails the test."""
     asked = []
 
     def read(start, length):
@@ -265,7 +265,7 @@ def survives(body):
     layout.header()
     assert min(*layout.shape, *layout.tile) >= 1
     for _, length in layout.ranges(slice(None), slice(None)):
-        assert length <= 2 * layout.tile[0] * layout.tile[1] * 8 + 2 * 2**16 + tiff._LONGEST
+        assert length <= 2 * layout.tile[0] * layout.tile[1] * 8 + 2 * 2**16 + tiff._MAX_RANGE_BYTES
     return True
 
 
@@ -305,8 +305,8 @@ def test_a_broken_header_is_an_error_or_harmless(good):
     "body",
     [b"", b"II", b"II*\0", b"<html>not found</html>", b"\x89PNG\r\n\x1a\n" + bytes(60), bytes(99)],
 )
-def test_what_is_no_tiff_is_said_to_be_none(body):
-    with pytest.raises(NotTiffError, match="no TIFF"):
+def test_a_file_that_is_not_a_tiff_is_refused(body):
+    with pytest.raises(NotTiffError, match="not a TIFF"):
         tiff.parse(reading(body))
 
 
@@ -329,7 +329,7 @@ def test_impossible_numbers_are_an_error(good, tag, value):
     assert not survives(changed(good, tag, value))
 
 
-def test_a_directory_of_too_many_entries_is_not_asked_for(good):
+def test_a_directory_of_too_many_entries_is_not_fetched(good):
     body, is_big = bytearray(good), good[2] == 43
     at = entries(good)[0] - (8 if is_big else 2)
     struct.pack_into("<Q" if is_big else "<H", body, at, 2**30 if is_big else 2**16 - 1)

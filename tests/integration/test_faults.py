@@ -128,7 +128,7 @@ def test_a_provider_that_goes_down_ends_with_exit_5_and_the_run_goes_on_later(
 
     assert stopped.code == 5
     assert stopped.stderr.count("\n") == 1
-    assert f"{files.url.removeprefix('http://')} has given nothing" in stopped.stderr
+    assert f"{files.url.removeprefix('http://')} has served nothing" in stopped.stderr
     assert "--patience" in stopped.stderr
     assert done
     assert {name: run.blocks[name] for name in done} == done

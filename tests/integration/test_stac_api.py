@@ -5,14 +5,13 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from lulcmap.dataset import DatasetRequest, ImageArchive, build_dataset
 from lulcmap.dataset.chips import Dataset
-from lulcmap.dataset.request import DatasetRequest, build_dataset
-from lulcmap.dataset.source import ImageArchive
 from lulcmap.simulation import SimulatedCountry
+from lulcmap.simulation.labels import LabelSet, simulate_labels
 from tests.integration import services
 from tests.integration.runs import COUNTRY, assert_same_map
 from tests.integration.servers import FileServer
-from tests.support.labels import LabelSet, simulate_labels
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ GOOD = Contract(name="good", inputs={"s2": S2_INPUT, "s1": S1_INPUT}, stride=4)
 
 
 def of(count, **changes):
-    """A contract with a legend of its own."""
+    """A contract with its own legend."""
     own = {"classes": tuple(f"class {i}" for i in range(count)), "colours": ("7B2D43",) * count}
     return replace(GOOD, **{**own, **changes})
 
@@ -25,7 +25,16 @@ def test_a_contract_survives_its_text():
     assert Contract.from_json(contract.to_json()).to_json() == contract.to_json()
 
 
-def test_a_usual_contract_is_accepted():
+def test_a_contract_s_text_keeps_the_keys_of_version_0_1_0():
+    contract = replace(GOOD, trained_on="real", quality="is right on 0.6")
+
+    fields = json.loads(contract.to_json())
+
+    assert (fields["knows"], fields["standing"]) == ("real", "is right on 0.6")
+    assert not {"trained_on", "quality"} & set(fields)
+
+
+def test_lulcformer_s_contract_is_accepted():
     GOOD.check()
 
 
@@ -42,13 +51,13 @@ def test_a_foreign_contract_that_fits_is_accepted(contract):
     contract.check()
 
 
-def test_a_model_that_does_not_know_its_classes_shares_cannot_even_them():
+def test_a_model_without_class_shares_has_no_balanced_prior():
     assert GOOD.logit_bias("natural") == (0,) * 9
-    with pytest.raises(UsageError, match="does not say how common its classes were"):
+    with pytest.raises(UsageError, match="does not tell the class shares"):
         GOOD.logit_bias("balanced")
 
 
-def test_the_line_of_a_model_says_what_it_is_worth():
+def test_a_model_is_described_by_its_training_data_and_quality():
     real = replace(GOOD, trained_on="real")
 
     assert "simulated landscapes only" in replace(GOOD, quality="splendid").describe()
@@ -57,7 +66,7 @@ def test_the_line_of_a_model_says_what_it_is_worth():
 
 
 @pytest.mark.parametrize("count", [1, 3, 254])
-def test_own_classes_have_the_ids_of_their_order(count):
+def test_own_classes_are_numbered_in_order(count):
     contract = of(count)
 
     contract.check()
@@ -75,7 +84,7 @@ def test_dynamic_world_s_classes_keep_their_ids_in_any_number_and_order():
     assert (some.ids, some.legend) == ((8, 1), CLASSES)
 
 
-def test_one_class_of_another_name_makes_the_legend_the_model_s_own():
+def test_one_class_of_another_name_makes_the_legend_the_model_s():
     mixed = of(3, classes=("trees", "vines", "water"))
 
     assert mixed.ids == (0, 1, 2)
@@ -101,16 +110,16 @@ def test_one_class_of_another_name_makes_the_legend_the_model_s_own():
         (of(2, colours=("7B2D43", "green")), "'class 1' has the colour 'green'"),
         (of(2, colours=("7B2D43", None)), "'class 1' has the colour None"),
         (replace(GOOD, colours=("419BDG",) * 9), "'water' has the colour '419BDG'"),
-        (of(0), "0 classes, and a map has room for 1 to 254"),
-        (of(255), "255 classes, and a map has room for 1 to 254"),
+        (of(0), "0 classes; a map can have 1 to 254"),
+        (of(255), "255 classes; a map can have 1 to 254"),
         (replace(GOOD, stride=0), "stride 0"),
         (replace(GOOD, stride="4"), "stride '4'"),
         (replace(GOOD, temperature=0), "temperature 0"),
         (replace(GOOD, temperature="hot"), "temperature 'hot'"),
         (replace(GOOD, prior=(0.5, 0.5)), "a number from 0 to 1"),
         (replace(GOOD, prior=(2,) * 9), "a number from 0 to 1"),
-        (replace(GOOD, quality=3), "a standing 3"),
-        (replace(GOOD, trained_on="foo"), "knows 'foo'"),
+        (replace(GOOD, quality=3), r"the quality 3 \('standing'\)"),
+        (replace(GOOD, trained_on="foo"), "trained on 'foo' land"),
         (replace(GOOD, name=None), "no name"),
         (replace(GOOD, resolution=20.0), "20 m"),
         (replace(GOOD, window=500), "500 px"),
@@ -118,7 +127,7 @@ def test_one_class_of_another_name_makes_the_legend_the_model_s_own():
         (replace(GOOD, step=382), "every 382 px"),
     ],
 )
-def test_what_does_not_fit_is_named(contract, named):
+def test_a_contract_that_does_not_fit_is_refused_and_says_why(contract, named):
     with pytest.raises(ModelError, match=named) as caught:
         contract.check()
     assert "lulcmap models" in str(caught.value)
@@ -127,12 +136,12 @@ def test_what_does_not_fit_is_named(contract, named):
 @pytest.mark.parametrize(
     "text", ["", "[]", "{}", '{"format": 1}', GOOD.to_json().replace('"stride"', '"pace"')]
 )
-def test_a_text_that_is_no_contract_is_refused(text):
+def test_a_text_that_is_not_a_contract_is_refused(text):
     with pytest.raises(ModelError, match="cannot be read"):
         Contract.from_json(text)
 
 
-def test_a_contract_of_another_format_says_so():
+def test_a_contract_of_another_format_is_refused():
     text = json.dumps({**json.loads(GOOD.to_json()), "format": 2})
 
     with pytest.raises(ModelError, match="format 2"):

@@ -15,7 +15,7 @@ Y = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])
 
 
 def outside(name="w"):
-    """A tensor whose values lie in another file."""
+    """A tensor whose values are in another file."""
     tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=[1])
     tensor.data_location = TensorProto.EXTERNAL
     tensor.external_data.add(key="location", value="weights.bin")
@@ -28,18 +28,18 @@ def model_of(nodes, initializers=(), functions=()):
 
 
 def test_a_model_is_read_with_its_hash_and_contract(tmp_path):
-    agreed = contract(training={"seed": 3})
-    path = make_model(tmp_path / "m.onnx", agreed)
+    expected = contract(training={"seed": 3})
+    path = make_model(tmp_path / "m.onnx", expected)
 
     model = read_model(path)
 
-    assert model.contract == agreed
+    assert model.contract == expected
     assert model.data == path.read_bytes()
     assert model.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_a_missing_model_is_named(tmp_path):
-    with pytest.raises(ModelError, match=r"no model file .*none\.onnx"):
+    with pytest.raises(ModelError, match=r"No model file .*none\.onnx"):
         read_model(tmp_path / "none.onnx")
 
 
@@ -48,11 +48,11 @@ def test_a_missing_model_is_named(tmp_path):
     [b"", b"hello world\n", b"PK\x03\x04" + b"x" * 99, bytes(range(256)), b"\xff" * 50],
     ids=["empty", "text", "zip", "bytes", "ones"],
 )
-def test_a_file_that_is_no_onnx_is_refused_in_one_line(tmp_path, content):
+def test_a_file_that_is_not_onnx_is_refused_in_one_line(tmp_path, content):
     path = tmp_path / "m.onnx"
     path.write_bytes(content)
 
-    with pytest.raises(ModelError, match="is no ONNX model") as caught:
+    with pytest.raises(ModelError, match="is not an ONNX model") as caught:
         read_model(path)
     assert "\n" not in str(caught.value)
 
@@ -124,7 +124,7 @@ def test_weights_in_another_file_are_found_wherever_they_are(tmp_path, place):
         read_model(path)
 
 
-def test_what_onnx_itself_saves_outside_is_refused(tmp_path):
+def test_external_data_saved_by_onnx_is_refused(tmp_path):
     model = onnx.load(make_model(tmp_path / "in.onnx", contract()))
     path = tmp_path / "out.onnx"
     onnx.save(model, path, save_as_external_data=True, location="w.bin", size_threshold=0)

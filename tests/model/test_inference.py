@@ -16,7 +16,7 @@ from tests.support.stubs import composites, contract, make_model
 
 ROWS, COLS = 700, 800
 WORLD = Box(-320, -192, ROWS, COLS)
-"""Pixels there are; (0, 0), where the lattice starts, is well inside."""
+"""All pixels; the origin of the lattice, (0, 0), is well inside."""
 
 
 @pytest.fixture(scope="module")
@@ -26,10 +26,10 @@ def world():
 
 @pytest.fixture(scope="module")
 def make_session(tmp_path_factory):
-    def make(agreed, **options):
+    def make(model_contract, **options):
         folder = tmp_path_factory.mktemp("model")
         return open_session(
-            make_model(folder / "m.onnx", agreed, **options), device="cpu", threads=1
+            make_model(folder / "m.onnx", model_contract, **options), device="cpu", threads=1
         )
 
     return make
@@ -38,15 +38,15 @@ def make_session(tmp_path_factory):
 def mapped(
     session, world, box, *, mask=None, blend="hann", prior="natural", batch_size=4, run=None
 ):
-    """A box's classes, from the pixels of the windows it needs and no other."""
-    agreed = session.contract
+    """Classify a box from the pixels of the windows it needs and no others."""
+    lattice, stride = session.contract.lattice, session.contract.stride
     mask = np.ones(box.shape, bool) if mask is None else mask
-    windows = needed_windows(mask, box, lattice=agreed.lattice, stride=agreed.stride)
+    windows = needed_windows(mask, box, lattice=lattice, stride=stride)
     over = bounding_box(windows)
     rows, cols = over.within(WORLD)
     return classify(
         run or session.run,
-        agreed,
+        session.contract,
         s2=world[0][:, rows, cols],
         s1=world[1][:, rows, cols],
         over=over,
@@ -67,9 +67,9 @@ def upsampled(logits, cells, box, stride):
 
 
 def in_one_window(session, world, box, *, divisor=1.0):
-    """What scipy makes of the logits of one window over the whole world.
+    """Classify with scipy from the logits of one window over the whole world.
 
-    ``divisor`` (K, 1, 1) is what the classes' probabilities are divided by.
+    ``divisor`` (K, 1, 1) divides the probabilities of the classes.
     """
     stride = session.contract.stride
     s2, s1 = world
@@ -89,7 +89,7 @@ def assert_same(one, other):
 
 
 def part(classified, box, of):
-    """What was found in a box of a larger box."""
+    """The classes of a box within a larger box."""
     rows, cols = box.within(of)
     bands = classified.classes, classified.confidence, classified.margin
     return type(classified)(*(band[rows, cols] for band in bands))
@@ -101,45 +101,46 @@ def test_windows_give_the_map_of_one_big_window(make_session, world, stride, ker
     session = make_session(contract(stride=stride), kernel=kernel)
     box = Box(-143, -61, 251, 260)
 
-    found = mapped(session, world, box, blend=blend)
+    classified = mapped(session, world, box, blend=blend)
 
     classes, confidence, margin = in_one_window(session, world, box)
     clear = margin > 0.01  # the better of two equal classes hangs on the last bit
-    np.testing.assert_array_equal(found.classes[clear], classes[clear])
+    np.testing.assert_array_equal(classified.classes[clear], classes[clear])
     assert clear.mean() > 0.999
-    np.testing.assert_allclose(found.confidence, confidence, atol=0.501)
-    np.testing.assert_allclose(found.margin, margin, atol=0.501)
+    np.testing.assert_allclose(classified.confidence, confidence, atol=0.501)
+    np.testing.assert_allclose(classified.margin, margin, atol=0.501)
 
 
 @pytest.mark.parametrize("temperature", [1.0, 2.5])
 def test_balanced_divides_by_the_root_of_the_classes_shares(make_session, world, temperature):
     shares = np.array([0.3, 0.25, 0.2, 0.1, 0.08, 0.04, 0.02, 0.01, 0.0])
-    agreed = contract(prior=tuple(shares.tolist()), temperature=temperature)
-    session = make_session(agreed, kernel=4)
+    session = make_session(
+        contract(prior=tuple(shares.tolist()), temperature=temperature), kernel=4
+    )
     box = Box(-143, -61, 151, 160)
 
-    found = mapped(session, world, box, prior="balanced")
+    classified = mapped(session, world, box, prior="balanced")
 
     divisor = np.sqrt(np.maximum(shares, 0.001))[:, None, None]
     classes, confidence, margin = in_one_window(session, world, box, divisor=divisor)
     clear = margin > 0.01
-    np.testing.assert_array_equal(found.classes[clear], classes[clear])
-    np.testing.assert_allclose(found.confidence, confidence, atol=0.501)
-    np.testing.assert_allclose(found.margin, margin, atol=0.501)
+    np.testing.assert_array_equal(classified.classes[clear], classes[clear])
+    np.testing.assert_allclose(classified.confidence, confidence, atol=0.501)
+    np.testing.assert_allclose(classified.margin, margin, atol=0.501)
     natural = mapped(session, world, box)
-    assert (found.classes == 7).sum() > (natural.classes == 7).sum()
+    assert (classified.classes == 7).sum() > (natural.classes == 7).sum()
 
 
 def test_centre_hides_the_edges_of_a_network_that_sees_a_few_pixels_further(make_session, world):
     session = make_session(contract(), kernel=8)
     box = Box(-143, -61, 251, 260)
 
-    found = mapped(session, world, box, blend="centre")
+    classified = mapped(session, world, box, blend="centre")
 
     classes, confidence, margin = in_one_window(session, world, box)
     clear = margin > 0.01
-    np.testing.assert_array_equal(found.classes[clear], classes[clear])
-    np.testing.assert_allclose(found.confidence, confidence, atol=0.501)
+    np.testing.assert_array_equal(classified.classes[clear], classes[clear])
+    np.testing.assert_allclose(classified.confidence, confidence, atol=0.501)
 
 
 @pytest.mark.parametrize("blend", ["hann", "centre"])
@@ -159,9 +160,9 @@ def test_overlapping_areas_get_the_same_pixels(make_session, world, blend):
     one, other = Box(-150, -37, 133, 159), Box(-81, 30, 150, 170)
     both = one.intersection(other)
 
-    found = [part(mapped(session, world, box, blend=blend), both, box) for box in (one, other)]
+    parts = [part(mapped(session, world, box, blend=blend), both, box) for box in (one, other)]
 
-    assert_same(*found)
+    assert_same(*parts)
 
 
 def test_overlapping_areas_get_the_same_pixels_beside_empty_windows(make_session, world):
@@ -172,11 +173,11 @@ def test_overlapping_areas_get_the_same_pixels_beside_empty_windows(make_session
     one, other = Box(-150, -37, 233, 259), Box(-81, 30, 250, 270)
     both = one.intersection(other)
 
-    found = [part(mapped(session, (s2, s1), box), both, box) for box in (one, other)]
+    parts = [part(mapped(session, (s2, s1), box), both, box) for box in (one, other)]
 
-    assert_same(*found)
+    assert_same(*parts)
     rows, cols = both.within(WORLD)
-    np.testing.assert_array_equal(found[0].classes == NODATA, holes[rows, cols])
+    np.testing.assert_array_equal(parts[0].classes == NODATA, holes[rows, cols])
 
 
 def test_the_map_has_the_same_bits_for_any_batch_size(make_session, world):
@@ -193,14 +194,14 @@ def test_a_class_is_the_legends_whatever_the_order_of_the_logits(make_session, w
     session = make_session(contract(classes=names, colours=("B39FE1", "419BDF", "C4281B")))
     box = Box(0, 0, 40, 40)
 
-    found = mapped(session, world, box)
+    classified = mapped(session, world, box)
 
     order = in_one_window(session, world, box)[0]
-    np.testing.assert_array_equal(found.classes, np.array([8, 0, 6])[order])
+    np.testing.assert_array_equal(classified.classes, np.array([8, 0, 6])[order])
 
 
 def constant(logits, stride=4):
-    """A network that says the same of every cell."""
+    """A network that returns the same logits for every cell."""
 
     def run(s2, s1):
         n, _, height, width = s2.shape
@@ -214,12 +215,12 @@ def test_the_temperature_softens_the_confidence_and_not_the_class(make_session, 
     session = make_session(contract(temperature=2.0))
     logits = [0, 4, 1, 0, 0, 0, 0, 0, 0]
 
-    found = mapped(session, world, Box(0, 0, 20, 20), run=constant(logits))
+    classified = mapped(session, world, Box(0, 0, 20, 20), run=constant(logits))
 
     odds = softmax(np.array(logits) / 2)
-    assert set(found.classes.flat) == {1}
-    assert set(found.confidence.flat) == {round(100 * odds[1])}
-    assert set(found.margin.flat) == {round(100 * (odds[1] - odds[2]))}
+    assert set(classified.classes.flat) == {1}
+    assert set(classified.confidence.flat) == {round(100 * odds[1])}
+    assert set(classified.margin.flat) == {round(100 * (odds[1] - odds[2]))}
 
 
 def test_sure_is_100_percent_and_undecided_is_the_first_class(make_session, world):
@@ -241,10 +242,10 @@ def test_sure_is_100_percent_and_undecided_is_the_first_class(make_session, worl
         (False, False, {"both"}),
     ],
 )
-def test_a_pixel_without_the_inputs_the_contract_demands_is_nodata(
+def test_a_pixel_without_the_inputs_the_contract_requires_is_nodata(
     make_session, world, s2_optional, s1_optional, mapped_cases
 ):
-    agreed = contract(
+    strict = contract(
         inputs={
             "s2": replace(S2_INPUT, optional=s2_optional),
             "s1": replace(S1_INPUT, optional=s1_optional),
@@ -258,11 +259,11 @@ def test_a_pixel_without_the_inputs_the_contract_demands_is_nodata(
     s2[:, row : row + 40, col + 30 : col + 40] = 0
     s1[:, row : row + 40, col + 30 : col + 40] = -32768
 
-    found = mapped(make_session(agreed), (s2, s1), box)
+    classified = mapped(make_session(strict), (s2, s1), box)
 
     cases = np.repeat(["both", "s2", "s1", "none"], 10)
     expected = np.isin(cases, list(mapped_cases))
-    for band in (found.classes, found.confidence, found.margin):
+    for band in (classified.classes, classified.confidence, classified.margin):
         np.testing.assert_array_equal(band != NODATA, np.tile(expected, (40, 1)))
 
 
@@ -271,10 +272,10 @@ def test_an_input_the_model_does_not_take_does_not_make_a_pixel_usable(make_sess
     s2 = world[0].copy()
     s2[:, : -WORLD.row + 20] = 0
 
-    found = mapped(session, (s2, world[1]), Box(0, 0, 40, 40))
+    classified = mapped(session, (s2, world[1]), Box(0, 0, 40, 40))
 
-    assert (found.classes[:20] == NODATA).all()
-    assert (found.classes[20:] != NODATA).all()
+    assert (classified.classes[:20] == NODATA).all()
+    assert (classified.classes[20:] != NODATA).all()
 
 
 def test_a_window_without_a_usable_pixel_is_not_run(make_session, world):
@@ -286,32 +287,32 @@ def test_a_window_without_a_usable_pixel_is_not_run(make_session, world):
         return session.run(s2, s1)
 
     empty = np.zeros_like(world[0]), np.full_like(world[1], -32768)
-    found = mapped(session, empty, Box(0, 0, 40, 40), run=run)
+    classified = mapped(session, empty, Box(0, 0, 40, 40), run=run)
 
     assert calls == []
-    assert (found.classes == NODATA).all()
+    assert (classified.classes == NODATA).all()
 
 
-def test_a_window_that_has_little_land_is_shown_it_mirrored(make_session, world):
+def test_a_window_with_little_land_is_shown_it_mirrored(make_session, world):
     session = make_session(contract())
     rows, cols = slice(300, 430), slice(150, 350)
     s2, s1 = np.zeros_like(world[0]), np.full_like(world[1], -32768)
     s2[:, rows, cols], s1[:, rows, cols] = world[0][:, rows, cols], world[1][:, rows, cols]
     s2[:, 310:320, 160:180] = 0  # a cloud, which Sentinel-1 sees through
     box = Box(WORLD.row + 300, WORLD.col + 150, 130, 200)
-    shown = []
+    windows_shown = []
 
     def run(*pixels):
-        shown.extend(zip(*pixels, strict=True))
+        windows_shown.extend(zip(*pixels, strict=True))
         return session.run(*pixels)
 
-    found = mapped(session, (s2, s1), box, run=run)
+    classified = mapped(session, (s2, s1), box, run=run)
 
     mask = np.ones(box.shape, bool)
     lattice, stride = session.contract.lattice, session.contract.stride
     windows = needed_windows(mask, box, lattice=lattice, stride=stride)
-    assert len(shown) == len(windows)
-    for pair, window in zip(shown, windows, strict=True):
+    assert len(windows_shown) == len(windows)
+    for pair, window in zip(windows_shown, windows, strict=True):
         inner = box.intersection(window)
         edges = [
             (0, 0),
@@ -321,7 +322,7 @@ def test_a_window_that_has_little_land_is_shown_it_mirrored(make_session, world)
         for pixels, plane in zip(pair, (s2, s1), strict=True):
             land = plane[:, *inner.within(WORLD)]
             np.testing.assert_array_equal(pixels, np.pad(land, edges, mode="reflect"))
-    assert (found.classes != NODATA).all()
+    assert (classified.classes != NODATA).all()
 
 
 def test_pixels_outside_the_composite_are_nodata(make_session, world):
@@ -330,10 +331,10 @@ def test_pixels_outside_the_composite_are_nodata(make_session, world):
     mask = np.zeros(box.shape, bool)
     mask[:20] = True
 
-    found = mapped(session, world, box, mask=mask)
+    classified = mapped(session, world, box, mask=mask)
 
-    assert (found.classes[mask] != NODATA).all()
-    assert (found.classes[-1] == NODATA).all()
+    assert (classified.classes[mask] != NODATA).all()
+    assert (classified.classes[-1] == NODATA).all()
 
 
 def test_progress_counts_windows(make_session, world):
@@ -367,7 +368,7 @@ def test_progress_counts_windows(make_session, world):
     st.integers(1, 70),
     st.data(),
 )
-def test_needed_windows_are_those_that_reach_a_cell_a_masked_pixel_uses(
+def test_needed_windows_are_those_with_a_cell_that_a_masked_pixel_uses(
     row, col, height, width, data
 ):
     stride, lattice = data.draw(st.sampled_from([(4, Lattice(32, 24)), (1, Lattice(16, 12))]))
@@ -375,7 +376,7 @@ def test_needed_windows_are_those_that_reach_a_cell_a_masked_pixel_uses(
     seed = data.draw(st.integers(0, 99))
     mask = np.random.default_rng(seed).random(box.shape) < data.draw(st.sampled_from([0, 0.002, 1]))
 
-    found = needed_windows(mask, box, lattice=lattice, stride=stride)
+    windows = needed_windows(mask, box, lattice=lattice, stride=stride)
 
     used = set()
     for y, x in np.argwhere(mask):
@@ -388,4 +389,4 @@ def test_needed_windows_are_those_that_reach_a_cell_a_masked_pixel_uses(
         cols = range(window.col // stride, (window.col + size) // stride)
         if any(cell_row in rows and cell_col in cols for cell_row, cell_col in used):
             expected.append(window)
-    assert found == expected
+    assert windows == expected

@@ -1,4 +1,4 @@
-"""Land mirrored to where there is none, against numpy's padding."""
+"""Mirroring land into parts without data, against numpy's padding."""
 
 import numpy as np
 from hypothesis import given, settings
@@ -14,35 +14,35 @@ MASKS = arrays(bool, array_shapes(min_dims=2, max_dims=2, max_side=24)).filter(n
 @given(size=st.tuples(st.integers(1, 12), st.integers(1, 12)), data=st.data())
 def test_a_rectangle_is_mirrored_as_numpy_pads_it(size, data):
     top, bottom, left, right = (data.draw(st.integers(0, size[i // 2] - 1)) for i in range(4))
-    there = np.pad(np.ones(size, bool), ((top, bottom), (left, right)))
-    land = np.arange(there[there].size).reshape(size)
+    valid = np.pad(np.ones(size, bool), ((top, bottom), (left, right)))
+    land = np.arange(valid[valid].size).reshape(size)
 
-    rows, cols = mirrored(there)
+    rows, cols = mirrored(valid)
 
     expected = np.pad(land, ((top, bottom), (left, right)), mode="reflect")
     np.testing.assert_array_equal(land[rows - top, cols - left], expected)
 
 
 @settings(deadline=None)
-@given(there=MASKS)
-def test_every_pixel_shows_one_that_is_there_and_those_themselves(there):
-    rows, cols = mirrored(there)
+@given(valid=MASKS)
+def test_every_pixel_shows_a_valid_one_and_valid_pixels_show_themselves(valid):
+    rows, cols = mirrored(valid)
 
-    assert there[rows, cols].all()
-    own = np.indices(there.shape)
-    np.testing.assert_array_equal(np.stack([rows, cols])[:, there], own[:, there])
+    assert valid[rows, cols].all()
+    own = np.indices(valid.shape)
+    np.testing.assert_array_equal(np.stack([rows, cols])[:, valid], own[:, valid])
 
 
 def test_a_strip_is_mirrored_again_and_again():
-    there = np.zeros((8, 40), bool)
-    there[:, :5] = True
+    valid = np.zeros((8, 40), bool)
+    valid[:, :5] = True
 
-    rows, cols = mirrored(there)
+    rows, cols = mirrored(valid)
 
-    np.testing.assert_array_equal(rows, np.indices(there.shape)[0])
+    np.testing.assert_array_equal(rows, np.indices(valid.shape)[0])
     expected = np.pad(np.arange(5), (0, 35), mode="reflect")
     np.testing.assert_array_equal(cols[:, :9], np.tile(expected[:9], (8, 1)))
-    assert (np.abs(np.diff(cols, axis=1)) == 1).all()  # nowhere is there a seam
+    assert (np.abs(np.diff(cols, axis=1)) == 1).all()  # without a seam
 
 
 def test_a_lone_pixel_and_a_line_are_repeated():
@@ -61,10 +61,10 @@ def test_a_lone_pixel_and_a_line_are_repeated():
 
 def test_across_a_slanting_edge_the_land_is_mirrored_across_it():
     y, x = np.indices((40, 40))
-    there = y + x < 40
+    valid = y + x < 40
 
-    rows, _ = mirrored(there)
+    rows, _ = mirrored(valid)
 
-    expected = np.where(there, y, 39 - x)
+    expected = np.where(valid, y, 39 - x)
     assert np.median(np.abs(rows - expected)) == 0
     assert np.percentile(np.abs(rows - expected), 95) <= 2  # a slanting edge is stairs

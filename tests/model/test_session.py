@@ -25,7 +25,7 @@ def batch(n, size=64, seed=0):
     return np.stack([s2 for s2, _ in parts]), np.stack([s1 for _, s1 in parts])
 
 
-def test_a_session_says_what_it_runs_and_on_what(model):
+def test_a_session_tells_its_model_runtime_and_device(model):
     session = open_session(model, device="cpu")
 
     assert session.contract == contract()
@@ -42,9 +42,9 @@ def test_logits_are_one_float_a_class_and_cell(model):
     assert logits.dtype == np.float32
 
 
-def test_a_model_gets_the_bands_it_wants_in_its_order(tmp_path):
-    agreed = contract(inputs={"s2": replace(S2_INPUT, bands=("B08", "B04"))})
-    path = make_model(tmp_path / "m.onnx", agreed)
+def test_a_model_gets_the_bands_it_needs_in_its_order(tmp_path):
+    expected = contract(inputs={"s2": replace(S2_INPUT, bands=("B08", "B04"))})
+    path = make_model(tmp_path / "m.onnx", expected)
     s2, s1 = batch(1)
     raw = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
 
@@ -56,16 +56,16 @@ def test_a_model_gets_the_bands_it_wants_in_its_order(tmp_path):
 
 def test_a_logit_has_the_same_bits_in_any_batch_and_on_any_number_of_threads(model):
     s2, s1 = batch(8)
-    found = []
+    results = []
 
     for threads in (1, 2):
         session = open_session(model, device="cpu", threads=threads)
         for size in (1, 3, 8):
             parts = [session.run(s2[i : i + size], s1[i : i + size]) for i in range(0, 8, size)]
-            found.append(np.concatenate(parts))
+            results.append(np.concatenate(parts))
 
-    for logits in found[1:]:
-        np.testing.assert_array_equal(logits, found[0])
+    for logits in results[1:]:
+        np.testing.assert_array_equal(logits, results[0])
 
 
 @pytest.mark.skipif(
@@ -86,14 +86,14 @@ def lists_cuda(monkeypatch, *, driver):
     monkeypatch.setattr(runtime, "has_driver", lambda: driver)
     monkeypatch.setattr(onnxruntime, "preload_dlls", lambda **_: print("none"), raising=False)  # noqa: T201
     whole = onnxruntime.InferenceSession
-    asked = []
+    requested = []
 
     def without_cuda(data, options, *, providers, **others):
-        asked.append(providers)
+        requested.append(providers)
         return whole(data, options, providers=["CPUExecutionProvider"], **others)
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", without_cuda)
-    return asked
+    return requested
 
 
 def test_cuda_without_a_driver_fails_and_says_why(model, monkeypatch):
@@ -103,13 +103,13 @@ def test_cuda_without_a_driver_fails_and_says_why(model, monkeypatch):
         open_session(model, device="cuda")
 
 
-def test_a_session_that_did_not_get_cuda_is_not_believed(model, monkeypatch, capfd):
-    asked = lists_cuda(monkeypatch, driver=True)
+def test_a_session_that_silently_lacks_cuda_fails_and_says_why(model, monkeypatch, capfd):
+    requested = lists_cuda(monkeypatch, driver=True)
 
     with pytest.raises(DeviceError, match="could not load CUDA"):
         open_session(model, device="cuda")
     assert capfd.readouterr() == ("", "")
-    (name, options), fallback = asked[0]
+    (name, options), fallback = requested[0]
     assert (name, options["use_tf32"], fallback) == (
         "CUDAExecutionProvider",
         "0",
@@ -131,17 +131,17 @@ def test_auto_falls_back_to_the_cpu_and_says_so(model, monkeypatch):
 def test_a_gpu_always_gets_full_batches(model):
     s2, s1 = batch(7)
     plain = open_session(model, device="cpu")
-    seen = []
+    sizes = []
 
     class Gpu:
         def run(self, names, feeds):
-            seen.append(feeds["s2"].shape[0])
+            sizes.append(feeds["s2"].shape[0])
             return plain._ort.run(names, feeds)
 
     logits = replace(plain, batch_size=5, _ort=Gpu()).run(s2, s1)
 
     np.testing.assert_allclose(logits, plain.run(s2, s1), atol=1e-5)
-    assert seen == [5, 5]
+    assert sizes == [5, 5]
 
 
 def test_no_runtime_says_what_to_install(model, monkeypatch):
@@ -164,7 +164,7 @@ def test_two_runtimes_are_named(model, monkeypatch):
 
 
 def edited(path, model, **changes):
-    """The model under a contract it was not made for."""
+    """The model under a contract that does not match it."""
     graph = load(model)
     fields = json.loads(graph.metadata_props[0].value)
     fields.update(changes)
@@ -186,17 +186,17 @@ def only_s2():
                     "s2": {**only_s2()["s2"], "bands": ["B02"]},
                 }
             },
-            "takes s2 with 9 bands; its contract says 1 of them",
+            "takes s2 with 9 bands; its contract says 1",
         ),
         (
             {"classes": ["water", "trees"], "colours": ["419BDF", "397D49"]},
-            "gave logits of shape|gives 9 classes",
+            "returned logits of shape|returns 9 classes",
         ),
-        ({"stride": 2, "multiple": 4}, r"gave logits of shape \(1, 9, 16, 16\)"),
+        ({"stride": 2, "multiple": 4}, r"returned logits of shape \(1, 9, 16, 16\)"),
     ],
     ids=["inputs", "bands", "classes", "stride"],
 )
-def test_a_graph_that_is_not_what_its_contract_says_is_refused(tmp_path, model, changes, named):
+def test_a_graph_that_does_not_match_its_contract_is_refused(tmp_path, model, changes, named):
     path = edited(tmp_path / "m.onnx", model, **changes)
 
     with pytest.raises(ModelError, match=named):
@@ -207,8 +207,8 @@ def test_a_graph_that_is_not_what_its_contract_says_is_refused(tmp_path, model, 
     ("shape", "kind", "named"),
     [
         (["n", 9, "h", "w"], TensorProto.FLOAT, r"s2 as tensor\(float\)"),
-        ([1, 9, "h", "w"], TensorProto.UINT16, "1 windows a batch"),
-        (["n", 9, 128, 128], TensorProto.UINT16, "128 rows"),
+        ([1, 9, "h", "w"], TensorProto.UINT16, "fixes the batch size of s2 at 1;"),
+        (["n", 9, 128, 128], TensorProto.UINT16, "fixes the height of s2 at 128;"),
         (["n", "h", "w"], TensorProto.UINT16, "3 axes"),
     ],
 )
@@ -220,8 +220,8 @@ def test_an_input_of_another_form_is_refused(tmp_path, shape, kind, named):
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, None)],
     )
     whole = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-    agreed = contract(inputs={"s2": S2_INPUT})
-    path = save(whole, tmp_path / "m.onnx", agreed.to_json())
+    expected = contract(inputs={"s2": S2_INPUT})
+    path = save(whole, tmp_path / "m.onnx", expected.to_json())
 
     with pytest.raises(ModelError, match=named):
         open_session(path, device="cpu")
@@ -235,8 +235,8 @@ def test_a_graph_the_runtime_cannot_run_is_refused_and_nothing_is_printed(tmp_pa
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, None)],
     )
     whole = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-    agreed = contract(inputs={"s1": S1_INPUT})
-    path = save(whole, tmp_path / "m.onnx", agreed.to_json())
+    expected = contract(inputs={"s1": S1_INPUT})
+    path = save(whole, tmp_path / "m.onnx", expected.to_json())
 
     with pytest.raises(ModelError, match="NoSuchOperator") as caught:
         open_session(path, device="cpu")
@@ -245,7 +245,7 @@ def test_a_graph_the_runtime_cannot_run_is_refused_and_nothing_is_printed(tmp_pa
 
 
 class Fake:
-    """A runtime that gives, or fails with, what it is told."""
+    """A runtime that returns an array, or raises an error."""
 
     def __init__(self, outcome):
         self.outcome = outcome
@@ -256,14 +256,14 @@ class Fake:
         return [self.outcome]
 
 
-def test_logits_that_are_no_numbers_are_an_error(model):
+def test_logits_that_are_nan_are_an_error(model):
     nans = Fake(np.full((1, 9, 16, 16), np.nan, np.float16))
 
-    with pytest.raises(ModelError, match="no numbers"):
+    with pytest.raises(ModelError, match="NaN or infinite"):
         replace(open_session(model, device="cpu"), _ort=nans).run(*batch(1))
 
 
-def test_too_little_memory_says_what_to_do(model):
+def test_too_little_memory_suggests_a_smaller_batch(model):
     small = Fake(RuntimeError("Failed to allocate memory for requested buffer of size 1"))
 
     with pytest.raises(DeviceError, match="smaller --batch-size"):

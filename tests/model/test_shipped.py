@@ -18,7 +18,7 @@ def classified(batch: int, threads: int) -> list[np.ndarray]:
     windows = session.contract.lattice.reaching(BOX)
     over = bounding_box(windows)
     s2, s1 = composites(np.random.default_rng(0), over.shape)
-    made = classify(
+    image = classify(
         session.run,
         session.contract,
         s2=s2,
@@ -28,11 +28,11 @@ def classified(batch: int, threads: int) -> list[np.ndarray]:
         box=BOX,
         batch_size=batch,
     )
-    return [made.classes, made.confidence, made.margin]
+    return [image.classes, image.confidence, image.margin]
 
 
 @pytest.mark.parametrize(("batch", "threads"), [(3, 1), (8, 1), (1, 2), (8, 2)])
-def test_its_map_is_the_same_for_any_batch_and_number_of_threads(one_by_one, batch, threads):
+def test_the_map_is_the_same_for_any_batch_and_number_of_threads(one_by_one, batch, threads):
     for plane, alone in zip(classified(batch, threads), one_by_one, strict=True):
         np.testing.assert_array_equal(plane, alone)
 
@@ -43,7 +43,7 @@ def one_by_one():
 
 
 @pytest.mark.parametrize("model", shipped_models(), ids=lambda model: model.name)
-def test_every_shipped_model_says_what_it_is_and_how_good(model):
+def test_every_shipped_model_has_a_complete_card(model):
     contract: Contract = open_session(find_model(model.name), device="cpu").contract
 
     text = model_card(model.name)

@@ -75,19 +75,19 @@ def test_the_map_is_a_strictly_valid_cog_and_alone(cog):
     assert names(cog.parent) == [cog.name]
 
 
-def test_the_map_says_all_of_itself_in_one_file(cog):
-    with rasterio.open(cog) as made:
-        assert (made.crs.to_epsg(), made.nodata, made.dtypes) == (32632, 255, ("uint8",))
-        assert made.transform == geobox(BOX, 32632).affine
-        assert made.profile["compress"] == "deflate"
-        assert made.block_shapes == [(512, 512)]
-        assert made.descriptions == ("land cover",)
-        assert {key: made.tags()[key] for key in TAGS} == TAGS
+def test_the_map_carries_its_metadata_in_one_file(cog):
+    with rasterio.open(cog) as dataset:
+        assert (dataset.crs.to_epsg(), dataset.nodata, dataset.dtypes) == (32632, 255, ("uint8",))
+        assert dataset.transform == geobox(BOX, 32632).affine
+        assert dataset.profile["compress"] == "deflate"
+        assert dataset.block_shapes == [(512, 512)]
+        assert dataset.descriptions == ("land cover",)
+        assert {key: dataset.tags()[key] for key in TAGS} == TAGS
         for cover in CLASSES:
-            assert made.tags(1)[f"CLASS_{cover.id}"] == cover.name
-            assert made.colormap(1)[cover.id] == (*cover.rgb, 255)
-        assert made.colormap(1)[255][3] == 0
-        np.testing.assert_array_equal(made.read(1), land())
+            assert dataset.tags(1)[f"CLASS_{cover.id}"] == cover.name
+            assert dataset.colormap(1)[cover.id] == (*cover.rgb, 255)
+        assert dataset.colormap(1)[255][3] == 0
+        np.testing.assert_array_equal(dataset.read(1), land())
 
 
 def test_overviews_take_a_most_frequent_class_of_each_cell(cog):
@@ -114,8 +114,8 @@ def test_the_same_map_has_the_same_bytes(tmp_path, cog):
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
-def test_the_number_of_threads_does_not_show(tmp_path, cog, threads, monkeypatch):
-    monkeypatch.setitem(module._OPTIONS, "NUM_THREADS", threads)
+def test_the_number_of_threads_does_not_change_the_bytes(tmp_path, cog, threads, monkeypatch):
+    monkeypatch.setitem(module._COG_OPTIONS, "NUM_THREADS", threads)
 
     write_cog(source(tmp_path, land()), tmp_path / "map.tif", tags=TAGS)
 
@@ -149,10 +149,10 @@ def test_the_plan_of_a_map_is_read_back(tmp_path, cog):
     assert plan_of(tmp_path / "nothing.tif") is None
 
 
-def test_a_map_that_was_there_is_replaced_with_what_lay_beside_it_half_written(tmp_path, cog):
+def test_an_existing_map_is_replaced_and_leftovers_are_removed(tmp_path, cog):
     out = tmp_path / "map.tif"
     out.write_text("old")
-    (tmp_path / ".map.tif.part.tif.ovr.tmp").write_text("killed")
+    (tmp_path / ".map.0a1b2c3d.part.tif.ovr.tmp").write_text("killed")
 
     write_cog(source(tmp_path, land()), out, tags=TAGS)
 
@@ -162,7 +162,7 @@ def test_a_map_that_was_there_is_replaced_with_what_lay_beside_it_half_written(t
 
 @pytest.mark.parametrize("lacking", [1000, 50_000, 10_000_000])
 def test_a_full_disk_leaves_the_folder_as_it_was(tmp_path, cog, lacking):
-    made = source(tmp_path, land())
+    mosaic = source(tmp_path, land())
     out = tmp_path / "out" / "map.tif"
     out.parent.mkdir()
     out.write_text("old")
@@ -171,31 +171,31 @@ def test_a_full_disk_leaves_the_folder_as_it_was(tmp_path, cog, lacking):
         full_disk(after=max(cog.stat().st_size - lacking, 0)),
         pytest.raises(OutputError, match="disk is not full") as refused,
     ):
-        write_cog(made, out, tags=TAGS)
+        write_cog(mosaic, out, tags=TAGS)
 
     assert "\n" not in str(refused.value)
     assert (names(out.parent), out.read_text()) == (["map.tif"], "old")
 
 
-def test_a_folder_that_is_not_there_is_one_plain_line(tmp_path):
+def test_a_missing_folder_is_a_one_line_error(tmp_path):
     with pytest.raises(OutputError, match="cannot be reached"):
         write_cog(source(tmp_path, land((8, 8))), tmp_path / "no" / "map.tif", tags=TAGS)
 
 
 def test_a_map_without_room_is_not_begun(tmp_path, monkeypatch):
     monkeypatch.setattr("rasterio.shutil.copy", None)
-    made = source(tmp_path, land())
-    needed = module.cog_bytes(made.stat().st_size) + RESERVE_BYTES
+    mosaic = source(tmp_path, land())
+    needed = module.cog_bytes(mosaic.stat().st_size) + RESERVE_BYTES
 
     with disk_with(needed - 1), pytest.raises(OutputError, match=r"has \d+ MB free.*the map") as no:
-        write_cog(made, tmp_path / "map.tif", tags=TAGS)
+        write_cog(mosaic, tmp_path / "map.tif", tags=TAGS)
 
     assert "\n" not in str(no.value)
     assert names(tmp_path) == ["mosaic.tif"]
 
 
 def test_a_disk_that_fills_up_meanwhile_ends_the_map(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "_PAUSE", 0)
+    monkeypatch.setattr(module, "_DISK_CHECK_S", 0)
     out = tmp_path / "out" / "map.tif"
     out.parent.mkdir()
     out.write_text("old")
@@ -211,8 +211,8 @@ def test_an_interrupt_is_heard_while_the_map_is_written(tmp_path, monkeypatch):
         if not needed:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(module, "_PAUSE", 0)
-    monkeypatch.setattr(module, "keep_free", look)
+    monkeypatch.setattr(module, "_DISK_CHECK_S", 0)
+    monkeypatch.setattr(module, "check_disk", look)
 
     with pytest.raises(KeyboardInterrupt):
         write_cog(source(tmp_path, land((2000, 2000))), tmp_path / "map.tif", tags=TAGS)
@@ -232,32 +232,32 @@ class StopAfter(threading.Event):
         return self.left < 0
 
 
-def test_a_copy_ends_when_it_is_told_to(tmp_path):
-    """At once, while the overviews are made, and while the map is written."""
-    made, out, most = source(tmp_path, land((2000, 2000))), tmp_path / "map.tif", 10**6
+def test_a_copy_stops_when_it_is_told_to(tmp_path):
+    """At once, while the overviews are mosaic, and while the map is written."""
+    mosaic, out, most = source(tmp_path, land((2000, 2000))), tmp_path / "map.tif", 10**6
     never = StopAfter(most)
-    module._copy(made, out, never, tags={}, legend=())
+    module._copy(mosaic, out, never, tags={}, legend=())
 
     for share in (0.0, 0.6, 0.9):
         stop = StopAfter(round(share * (most - never.left)))
         with pytest.raises((RasterioError, CPLE_BaseError)):
-            module._copy(made, out, stop, tags={}, legend=())
+            module._copy(mosaic, out, stop, tags={}, legend=())
         assert stop.left > -10
 
 
 def test_a_map_that_lost_pixels_does_not_get_its_name(tmp_path, monkeypatch):
-    made, copy = source(tmp_path, land()), rasterio.shutil.copy
+    mosaic, copy = source(tmp_path, land()), rasterio.shutil.copy
 
-    def lossy(given, out, **options):
+    def lossy(from_, out, **options):
         if options["driver"] == "COG":
-            with rasterio.open(made, "r+") as dataset:
+            with rasterio.open(mosaic, "r+") as dataset:
                 dataset.write(np.full((1, 1), 255, np.uint8), 1, window=Window(1200, 500, 1, 1))
-        copy(given, out, **options)
+        copy(from_, out, **options)
         source(tmp_path, land())
 
     monkeypatch.setattr("rasterio.shutil.copy", lossy)
 
     with pytest.raises(OutputError, match="pixels did not arrive"):
-        write_cog(made, tmp_path / "map.tif", tags=TAGS)
+        write_cog(mosaic, tmp_path / "map.tif", tags=TAGS)
 
     assert not (tmp_path / "map.tif").exists()

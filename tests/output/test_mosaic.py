@@ -18,7 +18,7 @@ from lulcmap.errors import OutputError
 from lulcmap.geo.grid import clip, covering_box, covering_grid, geobox, pixels_inside, project
 from lulcmap.geo.tiling import Box
 from lulcmap.geo.utm import ZONE_BLEND_M
-from lulcmap.output import write_mosaic as module
+from lulcmap.output import mosaic as module
 from lulcmap.output.cog import write_cog
 from lulcmap.output.mosaic import ZoneBlocks, mosaic_bytes, write_mosaic
 from lulcmap.system.disk import RESERVE_BYTES
@@ -36,7 +36,7 @@ CENTRES = np.meshgrid(
 @pytest.fixture(scope="module")
 def blocks(tmp_path_factory) -> list[tuple[Path, Box]]:
     """Six blocks that tile the area; band 2 is their complement."""
-    folder, found = tmp_path_factory.mktemp("blocks"), []
+    folder, files = tmp_path_factory.mktemp("blocks"), []
     for row in range(0, AREA.height, 600):
         for col in range(0, AREA.width, 900):
             box = AREA.intersection(Box(AREA.row + row, AREA.col + col, 600, 900))
@@ -47,8 +47,8 @@ def blocks(tmp_path_factory) -> list[tuple[Path, Box]]:
                 path, "w", height=box.height, width=box.width, **place, **layout
             ) as block:
                 block.write(np.stack([values, 255 - values]))
-            found.append((path, box))
-    return found
+            files.append((path, box))
+    return files
 
 
 def diamond() -> shapely.MultiPolygon:
@@ -131,10 +131,10 @@ def test_on_another_grid_pixels_are_gdals_nearest(tmp_path, blocks, crs):
     with whole(LAND) as land, WarpedVRT(land, **vrt_options(target)) as warped:
         oracle = warped.read(1)
     mask = pixels_inside(polygon, target)
-    found = read(out)
-    np.testing.assert_array_equal(found[~mask], 255)
+    values = read(out)
+    np.testing.assert_array_equal(values[~mask], 255)
     sure = mask & ~on_an_edge(target)  # GDAL goes another way through PROJ, 0.5 mm off
-    np.testing.assert_array_equal(found[sure], oracle[sure])
+    np.testing.assert_array_equal(values[sure], oracle[sure])
     assert sure.sum() > 0.999 * mask.sum()
     assert counts.sum() == mask.sum()
 
@@ -163,7 +163,7 @@ def test_few_open_files_give_the_same_map(tmp_path, blocks, monkeypatch):
         polygon=diamond(),
         out=tmp_path / "many.tif",
     )
-    monkeypatch.setattr(module, "_OPEN_FILES", 1)
+    monkeypatch.setattr(module, "_MAX_OPEN_FILES", 1)
 
     write_mosaic(
         [ZoneBlocks(ZONE, diamond(), blocks)],
@@ -345,12 +345,12 @@ def test_between_two_zones_a_centre_s_longitude_decides(tmp_path, crs, gap):
 
     counts = write_mosaic(zones, target=target, polygon=polygon, out=out)
 
-    found, mask = read(out), pixels_inside(polygon, target)
+    values, mask = read(out), pixels_inside(polygon, target)
     rows, cols = np.nonzero(mask)
     lons, _ = Transformer.from_crs(crs, 4326, always_xy=True).transform(
         *rasterio.transform.xy(target.affine, rows, cols)
     )
-    np.testing.assert_array_equal(found[mask], np.where(np.asarray(lons) < 12, 1, 2))
+    np.testing.assert_array_equal(values[mask], np.where(np.asarray(lons) < 12, 1, 2))
     assert counts[1] > 1000 < counts[2]
     assert counts[1] + counts[2] == mask.sum()
 
@@ -379,10 +379,10 @@ def test_near_a_border_the_surer_zone_is_taken(tmp_path, crs, confidences):
     weight = np.sin(np.pi / 4 * (1 + np.clip(metres / ZONE_BLEND_M, -1, 1))) ** 2  # of the east
     says = (1 - weight) * (confidences[0] + 1), weight * (confidences[1] + 1)
     clear = np.abs(says[0] - says[1]) > 0.5
-    found = read(out)[rows, cols]
-    np.testing.assert_array_equal(found[clear], np.where(says[0] > says[1], 1, 2)[clear])
+    values = read(out)[rows, cols]
+    np.testing.assert_array_equal(values[clear], np.where(says[0] > says[1], 1, 2)[clear])
     assert clear.mean() > 0.97
-    assert set(found[np.abs(metres) > ZONE_BLEND_M + 10]) == {1, 2}
+    assert set(values[np.abs(metres) > ZONE_BLEND_M + 10]) == {1, 2}
 
 
 def test_a_zone_that_has_nothing_there_has_no_say(tmp_path):

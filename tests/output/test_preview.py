@@ -65,7 +65,7 @@ def test_an_empty_composite_is_empty():
     assert (true_colour(np.zeros((9, 4, 4), np.uint16)) == EMPTY).all()
 
 
-def test_the_picture_has_three_panels_and_the_classes_that_are_there(tmp_path):
+def test_the_picture_has_three_panels_and_the_classes_they_show(tmp_path):
     out = tmp_path / "preview.png"
     composite = np.random.default_rng(0).integers(1, 4000, (9, 40, 60), np.uint16)
 
@@ -74,10 +74,10 @@ def test_the_picture_has_three_panels_and_the_classes_that_are_there(tmp_path):
     )
 
     picture = Image.open(out)
-    seen = colours(picture.convert("RGB"))
+    shown = colours(picture.convert("RGB"))
     assert picture.width == 1600
-    assert {CLASSES[i].rgb for i in (0, 1, 6)} <= seen
-    assert not {CLASSES[i].rgb for i in (2, 3, 4, 5, 7, 8)} & seen
+    assert {CLASSES[i].rgb for i in (0, 1, 6)} <= shown
+    assert not {CLASSES[i].rgb for i in (2, 3, 4, 5, 7, 8)} & shown
 
 
 def test_the_map_alone_is_one_panel_as_wide_as_its_title(tmp_path):
@@ -90,6 +90,6 @@ def test_the_map_alone_is_one_panel_as_wide_as_its_title(tmp_path):
     assert {CLASSES[4].rgb, EMPTY} <= colours(picture.convert("RGB"))
 
 
-def test_a_folder_that_is_not_there_is_one_plain_line(tmp_path):
+def test_a_missing_folder_is_a_one_line_error(tmp_path):
     with pytest.raises(OutputError, match="could not be written"):
         draw_preview(tmp_path / "no" / "preview.png", halves(0, 1), title="Land")

@@ -1,4 +1,4 @@
-"""What is said of a map before it is made, against what making it shows."""
+"""Estimates of a map, compared with the map once it is made."""
 
 import json
 import threading
@@ -20,14 +20,15 @@ from lulcmap.errors import ProviderError
 from lulcmap.geo import grid
 from lulcmap.geo.area import load_area
 from lulcmap.geo.tiling import Box
+from lulcmap.geo.utm import ZonePart
 from lulcmap.imagery.assets.fetch import Fetcher
 from lulcmap.legend import NODATA
 from lulcmap.model.inference import needed_windows
 from lulcmap.pipeline import Settings, map_area
 from lulcmap.planning.estimate.footprints import pixel_boxes
-from lulcmap.planning.estimate.reads import needed
+from lulcmap.planning.estimate.reads import block_windows
 from lulcmap.planning.estimate.run import estimate_run
-from lulcmap.planning.estimate.scenes import sample, skipped
+from lulcmap.planning.estimate.scenes import sample_points
 from lulcmap.planning.planner import plan_map
 from lulcmap.simulation.build import Country, simulate
 from tests.support.stubs import contract, make_model
@@ -65,11 +66,11 @@ def settings(country, model):
 @pytest.fixture
 def steady(monkeypatch):
     """No measured figure, so that two plans print the same."""
-    monkeypatch.setattr("lulcmap.planning.estimate.run._window", lambda *_: 0.5)
-    monkeypatch.setattr("lulcmap.planning.estimate.run._free", lambda _: 1e12)
+    monkeypatch.setattr("lulcmap.planning.estimate.run._window_seconds", lambda *_: 0.5)
+    monkeypatch.setattr("lulcmap.planning.estimate.run._free_bytes", lambda _: 1e12)
 
 
-def known_of(country, out, settings):
+def planned_of(country, out, settings):
     area = load_area(str(country.aoi))
     return plan_map(area, out.with_name(f"{out.name}.run"), period=PERIOD, settings=settings)
 
@@ -77,8 +78,7 @@ def known_of(country, out, settings):
 def plan_for(country, out, settings):
     ticks = iter((0.0, 0.5))
     return estimate_run(
-        known_of(country, out, settings),
-        settings,
+        planned_of(country, out, settings),
         out=out,
         folder=out.with_name(f"{out.name}.run"),
         clock=lambda: next(ticks),
@@ -111,7 +111,7 @@ def is_s1(item):
 
 
 def test_dates_and_passes_are_counted_as_the_items_are(country, settings, tmp_path):
-    made = plan_for(country, tmp_path / "map.tif", settings())
+    estimate = plan_for(country, tmp_path / "map.tif", settings())
 
     items = items_of(country)["features"]
     months = Counter(item["properties"]["datetime"][:7] for item in items if not is_s1(item))
@@ -120,38 +120,40 @@ def test_dates_and_passes_are_counted_as_the_items_are(country, settings, tmp_pa
         for item in items
         if is_s1(item)
     )
-    assert {one.month: one.dates for one in made.s2 if one.dates} == months
-    assert [one.month for one in made.s2] == [f"2024-{month:02d}" for month in range(1, 13)]
-    assert set(made.gaps.months) == {one.month for one in made.s2} - set(months)
-    assert {(one.orbit, one.direction): one.found for one in made.s1} == orbits
-    assert {(one.orbit, one.direction): one.used for one in made.s1} == orbits
-    assert all(one.only_where_lacking == (one.direction == "ascending") for one in made.s1)
-    assert sum(made.platforms.values()) == len(items)
+    assert {one.month: one.dates for one in estimate.s2 if one.dates} == months
+    assert [one.month for one in estimate.s2] == [f"2024-{month:02d}" for month in range(1, 13)]
+    assert set(estimate.gaps.months) == {one.month for one in estimate.s2} - set(months)
+    assert {(one.orbit, one.direction): one.found for one in estimate.s1} == orbits
+    assert {(one.orbit, one.direction): one.used for one in estimate.s1} == orbits
+    assert all(one.only_where_lacking == (one.direction == "ascending") for one in estimate.s1)
+    assert sum(estimate.platforms.values()) == len(items)
 
 
 @pytest.mark.parametrize("crs", ["auto", "EPSG:3035"])
-def test_the_map_has_the_pixels_that_were_said(country, settings, tmp_path, crs):
+def test_the_map_has_the_pixels_that_were_estimated(country, settings, tmp_path, crs):
     out = tmp_path / "map.tif"
-    made = plan_for(country, out, settings(crs=crs))
+    estimate = plan_for(country, out, settings(crs=crs))
 
     map_area(str(country.aoi), out, period=PERIOD, settings=settings(crs=crs))
 
     with rasterio.open(out) as source:
         filled = (source.read(1) != NODATA).mean()
-        assert (made.maps[0].height, made.maps[0].width) == source.shape
-        assert made.maps[0].crs == source.crs.to_string()
-    assert made.maps[0].filled == pytest.approx(filled, rel=0.01)
-    assert made.km2 == pytest.approx(made.maps[0].pixels * made.maps[0].filled / 1e4, rel=0.003)
+        assert (estimate.maps[0].height, estimate.maps[0].width) == source.shape
+        assert estimate.maps[0].crs == source.crs.to_string()
+    assert estimate.maps[0].filled == pytest.approx(filled, rel=0.01)
+    assert estimate.km2 == pytest.approx(
+        estimate.maps[0].pixels * estimate.maps[0].filled / 1e4, rel=0.003
+    )
 
 
 @pytest.mark.parametrize("block_size", [96, 480])
 def test_the_windows_are_those_that_the_pixels_need(country, settings, tmp_path, block_size):
-    known = known_of(country, tmp_path / "map.tif", settings(block_size=block_size))
-    (zone,), agreed = known.job.zones, known.session.contract
+    planned = planned_of(country, tmp_path / "map.tif", settings(block_size=block_size))
+    (zone,), agreed = planned.job.zones, planned.session.contract
 
-    said = [
+    estimated = [
         [Box(row, col, agreed.window, agreed.window) for row, col in windows.tolist()]
-        for windows in needed(zone, agreed, [box for _, box in zone.blocks])
+        for windows in block_windows(zone, agreed, [box for _, box in zone.blocks])
     ]
 
     run = [
@@ -163,20 +165,20 @@ def test_the_windows_are_those_that_the_pixels_need(country, settings, tmp_path,
         )
         for _, box in zone.blocks
     ]
-    assert all(set(few) <= set(many) for few, many in zip(run, said, strict=True))
-    assert sum(map(len, said)) <= 1.05 * sum(map(len, run))
+    assert all(set(few) <= set(many) for few, many in zip(run, estimated, strict=True))
+    assert sum(map(len, estimated)) <= 1.05 * sum(map(len, run))
 
 
 def test_what_is_read_is_within_a_factor_of_two(country, settings, tmp_path, monkeypatch):
-    made = plan_for(country, tmp_path / "map.tif", settings(block_size=192))
-    lock, read, asked = threading.Lock(), [], set()
+    estimate = plan_for(country, tmp_path / "map.tif", settings(block_size=192))
+    lock, read, hrefs = threading.Lock(), [], set()
     get = Fetcher.get
 
     def counting(fetcher, href, *args, **kwargs):
         body = get(fetcher, href, *args, **kwargs)
         with lock:
             read.append(len(body))
-            asked.add(href)
+            hrefs.add(href)
         return body
 
     monkeypatch.setattr(Fetcher, "get", counting)
@@ -184,8 +186,8 @@ def test_what_is_read_is_within_a_factor_of_two(country, settings, tmp_path, mon
         str(country.aoi), tmp_path / "map.tif", period=PERIOD, settings=settings(block_size=192)
     )
 
-    assert sum(read) / 2 < made.reads.bytes < 2 * sum(read)
-    assert made.reads.requests >= len(asked)
+    assert sum(read) / 2 < estimate.reads.bytes < 2 * sum(read)
+    assert estimate.reads.requests >= len(hrefs)
 
 
 def test_what_a_large_area_reads_is_that_of_some_blocks_scaled_up(
@@ -193,16 +195,16 @@ def test_what_a_large_area_reads_is_that_of_some_blocks_scaled_up(
 ):
     exact = plan_for(country, tmp_path / "map.tif", settings())
 
-    monkeypatch.setattr("lulcmap.planning.estimate.run.LOOKED_AT", 5)
+    monkeypatch.setattr("lulcmap.planning.estimate.run.MAX_COUNTED_BLOCKS", 5)
     sampled = plan_for(country, tmp_path / "map.tif", settings())
 
     assert exact.zones == sampled.zones
     assert sampled.reads != exact.reads
     assert sampled.reads.bytes == pytest.approx(exact.reads.bytes, rel=0.25)
     assert sampled.reads.requests == pytest.approx(exact.reads.requests, rel=0.25)
-    said = [note for note in sampled.notes if "for 5 of" in note]
-    assert len(said) == 1
-    assert f" {exact.zones[0].blocks} blocks" in said[0]
+    notes = [note for note in sampled.notes if "for 5 of" in note]
+    assert len(notes) == 1
+    assert f" {exact.zones[0].blocks} blocks" in notes[0]
     assert not any("scaled up" in note for note in exact.notes)
 
 
@@ -226,10 +228,10 @@ def test_dates_are_read_until_hardly_a_pixel_can_lack_a_clear_one(
     area = load_area(f"{middle.x - 0.003},{middle.y - 0.002},{middle.x + 0.003},{middle.y + 0.002}")
     out, folder = tmp_path / "map.tif", tmp_path / "map.tif.run"
 
-    known = plan_map(area, folder, period=PERIOD, settings=settings)
-    made = estimate_run(known, settings, out=out, folder=folder)
+    planned = plan_map(area, folder, period=PERIOD, settings=settings)
+    estimate = estimate_run(planned, out=out, folder=folder)
 
-    assert made.reads.requests == made.zones[0].blocks * dates * (1 + 9)
+    assert estimate.reads.requests == estimate.zones[0].blocks * dates * (1 + 9)
 
 
 @pytest.mark.parametrize("sensor", ["s2", "s1"])
@@ -246,15 +248,15 @@ def test_half_an_area_without_scenes_is_reported(country, settings, tmp_path, se
         return item
 
     catalog = str(changed(country, f"east_{sensor}.json", eastern))
-    made = plan_for(country, tmp_path / "map.tif", settings(catalog=catalog))
+    estimate = plan_for(country, tmp_path / "map.tif", settings(catalog=catalog))
 
     share = shapely.intersection(area, shapely.box(west, south, middle, north)).area / area.area
-    lacking, whole = made.gaps.no_s2, made.gaps.no_s1
+    lacking, whole = estimate.gaps.no_s2, estimate.gaps.no_s1
     if sensor == "s1":
         lacking, whole = whole, lacking
     assert lacking == pytest.approx(share, abs=0.03)
     assert whole == 0
-    assert made.gaps.few_s2 >= made.gaps.no_s2
+    assert estimate.gaps.few_s2 >= estimate.gaps.no_s2
 
 
 def test_an_area_that_is_covered_has_no_gap_and_too_few_dates_are_one(country, settings, tmp_path):
@@ -281,13 +283,13 @@ def test_a_single_date_is_no_gap(country, settings, tmp_path):
     assert len(gaps.months) == 11
 
 
-def test_without_sentinel_1_nothing_is_said_of_it(country, settings, tmp_path):
-    made = plan_for(country, tmp_path / "map.tif", settings(s1="off"))
+def test_without_sentinel_1_it_is_left_out(country, settings, tmp_path):
+    estimate = plan_for(country, tmp_path / "map.tif", settings(s1="off"))
 
-    assert made.s1 == ()
-    assert made.gaps.no_s1 is None
-    assert [one.sensor for one in made.credentials] == ["s2"]
-    assert "Sentinel-1" not in table(made)
+    assert estimate.s1 == ()
+    assert estimate.gaps.no_s1 is None
+    assert [one.sensor for one in estimate.credentials] == ["s2"]
+    assert "Sentinel-1" not in table(estimate)
 
 
 def test_blocks_that_are_done_are_not_counted_again(country, settings, tmp_path):
@@ -295,42 +297,42 @@ def test_blocks_that_are_done_are_not_counted_again(country, settings, tmp_path)
     map_area(str(country.aoi), out, period=PERIOD, settings=settings(keep_run=True))
     (tmp_path / "map.tif.run" / "blocks").glob("*.tif").__next__().unlink()
 
-    made = plan_for(country, out, settings())
+    estimate = plan_for(country, out, settings())
 
-    (zone,) = made.zones
+    (zone,) = estimate.zones
     assert zone.done == zone.blocks - 1
     assert 0 < zone.windows < 20
-    assert any("nothing to do" in note for note in made.notes)
-    assert made.obstacles == ()
+    assert any("nothing to do" in note for note in estimate.notes)
+    assert estimate.obstacles == ()
 
 
-def test_what_predict_would_refuse_is_said_with_its_exit_code(country, settings, tmp_path):
+def test_what_predict_would_refuse_is_reported_with_its_exit_code(country, settings, tmp_path):
     out = tmp_path / "map.tif"
     map_area(str(country.aoi), out, period=PERIOD, settings=settings(keep_run=True))
 
-    made = plan_for(country, out, settings(blend="centre"))
+    estimate = plan_for(country, out, settings(blend="centre"))
     nowhere = plan_for(country, tmp_path / "no" / "map.tif", settings())
 
-    assert [one.exit_code for one in made.obstacles] == [7, 2]
-    assert "--overwrite" in made.obstacles[0].message
-    assert "another plan" in made.obstacles[1].message
+    assert [one.exit_code for one in estimate.obstacles] == [7, 2]
+    assert "--overwrite" in estimate.obstacles[0].message
+    assert "another plan" in estimate.obstacles[1].message
     assert [one.exit_code for one in nowhere.obstacles] == [7]
 
 
 def test_a_disk_that_is_too_small_is_noted(country, settings, tmp_path, monkeypatch):
-    monkeypatch.setattr("lulcmap.planning.estimate.run._free", lambda _: 10.0)
+    monkeypatch.setattr("lulcmap.planning.estimate.run._free_bytes", lambda _: 10.0)
 
-    made = plan_for(country, tmp_path / "map.tif", settings())
+    estimate = plan_for(country, tmp_path / "map.tif", settings())
 
-    assert any("0.0 GB free" in note for note in made.notes)
+    assert any("0.0 GB free" in note for note in estimate.notes)
 
 
 def test_the_time_is_that_of_the_windows_and_of_the_bytes(country, settings, tmp_path):
-    made = plan_for(country, tmp_path / "map.tif", settings())
+    estimate = plan_for(country, tmp_path / "map.tif", settings())
 
-    (zone,) = made.zones
-    assert made.seconds.classify == zone.windows * 0.5
-    assert made.seconds.total > made.seconds.classify + made.seconds.write
+    (zone,) = estimate.zones
+    assert estimate.seconds.classify == zone.windows * 0.5
+    assert estimate.seconds.total > estimate.seconds.classify + estimate.seconds.write
 
 
 def test_nothing_is_written(country, settings, tmp_path):
@@ -346,10 +348,10 @@ def test_nothing_is_written(country, settings, tmp_path):
 @pytest.mark.usefixtures("steady")
 @pytest.mark.parametrize("form", [[], ["--json"]])
 def test_a_dry_run_prints_the_plan(country, settings, tmp_path, form):
-    given = [*options(country, settings(), tmp_path / "map.tif"), *form]
+    arguments = [*options(country, settings(), tmp_path / "map.tif"), *form]
 
-    planned = CliRunner().invoke(main, ["plan", *given])
-    dry = CliRunner().invoke(main, ["predict", "--dry-run", *given])
+    planned = CliRunner().invoke(main, ["plan", *arguments])
+    dry = CliRunner().invoke(main, ["predict", "--dry-run", *arguments])
 
     assert planned.exit_code == dry.exit_code == 0
     assert dry.stdout == planned.stdout
@@ -362,29 +364,27 @@ def test_the_plan_as_json_is_the_estimate(country, settings, tmp_path):
 
     result = CliRunner().invoke(main, ["plan", *options(country, settings(), out), "--json"])
 
-    said = json.loads(result.stdout)
-    made = plan_for(country, out, settings())
-    assert said == json.loads(json.dumps(made.to_dict()))
-    assert said["maps"][0]["pixels"] == made.maps[0].height * made.maps[0].width
-    assert said["assumed"]["network_bytes_per_second"] == 25e6
-    assert said["seconds"]["total"] > 0
+    printed = json.loads(result.stdout)
+    estimate = plan_for(country, out, settings())
+    assert printed == json.loads(json.dumps(estimate.to_json()))
+    assert printed["maps"][0]["pixels"] == estimate.maps[0].height * estimate.maps[0].width
+    assert printed["assumed"]["network_bytes_per_second"] == 25e6
+    assert printed["seconds"]["total"] > 0
 
 
 def test_the_table_fits_a_screen(country, settings, tmp_path):
-    made = plan_for(country, tmp_path / "map.tif", settings())
+    estimate = plan_for(country, tmp_path / "map.tif", settings())
 
-    many = replace(made, s1=made.s1[:1] * 40, skipped={f"reason {n}": n for n in range(30)})
+    many = replace(estimate, s1=estimate.s1[:1] * 40, skipped={f"reason {n}": n for n in range(30)})
 
-    for shown in (made, many):
+    for shown in (estimate, many):
         lines = table(shown).splitlines()
         assert len(lines) <= 45
         assert max(map(len, lines)) <= 100
-    assert "... and 28 orbits more" in table(many)
+    assert "... and 28 more orbits" in table(many)
 
 
-def test_a_credential_that_is_missing_is_told_after_the_plan(
-    country, settings, tmp_path, monkeypatch
-):
+def test_a_missing_credential_is_reported_after_the_plan(country, settings, tmp_path, monkeypatch):
     def far(item):
         account = "s1" if is_s1(item) else "s2"
         for key, asset in item["assets"].items():
@@ -401,25 +401,25 @@ def test_a_credential_that_is_missing_is_told_after_the_plan(
 
     monkeypatch.setattr("lulcmap.planning.estimate.run.signer", signer)
     catalog = str(changed(country, "far.json", far))
-    given = options(country, settings(catalog=catalog), tmp_path / "map.tif")
+    arguments = options(country, settings(catalog=catalog), tmp_path / "map.tif")
 
-    shown = CliRunner().invoke(main, ["plan", *given])
-    said = CliRunner().invoke(main, ["plan", *given, "--json"])
+    as_text = CliRunner().invoke(main, ["plan", *arguments])
+    as_json = CliRunner().invoke(main, ["plan", *arguments, "--json"])
 
-    assert shown.exit_code == said.exit_code == 5
-    assert "Sentinel-1 missing" in shown.stdout
-    assert "Sentinel-2 present" in shown.stdout
-    assert "PC_SDK_SUBSCRIPTION_KEY" in shown.stdout
-    assert "to read" in shown.stdout
-    assert "secret" not in shown.output + said.output
-    assert json.loads(said.stdout)["obstacles"][0]["exit_code"] == 5
+    assert as_text.exit_code == as_json.exit_code == 5
+    assert "Sentinel-1 missing" in as_text.stdout
+    assert "Sentinel-2 present" in as_text.stdout
+    assert "PC_SDK_SUBSCRIPTION_KEY" in as_text.stdout
+    assert "to read" in as_text.stdout
+    assert "secret" not in as_text.output + as_json.output
+    assert json.loads(as_json.stdout)["obstacles"][0]["exit_code"] == 5
 
 
 def test_an_area_without_scenes_ends_as_predict_does(country, settings, tmp_path):
-    given = options(country, settings(), tmp_path / "map.tif")
-    given[1] = "20,50,20.1,50.1"
+    arguments = options(country, settings(), tmp_path / "map.tif")
+    arguments[1] = "20,50,20.1,50.1"
 
-    result = CliRunner().invoke(main, ["plan", *given])
+    result = CliRunner().invoke(main, ["plan", *arguments])
 
     assert result.exit_code == 3
 
@@ -436,12 +436,12 @@ def test_real_scenes_make_a_plan(shared_data, model, tmp_path):
         device="cpu",
     )
 
-    known = plan_map(area, tmp_path / "map.tif.run", period=period, settings=settings)
-    made = estimate_run(known, settings, out=tmp_path / "map.tif", folder=tmp_path / "map.tif.run")
+    planned = plan_map(area, tmp_path / "map.tif.run", period=period, settings=settings)
+    estimate = estimate_run(planned, out=tmp_path / "map.tif", folder=tmp_path / "map.tif.run")
 
-    assert sum(month.dates for month in made.s2) == 1
-    assert made.gaps.no_s2 < 0.1
-    assert made.reads.bytes < 2 * sum(
+    assert sum(month.dates for month in estimate.s2) == 1
+    assert estimate.gaps.no_s2 < 0.1
+    assert estimate.reads.bytes < 2 * sum(
         path.stat().st_size for path in (shared_data / "archive").rglob("*denmark*/*.tif")
     )
 
@@ -449,8 +449,9 @@ def test_real_scenes_make_a_plan(shared_data, model, tmp_path):
 def test_the_sample_of_an_area_is_regular_and_inside():
     polygon = shapely.MultiPolygon([shapely.box(500_000, 5_500_000, 560_000, 5_520_000)])
 
-    points = sample([(polygon, 32632)])
-    tiny = sample([(shapely.MultiPolygon([shapely.box(500_000, 0, 500_001, 1e-6)]), 32632)])
+    points = sample_points([ZonePart(32632, polygon)])
+    sliver = shapely.MultiPolygon([shapely.box(500_000, 0, 500_001, 1e-6)])
+    tiny = sample_points([ZonePart(32632, sliver)])
 
     assert 900 < len(points) < 1100
     assert np.ptp(points[:, 0]) == pytest.approx(60 / 71.5, rel=0.05)
@@ -466,26 +467,94 @@ def test_the_sample_of_a_strip_along_a_line_stays_small(monkeypatch):
     )
 
     for width in (0.1, 10_000):
-        points = sample([(shapely.MultiPolygon([line.buffer(width)]), 32632)])
+        points = sample_points([ZonePart(32632, shapely.MultiPolygon([line.buffer(width)]))])
         assert 1 <= len(points) < 1200
     assert max(tried) < 1.01e6
 
 
-def test_reasons_are_counted_by_kind():
-    reasons = [
-        "its cloud cover is 97 %, more than 95 %",
-        "its cloud cover is 99 %, more than 95 %",
-        "99.95 % of it is no data",
-        "it was processed again, as S2A_x",
-        "its mode is EW, not IW",
-    ]
+def test_items_that_are_skipped_are_counted_by_kind_of_reason(country, settings, tmp_path):
+    s2, s1 = (
+        [item["id"] for item in items_of(country)["features"] if is_s1(item) == wanted]
+        for wanted in (False, True)
+    )
 
-    assert skipped(reasons) == {
+    def broken(item):
+        facts, assets = item["properties"], item["assets"]
+        if item["id"] in s2[:2]:
+            facts["eo:cloud_cover"] = 96 + s2.index(item["id"])
+        elif item["id"] == s2[2]:
+            facts["s2:nodata_pixel_percentage"] = 99.95
+        elif item["id"] == s2[3]:
+            del assets["B08"]
+        elif item["id"] == s2[4]:
+            assets["B02"]["href"] = "ftp://example.com/B02.tif"
+        elif item["id"] == s1[0]:
+            facts["sar:polarizations"] = ["HH", "HV"]
+        elif item["id"] == s1[1]:
+            facts["sar:instrument_mode"] = "EW"
+        return item
+
+    catalog = str(changed(country, "broken.json", broken))
+    estimate = plan_for(country, tmp_path / "map.tif", settings(catalog=catalog))
+
+    assert estimate.skipped == {
         "cloud cover above 95 %": 2,
         "hardly any data": 1,
-        "processed again, the newer one is used": 1,
+        "a band is missing": 1,
+        "an href is neither on http(s), s3 or az nor inside the folder": 1,
+        "polarizations HH and HV, not VV and VH": 1,
         "its mode is EW, not IW": 1,
     }
+    assert "cloud cover above 95 %: 2" in table(estimate)
+    assert "2 more reasons" in table(estimate)
+
+
+def test_a_count_of_one_has_a_singular_noun(country, settings, tmp_path):
+    estimate = plan_for(country, tmp_path / "map.tif", settings(block_size=480))
+    one = replace(
+        estimate,
+        zones=(replace(estimate.zones[0], blocks=1, windows=1),),
+        s2=(replace(estimate.s2[0], dates=1, scenes=1),),
+        s1=(replace(estimate.s1[0], found=1, used=1),) * 13,
+        skipped={f"reason {n}": 1 for n in range(5)},
+        gaps=replace(estimate.gaps, wanted=1, points=1, months=("2024-01",)),
+        reads=replace(estimate.reads, requests=1),
+    )
+
+    shown = table(one)
+
+    for words in (
+        "1 block, 1 window to classify",
+        "1 scene of 1 date",
+        "... and 1 more orbit;",
+        "; 1 more reason\n",
+        "fewer than 1 date of it",
+        "(at 1 point of the area)",
+        "1 month without",
+        "in 1 band of",
+    ):
+        assert words in shown
+
+
+def test_a_scene_with_a_broken_outline_is_where_its_footprint_is(country, settings, tmp_path):
+    """As the catalogue has it: a bow tie is two triangles, and without a geometry the bbox is."""
+
+    def tied(item):
+        west, south, east, north = item["bbox"]
+        ring = [(west, south), (east, north), (east, south), (west, north), (west, south)]
+        item["geometry"] = shapely.geometry.mapping(shapely.Polygon(ring))
+        return item
+
+    def boxed(item):
+        return {**item, "geometry": None}
+
+    ties, boxes = (
+        plan_for(country, tmp_path / "map.tif", settings(catalog=str(changed(country, *change))))
+        for change in (("tied.json", tied), ("boxed.json", boxed))
+    )
+
+    assert 0.2 < ties.gaps.no_s2 < 0.8
+    assert boxes.gaps.no_s2 == 0
 
 
 def test_a_scene_that_crosses_180_degrees_has_a_box_of_its_size():

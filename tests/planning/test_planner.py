@@ -1,10 +1,10 @@
-"""What is found and planned for an area, beyond what the maps themselves show."""
+"""Plans of an area, beyond what the maps themselves show."""
 
 import shapely
 
 from lulcmap.geo.grid import only_polygons, project
 from lulcmap.geo.utm import beyond_zone, split_by_zone
-from lulcmap.planning.planner import REACH
+from lulcmap.planning.job import REACH_M
 
 SLIVERS = shapely.MultiPolygon(
     [
@@ -35,14 +35,15 @@ SLIVERS = shapely.MultiPolygon(
         ),
     ]
 )
-"""Of micrometres and metres, across a border of zones; from the fuzzed polygons. Joining what is
-mapped on both sides of the border, GEOS leaves a line of the smaller one."""
+"""Slivers of micrometres and metres across a border of zones, from the fuzzed polygons. Joining
+what is mapped on both sides of the border, GEOS leaves a line of the smaller one."""
 
 
 def test_slivers_across_a_border_of_zones_leave_polygons_only():
-    for code, part in split_by_zone(SLIVERS):
-        sides = [project(shape, f"EPSG:{code}") for shape in (part, beyond_zone(SLIVERS, code))]
-        joined = shapely.union(*(side.buffer(REACH) for side in sides))
+    for part in split_by_zone(SLIVERS):
+        both = part.polygon, beyond_zone(SLIVERS, part.epsg)
+        sides = [project(shape, f"EPSG:{part.epsg}") for shape in both]
+        joined = shapely.union(*(side.buffer(REACH_M) for side in sides))
 
         assert only_polygons(joined).area == joined.area > 0
 

@@ -1,23 +1,28 @@
 import hashlib
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rasterio.errors import NotGeoreferencedWarning
 
 from lulcmap.errors import OutputError, UsageError
-from lulcmap.geo.grid import geobox
-from lulcmap.geo.tiling import Box
-from lulcmap.run import BLOCK_BANDS, RunFolder, hold_run
+from lulcmap.geo import Block, Box, geobox
+from lulcmap.run import BLOCK_BANDS, About, BlockFacts, Plan, RunFolder, hold_run
 from tests.support.disk import full_disk
+from tests.support.records import make_about, make_facts, make_plan
 
-PLAN = {"period": ["2024-01-01", "2024-12-31"], "rules": {"min_clear": 5}, "digest": "aa"}
+PLAN = make_plan()
+OTHER = make_plan(s1="off", rules={"min_clear": 3})
+ABOUT = make_about(PLAN)
+FACTS = make_facts(PLAN.digest)
 ITEMS = {"type": "FeatureCollection", "features": [{"id": "one"}]}
-NUMBER = (32632, 12, -3)
-BOX = Box(-500_000, 40_000, 600, 700)
-ABOUT = {"name": "somewhere"}
-FACTS = {"used": ["é <&>"], "classes": {"water": 3}, "plan": "aa"}
+(BLOCK,) = PLAN.placed_blocks
+NUMBER, BOX = BLOCK
 
 
 def bands(seed: int = 0, box: Box = BOX) -> np.ndarray:
@@ -45,11 +50,9 @@ def test_a_new_run_freezes_its_plan_and_items(tmp_path):
 def test_the_same_plan_resumes_with_its_blocks_and_first_items(tmp_path):
     with_block(tmp_path)
 
-    run = RunFolder.open(
-        tmp_path, {**PLAN, "period": tuple(PLAN["period"])}, {"features": []}, ABOUT
-    )
+    run = RunFolder.open(tmp_path, make_plan(), {"features": []}, ABOUT)
 
-    assert run.done(NUMBER, BOX, plan="aa")
+    assert run.discard_invalid(BLOCK, plan=PLAN.digest)
     assert json.loads(run.items_path.read_text()) == ITEMS
 
 
@@ -57,20 +60,26 @@ def test_another_plan_is_refused_with_the_differences(tmp_path):
     with_block(tmp_path)
 
     with pytest.raises(UsageError) as refused:
-        RunFolder.open(tmp_path, {**PLAN, "rules": {"min_clear": 3}, "s1": "off"}, ITEMS, ABOUT)
+        RunFolder.open(tmp_path, OTHER, ITEMS, ABOUT)
 
-    assert '  rules.min_clear: was 5, now 3\n  s1: was null, now "off"\n' in str(refused.value)
+    assert '  rules.min_clear: was 5, now 3\n  s1: was "optional", now "off"\n' in str(
+        refused.value
+    )
     assert "period" not in str(refused.value)
-    assert RunFolder(tmp_path).done(NUMBER, BOX, plan="aa")
+    assert RunFolder(tmp_path).discard_invalid(BLOCK, plan=PLAN.digest)
 
 
 def test_many_differences_are_counted_and_long_ones_cut(tmp_path):
-    RunFolder.open(tmp_path, {f"k{i}": ["x" * 30] * (i + 3) for i in range(9)}, ITEMS, ABOUT)
+    RunFolder.open(
+        tmp_path, make_plan(rules={f"k{i}": ["x" * 30] * (i + 3) for i in range(9)}), ITEMS, ABOUT
+    )
 
     with pytest.raises(UsageError) as refused:
-        RunFolder.open(tmp_path, {f"k{i}": "y" * 99 for i in range(9)}, ITEMS, ABOUT)
+        RunFolder.open(
+            tmp_path, make_plan(rules={f"k{i}": "y" * 99 for i in range(9)}), ITEMS, ABOUT
+        )
 
-    assert 'k0: was 3 entries, now "yyy' in str(refused.value)
+    assert 'rules.k0: was 3 entries, now "yyy' in str(refused.value)
     assert "and 4 more differences" in str(refused.value)
     assert max(map(len, str(refused.value).splitlines())) < 120 + len(str(tmp_path))
 
@@ -81,13 +90,13 @@ def test_a_half_written_plan_is_no_plan_and_its_blocks_are_not_trusted(tmp_path,
     run.plan_path.write_text(text)
 
     assert run.plan() is None
-    again = RunFolder.open(tmp_path, {**PLAN, "s1": "off"}, ITEMS, ABOUT)
+    again = RunFolder.open(tmp_path, OTHER, ITEMS, ABOUT)
 
-    assert again.plan() == {**PLAN, "s1": "off"}
-    assert again.is_done(NUMBER, BOX, plan="aa")  # the plan it was made to
-    assert not again.is_done(NUMBER, BOX, plan="bb")
+    assert again.plan() == OTHER
+    assert again.is_done(BLOCK, plan=PLAN.digest)  # the plan it was made to
+    assert not again.is_done(BLOCK, plan=OTHER.digest)
     assert again.block_path(NUMBER).exists()
-    assert not again.done(NUMBER, BOX, plan="bb")
+    assert not again.discard_invalid(BLOCK, plan=OTHER.digest)
     assert not again.block_path(NUMBER).exists()
 
 
@@ -104,7 +113,7 @@ def test_a_file_that_cannot_be_read_now_is_not_taken_for_none(tmp_path, name):
     with pytest.raises(OutputError), hold_run(tmp_path):
         run.plan() if name == "plan_path" else run.about()
 
-    assert run.is_done(NUMBER, BOX, plan="aa")
+    assert run.is_done(BLOCK, plan=PLAN.digest)
 
 
 def test_a_block_that_cannot_be_read_now_is_not_removed(tmp_path):
@@ -114,7 +123,7 @@ def test_a_block_that_cannot_be_read_now_is_not_removed(tmp_path):
     path.mkdir()
 
     with pytest.raises(OutputError, match="cannot be used"):
-        run.done(NUMBER, BOX, plan="aa")
+        run.discard_invalid(BLOCK, plan=PLAN.digest)
 
     assert path.exists()
 
@@ -122,10 +131,10 @@ def test_a_block_that_cannot_be_read_now_is_not_removed(tmp_path):
 def test_what_a_killed_run_left_half_written_is_removed_and_no_more(tmp_path):
     run = with_block(tmp_path)
     half = [
-        run.path / "plan.json.part",
-        run.block_path((32632, 0, 0)).with_name("z32632_r0_c0.tif.part"),
+        run.path / ".plan.0a1b2c3d.part.json",
+        run.block_path(NUMBER).with_name(".z32632_r0_c0.0a1b2c3d.part.tif"),
     ]
-    others = [tmp_path / "film.part", tmp_path / "notes.txt"]
+    others = [tmp_path / ".film.0a1b2c3d.part.mp4", tmp_path / "notes.txt"]
     for path in half + others:
         path.write_text("?")
 
@@ -133,7 +142,7 @@ def test_what_a_killed_run_left_half_written_is_removed_and_no_more(tmp_path):
 
     assert not any(path.exists() for path in half)
     assert all(path.exists() for path in others)
-    assert run.done(NUMBER, BOX, plan="aa")
+    assert run.discard_invalid(BLOCK, plan=PLAN.digest)
 
 
 def test_a_block_comes_back_as_it_was_written(tmp_path):
@@ -146,7 +155,7 @@ def test_a_block_comes_back_as_it_was_written(tmp_path):
         assert (block.profile["compress"], block.block_shapes[0]) == ("deflate", (512, 512))
     np.testing.assert_array_equal(read, bands())
     assert run.facts(NUMBER) == FACTS
-    assert run.done(NUMBER, BOX, plan="aa")
+    assert run.discard_invalid(BLOCK, plan=PLAN.digest)
     assert files(tmp_path) == ["about.json", "blocks/z32632_r12_c-3.tif", "items.json", "plan.json"]
 
 
@@ -171,6 +180,12 @@ def test_a_block_of_another_form_is_a_mistake_in_the_code(tmp_path, wrong):
         run.write_block(NUMBER, wrong, geobox(BOX, 32632), FACTS)
 
 
+@pytest.fixture(scope="module")
+def whole_block(tmp_path_factory) -> Path:
+    run = with_block(tmp_path_factory.mktemp("run"))
+    return run.block_path(NUMBER).rename(run.path / "whole.tif")
+
+
 def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1000])
 
@@ -190,21 +205,39 @@ def test_a_damaged_block_is_not_done_and_is_removed(tmp_path, damage):
     run = with_block(tmp_path)
     damage(run.block_path(NUMBER))
 
-    assert not run.done(NUMBER, BOX, plan="aa")
+    assert not run.discard_invalid(BLOCK, plan=PLAN.digest)
     assert not run.block_path(NUMBER).exists()
-    with pytest.raises(OutputError, match="made anew"):
+    with pytest.raises(OutputError, match="make the block again"):
         run.facts(NUMBER)
+
+
+@pytest.mark.filterwarnings(  # rasterio cannot decode GDAL's message about a damaged file
+    "ignore:Exception ignored in. 'rasterio._env.log_error':pytest.PytestUnraisableExceptionWarning"
+)
+@settings(max_examples=200, deadline=None)
+@given(place=st.integers(0, 2**32))
+def test_no_flipped_bit_of_pixels_or_facts_is_accepted(whole_block, place):
+    whole = bytearray(whole_block.read_bytes())
+    whole[place // 8 % len(whole)] ^= 1 << place % 8
+    run = RunFolder(whole_block.parent)
+    run.block_path(NUMBER).write_bytes(whole)
+    warnings.simplefilter("ignore", NotGeoreferencedWarning)
+
+    if run.is_done(BLOCK, plan=PLAN.digest):  # a byte that says nothing
+        with rasterio.open(run.block_path(NUMBER)) as block:
+            np.testing.assert_array_equal(block.read(), bands())
+        assert run.facts(NUMBER) == FACTS
 
 
 @pytest.mark.parametrize("box", [Box(-500_000, 40_000, 600, 701), Box(-500_001, 40_000, 600, 700)])
 def test_a_block_of_another_place_or_size_is_not_done(tmp_path, box):
     run = with_block(tmp_path)
 
-    assert not run.done(NUMBER, box, plan="aa")
+    assert not run.discard_invalid(Block(NUMBER, box), plan=PLAN.digest)
 
 
 def test_a_block_nobody_wrote_is_not_done(tmp_path):
-    assert not RunFolder.open(tmp_path, PLAN, ITEMS, ABOUT).done(NUMBER, BOX, plan="aa")
+    assert not RunFolder.open(tmp_path, PLAN, ITEMS, ABOUT).discard_invalid(BLOCK, plan=PLAN.digest)
 
 
 def test_a_full_disk_is_one_plain_line_and_leaves_nothing_half_written(tmp_path):
@@ -223,7 +256,7 @@ def test_a_failing_write_keeps_the_block_that_was_there(tmp_path):
     with full_disk(after=100_000), pytest.raises(OutputError):
         run.write_block(NUMBER, bands(seed=1), geobox(BOX, 32632), FACTS)
 
-    assert run.done(NUMBER, BOX, plan="aa")
+    assert run.discard_invalid(BLOCK, plan=PLAN.digest)
 
 
 def test_a_folder_that_cannot_be_made_is_one_plain_line(tmp_path):
@@ -244,3 +277,59 @@ def test_remove_takes_the_run_and_nothing_else(tmp_path):
 
     assert not run.path.exists()
     assert files(other.path) == ["notes.txt"]
+
+
+def test_records_come_back_from_the_disk_as_they_were(tmp_path):
+    run = with_block(tmp_path)
+
+    assert run.frozen() == (PLAN, ABOUT)
+    assert Plan.from_json(json.loads(json.dumps(PLAN.to_json()))) == PLAN
+    assert About.from_json(json.loads(json.dumps(ABOUT.to_json()))) == ABOUT
+    assert BlockFacts.from_json(json.loads(json.dumps(FACTS.to_json()))) == FACTS
+
+
+def test_a_run_of_another_version_is_refused_by_name(tmp_path):
+    run = with_block(tmp_path)
+    values = json.loads(run.plan_path.read_text())
+    run.plan_path.write_text(json.dumps({**values, "version": "0.0.9"}))
+
+    with pytest.raises(UsageError, match=r"begun by lulcmap 0\.0\.9; this is lulcmap"):
+        run.plan()
+
+
+@pytest.mark.parametrize("lacks", ["boxes", "s2_dates", "sources"])
+def test_a_file_that_is_no_plan_is_refused_by_name(tmp_path, lacks):
+    run = with_block(tmp_path)
+    values = json.loads(run.plan_path.read_text())
+    del values[lacks]
+    run.plan_path.write_text(json.dumps(values))
+
+    with pytest.raises(UsageError, match="is not a plan of this lulcmap"):
+        run.plan()
+
+
+def test_a_run_begun_by_version_0_1_0_is_readable(tmp_path):
+    """It did not say whether its catalogue is remote; its blocks carry no checksum, and are made
+    again."""
+    run = with_block(tmp_path)
+    about = json.loads(run.about_path.read_text())
+    del about["remote"]
+    run.about_path.write_text(json.dumps(about))
+    with rasterio.open(run.block_path(NUMBER), "r+") as block:
+        block.update_tags(lulcmap_sha256="")
+
+    assert run.frozen() == (PLAN, ABOUT)
+    assert not run.is_done(BLOCK, plan=PLAN.digest)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("area", {"type": "Point", "coordinates": [0, 0]}), ("legend", []), ("skipped", 3)],
+)
+def test_a_changed_about_file_is_refused(tmp_path, name, value):
+    run = with_block(tmp_path)
+    about = json.loads(run.about_path.read_text())
+    run.about_path.write_text(json.dumps({**about, name: value}))
+
+    with pytest.raises(OutputError, match="the file was changed"):
+        run.about()

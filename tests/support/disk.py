@@ -1,4 +1,4 @@
-"""A disk that is full, or says that it is."""
+"""A full disk, real or pretended."""
 
 import resource
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 @contextmanager
 def full_disk(after: int) -> Iterator[None]:
-    """No file may grow beyond ``after`` bytes in the body."""
+    """Limit every file to ``after`` bytes in the body."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (after, hard))
     try:
@@ -20,7 +20,7 @@ def full_disk(after: int) -> Iterator[None]:
 
 @contextmanager
 def disk_with(*free: int) -> Iterator[None]:
-    """Every disk says in the body that so many bytes are free, one look after another."""
+    """Pretend that so many bytes are free: one number per query, the last for the rest."""
     left = list(free)
 
     def usage(_):

@@ -1,4 +1,4 @@
-"""Areas as nobody should hand them over, and what `lulcmap plan` says of them."""
+"""Malformed and extreme areas, and the outcome of `lulcmap plan` for them."""
 
 import json
 import math
@@ -17,7 +17,7 @@ from lulcmap.sensors import S2_BANDS
 from tests.support.stubs import contract, make_model
 
 GOOD = 0, 2, 3
-"""Exit codes: a plan, or an area, an option or scenes that are not to be had."""
+"""Allowed exit codes: a plan; an area or option that is not valid; no scenes."""
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False, width=32)
 ODD = st.sampled_from([math.nan, math.inf, -math.inf, 1e300, -1e300, 1e-300, 5e-324, -0.0])
@@ -33,34 +33,34 @@ Points = list[list[float]]
 
 @dataclass(frozen=True, slots=True)
 class Aoi:
-    """What is handed over."""
+    """One area to plan."""
 
     kind: str
-    """How it was made."""
+    """Kind of area: the strategy that drew it."""
 
     text: str | bytes
-    """Of the GeoJSON file, or the box."""
+    """Content of the GeoJSON file, or the box."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of it."""
+    """Outcome of planning an area."""
 
     code: int
     """Exit code."""
 
-    said: str
-    """The error's message, or ``"a plan"``."""
+    message: str
+    """Message of the error, or ``"a plan"``."""
 
     fault: str
-    """What is wrong with that, or nothing."""
+    """What is wrong with the outcome; empty if nothing."""
 
     seconds: float
-    """Of wall time."""
+    """Wall time, seconds."""
 
 
 def about(lon: float, lat: float, across: float, up: float, unit: Points) -> Points:
-    """Points of a square from -1 to 1, at a place."""
+    """Move points of the square from -1 to 1 to a place, scaled."""
     return [[lon + x * across, lat + y * up] for x, y in unit]
 
 
@@ -80,7 +80,7 @@ latitudes = st.one_of(st.floats(-84, 85), st.sampled_from([-80.0, 0.0, 56.0, 72.
 
 @st.composite
 def rings(draw: st.DrawFn) -> Points:
-    """Any ring, most of which cross themselves."""
+    """Any ring; most cross themselves."""
     unit = draw(st.lists(units, min_size=3, max_size=12))
     across, up = draw(sizes), draw(sizes)
     return closed(about(draw(longitudes), draw(latitudes), across, up, unit))
@@ -105,7 +105,7 @@ def bow_ties(draw: st.DrawFn) -> Points:
 
 @st.composite
 def crowded(draw: st.DrawFn) -> Points:
-    """A ring with corners that are there twice, on a straight line, or go back."""
+    """A ring with corners that repeat, lie on a straight line, or go back."""
     ring = draw(stars())
     corners: Points = []
     for (x, y), (u, v) in pairwise(ring):
@@ -118,7 +118,7 @@ def crowded(draw: st.DrawFn) -> Points:
 
 @st.composite
 def slivers(draw: st.DrawFn) -> Points:
-    """Long and hardly wide."""
+    """A long and very thin ring."""
     unit = [[-1.0, -1.0], [1.0, draw(units)[0]], [1.0, 1.0], [-1.0, -1.0 + draw(sizes)]]
     sides = [draw(st.floats(0.01, 20)), draw(sizes) * 1e-6]
     across, up = sides if draw(st.booleans()) else sides[::-1]
@@ -127,7 +127,7 @@ def slivers(draw: st.DrawFn) -> Points:
 
 @st.composite
 def over_180(draw: st.DrawFn) -> list[Any]:
-    """Coordinates of polygons across 180 degrees, in all the ways that are met."""
+    """Coordinates of polygons across 180 degrees, in all the ways files have them."""
     west, south = draw(st.floats(170, 179.99)), draw(st.floats(-79, 80))
     east, north = draw(st.floats(180.01, 190)), south + draw(st.floats(0.001, 3))
     way = draw(st.sampled_from(["beyond", "below", "jump", "split", "three turns"]))
@@ -147,7 +147,7 @@ def _box(west: float, south: float, east: float, north: float) -> Points:
 
 @st.composite
 def wide(draw: st.DrawFn) -> Points:
-    """A box of any size, up to the globe and beyond it."""
+    """A box of any size, up to the globe and beyond."""
     limit = draw(st.sampled_from([90.0, 180.0, 360.0, 720.0]))
     lons, lats = st.floats(-limit, limit), st.floats(-limit / 2, limit / 2)
     (west, east), (south, north) = (sorted([draw(axis), draw(axis)]) for axis in (lons, lats))
@@ -183,7 +183,7 @@ def in_metres(ring: Points) -> Points:
 
 @st.composite
 def poisoned(draw: st.DrawFn) -> dict[str, Any]:
-    """A polygon with a coordinate that is no number, or one that is no coordinate."""
+    """A polygon with a coordinate that is NaN, infinite or extreme."""
     ring: list[Any] = draw(stars())
     ring[draw(st.integers(0, len(ring) - 1))][draw(st.integers(0, 1))] = draw(ODD)
     return polygon(ring)
@@ -191,7 +191,7 @@ def poisoned(draw: st.DrawFn) -> dict[str, Any]:
 
 @st.composite
 def holed(draw: st.DrawFn) -> dict[str, Any]:
-    """A polygon with holes that are inside it, outside it, or itself."""
+    """A polygon with holes inside it, outside it, or equal to it."""
     outside = draw(stars())
     holes = draw(st.lists(st.one_of(stars(), rings(), st.just(outside)), min_size=1, max_size=3))
     (x, y), (u, v) = outside[0], outside[1]
@@ -246,7 +246,7 @@ GEOMETRIES: dict[str, st.SearchStrategy[Any]] = {
 
 def _collected(shapes: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     inside = st.lists(shapes, max_size=4)
-    return inside.map(lambda some: {"type": "GeometryCollection", "geometries": some})
+    return inside.map(lambda members: {"type": "GeometryCollection", "geometries": members})
 
 
 nested = st.recursive(
@@ -264,7 +264,7 @@ def collections(draw: st.DrawFn) -> dict[str, Any]:
 
 @st.composite
 def with_crs(draw: st.DrawFn) -> dict[str, Any]:
-    """A file that says its CRS, rightly or not."""
+    """A file that names its CRS, rightly or wrongly."""
     degrees = draw(stars())
     ring = draw(st.sampled_from([degrees, in_metres(degrees), swapped(degrees)]))
     shapes = [{"type": "Feature", "properties": None, "geometry": polygon(ring)}]
@@ -272,13 +272,13 @@ def with_crs(draw: st.DrawFn) -> dict[str, Any]:
     return {"type": "FeatureCollection", "crs": member, "features": shapes}
 
 
-def _written(kind: str, value: Any) -> Aoi:
+def _aoi(kind: str, value: Any) -> Aoi:
     return Aoi(kind, json.dumps(value))
 
 
 @st.composite
 def broken(draw: st.DrawFn) -> Aoi:
-    """A file that is cut short, has something else inside, or is none."""
+    """A file that is cut short, or has other text in its middle."""
     text = json.dumps(draw(collections()))
     start, stop = sorted(draw(st.tuples(*[st.integers(0, len(text))] * 2)))
     odd = draw(st.sampled_from(["", "x", "[", "null", '"a"', "1e999", "\\ud800", "\0"]))
@@ -291,24 +291,24 @@ boxes = st.lists(st.one_of(st.floats(-200, 200), ODD), min_size=4, max_size=4).m
 
 aois = st.one_of(
     *(
-        made.map(lambda shape, kind=kind: _written(kind, shape))  # type: ignore[misc]
-        for kind, made in GEOMETRIES.items()
+        shapes.map(lambda shape, kind=kind: _aoi(kind, shape))  # type: ignore[misc]
+        for kind, shapes in GEOMETRIES.items()
     ),
-    nested.map(lambda shape: _written("nested", shape)),
-    collections().map(lambda value: _written("collection", value)),
-    with_crs().map(lambda value: _written("crs", value)),
+    nested.map(lambda shape: _aoi("nested", shape)),
+    collections().map(lambda value: _aoi("collection", value)),
+    with_crs().map(lambda value: _aoi("crs", value)),
     broken(),
     st.binary(max_size=200).map(lambda content: Aoi("bytes", content)),
     boxes,
 )
-"""Anything."""
+"""Areas of every kind."""
 
 
 class Planner:
     """Runs ``lulcmap plan`` in this process, offline, with scenes of the whole globe.
 
     Args:
-        folder: to write in.
+        folder: path of the folder to write in.
 
     """
 
@@ -319,41 +319,50 @@ class Planner:
         self._catalog.write_text(json.dumps(_globe()))
 
     def plan(self, aoi: Aoi) -> Outcome:
-        """What is said of an area."""
+        """Plan an area and judge the outcome."""
         path = self._folder / "area.geojson"
         if isinstance(aoi.text, bytes):
             path.write_bytes(aoi.text)
         else:
             path.write_bytes(aoi.text.encode(errors="surrogatepass"))
-        given = str(aoi.text) if aoi.kind == "box" else str(path)
-        begun = time.perf_counter()
+        argument = str(aoi.text) if aoi.kind == "box" else str(path)
+        start = time.perf_counter()
         result = CliRunner().invoke(
             main,
             [
-                *("plan", "--json", "--year", "2024", "--device", "cpu", "--yes", f"--aoi={given}"),
+                *(
+                    "plan",
+                    "--json",
+                    "--year",
+                    "2024",
+                    "--device",
+                    "cpu",
+                    "--yes",
+                    f"--aoi={argument}",
+                ),
                 *("--out", str(self._folder / "map.tif"), "--model", str(self._model)),
                 *("--catalog", str(self._catalog)),
             ],
         )
-        taken = time.perf_counter() - begun
-        said, fault = _judged(result.exit_code, result.stdout)
+        seconds = time.perf_counter() - start
+        message, fault = _judged(result.exit_code, result.stdout)
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             fault = "".join(traceback.format_exception(result.exception))
         return Outcome(
-            result.exit_code, said, fault or ("Traceback" in result.output) * "a trace", taken
+            result.exit_code, message, fault or ("Traceback" in result.output) * "a trace", seconds
         )
 
 
-def _refused(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
+def _refuse(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
 
 
 def _judged(code: int, output: str) -> tuple[str, str]:
-    """What was said, and what is wrong with it."""
+    """Return the message, and what is wrong with the outcome."""
     try:
-        value = json.loads(output, parse_constant=_refused)
+        value = json.loads(output, parse_constant=_refuse)
     except ValueError:
-        return output, "stdout is no JSON"
+        return output, "stdout is not JSON"
     if code not in GOOD:
         return output, f"the exit code is {code}"
     if code == 0:

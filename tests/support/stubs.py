@@ -1,4 +1,4 @@
-"""Small ONNX models that carry a contract, for tests that need a model and not a good one."""
+"""Small ONNX models with a contract, for tests that need any model."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,7 +8,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from lulcmap.model.contract import KEY, S1_INPUT, S2_INPUT, Contract, ModelInput
+from lulcmap.model.contract import METADATA_KEY, S1_INPUT, S2_INPUT, Contract, ModelInput
 
 TYPES = {"uint16": TensorProto.UINT16, "int16": TensorProto.INT16}
 
@@ -28,43 +28,43 @@ def contract(
 
 
 def save(model: onnx.ModelProto, path: Path, text: str | None) -> Path:
-    """Write a model with a contract, or without one."""
+    """Write a model with a contract, or without if the text is None."""
     if text is not None:
-        helper.set_model_props(model, {KEY: text})
+        helper.set_model_props(model, {METADATA_KEY: text})
     path.write_bytes(model.SerializeToString())
     return path
 
 
 def make_model(
     path: Path,
-    agreed: Contract,
+    model_contract: Contract,
     *,
     kernel: int | None = None,
     attention: bool = False,
     seed: int = 0,
 ) -> Path:
-    """A model of finite receptive field: scaled bands, one convolution, logits.
+    """Write a model of finite receptive field: scaled bands, one convolution, logits.
 
     Args:
-        path: to be written.
-        agreed: its contract; the stride is the convolution's.
-        kernel: pixels a side of the convolution, at least the stride; None is the stride.
-        attention: add self-attention over all cells and a gate pooled from them, as a real network
-            has: the receptive field is the window then.
-        seed: of the weights.
+        path: path of the model file; written.
+        model_contract: contract of the model; its stride is the convolution's.
+        kernel: side of the convolution, pixels, at least the stride; None for the stride.
+        attention: whether to add self-attention over all cells and a gate pooled from them, as in a
+            real network; the receptive field is then the window.
+        seed: seed of the weights.
 
     """
     rng = np.random.default_rng(seed)
-    kernel, stride, width = kernel or agreed.stride, agreed.stride, 16
-    n_bands = sum(len(wanted.bands) for wanted in agreed.inputs.values())
+    kernel, stride, width = kernel or model_contract.stride, model_contract.stride, 16
+    n_bands = sum(len(values.bands) for values in model_contract.inputs.values())
     weights = {
         "conv": rng.normal(size=(width, n_bands, kernel, kernel)) / kernel,
-        "head": rng.normal(size=(len(agreed.classes), width, 1, 1)),
+        "head": rng.normal(size=(len(model_contract.classes), width, 1, 1)),
         "square": rng.normal(size=(width, width)) / 4,
         "scale": np.float32(1e-3),
     }
     nodes, scaled = [], []
-    for name in agreed.inputs:
+    for name in model_contract.inputs:
         nodes.append(helper.make_node("Cast", [name], [f"{name}_float"], to=TensorProto.FLOAT))
         nodes.append(helper.make_node("Mul", [f"{name}_float", "scale"], [f"{name}_scaled"]))
         scaled.append(f"{name}_scaled")
@@ -90,15 +90,15 @@ def make_model(
         "stub",
         [
             helper.make_tensor_value_info(
-                name, TYPES[wanted.dtype], ["n", len(wanted.bands), "h", "w"]
+                name, TYPES[values.dtype], ["n", len(values.bands), "h", "w"]
             )
-            for name, wanted in agreed.inputs.items()
+            for name, values in model_contract.inputs.items()
         ],
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", None, None, None])],
         [_tensor(name, values) for name, values in weights.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-    return save(model, path, agreed.to_json())
+    return save(model, path, model_contract.to_json())
 
 
 def _tensor(name: str, values: NDArray[np.floating] | NDArray[np.int64]) -> TensorProto:
@@ -121,7 +121,7 @@ def _attention(weights: dict[str, NDArray[np.floating]], width: int) -> list[onn
         helper.make_node("Transpose", ["read"], ["read_channels"], perm=[0, 2, 1]),
         helper.make_node("Add", ["read_channels", "channels"], ["sum"]),
         helper.make_node("Reshape", ["sum", "shape"], ["read_cells"]),
-        # pooled as LULC-Former's aggregation: ONNX Runtime adds up one window in another order
+        # pooled as in LULC-Former's aggregation: ONNX Runtime sums one window in another order
         helper.make_node("ReduceMean", ["read", "middle"], ["pooled"], keepdims=0),
         helper.make_node("Unsqueeze", ["pooled", "planes"], ["gate"]),
         helper.make_node("Add", ["read_cells", "gate"], ["mixed"]),

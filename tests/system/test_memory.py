@@ -1,63 +1,67 @@
-"""What fits into memory."""
+"""How much memory this process may use."""
+
+import math
 
 import pytest
 
-from lulcmap.errors import UsageError
-from lulcmap.planning.budget import (
-    AHEAD_BYTES_PER_PIXEL,
-    BASE_BYTES,
-    COMPOSITE_BYTES_PER_PIXEL,
-    LOGIT_BYTES_PER_PIXEL,
-    READER_BYTES,
-    memory_budget,
-)
 from lulcmap.system import memory
 
-SHAPE = 4608, 4608
-ONE = BASE_BYTES + 5120 * 5120 * COMPOSITE_BYTES_PER_PIXEL
-TWO = ONE + 5120 * 5120 * AHEAD_BYTES_PER_PIXEL
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch):
+    """An empty Linux machine: a function that writes one of its files, by path."""
+    monkeypatch.setattr(memory, "_MEMINFO", tmp_path / "proc" / "meminfo")
+    monkeypatch.setattr(memory, "_CGROUP", tmp_path / "proc" / "self" / "cgroup")
+    monkeypatch.setattr(memory, "_CGROUPS", tmp_path / "sys" / "fs" / "cgroup")
+
+    def write(path, text):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+
+    return write
 
 
-@pytest.mark.parametrize(
-    ("allowed", "blocks", "readers"),
-    [
-        (TWO + 8 * READER_BYTES, 2, 8),
-        (TWO + 7 * READER_BYTES, 2, 4),
-        (TWO, 1, 8),
-        (ONE + READER_BYTES, 1, 1),
-    ],
-)
-def test_first_readers_go_then_the_block_ahead(allowed, blocks, readers):
-    fits = memory_budget(SHAPE, readers=8, allowed=int(allowed))
+def test_available_memory_is_what_linux_gives_without_swapping(machine):
+    machine("proc/meminfo", "MemTotal: 16000000 kB\nMemAvailable:    8000000 kB\nCached: 1 kB\n")
 
-    assert (fits.blocks, fits.readers) == (blocks, readers)
-    assert fits.peak <= allowed
+    assert memory.available_memory() == 8_000_000 * 1024
 
 
-def test_more_classes_take_more():
-    usual = memory_budget(SHAPE, readers=1, allowed=10**11, logits=LOGIT_BYTES_PER_PIXEL)
-    many = memory_budget(SHAPE, readers=1, allowed=10**11, logits=4 * 254 / 16)
+def test_the_smallest_limit_of_a_group_and_its_parents_counts(machine):
+    machine("proc/self/cgroup", "0::/user/job\n")
+    machine("sys/fs/cgroup/user/job/memory.max", "max\n")
+    machine("sys/fs/cgroup/user/memory.max", "3000000000\n")
+    machine("sys/fs/cgroup/memory.max", "4000000000\n")
 
-    assert many.peak - usual.peak == pytest.approx(5120 * 5120 * 4 * (254 - 9) / 16)
-
-
-def test_what_does_not_fit_is_refused_with_what_is_needed():
-    with pytest.raises(UsageError, match=r"--max-memory is 0\.5 GB.*--block-size"):
-        memory_budget(SHAPE, readers=4, allowed=500_000_000)
+    assert memory.memory_limit() == 3e9
 
 
-def test_a_small_machine_is_tried(monkeypatch):
-    monkeypatch.setattr(memory, "free", lambda: 3e8)
+def test_a_container_of_version_1_has_its_limit_at_the_root(machine):
+    machine("proc/self/cgroup", "5:memory:/docker/abc\n")
+    machine("sys/fs/cgroup/memory/memory.limit_in_bytes", "2000000000\n")
 
-    fits = memory_budget(SHAPE, readers=4, allowed=None)
-
-    assert (fits.blocks, fits.readers) == (1, 1)
+    assert memory.memory_limit() == 2e9
 
 
-def test_a_container_s_limit_counts(monkeypatch):
-    monkeypatch.setattr(memory, "available", lambda: 8e9)
-    monkeypatch.setattr(memory, "limit", lambda: None)
+def test_without_a_limit_there_is_none(machine):
+    assert memory.memory_limit() is None
+    machine("proc/self/cgroup", "0::/\n")
+    machine("sys/fs/cgroup/memory.max", "max\n")
+
+    assert memory.memory_limit() is None
+
+
+def test_the_smaller_of_available_and_limit_counts(monkeypatch):
+    monkeypatch.setattr(memory, "available_memory", lambda: 8e9)
+    monkeypatch.setattr(memory, "memory_limit", lambda: None)
     assert memory.free_memory() == 8e9
 
-    monkeypatch.setattr(memory, "limit", lambda: 2e9)
+    monkeypatch.setattr(memory, "memory_limit", lambda: 2e9)
     assert memory.free_memory() == 2e9
+
+
+def test_free_memory_is_infinite_where_it_is_unknown(monkeypatch):
+    monkeypatch.setattr(memory, "available_memory", lambda: None)
+    monkeypatch.setattr(memory, "memory_limit", lambda: None)
+
+    assert memory.free_memory() == math.inf

@@ -17,15 +17,15 @@ from click.testing import CliRunner
 from lulcmap.cli import main
 from lulcmap.cli.train import _MODELS
 from lulcmap.dataset.chips import Dataset
-from lulcmap.dataset.request import DatasetRequest, build_dataset
-from lulcmap.dataset.source import ImageArchive
+from lulcmap.dataset.request import build_dataset
+from lulcmap.dataset.settings import DatasetRequest, ImageArchive
 from lulcmap.run.lock import hold_file
 from lulcmap.simulation.build import Country, simulate
+from lulcmap.simulation.labels import LabelSet, simulate_labels
 from lulcmap.training.checkpoint import load_checkpoint
 from lulcmap.training.chips import ChipFolder
 from lulcmap.training.networks import NETWORKS
 from lulcmap.training.tiled import checkpoint_predictor
-from tests.support.labels import LabelSet, simulate_labels
 
 COUNTRY = Country(seed=6, height=320, width=300, s2_dates=3, s1_dates=3, cloud=0.1)
 QUICK = ("--model", "lulcformer-tiny", "--epochs", "2", "--batch-size", "2", "--crop", "32")
@@ -39,7 +39,7 @@ def data(tmp_path_factory):
     simulate_labels(labels, COUNTRY, scenes, LabelSet(size=70, experts=3, nonexperts=3, holdout=1))
     out = tmp_path_factory.mktemp("built") / "dataset"
     build_dataset(
-        DatasetRequest(labels, source=ImageArchive(str(scenes.items)), validation=0.3), out
+        DatasetRequest(labels, archive=ImageArchive(str(scenes.items)), validation=0.3), out
     )
     return out
 
@@ -187,7 +187,9 @@ def test_a_second_process_in_one_folder_is_refused(data, tmp_path):
 
 def test_another_dataset_of_the_same_labels_is_another_training(data):
     dataset = Dataset.open(data)
-    other = replace(dataset, settings=dataset.settings | {"orbit": "any"})
+    other = replace(
+        dataset, about=replace(dataset.about, settings={**dataset.settings, "orbit": "any"})
+    )
 
     one, two = (ChipFolder(each, each.split("train")).digest for each in (dataset, other))
 
@@ -198,4 +200,4 @@ def test_a_folder_that_is_not_a_dataset_is_refused(tmp_path):
     made = train("--data", tmp_path, "--out", tmp_path / "run", *QUICK)
 
     assert made.exit_code == 2
-    assert "There is no dataset in" in made.output
+    assert "No dataset in" in made.output

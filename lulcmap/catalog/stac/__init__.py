@@ -1,1 +1,1 @@
-"""STAC APIs, searched so that nothing is left out silently."""
+"""Search of STAC APIs that never leaves items out silently."""

@@ -1,9 +1,9 @@
-"""A STAC API asked so that nothing is left out silently: in small questions, each to its end.
+"""Search of a STAC API that never leaves items out silently: small queries, each read to its end.
 
-A question is one cell of the area in one calendar month. Answers come in pages, and not every
-server says where the next page is (planetary-computer-apis issue 274: no ``next`` links; issue 360
-of PlanetaryComputer: links that lead nowhere). So a question ends only when the server, asked for
-ids from the last one on, has no more; or, where it cannot be asked so, when no page was full.
+A query is one cell of the area in one calendar month. Answers come in pages, and not every server
+links to the next page (planetary-computer-apis issue 274: no ``next`` links; PlanetaryComputer
+issue 360: links that lead nowhere). So a query ends only when the server, asked for ids from the
+last one on, has no more; or, if it cannot search by id, when no page was full.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -16,76 +16,78 @@ from typing import Any
 
 import shapely
 
-from lulcmap.catalog.stac.client import RefusedError, Request, Server, is_nameless
+from lulcmap.catalog.stac.client import Request, RequestRefusedError, Server, is_nameless
 from lulcmap.system import Steps, no_progress, public_url
 
-Period = tuple[date, date]
+Days = tuple[date, date]
 """First and last day, both included."""
 
-Box = tuple[float, float, float, float]
+Bounds = tuple[float, float, float, float]
 """West, south, east, north, degrees."""
 
-_CELL, _SMALLEST_CELL = 4.0, 0.5
-"""Degrees; questions start with cells of this size, and are not cut below the second."""
-_NEAR = 1.0
-"""Degrees; parts of an area closer than twice this are asked for in one box."""
-_REQUESTS = 2000
-"""Of one question; a server that wants more does not narrow its answers."""
+_CELL_DEGREES, _MIN_CELL_DEGREES = 4.0, 0.5
+"""Size of the cells that queries start with, and the smallest to which they are split."""
+
+_NEAR_DEGREES = 1.0
+"""Parts of an area closer than twice this are searched in one box."""
+
+_MAX_REQUESTS = 2000
+"""Most requests of one query; a server that needs more does not narrow its answers."""
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What a STAC API has of an area and a period, and perhaps more."""
+class QueryResult:
+    """The items of an area and a period in a STAC API, and perhaps more."""
 
     items: tuple[dict[str, Any], ...]
-    """As the server sent them, each once, sorted by id; some may lie outside the area."""
+    """Items as the server sent them, each once, sorted by id; some may lie outside the area."""
 
     notes: tuple[str, ...]
-    """Sentences about what may be missing."""
+    """Sentences for the report about what may be missing."""
 
 
-def ask(
+def query_items(
     url: str,
     collection: str,
     area: shapely.MultiPolygon,
-    period: Period,
+    period: Days,
     *,
     workers: int = 4,
     progress: Steps = no_progress,
     wait: Callable[[float], object] | None = None,
     now: Callable[[], float] = monotonic,
-) -> Asked:
-    """Every item of a collection whose footprint may meet an area in a period.
+) -> QueryResult:
+    """Find all items of a collection whose footprint may intersect an area in a period.
 
     Args:
-        url: root of the API.
-        collection: its id.
-        area: longitude, latitude, degrees.
+        url: root URL of the API.
+        collection: id of the collection.
+        area: area in longitude, latitude, degrees.
         period: first and last day.
-        workers: questions asked at a time.
-        progress: told how many questions are answered, of how many.
-        wait: pauses for so many seconds; None sleeps, and wakes when another question has failed.
-        now: the clock that the pauses are kept by, seconds.
+        workers: queries sent at a time.
+        progress: called with the number of queries answered, and their total.
+        wait: pauses for a number of seconds; None sleeps, and wakes when another query has failed.
+        now: clock that times the pauses, seconds.
 
     Raises:
-        ProviderError: there is no STAC API, it stays down, or it refuses to answer.
+        ProviderError: the URL is not a STAC API, or it stays down or refuses to answer.
 
     """
-    import requests  # a tenth of a second of imports, and not needed offline
+    import requests  # takes 0.1 s to import, and is not needed offline
     from requests.adapters import HTTPAdapter
 
-    questions = [_Question(cell, *month) for cell in _cells(area) for month in _months(period)]
+    queries = [_Query(cell, *month) for cell in _cells(area) for month in _months(period)]
     with requests.Session() as session:
         for scheme in ("http://", "https://"):
             session.mount(scheme, HTTPAdapter(pool_maxsize=workers))
         server = Server(url, session, wait, now)
         server.open()
-        answers = _answers(server, collection, questions, workers=workers, progress=progress)
+        answers = _answers(server, collection, queries, workers=workers, progress=progress)
     items: dict[str, dict[str, Any]] = {}
     for answer in answers:
         items = answer.items | items
-    return Asked(
-        items=tuple(items[name] for name in sorted(items) if not is_nameless(name)),
+    return QueryResult(
+        items=tuple(items[key] for key in sorted(items) if not is_nameless(key)),
         notes=tuple(
             _notes(
                 answers,
@@ -99,19 +101,19 @@ def ask(
 def _answers(
     server: Server,
     collection: str,
-    questions: "list[_Question]",
+    queries: "list[_Query]",
     *,
     workers: int,
     progress: Steps,
 ) -> "list[_Answer]":
-    """To all questions. What goes wrong with one, or a Ctrl-C, waits for no request in flight."""
+    """The answers to all queries. An error of one, or Ctrl-C, does not wait for open requests."""
     pool = ThreadPoolExecutor(workers, thread_name_prefix="search")
     try:
-        asked = [pool.submit(_Search(server, collection).answer, each) for each in questions]
-        for number, answered in enumerate(as_completed(asked), 1):
-            answered.result()
-            progress(number, len(asked))
-        return [answered.result() for answered in asked]
+        futures = [pool.submit(_Search(server, collection).answer, query) for query in queries]
+        for number, future in enumerate(as_completed(futures), 1):
+            future.result()
+            progress(number, len(futures))
+        return [future.result() for future in futures]
     except BaseException:
         server.stop.set()
         raise
@@ -120,72 +122,72 @@ def _answers(
 
 
 @dataclass(frozen=True, slots=True)
-class _Question:
+class _Query:
     """One cell in one span of time."""
 
-    box: Box
+    box: Bounds
     start: datetime
     end: datetime
-    """Both included, UTC without saying so."""
+    """Start and end are both included, UTC, without a time zone."""
 
     @property
     def terms(self) -> dict[str, Any]:
-        """As an item search names them."""
+        """Terms of the item search."""
         span = f"{self.start.isoformat()}Z/{self.end.isoformat()}Z"
         return {"bbox": list(self.box), "datetime": span}
 
-    def parts(self) -> "list[_Question]":
-        """Halves in time down to a second, then quarters of the cell, then nothing."""
+    def parts(self) -> "list[_Query]":
+        """Halves in time, down to a second; then quarters of the cell; then none."""
         span = self.end - self.start
         if span >= timedelta(seconds=2):
             middle = (self.start + span / 2).replace(microsecond=0)
             return [replace(self, end=middle), replace(self, start=middle)]
         west, south, east, north = self.box
-        if max(east - west, north - south) < 2 * _SMALLEST_CELL:
+        if max(east - west, north - south) < 2 * _MIN_CELL_DEGREES:
             return []
         x, y = (west + east) / 2, (south + north) / 2
         boxes = [(west, south, x, y), (x, south, east, y), (west, y, x, north), (x, y, east, north)]
         return [replace(self, box=box) for box in boxes]
 
 
-def _months(period: Period) -> Iterator[tuple[datetime, datetime]]:
-    """First and last moment of each calendar month, or of what the period holds of it."""
+def _months(period: Days) -> Iterator[tuple[datetime, datetime]]:
+    """First and last moment of each calendar month, or of its part in the period."""
     first, end = period
     while first <= end:
-        after = date(first.year + first.month // 12, first.month % 12 + 1, 1)
-        last = min(after - timedelta(days=1), end)
+        next_first = date(first.year + first.month // 12, first.month % 12 + 1, 1)
+        last = min(next_first - timedelta(days=1), end)
         yield datetime.combine(first, time.min), datetime.combine(last, time.max)
-        first = after
+        first = next_first
 
 
-def _cells(area: shapely.MultiPolygon) -> list[Box]:
+def _cells(area: shapely.MultiPolygon) -> list[Bounds]:
     """Boxes of at most four degrees that cover the area, and little else."""
     cells = []
     for west, south, east, north in _boxes(area):
-        columns = max(1, ceil((east - west) / _CELL))
-        rows = max(1, ceil((north - south) / _CELL))
-        wide, high = (east - west) / columns, (north - south) / rows
+        columns = max(1, ceil((east - west) / _CELL_DEGREES))
+        rows = max(1, ceil((north - south) / _CELL_DEGREES))
+        width, height = (east - west) / columns, (north - south) / rows
         for i in range(columns):
             for j in range(rows):
-                x, y = west + i * wide, south + j * high
-                right = east if i == columns - 1 else x + wide
-                top = north if j == rows - 1 else y + high
+                x, y = west + i * width, south + j * height
+                right = east if i == columns - 1 else x + width
+                top = north if j == rows - 1 else y + height
                 part = shapely.clip_by_rect(area, x, y, right, top)
                 if part.area > 0:
                     cells.append(part.bounds)
     return sorted(cells)
 
 
-def _boxes(area: shapely.MultiPolygon) -> list[Box]:
-    """Boxes around the area's parts, those near each other in one."""
+def _boxes(area: shapely.MultiPolygon) -> list[Bounds]:
+    """Boxes around the area's parts, one box for parts near each other."""
     boxes = [shapely.box(*part.bounds) for part in area.geoms]
     while True:
-        joined = shapely.get_parts(
-            shapely.union_all([box.buffer(_NEAR, join_style="mitre") for box in boxes])
+        groups = shapely.get_parts(
+            shapely.union_all([box.buffer(_NEAR_DEGREES, join_style="mitre") for box in boxes])
         )
         merged = [
             shapely.box(*shapely.total_bounds([box for box in boxes if shapely.within(box, group)]))
-            for group in joined
+            for group in groups
         ]
         if len(merged) == len(boxes):
             return sorted(box.bounds for box in merged)
@@ -194,99 +196,99 @@ def _boxes(area: shapely.MultiPolygon) -> list[Box]:
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """To one question."""
+    """The answer to one query."""
 
     items: dict[str, dict[str, Any]]
-    """By id, or by a key that ``is_nameless``, in the server's order."""
+    """Items by id, or by a key that ``is_nameless``, in the server's order."""
 
     matched: int
-    """How many there are, as the server says; 0 where it does not. It may be an estimate."""
+    """Items as the server counts them, maybe an estimate; 0 if it does not count."""
 
     cut: bool
-    """Whether a page was full and nothing said what comes after it."""
+    """Whether a page was full without a usable link to the next."""
 
 
 class _Search:
-    """One question, asked until its answer is whole."""
+    """One query, repeated until its answer is complete."""
 
     def __init__(self, server: Server, collection: str) -> None:
-        self._server, self._collection, self._left = server, collection, _REQUESTS
+        self._server, self._collection, self._left = server, collection, _MAX_REQUESTS
 
-    def answer(self, question: _Question, *, recount: bool = True) -> _Answer:
-        """All items; ``cut`` where the smallest question's answer was still cut.
+    def answer(self, query: _Query, *, recount: bool = True) -> _Answer:
+        """All items of a query; ``cut`` if the answers to its smallest parts are still cut.
 
         Args:
-            question: its cell and time.
-            recount: whether to look again, in halves, for items the server counts and did not give.
+            query: cell and time.
+            recount: whether to split the query if the server counts more items than it gives.
 
         """
-        found = self._once(question)
-        if not found.cut and not (recount and found.matched > len(found.items)):
-            return found
-        parts = [self.answer(part, recount=found.cut) for part in question.parts()]
-        items = dict(found.items)
+        whole = self._undivided(query)
+        if not whole.cut and not (recount and whole.matched > len(whole.items)):
+            return whole
+        parts = [self.answer(part, recount=whole.cut) for part in query.parts()]
+        items = dict(whole.items)
         for part in parts:
             items.update(part.items)
-        cut = any(part.cut for part in parts) if parts else found.cut
-        return _Answer(items, found.matched, cut)
+        cut = any(part.cut for part in parts) if parts else whole.cut
+        return _Answer(items, whole.matched, cut)
 
-    def _once(self, question: _Question) -> _Answer:
-        """The answer to this question undivided, in the first way that the server is good for."""
-        found: dict[str, dict[str, Any]] = {}
+    def _undivided(self, query: _Query) -> _Answer:
+        """The answer to a query undivided, in the first way that works with this server."""
+        rejected: dict[str, dict[str, Any]] = {}
         for way in self._server.ways:
-            items, matched, trusted = self._by_id(question, way)
+            items, matched, trusted = self._by_id(query, way)
             if trusted:
                 return _Answer(items, matched, False)
-            found |= items
+            rejected |= items
             self._server.ways = tuple(other for other in self._server.ways if other != way)
-        answer = self._along_links(question.terms)
-        return replace(answer, items=found | answer.items)
+        answer = self._along_links(query.terms)
+        return replace(answer, items=rejected | answer.items)
 
-    def _by_id(self, question: _Question, way: str) -> tuple[dict[str, dict[str, Any]], int, bool]:
-        """Items, their number as the server says, and whether it does what it claims.
+    def _by_id(self, query: _Query, way: str) -> tuple[dict[str, dict[str, Any]], int, bool]:
+        """Items, the server's count of them, and whether its search by id can be trusted.
 
-        The last id is asked for again, together with those after it: so a server that ignores the
-        condition, or finds nothing by id, gives itself away. "After" is in the server's own order,
-        which need not be Python's.
+        Each request repeats the last id, together with those after it: so a server that ignores the
+        condition, or finds nothing by id, is detected. "After" is in the server's own order, which
+        may differ from Python's.
         """
-        found: dict[str, dict[str, Any]] = {}
-        terms = {**question.terms, "sortby": [{"field": "id", "direction": "asc"}]}
-        matched, last = 0, None  # of the whole question, and the id that ends what is found
+        items: dict[str, dict[str, Any]] = {}
+        terms = {**query.terms, "sortby": [{"field": "id", "direction": "asc"}]}
+        matched, last = 0, None  # count of the whole query, and id of the last item
         while True:
             try:
                 answer = self._along_links({**terms, **_from_id(last, way)})
-            except RefusedError:
-                return found, matched, False
-            new = not found.keys() >= answer.items.keys()
-            found |= answer.items
+            except RequestRefusedError:
+                return items, matched, False
+            has_new = not items.keys() >= answer.items.keys()
+            items |= answer.items
             ids = list(answer.items)
             if last is None:
                 matched = answer.matched
             if last is not None and ids[:1] != [last]:
-                return found, matched, False
-            if not new:
-                return found, matched, self._sorts(question, last if len(found) > 1 else None)
+                return items, matched, False
+            if not has_new:
+                return items, matched, self._sorts(query, last if len(items) > 1 else None)
             last = ids[-1]
             if is_nameless(last):
-                return found, matched, False
+                return items, matched, False
 
-    def _sorts(self, question: _Question, last: str | None) -> bool:
-        """Whether the server sorts: asked from the other end, it begins with the last id.
+    def _sorts(self, query: _Query, last: str | None) -> bool:
+        """Whether the server sorts: in descending order, it begins with the last id.
 
-        Seen once, with more than one item, it holds for all questions.
+        Once confirmed, with more than one item, it holds for all queries.
         """
         if self._server.sorts or last is None:
             return True
-        terms = {**question.terms, "sortby": [{"field": "id", "direction": "desc"}], "limit": 1}
+        terms = {**query.terms, "sortby": [{"field": "id", "direction": "desc"}], "limit": 1}
         try:
             page = self._server.page(self._server.search(self._collection, terms))
-        except RefusedError:
+        except RequestRefusedError:
             return False
         self._server.sorts = next(iter(page.items), None) == last
         return self._server.sorts
 
     def _along_links(self, terms: Mapping[str, Any]) -> _Answer:
-        """A search, and the pages that ``next`` links lead to, as far as they bring anything."""
+        """A search and the pages its ``next`` links lead to, as long as they bring new items."""
         items: dict[str, dict[str, Any]] = {}
         matched, full, more = 0, False, False
         request: Request | None = self._server.search(self._collection, terms)
@@ -294,25 +296,25 @@ class _Search:
             self._left -= 1
             if self._left < 0:
                 raise self._server.failed(
-                    f"one cell and month takes more than {_REQUESTS} requests",
+                    f"one cell and month takes more than {_MAX_REQUESTS} requests",
                     "Its search does not narrow or end its answers; use another catalogue.",
                 )
             try:
                 page = self._server.page(request, first=not more)
-            except RefusedError:
+            except RequestRefusedError:
                 if more:  # a link that leads nowhere
                     break
                 raise
-            known = len(items)
+            before = len(items)
             items |= page.items
             matched, full = max(matched, page.matched), page.full
-            news = len(items) > known
-            request, more = (page.following, page.has_next) if news else (None, False)
+            has_new = len(items) > before
+            request, more = (page.following, page.has_next) if has_new else (None, False)
         return _Answer(items, matched, more or full)
 
 
 def _from_id(last: str | None, way: str) -> dict[str, Any]:
-    """The condition that an id is the last one or comes after it; none before the first."""
+    """The condition that selects ids from the last one on; empty for the first request."""
     if last is None:
         return {}
     if way == "query":
@@ -321,19 +323,19 @@ def _from_id(last: str | None, way: str) -> dict[str, Any]:
     return {"filter-lang": "cql2-json", "filter": condition}
 
 
-def _notes(answers: list[_Answer], whose: str, *, nameless: int) -> Iterator[str]:
-    """What may be missing, added up over the questions."""
+def _notes(answers: list[_Answer], source: str, *, nameless: int) -> Iterator[str]:
+    """Notes on what may be missing, added up over the queries."""
     fewer = [answer for answer in answers if answer.matched > len(answer.items)]
     if fewer:
         yield (
-            f"Of the items {whose}, the server says that {sum(a.matched for a in fewer)} match and "
-            f"gave {sum(len(a.items) for a in fewer)}, in {len(fewer)} of {len(answers)} questions "
-            "(a cell and a month each). Its number may be an estimate."
+            f"The server counts {sum(a.matched for a in fewer)} items {source} and gave "
+            f"{sum(len(a.items) for a in fewer)}, in {len(fewer)} of {len(answers)} queries (one "
+            "cell and month each). Its count may be an estimate."
         )
     if cut := sum(answer.cut for answer in answers):
         yield (
-            f"Items {whose} may be missing in {cut} of {len(answers)} questions (a cell and a "
-            "month each): the server's pages are full and have no next."
+            f"Items {source} may be missing in {cut} of {len(answers)} queries (one cell and month "
+            "each): the server's pages are full and have no next page."
         )
     if nameless:
-        yield f"Items {whose} without an id are left out: {nameless}."
+        yield f"Items {source} without an id were left out: {nameless}."

@@ -1,1 +1,1 @@
-"""Seams: whether classes change more often across the borders of blocks, windows and zones."""
+"""Seams: classes that change more often across the borders of blocks, windows and zones."""

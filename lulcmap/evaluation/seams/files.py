@@ -1,4 +1,4 @@
-"""The files that are judged: a finished map, or the blocks of a run as one raster a zone."""
+"""Open what is checked for seams: a finished map, or a run's blocks as one raster for each zone."""
 
 import json
 import warnings
@@ -20,15 +20,15 @@ from lulcmap.legend import NODATA
 from lulcmap.system import GDAL_OPTIONS
 
 LATTICE_TAG, BLOCK_TAG = "LULCMAP_LATTICE", "LULCMAP_BLOCK"
-"""The tags of a map with its windows' size and step, as in ``512/384``, and its blocks' size."""
+"""Tags of a map: size and step of its windows, such as ``512/384``, and size of its blocks."""
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[tuple[list[Raster], Lines]]:
-    """The rasters of a map or of a run folder, and the lines at which it was cut.
+def open_rasters(path: Path) -> Iterator[tuple[list[Raster], Lines]]:
+    """Open the rasters of a map or of a run folder, and find the lines at which it was cut.
 
     Raises:
-        UsageError: it is neither, or cannot be opened.
+        UsageError: the path is neither, or cannot be opened.
 
     """
     with rasterio.Env(**GDAL_OPTIONS), ExitStack() as stack:
@@ -41,39 +41,40 @@ def opened(path: Path) -> Iterator[tuple[list[Raster], Lines]]:
 def _map(path: Path, stack: ExitStack) -> tuple[list[Raster], Lines]:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # it is refused below
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # refused below
             dataset = stack.enter_context(rasterio.open(path))
             transform, crs = dataset.transform, dataset.crs
     except RasterioError:
         raise UsageError(
-            f"{path} is no GeoTIFF; give a map that lulcmap made, or a run folder."
+            f"{path} is not a GeoTIFF; give a map made by lulcmap, or a run folder."
         ) from None
-    found = f"{dataset.count} {'band' if dataset.count == 1 else 'bands'} of {dataset.dtypes[0]}"
+    form = f"{dataset.count} {'band' if dataset.count == 1 else 'bands'} of {dataset.dtypes[0]}"
     if crs is None:
-        found += " without a CRS"
+        form += " without a CRS"
     if (dataset.count, dataset.dtypes[0]) != (1, "uint8") or crs is None:
         raise UsageError(
-            f"{path} has {found}; a map of lulcmap has one of uint8, class ids and 255 where there "
-            "is none. Give such a map, or a run folder."
+            f"{path} has {form}; expected one band of uint8, class ids and 255 for none. Give a "
+            "map made by lulcmap, or a run folder."
         )
     if transform.b or transform.d or transform.a <= 0 or transform.e >= 0:
-        raise UsageError(f"{path} is not north-up; give a map that lulcmap made, or a run folder.")
+        raise UsageError(f"{path} is not north-up; give a map made by lulcmap, or a run folder.")
     grid = GeoBox(dataset.shape, transform, crs.to_wkt())
     return [Raster(dataset, grid)], _lines(path, dataset.tags())
 
 
 def _lines(path: Path, tags: dict[str, str]) -> Lines:
-    """What a map's tags say of its windows and blocks; the defaults if they say nothing."""
-    known = Lines()
-    lattice = tags.get(LATTICE_TAG, f"{known.lattice.size}/{known.lattice.step}")
-    block_size = tags.get(BLOCK_TAG, str(known.block_size))
+    """Windows and blocks from a map's tags; the defaults for missing tags."""
+    defaults = Lines()
+    lattice = tags.get(LATTICE_TAG, f"{defaults.lattice.size}/{defaults.lattice.step}")
+    block_size = tags.get(BLOCK_TAG, str(defaults.block_size))
     try:
         size, step = map(int, lattice.split("/"))
         return Lines(Lattice(size, step), int(block_size))
     except ValueError:
         raise UsageError(
-            f"{path} says that its windows are {lattice!r} and its blocks {block_size!r}; numbers "
-            "such as 512/384 and 4608 were expected. Give a map as lulcmap wrote it."
+            f"The tags of {path} say that its windows are {lattice!r} and its blocks "
+            f"{block_size!r}; expected numbers such as 512/384 and 4608. Give a map as lulcmap "
+            "wrote it."
         ) from None
 
 
@@ -84,39 +85,39 @@ def _run(path: Path, stack: ExitStack) -> tuple[list[Raster], Lines]:
         lines = Lines(Lattice(size, step), plan["block_size"])
     except (OSError, ValueError, TypeError, KeyError):
         raise UsageError(
-            f"{path} is no run folder: it has no plan that can be read. Give a run folder, or a "
-            "map that lulcmap made."
+            f"{path} is not a run folder: it has no plan that can be read. Give a run folder, or a "
+            "map made by lulcmap."
         ) from None
     by_zone: dict[int, list[Path]] = {}
     for block in sorted((path / "blocks").glob("z[0-9]*_r*_c*.tif")):
         by_zone.setdefault(int(block.name[1:].split("_")[0]), []).append(block)
     if not by_zone:
-        raise UsageError(f"{path} has no finished block yet; let the run go on, then ask again.")
+        raise UsageError(f"{path} has no finished block yet; wait for the run to finish some.")
     try:
-        return [_joined(blocks, zone, stack) for zone, blocks in by_zone.items()], lines
+        return [_mosaic_blocks(blocks, zone, stack) for zone, blocks in by_zone.items()], lines
     except RasterioError as error:
         raise UsageError(
-            f"A block of {path} cannot be read ({error}). Go on with the run: it is made anew."
+            f"A block of {path} cannot be read ({error}). Resume the run, which remakes the block."
         ) from None
 
 
-def _joined(blocks: list[Path], zone: int, stack: ExitStack) -> Raster:
-    """The blocks of a zone as one raster on the zone's own grid, none of them opened for long."""
-    places = []
+def _mosaic_blocks(blocks: list[Path], zone: int, stack: ExitStack) -> Raster:
+    """The blocks of a zone as one raster, a VRT, on the zone's own grid."""
+    layouts = []
     for block in blocks:
         with rasterio.open(block) as dataset:
-            places.append((dataset.bounds, dataset.shape, dataset.res[0], dataset.crs))
-    left = min(bounds.left for bounds, *_ in places)
-    top = max(bounds.top for bounds, *_ in places)
-    _, _, pixel, crs = places[0]
-    width = round((max(bounds.right for bounds, *_ in places) - left) / pixel)
-    height = round((top - min(bounds.bottom for bounds, *_ in places)) / pixel)
+            layouts.append((dataset.bounds, dataset.shape, dataset.res[0], dataset.crs))
+    left = min(bounds.left for bounds, *_ in layouts)
+    top = max(bounds.top for bounds, *_ in layouts)
+    _, _, pixel, crs = layouts[0]
+    width = round((max(bounds.right for bounds, *_ in layouts) - left) / pixel)
+    height = round((top - min(bounds.bottom for bounds, *_ in layouts)) / pixel)
     root = ElementTree.Element("VRTDataset", rasterXSize=str(width), rasterYSize=str(height))
     ElementTree.SubElement(root, "SRS").text = crs.to_wkt()
     ElementTree.SubElement(root, "GeoTransform").text = f"{left},{pixel},0,{top},0,{-pixel}"
     band = ElementTree.SubElement(root, "VRTRasterBand", dataType="Byte", band="1")
     ElementTree.SubElement(band, "NoDataValue").text = str(NODATA)
-    for block, (bounds, shape, *_) in zip(blocks, places, strict=True):
+    for block, (bounds, shape, *_) in zip(blocks, layouts, strict=True):
         height, width = map(str, shape)
         col, row = round((bounds.left - left) / pixel), round((top - bounds.top) / pixel)
         source = ElementTree.SubElement(band, "SimpleSource")
@@ -124,7 +125,7 @@ def _joined(blocks: list[Path], zone: int, stack: ExitStack) -> Raster:
         ElementTree.SubElement(source, "SourceBand").text = "1"
         ElementTree.SubElement(
             source,
-            "SourceProperties",  # spares GDAL to open every block at once
+            "SourceProperties",  # so that GDAL need not open every block at once
             RasterXSize=width,
             RasterYSize=height,
             DataType="Byte",

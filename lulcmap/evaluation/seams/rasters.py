@@ -1,4 +1,4 @@
-"""Rasters that are looked at piece by piece."""
+"""Rasters of classes that are read patch by patch."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,16 +24,16 @@ class Patch:
     """(H, W) classes, 255 nodata."""
 
     grid: GeoBox
-    """(H, W)."""
+    """Grid of the patch, (H, W)."""
 
     core: tuple[int, int, int, int]
     """First row, first column, height and width of the core, in pixels of the patch."""
 
     to_degrees: Transformer
-    """From the grid's CRS to longitude and latitude."""
+    """Transformer from the grid's CRS to longitude and latitude."""
 
     def pairs(self) -> Iterator[tuple[Index, Index]]:
-        """The first and the second pixels of pairs: side by side, then one under the other."""
+        """Indices of the first and second pixels of pairs: side by side, then one below another."""
         top, left, height, width = self.core
         for down, right in ((0, 1), (1, 0)):
             bottom = min(top + height, self.values.shape[0] - down)
@@ -58,22 +58,22 @@ class Raster:
     """A north-up raster of classes."""
 
     dataset: Any
-    """Opened by rasterio; its first band is looked at."""
+    """Dataset opened by rasterio; its first band holds the classes."""
 
     grid: GeoBox
-    """Of the raster."""
+    """Grid of the raster."""
 
     zone: int | None = None
-    """EPSG code of the only UTM zone there is; None where each pixel's centre decides."""
+    """EPSG code of the only UTM zone; None if each pixel's centre decides its zone."""
 
     def patch(self, row: int, col: int, *, shape: tuple[int, int], halo: int = 0) -> Patch:
-        """A part of the raster and the pixels around it, as far as there are any.
+        """Read a part of the raster with the pixels around it that exist.
 
         Args:
-            row: first of the core.
-            col: first of the core.
+            row: first row of the core.
+            col: first column of the core.
             shape: height and width of the core.
-            halo: pixels around; after the last row and column there is one at least.
+            halo: pixels around the core; after the last row and column at least one is read.
 
         """
         height, width = self.grid.shape

@@ -1,43 +1,42 @@
-"""Seams: whether classes change more often across the borders of how a map was made than nearby.
+"""Find seams: classes that change more often across borders of the map's making than nearby.
 
-A landscape does not know where blocks, windows and UTM zones end. So the rate at which neighbouring
-pixels differ across such a border must be the rate 32 pixels away, on either side; 32, because the
-network's own grid has that period. How sure that is, a bootstrap over stretches of border says.
+A landscape does not know where blocks, windows and UTM zones end. So neighbouring pixels must not
+differ more often across such a border than 32 pixels away, on either side; 32, because the
+network's own grid has that period. A bootstrap over stretches of border tests the difference.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rasterio.errors import RasterioError
 
 from lulcmap.errors import UsageError
-from lulcmap.evaluation.seams.counts import Border, Tally
-from lulcmap.evaluation.seams.files import opened
+from lulcmap.evaluation.seams.counts import Border, BorderCounts
+from lulcmap.evaluation.seams.files import open_rasters
 from lulcmap.evaluation.seams.lines import Lines, count_lines
 from lulcmap.evaluation.seams.rasters import Raster
-from lulcmap.evaluation.seams.zones import HALO, count_zone_borders
+from lulcmap.evaluation.seams.zones import HALO_PX, count_zone_borders
 from lulcmap.geo import pixel_zones, transformer, zone_pixels
 from lulcmap.legend import NODATA
 from lulcmap.system import Steps, no_progress
 
-__all__ = ["Border", "Findings", "find_seams"]
-
 _ROWS, _COLS = 512, 2048
-"""Pixels looked at together, some 100 MB; a row of the COG's tiles."""
+"""Rows and columns of a patch, some 100 MB; its rows are those of a COG tile."""
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
-    """What was found in a map or in a run."""
+class SeamReport:
+    """The seams of a map or of a run."""
 
     borders: tuple[Border, ...]
-    """One of each kind."""
+    """Borders of each kind."""
 
     lines: Lines
-    """Where windows and blocks end."""
+    """Lines at which windows and blocks end."""
 
     notes: tuple[str, ...]
     """What was not judged, in sentences."""
@@ -47,50 +46,64 @@ class Findings:
         """The borders that are seams."""
         return [border for border in self.borders if border.verdict == "seam"]
 
+    def to_json(self) -> dict[str, Any]:
+        """The report as plain JSON values."""
+        return {
+            "lattice": [self.lines.lattice.size, self.lines.lattice.step],
+            "block_size": self.lines.block_size,
+            "borders": [border.to_json() for border in self.borders],
+            "notes": list(self.notes),
+            "seam": bool(self.seams),
+        }
 
-def find_seams(path: Path, *, progress: Steps = no_progress) -> Findings:
-    """Look for seams in a finished map, or in the blocks of a run, in bounded memory.
+
+def find_seams(path: Path, *, progress: Steps = no_progress) -> SeamReport:
+    """Find seams in a finished map, or in the blocks of a run, in bounded memory.
 
     Args:
-        path: a map of lulcmap in any CRS, or a run folder, whose blocks are judged on their zones'
-            own grids.
-        progress: told how many strips of rows are done, and how many there are.
+        path: path of a map made by lulcmap in any CRS, or of a run folder, whose blocks are judged
+            on their zones' own grids.
+        progress: called with the number of strips of rows done, and of all strips.
 
     Raises:
-        UsageError: it is neither, or cannot be read.
+        UsageError: the path is neither, or cannot be read.
 
     """
-    with opened(path) as (rasters, lines):
-        tallies = {kind: Tally() for kind in (*lines.kinds, "zone")}
+    with open_rasters(path) as (rasters, lines):
+        counts = {kind: BorderCounts() for kind in (*lines.kinds, "zone")}
         strips = [
             (raster, row) for raster in rasters for row in range(0, raster.grid.shape[0], _ROWS)
         ]
-        with _reading(path):
+        with _read_errors(path):
             for done, (raster, row) in enumerate(strips, 1):
                 for col in range(0, raster.grid.shape[1], _COLS):
-                    _count(raster, row, col, lines=lines, tallies=tallies)
+                    _count(raster, row, col, lines=lines, counts=counts)
                 progress(done, len(strips))
     notes = []
     if any(raster.zone for raster in rasters):
-        del tallies["zone"]
-        notes.append("Zone borders are judged on the finished map.")
-    return Findings(
-        tuple(tally.judged(kind) for kind, tally in tallies.items()), lines, tuple(notes)
+        del counts["zone"]
+        notes.append("Zone borders are judged on the finished map only.")
+    return SeamReport(
+        tuple(border_counts.result(kind) for kind, border_counts in counts.items()),
+        lines,
+        tuple(notes),
     )
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[None]:
+def _read_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except RasterioError as error:
         raise UsageError(
-            f"{path} cannot be read to its end ({error}). Is it cut off? Make it again."
+            f"{path} cannot be read to its end ({error}); it may be truncated. Make it again."
         ) from error
 
 
-def _count(raster: Raster, row: int, col: int, *, lines: Lines, tallies: dict[str, Tally]) -> None:
-    """Count the pairs of neighbours in a part of a raster."""
+def _count(
+    raster: Raster, row: int, col: int, *, lines: Lines, counts: dict[str, BorderCounts]
+) -> None:
+    """Count the pairs of neighbours in a patch of a raster."""
     patch = raster.patch(row, col, shape=(_ROWS, _COLS))
     if (patch.values == NODATA).all():
         return
@@ -107,8 +120,8 @@ def _count(raster: Raster, row: int, col: int, *, lines: Lines, tallies: dict[st
                 zone=zone,
                 mine=zones == zone,
                 lines=lines,
-                tallies=tallies,
+                counts=counts,
             )
     if several:
-        wide = raster.patch(row, col, shape=(_ROWS, _COLS), halo=HALO)
-        count_zone_borders(wide, pixel_zones(wide.grid), lines=lines, tally=tallies["zone"])
+        wide = raster.patch(row, col, shape=(_ROWS, _COLS), halo=HALO_PX)
+        count_zone_borders(wide, pixel_zones(wide.grid), lines=lines, counts=counts["zone"])

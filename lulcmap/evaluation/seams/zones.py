@@ -1,38 +1,38 @@
-"""Pairs of neighbours across the borders of UTM zones, which are meridians and the equator."""
+"""Count pairs of neighbours across the borders of UTM zones: meridians and the equator."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lulcmap.evaluation.seams.counts import STRETCH, Crossings, Tally, numbered
-from lulcmap.evaluation.seams.lines import AWAY, Lines
+from lulcmap.evaluation.seams.counts import STRETCH_PX, BorderCounts, Crossings, stretch_ids
+from lulcmap.evaluation.seams.lines import AWAY_PX, Lines
 from lulcmap.evaluation.seams.rasters import Patch
 from lulcmap.geo import RESOLUTION_M, transformer, zone_pixels
 from lulcmap.legend import NODATA
 
-HALO = AWAY + 2
-"""Pixels around a patch that the pairs away from a border may lie in."""
+HALO_PX = AWAY_PX + 2
+"""Pixels around a patch that hold the pairs away from its borders."""
 
-_STEP = 1e-4
-"""Degrees from a pixel to a point from which it is seen where a border's other side is; 11 m."""
+_STEP_DEG = 1e-4
+"""Degrees from a pixel to a point that shows in which direction a border is crossed; 11 m."""
 
 _Places = NDArray[np.int64]
 """(2, N) rows and columns of pixels of a patch."""
 
 
 def count_zone_borders(
-    patch: Patch, zones: NDArray[np.int64], *, lines: Lines, tally: Tally
+    patch: Patch, zones: NDArray[np.int64], *, lines: Lines, counts: BorderCounts
 ) -> None:
     """Count a patch's pairs whose pixels lie in two zones, and pairs 32 pixels from them.
 
-    Each of the two was classified at the centre of a pixel of its zone, and across a border those
-    lie anything from 0 to 2 pixels apart, on the mean more than one. The chance that two places
-    differ grows with their distance, so it is the distances that changes are counted against.
+    Each pixel of a pair was classified at the centre of a pixel of its zone. Across a border these
+    centres lie 0 to 2 pixels apart, more than one on average. The chance that two places differ
+    grows with their distance, so changes are counted per distance.
 
     Args:
-        patch: of a map, with ``HALO`` pixels around its core.
+        patch: patch of a map, with ``HALO_PX`` pixels around its core.
         zones: (H, W) EPSG code of each pixel's zone, 0 for none.
-        lines: where the pairs away from the border must not lie.
-        tally: of zone borders.
+        lines: lines that the pairs away from the border must not cross.
+        counts: counts of zone borders.
 
     """
     good = (patch.values != NODATA) & (zones > 0)
@@ -62,17 +62,17 @@ def count_zone_borders(
                 x,
                 y,
             )
-            tally.add(pairs, patch.to_degrees)
+            counts.add(pairs, patch.to_degrees)
 
 
 def _sources(patch: Patch, zones: NDArray[np.int64]) -> NDArray[np.int64]:
     """(2, H, W) row and column, in its own zone, of the pixel that each pixel was taken from."""
-    found = np.zeros((2, *zones.shape), np.int64)
+    sources = np.zeros((2, *zones.shape), np.int64)
     for code in np.unique(zones[zones > 0]).tolist():
         mine = zones == code
         pixels = zone_pixels(patch.grid, transformer(str(patch.grid.crs), f"EPSG:{code}"))
-        found[:, mine] = [axis[mine] for axis in pixels]
-    return found
+        sources[:, mine] = [axis[mine] for axis in pixels]
+    return sources
 
 
 def _places(chosen: NDArray[np.bool_], origin: tuple[slice, slice]) -> _Places:
@@ -88,7 +88,7 @@ def _inside(patch: Patch, places: _Places) -> NDArray[np.bool_]:
 
 
 def _along_meridian(zones: NDArray[np.int64], one: _Places, other: _Places) -> NDArray[np.bool_]:
-    """Whether the border between two pixels is a meridian; else it is the equator."""
+    """Whether the border between two pixels is a meridian; otherwise it is the equator."""
     north: NDArray[np.bool_] = zones[*one] // 100 == zones[*other] // 100
     return north
 
@@ -96,12 +96,12 @@ def _along_meridian(zones: NDArray[np.int64], one: _Places, other: _Places) -> N
 def _stretches(
     patch: Patch, zones: NDArray[np.int64], one: _Places, other: _Places
 ) -> NDArray[np.int64]:
-    """Numbers of the stretches of border that pairs cross."""
+    """Ids of the stretches of border that pairs cross."""
     x, y = patch.centres(*one)
     affine = patch.grid.affine
-    along = np.where(_along_meridian(zones, one, other), y / affine.e, x / affine.a) // STRETCH
+    along = np.where(_along_meridian(zones, one, other), y / affine.e, x / affine.a) // STRETCH_PX
     low, high = np.sort([zones[*one], zones[*other]], axis=0) - 32600
-    return numbered(256 * low + high, 0, along.astype(np.int64))
+    return stretch_ids(256 * low + high, 0, along.astype(np.int64))
 
 
 def _across(patch: Patch, zones: NDArray[np.int64], one: _Places, other: _Places) -> _Places:
@@ -110,16 +110,16 @@ def _across(patch: Patch, zones: NDArray[np.int64], one: _Places, other: _Places
     lon, lat = patch.to_degrees.transform(x, y)
     meridian = _along_meridian(zones, one, other)
     from_degrees = transformer("EPSG:4326", str(patch.grid.crs))
-    beyond = from_degrees.transform(lon + _STEP * meridian, lat + _STEP * ~meridian)
+    beyond = from_degrees.transform(lon + _STEP_DEG * meridian, lat + _STEP_DEG * ~meridian)
     affine = patch.grid.affine
     step = np.stack([(beyond[1] - y) / affine.e, (beyond[0] - x) / affine.a])
-    return np.round(AWAY * step / np.hypot(*step)).astype(np.int64)
+    return np.round(AWAY_PX * step / np.hypot(*step)).astype(np.int64)
 
 
 def _cut(
     sources: NDArray[np.int64], here: _Places, there: _Places, lines: Lines
 ) -> NDArray[np.bool_]:
-    """Which pairs, each in one zone, lie on both sides of a line."""
+    """Which pairs, each within one zone, lie on both sides of a line."""
     cut = np.zeros(here.shape[1], bool)
     for axis in sources:
         low, high = np.sort([axis[*here], axis[*there]], axis=0)
@@ -131,7 +131,7 @@ def _cut(
 def _lengths(
     zones: NDArray[np.int64], sources: NDArray[np.int64], here: _Places, there: _Places
 ) -> NDArray[np.float64]:
-    """How far apart the pixels lie that two pixels were taken from, in pixels of the first."""
+    """Distances between the pixels that two pixels were taken from, pixels of the first's zone."""
     begin, end = sources[:, *here] + 0.5, sources[:, *there] + 0.5
     codes = np.stack([zones[*here], zones[*there]])
     for source, target in np.unique(codes[:, codes[0] != codes[1]], axis=1).T[:, ::-1].tolist():

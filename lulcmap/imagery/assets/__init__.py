@@ -1,10 +1,10 @@
-"""Assets wherever they lie: their bytes in ranges, their pixels in windows.
+"""Read assets, remote and local: their bytes in ranges, their pixels in windows.
 
 ::
 
     http     one request for a range of bytes
-    fetch    ranges, with patience, from servers and files
-    tiff     where a TIFF's tiles lie
-    deflate  tiles in DEFLATE to pixels
-    asset    an asset to pixels
+    fetch    ranges from servers, with retries, and from files
+    tiff     locate the tiles of a TIFF
+    deflate  decode DEFLATE tiles
+    asset    read pixels of an asset
 """

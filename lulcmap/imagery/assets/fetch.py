@@ -1,8 +1,8 @@
-"""Bytes of assets, a range at a time: from a server or from a local file.
+"""Fetch ranges of bytes of assets, from servers and from local files.
 
-GDAL never touches the network: so an answer's status is known, an expired token is renewed in the
-middle of a file, a busy host is left alone by all threads at once, and no signed URL reaches a
-message of GDAL's.
+GDAL never touches the network. So the status of each response is known, an expired token is renewed
+in the middle of a file, all threads leave a busy host alone together, and no signed URL reaches a
+GDAL message.
 """
 
 import random
@@ -18,53 +18,52 @@ from urllib.parse import urlsplit
 from lulcmap.catalog import Sign, unsigned
 from lulcmap.errors import ProviderError
 from lulcmap.imagery.assets.http import (
-    CONNECTIONS,
+    MAX_CONNECTIONS,
     NO_ANSWER,
-    NO_USE,
+    NO_RETRY,
     AttemptError,
     FetchError,
     Part,
     Servers,
 )
-from lulcmap.system import retry_after_seconds as retry_after_seconds
+from lulcmap.system import retry_after_seconds
 
-__all__ = ["PATIENCE", "FetchError", "Fetcher", "Sign", "unsigned"]
+PATIENCE_S = 300.0
+"""Time to wait for a host that is busy (429), down (5xx) or unreachable."""
 
-PATIENCE = 300.0
-"""Seconds that a host is waited for which is busy (429), down (5xx) or out of reach."""
+_ASSET_PATIENCE_SHARE = 0.2
+"""Share of the patience for an asset that fails this way while its host serves others."""
 
-_ALONE = 0.2
-"""Of the patience, for an asset that fails so while its host gives others."""
+_MAX_PAUSE_S = 60.0
+"""Longest pause between two requests to a busy host that sends no Retry-After."""
 
-_LONGEST_PAUSE = 60.0
-"""Seconds between two questions to a busy host that does not say when to come back."""
-
-_BUSY = (NO_ANSWER, 429, 500, 502, 503, 504)
-_REFUSED = (401, 403)
+_BUSY_STATUSES = (NO_ANSWER, 429, 500, 502, 503, 504)
+_REFUSED_STATUSES = (401, 403)
 
 Range = tuple[int, int]
-"""First byte, and number of bytes."""
+"""First byte and number of bytes."""
 
 
 @dataclass(slots=True)
 class _Trouble:
-    """Of one request with its host."""
+    """Trouble of one request with its host."""
 
     since: float
-    """On the monotonic clock."""
+    """Start of the trouble, in seconds of the monotonic clock."""
 
-    times: int = 0
-    """Pauses for the asset's sake."""
+    asset_pauses: int = 0
+    """Number of pauses made for this asset alone."""
 
 
 class Fetcher:
-    """Gets ranges of bytes; shared by threads.
+    """Fetches ranges of bytes; threads may share it.
 
     Args:
-        sign: from an asset's href to the URL to open, asked right before each request.
-        retries: further attempts after a failure that is no busy host.
-        private: whether servers in a private network may be asked.
-        patience: seconds to wait for a host that gives nothing.
+        sign: function that turns an asset's href into the URL to open, called right before each
+            request.
+        retries: further attempts after a failure, not counting those of a busy host.
+        private: whether to read from servers in a private network.
+        patience: seconds to wait for a host that is busy, down or unreachable.
         pause: seconds before the first retry, doubled each time.
 
     """
@@ -75,7 +74,7 @@ class Fetcher:
         sign: Sign = unsigned,
         retries: int = 3,
         private: bool = True,
-        patience: float = PATIENCE,
+        patience: float = PATIENCE_S,
         pause: float = 0.5,
     ) -> None:
         self._sign = sign
@@ -83,68 +82,69 @@ class Fetcher:
         self._patience = patience
         self._pause = pause
         self._closed = threading.Event()
-        self._pool = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="fetch")
+        self._pool = ThreadPoolExecutor(MAX_CONNECTIONS, thread_name_prefix="fetch")
         self._servers = Servers(private=private)
         self._hosts: dict[str, _Host] = {}
         self._lock = threading.Lock()
 
     def close(self) -> None:
-        """End what waits; what a server holds ends with its time-out."""
+        """Stop waiting requests; those a server holds end with their timeout."""
         self._closed.set()
-        self._pool.shutdown(wait=False)  # what is queued there ends by itself
+        self._pool.shutdown(wait=False)  # queued requests fail by themselves
         self._servers.close()
 
     def start(self, href: str, ranges: Sequence[Range]) -> list[Future[bytes]]:
-        """Ask for several ranges of one asset at once; ``get`` says what their results raise.
+        """Start fetching several ranges of one asset; their results raise what ``get`` does.
 
         Args:
             href: absolute local path, or unsigned URL.
-            ranges: inside the asset.
+            ranges: ranges inside the asset.
 
         Raises:
-            FetchError: the fetcher was closed.
+            FetchError: the fetcher is closed.
 
         """
         self._sleep(0)
         return [self._pool.submit(self.get, href, *part) for part in ranges]
 
     def get(self, href: str, start: int, length: int, *, whole: bool = True) -> bytes:
-        """One range of an asset.
+        """Fetch one range of an asset.
 
         Args:
             href: absolute local path, or unsigned URL.
             start: first byte.
             length: number of bytes.
-            whole: whether fewer bytes, where the asset ends, are an error.
+            whole: whether it is an error if the asset ends before the range does.
 
         Raises:
-            FetchError: it cannot be had.
-            ProviderError: no token can be had, or its host is down for longer than the patience.
+            FetchError: the range cannot be fetched.
+            ProviderError: no token is available, or the host is down for longer than the patience.
 
         """
         self._sleep(0)
-        least = length if whole else 0
+        min_length = length if whole else 0
         if "://" not in href:
-            return _local(Path(href), start, length, least).body
-        return self._ask(href, start, length, least).body
+            return _read_local(Path(href), start, length, min_length).body
+        return self._request(href, start, length, min_length).body
 
     def size(self, href: str) -> int:
-        """Bytes of an asset.
+        """Return the size of an asset, in bytes.
 
         Args:
             href: absolute local path, or unsigned URL.
 
         Raises:
-            FetchError: it cannot be had, or its server does not say.
-            ProviderError: no token can be had, or its host is down.
+            FetchError: the asset cannot be fetched, or its server does not tell its size.
+            ProviderError: no token is available, or the host is down for longer than the patience.
 
         """
-        part = _local(Path(href), 0, 1, 1) if "://" not in href else self._ask(href, 0, 1, 1)
-        if part.of is None:
-            raise FetchError("its server does not say how long it is")
-        return part.of
+        is_local = "://" not in href
+        part = _read_local(Path(href), 0, 1, 1) if is_local else self._request(href, 0, 1, 1)
+        if part.total is None:
+            raise FetchError("its server does not tell its size")
+        return part.total
 
-    def _ask(self, href: str, start: int, length: int, least: int) -> Part:
+    def _request(self, href: str, start: int, length: int, min_length: int) -> Part:
         failures, trouble, anew = 0, None, False
         while True:
             url = self._sign(href, anew=anew)
@@ -153,53 +153,53 @@ class Fetcher:
             if (rest := host.rest()) > 0:
                 self._sleep(rest)
                 continue  # with a URL that is signed now
-            asked = time.monotonic()
+            requested_at = time.monotonic()
             try:
-                part = self._servers.ask(url, start, length, least)
+                part = self._servers.get(url, start, length, min_length)
             except AttemptError as failure:
                 reason, status, retry_after = failure.args
             else:
-                host.well(asked)
+                host.served(requested_at)
                 return part
-            if status in _BUSY:
+            if status in _BUSY_STATUSES:
                 trouble = trouble or _Trouble(time.monotonic())
                 self._wait(host, trouble, reason, status, retry_after)
                 continue
             failures += 1
-            if failures > self._retries or status == NO_USE:
+            if failures > self._retries or status == NO_RETRY:
                 raise FetchError(reason)
-            anew = status in _REFUSED
-            if not anew or failures > 1:  # a token that just expired is no reason to wait
+            anew = status in _REFUSED_STATUSES
+            if not anew or failures > 1:  # no need to wait after a token that just expired
                 self.rest(failures)
 
     def _wait(
         self, host: "_Host", trouble: _Trouble, reason: str, status: int, retry_after: str | None
     ) -> None:
-        """Leave a host alone that is in trouble; or only an asset, if the host gives others.
+        """Leave a host in trouble alone, or only the asset if the host serves others.
 
         Raises:
-            FetchError: it is the asset, and it was waited for long enough.
-            ProviderError: it is the host, and it was.
+            FetchError: the asset failed for longer than its share of the patience.
+            ProviderError: the host failed for longer than the patience.
 
         """
-        is_told = status == 429 or retry_after is not None
-        if host.gives_others(since=trouble.since):
-            patience = self._patience * (1 if is_told else _ALONE)
+        is_host_busy = status == 429 or retry_after is not None
+        if host.serves_others(since=trouble.since):
+            patience = self._patience * (1 if is_host_busy else _ASSET_PATIENCE_SHARE)
             if time.monotonic() - trouble.since > patience:
                 raise FetchError(reason)
-            if not is_told:
-                self._sleep(min(self._pause * 2**trouble.times, _LONGEST_PAUSE))
-                trouble.times += 1
+            if not is_host_busy:
+                self._sleep(min(self._pause * 2**trouble.asset_pauses, _MAX_PAUSE_S))
+                trouble.asset_pauses += 1
                 return
-        host.trouble(
+        host.failed(
             reason, retry_after, since=trouble.since, pause=self._pause, patience=self._patience
         )
 
     def rest(self, failures: int) -> None:
-        """Pause after so many failures.
+        """Pause after a number of failures, twice as long after each.
 
         Raises:
-            FetchError: the fetcher was closed.
+            FetchError: the fetcher is closed.
 
         """
         self._sleep(self._pause * 2 ** (failures - 1))
@@ -211,67 +211,68 @@ class Fetcher:
 
     def _sleep(self, seconds: float) -> None:
         if self._closed.wait(seconds) if seconds > 0 else self._closed.is_set():
-            raise FetchError("reading was ended")
+            raise FetchError("the reader was closed")
 
 
 class _Host:
-    """How one host is, for all threads: when it may be asked again, and when it was last well."""
+    """State of a host, for all threads: when to ask it again, when it last served a range."""
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._lock = threading.Lock()
-        self._until = 0.0
-        self._times = 0
-        self._well = -inf
+        self._rest_until = 0.0
+        self._pauses = 0
+        self._last_served = -inf
 
     def rest(self) -> float:
-        """Seconds to leave it alone."""
+        """Return the seconds for which to leave the host alone; none if 0 or less."""
         with self._lock:
-            return self._until - time.monotonic()
+            return self._rest_until - time.monotonic()
 
-    def gives_others(self, *, since: float) -> bool:
-        """Whether it was asked since then and answered well: so what fails is the asset."""
+    def serves_others(self, *, since: float) -> bool:
+        """Tell whether a request made after ``since`` succeeded, so that only the asset fails."""
         with self._lock:
-            return self._well > since
+            return self._last_served > since
 
-    def well(self, asked: float) -> None:
-        """It has answered what it was asked then; it may have gone down since."""
+    def served(self, requested_at: float) -> None:
+        """Note a request that succeeded, by the time it was made: the host may be down by now."""
         with self._lock:
-            self._times, self._well = 0, max(self._well, asked)
+            self._pauses, self._last_served = 0, max(self._last_served, requested_at)
 
-    def trouble(
+    def failed(
         self, reason: str, retry_after: str | None, *, since: float, pause: float, patience: float
     ) -> None:
-        """It is busy, down or out of reach: it is left alone for a while.
+        """Leave the host alone for a while: it is busy, down or unreachable.
 
         Raises:
-            ProviderError: it has been so for longer than anyone has patience.
+            ProviderError: it has been so for longer than the patience.
 
         """
         with self._lock:
             now = time.monotonic()
-            down_since = max(since, self._well)  # before it, perhaps nobody asked
-            if now >= self._until:  # else others in flight at the same time were told so too
-                own = min(pause * 2**self._times, _LONGEST_PAUSE) * random.uniform(0.75, 1.25)
-                self._times += 1
-                self._until = now + max(own, retry_after_seconds(retry_after, now=time.time()) or 0)
-            if self._until - down_since > patience:
+            down_since = max(since, self._last_served)  # before ``since`` perhaps nobody asked
+            if now >= self._rest_until:  # else a request in flight at the same time failed first
+                own = min(pause * 2**self._pauses, _MAX_PAUSE_S) * random.uniform(0.75, 1.25)
+                requested = retry_after_seconds(retry_after, now=time.time()) or 0
+                self._pauses += 1
+                self._rest_until = now + max(own, requested)
+            if self._rest_until - down_since > patience:
                 raise ProviderError(
-                    f"{self._name} has given nothing for {now - down_since:.0f} s ({reason}) "
-                    f"and asks for {self._until - now:.0f} s more; --patience is {patience:g} s. "
-                    "Run the same command again later: it goes on where it was."
+                    f"{self._name} has served nothing for {now - down_since:.0f} s ({reason}); the "
+                    f"next attempt would be in {self._rest_until - now:.0f} s, and --patience is "
+                    f"{patience:g} s. Rerun the same command later; it resumes."
                 )
 
 
-def _local(path: Path, start: int, length: int, least: int) -> Part:
+def _read_local(path: Path, start: int, length: int, min_length: int) -> Part:
     try:
         with path.open("rb", buffering=0) as file:
             file.seek(start)
             body, size = file.read(length), path.stat().st_size
     except FileNotFoundError:
-        raise FetchError("there is no such file") from None
+        raise FetchError("no such file") from None
     except OSError as error:
         raise FetchError(error.strerror or type(error).__name__) from error
-    if len(body) < least:
-        raise FetchError(f"it ends after {size} bytes, before its pixels do")
+    if len(body) < min_length:
+        raise FetchError(f"it ends after {size} bytes, before its last pixels")
     return Part(body, size)

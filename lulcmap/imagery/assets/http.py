@@ -1,4 +1,4 @@
-"""HTTP servers of assets: pools of connections, and one request for a range of bytes."""
+"""Request a range of bytes from an HTTP server, over pooled connections."""
 
 import ipaddress
 import logging
@@ -17,42 +17,42 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError, ProxyError, ResponseError
 from urllib3.util import Retry, Timeout, make_headers
 
-CONNECTIONS = 32
-"""Requests in flight at once: enough to hide 30 ms of latency behind inflating on many cores."""
+MAX_CONNECTIONS = 32
+"""Requests in flight at once: enough to hide 30 ms of latency behind decoding on many cores."""
 
-_CONNECT, _SILENCE = 20.0, 60.0
-"""Seconds to connect, and without a byte, after which an attempt has failed."""
+_CONNECT_TIMEOUT_S, _READ_TIMEOUT_S = 20.0, 60.0
+"""Timeouts of an attempt: to connect, and between two bytes."""
 
 
 class FetchError(Exception):
-    """An asset's bytes cannot be had; the text says why, without any URL."""
+    """An asset's bytes cannot be fetched; the message says why, without any URL."""
 
 
 class Part(NamedTuple):
-    """Some bytes of an asset."""
+    """A range of bytes of an asset."""
 
     body: bytes
-    """The bytes."""
+    """Bytes of the range."""
 
-    of: int | None
-    """How many there are in all; None where its server does not say."""
+    total: int | None
+    """Size of the asset, bytes; None if its server does not tell."""
 
 
-NO_ANSWER, NO_USE = 0, -1
-"""In place of an HTTP status: the server could not be reached or hung up; no attempt will help."""
+NO_ANSWER, NO_RETRY = 0, -1
+"""In place of an HTTP status: the server is unreachable or hung up; retrying does not help."""
 
-_LONGEST = 300.0
-"""Seconds that the body of one answer may take."""
+_BODY_TIMEOUT_S = 300.0
+"""Longest time to read the body of one response."""
 
-_PIECE = 256 * 1024
-"""Bytes read at once."""
+_PIECE_BYTES = 256 * 1024
+"""Bytes of a body read at once."""
 
 
 class AttemptError(FetchError):
-    """One attempt failed: the reason, the HTTP status or what stands for it, its Retry-After."""
+    """An attempt failed. Arguments: reason, HTTP status or its stand-in, Retry-After."""
 
     def __str__(self) -> str:
-        """The reason."""
+        """Return the reason."""
         return str(self.args[0])
 
 
@@ -60,15 +60,15 @@ def _names_no_url(record: logging.LogRecord) -> bool:
     return not str(record.msg).startswith("Failed to parse headers (url=")
 
 
-# The one warning of urllib3's that holds a URL with its token, and Python prints warnings.
+# The only urllib3 warning with a URL and its token in it, and Python prints warnings by default.
 logging.getLogger("urllib3.connection").addFilter(_names_no_url)
 
 
 class Servers:
-    """Pools of connections, through the environment's proxies where it names some.
+    """Pools of connections, through the proxies that the environment names.
 
     Args:
-        private: whether servers in a private network may be asked. A proxy decides by itself.
+        private: whether to read from servers in a private network. A proxy decides by itself.
 
     """
 
@@ -77,21 +77,21 @@ class Servers:
         self._managers: dict[str | None, urllib3.PoolManager] = {}
         self._lock = threading.Lock()
 
-    def ask(self, url: str, start: int, length: int, least: int) -> Part:
-        """A range of bytes, or what there is of it.
+    def get(self, url: str, start: int, length: int, min_length: int) -> Part:
+        """Request a range of bytes once.
 
         Args:
-            url: signed, if it must be.
+            url: URL of the asset, signed if need be.
             start: first byte.
             length: number of bytes.
-            least: fewest bytes that will do.
+            min_length: fewest bytes that suffice, where the asset ends before the range does.
 
         Raises:
-            AttemptError: it could not be had this time.
+            AttemptError: the attempt failed.
 
         """
         try:
-            answer = self._manager(url).request(
+            response = self._manager(url).request(
                 "GET",
                 url,
                 headers={
@@ -99,23 +99,28 @@ class Servers:
                     "Accept-Encoding": "identity",
                 },
                 retries=Retry(total=None, connect=0, read=0, redirect=3, status=0, other=0),
-                timeout=Timeout(connect=_CONNECT, read=_SILENCE),
+                timeout=Timeout(connect=_CONNECT_TIMEOUT_S, read=_READ_TIMEOUT_S),
                 preload_content=False,
             )
-            if answer.status == 206:
-                part = _part(answer, start, length)
-                if len(part.body) < least:
-                    raise AttemptError(f"only {len(part.body)} of {least} bytes came", 206, None)
+            if response.status == 206:
+                part = _read_part(response, start, length)
+                if len(part.body) < min_length:
+                    reason = f"only {len(part.body)} of {min_length} bytes arrived"
+                    raise AttemptError(reason, 206, None)
                 return part
-            answer.close()  # of what is not wanted there may be gigabytes
-            if answer.status == 200:
-                raise AttemptError("its server does not serve parts of files", 200, None)
-        except (HTTPError, OSError, ValueError) as error:  # ValueError: redirected to no URL
-            raise _told(error) from None
-        if answer.status == 416 and least == 0:  # nothing is there
+            response.close()  # the unwanted body may be gigabytes
+            if response.status == 200:
+                raise AttemptError("its server does not support range requests", 200, None)
+        except (
+            HTTPError,
+            OSError,
+            ValueError,
+        ) as error:  # ValueError: redirected to an invalid URL
+            raise _attempt_error(error) from None
+        if response.status == 416 and min_length == 0:  # the asset ends before ``start``
             return Part(b"", None)
         raise AttemptError(
-            f"HTTP {answer.status}", answer.status, answer.headers.get("Retry-After")
+            f"HTTP {response.status}", response.status, response.headers.get("Retry-After")
         )
 
     def _manager(self, url: str) -> urllib3.PoolManager:
@@ -126,16 +131,16 @@ class Servers:
             proxy = None
         with self._lock:
             if proxy not in self._managers:
-                self._managers[proxy] = self._made(proxy)
+                self._managers[proxy] = self._create_manager(proxy)
             return self._managers[proxy]
 
-    def _made(self, proxy: str | None) -> urllib3.PoolManager:
-        # As requests does, so that what can be searched can be read.
-        trusted = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+    def _create_manager(self, proxy: str | None) -> urllib3.PoolManager:
+        # The same CA bundle as requests, so that where the catalogue is trusted its assets are.
+        ca_bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
         pools: dict[str, Any] = {
             "num_pools": 64,
-            "maxsize": 2 * CONNECTIONS,
-            "ca_certs": trusted or certifi.where(),
+            "maxsize": 2 * MAX_CONNECTIONS,
+            "ca_certs": ca_bundle or certifi.where(),
         }
         if proxy:
             parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
@@ -150,7 +155,7 @@ class Servers:
         return manager
 
     def close(self) -> None:
-        """Close the connections that are idle."""
+        """Close the idle connections."""
         with self._lock:
             for manager in self._managers.values():
                 manager.clear()
@@ -161,28 +166,28 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 def _is_public(address: str) -> bool:
-    found = ipaddress.ip_address(address)
-    if isinstance(found, ipaddress.IPv6Address) and found in _NAT64:
-        found = ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)
-    return found.is_global and not found.is_multicast
+    ip = ipaddress.ip_address(address)
+    if isinstance(ip, ipaddress.IPv6Address) and ip in _NAT64:
+        ip = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+    return ip.is_global and not ip.is_multicast
 
 
-def _public(sock: socket.socket) -> socket.socket:
-    """Look at whom a connection was made to: names resolve to what their owner likes."""
+def _check_public(sock: socket.socket) -> socket.socket:
+    """Refuse a connection to a private address; checked here because a name may resolve to any."""
     if not _is_public(sock.getpeername()[0]):
         sock.close()
-        raise AttemptError("its server is in a private network", NO_USE, None)
+        raise AttemptError("its server is in a private network", NO_RETRY, None)
     return sock
 
 
 class _PublicHTTP(HTTPConnection):
     def _new_conn(self) -> socket.socket:
-        return _public(super()._new_conn())
+        return _check_public(super()._new_conn())
 
 
 class _PublicHTTPS(HTTPSConnection):
     def _new_conn(self) -> socket.socket:
-        return _public(super()._new_conn())
+        return _check_public(super()._new_conn())
 
 
 class _PublicHTTPPool(urllib3.HTTPConnectionPool):
@@ -193,55 +198,56 @@ class _PublicHTTPSPool(urllib3.HTTPSConnectionPool):
     ConnectionCls = _PublicHTTPS
 
 
-def _part(answer: urllib3.BaseHTTPResponse, start: int, length: int) -> Part:
-    """What an answer with a part of a file holds."""
-    said = str(answer.headers.get("Content-Range"))  # bytes 0-99/12345
-    coming = str(answer.headers.get("Content-Length", 0))
-    if not said.startswith(f"bytes {start}-") or not coming.isdecimal() or int(coming) > length:
-        answer.close()  # it may be gigabytes
-        raise AttemptError("its server gave another part of it than was asked for", 206, None)
-    body = _body(answer, length + 1)  # one more, to see that it ends there
+def _read_part(response: urllib3.BaseHTTPResponse, start: int, length: int) -> Part:
+    """Read a response with a part of a file."""
+    content_range = str(response.headers.get("Content-Range"))  # bytes 0-99/12345
+    size = str(response.headers.get("Content-Length", 0))
+    is_requested = content_range.startswith(f"bytes {start}-")
+    if not is_requested or not size.isdecimal() or int(size) > length:
+        response.close()  # it may be gigabytes
+        raise AttemptError("its server sent another range than requested", 206, None)
+    body = _read_body(response, length + 1)  # one more, to check that it ends there
     if len(body) > length:
-        answer.close()
-        raise AttemptError("its server gave another part of it than was asked for", 206, None)
-    total = said.rpartition("/")[2]
+        response.close()
+        raise AttemptError("its server sent another range than requested", 206, None)
+    total = content_range.rpartition("/")[2]
     return Part(body, int(total) if total.isdecimal() else None)
 
 
-def _body(answer: urllib3.BaseHTTPResponse, most: int) -> bytes:
-    """What an answer holds, but no more than so many bytes, and not for ever."""
-    pieces, left, end = [], most, time.monotonic() + _LONGEST
+def _read_body(response: urllib3.BaseHTTPResponse, max_length: int) -> bytes:
+    """Read a body, at most ``max_length`` bytes of it, within ``_BODY_TIMEOUT_S``."""
+    pieces, left, end = [], max_length, time.monotonic() + _BODY_TIMEOUT_S
     try:
-        while left and (piece := answer.read1(min(left, _PIECE))):
+        while left and (piece := response.read1(min(left, _PIECE_BYTES))):
             pieces.append(piece)
             left -= len(piece)
             if time.monotonic() > end:
-                answer.close()
+                response.close()
                 raise AttemptError("its server is too slow", NO_ANSWER, None)
     except (HTTPError, OSError):
-        raise AttemptError("its body was cut short", 206, None) from None
+        raise AttemptError("the response was cut short", 206, None) from None
     return b"".join(pieces)
 
 
-def _told(error: Exception) -> AttemptError:
-    """What went wrong, without the URL that urllib3 puts into its texts."""
+def _attempt_error(error: Exception) -> AttemptError:
+    """Describe an error without the URL that urllib3 puts into its messages."""
     reason = getattr(error, "reason", None)
     cause: Any = reason if isinstance(reason, BaseException) else error
     if isinstance(cause, ProxyError):
         return AttemptError("the proxy cannot be reached", NO_ANSWER, None)
     if isinstance(cause, ValueError):
-        return AttemptError("its address, or where it redirects to, is not valid", NO_USE, None)
-    passing = {
-        "NameResolutionError": "its server's name is unknown",
+        return AttemptError("its address, or where it redirects to, is not valid", NO_RETRY, None)
+    reasons = {
+        "NameResolutionError": "its server's name cannot be resolved",
         "NewConnectionError": "its server cannot be reached",
         "ConnectTimeoutError": "its server cannot be reached",
-        "ReadTimeoutError": f"its server was silent for {_SILENCE:g} s",
+        "ReadTimeoutError": f"its server sent nothing for {_READ_TIMEOUT_S:g} s",
         "ProtocolError": "the connection broke",
         "SSLError": "the connection broke",
     }
     if isinstance(cause, ResponseError):
-        return AttemptError("its server redirects too often", NO_USE, None)
+        return AttemptError("its server redirects too often", NO_RETRY, None)
     if any(isinstance(inner, ssl.CertificateError) for inner in cause.args):
-        return AttemptError("its server's certificate is not valid", NO_USE, None)
+        return AttemptError("its server's certificate is not valid", NO_RETRY, None)
     kind = type(cause).__name__
-    return AttemptError(passing.get(kind, kind), NO_ANSWER, None)
+    return AttemptError(reasons.get(kind, kind), NO_ANSWER, None)

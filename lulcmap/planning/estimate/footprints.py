@@ -1,6 +1,5 @@
-"""Where scenes reach: their outlines over points and over pixels."""
+"""Footprints of scenes: the points they show, and the pixels they reach."""
 
-import json
 from collections.abc import Sequence
 
 import numpy as np
@@ -8,27 +7,28 @@ import shapely
 from numpy.typing import NDArray
 from pyproj import Transformer
 
-from lulcmap.catalog import Item, Scene, SearchResult
+from lulcmap.catalog import Scene, SearchResult, item_footprint
 from lulcmap.geo import RESOLUTION_M
 
-_WIDEST = 9.0
-"""Degrees from its meridian that a zone is mapped: 6 around Svalbard, and a window's reach."""
+_MAX_FROM_MERIDIAN_DEGREES = 9.0
+"""Degrees from its central meridian up to which a zone is mapped: 6 around Svalbard, and a window's
+reach."""
 
-_ALONG = np.linspace(0, 1, 5)
-"""Places on each edge of a scene's box that are projected: parallels bend."""
+_EDGE_SHARES = np.linspace(0, 1, 5)
+"""Positions on each edge of a scene's box that are projected, from 0 to 1; parallels are curved in
+UTM."""
 
 
 class Footprints:
-    """The outlines of all scenes found, by their number there."""
+    """The footprints of all scenes of a search, by scene number."""
 
-    def __init__(self, found: SearchResult) -> None:
-        self.numbers = {(s.sensor, s.id): number for number, s in enumerate(found.scenes)}
-        """Of the scenes, by sensor and id."""
-        pairs = zip(found.items, found.scenes, strict=True)
-        self._tree = shapely.STRtree([_outline(item, scene) for item, scene in pairs])
+    def __init__(self, scenes: SearchResult) -> None:
+        self.numbers = {(scene.sensor, scene.id): n for n, scene in enumerate(scenes.scenes)}
+        """Numbers of the scenes, by sensor and id: their positions in ``scenes.scenes``."""
+        self._tree = shapely.STRtree([item_footprint(item) for item in scenes.items])
 
     def over(self, points: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Pairs of a point and a scene that shows it: (M,) numbers of points, (M,) of scenes.
+        """Pairs of a point and a scene that shows it: (M,) point numbers, (M,) scene numbers.
 
         Args:
             points: (N, 2) longitude, latitude, degrees.
@@ -38,31 +38,14 @@ class Footprints:
         return point, scene
 
 
-def _outline(item: Item, scene: Scene) -> shapely.Geometry:
-    """An item's geometry, or its box where that cannot be used; degrees."""
-    try:
-        shape = shapely.from_geojson(json.dumps(item["geometry"]))
-        west, _, east, _ = shape.bounds
-        if shape.is_valid and east - west <= 180:
-            return shape
-    except (KeyError, ValueError, TypeError, AttributeError, shapely.errors.GEOSException):
-        pass  # the box says enough
-    west, south, east, north = scene.bbox
-    if west <= east <= west + 180:
-        return shapely.box(west, south, east, north)
-    west, east = max(west, east), min(west, east)  # it crosses 180 degrees
-    return shapely.union(
-        shapely.box(west, south, 180, north), shapely.box(-180, south, east, north)
-    )
-
-
 def pixel_boxes(scenes: Sequence[Scene], zone: int) -> NDArray[np.float64]:
-    """(N, 4) first row and column and those after the last, of the boxes of scenes.
+    """Boxes of scenes in pixels of a zone: (N, 4) first row, first column, end row, end column.
 
-    NaN where a box is further from the zone's meridian than any pixel of the zone can be.
+    The end is one past the last. NaN where a box is further from the zone's meridian than any pixel
+    of the zone can be.
 
     Args:
-        scenes: their boxes are in degrees.
+        scenes: scenes; their boxes are in degrees.
         zone: EPSG code of the zone whose pixels are counted.
 
     """
@@ -71,20 +54,27 @@ def pixel_boxes(scenes: Sequence[Scene], zone: int) -> NDArray[np.float64]:
     east = east + 360 * (east < west)
     meridian = zone % 100 * 6 - 183
     away = np.abs(((west + east) / 2 - meridian + 180) % 360 - 180) - (east - west) / 2
-    found = np.full((len(scenes), 4), np.nan)
-    near = np.flatnonzero(away <= _WIDEST)
+    boxes = np.full((len(scenes), 4), np.nan)
+    near = np.flatnonzero(away <= _MAX_FROM_MERIDIAN_DEGREES)
     west, south, east, north = (side[near] for side in (west, south, east, north))
-    across, up = west + (east - west) * _ALONG, south + (north - south) * _ALONG
+    across, up = west + (east - west) * _EDGE_SHARES, south + (north - south) * _EDGE_SHARES
     lon = np.concatenate([across, across, west + 0 * up, east + 0 * up], axis=1)
     lat = np.concatenate([south + 0 * across, north + 0 * across, up, up], axis=1)
     to_zone = Transformer.from_crs(4326, zone, always_xy=True)
     x, y = to_zone.transform(lon, lat)
     rows, cols = -np.asarray(y) / RESOLUTION_M, np.asarray(x) / RESOLUTION_M
-    found[near] = np.column_stack([rows.min(1), cols.min(1), rows.max(1), cols.max(1)])
-    return found
+    boxes[near] = np.column_stack([rows.min(1), cols.min(1), rows.max(1), cols.max(1)])
+    return boxes
 
 
 def to_degrees(xs: NDArray[np.float64], ys: NDArray[np.float64], zone: int) -> NDArray[np.float64]:
-    """(N, 2) longitude and latitude of points in metres of a zone."""
+    """(N, 2) longitude and latitude of points in metres of a zone.
+
+    Args:
+        xs: eastings, metres.
+        ys: northings, metres, of the same shape.
+        zone: EPSG code of the zone.
+
+    """
     transformer = Transformer.from_crs(zone, 4326, always_xy=True)
     return np.column_stack(transformer.transform(xs.ravel(), ys.ravel()))

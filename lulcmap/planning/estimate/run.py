@@ -1,8 +1,8 @@
 """What making a map will take, before any pixel is read: scenes, gaps, bytes, time, memory, disk.
 
-Counts of blocks, windows, scenes and pixels are exact or nearly so. What is read is gone through
-block by block, in a large area for some of the blocks. Bytes, time, memory and disk
-are estimates from measured figures, which stand beside their names here and in ``assumed``.
+Counts of blocks, windows, scenes and pixels are exact or nearly so. Reads are counted block by
+block; in a large area, for some of the blocks. Bytes, time, memory and disk are estimates from
+measured figures, which are documented below and repeated in ``assumed``.
 """
 
 import math
@@ -18,11 +18,11 @@ from lulcmap.catalog import SearchResult, first_hrefs, signer
 from lulcmap.errors import LulcmapError, OutputError, ProviderError, UsageError
 from lulcmap.geo import MapGrid
 from lulcmap.model import Session
-from lulcmap.output import JOINED, check_writable, cog_bytes, made_before
+from lulcmap.output import JOINED_BYTES_PER_PIXEL, check_writable, cog_bytes, made_before
 from lulcmap.planning.budget import memory_budget
 from lulcmap.planning.estimate.footprints import Footprints
-from lulcmap.planning.estimate.reads import BYTES_A_PIXEL, Reading, needed
-from lulcmap.planning.estimate.scenes import gaps, s1_orbits, s2_months, skipped
+from lulcmap.planning.estimate.reads import ASSET_BYTES_PER_PIXEL, ReadCounter, block_windows
+from lulcmap.planning.estimate.scenes import count_reasons, find_gaps, s1_orbits, s2_months
 from lulcmap.planning.estimate.values import (
     Credential,
     Disk,
@@ -34,22 +34,21 @@ from lulcmap.planning.estimate.values import (
     ZoneEstimate,
 )
 from lulcmap.planning.planner import PlannedMap
-from lulcmap.run import BLOCK_BYTES_PER_PIXEL as BYTES_A_FILE_PIXEL
-from lulcmap.run import RunFolder
+from lulcmap.run import BLOCK_BYTES_PER_PIXEL, RunFolder
 
-LOOKED_AT = 400
-"""Blocks that are gone through for what they read, others read as much a window; for all 10,133 of
-Russia it would take a minute."""
+MAX_COUNTED_BLOCKS = 400
+"""Most blocks whose reads are counted; the others are taken to read as much per window. Counting
+all 10,133 of Russia would take a minute."""
 
-NETWORK = 25e6
-"""Bytes a second from a provider: a good line, and what one machine in another data centre gets."""
+NETWORK_BYTES_PER_S = 25e6
+"""Bytes per second from a provider: a good line, or one machine in another data centre."""
 
-READ, WARP = 60e6, 20e6
-"""Samples a CPU-second to decode and composite (``benchmarks/README.md``, Compositing), and of a
-scene on another grid."""
+READ_SAMPLES_PER_S, WARP_SAMPLES_PER_S = 60e6, 20e6
+"""Samples decoded and composited per CPU-second (``benchmarks/README.md``, Compositing), on the
+scene's own grid and from another grid."""
 
-WRITE = 3e6
-"""Filled pixels a second to join the blocks, write the COG with its overviews, and check it: two
+WRITE_PIXELS_PER_S = 3e6
+"""Filled pixels per second to join the blocks, write the COG with its overviews, and check it; two
 cores, a map of 67 Mpx with many small patches."""
 
 
@@ -60,49 +59,29 @@ def estimate_run(
     folder: Path,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Estimate:
-    """What making a map will take. Nothing is written, and no pixel is read.
+    """Estimate what making a map will take. Nothing is written, and no pixel is read.
 
-    One window is run through the model, and where assets lie with a provider one URL of each
-    sensor is signed.
+    One window is run through the model; if a provider holds the assets, one URL of each sensor is
+    signed.
 
     Args:
-        planned: the map.
+        planned: planned map.
         out: path of the map.
         folder: path of the run folder.
-        clock: gives seconds.
+        clock: clock that returns seconds.
 
     """
-    job, scenes, settings = planned.job, planned.scenes, planned.settings
-    contract = planned.session.contract
-    footprints = Footprints(scenes)
-    run = RunFolder(folder)
-    zones, reads = [], Reads(0, 0.0, 0.0, 0.0)
-    share = min(LOOKED_AT / max(len(job.blocks), 1), 1.0)
-    for zone in job.zones:
-        todo = [block.box for block in zone.blocks if not run.block_path(block.id).is_file()]
-        windows = needed(zone, contract, todo)
-        n_windows = sum(map(len, windows))
-        done = len(zone.blocks) - len(todo)
-        zones.append(ZoneEstimate(zone.epsg, len(zone.blocks), done, n_windows))
-        reads += Reading(job, zone, scenes, footprints, contract).total(windows, share=share)
+    job, scenes, contract = planned.job, planned.scenes, planned.session.contract
+    footprints, run = Footprints(scenes), RunFolder(folder)
+    zones, reads = _zones(planned, run, footprints)
     n_windows = sum(zone.windows for zone in zones)
     maps = tuple(_map_estimate(map_grid) for map_grid in planned.grids)
-    filled = sum(one.pixels * one.filled for one in maps)
+    filled = sum(each.pixels * each.filled for each in maps)
     disk = _disk(filled, planned, out, folder)
     credentials, missing = _credentials(scenes)
     refusals, is_made = _refusals(planned, out, run)
-    obstacles = [*refusals, *missing]
-    memory = 0.0
-    try:
-        largest = max((block.box.shape for block in job.blocks), key=math.prod)
-        memory = memory_budget(
-            largest,
-            readers=settings.workers,
-            allowed=settings.max_memory,
-            logits=contract.bytes_per_pixel,
-        ).peak
-    except UsageError as error:
-        obstacles.append(error)
+    memory, too_little = _memory(planned)
+    obstacles = [*refusals, *missing, *too_little]
     return Estimate(
         area=planned.area.name,
         km2=planned.area.km2,
@@ -111,19 +90,19 @@ def estimate_run(
         classes=tuple(cover.name for cover in contract.legend),
         device=f"{planned.session.device}, {planned.session.runtime}",
         catalogs={sensor: source.name for sensor, source in scenes.sources.items()},
-        zones=tuple(zones),
+        zones=zones,
         maps=maps,
         s2=s2_months(job, planned.period),
         s1=s1_orbits(job, scenes),
         platforms=scenes.platforms,
-        skipped=skipped(reason for _, reason in planned.skipped),
-        gaps=gaps(job, scenes, footprints, planned.period, s1="s1" in scenes.sources),
+        skipped=count_reasons(reason for _, reason in planned.skipped),
+        gaps=find_gaps(job, scenes, footprints, planned.period, s1="s1" in scenes.sources),
         reads=reads,
         seconds=_seconds(
             reads,
             planned,
             filled=filled,
-            classify=n_windows * (_window(planned.session, clock) if n_windows else 0),
+            classify=n_windows * (_window_seconds(planned.session, clock) if n_windows else 0),
             n_blocks=sum(zone.blocks - zone.done for zone in zones),
         ),
         memory=memory,
@@ -135,14 +114,48 @@ def estimate_run(
             *planned.session.notes,
             *_remarks(planned, out, folder, disk, is_made=is_made),
         ),
-        assumed={
-            "network_bytes_per_second": NETWORK,
-            "samples_read_per_cpu_second": READ,
-            "samples_resampled_per_cpu_second": WARP,
-            "map_pixels_written_per_second": WRITE,
-            **{f"bytes_per_pixel_{kind.lower()}": size for kind, size in BYTES_A_PIXEL.items()},
-        },
+        assumed=_ASSUMED,
     )
+
+
+_ASSUMED = {
+    "network_bytes_per_second": NETWORK_BYTES_PER_S,
+    "samples_read_per_cpu_second": READ_SAMPLES_PER_S,
+    "samples_resampled_per_cpu_second": WARP_SAMPLES_PER_S,
+    "map_pixels_written_per_second": WRITE_PIXELS_PER_S,
+    **{f"bytes_per_pixel_{kind.lower()}": n for kind, n in ASSET_BYTES_PER_PIXEL.items()},
+}
+
+
+def _zones(
+    planned: PlannedMap, run: RunFolder, footprints: Footprints
+) -> tuple[tuple[ZoneEstimate, ...], Reads]:
+    """What is done in each UTM zone, and what all of them read."""
+    job, scenes, contract = planned.job, planned.scenes, planned.session.contract
+    share = min(MAX_COUNTED_BLOCKS / max(len(job.blocks), 1), 1.0)
+    zones, reads = [], Reads(0, 0.0, 0.0, 0.0)
+    for zone in job.zones:
+        todo = [block.box for block in zone.blocks if not run.block_path(block.id).is_file()]
+        windows = block_windows(zone, contract, todo)
+        done = len(zone.blocks) - len(todo)
+        zones.append(ZoneEstimate(zone.epsg, len(zone.blocks), done, sum(map(len, windows))))
+        reads += ReadCounter(job, zone, scenes, footprints, contract).total(windows, share=share)
+    return tuple(zones), reads
+
+
+def _memory(planned: PlannedMap) -> tuple[float, list[UsageError]]:
+    """Peak memory of the run, bytes; 0 and the error if the memory allowed is too little."""
+    settings = planned.settings
+    try:
+        budget = memory_budget(
+            max((block.box.shape for block in planned.job.blocks), key=math.prod),
+            readers=settings.workers,
+            allowed=settings.max_memory,
+            logits=planned.session.contract.bytes_per_pixel,
+        )
+    except UsageError as error:
+        return 0.0, [error]
+    return budget.peak, []
 
 
 def _map_estimate(map_grid: MapGrid) -> MapEstimate:
@@ -150,13 +163,13 @@ def _map_estimate(map_grid: MapGrid) -> MapEstimate:
     return MapEstimate(map_grid.crs, height, width, map_grid.filled)
 
 
-def _window(session: Session, clock: Callable[[], float]) -> float:
-    """Seconds the model takes for one window, random values in it."""
+def _window_seconds(session: Session, clock: Callable[[], float]) -> float:
+    """Seconds the model takes for one window of random values."""
     size, n = session.contract.window, session.batch_size
     rng = np.random.default_rng(0)
     s2 = rng.integers(1, 6000, (n, 9, size, size), dtype=np.uint16)
     s1 = rng.integers(-3000, 200, (n, 2, size, size), dtype=np.int16)
-    session.run(s2, s1)  # the first one makes itself ready
+    session.run(s2, s1)  # the first run warms up
     start = clock()
     session.run(s2, s1)
     return (clock() - start) / n
@@ -170,14 +183,15 @@ def _seconds(
     classify: float,
     n_blocks: int,
 ) -> Seconds:
-    """How long it takes, the network and the processor each shared as they are."""
+    """Time of each step; the network and the cores are shared by all threads."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     remote = any("://" in href for href in first_hrefs(planned.scenes).values())
-    network = reads.bytes / NETWORK if remote else 0.0
-    processor = (reads.samples - reads.warped) / READ + reads.warped / WARP
+    network = reads.bytes / NETWORK_BYTES_PER_S if remote else 0.0
+    own_grid = reads.samples - reads.warped
+    processor = own_grid / READ_SAMPLES_PER_S + reads.warped / WARP_SAMPLES_PER_S
     read = max(network, processor / min(cores or 1, planned.settings.workers))
-    write = filled / WRITE
-    # The first block is only read and the last only classified; between, the two go on together.
+    write = filled / WRITE_PIXELS_PER_S
+    # The first block is only read and the last only classified; in between, both run at once.
     together = max(read, classify) + min(read, classify) / max(n_blocks, 1)
     if planned.session.device == "cpu":
         together = max(together, processor / (cores or 1) + classify)
@@ -185,22 +199,23 @@ def _seconds(
 
 
 def _disk(filled: float, planned: PlannedMap, out: Path, folder: Path) -> Disk:
-    """What is needed at most; ``filled`` pixels are mapped, and with zones written twice."""
+    """Disk space needed at most for ``filled`` pixels; with --zones the map is written twice."""
+    n_maps = 2 if planned.settings.zones else 1
     return Disk(
-        run=filled * (BYTES_A_FILE_PIXEL + JOINED),
-        map=cog_bytes(round(filled * JOINED)) * (2 if planned.settings.zones else 1),
-        free_for_run=_free(folder.parent),
-        free_for_map=_free(out.parent),
+        run=filled * (BLOCK_BYTES_PER_PIXEL + JOINED_BYTES_PER_PIXEL),
+        map=cog_bytes(round(filled * JOINED_BYTES_PER_PIXEL)) * n_maps,
+        free_for_run=_free_bytes(folder.parent),
+        free_for_map=_free_bytes(out.parent),
     )
 
 
-def _free(folder: Path) -> float:
-    """Bytes; none where there is no such folder."""
+def _free_bytes(folder: Path) -> float:
+    """Free bytes of a folder's disk; 0 if there is no such folder."""
     return float(shutil.disk_usage(folder).free) if folder.is_dir() else 0.0
 
 
 def _credentials(scenes: SearchResult) -> tuple[tuple[Credential, ...], list[ProviderError]]:
-    """Whether each sensor's assets can be opened, and why not; no URL leaves here."""
+    """Whether each sensor's assets can be opened, and why not. Signed URLs are not returned."""
     sign = signer(*scenes.profiles)
     states, errors = [], []
     for sensor, href in first_hrefs(scenes).items():
@@ -219,7 +234,7 @@ def _credentials(scenes: SearchResult) -> tuple[tuple[Credential, ...], list[Pro
 
 
 def _refusals(planned: PlannedMap, out: Path, run: RunFolder) -> tuple[list[LulcmapError], bool]:
-    """What ``predict`` would refuse to do here, and whether the map exists."""
+    """Errors that ``predict`` would raise, and whether the map is already made."""
     errors: list[LulcmapError] = []
     settings, is_made = planned.settings, False
     try:
@@ -250,26 +265,26 @@ def _remarks(
     planned: PlannedMap, out: Path, folder: Path, disk: Disk, *, is_made: bool
 ) -> list[str]:
     remarks = []
-    if len(planned.job.blocks) > LOOKED_AT:
+    if len(planned.job.blocks) > MAX_COUNTED_BLOCKS:
         remarks.append(
-            f"What is read was counted for {LOOKED_AT} of {len(planned.job.blocks):,} blocks, and "
-            "scaled up."
+            f"Reads were counted for {MAX_COUNTED_BLOCKS} of {len(planned.job.blocks):,} blocks"
+            " and scaled up."
         )
     if is_made:
         remarks.append(f"{out} is already made; predict has nothing to do.")
-    places: dict[int, tuple[float, float, Path]] = {}
+    disks: dict[int, tuple[float, float, Path]] = {}  # by device: bytes needed, free; a folder
     for place, size, free in (
         (folder.parent, disk.run, disk.free_for_run),
         (out.parent, disk.map, disk.free_for_map),
     ):
         if place.is_dir():
             device = place.stat().st_dev
-            size += places[device][0] if device in places else 0
-            places[device] = (size, free, place)
-    for size, free, place in places.values():
+            size += disks[device][0] if device in disks else 0
+            disks[device] = (size, free, place)
+    for size, free, place in disks.values():
         if size > free:
             remarks.append(
-                f"The disk of {place} has {free / 1e9:.1f} GB free, and {size / 1e9:.1f} GB are "
-                "needed."
+                f"The disk of {place} has {free / 1e9:.1f} GB free, and the map needs "
+                f"{size / 1e9:.1f} GB."
             )
     return remarks

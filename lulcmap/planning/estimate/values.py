@@ -1,4 +1,4 @@
-"""What an estimate says: plain values, each with its unit."""
+"""The values of an estimate, each with its unit."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -7,40 +7,40 @@ from typing import Any, Literal
 
 @dataclass(frozen=True, slots=True)
 class ZoneEstimate:
-    """What is done in one UTM zone."""
+    """Work in one UTM zone."""
 
     epsg: int
-    """Of the zone."""
+    """EPSG code of the zone."""
 
     blocks: int
-    """With a pixel of the area."""
+    """Blocks with a pixel of the area."""
 
     done: int
-    """Of them, those that the run folder holds already; their files are counted, not read."""
+    """Blocks that the run folder already holds; their files are counted, not read."""
 
     windows: int
-    """To be classified, in the blocks that are left."""
+    """Windows to classify in the blocks that remain."""
 
 
 @dataclass(frozen=True, slots=True)
 class MapEstimate:
-    """A map's pixels."""
+    """Grid of a map."""
 
     crs: str
-    """``"EPSG:<code>"`` or a PROJ string."""
+    """CRS of the map, ``"EPSG:<code>"`` or a PROJ string."""
 
     height: int
-    """Rows."""
+    """Rows of the map."""
 
     width: int
-    """Columns."""
+    """Columns of the map."""
 
     filled: float
     """Share of the pixels that lie in the area."""
 
     @property
     def pixels(self) -> int:
-        """All of them, filled or not."""
+        """Number of pixels, filled or not."""
         return self.height * self.width
 
 
@@ -49,16 +49,16 @@ class S2Month:
     """Sentinel-2 in one month of the period."""
 
     month: str
-    """``"2024-07"``."""
+    """Month, ``"2024-07"``."""
 
     dates: int
-    """Datatakes that see some part of the area."""
+    """Datatakes that show part of the area."""
 
     scenes: int
-    """Tiles of them."""
+    """Scenes of these datatakes."""
 
     cloud: float | None
-    """Mean cloud cover of the scenes, percent; None where none says."""
+    """Mean cloud cover of the scenes, percent; None if none states it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,65 +66,65 @@ class S1Orbit:
     """Sentinel-1 on one relative orbit."""
 
     orbit: int | None
-    """Its number, where the items say."""
+    """Relative orbit number, if the items state it."""
 
     direction: str | None
-    """``"ascending"`` or ``"descending"``, where the items say."""
+    """Orbit direction, ``"ascending"`` or ``"descending"``, if the items state it."""
 
     found: int
-    """Passes."""
+    """Datatakes found."""
 
     used: int
-    """Passes that are averaged."""
+    """Datatakes that are averaged."""
 
     only_where_lacking: bool
     """Whether they serve only pixels that the preferred direction does not reach."""
 
     months: Mapping[str, int]
-    """From ``"2024-07"`` to passes that are averaged."""
+    """From month, ``"2024-07"``, to the number of datatakes averaged."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gaps:
-    """Shares of the area that lack scenes, by the scenes' outlines at a sample of points."""
+    """Shares of the area that lack scenes, by the scenes' footprints at a sample of points."""
 
     points: int
-    """In the sample, on a regular grid."""
+    """Points in the sample, on a regular grid."""
 
     wanted: int
-    """Dates of Sentinel-2: as many as clear observations are."""
+    """Datatakes of Sentinel-2 wanted: as many as clear observations."""
 
     no_s2: float
-    """Without any scene of Sentinel-2."""
+    """Share without any scene of Sentinel-2."""
 
     few_s2: float
-    """With fewer dates of Sentinel-2 than are wanted; ``no_s2`` is in it."""
+    """Share with fewer datatakes of Sentinel-2 than wanted; includes ``no_s2``."""
 
     no_s1: float | None
-    """Without any scene of Sentinel-1; None where it is not used."""
+    """Share without any scene of Sentinel-1; None if it is not used."""
 
     months: tuple[str, ...]
-    """Of the period, those without any scene of Sentinel-2."""
+    """Months of the period without any scene of Sentinel-2."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reads:
-    """What the blocks that are left read."""
+    """What the remaining blocks read."""
 
     requests: int
-    """Bands of scenes, each once a block."""
+    """Bands of scenes, each counted once per block."""
 
     bytes: float
-    """Compressed, headers included."""
+    """Compressed bytes, headers included."""
 
     samples: float
     """Pixels decoded, on the grid of the composites."""
 
     warped: float
-    """Of them, those that come from another grid and must be resampled."""
+    """Samples that come from another grid and must be resampled."""
 
     def __add__(self, other: "Reads") -> "Reads":
-        """What both read."""
+        """Sum of both."""
         return Reads(
             self.requests + other.requests,
             self.bytes + other.bytes,
@@ -135,36 +135,36 @@ class Reads:
 
 @dataclass(frozen=True, slots=True)
 class Seconds:
-    """How long it takes, of wall time."""
+    """Wall time, seconds."""
 
     read: float
-    """Reading and compositing."""
+    """Time to read and composite."""
 
     classify: float
-    """The network, at the speed of one window that was run."""
+    """Time to run the model, from the measured time of one window."""
 
     write: float
-    """Joining the blocks, and writing and checking the COG."""
+    """Time to join the blocks, and to write and check the COG."""
 
     total: float
-    """Together: a block is composited while the one before is classified."""
+    """Time of all steps; a block is composited while the previous one is classified."""
 
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """Bytes on disk."""
+    """Disk space, bytes."""
 
     run: float
     """Most that the run folder takes."""
 
     map: float
-    """The map, with what is needed to write it."""
+    """Size of the map, with what is needed to write it."""
 
     free_for_run: float
-    """In the run folder's place."""
+    """Free space on the run folder's disk."""
 
     free_for_map: float
-    """In the map's; on one disk both share it."""
+    """Free space on the map's disk; the same space if both are on one disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,21 +172,21 @@ class Credential:
     """Whether the assets of a sensor can be opened."""
 
     sensor: str
-    """``"s2"`` or ``"s1"``."""
+    """Sensor, ``"s2"`` or ``"s1"``."""
 
     state: Literal["not needed", "present", "missing"]
-    """Present: a signed URL was made."""
+    """State of the credential; present if a URL could be signed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
-    """Why ``predict`` would refuse."""
+    """A reason why ``predict`` would refuse."""
 
     message: str
-    """One line."""
+    """Error message, one line."""
 
     exit_code: int
-    """Of ``predict``."""
+    """Exit code of ``predict``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,74 +194,74 @@ class Estimate:
     """What making a map will take, known before any pixel is read."""
 
     area: str
-    """Its name."""
+    """Name of the area."""
 
     km2: float
-    """Of the area on the WGS 84 ellipsoid."""
+    """Size of the area on the WGS 84 ellipsoid, km2."""
 
     period: tuple[str, str]
-    """First and last day."""
+    """First and last day, ISO 8601."""
 
     model: str
-    """Its name."""
+    """Name of the model."""
 
     classes: tuple[str, ...]
-    """Of the map's legend, in the order of their ids."""
+    """Classes of the map's legend, in the order of their ids."""
 
     device: str
-    """Where it runs, and in which runtime."""
+    """Device and runtime of the model."""
 
     catalogs: Mapping[str, str]
-    """By sensor, where its scenes come from."""
+    """From sensor to the catalogue of its scenes."""
 
     zones: tuple[ZoneEstimate, ...]
-    """Those that the area is mapped in."""
+    """UTM zones in which the area is mapped."""
 
     maps: tuple[MapEstimate, ...]
-    """Their pixels, the largest part of the area first."""
+    """Grids of the maps, the largest part of the area first."""
 
     s2: tuple[S2Month, ...]
-    """Every month of the period."""
+    """Sentinel-2 in every month of the period."""
 
     s1: tuple[S1Orbit, ...]
-    """Every relative orbit found."""
+    """Sentinel-1 on every relative orbit found."""
 
     platforms: Mapping[str, int]
-    """Scenes of each satellite."""
+    """From satellite to its number of scenes."""
 
     skipped: Mapping[str, int]
-    """Reasons, and how many items are skipped for each."""
+    """From kind of reason to the number of items skipped for it."""
 
     gaps: Gaps
-    """What the scenes do not reach."""
+    """Shares of the area that lack scenes."""
 
     reads: Reads
-    """What is read."""
+    """What the blocks read."""
 
     seconds: Seconds
-    """How long it takes."""
+    """Wall time."""
 
     memory: float
-    """Peak, bytes."""
+    """Peak memory, bytes; 0 if no block fits."""
 
     disk: Disk
-    """What is needed, and what is free."""
+    """Disk space needed and free."""
 
     credentials: tuple[Credential, ...]
-    """Of each sensor."""
+    """Credential of each sensor."""
 
     obstacles: tuple[Obstacle, ...]
-    """Why ``predict`` would refuse; none is best."""
+    """Reasons why ``predict`` would refuse; empty if it would not."""
 
     notes: tuple[str, ...]
-    """Sentences."""
+    """Sentences for the user."""
 
     assumed: Mapping[str, float]
-    """The figures behind the estimate that were not measured here, by name and unit."""
+    """Figures behind the estimate that were not measured here, by name with unit."""
 
     def to_json(self) -> dict[str, Any]:
         """The estimate as plain JSON values."""
         plain = asdict(self)
-        for one, on in zip(plain["maps"], self.maps, strict=True):
-            one["pixels"] = on.pixels
+        for values, grid in zip(plain["maps"], self.maps, strict=True):
+            values["pixels"] = grid.pixels
         return plain

@@ -9,7 +9,9 @@ import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 
-from lulcmap.simulation import Country, SimulatedCountry, make_land, to_degrees
+from lulcmap.simulation.archive import to_degrees
+from lulcmap.simulation.country import Country, SimulatedCountry
+from lulcmap.simulation.land import make_land
 
 _LAND_STREAM, _LABEL_STREAM = 0, 5
 """Streams of random numbers; the first is that of the land in the package."""
