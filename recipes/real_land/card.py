@@ -151,7 +151,7 @@ def _confusion(scores: Figures) -> Iterator[str]:
             total = sum(counts)
             yield name, *(f"{100 * n / total:.0f}" if total else "-" for n in counts)
 
-    yield from _table(("truth, down; given, across", *scores["classes"]), rows())
+    yield from _table(("truth, down; prediction, across", *scores["classes"]), rows())
 
 
 def _reliability(scores: Figures) -> Iterator[str]:
@@ -165,7 +165,7 @@ def _reliability(scores: Figures) -> Iterator[str]:
         for row in scores["calibration"]["bins"]
         if row["pixels"]
     )
-    yield from _table(("confidence", "pixels", "its mean", "share that is right"), rows)
+    yield from _table(("confidence", "pixels", "mean confidence", "accuracy"), rows)
 
 
 def _models(fold: Figures) -> list[Figures]:
@@ -193,7 +193,7 @@ def _folds(folds: Sequence[Figures]) -> Iterator[str]:
         means = ([mean(values) for values in zip(*column, strict=True)] for column in columns)
         yield "mean", "", *map(_two_scores, means)
 
-    head = ("fold", "held out for", "patches", "forest there", "landscapes", "forest there")
+    head = ("fold", "held out for", "patches", "forest", "landscapes", "forest")
     yield from _table(head, rows())
 
 
@@ -232,7 +232,7 @@ def _scenes(own: Figures, fold: Figures) -> Iterator[str]:
             ours = f"{scene['agreement']:.3f}"
             yield name, ours, *alone, f"{scene['commonest']:.3f}", seeds, f"{forest:.3f}"
 
-    head = ("scene", "this model", *SINGLE_SENSOR, "its commonest class", "twins", FOREST)
+    head = ("scene", "this model", *SINGLE_SENSOR, "share of its commonest class", "twins", FOREST)
     yield from _table(head, rows())
 
 
@@ -254,7 +254,7 @@ def _interpreted(seeds: Sequence[Figures], forest: Figures) -> Iterator[str]:
             pixels = _number(mean(report["interpreted pixels"].values()))
             yield label, _number(interpreted_mean(report["interpreted"])), pixels, ""
 
-    yield from _table(("scene", "mean over what is there", "of the pixels", "of each"), rows())
+    yield from _table(("scene", "mean over kinds", "all pixels", "each kind"), rows())
 
 
 def _disturbed(report: Figures) -> Iterator[str]:

@@ -132,7 +132,7 @@ DISTURBED: Mapping[str, Disturb] = {
     "a fifth darker": lambda s2, s1: (_relight(s2, 0, 0.8), s1),
     "a quarter brighter": lambda s2, s1: (_relight(s2, 0, 1.25), s1),
     "hazy": lambda s2, s1: (_relight(s2, HAZE), s1),
-    "haze taken away too much": lambda s2, s1: (_relight(s2, np.float32(-0.5) * HAZE), s1),
+    "haze over-corrected": lambda s2, s1: (_relight(s2, np.float32(-0.5) * HAZE), s1),
     "radar 1.2 dB higher (gamma for sigma nought)": lambda s2, s1: (s2, s1 + np.int16(120)),
     "optical grid half a pixel off": lambda s2, s1: (_shift_half_pixel(s2), s1),
     "radar two pixels off": lambda s2, s1: (s2, np.roll(s1, (2, 2), (1, 2))),
