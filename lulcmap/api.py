@@ -60,7 +60,8 @@ class HasItems(Protocol):
 
 CatalogLike: TypeAlias = str | Path | Mapping[str, Any] | HasItems
 """A provider's name, the URL of a STAC API, the path of an ItemCollection file, or an
-ItemCollection: pystac's, or its JSON values, in which local hrefs are absolute."""
+ItemCollection: pystac's, or its JSON values. Of items in memory, local hrefs and hosts in a private
+network are opened only if the collection names the hrefs' folder, ``lulcmap:root``."""
 
 
 class MapOptions(TypedDict, total=False):

@@ -21,7 +21,14 @@ from lulcmap.output import (
     run_path,
 )
 from lulcmap.planning import Estimate, PlannedMap, Settings, estimate_run, plan_map
-from lulcmap.run import RunFolder, Shard, hold_plan, hold_run, start_heartbeat
+from lulcmap.run import (
+    RunFolder,
+    Shard,
+    hold_plan,
+    hold_run,
+    removed_if_nothing_mapped,
+    start_heartbeat,
+)
 from lulcmap.system import Progress, no_progress, release_memory
 
 
@@ -64,11 +71,11 @@ def map_area(
     out = out or default_out(area, period)
     check_writable(out)
     with hold_run(run_path(out, settings.workdir)) as run:
-        with start_heartbeat(run) as heartbeat:
+        with removed_if_nothing_mapped(run), start_heartbeat(run) as heartbeat:
             planned = plan_map(area, run.path, period=period, settings=settings, progress=progress)
             report = _made_before(out, planned)
             # The map may exist, and beside it the run of another one.
-            is_ours = report is None or run.plan() in (None, planned.plan)
+            is_ours = report is None or run.is_free_for(planned.plan)
             if report is None:
                 _freeze(run, planned)
                 make_blocks(planned, run, engine=engine, heartbeat=heartbeat, progress=progress)

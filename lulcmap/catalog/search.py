@@ -84,7 +84,7 @@ class SearchResult:
     @property
     def private(self) -> bool:
         """Whether assets may be in a private network."""
-        return any(source.private for source in self.sources.values())
+        return any(source.may_be_private(self.root) for source in self.sources.values())
 
     @property
     def platforms(self) -> dict[str, int]:
@@ -135,9 +135,7 @@ def find_scenes(
     items: list[tuple[str, Item]] = []
     skipped: list[tuple[str, str]] = []
     if file is not None:
-        # Items in memory are the caller's own: their local hrefs are absolute.
-        folder = Path(catalog).parent if isinstance(catalog, str) else Path("/")
-        root = os.path.realpath(folder / str(file.get(_ROOT) or "."))
+        root = _root(catalog, file)
         skipped += [(str(name), str(why)) for name, why in file.get(_SKIPPED) or []]
         items += _by_sensor(file["features"], sources, skipped)
         notes += [str(note) for note in file.get(_NOTES) or [] if note not in notes]
@@ -290,7 +288,8 @@ class _Criteria:
         assets = {}
         for band, href in scene.assets.items():
             try:
-                assets[band] = resolve_href(_unsigned(href), root=self.root, private=source.private)
+                private = source.may_be_private(self.root)
+                assets[band] = resolve_href(_unsigned(href), root=self.root, private=private)
             except HrefRefusedError as reason:
                 raise SkippedItem(f"the href of its {band} {reason}") from None
         return replace(scene, assets=assets)
@@ -309,6 +308,16 @@ def shows_simulated(path: Path) -> bool:
 def _all_simulated(items: Iterable[Item]) -> bool:
     flags = [(item.get("properties") or {}).get(_SIMULATED) is True for item in items]
     return bool(flags) and all(flags)
+
+
+def _root(catalog: Catalog, values: Mapping[str, Any]) -> str | None:
+    """Folder that relative hrefs start from, and local ones stay in.
+
+    Items in memory may come from a server: they have local hrefs only if they name a root.
+    """
+    if isinstance(catalog, str):
+        return os.path.realpath(Path(catalog).parent / str(values.get(_ROOT) or "."))
+    return os.path.realpath(str(values[_ROOT])) if values.get(_ROOT) else None
 
 
 def _item_collection(catalog: Catalog) -> Mapping[str, Any]:

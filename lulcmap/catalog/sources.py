@@ -30,13 +30,18 @@ class CatalogSource:
     profile: Profile
     """Profile: its collections, asset keys and access."""
 
-    @property
-    def private(self) -> bool:
-        """Whether its hrefs may point into a private network: if it is in one itself."""
+    def may_be_private(self, root: str | None) -> bool:
+        """Whether hrefs may point into a private network: if the source is in one itself.
+
+        Args:
+            root: folder of a file's local hrefs; items in memory may have none, and are then
+                trusted no more than a public server's.
+
+        """
         if self.name in PROFILES:
             return False
         if self.name == ITEM_COLLECTION.name:
-            return True
+            return root is not None
         return resolves_to_private(urlsplit(self.name).hostname or "")
 
     def collection(self, sensor: str) -> str:

@@ -137,7 +137,7 @@ def _set_alarm(seconds: float, *, repeat: float = 0.0) -> None:
 
     def interrupt() -> None:
         _is_late.set()
-        _thread.interrupt_main()
+        _thread.interrupt_main(signal.SIGTERM)  # Ctrl-C may be ignored
 
     timer = threading.Timer(seconds, interrupt)
     timer.daemon = True

@@ -113,7 +113,7 @@ class DatasetWriter:
             names = ("expert 1", "expert 2", "expert 3", "non-expert")
             planes[VOTES] = (label.votes, NODATA, names)
         check_disk(self.path, sum(pixels.nbytes for pixels, *_ in planes.values()), "a chip")
-        with _write_errors(self.path), replacing(self.chips / sample.name) as part:
+        with _write_errors(self.path), replacing(self.chips / sample.name, others=True) as part:
             part.mkdir()
             for name, (pixels, nodata, bands) in planes.items():
                 (part / name).write_bytes(_tiff_bytes(pixels, sample, nodata, bands))

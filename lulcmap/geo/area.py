@@ -164,7 +164,7 @@ def _geometries(values: dict[str, Any]) -> Iterator[BaseGeometry]:
         if values["geometry"] is not None:
             yield from _geometries(values["geometry"])
     else:
-        yield shapely.geometry.shape(values)
+        yield shapely.force_2d(shapely.geometry.shape(values))
 
 
 def _numbers(text: str) -> tuple[float, float, float, float] | None:

@@ -73,9 +73,9 @@ def cache_folder() -> Path:
 def cached_models() -> tuple[CachedModel, ...]:
     """List the fetched models by name, the newest file of each."""
     newest: dict[str, Path] = {}
-    for path in sorted(cache_folder().glob("*/*.onnx"), key=lambda path: path.stat().st_mtime_ns):
-        if _SHA256.fullmatch(path.stem):
-            newest[path.parent.name] = path
+    paths = [path for path in cache_folder().glob("*/*.onnx") if _SHA256.fullmatch(path.stem)]
+    for path in sorted(paths, key=lambda path: path.stat().st_mtime_ns):
+        newest[path.parent.name] = path
     return tuple(CachedModel(name, path) for name, path in sorted(newest.items()))
 
 

@@ -146,7 +146,8 @@ def assemble_run(
                 report = assemble_map(
                     run, out, min_coverage=min_coverage, zones=zones, progress=progress
                 )
-        if not keep_run:
+        # The map may be one of the same request from other scenes: then the blocks stay.
+        if not keep_run and report.plan == plan.digest:
             run.remove()
     return report
 

@@ -10,7 +10,7 @@ from typing import Any, Self
 from lulcmap.errors import OutputError
 from lulcmap.legend import LandCover
 from lulcmap.run import PIXEL_ORIGINS, About, BlockFacts, Plan
-from lulcmap.system import write_atomically
+from lulcmap.system import replacing
 
 _MAX_NAMES = 3
 """Lost assets named in the warning; the report has them all."""
@@ -316,7 +316,8 @@ class MapReport:
         """
         path = report_path(self.map)
         try:
-            write_atomically(path, json.dumps(self.to_json(), indent=2) + "\n")
+            with replacing(path) as part:
+                part.write_text(json.dumps(self.to_json(), indent=2) + "\n")
         except OSError as error:
             raise OutputError(
                 f"The report {path} cannot be written ({error.strerror}). Free some space or "

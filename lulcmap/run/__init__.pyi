@@ -1,5 +1,5 @@
 from .about import About
-from .access import hold_plan, hold_run, start_heartbeat
+from .access import hold_plan, hold_run, removed_if_nothing_mapped, start_heartbeat
 from .facts import PIXEL_ORIGINS, BlockFacts
 from .folder import BLOCK_BANDS, BLOCK_BYTES_PER_PIXEL, RunFolder
 from .heartbeat import Heartbeat
@@ -23,6 +23,7 @@ __all__ = [
     "hold_file",
     "hold_plan",
     "hold_run",
+    "removed_if_nothing_mapped",
     "run_status",
     "start_heartbeat",
 ]

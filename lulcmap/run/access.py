@@ -15,9 +15,9 @@ from lulcmap.run.shard import Shard
 def hold_run(path: Path, *, shard: Shard | None = None) -> Iterator[RunFolder]:
     """Hold a run folder against other processes in the body.
 
-    A process without a shard holds the run alone; shards share it, each shard once. Afterwards the
-    folder is removed if it is of no use: it holds no block, and no run was begun there, or only now
-    and by this process alone; or this process alone found that nothing can be mapped.
+    A process without a shard holds the run alone; shards share it, each shard once. Afterwards a
+    folder without any block is removed, if no run was begun there, or only now and by this process
+    alone.
 
     Args:
         path: path of the folder, made if it is missing.
@@ -42,19 +42,24 @@ def hold_run(path: Path, *, shard: Shard | None = None) -> Iterator[RunFolder]:
                     "(`lulcmap status` shows its progress), or stop it."
                 ) from None
             is_fresh = shard is None and not run.is_begun() and run.is_blank()
-            try:
-                yield run
-            except NothingMappedError:
-                if shard is None:
-                    with suppress(OutputError, OSError):
-                        run.remove()  # the same run would find nothing again
-                raise
+            yield run
     finally:
         # A folder that cannot be read now may hold the work of days.
         with suppress(HeldError, OSError, OutputError):
             if run.is_blank() and (is_fresh or not run.is_begun()):
                 with hold_file(run.lock_path()):
                     run.remove()
+
+
+@contextmanager
+def removed_if_nothing_mapped(run: RunFolder) -> Iterator[None]:
+    """Remove a run if no pixel can be mapped in the body: the same run would find nothing again."""
+    try:
+        yield
+    except NothingMappedError:
+        with suppress(OutputError, OSError):
+            run.remove()
+        raise
 
 
 @contextmanager

@@ -20,7 +20,7 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +52,9 @@ others 0."""
 
 BLOCK_BYTES_PER_PIXEL = 1.25
 """Bytes of a block's file a pixel; simulated countries have 1.23, smooth land less."""
+
+_BLOCK_BANDS_0_1 = (*BLOCK_BANDS[:5], "source")
+"""The same bands as version 0.1.0 named them; its blocks carry no checksum."""
 
 _FACTS_TAG, _SHA256_TAG = "lulcmap", "lulcmap_sha256"
 """Metadata items of a block file: its facts as JSON, and the SHA-256 of that text."""
@@ -188,11 +191,18 @@ class RunFolder:
             )
         try:
             return Plan.from_json(values)
-        except (KeyError, TypeError, ValueError, AttributeError):
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
             raise UsageError(
                 f"{self.plan_path} is not a plan of this lulcmap. Give the run folder of a map, "
                 "<out>.run."
             ) from None
+
+    def is_free_for(self, plan: Plan) -> bool:
+        """Whether the folder holds no run, or the run of a plan."""
+        try:
+            return self.plan() in (None, plan)
+        except UsageError:  # of another version
+            return False
 
     def about(self) -> About:
         """What else a map says of itself.
@@ -203,7 +213,7 @@ class RunFolder:
         """
         try:
             return About.from_json(self._json(self.about_path) or {})
-        except (KeyError, TypeError, ValueError, AttributeError):
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
             raise OutputError(
                 f"{self.about_path} cannot be read: the file was changed. Delete the folder, then "
                 "map the area again."
@@ -267,7 +277,7 @@ class RunFolder:
                 **_BLOCK_LAYOUT,
             ) as dataset:
                 dataset.descriptions = BLOCK_BANDS
-                values = {**facts.to_json(), _PIXELS_SHA256: _sha256(bands.tobytes())}
+                values = {**facts.to_json(), _PIXELS_SHA256: _pixels_sha256(bands)}
                 text = json.dumps(values, sort_keys=True)
                 dataset.update_tags(**{_FACTS_TAG: text, _SHA256_TAG: _sha256(text.encode())})
                 dataset.write(bands)
@@ -351,7 +361,7 @@ class RunFolder:
         path = self.block_path(number)
         try:
             with rasterio.Env(**GDAL_OPTIONS), rasterio.open(path) as dataset:
-                return BlockFacts.from_json(_checked_facts(dataset.tags()))
+                return BlockFacts.from_json(_checked_facts(dataset))
         except (RasterioError, KeyError, ValueError, TypeError, AttributeError) as error:
             raise OutputError(
                 f"Block {path} cannot be read ({error}). Run the same command again to make "
@@ -395,7 +405,7 @@ class RunFolder:
         for folder in (self.path, self._blocks, self._failed):
             for part in parts(folder):
                 if _OURS.fullmatch(written_by(part) or ""):
-                    part.unlink()
+                    part.unlink(missing_ok=True)  # a heartbeat may just have got its name
         if blocks:
             for block in (*self._blocks.glob("z*_r*_c*.tif"), *self._failed.glob("z*_r*_c*.json")):
                 block.unlink()
@@ -409,16 +419,16 @@ def _is_valid(content: bytes, block: Block, plan: str) -> bool:
             MemoryFile(content) as memory,
             memory.open() as dataset,
         ):
-            values = _checked_facts(dataset.tags())
+            values = _checked_facts(dataset)
             return bool(
                 BlockFacts.from_json(values).plan == plan
                 and dataset.shape == block.box.shape
-                and dataset.descriptions == BLOCK_BANDS
+                and dataset.descriptions in (BLOCK_BANDS, _BLOCK_BANDS_0_1)
                 and set(dataset.dtypes) == {"uint8"}
                 and (dataset.transform.c, dataset.transform.f) == (left, top)
-                and _sha256(dataset.read().tobytes()) == values[_PIXELS_SHA256]
+                and _has_whole_pixels(dataset, values)
             )
-    except (RasterioError, KeyError, ValueError, TypeError, AttributeError):
+    except (RasterioError, KeyError, ValueError, TypeError, AttributeError, OverflowError):
         return False
 
 
@@ -436,17 +446,32 @@ def os_errors_named(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def _checked_facts(tags: Mapping[str, str]) -> dict[str, Any]:
+def _checked_facts(dataset: Any) -> dict[str, Any]:
     """The values of a block's facts, proved undamaged; version 0.1.0 wrote no proof."""
+    tags = dataset.tags()
     text = tags[_FACTS_TAG]
-    if _sha256(text.encode()) != tags[_SHA256_TAG]:
+    if dataset.descriptions == BLOCK_BANDS and _sha256(text.encode()) != tags[_SHA256_TAG]:
         raise ValueError("its facts are damaged")
     values: dict[str, Any] = json.loads(text)
     return values
 
 
+def _has_whole_pixels(dataset: Any, values: Mapping[str, Any]) -> bool:
+    """Whether every tile can be read, and the pixels are those that were written."""
+    digest = _pixels_sha256(dataset.read(band) for band in dataset.indexes)
+    return dataset.descriptions == _BLOCK_BANDS_0_1 or digest == values[_PIXELS_SHA256]
+
+
 def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
+
+
+def _pixels_sha256(bands: Iterable[NDArray[np.uint8]]) -> str:
+    """SHA-256 of bands, one after the other, hexadecimal."""
+    digest = hashlib.sha256()
+    for band in bands:
+        digest.update(np.ascontiguousarray(band).data)
+    return digest.hexdigest()
 
 
 def _differences(begun: Mapping[str, Any], now: Mapping[str, Any]) -> str:

@@ -48,6 +48,12 @@ def hold_file(path: Path, *, shared: bool = False, wait: bool = False) -> Iterat
         OSError: the file cannot be made.
 
     """
+    if fcntl is None:
+        # Nothing is left open: Windows cannot remove an open file.
+        _warn_of_no_locks(path)
+        path.touch()
+        yield
+        return
     descriptor = _hold(path, shared=shared, wait=wait)
     try:
         if not shared:
@@ -79,9 +85,6 @@ def holder(path: Path) -> str | None:
 
 
 def _hold(path: Path, *, shared: bool, wait: bool) -> int:
-    if fcntl is None:
-        _warn_of_no_locks(path)
-        return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     kind = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB)
     tries = _TRIES
     while True:

@@ -95,7 +95,8 @@ def run_status(path: Path) -> RunStatus:
 
     """
     run = RunFolder(path)
-    workers = [worker for beat in sorted(path.glob("*.beat")) if (worker := _worker(beat))]
+    beats = [beat for beat in sorted(path.glob("*.beat")) if not beat.name.startswith(".")]
+    workers = [worker for beat in beats if (worker := _worker(beat))]
     alive = [worker for worker in workers if worker.alive]
     plan = run.plan()
     if plan is None:
@@ -103,8 +104,12 @@ def run_status(path: Path) -> RunStatus:
             return RunStatus(path, "running", 0, 0, {}, None, workers)
         raise UsageError(f"No run in {path}. Give the run folder of a map, <out>.run.")
     done = sum(run.block_path(number).is_file() for number in plan.blocks)
-    beats = [worker.beat for worker in alive]
-    busy = [beat for beat in beats if beat.stage == "blocks" and beat.made and beat.seconds > 0]
+    busy = [
+        beat
+        for worker in alive
+        for beat in [worker.beat]
+        if beat.stage == "blocks" and beat.made and beat.seconds > 0
+    ]
     rate = sum(beat.made / beat.seconds for beat in busy) * 3600
     failed = {str(number): reason for number, reason in run.failures().items()}
     state = "running" if alive else "mapped" if done == len(plan.blocks) else "stopped"
@@ -114,6 +119,6 @@ def run_status(path: Path) -> RunStatus:
 def _worker(path: Path) -> Worker | None:
     try:
         beat = Beat.from_json(json.loads(path.read_text()))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return None
     return Worker(beat, alive=holder(path.with_suffix(".lock")) is not None)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import fields
 from math import inf
+from numbers import Integral, Real
 from typing import Any, Literal, get_args, get_origin
 
 from lulcmap.errors import UsageError
@@ -27,7 +28,8 @@ def check_fields(settings: Any, ranges: Mapping[str, tuple[float, float]]) -> No
         if field.name not in ranges:
             continue
         low, high = ranges[field.name]
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        number = Integral if field.type is int else Real
+        is_number = isinstance(value, number) and not isinstance(value, bool)
         if not is_number or not low <= value <= high:
             most = f" to {high:g}" if high < inf else " up"
             raise UsageError(f"{option} is {value!r}; it must be a number from {low:g}{most}.")

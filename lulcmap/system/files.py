@@ -5,7 +5,6 @@ flushed to the disk, then renamed. Temporary names start with a dot, hold eight 
 ``.part``, and keep the file's ending, for GDAL chooses a format by it.
 """
 
-import glob
 import json
 import os
 import re
@@ -18,6 +17,9 @@ from typing import Any
 
 _PART = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}\.part(?P<ending>\.[^.]+)?(?:\.[^.]+)*")
 """A temporary name, maybe with more endings: GDAL makes files beside the one it writes."""
+
+_BESIDE = (".ovr", ".ovr.tmp", ".aux.xml", ".msk", ".msk.ovr.tmp", "-journal", "-wal", "-shm")
+"""Endings of the files that GDAL and SQLite make beside the one they write."""
 
 
 @contextmanager
@@ -40,19 +42,20 @@ def replacing(path: Path, *, others: bool = False) -> Iterator[Path]:
         for leftover in parts(path.parent):
             if written(leftover) == path.name:
                 _remove(leftover)
-    part = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.part{path.suffix}")
+    part = _part_of(path)
     try:
         yield part
         _sync(part)
         if part.is_dir() and path.is_dir():  # no system renames a folder onto one with files
-            old = part.with_name(f"{part.name}.old")
+            old = _part_of(path)
             path.rename(old)
             part.rename(path)
+            _remove(old)
         else:
             part.replace(path)
     finally:
-        for leftover in path.parent.glob(f"{glob.escape(part.name)}*"):
-            _remove(leftover)
+        for name in (part.name, *(f"{part.name}{ending}" for ending in _BESIDE)):
+            _remove(part.with_name(name))
 
 
 def write_atomically(path: Path, data: bytes | memoryview | str) -> None:
@@ -111,12 +114,16 @@ def written(part: Path) -> str | None:
     return match["name"] + (match["ending"] or "") if match else None
 
 
+def _part_of(path: Path) -> Path:
+    """A temporary name for a file or folder, beside it."""
+    return path.with_name(f".{path.stem}.{secrets.token_hex(4)}.part{path.suffix}")
+
+
 def _sync(path: Path) -> None:
-    """Have the system put a file on the disk before it gets its name."""
-    if path.is_dir():
-        return
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
+    """Have the system put a file, or the files of a folder, on the disk before it gets its name."""
+    for written_file in path.iterdir() if path.is_dir() else [path]:
+        with written_file.open("rb+") as file:
+            os.fsync(file.fileno())
 
 
 def _remove(path: Path) -> None:

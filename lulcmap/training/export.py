@@ -141,7 +141,7 @@ def export_onnx(
     checks = compare_with_torch(deployable, _onnx_runner(ort, data))
     check_same_map(checks, precision=contract.precision)
     card_text = model_card(contract, checkpoint, checks=[check.describe() for check in checks])
-    _write_all({card: card_text.encode(), out: data})
+    _write_all({out: data, card: card_text.encode()})  # renamed from the last to the first
     return ExportedModel(out, card, tuple(checks))
 
 

@@ -209,16 +209,32 @@ def test_no_scene_is_an_empty_answer(tmp_path):
     assert not found.simulated
 
 
-def test_a_catalogue_may_be_the_values_of_an_item_collection(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    collection = {"type": "FeatureCollection", "features": [item("a"), item("radar", sensor="s1")]}
+def test_a_catalogue_may_be_the_values_of_an_item_collection(tmp_path):
+    features = [item("a"), item("radar", sensor="s1")]
+    collection = {"type": "FeatureCollection", "features": features}
 
-    found = look(collection)
+    found = look({**collection, "lulcmap:root": str(tmp_path)})
 
-    assert found == look(write(tmp_path, *collection["features"]))
+    assert found == look(write(tmp_path, *features))
     assert ids(found) == ["radar", "a"]
     assert found.provider == "file"
-    assert found.scenes[1].assets["B02"] == str(tmp_path.resolve() / "B02.tif")  # of this folder
+    assert found.scenes[1].assets["B02"] == str(tmp_path.resolve() / "B02.tif")
+
+
+@pytest.mark.parametrize(
+    "href", ["B02.tif", "/etc/B02.tif", "file:///etc/B02.tif", "http://169.254.169.254/B02.tif"]
+)
+def test_values_that_name_no_root_open_no_local_file_and_no_private_host(href):
+    """A server may have made them."""
+    local = item("a")
+    for asset in local["assets"].values():
+        asset["href"] = href
+
+    found = look({"type": "FeatureCollection", "features": [local]})
+
+    assert found.scenes == ()
+    assert "the href of its" in found.skipped[0][1]
+    assert not found.private
 
 
 def test_frozen_items_in_memory_find_the_same_wherever_they_are_used(tmp_path, monkeypatch):

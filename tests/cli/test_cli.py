@@ -144,7 +144,7 @@ def test_a_map_is_told_in_one_line_and_notes_on_stderr(predict):
     assert result.stdout.startswith("aoi-2024.tif: 100.0% of ")
     assert len(result.stdout.splitlines()) == 1
     *notes, of_model = result.stderr.splitlines()
-    assert of_model.startswith("Model stub knows simulated landscapes only;")
+    assert of_model.startswith("Model stub was trained on simulated landscapes only;")
     assert all(line.startswith("Note: ") for line in notes)
     assert left() == ["aoi-2024.tif", "aoi-2024.tif.report.json"]
 
@@ -237,7 +237,7 @@ def test_the_current_year_is_allowed_and_marked(predict, world):
         (["--crs", "EPSG:2272"], 2, "US survey foot"),
         (["--crs", "EPSG:4978"], 2, "two axes"),
         (["--block-size", "500"], 2, "a multiple of the model's step, 48"),
-        (["--model", "BAD/band.onnx"], 6, "wants band B01 of s2"),
+        (["--model", "BAD/band.onnx"], 6, "needs band B01 of s2"),
         (["--model", "BAD/unit.onnx"], 6, "unit 'linear power'"),
         (["--model", "BAD/foreign.onnx"], 6, "has no contract"),
         (["--model", "BAD/text.onnx"], 6, "is not an ONNX model"),

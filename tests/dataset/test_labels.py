@@ -302,7 +302,7 @@ def test_the_same_country_gives_the_same_label_tiles(scenes, tmp_path):
 
     assert len(tiles) == 1 + 1 + 4
     assert all((one / path).read_bytes() == (two / path).read_bytes() for path in tiles)
-    with pytest.raises(ValueError, match="of 50 tiles of 60 pixels only 12 found room"):
+    with pytest.raises(ValueError, match="only 12 of 50 tiles of 60 pixels fit"):
         simulate_labels(tmp_path, COUNTRY, scenes, LabelSet(size=60, experts=39))
 
 

@@ -527,13 +527,16 @@ def test_predict_plan_and_assemble_agree_on_whether_a_map_is_made(api, country, 
     content = out.read_bytes()
 
     again = estimate_map(area, out, period=PERIOD, settings=elsewhere)
-    assembled = assemble_run(tmp_path / "runs" / "map.tif.run", out, keep_run=True)
+    run = tmp_path / "runs" / "map.tif.run"
+    assembled = assemble_run(run, out)
+    left = len(list(run.glob("blocks/*.tif")))
     made = map_area(area, out, period=PERIOD, settings=elsewhere)
     other = estimate_map(area, out, period=PERIOD, settings=replace(served, s1="off"))
 
     assert again.obstacles == ()
     assert any("is already made" in note for note in again.notes)
     assert assembled.already_made
+    assert left == again.zones[0].blocks  # they made no map, so they stay
     assert made.already_made
     assert out.read_bytes() == content
     assert [obstacle.exit_code for obstacle in other.obstacles] == [7]

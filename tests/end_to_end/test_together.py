@@ -580,6 +580,18 @@ def test_a_clock_that_is_set_back_changes_nothing(tmp_path, monkeypatch):
     assert found.rate == pytest.approx(2 / found.workers[0].beat.seconds * 3600)
 
 
+def test_a_half_written_heartbeat_is_no_process(tmp_path):
+    plan = make_plan()
+    with hold_run(tmp_path / "map.run") as run:
+        RunFolder.open(run.path, plan, {}, make_about(plan))
+        with start_heartbeat(run):
+            (run.path / ".run.0a1b2c3d.part.beat").write_bytes((run.path / "run.beat").read_bytes())
+            workers = run_status(run.path).workers
+        run.remove()
+
+    assert [worker.name for worker in workers] == ["run"]
+
+
 def test_status_of_a_stopped_run_names_it(country, settings, tmp_path):
     map_shard(
         str(country.aoi),

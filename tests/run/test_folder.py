@@ -309,17 +309,19 @@ def test_a_file_that_is_no_plan_is_refused_by_name(tmp_path, lacks):
 
 
 def test_a_run_begun_by_version_0_1_0_is_readable(tmp_path):
-    """It did not say whether its catalogue is remote; its blocks carry no checksum, and are made
-    again."""
+    """It named a block's last band `source`, wrote no checksums, and did not say whether its
+    catalogue is remote."""
     run = with_block(tmp_path)
     about = json.loads(run.about_path.read_text())
     del about["remote"]
     run.about_path.write_text(json.dumps(about))
     with rasterio.open(run.block_path(NUMBER), "r+") as block:
-        block.update_tags(lulcmap_sha256="")
+        block.descriptions = (*BLOCK_BANDS[:5], "source")
+        block.update_tags(lulcmap=json.dumps(FACTS.to_json()), lulcmap_sha256="")
 
     assert run.frozen() == (PLAN, ABOUT)
-    assert not run.is_done(BLOCK, plan=PLAN.digest)
+    assert run.is_done(BLOCK, plan=PLAN.digest)
+    assert run.facts(NUMBER) == FACTS
 
 
 @pytest.mark.parametrize(

@@ -250,8 +250,12 @@ def _refusals(planned: PlannedMap, out: Path, run: RunFolder) -> tuple[list[Lulc
         is_made = report is not None
     except OutputError as error:
         errors.append(error)
-    begun = run.plan()
-    if not is_made and begun not in (None, planned.plan):
+    try:
+        is_other = run.plan() not in (None, planned.plan)
+    except UsageError as error:
+        errors.append(error)
+        is_other = False
+    if is_other and not is_made:
         errors.append(
             UsageError(
                 f"The run folder {run.path} was begun under another plan. Give the old options to "
