@@ -10,9 +10,9 @@ from pathlib import Path
 DEFAULT = "lulcformer-tiny-real"
 
 SUMMARIES = {
-    "lulcformer-tiny-real": "LULC-Former, 3.6 M parameters; learnt from landscapes of real pixels",
-    "lulcformer-tiny": "the same network; knows simulated landscapes only: the demo's",
-    "random-forest-simulated": "random forest of single pixels, the demo's yardstick",
+    "lulcformer-tiny-real": "LULC-Former, 3.6 M parameters, trained on landscapes of real pixels",
+    "lulcformer-tiny": "LULC-Former of the demo, trained on simulated landscapes only",
+    "random-forest-simulated": "random forest on single pixels, the demo's baseline",
 }
 
 

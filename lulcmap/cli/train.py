@@ -278,7 +278,7 @@ def _hold_folder(out: Path) -> Iterator[None]:
 
     """
     from lulcmap.errors import OutputError
-    from lulcmap.run import HeldError, hold_file
+    from lulcmap.system import HeldError, hold_file
 
     lock = out / ".lock"
     try:

@@ -19,9 +19,16 @@ from lulcmap.dataset.sample import Image, Label, Sample
 from lulcmap.dataset.splits import grid_centre
 from lulcmap.errors import OutputError, UsageError
 from lulcmap.legend import NODATA, LandCover
-from lulcmap.run import HeldError, hold_file
 from lulcmap.sensors import S1_BANDS, S1_NODATA, S2_BANDS, S2_NODATA
-from lulcmap.system import GDAL_OPTIONS, check_disk, parts, replacing, write_atomically
+from lulcmap.system import (
+    GDAL_OPTIONS,
+    HeldError,
+    check_disk,
+    hold_file,
+    parts,
+    replacing,
+    write_atomically,
+)
 
 REPORT = "report.json"
 

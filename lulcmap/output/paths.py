@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lulcmap.errors import OutputError
 from lulcmap.geo import map_files
-from lulcmap.run import HeldError, hold_file
+from lulcmap.system import HeldError, hold_file
 
 
 def run_path(out: Path, workdir: Path | None) -> Path:

@@ -3,7 +3,6 @@ from .access import hold_plan, hold_run, removed_if_nothing_mapped, start_heartb
 from .facts import PIXEL_ORIGINS, BlockFacts
 from .folder import BLOCK_BANDS, BLOCK_BYTES_PER_PIXEL, RunFolder
 from .heartbeat import Heartbeat
-from .lock import HeldError, hold_file
 from .plan import Plan
 from .shard import Shard
 from .status import RunStatus, run_status
@@ -15,12 +14,10 @@ __all__ = [
     "About",
     "BlockFacts",
     "Heartbeat",
-    "HeldError",
     "Plan",
     "RunFolder",
     "RunStatus",
     "Shard",
-    "hold_file",
     "hold_plan",
     "hold_run",
     "removed_if_nothing_mapped",

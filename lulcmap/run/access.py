@@ -7,8 +7,8 @@ from pathlib import Path
 from lulcmap.errors import NothingMappedError, OutputError
 from lulcmap.run.folder import RunFolder, os_errors_named
 from lulcmap.run.heartbeat import Heartbeat
-from lulcmap.run.lock import HeldError, hold_file, holder
 from lulcmap.run.shard import Shard
+from lulcmap.system import HeldError, hold_file, holder
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import Any
 from lulcmap.errors import UsageError
 from lulcmap.run.folder import RunFolder
 from lulcmap.run.heartbeat import Beat
-from lulcmap.run.lock import holder
+from lulcmap.system import holder
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The machine: disk, memory, files written whole, compiled loops."""
+"""The machine: disk, memory, files written whole, locks, compiled loops."""
 
 import lazy_loader
 

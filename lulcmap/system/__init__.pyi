@@ -4,12 +4,14 @@ from .files import parts, read_json, replacing, write_atomically, write_json, wr
 from .gdal import GDAL_OPTIONS
 from .http import connection_fault, public_url, retry_after_seconds
 from .jit import compiled
+from .lock import HeldError, hold_file, holder
 from .memory import available_memory, free_memory, memory_limit, release_memory
 from .progress import Progress, Steps, no_progress
 from .xarrays import as_xarray
 
 __all__ = [
     "GDAL_OPTIONS",
+    "HeldError",
     "Progress",
     "Steps",
     "as_xarray",
@@ -20,6 +22,8 @@ __all__ = [
     "connection_fault",
     "free_disk",
     "free_memory",
+    "hold_file",
+    "holder",
     "memory_limit",
     "no_progress",
     "parts",

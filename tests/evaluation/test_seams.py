@@ -16,12 +16,15 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 
 from lulcmap.cli import main
 from lulcmap.evaluation.seams.search import find_seams
+from lulcmap.geo import BlockId
 from lulcmap.geo.grid import geobox
 from lulcmap.geo.tiling import Box
 from lulcmap.geo.transform import pixel_zones, zone_pixels
 from lulcmap.geo.utm import utm_zone
 from lulcmap.model.inference import bounding_box, classify, needed_windows
 from lulcmap.model.session import open_session
+from lulcmap.run import RunFolder
+from tests.support.records import make_plan
 from tests.support.stubs import contract, make_model
 
 LATTICE, BLOCK = "LULCMAP_LATTICE", "LULCMAP_BLOCK"
@@ -311,13 +314,16 @@ def test_windows_that_are_cropped_instead_of_blended_are_a_seam(tmp_path, blend,
 
 def a_run(folder: Path, classes: np.ndarray, box: Box, zone: int, size: int) -> Path:
     (folder / "blocks").mkdir(parents=True)
-    plan = {"lattice": [512, 384], "block_size": size}
-    (folder / "plan.json").write_text(json.dumps(plan))
+    parts = {}
     for row, col in product(range(-1400, -1300), range(100, 200)):
         part = Box(row * size + 256, col * size + 256, size, size).intersection(box)
         if part is not None:
-            path = folder / "blocks" / f"z{zone}_r{row}_c{col}.tif"
+            parts[BlockId(zone, row, col)] = part
+            path = RunFolder(folder).block_path(BlockId(zone, row, col))
             write(path, classes[part.within(box)], geobox(part, zone), bands=6)
+    boxes = tuple((part.row, part.col, *part.shape) for part in parts.values())
+    plan = make_plan(lattice=(512, 384), block_size=size, blocks=tuple(parts), boxes=boxes)
+    RunFolder(folder).plan_path.write_text(json.dumps(plan.to_json()))
     return folder
 
 

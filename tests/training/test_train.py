@@ -19,9 +19,9 @@ from lulcmap.cli.train import _MODELS
 from lulcmap.dataset.chips import Dataset
 from lulcmap.dataset.request import build_dataset
 from lulcmap.dataset.settings import DatasetRequest, ImageArchive
-from lulcmap.run.lock import hold_file
 from lulcmap.simulation.build import Country, simulate
 from lulcmap.simulation.labels import LabelSet, simulate_labels
+from lulcmap.system.lock import hold_file
 from lulcmap.training.checkpoint import load_checkpoint
 from lulcmap.training.chips import ChipFolder
 from lulcmap.training.networks import NETWORKS

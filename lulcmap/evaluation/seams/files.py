@@ -1,6 +1,5 @@
 """Open what is checked for seams: a finished map, or a run's blocks as one raster for each zone."""
 
-import json
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,6 +16,7 @@ from lulcmap.evaluation.seams.lines import Lines
 from lulcmap.evaluation.seams.rasters import Raster
 from lulcmap.geo import Lattice
 from lulcmap.legend import NODATA
+from lulcmap.run import RunFolder
 from lulcmap.system import GDAL_OPTIONS
 
 LATTICE_TAG, BLOCK_TAG = "LULCMAP_LATTICE", "LULCMAP_BLOCK"
@@ -79,26 +79,26 @@ def _lines(path: Path, tags: dict[str, str]) -> Lines:
 
 
 def _run(path: Path, stack: ExitStack) -> tuple[list[Raster], Lines]:
-    try:
-        plan = json.loads((path / "plan.json").read_bytes())
-        size, step = plan["lattice"]
-        lines = Lines(Lattice(size, step), plan["block_size"])
-    except (OSError, ValueError, TypeError, KeyError):
+    run = RunFolder(path)
+    plan = run.plan()
+    if plan is None:
         raise UsageError(
-            f"{path} is not a run folder: it has no plan that can be read. Give a run folder, or a "
-            "map made by lulcmap."
-        ) from None
+            f"{path} is not a run folder: it has no plan. Give a run folder, or a map made by "
+            "lulcmap."
+        )
     by_zone: dict[int, list[Path]] = {}
-    for block in sorted((path / "blocks").glob("z[0-9]*_r*_c*.tif")):
-        by_zone.setdefault(int(block.name[1:].split("_")[0]), []).append(block)
+    for number in plan.blocks:
+        if (block := run.block_path(number)).exists():
+            by_zone.setdefault(number.zone, []).append(block)
     if not by_zone:
         raise UsageError(f"{path} has no finished block yet; wait for the run to finish some.")
     try:
-        return [_mosaic_blocks(blocks, zone, stack) for zone, blocks in by_zone.items()], lines
+        rasters = [_mosaic_blocks(blocks, zone, stack) for zone, blocks in by_zone.items()]
     except RasterioError as error:
         raise UsageError(
             f"A block of {path} cannot be read ({error}). Resume the run, which remakes the block."
         ) from None
+    return rasters, Lines(Lattice(*plan.lattice), plan.block_size)
 
 
 def _mosaic_blocks(blocks: list[Path], zone: int, stack: ExitStack) -> Raster:
