@@ -480,7 +480,7 @@ def test_the_command_offers_every_scheme_and_names_every_crosswalk():
 def test_the_command_measures_a_checkpoint(tmp_path, monkeypatch):
     dataset = write_dataset(tmp_path / "data", votes=False)
     monkeypatch.setattr(
-        "lulcmap.training.tiled.checkpoint_predictor",
+        "lulcmap.training.checkpoint_predictor",
         lambda *_: (perfect_model(dataset), Described),
     )
     (tmp_path / "checkpoint.pt").touch()
