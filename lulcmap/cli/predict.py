@@ -38,7 +38,7 @@ INCOMPLETE = 4
 @setting("retry_failed", "Map only the blocks that failed before.")
 @click.option(
     "--timeout",
-    type=click.FloatRange(0, 1e8, min_open=True),
+    type=click.FloatRange(0, 100_000_000, min_open=True),
     metavar="SECONDS",
     help="Stop after this time with exit code 124; rerun the same command to resume.",
 )
