@@ -92,7 +92,8 @@ def write_area(path: Path, side: int) -> None:
     square = shapely.box(left, top - side * BLOCK * 10, left + side * BLOCK * 10, top)
     # A straight line in metres bends in degrees: by 0.1 mm between corners 200 m apart.
     outline = shapely.segmentize(square.buffer(-INSET_M, join_style="mitre"), 200.0)
-    ring = to_degrees(*shapely.get_coordinates(outline).T.tolist(), EPSG)
+    xs, ys = shapely.get_coordinates(outline).T.tolist()
+    ring = to_degrees(xs, ys, EPSG)
     path.write_text(json.dumps({"type": "Polygon", "coordinates": [ring]}), encoding="utf-8")
 
 

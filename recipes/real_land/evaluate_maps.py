@@ -22,7 +22,8 @@ from rasterio.warp import reproject
 
 from lulcmap.catalog import Period, make_period
 from lulcmap.legend import NODATA
-from lulcmap.pipeline import MapReport, map_area
+from lulcmap.output import MapReport
+from lulcmap.pipeline import map_area
 from lulcmap.planning import Settings
 from recipes.real_land.evaluate_folds import (
     Predict,
@@ -99,7 +100,11 @@ def share_right(predict: Predict, scene: LabelledScene | InterpretedScene) -> fl
 def compare(model: Path, archive: Path) -> Iterator[tuple[str, str, float, float]]:
     """Scene, sensors, and the share of correct pixels in its map and in the whole scene."""
     both_sensors = model_of(model)
-    for scene in [*labelled_scenes(archive), *interpreted_scenes(archive)]:
+    scenes: list[LabelledScene | InterpretedScene] = [
+        *labelled_scenes(archive),
+        *interpreted_scenes(archive),
+    ]
+    for scene in scenes:
         for sensors, s1 in S1_OPTIONS.items():
             predict = both_sensors if s1 == "optional" else without_sensor(both_sensors, "s1")
             classes = classify_scene(model, archive, scene, s1=s1)

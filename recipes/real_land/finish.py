@@ -145,8 +145,8 @@ def logits_and_truth(
         pixels = rng.choice(label.size, min(PIXELS_PER_LANDSCAPE, label.size), replace=False)
         labelled = pixels[label.ravel()[pixels] < len(NAMES)]
         parts.append((logits.flatten(1).numpy().T[labelled], label.ravel()[labelled]))
-    logits, truth = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return logits.astype(np.float64), truth.astype(np.intp)
+    values, truth = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return values.astype(np.float64), truth.astype(np.intp)
 
 
 def temperature_of(logits: NDArray[np.float64], truth: NDArray[np.intp]) -> float:

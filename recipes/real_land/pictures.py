@@ -55,7 +55,7 @@ def draw_place(model: Path, archive: Path, place: str, out: Path) -> None:
         classes,
         composite=np.where(classes == NODATA, 0, composite).astype(np.uint16),
         title=f"{name}, {period.start}",
-        note=f"By {report.facts['model']['name']}, from one date",
+        note=f"By {report.model.name}, from one date",
     )
 
 

@@ -51,12 +51,12 @@ def test_a_dataset_from_an_api_is_that_of_its_items(world, api, tmp_path):
     labels = LabelSet(size=64, experts=2, nonexperts=1, holdout=1)
     simulate_labels(tmp_path / "labels", COUNTRY, scenes, labels)
 
-    sources = {
+    archives = {
         "api": ImageArchive(api, profile="planetary-computer"),
         "file": ImageArchive(str(scenes.items)),
     }
-    for name, source in sources.items():
-        build_dataset(DatasetRequest(tmp_path / "labels", source=source), tmp_path / name)
+    for name, archive in archives.items():
+        build_dataset(DatasetRequest(tmp_path / "labels", archive=archive), tmp_path / name)
 
     ours, theirs = Dataset.open(tmp_path / "api"), Dataset.open(tmp_path / "file")
     assert ours.rows == theirs.rows
