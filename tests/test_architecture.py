@@ -31,7 +31,7 @@ MAX_ARROWS = 110
 """Between rooms; each arrow is a room that imports another."""
 HEAVY = {
     *("numpy", "scipy", "numba", "torch", "onnxruntime", "rasterio", "shapely", "pyproj", "odc"),
-    *("PIL", "xarray", "requests"),
+    *("PIL", "xarray", "requests", "tqdm"),
 }
 
 

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
-from tqdm import tqdm
 
 from lulcmap.cli.app import configure_logging, logging_options, need_torch
 from lulcmap.cli.options import option_of
 from lulcmap.training import Hardware, TrainingSettings
 
 if TYPE_CHECKING:
+    from tqdm import tqdm
+
     from lulcmap.dataset import Dataset
     from lulcmap.training import Epoch, Transform
 
@@ -319,6 +320,8 @@ class _Reporter:
 
     def step(self, done: int, steps: int) -> None:
         """Report a finished step."""
+        from tqdm import tqdm
+
         if self._bar:
             if self._progress_bar is None:
                 self._progress_bar = tqdm(desc="steps", total=steps, leave=False)
