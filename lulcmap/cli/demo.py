@@ -1,7 +1,6 @@
 """``lulcmap demo``: try lulcmap offline and without data."""
 
 import shlex
-import shutil
 from pathlib import Path
 
 import click
@@ -20,6 +19,8 @@ def demo(ctx: click.Context, folder: Path, seed: int) -> None:
     minute on two cores and needs no network. The model is not the default one but one trained on
     simulated countries; it never saw this one, because its training seeds begin at 1000.
     """
+    import shutil
+
     from lulcmap.cli.predict import predict
     from lulcmap.errors import OutputError
     from lulcmap.simulation import (
