@@ -10,30 +10,39 @@ from collections.abc import Iterator
 from pathlib import Path
 
 
-def imports(path: Path, package: str) -> Iterator[list[str]]:
-    """Dotted names, split, of what a file imports from the package."""
+def files(folder: Path, room: str) -> list[Path]:
+    """The Python files of a package's room: a folder, or one module."""
+    inside = folder / room
+    return sorted(inside.rglob("*.py")) if inside.is_dir() else [folder / f"{room}.py"]
+
+
+def imports(path: Path) -> Iterator[tuple[str, str]]:
+    """Module and name of everything a file imports; for ``import a.b`` the name is empty."""
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == package:
-            yield from ([*str(node.module).split("."), alias.name] for alias in node.names)
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, "") for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            yield from ((str(node.module), alias.name) for alias in node.names)
 
 
 def count(folder: Path) -> dict[str, str]:
     """The figures of a package."""
     package = folder.name
-    files = sorted(folder.rglob("*.py"))
-    tops = {path.relative_to(folder).parts[0].removesuffix(".py") for path in files}
+    tops = {path.relative_to(folder).parts[0].removesuffix(".py") for path in folder.rglob("*.py")}
     tops -= {"__init__", "__main__"}
     arrows, file_arrows, past = set(), set(), 0
-    for path in files:
-        room = path.relative_to(folder).parts[0].removesuffix(".py")
-        for _, other, *rest in imports(path, package):
-            if other in tops - {room} and room in tops:
-                arrows.add((room, other))
-                file_arrows.add((path, other, *rest[:-1]))
-                past += (folder / other).is_dir() and len(rest) > 1
+    for room in sorted(tops):
+        for path in files(folder, room):
+            for module, name in imports(path):
+                top, other, *_ = [*module.split("."), name, ""]
+                if top == package and other in tops - {room}:
+                    arrows.add((room, other))
+                    file_arrows.add((path, other, module))
+                    past += (folder / other).is_dir() and len(module.split(".")) > 2
     longest = (0, "")
     most = (0, "")
-    for path in files:
+    for path in sorted(folder.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.FunctionDef):
                 body = node.body[1:] if ast.get_docstring(node) else node.body

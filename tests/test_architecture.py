@@ -9,50 +9,25 @@ from pathlib import Path
 import pytest
 
 import lulcmap
+from tests.house import files, imports
 
 PACKAGE = Path(lulcmap.__file__).parent
-FLOORS = [
-    {"errors"},
-    {"legend", "sensors", "system"},
-    {"geo", "catalog"},
-    {"imagery", "model", "run"},
-    {"output", "doctor"},
-    {"planning"},
-    {"blocks"},
-    {"pipeline"},
-    {"api", "dataset"},
-    {"evaluation"},
-    {"training", "simulation"},
-    {"cli"},
-]
-FLOOR = {room: number for number, floor in enumerate(FLOORS) for room in floor}
+FLOORS = (
+    *("errors", "legend sensors system", "geo catalog", "imagery model run", "output doctor"),
+    *("planning", "blocks", "pipeline", "api dataset", "evaluation", "training simulation", "cli"),
+)
+"""Rooms of each floor, from the bottom."""
+FLOOR = {room: number for number, floor in enumerate(FLOORS) for room in floor.split()}
 DOORS = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.pyi"))
-MAX_ARROWS = 110
-"""Between rooms; each arrow is a room that imports another."""
 HEAVY = {
     *("numpy", "scipy", "numba", "torch", "onnxruntime", "rasterio", "shapely", "pyproj", "odc"),
     *("PIL", "xarray", "requests", "tqdm"),
 }
 
 
-def files(room: str) -> list[Path]:
-    folder = PACKAGE / room
-    return sorted(folder.rglob("*.py")) if folder.is_dir() else [PACKAGE / f"{room}.py"]
-
-
-def imports(path: Path) -> Iterator[tuple[str, str]]:
-    """Module and name of everything a file imports; for ``import a.b`` the name is empty."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            yield from ((alias.name, "") for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: imports are absolute"
-            yield from ((str(node.module), alias.name) for alias in node.names)
-
-
 def rooms_used(room: str) -> Iterator[tuple[Path, str, str, str]]:
     """File, other room, module and name of everything a room imports from other rooms."""
-    for path in files(room):
+    for path in files(PACKAGE, room):
         for module, name in imports(path):
             parts = [*module.split("."), name]
             if parts[0] == "lulcmap" and parts[1] not in {room, "__version__", ""}:
@@ -86,12 +61,12 @@ def test_a_room_imports_only_from_rooms_below_it_and_by_their_doors(room):
 def test_arrows_between_rooms_are_few():
     arrows = {(room, other) for room in FLOOR for _, other, _, _ in rooms_used(room)}
 
-    assert len(arrows) < MAX_ARROWS
+    assert len(arrows) < 110
 
 
 @pytest.mark.parametrize("door", DOORS)
 def test_a_door_is_a_docstring_and_names_that_hide_no_file(door):
-    stems = {path.stem for path in files(door)}
+    stems = {path.stem for path in files(PACKAGE, door)}
     names = exported(door)
 
     assert len((PACKAGE / door / "__init__.py").read_text().splitlines()) < 20
@@ -114,7 +89,7 @@ OUTSIDE = {
 
 @pytest.mark.parametrize("room", sorted(set(FLOOR) - {"training"}))
 def test_only_training_needs_torch(room):
-    for path in files(room):
+    for path in files(PACKAGE, room):
         assert "torch" not in {module.split(".")[0] for module, _ in imports(path)}, path
 
 
