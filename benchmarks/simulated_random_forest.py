@@ -41,7 +41,7 @@ def pixels(country: Country) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
             catalog=str(simulated.items),
             s1=True,
         )
-        dates, _ = rank_s2(scenes.of("s2"), period)
+        dates = rank_s2(scenes.of("s2"), period)
         radar = choose_s1(scenes.of("s1"), period)
         with Reader(workers=2) as reader:
             composite = make_composite(

@@ -1,5 +1,6 @@
 """Sentinel-1 and Sentinel-2 as lulcmap uses them: bands, units, nodata, offsets, mask codes."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,9 @@ S2_NODATA = 0
 S2_OFFSET = 1000
 """DN that ESA adds to all L2A bands since processing baseline 04.00 (25 January 2022), to keep dark
 reflectances positive."""
+
+S2_SCALE = 0.0001
+"""Reflectance of one DN."""
 
 S1_BANDS = ("VV", "VH")
 """Sentinel-1 bands of a composite, in order."""
@@ -33,14 +37,19 @@ def s2_offset(properties: Mapping[str, Any], asset: Mapping[str, Any]) -> int | 
 
     The date does not decide it: archives reprocess scenes of 2015 with the new baseline. The first
     of these counts: the provider's flag that it has removed the offset, the asset's own raster
-    offset, the processing baseline.
+    offset, the processing baseline. An offset of 0 beside a baseline that has one is refused: some
+    catalogues write it of pixels without the offset, others without looking at the pixels.
 
     Args:
         properties: properties of the STAC item.
         asset: one of the item's assets.
 
     Returns:
-        The offset in DN (0 or 1000, or the asset's own), or None where the item does not say.
+        The offset in DN, 0 or 1000, or None where the item does not say.
+
+    Raises:
+        ValueError: what the item says cannot be, or leaves open which offset its pixels have; the
+            text says why and follows the words "it states".
 
     Examples:
         >>> s2_offset({"s2:processing_baseline": "04.00"}, {})
@@ -55,15 +64,164 @@ def s2_offset(properties: Mapping[str, Any], asset: Mapping[str, Any]) -> int | 
         True
 
     """
-    if properties.get("earthsearch:boa_offset_applied") is True:
-        return 0
-    bands = asset.get("raster:bands") or asset.get("bands") or [{}]
-    facts = {**asset, **bands[0]}
-    facts = {key.removeprefix("raster:"): value for key, value in facts.items()}
-    if isinstance(facts.get("offset"), int | float):
-        return round(-float(facts["offset"]) / float(facts.get("scale") or 0.0001))
-    baseline = properties.get("s2:processing_baseline") or properties.get("processing:version")
-    try:
-        return S2_OFFSET if float(str(baseline)) >= 4.0 else 0
-    except ValueError:
+    return _read_offset(properties, asset)[0]
+
+
+def s2_offset_doubt(properties: Mapping[str, Any], asset: Mapping[str, Any]) -> str | None:
+    """What contradicts the offset that ``s2_offset`` reads from the same values.
+
+    Returns:
+        The contradiction and what counts, as words that follow "they state"; None if there is none.
+
+    Raises:
+        ValueError: as ``s2_offset``.
+
+    Examples:
+        >>> s2_offset_doubt({"s2:processing_baseline": "04.00"}, {}) is None
+        True
+        >>> s2_offset_doubt({"s2:processing_baseline": "02.14"}, {"raster:offset": -0.1})
+        'an offset beside a processing baseline without one; the offset counts'
+
+    """
+    return _read_offset(properties, asset)[1]
+
+
+def _read_offset(
+    properties: Mapping[str, Any], asset: Mapping[str, Any]
+) -> tuple[int | None, str | None]:
+    """The offset in DN, and what contradicts it; None where there is none."""
+    stated, in_dn = _stated_offset(asset)
+    baseline = _baseline_offset(properties)
+    if _offset_removed(properties):
+        if stated:
+            return (
+                0,
+                "an offset and that it was removed from the pixels; that it was removed counts",
+            )
+        return 0, None
+    if stated is None:
+        return baseline, None
+    if not stated and baseline:
+        raise ValueError(
+            "an offset of 0 beside a processing baseline that adds 1000; give "
+            "earthsearch:boa_offset_applied true if the pixels are without it, or no offset"
+        )
+    if stated and baseline == 0:
+        if in_dn:
+            raise ValueError("an offset in DN beside a processing baseline without one")
+        return stated, "an offset beside a processing baseline without one; the offset counts"
+    if in_dn:
+        return stated, "an offset of -1000 that does not fit its scale; it counts in DN"
+    return stated, None
+
+
+def _stated_offset(asset: Mapping[str, Any]) -> tuple[int | None, bool]:
+    """The offset that an asset states, DN, and whether it is in DN against its scale.
+
+    Raises:
+        ValueError: it is neither 0 nor ESA's.
+
+    """
+    found = set()
+    places = [asset, *(_first(asset.get(name)) for name in ("raster:bands", "bands"))]
+    scales = [facts.get(name) for facts in places for name in ("scale", "raster:scale")]
+    scale = next((value for value in reversed(scales) if value is not None), None)
+    for facts in places:
+        for name in ("offset", "raster:offset"):
+            if facts.get(name) is not None:
+                found.add(_offset_in_dn(facts[name], scale))
+    if len({offset for offset, _ in found}) > 1:
+        raise ValueError("two offsets for one band")
+    return min(found, default=(None, False))
+
+
+def _offset_in_dn(offset: Any, scale: Any) -> tuple[int, bool]:
+    """An offset of reflectance as DN, and whether it was in DN although a scale is stated."""
+    if not _is_number(offset):
+        raise ValueError(f"an offset of {offset!r:.40}, which is not a number")
+    if offset == 0:
+        return 0, False
+    if scale is None and _is_near(offset, -S2_OFFSET):
+        return S2_OFFSET, False
+    unit = S2_SCALE if scale is None else scale
+    if _is_number(unit) and unit > 0:
+        if _is_near(-offset / unit, S2_OFFSET):
+            return S2_OFFSET, False
+        if _is_near(offset, -S2_OFFSET) and _is_near(unit / S2_SCALE, 1):
+            return S2_OFFSET, True
+    raise ValueError(
+        f"an offset of {offset!r:.40} at a scale of {scale!r:.40}, where -0.1 at 0.0001 or 0 are "
+        "expected"
+    )
+
+
+def _is_near(value: float, expected: float) -> bool:
+    return abs(value / expected - 1) < _TOLERANCE
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a value is a number, finite, and not so large that it has no float."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and -_LARGEST < value < _LARGEST
+
+
+def _first(bands: Any) -> Mapping[str, Any]:
+    """The facts of the first of an asset's bands."""
+    first = bands[0] if isinstance(bands, list) and bands else None
+    return first if isinstance(first, Mapping) else {}
+
+
+def _baseline_offset(properties: Mapping[str, Any]) -> int | None:
+    """The offset that ESA adds in an item's processing baseline; None if it states none.
+
+    Raises:
+        ValueError: the item and its product's name state baselines with and without an offset.
+
+    """
+    names = ("s2:processing_baseline", "sentinel:processing_baseline")
+    stated = next((n for n in (_baseline(properties.get(name)) for name in names) if n), None)
+    match = _BASELINE_OF_PRODUCT.match(str(properties.get("s2:product_uri")))
+    named = _baseline(match[1]) if match else None
+    if stated and named and (stated >= _FIRST_WITH_OFFSET) != (named >= _FIRST_WITH_OFFSET):
+        raise ValueError("another processing baseline than its product's name")
+    baseline = stated or named or _baseline(properties.get("processing:version"))
+    if baseline is None:
         return None
+    return S2_OFFSET if baseline >= _FIRST_WITH_OFFSET else 0
+
+
+def _baseline(value: Any) -> tuple[int, int] | None:
+    """Major and minor number of a processing baseline, such as 05.10, N0510 or 5.1."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    match = _BASELINE.fullmatch(str(value).strip())
+    return (int(match[1]), int(match[2] or match[3] or 0)) if match else None
+
+
+def _offset_removed(properties: Mapping[str, Any]) -> bool:
+    """Whether the catalogue says that it has removed ESA's offset from the pixels.
+
+    Raises:
+        ValueError: it says so in a word that is neither true nor false, or says both.
+
+    """
+    flags = {
+        str(value).lower()
+        for name, value in properties.items()
+        if name.endswith(":boa_offset_applied") and value is not None
+    }
+    if len(flags) > 1 or not flags <= {"true", "false"}:
+        raise ValueError("boa_offset_applied in words that are neither true nor false")
+    return flags == {"true"}
+
+
+_FIRST_WITH_OFFSET = (4, 0)
+"""First processing baseline that adds the offset."""
+
+_BASELINE = re.compile(r"N?(\d{1,2})(?:\.(\d{1,2})|(?<=\d{2})(\d{2}))?")
+_BASELINE_OF_PRODUCT = re.compile(r"S2[A-Z]_MSIL2A_\d{8}T\d{6}_(N\d{4})_")
+
+_TOLERANCE = 5e-4
+"""Relative difference within which two offsets or scales are the same; some are float32."""
+
+_LARGEST = 1e18

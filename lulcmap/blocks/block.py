@@ -97,7 +97,7 @@ def finish_block(planned: PlannedMap, run: RunFolder, prepared: PreparedBlock) -
 
 
 def _too_much_lost(composite: Composite, max_lost: float) -> str | None:
-    if len(composite.lost) <= max_lost * composite.opened:
+    if len(composite.lost) - composite.replaced <= max_lost * composite.opened:
         return None
     return f"{_lost(composite)}; --max-lost allows {max_lost:.0%}"
 

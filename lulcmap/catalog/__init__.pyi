@@ -1,18 +1,19 @@
+from .footprint import item_footprint
 from .hrefs import HrefRefusedError, is_private, resolve_href
 from .period import Period, make_period, s1_period
 from .providers import CDSE, PROFILES, Profile
-from .scene import Scene, SkippedItem
+from .scene import Scene
 from .search import (
     SearchResult,
     find_scenes,
     first_hrefs,
     freeze_items,
-    item_footprint,
     items_digest,
     shows_simulated,
 )
 from .selection import Datatake, S1Choice, choose_s1, own_grid_first, rank_s2
 from .signing import SUBSCRIPTION_KEY, Sign, signer, unsigned
+from .skip import SkippedItem, count_reasons, say_reasons
 from .sources import Catalog, CatalogSource, is_remote, sources_of
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "Sign",
     "SkippedItem",
     "choose_s1",
+    "count_reasons",
     "find_scenes",
     "first_hrefs",
     "freeze_items",
@@ -43,6 +45,7 @@ __all__ = [
     "rank_s2",
     "resolve_href",
     "s1_period",
+    "say_reasons",
     "shows_simulated",
     "signer",
     "sources_of",

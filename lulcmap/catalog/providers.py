@@ -8,7 +8,7 @@ classification (SCL).
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 from lulcmap.sensors import S2_BANDS
 
@@ -123,3 +123,21 @@ PROFILES: Mapping[str, Profile] = MappingProxyType(
     {profile.name: profile for profile in (PLANETARY_COMPUTER, EARTH_SEARCH, CDSE)}
 )
 """Profiles that ``--catalog``, ``--s1-catalog`` and ``--profile`` accept, by name."""
+
+_SENSORS: Mapping[str, Literal["s2", "s1"]] = MappingProxyType(
+    {
+        **{profile.s2_collection: "s2" for profile in (*PROFILES.values(), ITEM_COLLECTION)},
+        str(ITEM_COLLECTION.s1_collection): "s1",
+    }
+)
+
+
+def sensor_of(collection: Any) -> Literal["s2", "s1"] | None:
+    """The sensor of a collection that some provider has; None of any other.
+
+    Examples:
+        >>> sensor_of("sentinel-2-c1-l2a"), sensor_of("sentinel-1-rtc"), sensor_of("landsat")
+        ('s2', 's1', None)
+
+    """
+    return _SENSORS.get(collection) if isinstance(collection, str) else None

@@ -1,17 +1,27 @@
 """A scene: one STAC item as lulcmap reads it."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, Literal, Self
 
-from lulcmap.catalog.providers import Profile
-from lulcmap.sensors import S1_BANDS, S2_BANDS, s2_offset
+from lulcmap.catalog.bands import asset_keys
+from lulcmap.catalog.datatake import acquisition, datatake_key, platform, relative_orbit
+from lulcmap.catalog.footprint import item_box, middle_longitude
+from lulcmap.catalog.offset import item_offset
+from lulcmap.catalog.providers import Profile, sensor_of
+from lulcmap.catalog.skip import SkippedItem
+from lulcmap.catalog.values import MAX_ID_LENGTH, mapping, number, quoted, shown
+from lulcmap.sensors import S1_BANDS, S2_BANDS
 
+_PRODUCT_NAME = re.compile(r"[\w.-]{1,200}", re.ASCII)
 
-class SkippedItem(ValueError):  # noqa: N818 - a decision, not an error
-    """An item that lulcmap cannot use; the text gives the reason for the report."""
+_EPSG_CODE = re.compile(r"(?:.*[:/])?EPSG(?::|/)(?:[\d.]*[:/])?(\d{4,5})", re.IGNORECASE)
+"""An EPSG code as ``proj:code`` has it: EPSG:32632, a URN or a URL of OGC."""
+
+_EPSG_CODES = (1024, 32767)
+"""Smallest and largest EPSG code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +29,8 @@ class Scene:
     """One item of Sentinel-1 or Sentinel-2, with what decides how its pixels are read."""
 
     id: str
-    """Id of the item, as the provider spells it. Not trusted: it never becomes a path."""
+    """Id of the item, as the provider spells it: printable, at most 256 characters. Not trusted: it
+    never becomes a path."""
 
     sensor: Literal["s2", "s1"]
     """Sensor of the scene."""
@@ -57,53 +68,59 @@ class Scene:
     product: str | None = None
     """Name of the ESA product it comes from, if the item states it."""
 
+    behind: str | None = None
+    """Id of the newest product of the same tile and datatake; a pixel is taken from this scene only
+    where all newest ones have none. None for the newest."""
+
     @classmethod
     def from_item(cls, item: Mapping[str, Any], profile: Profile) -> Self:
         """The scene that an item describes.
 
         Args:
-            item: STAC item, as JSON.
+            item: STAC item, as JSON; its values are not trusted.
             profile: profile of the catalogue the item comes from.
 
         Raises:
-            SkippedItem: it is of another collection, lacks a band or a date, is not an IW scene
-                with VV and VH, is not L2A, or does not state its offset.
+            SkippedItem: it is of another collection, lacks a band, a date or a place, is not an IW
+                scene with VV and VH, is not L2A, or does not state its offset.
 
         """
-        properties = item.get("properties") or {}
-        collection = item.get("collection")
-        if collection == profile.s2_collection:
-            return cls._s2(item, properties, profile)
-        if collection is not None and collection == profile.s1_collection:
-            return cls._s1(item, properties, profile)
-        raise SkippedItem(f"its collection is {collection!r}")
+        try:
+            check_id(item)
+            sensor = sensor_of(item.get("collection"))
+            if sensor == "s2":
+                return cls._s2(item, mapping(item.get("properties")), profile)
+            if sensor == "s1" and profile.s1_collection is not None:
+                return cls._s1(item, mapping(item.get("properties")), profile)
+            raise SkippedItem(f"its collection is {quoted(item.get('collection'))}")
+        except SkippedItem:
+            raise
+        except _INVALID as error:
+            raise SkippedItem(f"it is not a valid STAC item ({type(error).__name__})") from error
 
     @classmethod
     def _s2(cls, item: Mapping[str, Any], properties: Mapping[str, Any], profile: Profile) -> Self:
-        product = str(properties.get("s2:product_type") or properties.get("product:type") or "2A")
-        if not product.endswith("2A"):
-            raise SkippedItem(f"it is {product}, not surface reflectance (L2A)")
-        assets = _hrefs(item, profile, required=S2_BANDS, optional=("SCL",))
-        offsets = {s2_offset(properties, item["assets"][profile.assets[band]]) for band in S2_BANDS}
-        if len(offsets) > 1:
-            raise SkippedItem("its bands state different offsets")
-        offset = offsets.pop()
-        if offset is None:
-            raise SkippedItem(
-                "it states neither a processing baseline nor an offset, so +1000 is undecided"
-            )
-        return cls._with("s2", item, properties, assets, offset=offset)
+        product = properties.get("s2:product_type") or properties.get("product:type") or "2A"
+        if isinstance(product, str) and not product.endswith("2A"):
+            raise SkippedItem(f"it is {shown(product)}, not surface reflectance (L2A)")
+        keys = asset_keys(item, profile, (*S2_BANDS, "SCL"))
+        _check_bands(keys, S2_BANDS)
+        offset = item_offset(item, [keys[band] for band in S2_BANDS])
+        return cls._with("s2", item, properties, keys, offset=offset)
 
     @classmethod
     def _s1(cls, item: Mapping[str, Any], properties: Mapping[str, Any], profile: Profile) -> Self:
-        mode = properties.get("sar:instrument_mode", "IW")
-        if mode != "IW":
-            raise SkippedItem(f"its mode is {mode}, not IW")
-        polarizations = properties.get("sar:polarizations")
-        if polarizations and not set(S1_BANDS) <= set(polarizations):
-            raise SkippedItem(f"its polarizations are {' and '.join(polarizations)}, not VV and VH")
-        assets = _hrefs(item, profile, required=S1_BANDS)
-        return cls._with("s1", item, properties, assets, offset=0)
+        mode = properties.get("sar:instrument_mode")
+        if isinstance(mode, str) and mode != "IW":
+            raise SkippedItem(f"its mode is {shown(mode)}, not IW")
+        stated = properties.get("sar:polarizations")
+        texts = isinstance(stated, list) and all(isinstance(one, str) for one in stated)
+        if stated and texts and not set(S1_BANDS) <= set(stated):
+            said = shown(" and ".join(stated))
+            raise SkippedItem(f"its polarizations are {said}, not VV and VH")
+        keys = asset_keys(item, profile, S1_BANDS)
+        _check_bands(keys, S1_BANDS)
+        return cls._with("s1", item, properties, keys, offset=0)
 
     @classmethod
     def _with(
@@ -111,126 +128,68 @@ class Scene:
         sensor: Literal["s2", "s1"],
         item: Mapping[str, Any],
         properties: Mapping[str, Any],
-        assets: Mapping[str, str],
+        keys: Mapping[str, str],
         *,
         offset: int,
     ) -> Self:
-        acquired = acquisition(properties)
-        orbit = properties.get("sat:relative_orbit")
+        acquired, name, box = acquisition(item), str(item["id"]), item_box(item)
         state = properties.get("sat:orbit_state")
-        bbox = item.get("bbox")
-        if not bbox or len(bbox) not in (4, 6):
-            raise SkippedItem("it has no bbox")
-        west, south, east, north = bbox if len(bbox) == 4 else (bbox[i] for i in (0, 1, 3, 4))
-        if not (-180 <= west <= 180 and -180 <= east <= 180 and -90 <= south <= north <= 90):
-            raise SkippedItem("its bbox is not in degrees")
-        if east - west > 180 and west > -180 and east < 180:
-            west, east = east, west  # no scene is so wide: it crosses 180 degrees
-        cloud = properties.get("eo:cloud_cover")
+        state = state.lower() if isinstance(state, str) else None
+        product = properties.get("s2:product_uri")
+        product = product.removesuffix(".SAFE") if isinstance(product, str) else ""
         return cls(
-            id=str(item["id"]),
+            id=name,
             sensor=sensor,
             acquired=acquired,
-            datatake=_datatake(sensor, item, acquired, (float(west) + float(east)) / 2),
-            bbox=(float(west), float(south), float(east), float(north)),
-            epsg=_epsg(properties),
-            orbit=None if orbit is None else int(orbit),
-            orbit_state=None if state is None else str(state).lower(),
-            cloud_cover=None if cloud is None else float(cloud),
+            datatake=datatake_key(sensor, name, properties, acquired, middle_longitude(box)),
+            bbox=box,
+            epsg=_epsg(item, [keys[band] for band in keys if band != "SCL"]),
+            orbit=relative_orbit(properties),
+            orbit_state=state if state in ("ascending", "descending") else None,
+            cloud_cover=number(properties.get("eo:cloud_cover"), 0, 100),
             offset=offset,
-            assets=assets,
-            platform=_platform(item, properties),
-            product=str(properties.get("s2:product_uri") or "").removesuffix(".SAFE") or None,
+            assets={band: item["assets"][key]["href"] for band, key in keys.items()},
+            platform=platform(name, properties),
+            product=product if _PRODUCT_NAME.fullmatch(product) else None,
         )
 
 
-def _platform(item: Mapping[str, Any], properties: Mapping[str, Any]) -> str | None:
-    """Short name of the satellite: from its full name (Sentinel-2B, SENTINEL-1A), or the id."""
-    match = re.fullmatch(r"sentinel-?([12][a-z])", str(properties.get("platform")).lower())
-    match = match or re.match(r"s([12][a-z])_", str(item["id"]).lower())
-    return f"S{match[1].upper()}" if match else None
+_INVALID = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""Errors of values that no check foresees."""
 
 
-def _hrefs(
-    item: Mapping[str, Any],
-    profile: Profile,
-    *,
-    required: tuple[str, ...],
-    optional: tuple[str, ...] = (),
-) -> dict[str, str]:
-    assets = item.get("assets") or {}
-    keys = {band: profile.assets[band] for band in required + optional}
-    hrefs = {
-        band: str(assets[key]["href"])
-        for band, key in keys.items()
-        if (assets.get(key) or {}).get("href")
-    }
-    missing = [band for band in required if band not in hrefs]
-    if missing:
-        raise SkippedItem(f"it lacks {', '.join(missing)}")
-    return hrefs
-
-
-def acquisition(properties: Mapping[str, Any]) -> datetime:
-    """Time at which an item was acquired, UTC, without a time zone.
+def check_id(item: Mapping[str, Any]) -> None:
+    """Check that an item has an id that can be named in a log, a report and a file's tags.
 
     Raises:
-        SkippedItem: it has no date.
+        SkippedItem: it has none.
 
     """
-    text = properties.get("datetime") or properties.get("start_datetime")
-    try:
-        acquired = datetime.fromisoformat(str(text))
-    except ValueError:
-        raise SkippedItem(f"its date is {text!r}") from None
-    if acquired.tzinfo is not None:
-        acquired = acquired.astimezone(UTC)
-    return acquired.replace(tzinfo=None)
+    name = item.get("id")
+    if isinstance(name, bool) or not isinstance(name, str | int) or name == "":
+        raise SkippedItem("it has no id")
+    if len(str(name)) > MAX_ID_LENGTH:
+        raise SkippedItem(f"its id has more than {MAX_ID_LENGTH} characters")
+    if not str(name).isprintable() or not str(name).strip():
+        raise SkippedItem("its id has characters that cannot be shown")
 
 
-def _epsg(properties: Mapping[str, Any]) -> int | None:
-    if properties.get("proj:epsg"):
-        return int(properties["proj:epsg"])
-    code = str(properties.get("proj:code") or "")  # since version 2 of the projection extension
-    return int(code[5:]) if code.upper().startswith("EPSG:") else None
+def _check_bands(keys: Mapping[str, str], required: Sequence[str]) -> None:
+    missing = [band for band in required if band not in keys]
+    if missing:
+        raise SkippedItem(f"it lacks {', '.join(missing)}")
 
 
-_S2_DATATAKE = re.compile(r"^G?(S2[A-Z])_(?:MSIL2A_)?(\d{8}T\d{6})_")
-"""Platform and start of a datatake, in ``s2:datatake_id`` (GS2A_20200731T080611_026673_N02.12) and
-in product names (S2A_MSIL2A_20200731T080611_N0212_...)."""
-
-_S1_DATATAKE = re.compile(r"^(S1[A-Z])_IW_.*_\d{8}T\d{6}_\d{6}_([0-9A-F]{6})(?:_|$)")
-"""Platform and datatake, hexadecimal, in product names
-(S1A_IW_GRDH_1SDV_START_STOP_ORBIT_DATATAKE_...)."""
+def _epsg(item: Mapping[str, Any], keys: Sequence[str]) -> int | None:
+    """The EPSG code of an item's grid: that of all its bands, which state it, or the item does."""
+    of_item = _stated_epsg(mapping(item.get("properties")))
+    of_bands = {_stated_epsg(item["assets"][key]) or of_item for key in keys}
+    return of_bands.pop() if len(of_bands) == 1 else None
 
 
-def _datatake(sensor: str, item: Mapping[str, Any], acquired: datetime, longitude: float) -> str:
-    """Key of an item's datatake.
-
-    The datatake's own number where there is one (without the baseline, so that a scene processed
-    twice keeps its key), else platform, orbit and day. The time cannot be the key: tiles and slices
-    of one datatake differ by minutes.
-    """
-    properties, name = item["properties"], str(item["id"])
-    if sensor == "s2":
-        match = _S2_DATATAKE.match(str(properties.get("s2:datatake_id"))) or _S2_DATATAKE.match(
-            name
-        )
-        if match:
-            return f"s2_{match[1].lower()}_{match[2]}"
-    elif match := _S1_DATATAKE.match(name):
-        return f"s1_{match[1].lower()}_{int(match[2], 16)}"
-    platform = (_platform(item, properties) or "x").lower()
-    orbit = properties.get("sat:relative_orbit", "x")
-    return f"{sensor}_{platform}_{orbit}_{_solar_day(sensor, acquired, longitude)}"
-
-
-def _solar_day(sensor: str, acquired: datetime, longitude: float) -> str:
-    """The day in solar time, and for Sentinel-1 its half.
-
-    Both satellites pass at fixed solar times (10:30; 6:00 and 18:00), never near midnight, while
-    midnight UTC falls into passes over eastern Australia or Bengal. Longitudes count from 33 W, in
-    the Atlantic, so that the day does not change at 180 degrees, inside Fiji.
-    """
-    solar = acquired + timedelta(hours=((longitude + 33) % 360 - 33) / 15)
-    return f"{solar:%Y-%m-%d}" + (f"{solar:%p}".lower() if sensor == "s1" else "")
+def _stated_epsg(facts: Mapping[str, Any]) -> int | None:
+    code = number(facts.get("proj:epsg"), *_EPSG_CODES)
+    if code is None:  # since version 2 of the projection extension
+        match = _EPSG_CODE.fullmatch(str(facts.get("proj:code")))
+        code = number(match[1], *_EPSG_CODES) if match else None
+    return int(code) if code is not None and code.is_integer() else None

@@ -8,25 +8,26 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import shapely
 
+from lulcmap.catalog.bands import asset_keys
+from lulcmap.catalog.criteria import Criteria, Item, SkippedItems, by_sensor, notes_on
 from lulcmap.catalog.hrefs import HrefRefusedError, resolve_href
-from lulcmap.catalog.providers import ITEM_COLLECTION, PROFILES, Profile
-from lulcmap.catalog.scene import Scene, SkippedItem, acquisition
+from lulcmap.catalog.providers import PROFILES, Profile
+from lulcmap.catalog.scene import Scene
+from lulcmap.catalog.skip import SkippedItem
 from lulcmap.catalog.sources import SOURCES_MEMBER, Catalog, CatalogSource, is_remote, sources_of
 from lulcmap.catalog.stac.query import Days, query_items
+from lulcmap.catalog.values import mapping, quoted, shown
 from lulcmap.errors import UsageError
 from lulcmap.system import Progress, no_progress
-
-Item = Mapping[str, Any]
-"""A STAC item, as JSON."""
 
 _ROOT, _SKIPPED, _NOTES = "lulcmap:root", "lulcmap:skipped", "lulcmap:notes"
 """Members of a frozen ItemCollection that keep a ``SearchResult``."""
@@ -37,11 +38,11 @@ _ASSET_FACTS = ("type", "roles", "gsd", "proj:", "raster:", "bands", "offset", "
 _SIGNATURES = {"sig", "signature", "x-amz-signature", "x-goog-signature"}
 """Query keys that mark a signed URL."""
 
+_MAX_NOTE = 4000
+"""Longest sentence of a frozen search, characters."""
+
 _SIMULATED = "lulcmap:simulated"
 """Property of items that show simulated land."""
-
-_MAX_NODATA_PERCENT = 99.9
-"""Percent of a Sentinel-2 tile without data above which the rest is not worth reading."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,9 @@ class SearchResult:
     def provider(self) -> str:
         """Name of the provider, or of both providers."""
         s2, s1 = self.sources["s2"], self.sources.get("s1")
-        return s2.name if s1 in (None, s2) else f"{s2.name}, Sentinel-1 from {s1.name}"
+        return (
+            s2.name if s1 is None or s1.name == s2.name else f"{s2.name}, Sentinel-1 from {s1.name}"
+        )
 
     @property
     def profiles(self) -> tuple[Profile, ...]:
@@ -133,12 +136,12 @@ def find_scenes(
     sources, notes = sources_of(catalog, file, profile=profile, s1_catalog=s1_catalog, s1=s1)
     root = None
     items: list[tuple[str, Item]] = []
-    skipped: list[tuple[str, str]] = []
+    skipped = SkippedItems()
     if file is not None:
         root = _root(catalog, file)
-        skipped += [(str(name), str(why)) for name, why in file.get(_SKIPPED) or []]
-        items += _by_sensor(file["features"], sources, skipped)
-        notes += [str(note) for note in file.get(_NOTES) or [] if note not in notes]
+        skipped.add_frozen(file.get(_SKIPPED))
+        items += by_sensor(file["features"], sources, skipped)
+        notes += [note for note in _frozen_notes(file) if note not in notes]
     else:
         for sensor, source in sources.items():
             answer = query_items(
@@ -150,28 +153,59 @@ def find_scenes(
             )
             items += [(sensor, item) for item in answer.items]
             notes += answer.notes
-    criteria = _Criteria(area, periods, sources, root, max_cloud)
-    scenes: dict[tuple[str, str], tuple[str, Item, Scene]] = {}
-    for sensor, item in items:
-        try:
-            scene = criteria.scene(sensor, item)
-            if scene is not None:
-                scenes.setdefault((sensor, scene.id), (sensor, item, scene))
-        except SkippedItem as reason:
-            skipped.append((str(item.get("id")), str(reason)))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            skipped.append(
-                (str(item.get("id")), f"it is not a valid STAC item ({type(error).__name__})")
-            )
-    ordered = sorted(scenes.values(), key=lambda entry: (entry[0], entry[2].acquired, entry[2].id))
+    criteria = Criteria(area, periods, sources, max_cloud, exact=file is None)
+    found = _scenes(items, criteria, root, skipped)
+    notes += [note for note in notes_on(sources, found, skipped) if note not in notes]
     return SearchResult(
-        items=tuple(item for _, item, _ in ordered),
-        scenes=tuple(scene for *_, scene in ordered),
-        skipped=tuple(sorted(set(skipped))),
+        items=tuple(item for _, item in found),
+        scenes=tuple(scene for scene, _ in found),
+        skipped=tuple(sorted(set(skipped.named))),
         sources=sources,
         root=root,
         notes=tuple(notes),
     )
+
+
+def _scenes(
+    items: Iterable[tuple[str, Item]],
+    criteria: Criteria,
+    root: str | None,
+    skipped: SkippedItems,
+) -> list[tuple[Scene, Item]]:
+    """The scenes of items with their sensor, sorted, each once; the others are skipped by name."""
+    found: dict[tuple[str, str], tuple[Scene, Item]] = {}
+    for sensor, item in items:
+        try:
+            scene = criteria.scene(sensor, item)
+            if scene is None:
+                continue
+            scene = replace(scene, assets=_resolved(scene, criteria.sources[sensor], root))
+            first, _ = found.setdefault((sensor, scene.id), (scene, item))
+            if first != scene:
+                raise SkippedItem("another item has the same id")
+        except SkippedItem as reason:
+            skipped.append(item, str(reason), sensor)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            why = f"it is not a valid STAC item ({type(error).__name__})"
+            skipped.append(item, why, sensor)
+    return sorted(found.values(), key=lambda one: (one[0].sensor, one[0].acquired, one[0].id))
+
+
+def _resolved(scene: Scene, source: CatalogSource, root: str | None) -> dict[str, str]:
+    """The paths and URLs of a scene's assets.
+
+    Raises:
+        SkippedItem: an href may not be opened.
+
+    """
+    private, assets = source.may_be_private(root), {}
+    for band, href in scene.assets.items():
+        try:
+            href = _unsigned(_local_path(href))
+            assets[band] = resolve_href(href, root=root, private=private)
+        except HrefRefusedError as reason:
+            raise SkippedItem(f"the href of its {band} {reason}") from None
+    return assets
 
 
 def first_hrefs(result: SearchResult) -> dict[str, str]:
@@ -210,7 +244,7 @@ def items_digest(result: SearchResult) -> str:
 def _frozen(result: SearchResult) -> list[dict[str, Any]]:
     frozen = []
     for item, scene in zip(result.items, result.scenes, strict=True):
-        keys = result.sources[scene.sensor].profile.assets
+        keys = asset_keys(item, result.sources[scene.sensor].profile, scene.assets)
         assets = {}
         for band in scene.assets:
             asset = item["assets"][keys[band]]
@@ -222,6 +256,7 @@ def _frozen(result: SearchResult) -> list[dict[str, Any]]:
 
 def _frozen_href(href: str, root: str | None) -> str:
     """An href as it is frozen: unsigned, or relative to the root."""
+    href = _local_path(href)
     if urlsplit(href).scheme:
         return _unsigned(href)
     return os.path.relpath(os.path.realpath(Path(root or ".") / href), root)
@@ -234,65 +269,12 @@ def _unsigned(href: str) -> str:
     return parts._replace(query="").geturl() if is_signed else href
 
 
-def _by_sensor(
-    items: Iterable[Any], sources: Mapping[str, CatalogSource], skipped: list[tuple[str, str]]
-) -> Iterator[tuple[str, Item]]:
-    """A file's items with their sensor; items of neither sensor are skipped."""
-    sensors = {source.collection(sensor): sensor for sensor, source in sources.items()}
-    collections = {ITEM_COLLECTION.s1_collection, *sensors}
-    for item in items:
-        if not isinstance(item, Mapping):
-            skipped.append(("an item", "it is not a STAC item"))
-        elif not item.get("id"):
-            skipped.append(("an item", "it has no id"))
-        elif item.get("collection") in sensors:
-            yield sensors[item["collection"]], item
-        elif item.get("collection") not in collections:
-            skipped.append((str(item.get("id")), f"its collection is {item.get('collection')!r}"))
-
-
-@dataclass(frozen=True, slots=True)
-class _Criteria:
-    """What an item must meet to become a scene of this search."""
-
-    area: shapely.MultiPolygon
-    periods: Mapping[str, Days]
-    sources: Mapping[str, CatalogSource]
-    root: str | None
-    max_cloud: float
-
-    def __post_init__(self) -> None:
-        shapely.prepare(self.area)
-
-    def scene(self, sensor: str, item: Item) -> Scene | None:
-        """The scene of an item, its hrefs resolved; None if it is outside the area or period.
-
-        Raises:
-            SkippedItem: the item cannot be used.
-
-        """
-        first, last = self.periods[sensor]
-        if not first <= acquisition(item["properties"]).date() <= last:
-            return None
-        if not shapely.intersects(self.area, item_footprint(item)):
-            return None
-        source = self.sources[sensor]
-        scene = Scene.from_item(item, source.profile)
-        if scene.cloud_cover is not None and scene.cloud_cover > self.max_cloud:
-            raise SkippedItem(
-                f"its cloud cover is {scene.cloud_cover:.0f} %, more than {self.max_cloud:g} %"
-            )
-        empty = item["properties"].get("s2:nodata_pixel_percentage")
-        if empty is not None and float(empty) > _MAX_NODATA_PERCENT:
-            raise SkippedItem(f"{float(empty):g} % of it is no data")
-        assets = {}
-        for band, href in scene.assets.items():
-            try:
-                private = source.may_be_private(self.root)
-                assets[band] = resolve_href(_unsigned(href), root=self.root, private=private)
-            except HrefRefusedError as reason:
-                raise SkippedItem(f"the href of its {band} {reason}") from None
-        return replace(scene, assets=assets)
+def _local_path(href: str) -> str:
+    """The path of a ``file://`` href of this machine; any other href unchanged."""
+    parts = urlsplit(href)
+    if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
+        return href
+    return unquote(parts.path)
 
 
 def shows_simulated(path: Path) -> bool:
@@ -306,8 +288,15 @@ def shows_simulated(path: Path) -> bool:
 
 
 def _all_simulated(items: Iterable[Item]) -> bool:
-    flags = [(item.get("properties") or {}).get(_SIMULATED) is True for item in items]
+    flags = [mapping(mapping(item).get("properties")).get(_SIMULATED) is True for item in items]
     return bool(flags) and all(flags)
+
+
+def _frozen_notes(values: Mapping[str, Any]) -> list[str]:
+    """The sentences that an ItemCollection keeps, fit to be shown."""
+    notes = values.get(_NOTES)
+    listed = notes if isinstance(notes, list) else []
+    return [shown(note, _MAX_NOTE) for note in listed if isinstance(note, str)]
 
 
 def _root(catalog: Catalog, values: Mapping[str, Any]) -> str | None:
@@ -315,9 +304,15 @@ def _root(catalog: Catalog, values: Mapping[str, Any]) -> str | None:
 
     Items in memory may come from a server: they have local hrefs only if they name a root.
     """
-    if isinstance(catalog, str):
-        return os.path.realpath(Path(catalog).parent / str(values.get(_ROOT) or "."))
-    return os.path.realpath(str(values[_ROOT])) if values.get(_ROOT) else None
+    named = values.get(_ROOT) or ""
+    try:
+        if isinstance(catalog, str):
+            return os.path.realpath(Path(catalog).parent / named)
+        return os.path.realpath(named) if named else None
+    except (TypeError, ValueError):
+        raise UsageError(
+            f"The catalogue names {quoted(named)} as its folder, which is no path."
+        ) from None
 
 
 def _item_collection(catalog: Catalog) -> Mapping[str, Any]:
@@ -332,6 +327,10 @@ def _item_collection(catalog: Catalog) -> Mapping[str, Any]:
         )
     try:
         values = json.loads(path.read_bytes())
+    except RecursionError:
+        raise UsageError(
+            f"The catalogue {path} is nested too deeply to be a STAC ItemCollection."
+        ) from None
     except (ValueError, OSError) as error:
         raise UsageError(
             f"The catalogue {path} cannot be read as JSON ({type(error).__name__}); it is damaged "
@@ -345,32 +344,3 @@ def _checked(values: Any, what: str) -> Mapping[str, Any]:
     if not isinstance(features, list) or values.get("type") != "FeatureCollection":
         raise UsageError(f"{what} is not a STAC ItemCollection, a FeatureCollection of items.")
     return values
-
-
-def item_footprint(item: Item) -> shapely.Geometry:
-    """Footprint of an item, degrees: its geometry, or its bbox if that cannot be used.
-
-    Raises:
-        SkippedItem: it has neither.
-
-    """
-    try:
-        shape = shapely.make_valid(shapely.from_geojson(json.dumps(item["geometry"])))
-        west, _, east, _ = shape.bounds
-        if not shape.is_empty and east - west <= 180:
-            return shape
-    except (KeyError, ValueError, TypeError, AttributeError, shapely.errors.GEOSException):
-        pass  # use the bbox
-    bbox = item.get("bbox") or ()
-    if len(bbox) not in (4, 6):
-        raise SkippedItem("it has neither a geometry nor a bbox")
-    west, south, east, north = (
-        float(bbox[i]) for i in ((0, 1, 2, 3) if len(bbox) == 4 else (0, 1, 3, 4))
-    )
-    if west <= east and east - west <= 180:
-        return shapely.box(west, south, east, north)
-    # No scene is wider than half the globe: it crosses 180 degrees, in whichever order.
-    west, east = max(west, east), min(west, east)
-    return shapely.MultiPolygon(
-        [shapely.box(west, south, 180, north), shapely.box(-180, south, east, north)]
-    )

@@ -5,7 +5,7 @@ Nothing here depends on how an area is cut into blocks, so neither does the map.
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, time, timedelta
 
 from lulcmap.catalog.period import Period, s1_period
@@ -39,43 +39,39 @@ def _by_datatake(scenes: Iterable[Scene]) -> list[list[Scene]]:
     return [datatakes[key] for key in sorted(datatakes)]
 
 
-def rank_s2(
-    scenes: Iterable[Scene], period: Period
-) -> tuple[tuple[Datatake, ...], tuple[tuple[str, str], ...]]:
+def rank_s2(scenes: Iterable[Scene], period: Period) -> tuple[Datatake, ...]:
     """Rank the datatakes of Sentinel-2, the best first.
 
     The score of a datatake is the mean cloud cover of its scenes in percent, plus up to 20 for its
-    distance from the middle of the period; the lowest is first. A scene processed twice counts
-    once, the newest processing.
+    distance from the middle of the period; the lowest is first. A scene processed several times
+    counts by its newest product. The older ones stand behind, for they may be the other half of the
+    tile, and the newest may be broken.
 
     Args:
         scenes: scenes of Sentinel-2.
         period: period to map.
 
-    Returns:
-        The datatakes; and pairs of id and reason for each scene superseded by a newer one.
-
     """
     half = period.middle - datetime.combine(period.start, time())
 
     def score(datatake: Sequence[Scene]) -> float:
+        newest = [scene for scene in datatake if scene.behind is None]
         clouds = [
             _UNKNOWN_CLOUD_PERCENT if scene.cloud_cover is None else scene.cloud_cover
-            for scene in datatake
+            for scene in newest
         ]
-        distance = abs(min(scene.acquired for scene in datatake) - period.middle) / half
+        distance = abs(min(scene.acquired for scene in newest) - period.middle) / half
         return sum(clouds) / len(clouds) + _DISTANCE_PENALTY_PERCENT * distance
 
-    kept, superseded = _newest(scenes)
     ranked = sorted(
-        _by_datatake(kept), key=lambda datatake: (score(datatake), datatake[0].datatake)
+        _by_datatake(_older_behind(scenes)),
+        key=lambda datatake: (score(datatake), datatake[0].datatake),
     )
-    datatakes = tuple(tuple(sorted(datatake, key=_latest_first)) for datatake in ranked)
-    return datatakes, tuple(superseded)
+    return tuple(tuple(sorted(datatake, key=_order_in_datatake)) for datatake in ranked)
 
 
 def own_grid_first(datatakes: Iterable[Datatake], epsg: int) -> tuple[Datatake, ...]:
-    """Datatakes in which the scenes on a zone's own grid come first.
+    """Datatakes in which the scenes on a zone's own grid come first, the older ones last of all.
 
     Args:
         datatakes: datatakes, as ranked.
@@ -83,37 +79,43 @@ def own_grid_first(datatakes: Iterable[Datatake], epsg: int) -> tuple[Datatake, 
 
     """
     return tuple(
-        tuple(sorted(datatake, key=lambda scene: scene.epsg != epsg)) for datatake in datatakes
+        tuple(sorted(datatake, key=lambda scene: (scene.behind is not None, scene.epsg != epsg)))
+        for datatake in datatakes
     )
 
 
-def _latest_first(scene: Scene) -> tuple[str, int, str]:
-    """Sort key: by tile and, for a tile delivered in several products, the newest first."""
+def _order_in_datatake(scene: Scene) -> tuple[bool, str, int, str]:
+    """Sort key: by tile, the newest product first; those that stand behind last of all."""
+    tile, processed = _product(scene)
+    return scene.behind is not None, tile or scene.id, -processed, scene.id
+
+
+def _product(scene: Scene) -> tuple[str | None, int]:
+    """Datatake and tile of a scene's product, and when it was processed; None and 0 if unknown."""
     match = _PRODUCT.match(scene.product or scene.id)
     if match is None:
-        return scene.id, 0, scene.id
-    return match["datatake"] + match["tile"], -int(match["processed"].replace("T", "")), scene.id
+        return None, 0
+    return match["datatake"] + match["tile"], int(match["processed"].replace("T", ""))
 
 
-def _newest(scenes: Iterable[Scene]) -> tuple[list[Scene], list[tuple[str, str]]]:
-    """Scenes without those that were processed again, and the ids of those with the reason.
+def _older_behind(scenes: Iterable[Scene]) -> list[Scene]:
+    """Scenes, those marked that stand behind a newer product of the same tile and datatake.
 
-    Two products of one tile and datatake may also be its two halves, split between downlinks: the
-    older one is dropped only if the newer one covers its footprint.
+    Two products of one tile and datatake may also be its two halves, split between downlinks. If
+    the boxes tell them apart, neither stands behind the other.
     """
-    kept: list[Scene] = []
-    superseded = []
+    marked = []
     newest: dict[str, list[Scene]] = {}
-    for scene in sorted(scenes, key=_latest_first):
-        match = _PRODUCT.match(scene.product or scene.id)
-        newer = newest.setdefault(match["datatake"] + match["tile"], []) if match else []
-        by = next((other for other in newer if _covers(other, scene)), None)
-        if by is None:
-            kept.append(scene)
+    for scene in sorted(scenes, key=_order_in_datatake):
+        tile, _ = _product(scene)
+        newer = newest.setdefault(tile, []) if tile else []
+        first = next((other for other in newer if _covers(other, scene)), None)
+        if first is None:
             newer.append(scene)
+            marked.append(scene)
         else:
-            superseded.append((scene.id, f"it was processed again, as {by.id}"))
-    return kept, superseded
+            marked.append(replace(scene, behind=first.id, datatake=first.datatake))
+    return marked
 
 
 def _covers(one: Scene, other: Scene) -> bool:

@@ -13,11 +13,16 @@ from lulcmap.catalog.providers import (
     PLANETARY_COMPUTER,
     PROFILES,
     Profile,
+    sensor_of,
 )
+from lulcmap.catalog.values import mapping, quoted
 from lulcmap.errors import UsageError
 
 SOURCES_MEMBER = "lulcmap:sources"
 """Member of a frozen ItemCollection that records the source of each sensor's items."""
+
+_MAX_NAME = 1000
+"""Longest name of a source, characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +110,8 @@ def sources_of(
         if profile is not None:
             source = CatalogSource(ITEM_COLLECTION.name, PROFILES[profile])
         sources = {"s2": source, "s1": source}
+        if source.profile.s1_collection is None and _has_s1(file["features"]):
+            sources["s1"] = CatalogSource(source.name, ITEM_COLLECTION)
     if s1_catalog is not None:
         sources["s1"] = _remote(s1_catalog, None)
         if sources["s1"].profile.s1_collection is None:
@@ -153,33 +160,48 @@ def _recorded(values: Any) -> dict[str, CatalogSource]:
     try:
         sources = {
             sensor: CatalogSource(
-                str(values[sensor]["provider"]), profiles[values[sensor]["profile"]]
+                _checked_name(values[sensor]["provider"]), profiles[values[sensor]["profile"]]
             )
             for sensor in values
         }
         if not {"s2"} <= set(sources) <= {"s2", "s1"}:
             raise KeyError
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, ValueError):
         raise UsageError(
-            f"The catalogue records its sources as {values!r:.80}, which this version does not "
+            f"The catalogue records its sources as {quoted(values)}, which this version does not "
             "understand. Use the version of lulcmap that wrote it."
         ) from None
     return sources
 
 
+def _checked_name(name: Any) -> str:
+    """A source's name, which goes into messages and the map's tags.
+
+    Raises:
+        ValueError: it is neither a provider's nor a URL's.
+
+    """
+    if not isinstance(name, str) or not name.isprintable() or len(name) > _MAX_NAME:
+        raise ValueError("no name of a source")
+    urlsplit(name)
+    return name
+
+
+def _has_s1(items: Iterable[Any]) -> bool:
+    return any(sensor_of(mapping(item).get("collection")) == "s1" for item in items)
+
+
 def _guessed(items: Iterable[Any]) -> CatalogSource:
     """The source of a file without recorded sources, from its assets."""
     assets = [
-        (str(key), asset.get("href"))
+        (str(key), mapping(asset).get("href"))
         for item in items
-        if isinstance(item, Mapping) and isinstance(item.get("assets"), Mapping)
-        for key, asset in item["assets"].items()
-        if isinstance(asset, Mapping)
+        for key, asset in mapping(mapping(item).get("assets")).items()
     ]
-    if any(f"{AZURE}/" in str(href) for _, href in assets):  # blobs need signing
-        return CatalogSource(PLANETARY_COMPUTER.name, PLANETARY_COMPUTER)
+    if any(isinstance(href, str) and f"{AZURE}/" in href for _, href in assets):
+        return CatalogSource(PLANETARY_COMPUTER.name, PLANETARY_COMPUTER)  # blobs need signing
     keys = {key for key, _ in assets}
-    for profile in (EARTH_SEARCH, CDSE):
+    for profile in (CDSE, EARTH_SEARCH):  # of both, only the first needs signing
         if set(profile.assets.values()) <= keys:
             return CatalogSource(ITEM_COLLECTION.name, profile)
     return CatalogSource(ITEM_COLLECTION.name, ITEM_COLLECTION)

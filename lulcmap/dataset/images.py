@@ -69,7 +69,7 @@ class SceneImages:
         self, sample: Sample, scenes: list[Scene], day: date
     ) -> tuple[NDArray[np.uint16], list[str]]:
         """The datatake that shows most of a tile; the first in rank that shows half of it."""
-        ranked, _ = rank_s2(scenes, Period(day, day, day.isoformat()))
+        ranked = rank_s2(scenes, Period(day, day, day.isoformat()))
         datatakes = own_grid_first(ranked, sample.epsg)
         if not datatakes:
             raise SkippedError(f"no Sentinel-2 scene of {day} was found")
@@ -126,23 +126,50 @@ def read_datatake(
 
     """
     image = np.zeros((len(S2_BANDS), *grid.shape), np.uint16)
-    ids = []
-    assets = [(scene, band) for scene in datatake for band in S2_BANDS]
-    with closing(reader.planes(assets, grid)) as stream:
-        for scene in datatake:
-            planes = []
-            for _ in S2_BANDS:
-                plane = next(stream)
-                if isinstance(plane, ReadError):
-                    raise plane
-                planes.append(plane)
-            stack = np.stack(planes)
-            new = (image[0] == S2_NODATA) & (stack != S2_NODATA).all(axis=0)
-            if new.any():
-                values = stack[:, new].astype(np.int32) - scene.offset
-                image[:, new] = np.maximum(values, 1).astype(np.uint16)
-                ids.append(scene.id)
+    ids: list[str] = []
+    lost: dict[str, ReadError] = {}
+    newest = [scene for scene in datatake if scene.behind is None]
+    with closing(reader.planes([(s, band) for s in newest for band in S2_BANDS], grid)) as stream:
+        for scene in newest:
+            _fill(image, scene, [next(stream) for _ in S2_BANDS], ids, lost)
+    for scene in datatake:
+        if scene.behind is not None and (image[0] == S2_NODATA).any():
+            with closing(reader.planes([(scene, band) for band in S2_BANDS], grid)) as stream:
+                if _fill(image, scene, list(stream), ids, lost):
+                    lost.pop(scene.behind, None)
+    if lost:
+        raise next(iter(lost.values()))
     return image, ids
+
+
+def _fill(
+    image: NDArray[np.uint16],
+    scene: Scene,
+    planes: Sequence[NDArray[Any] | ReadError],
+    ids: list[str],
+    lost: dict[str, ReadError],
+) -> bool:
+    """Write a scene's pixels where an image has none; return whether all its bands could be read.
+
+    Args:
+        image: (9, H, W) DN without offset; written.
+        scene: the scene.
+        planes: its nine bands (H, W), raw, or the errors.
+        ids: ids of the scenes that pixels come from; written.
+        lost: errors of the scenes that could not be read, by id; written.
+
+    """
+    error = next((plane for plane in planes if isinstance(plane, ReadError)), None)
+    if error is not None:
+        lost[scene.id] = error
+        return False
+    stack = np.stack([np.asarray(plane) for plane in planes])
+    new = (image[0] == S2_NODATA) & (stack != S2_NODATA).all(axis=0)
+    if new.any():
+        values = stack[:, new].astype(np.int32) - scene.offset
+        image[:, new] = np.maximum(values, 1).astype(np.uint16)
+        ids.append(scene.id)
+    return True
 
 
 def _s1_summary(
@@ -205,7 +232,7 @@ class CompositeImages:
                 f"{self.period.end}. Check where the labels lie and the period, or try another "
                 "--catalog."
             )
-        self._s2 = rank_s2(s2_scenes, self.period)[0]
+        self._s2 = rank_s2(s2_scenes, self.period)
         orbit = self.archive.options.orbit
         self._s1 = choose_s1(
             s1_scenes, self.period, orbit="descending" if orbit == "any" else orbit
@@ -223,7 +250,7 @@ class CompositeImages:
             rules=self.rules,
         )
         options, lost = self.archive.options, composite.lost
-        if len(lost) > options.max_lost * composite.opened:
+        if len(lost) - composite.replaced > options.max_lost * composite.opened:
             raise ReadError(
                 f"{len(lost)} of {composite.opened} assets could not be read ({lost[0].reason})"
             )

@@ -72,7 +72,7 @@ def composite_area(
     zone = grid.crs.epsg if grid.crs else None
     if zone is None:
         raise ValueError("the grid has no EPSG code")
-    s2_dates = own_grid_first(rank_s2(scenes.of("s2"), period)[0], zone)
+    s2_dates = own_grid_first(rank_s2(scenes.of("s2"), period), zone)
     s1_choice = choose_s1(scenes.of("s1"), period, orbit=orbit, max_scenes=max_s1_scenes)
     with Reader(
         workers=workers,

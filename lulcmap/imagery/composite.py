@@ -82,6 +82,9 @@ class Composite:
     grid: GeoBox
     """Grid of the composite."""
 
+    replaced: int = 0
+    """Number of lost assets whose pixels came from an older product of the same scene instead."""
+
     @property
     def has_s2(self) -> NDArray[np.bool_]:
         """(H, W) True where the pixel has Sentinel-2 data."""
@@ -134,6 +137,7 @@ class _ReadLog:
     lost: list[LostAsset] = field(default_factory=list)
     unmasked: list[str] = field(default_factory=list)
     opened: int = 0
+    replaced: int = 0
 
     def take(
         self, stream: Iterator[NDArray[Any] | ReadError], scene: Scene, band: str
@@ -194,6 +198,7 @@ def make_composite(
         opened=log.opened,
         unmasked=tuple(log.unmasked),
         grid=grid,
+        replaced=log.replaced,
     )
 
 
@@ -264,20 +269,62 @@ def _composite_s2(
     with closing(planes(requests, grid)) as stream:
         for index, band in enumerate(S2_BANDS):
             for number in picked:  # every band fills the same slots: no need to clear the stack
-                plane = log.take(stream, scenes[number], band)
+                plane, source = log.take(stream, scenes[number], band), number
+                if plane is None:
+                    plane, source = _older_plane(planes, grid, scenes, number, band, log)
                 if plane is not None:
-                    used.add(number)
+                    used.add(source)
                 kernels.fill_slots(
                     stack,
                     picks,
                     number,
                     lost_plane if plane is None else plane,
-                    scenes[number].offset,
+                    scenes[source].offset,
                 )
             kernels.median(stack, kernels.sorting_network(rules.slots), image[index], count)
     kernels.clear_incomplete(image, count)
-    log.used += [scenes[number].id for number in picked if number in used]
+    log.used += [scenes[number].id for number in sorted(used)]
     return image, count
+
+
+def _older_plane(
+    planes: Planes,
+    grid: GeoBox,
+    scenes: Sequence[Scene],
+    number: int,
+    band: str,
+    log: _ReadLog,
+) -> tuple[NDArray[Any] | None, int]:
+    """Read a band that was lost from an older product of the same tile and datatake.
+
+    Args:
+        planes: reader.
+        grid: grid of 10 m pixels.
+        scenes: scenes of all datatakes.
+        number: number of the scene whose band was lost.
+        band: band that was lost.
+        log: reading log; written.
+
+    Returns:
+        (H, W) raw DN, or None if no older product has the band; and the number of its scene.
+
+    """
+    lost = scenes[number]
+    for other, scene in enumerate(scenes):
+        if scene.behind == lost.id and scene.datatake == lost.datatake:
+            plane = _read_one(planes, grid, scene, band, log)
+            if plane is not None:
+                log.replaced += 1
+                return plane, other
+    return None, number
+
+
+def _read_one(
+    planes: Planes, grid: GeoBox, scene: Scene, band: str, log: _ReadLog
+) -> NDArray[Any] | None:
+    """Read one band on its own, or None if it was lost."""
+    with closing(planes([(scene, band)], grid)) as stream:
+        return log.take(stream, scene, band)
 
 
 def _pick_scenes(
@@ -292,7 +339,10 @@ def _pick_scenes(
     picks = np.full((rules.slots, *coarse.shape), kernels.NO_SCENE, np.uint16)
     tries, clear = np.zeros(coarse.shape, np.uint8), np.zeros(coarse.shape, np.uint8)
     requests = [
-        (scene, "SCL") for datatake in datatakes for scene in datatake if "SCL" in scene.assets
+        (scene, "SCL")
+        for datatake in datatakes
+        for scene in datatake
+        if "SCL" in scene.assets and scene.behind is None
     ]
     first = 0
     with closing(planes(requests, coarse.pad(rules.mask_dilation))) as stream:
@@ -315,11 +365,13 @@ def _observe(
 ) -> tuple[NDArray[np.uint16], NDArray[np.bool_]]:
     """Find what one datatake observes, in 20 m pixels.
 
-    A scene without a classification counts as clear wherever B02 has data.
+    A scene without a classification counts as clear wherever B02 has data. A scene that stands
+    behind a newer product is read only if those before it leave a pixel empty, in the margin too:
+    so a cloud in it masks the same pixels on any grid.
 
     Args:
-        planes: reader of B02, where there is no classification.
-        classes: classifications of this datatake's scenes, in order.
+        planes: reader of what ``classes`` lacks.
+        classes: classifications of this datatake's scenes that stand behind no other, in order.
         grid: grid of 10 m pixels.
         datatake: scenes of the datatake.
         rules: rules of the mask.
@@ -336,20 +388,27 @@ def _observe(
     codes = np.zeros((height + 2 * margin, width + 2 * margin), np.uint8)
     source = np.full((height, width), kernels.NO_SCENE, np.uint16)
     unmasked = np.zeros((height, width), bool)
+    lost = set()
     for index, scene in enumerate(datatake):
-        if "SCL" in scene.assets:
-            plane = log.take(classes, scene, "SCL")
-            if plane is None:
-                continue  # without its classification clouds are unknown: skip the scene
-            source[(source == kernels.NO_SCENE) & (plane[core] != 0)] = index
-            codes = np.where(codes == 0, plane, codes)
+        has_scl, free = "SCL" in scene.assets, source == kernels.NO_SCENE
+        if scene.behind is not None and (codes.all() if has_scl else not free.any()):
             continue
-        with closing(planes([(scene, "B02")], grid)) as stream:
-            blue = log.take(stream, scene, "B02")
-        if blue is not None:
-            new = (blue.reshape(height, 2, width, 2) != 0).any((1, 3)) & (
-                source == kernels.NO_SCENE
-            )
+        if not has_scl:
+            plane = _read_one(planes, grid, scene, "B02", log)
+        elif scene.behind is None:
+            plane = log.take(classes, scene, "SCL")
+        else:
+            plane = _read_one(planes, grid.zoom_out(2).pad(margin), scene, "SCL", log)
+        if plane is None:
+            lost.add(scene.id)  # without its classification clouds are unknown: skip the scene
+            continue
+        log.replaced += scene.behind in lost
+        lost.discard(str(scene.behind))
+        if has_scl:
+            source[free & (plane[core] != 0)] = index
+            codes = np.where(codes == 0, plane, codes)
+        else:
+            new = free & (plane.reshape(height, 2, width, 2) != 0).any((1, 3))
             source[new] = index
             unmasked |= new
             log.unmasked.append(scene.id)

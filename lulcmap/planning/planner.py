@@ -25,6 +25,7 @@ from lulcmap.catalog import (
     own_grid_first,
     rank_s2,
     s1_period,
+    say_reasons,
     sources_of,
 )
 from lulcmap.errors import ModelError, NoScenesError, UsageError
@@ -159,9 +160,8 @@ def plan_map(
     session.contract.logit_bias(settings.prior)  # a model that has none fails now
     session = _with_s1(session, settings)
     scenes = _find(area, period, session, settings, folder, progress)
-    job, superseded = _job(area, period, scenes, session, settings, grids)
-    skipped = (*scenes.skipped, *superseded)
-    return PlannedMap(area, period, settings, session, scenes, job, skipped, grids)
+    job = _job(area, period, scenes, session, settings, grids)
+    return PlannedMap(area, period, settings, session, scenes, job, scenes.skipped, grids)
 
 
 def _check_filled(grids: Sequence[MapGrid]) -> None:
@@ -211,14 +211,12 @@ def _find(
         if area.polygon.intersects(item_footprint(item))
     }
     if not sensors:
-        raise NoScenesError(
-            f"No scene of {area.name} was found from {period.start} to {period.end} in {where}. "
-            "Check the area's coordinates and the period, or try another --catalog."
-        )
+        raise NoScenesError(_nothing_found(area, period, scenes, where))
     if settings.s1 == "required" and "s1" not in sensors:
         raise NoScenesError(
-            f"No Sentinel-1 scene of {area.name} was found in {where}, and --s1 is required. Give "
-            "--s1 optional to map from Sentinel-2 alone."
+            f"No Sentinel-1 scene of {area.name} was found in {where}, and --s1 is required. "
+            + "".join(f"{note} " for note in scenes.notes)
+            + "Give --s1 optional to map from Sentinel-2 alone."
         )
     if not sensors & set(session.contract.inputs):
         raise NoScenesError(
@@ -228,6 +226,22 @@ def _find(
         )
     logger.info("%d scenes found, %d items skipped", len(scenes.scenes), len(scenes.skipped))
     return scenes
+
+
+def _nothing_found(area: Area, period: Period, scenes: SearchResult, where: str) -> str:
+    """Why an area has no scene: none was found, or all were skipped."""
+    if not scenes.skipped:
+        return (
+            f"No scene of {area.name} was found from {period.start} to {period.end} in {where}. "
+            "Check the area's coordinates and the period, or try another --catalog."
+        )
+    name, reason = scenes.skipped[0]
+    return (
+        f"No scene of {area.name} from {period.start} to {period.end} in {where} can be used. "
+        f"Items that were skipped: {len(scenes.skipped):,}, because "
+        f"{say_reasons(why for _, why in scenes.skipped)}; the first is {name}: {reason}. Mend "
+        "the items, or try another --catalog."
+    )
 
 
 def _check_request(
@@ -266,7 +280,14 @@ def _around(polygon: shapely.MultiPolygon) -> shapely.MultiPolygon:
     grown = shapely.affinity.scale(polygon, xfact=widest, yfact=1, origin=(0, 0))
     grown = grown.buffer(SEARCH_MARGIN_DEGREES)
     grown = shapely.affinity.scale(grown, xfact=1 / widest, yfact=1, origin=(0, 0))
-    return only_polygons(shapely.intersection(grown, shapely.box(-180, -90, 180, 90)))
+    globe = shapely.box(-180, -90, 180, 90)
+    inside = only_polygons(shapely.intersection(grown, globe))
+    beyond = [
+        shapely.intersection(shapely.affinity.translate(grown, turn), globe)
+        for turn, is_beyond in ((360, grown.bounds[0] < -180), (-360, grown.bounds[2] > 180))
+        if is_beyond
+    ]
+    return only_polygons(shapely.union_all([inside, *beyond])) if beyond else inside
 
 
 def _with_s1(session: Session, settings: Settings) -> Session:
@@ -296,9 +317,9 @@ def _job(
     session: Session,
     settings: Settings,
     grids: Sequence[MapGrid],
-) -> tuple[Job, tuple[tuple[str, str], ...]]:
-    """The job, and the scenes that a newer processing supersedes, each with the reason."""
-    s2_dates, superseded = rank_s2(scenes.of("s2"), period)
+) -> Job:
+    """The plan, with its values in hand."""
+    s2_dates = rank_s2(scenes.of("s2"), period)
     zones = tuple(
         _zone_job(part, beyond_zone(area.polygon, part.epsg), s2_dates, session, settings)
         for part in split_by_zone(area.polygon)
@@ -330,7 +351,7 @@ def _job(
         sources=_named(scenes.sources),
         max_cloud=settings.max_cloud,
     )
-    return Job(plan, plan.digest, zones, s1, settings.rules), superseded
+    return Job(plan, plan.digest, zones, s1, settings.rules)
 
 
 def _zone_job(

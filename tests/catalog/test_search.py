@@ -13,8 +13,9 @@ import shapely
 from lulcmap.catalog import hrefs
 from lulcmap.catalog import search as module
 from lulcmap.catalog.providers import CDSE, EARTH_SEARCH, PLANETARY_COMPUTER
-from lulcmap.catalog.scene import Scene, SkippedItem
+from lulcmap.catalog.scene import Scene
 from lulcmap.catalog.search import find_scenes, freeze_items, items_digest
+from lulcmap.catalog.skip import SkippedItem
 from lulcmap.catalog.stac.query import QueryResult
 from lulcmap.errors import ProviderError, UsageError
 from lulcmap.sensors import S2_BANDS
@@ -170,7 +171,7 @@ def test_what_is_not_an_item_is_skipped_and_the_rest_is_used(tmp_path):
     assert dict(found.skipped) == {
         "lost": "it lacks B02",
         "other": "its collection is 'landsat'",
-        "odd": "it is not a valid STAC item (AttributeError)",
+        "odd": "its date is None",
         "an item": "it is not a STAC item",
     }
 

@@ -102,17 +102,16 @@ def test_clear_dates_come_first_and_then_those_near_the_middle():
         s2("cloudy", day=date(2024, 7, 7), cloud=80.0),
         s2("silent", day=date(2024, 6, 27), cloud=None),
     ]
-    ranked, superseded = rank_s2(scenes, YEAR)
+    ranked = rank_s2(scenes, YEAR)
 
     # scores: 15 + 0, 1 + 20, 50 + 0, 80 + 1
     assert ids(ranked) == [["july"], ["january"], ["silent"], ["cloudy"]]
-    assert superseded == ()
 
 
 def test_a_datatake_is_one_date_with_the_zone_s_own_scenes_first():
     scenes = [s2("a", epsg=32631), s2("c"), s2("b"), s2("d", epsg=None)]
 
-    assert ids(own_grid_first(rank_s2(scenes, YEAR)[0], 32632)) == [["b", "c", "a", "d"]]
+    assert ids(own_grid_first(rank_s2(scenes, YEAR), 32632)) == [["b", "c", "a", "d"]]
 
 
 @given(st.permutations(range(8)))
@@ -133,31 +132,50 @@ def test_a_product_s_name_tells_what_an_id_does_not():
     old = replace(s2("S2B_T32ULV_1", datatake="a"), product=name.format("500", "0701"))
     new = replace(s2("S2B_T32ULV_2", datatake="a"), product=name.format("510", "0901"))
 
-    passes, superseded = rank_s2([old, new], YEAR)
+    ranked = rank_s2([old, new], YEAR)
 
-    assert ids(passes) == [["S2B_T32ULV_2"]]
-    assert [scene for scene, _ in superseded] == ["S2B_T32ULV_1"]
+    assert ids(ranked) == [["S2B_T32ULV_2", "S2B_T32ULV_1"]]
+    assert [scene.behind for scene in ranked[0]] == [None, "S2B_T32ULV_2"]
 
 
-def test_of_a_scene_processed_twice_the_newest_counts():
+def test_of_a_scene_processed_twice_the_older_products_stand_behind():
     neighbour = OLD.replace("T33NZA", "T33NYA")
-    scenes = [s2(name, datatake="one") for name in (OLD, SHORT, NEW, neighbour)]
-    ranked, superseded = rank_s2(scenes, YEAR)
+    ranked = rank_s2([s2(name, datatake="one") for name in (OLD, SHORT, NEW, neighbour)], YEAR)
 
-    assert ids(ranked) == [[neighbour, NEW]]
-    assert superseded == (
-        (SHORT, f"it was processed again, as {NEW}"),
-        (OLD, f"it was processed again, as {NEW}"),
+    assert ids(ranked) == [[neighbour, NEW, SHORT, OLD]]
+    assert [scene.behind for scene in ranked[0]] == [None, None, NEW, NEW]
+    assert ids(own_grid_first(ranked, 32631)) == [[neighbour, NEW, SHORT, OLD]]
+
+
+def test_an_older_product_changes_no_rank():
+    other = s2("other", day=date(2024, 7, 2), cloud=20.0)
+    newest = s2(NEW, datatake="one", cloud=10.0)
+    older = s2(OLD, datatake="another", cloud=90.0)
+
+    assert ids(rank_s2([other, newest], YEAR)) == [[NEW], ["other"]]
+    assert ids(rank_s2([other, newest, older], YEAR)) == [[NEW, OLD], ["other"]]
+
+
+def test_an_older_product_on_the_own_grid_stays_behind_a_newest_on_another():
+    ranked = rank_s2(
+        [
+            s2(NEW, datatake="one", epsg=32633),
+            s2(OLD, datatake="one", epsg=32633),
+            s2(OLD.replace("T33NZA", "T32NKF"), datatake="one", epsg=32632),
+        ],
+        YEAR,
     )
+
+    assert [scene.behind for scene in own_grid_first(ranked, 32633)[0]] == [None, None, NEW]
 
 
 def test_the_two_halves_of_a_tile_are_both_kept():
     north = s2(OLD, datatake="one", bbox=(6.0, 49.6, 7.0, 50.0))
     south = s2(NEW, datatake="one", bbox=(6.0, 49.0, 7.0, 49.6))
-    ranked, superseded = rank_s2([north, south], YEAR)
+    ranked = rank_s2([north, south], YEAR)
 
     assert ids(ranked) == [[NEW, OLD]]
-    assert superseded == ()
+    assert [scene.behind for scene in ranked[0]] == [None, None]
 
 
 def every(days: int, *, orbit=37, state="descending", start=date(2024, 1, 6)):

@@ -54,6 +54,9 @@ def pixel_boxes(scenes: Sequence[Scene], zone: int) -> NDArray[np.float64]:
     east = east + 360 * (east < west)
     meridian = zone % 100 * 6 - 183
     away = np.abs(((west + east) / 2 - meridian + 180) % 360 - 180) - (east - west) / 2
+    round_globe = east - west > 180  # the item does not say where the scene lies
+    west = np.where(round_globe, meridian - _MAX_FROM_MERIDIAN_DEGREES, west)
+    east = np.where(round_globe, meridian + _MAX_FROM_MERIDIAN_DEGREES, east)
     boxes = np.full((len(scenes), 4), np.nan)
     near = np.flatnonzero(away <= _MAX_FROM_MERIDIAN_DEGREES)
     west, south, east, north = (side[near] for side in (west, south, east, north))

@@ -136,6 +136,8 @@ class ReadCounter:
                 for s in scenes.scenes
             ]
         )
+        older = {s.id for datatake in zone.s2_dates for s in datatake if s.behind is not None}
+        self._behind = np.array([scene.id in older for scene in scenes.scenes], bool)
         self._has_scl = np.array(["SCL" in scene.assets for scene in scenes.scenes], bool)
         self._warped = np.array([s.epsg not in (zone.epsg, None) for s in scenes.scenes], bool)
         self._opened: dict[str, set[int]] = {}  # by band, scenes whose header was read
@@ -201,12 +203,13 @@ class ReadCounter:
         masked: list[int] = []
         composited: list[int] = []
         for datatake in self._datatakes:
-            here = datatake[near[datatake]].tolist()
-            masked += here
             unseen = left.copy()  # by this datatake
-            for number in here:
+            for number in datatake[near[datatake]].tolist():
                 points = points_of.get(number, np.empty(0, int))
                 points = points[unseen[points]]
+                if self._behind[number] and not len(points):
+                    continue
+                masked.append(number)
                 clear = self._clear[number]
                 if len(points) and clear > 0:
                     composited.append(number)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lulcmap.catalog import SearchResult, first_hrefs, signer
+from lulcmap.catalog import SearchResult, count_reasons, first_hrefs, signer
 from lulcmap.errors import LulcmapError, OutputError, ProviderError, UsageError
 from lulcmap.geo import MapGrid
 from lulcmap.model import Session
@@ -22,7 +22,7 @@ from lulcmap.output import JOINED_BYTES_PER_PIXEL, check_writable, cog_bytes, ma
 from lulcmap.planning.budget import memory_budget
 from lulcmap.planning.estimate.footprints import Footprints
 from lulcmap.planning.estimate.reads import ASSET_BYTES_PER_PIXEL, ReadCounter, block_windows
-from lulcmap.planning.estimate.scenes import count_reasons, find_gaps, s1_orbits, s2_months
+from lulcmap.planning.estimate.scenes import find_gaps, s1_orbits, s2_months
 from lulcmap.planning.estimate.values import (
     Credential,
     Disk,

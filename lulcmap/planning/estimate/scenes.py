@@ -1,7 +1,6 @@
 """Counts of the scenes by month, by orbit and by reason to skip them, and where scenes lack."""
 
 import math
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -21,18 +20,6 @@ _SAMPLE_POINTS = 1000
 _MAX_GRID_POINTS = 1e6
 """Most points of the grid around an area, inside or outside; islands fill 0.1 % of it."""
 
-_REASON_KINDS = (
-    (r"its cloud cover is \S+ %, more than (.*)", r"cloud cover above \1"),
-    (r"\S+ % of it is no data", "hardly any data"),
-    (r"it was processed again, as .*", "processed again, the newer one is used"),
-    (r"its polarizations are (.*), not VV and VH", r"polarizations \1, not VV and VH"),
-    (r"its date is .*", "no date"),
-    (r"the href of its \w+ (.*)", r"an href \1"),
-    (r"it lacks .*", "a band is missing"),
-)
-"""Patterns of reasons to skip an item (``lulcmap.catalog``), each with the kind that counts them
-together. Any other reason is a kind of its own."""
-
 
 def s2_months(job: Job, period: Period) -> tuple[S2Month, ...]:
     """Datatakes, scenes and cloud cover of Sentinel-2 in every month of the period."""
@@ -41,7 +28,7 @@ def s2_months(job: Job, period: Period) -> tuple[S2Month, ...]:
     for datatake in job.zones[0].s2_dates:
         month = _month(datatake)
         dates[month] += 1
-        scenes[month] += datatake
+        scenes[month] += [scene for scene in datatake if scene.behind is None]
     return tuple(
         S2Month(month, dates[month], len(scenes[month]), _mean_cloud(scenes[month]))
         for month in _months(period)
@@ -98,19 +85,6 @@ def _orbit(datatake: Sequence[Scene]) -> tuple[int | None, str | None]:
     """Relative orbit and direction, where the items state them."""
     state = next((scene.orbit_state for scene in datatake if scene.orbit_state), None)
     return datatake[0].orbit, state
-
-
-def count_reasons(reasons: Iterable[str]) -> dict[str, int]:
-    """Number of items skipped for each kind of reason, the most frequent first."""
-    return dict(Counter(map(_kind, reasons)).most_common())
-
-
-def _kind(reason: str) -> str:
-    for pattern, kind in _REASON_KINDS:
-        match = re.fullmatch(pattern, reason)
-        if match:
-            return match.expand(kind)
-    return reason
 
 
 def find_gaps(

@@ -7,13 +7,12 @@ from pathlib import Path
 import pytest
 
 from lulcmap import catalog
-from lulcmap.planning.estimate.scenes import count_reasons
+from lulcmap.catalog.skip import count_reasons
 
 NO_OFFSET = "it states neither a processing baseline nor an offset, so +1000 is undecided"
 KINDS = {
     "its cloud cover is {} %, more than {} %": "cloud cover above 9 %",
     "{} % of it is no data": "hardly any data",
-    "it was processed again, as {}": "processed again, the newer one is used",
     "its polarizations are {}, not VV and VH": "polarizations 9, not VV and VH",
     "its date is {}": "no date",
     "it lacks {}": "a band is missing",
@@ -24,7 +23,11 @@ KINDS = {
     "it is not a valid STAC item ({})": "it is not a valid STAC item (9)",
     "it is not a STAC item": "it is not a STAC item",
     "it has no id": "it has no id",
-    "it has no bbox": "it has no bbox",
+    "its id has more than {} characters": "an id that cannot be",
+    "its id has characters that cannot be shown": "an id that cannot be",
+    "another item has the same id": "another item has the same id",
+    "its values are nested too deeply": "its values are nested too deeply",
+    "it states {}": "it states 9",
     "it has neither a geometry nor a bbox": "it has neither a geometry nor a bbox",
     "its bbox is not in degrees": "its bbox is not in degrees",
     "its bands state different offsets": "its bands state different offsets",
@@ -39,9 +42,9 @@ def reasons() -> Iterator[str]:
         for node in ast.walk(ast.parse(path.read_text())):
             if not isinstance(node, ast.Call) or not node.args:
                 continue
-            called, (text, *_) = ast.unparse(node.func), node.args
-            if called in ("skipped.append", "superseded.append"):
-                text = text.elts[1]
+            called, text = ast.unparse(node.func), node.args[0]
+            if called == "skipped.append":
+                text = node.args[1]
             elif called != "SkippedItem":
                 continue
             if isinstance(text, ast.Constant):

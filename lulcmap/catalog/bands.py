@@ -1,0 +1,41 @@
+"""Which asset of an item holds which band: by the profile's keys, then by any other known key.
+
+One catalogue may hold items of several naming schemes, so each item is read by its own keys. All
+keys of a band mean the same band at its own resolution.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from lulcmap.catalog.providers import ITEM_COLLECTION, PROFILES, Profile
+from lulcmap.catalog.values import mapping
+from lulcmap.sensors import S1_BANDS, S2_BANDS
+
+
+def _known_keys(band: str) -> tuple[str, ...]:
+    profiles = (ITEM_COLLECTION, *PROFILES.values())
+    keys = [band, *(each.assets[band] for each in profiles if band in each.assets)]
+    return tuple(dict.fromkeys([*keys, *(key.lower() for key in keys)]))
+
+
+_KNOWN_KEYS = {band: _known_keys(band) for band in (*S2_BANDS, "SCL", *S1_BANDS)}
+
+
+def asset_keys(item: Mapping[str, Any], profile: Profile, bands: Iterable[str]) -> dict[str, str]:
+    """From band to the key of the asset that holds it, of the bands that an item has.
+
+    Args:
+        item: STAC item, as JSON.
+        profile: profile of the catalogue the item comes from; its keys come first.
+        bands: bands to look for.
+
+    """
+    assets = mapping(item.get("assets"))
+    found = {}
+    for band in bands:
+        for key in (profile.assets.get(band, band), *_KNOWN_KEYS[band]):
+            href = mapping(assets.get(key)).get("href")
+            if isinstance(href, str) and href:
+                found[band] = key
+                break
+    return found

@@ -1,0 +1,153 @@
+"""Which items become scenes of a search, and what the report says of those that do not."""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import shapely
+
+from lulcmap.catalog.bands import asset_keys
+from lulcmap.catalog.datatake import acquisition
+from lulcmap.catalog.footprint import item_footprint
+from lulcmap.catalog.offset import offset_doubts
+from lulcmap.catalog.providers import sensor_of
+from lulcmap.catalog.scene import Scene, check_id
+from lulcmap.catalog.skip import SkippedItem, say_reasons
+from lulcmap.catalog.sources import CatalogSource
+from lulcmap.catalog.stac.query import Days
+from lulcmap.catalog.values import mapping, number, quoted, shown
+from lulcmap.sensors import S2_BANDS
+
+Item = Mapping[str, Any]
+"""A STAC item, as JSON."""
+
+_MAX_NODATA_PERCENT = 99.9
+"""Percent of a Sentinel-2 tile without data above which the rest is not worth reading."""
+
+_SPARE_LEVELS = 100
+"""Levels of JSON, and of calls, that freezing an item takes beside the item's own."""
+
+
+class SkippedItems:
+    """Items that cannot be used, each with the reason."""
+
+    def __init__(self) -> None:
+        self.named: list[tuple[str, str]] = []
+        """Ids, fit to be shown, and reasons."""
+        self.of_collection: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+        """Reasons by sensor and collection."""
+
+    def append(self, item: Any, reason: str, sensor: str | None = None) -> None:
+        """Add an item of a sensor, or of none."""
+        name = mapping(item).get("id")
+        named = isinstance(name, str | int) and name != ""
+        self.named.append((shown(str(name)) if named else "an item", reason))
+        if sensor is not None:
+            self.of_collection[sensor, str(item.get("collection"))].append(reason)
+
+    def add_frozen(self, pairs: Any) -> None:
+        """Add what an ItemCollection made by ``freeze_items`` keeps."""
+        for pair in pairs if isinstance(pairs, list) else ():
+            if isinstance(pair, list) and len(pair) == 2:
+                self.named.append((shown(str(pair[0])), shown(str(pair[1]))))
+
+
+def by_sensor(
+    items: Iterable[Any], sources: Mapping[str, CatalogSource], skipped: SkippedItems
+) -> Iterator[tuple[str, Item]]:
+    """A file's items with their sensor; items of neither sensor are skipped."""
+    for item in items:
+        if not isinstance(item, Mapping):
+            skipped.append(item, "it is not a STAC item")
+            continue
+        sensor = sensor_of(item.get("collection"))
+        if sensor in sources:
+            yield str(sensor), item
+        elif sensor is None:
+            skipped.append(item, f"its collection is {quoted(item.get('collection'))}")
+
+
+@dataclass(frozen=True, slots=True)
+class Criteria:
+    """What an item must meet to become a scene of this search."""
+
+    area: shapely.MultiPolygon
+    """Area to be shown, degrees."""
+
+    periods: Mapping[str, Days]
+    """First and last day of each sensor."""
+
+    sources: Mapping[str, CatalogSource]
+    """Source of each sensor."""
+
+    max_cloud: float
+    """Percent of cloud cover above which a Sentinel-2 scene is skipped."""
+
+    exact: bool
+    """Whether an item must be of its source's collection: one of a search, not one of a file."""
+
+    def __post_init__(self) -> None:
+        shapely.prepare(self.area)
+
+    def scene(self, sensor: str, item: Item) -> Scene | None:
+        """The scene of an item, its hrefs as they are; None if it is outside the area or period.
+
+        Raises:
+            SkippedItem: the item cannot be used.
+
+        """
+        check_id(item)
+        first, last = self.periods[sensor]
+        if not first <= acquisition(item).date() <= last:
+            return None
+        if not shapely.intersects(self.area, item_footprint(item)):
+            return None
+        source = self.sources[sensor]
+        if self.exact and item.get("collection") != source.collection(sensor):
+            raise SkippedItem(f"its collection is {quoted(item.get('collection'))}")
+        scene = Scene.from_item(item, source.profile)
+        if scene.cloud_cover is not None and scene.cloud_cover > self.max_cloud:
+            raise SkippedItem(
+                f"its cloud cover is {scene.cloud_cover:.0f} %, more than {self.max_cloud:g} %"
+            )
+        empty = number(item["properties"].get("s2:nodata_pixel_percentage"), 0, 100)
+        if empty is not None and empty > _MAX_NODATA_PERCENT:
+            raise SkippedItem(f"{empty:g} % of it is no data")
+        _check_depth(item)
+        return scene
+
+
+def _check_depth(item: Item) -> None:
+    """Check that an item can be written to a file again, inside other values."""
+    nested: Any = item
+    for _ in range(_SPARE_LEVELS):
+        nested = [nested]
+    try:
+        json.dumps(nested)
+    except RecursionError:
+        raise SkippedItem("its values are nested too deeply") from None
+
+
+def notes_on(
+    sources: Mapping[str, CatalogSource],
+    found: Iterable[tuple[Scene, Item]],
+    skipped: SkippedItems,
+) -> Iterator[str]:
+    """Sentences on collections of which nothing can be used, and on contradicted offsets."""
+    used = list(found)
+    present = {scene.sensor for scene, _ in used}
+    for (sensor, collection), reasons in sorted(skipped.of_collection.items()):
+        if sensor not in present:
+            yield (
+                f"None of the {len(reasons):,} items of {quoted(collection)} can be used: "
+                f"{say_reasons(reasons)}."
+            )
+    doubts: Counter[str] = Counter()
+    for scene, item in used:
+        if scene.sensor == "s2":
+            keys = asset_keys(item, sources["s2"].profile, S2_BANDS)
+            doubts.update(offset_doubts(item, keys.values()))
+    for doubt, count in sorted(doubts.items()):
+        yield f"Sentinel-2 scenes whose items contradict themselves: {count:,} state {doubt}."

@@ -1,0 +1,54 @@
+"""Values of a catalogue, which anyone may have written: what they must be to count, and to show.
+
+A value of the wrong type, or one that cannot be, is unknown: the functions return None for it.
+"""
+
+import math
+from collections.abc import Mapping
+from reprlib import Repr
+from typing import Any
+
+MAX_ID_LENGTH = 256
+"""Longest id of an item, characters; ESA's product names have 60 to 80."""
+
+_REPR = Repr()
+_REPR.maxstring = _REPR.maxother = 80
+
+
+def mapping(value: Any) -> Mapping[str, Any]:
+    """A JSON object; empty if the value is anything else."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def number(value: Any, low: float, high: float) -> float | None:
+    """A number, or a text of one, from ``low`` to ``high``."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        result = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return result if math.isfinite(result) and low <= result <= high else None
+
+
+def whole(value: Any, low: int, high: int) -> int | None:
+    """A whole number, or a text of one, from ``low`` to ``high``."""
+    result = number(value, low, high)
+    return int(result) if result is not None and result.is_integer() else None
+
+
+def quoted(value: Any) -> str:
+    """A value as Python writes it, in one short printable line, for a message.
+
+    Examples:
+        >>> quoted("landsat"), quoted(["a", {"b": 1}])
+        ("'landsat'", "['a', {'b': 1}]")
+
+    """
+    return _REPR.repr(value)
+
+
+def shown(text: str, limit: int = 300) -> str:
+    """A text as one printable line of at most ``limit`` characters, or some more of escapes."""
+    kept = text if len(text) <= limit else f"{text[: limit - 3]}..."
+    return kept if kept.isprintable() else repr(kept)[1:-1]
