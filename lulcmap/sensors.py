@@ -36,9 +36,10 @@ def s2_offset(properties: Mapping[str, Any], asset: Mapping[str, Any]) -> int | 
     """The DN to subtract from a Sentinel-2 L2A asset, read from its item.
 
     The date does not decide it: archives reprocess scenes of 2015 with the new baseline. The first
-    of these counts: the provider's flag that it has removed the offset, the asset's own raster
-    offset, the processing baseline. An offset of 0 beside a baseline that has one is refused: some
-    catalogues write it of pixels without the offset, others without looking at the pixels.
+    of these counts: the provider's flag that it has removed the offset, the processing baseline if
+    it is before 04.00, the asset's own raster offset, the processing baseline. Catalogues remove
+    ESA's offset, but none adds one that ESA did not. An offset of 0 beside a baseline that has one
+    is refused: some catalogues write it of pixels without the offset, others without looking.
 
     Args:
         properties: properties of the STAC item.
@@ -80,7 +81,7 @@ def s2_offset_doubt(properties: Mapping[str, Any], asset: Mapping[str, Any]) -> 
         >>> s2_offset_doubt({"s2:processing_baseline": "04.00"}, {}) is None
         True
         >>> s2_offset_doubt({"s2:processing_baseline": "02.14"}, {"raster:offset": -0.1})
-        'an offset beside a processing baseline without one; the offset counts'
+        'an offset beside a processing baseline without one; the baseline counts'
 
     """
     return _read_offset(properties, asset)[1]
@@ -93,12 +94,8 @@ def _read_offset(
     stated, in_dn = _stated_offset(asset)
     baseline = _baseline_offset(properties)
     if _offset_removed(properties):
-        if stated:
-            return (
-                0,
-                "an offset and that it was removed from the pixels; that it was removed counts",
-            )
-        return 0, None
+        doubt = "an offset and that it was removed from the pixels; that it was removed counts"
+        return 0, doubt if stated else None
     if stated is None:
         return baseline, None
     if not stated and baseline:
@@ -107,12 +104,11 @@ def _read_offset(
             "earthsearch:boa_offset_applied true if the pixels are without it, or no offset"
         )
     if stated and baseline == 0:
-        if in_dn:
-            raise ValueError("an offset in DN beside a processing baseline without one")
-        return stated, "an offset beside a processing baseline without one; the offset counts"
-    if in_dn:
-        return stated, "an offset of -1000 that does not fit its scale; it counts in DN"
-    return stated, None
+        return 0, "an offset beside a processing baseline without one; the baseline counts"
+    return (
+        stated,
+        "an offset of -1000 that does not fit its scale; it counts in DN" if in_dn else None,
+    )
 
 
 def _stated_offset(asset: Mapping[str, Any]) -> tuple[int | None, bool]:

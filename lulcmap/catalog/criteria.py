@@ -144,6 +144,11 @@ def notes_on(
                 f"None of the {len(reasons):,} items of {quoted(collection)} can be used: "
                 f"{say_reasons(reasons)}."
             )
+        elif undecided := [reason for reason in reasons if reason.startswith("it states ")]:
+            yield (
+                f"Sentinel-2 scenes whose offset is undecided were skipped: {len(undecided):,} "
+                f"({say_reasons(undecided)})."
+            )
     doubts: Counter[str] = Counter()
     for scene, item in used:
         if scene.sensor == "s2":
