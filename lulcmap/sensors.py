@@ -17,11 +17,24 @@ reflectances positive."""
 S2_SCALE = 0.0001
 """Reflectance of one DN."""
 
+S2_SATURATED = 31767
+"""Smallest reflectance x 10000 that is no measurement. L2A pixels have 15 bits, 1 to 32767, and the
+last of them says saturated: 31767 without the offset. Bright snow and the sunlit rims of clouds
+reach 16000. Above lies what was written wrongly, such as 64536, which is 0 - 1000 in 16 bits.
+Sources: SentiWiki, S2 products; ESA's answer in forum.step.esa.int/t/44294; real scenes of snow."""
+
 S1_BANDS = ("VV", "VH")
 """Sentinel-1 bands of a composite, in order."""
 
 S1_NODATA = -32768
 """Nodata value in files (linear gamma-nought) and in composites (hundredths of a decibel)."""
+
+S1_POWER = (1e-15, 1e5)
+"""Smallest and largest linear gamma-nought that can be a measurement. GRD amplitudes have 16 bits and
+the calibration constant of IW is 237: they saturate at (65535 / 237)^2 = 7.6e4, 49 dB. The noise is
+about 1e-3 and is subtracted in floats of 24 bits, so that a difference is a multiple of 1e-11 or so,
+which terrain correction changes by less than a factor of 1000.
+Source: Sentinel-1 Product Specification (S1-RS-MDA-52-7441), calibration and noise vectors."""
 
 SCL_MASKED = (0, 1, 3, 8, 9, 10)
 """Scene classification (SCL) codes that are masked: no data, saturated or defective, cloud shadow,

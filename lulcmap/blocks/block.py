@@ -55,8 +55,18 @@ def prepare_block(planned: PlannedMap, reader: Reader, block: Block) -> Prepared
         s1_passes=job.s1.passes if windows else (),
         s1_others=job.s1.others if windows else (),
         rules=job.rules,
+        counted=_within(over, wanted, block.box),
     )
     return PreparedBlock(block, wanted, windows, over, composite)
+
+
+def _within(over: Box, wanted: NDArray[np.bool_], box: Box) -> NDArray[np.bool_]:
+    """(H, W) of ``over``: True where the block's own pixels are wanted."""
+    inside = np.zeros(over.shape, bool)
+    part = box.intersection(over)
+    if part is not None:
+        inside[part.within(over)] = wanted[part.within(box)]
+    return inside
 
 
 def finish_block(planned: PlannedMap, run: RunFolder, prepared: PreparedBlock) -> str | None:
@@ -154,4 +164,5 @@ def _facts(
         used=tuple(sorted(composite.used)),
         unmasked=tuple(sorted(composite.unmasked)),
         lost=tuple((asset.scene, asset.band, asset.reason) for asset in composite.lost),
+        implausible=tuple(sorted(composite.implausible.items())),
     )

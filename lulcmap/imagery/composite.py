@@ -5,7 +5,8 @@ with data there is one try, and the pixel stops after enough clear ones. So no p
 grid it is computed in. At most ``min_clear`` planes of one band are in memory, as integers.
 """
 
-from collections.abc import Generator, Iterator, Sequence
+from collections import Counter
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -85,6 +86,9 @@ class Composite:
     replaced: int = 0
     """Number of lost assets whose pixels came from an older product of the same scene instead."""
 
+    implausible: Mapping[str, int] = field(default_factory=dict)
+    """Pixels of implausible Sentinel-1 power, by the id of the scene they were left out of."""
+
     @property
     def has_s2(self) -> NDArray[np.bool_]:
         """(H, W) True where the pixel has Sentinel-2 data."""
@@ -136,6 +140,7 @@ class _ReadLog:
     used: list[str] = field(default_factory=list)
     lost: list[LostAsset] = field(default_factory=list)
     unmasked: list[str] = field(default_factory=list)
+    implausible: Counter[str] = field(default_factory=Counter)
     opened: int = 0
     replaced: int = 0
 
@@ -159,6 +164,7 @@ def make_composite(
     s1_passes: Sequence[Datatake],
     s1_others: Sequence[Datatake] = (),
     rules: CompositeRules | None = None,
+    counted: NDArray[np.bool_] | None = None,
 ) -> Composite:
     """Composite scenes on a grid.
 
@@ -170,6 +176,7 @@ def make_composite(
         s1_passes: Sentinel-1 datatakes of the preferred orbit direction; scenes as in ``s2_dates``.
         s1_others: Sentinel-1 datatakes of the other direction, for pixels that lack the preferred.
         rules: rules of the Sentinel-2 composite; None for the defaults.
+        counted: (H, W) True where implausible power is counted; None for everywhere.
 
     Raises:
         ValueError: the grid's edges are not on multiples of 20 m.
@@ -185,7 +192,7 @@ def make_composite(
     log = _ReadLog()
     s2, s2_count = _composite_s2(planes, grid, nearby.only(s2_dates), rules, log)
     s1, s1_count, s1_other = _composite_s1(
-        planes, grid, nearby.only(s1_passes), nearby.only(s1_others), log
+        planes, grid, nearby.only(s1_passes), nearby.only(s1_others), log, counted
     )
     return Composite(
         s2=s2,
@@ -199,6 +206,7 @@ def make_composite(
         unmasked=tuple(log.unmasked),
         grid=grid,
         replaced=log.replaced,
+        implausible=dict(log.implausible),
     )
 
 
@@ -282,7 +290,7 @@ def _composite_s2(
                     scenes[source].offset,
                 )
             kernels.median(stack, kernels.sorting_network(rules.slots), image[index], count)
-    kernels.clear_incomplete(image, count)
+    kernels.settle_incomplete(image, count)
     log.used += [scenes[number].id for number in sorted(used)]
     return image, count
 
@@ -430,6 +438,7 @@ def _composite_s1(
     passes: list[Datatake],
     others: list[Datatake],
     log: _ReadLog,
+    counted: NDArray[np.bool_] | None = None,
 ) -> tuple[NDArray[np.int16], NDArray[np.uint8], NDArray[np.bool_]]:
     """Return the mean backscatter, its number of datatakes, and where they are the other orbit's.
 
@@ -439,10 +448,12 @@ def _composite_s1(
     """
     total = np.zeros((len(S1_BANDS), *grid.shape), np.float32)
     count = np.zeros(grid.shape, np.uint16)  # many orbits may cover a pixel
-    _add_datatakes(planes, grid, passes, np.ones(grid.shape, bool), (total, count), log)
+    everywhere = np.ones(grid.shape, bool)
+    arrays = everywhere if counted is None else counted, total, count
+    _add_datatakes(planes, grid, passes, everywhere, arrays, log)
     lacking = count == 0
     if others and lacking.any():
-        _add_datatakes(planes, grid, others, lacking, (total, count), log)
+        _add_datatakes(planes, grid, others, lacking, arrays, log)
     image = np.empty((len(S1_BANDS), *grid.shape), np.int16)
     for index in range(len(S1_BANDS)):
         kernels.mean_decibel(total[index], count, image[index])
@@ -454,15 +465,20 @@ def _add_datatakes(
     grid: GeoBox,
     datatakes: list[Datatake],
     wanted: NDArray[np.bool_],
-    sums: tuple[NDArray[np.float32], NDArray[np.uint16]],
+    arrays: tuple[NDArray[np.bool_], NDArray[np.float32], NDArray[np.uint16]],
     log: _ReadLog,
 ) -> None:
-    """Add datatakes, in order, to the power and the count of the wanted pixels."""
+    """Add datatakes, in order, to the wanted pixels; ``arrays`` are those of ``add_scene``."""
     requests = [(scene, band) for datatake in datatakes for scene in datatake for band in S1_BANDS]
     with closing(planes(requests, grid)) as stream:
         for datatake in datatakes:
             pending = wanted.copy()
             for scene in datatake:
                 vv, vh = (log.take(stream, scene, band) for band in S1_BANDS)
-                if vv is not None and vh is not None and kernels.add_scene(vv, vh, pending, *sums):
+                if vv is None or vh is None:
+                    continue
+                n_added, n_implausible = kernels.add_scene(vv, vh, pending, *arrays)
+                if n_added:
                     log.used.append(scene.id)
+                if n_implausible:
+                    log.implausible[scene.id] += n_implausible

@@ -15,6 +15,19 @@ NO_SCENE = 65535
 S1_FLOOR = -5000
 """Smallest backscatter in a composite, hundredths of a decibel; below it is instrument noise."""
 
+_CLIPPED_BELOW = 500
+"""Reflectance x 10000 of the darkest other sample, from which on a sample of 1 is no measurement: a
+surface does not go from 5 % to nothing. Half the water there is has less than that in every band."""
+
+_DARK_BELOW = 1000
+"""Reflectance x 10000 below which water lies from the red edge on (B06 to B12) if a band is zero."""
+
+_DARK_VISIBLE_BELOW = 2000
+"""The same in B02 to B05; snow and cloud are brighter."""
+
+_N_VISIBLE = 4
+"""Bands of a composite that are B02 to B05."""
+
 _CHUNK_PX = 256
 """Pixels of a row the median processes at once, so that its samples stay in the L1 cache."""
 
@@ -138,6 +151,41 @@ def fill_slots(
 
 
 @compiled
+def _missing_up_to(stack: NDArray[np.uint16], y: int, start: int, out: NDArray[np.uint16]) -> None:
+    """Find the largest value that counts as missing in pixels of a row: 0, or 1 where it is clipped.
+
+    A value of 1 stands for any reflectance of 0 and less: of dark water or of a shadow, or of the
+    edge of a swath that a provider filled with it. It is missing where all other samples are bright.
+
+    Args:
+        stack: (T, H, W) samples of one band, 0 missing.
+        y: the row.
+        start: first column.
+        out: (n,) largest missing values; written.
+
+    """
+    n = min(out.shape[0], stack.shape[2] - start)
+    out[:] = 0
+    for t in range(stack.shape[0]):
+        samples = stack[t, y, start : start + n]
+        for x in range(n):
+            out[x] |= np.uint16(samples[x] == 1)
+    has_ones = np.uint16(0)
+    for x in range(n):
+        has_ones |= out[x]
+    if not has_ones:
+        return
+    out[:] = 65535  # becomes the darkest of the other samples
+    for t in range(stack.shape[0]):
+        samples = stack[t, y, start : start + n]
+        for x in range(n):
+            other = samples[x] if samples[x] > 1 else np.uint16(65535)
+            out[x] = min(out[x], other)
+    for x in range(n):
+        out[x] = np.uint16((out[x] >= _CLIPPED_BELOW) & (out[x] < 65535))
+
+
+@compiled
 def median(
     stack: NDArray[np.uint16],
     network: NDArray[np.int64],
@@ -146,6 +194,7 @@ def median(
 ) -> None:
     """Compute the median of the samples that are not 0, halves rounded up; 0 where there are none.
 
+    Samples of 1 count as missing where all others of the pixel are bright (``_missing_up_to``).
     Missing samples become 0 and 65535 in turn, so that the median of the others stays in the middle
     of a network of fixed size. Whole rows are compared and exchanged, because that vectorises.
 
@@ -160,17 +209,18 @@ def median(
     below, above = (size - 1) // 2, min((size - 1) // 2 + 1, size - 1)
     single = size % 2  # whether one sample in the middle is ``below`` (T odd) or ``above``
     rows = np.empty((size, _CHUNK_PX), np.uint16)
-    count = np.empty(_CHUNK_PX, np.uint16)
+    count, floor = np.empty(_CHUNK_PX, np.uint16), np.empty(_CHUNK_PX, np.uint16)
     for y in range(height):
         for start in range(0, width, _CHUNK_PX):
             n = min(_CHUNK_PX, width - start)
+            _missing_up_to(stack, y, start, floor)
             pad = np.empty(_CHUNK_PX, np.uint16)
             pad[:] = 0
             count[:] = 0
             for t in range(size):
                 samples, row = stack[t, y, start : start + n], rows[t]
                 for x in range(n):
-                    missing = samples[x] == 0
+                    missing = samples[x] <= floor[x]
                     row[x] = pad[x] if missing else samples[x]
                     pad[x] = ~pad[x] if missing else pad[x]
                     count[x] += not missing
@@ -191,14 +241,45 @@ def median(
 
 
 @compiled
-def clear_incomplete(image: NDArray[np.uint16], count: NDArray[np.uint8]) -> None:
-    """Set to 0, in all bands, the pixels that lack a band: those with a count of 0."""
-    bands, height, width = image.shape
+def settle_incomplete(image: NDArray[np.uint16], count: NDArray[np.uint8]) -> None:
+    """Set to 0, in all bands, the pixels that lack a band, unless they are dark water.
+
+    Water can be too dark for a band: products have 0 there, as where they have no data. A pixel is
+    taken for water if it has most bands and all of these are dark; what it lacks becomes 1. Where
+    bands are missing at the edge of a swath, land is brighter than that. A pixel of nothing but 1
+    holds no measurement.
+
+    Args:
+        image: (9, H, W) medians, bands as ``S2_BANDS``; written.
+        count: (H, W) samples in the band with the fewest, 1 for dark water; written.
+
+    """
+    _, height, width = image.shape
     for y in range(height):
+        row, counts = image[0, y], count[y]
+        is_doubtful = np.uint16(0)
         for x in range(width):
-            if count[y, x] == 0:
-                for band in range(bands):
-                    image[band, y, x] = 0
+            is_doubtful |= np.uint16((row[x] == 1) | (counts[x] == 0))
+        for x in range(width if is_doubtful else 0):
+            if row[x] == 1 or counts[x] == 0:
+                counts[x] = _settle(image[:, y, x], counts[x])
+
+
+@compiled
+def _settle(values: NDArray[np.uint16], count: int) -> int:
+    """Settle one pixel; return its new count."""
+    bands = values.shape[0]
+    n_present, n_above_1, is_dark = 0, 0, True
+    for band in range(bands):
+        n_present += values[band] > 0
+        n_above_1 += values[band] > 1
+        is_dark &= values[band] < (_DARK_VISIBLE_BELOW if band < _N_VISIBLE else _DARK_BELOW)
+    if n_above_1 == 0 or (n_present < bands and not (is_dark and 2 * n_present > bands)):
+        values[:] = 0
+        return 0
+    for band in range(bands):
+        values[band] = max(values[band], np.uint16(1))
+    return max(count, 1)
 
 
 @compiled
@@ -206,33 +287,40 @@ def add_scene(
     vv: NDArray[np.float32],
     vh: NDArray[np.float32],
     pending: NDArray[np.bool_],
+    counted: NDArray[np.bool_],
     total: NDArray[np.float32],
     count: NDArray[np.uint16],
-) -> int:
+) -> tuple[int, int]:
     """Add one scene where both bands have data and no earlier scene of its datatake does.
 
     Args:
-        vv: (H, W) linear power of VV, 0 nodata.
-        vh: (H, W) linear power of VH, 0 nodata.
+        vv: (H, W) linear power of VV, 0 nodata, NaN implausible.
+        vh: (H, W) linear power of VH, 0 nodata, NaN implausible.
         pending: (H, W) True where the datatake has not been added yet; written.
+        counted: (H, W) True where implausible power is counted.
         total: (2, H, W) sums of linear power; written.
         count: (H, W) datatakes in the sums; written.
 
     Returns:
-        The number of pixels the scene was added to.
+        The number of pixels the scene was added to, and the number of those that it would have been
+        added to but for implausible power.
 
     """
     height, width = vv.shape
-    n_added = 0
+    n_added, n_implausible = 0, 0
     for y in range(height):
         for x in range(width):
-            if pending[y, x] and vv[y, x] > 0 and vh[y, x] > 0:
+            if not pending[y, x]:
+                continue
+            if vv[y, x] > 0 and vh[y, x] > 0:
                 pending[y, x] = False
                 total[0, y, x] += vv[y, x]
                 total[1, y, x] += vh[y, x]
                 count[y, x] += 1
                 n_added += 1
-    return n_added
+            elif counted[y, x]:
+                n_implausible += math.isnan(vv[y, x]) or math.isnan(vh[y, x])
+    return n_added, n_implausible
 
 
 @compiled

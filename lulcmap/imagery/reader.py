@@ -1,31 +1,20 @@
-"""Read scenes on a grid: the only place that opens remote pixels.
-
-An asset that matches the grid's CRS, pixel size and alignment is read as it is; one of twice the
-pixel size is doubled bilinearly; everything else is resampled pixel by pixel.
-"""
+"""Read scenes on a grid, with threads and retries: the only place that opens remote pixels."""
 
 from collections import deque
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import lru_cache
 from types import TracebackType
 from typing import Any, Self
 
-import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
-from rasterio.crs import CRS
 
 from lulcmap.catalog import Scene, Sign, unsigned
 from lulcmap.errors import ReadError
-from lulcmap.imagery import resample
-from lulcmap.imagery.assets.asset import Asset, Assets, BrokenError
+from lulcmap.imagery.assets.asset import Assets, BrokenError
 from lulcmap.imagery.assets.fetch import PATIENCE_S, Fetcher
 from lulcmap.imagery.assets.http import FetchError
-from lulcmap.sensors import S1_BANDS
-
-_GRID_TOLERANCE_PX = 1e-3
-"""Difference, in pixels, up to which two grids count as the same."""
+from lulcmap.imagery.plane import UnfitError, read_plane
 
 
 class Reader:
@@ -88,7 +77,9 @@ class Reader:
 
         Returns:
             (H, W), 0 where the scene has no data. Sentinel-2 bands uint16, DN with the offset still
-            in; SCL uint8, nearest; VV and VH float32, linear gamma-nought, > 0.
+            in, 0 also where they are saturated or impossible; SCL uint8, nearest; VV and VH
+            float32, linear gamma-nought, > 0, NaN where the file holds a power that is not finite
+            or implausible.
 
         Raises:
             ReadError: the band cannot be read; the message names scene and band, never a URL.
@@ -103,8 +94,8 @@ class Reader:
             try:
                 if attempt and "://" in href:
                     self._fetcher.rest(attempt)
-                return _read_plane(self._assets.open(href), band, grid)
-            except _UnfitError as error:
+                return read_plane(self._assets.open(href), band, grid, scene.offset)
+            except UnfitError as error:
                 raise ReadError(f"{name} cannot be used: {error}.") from None
             except FetchError as error:
                 raise ReadError(f"{name} could not be read: {error}.") from None
@@ -153,109 +144,3 @@ class Reader:
             return self.read(scene, band, grid)
         except ReadError as error:
             return error
-
-
-class _UnfitError(Exception):
-    """An asset opens but does not fit its band; retrying does not help."""
-
-
-def _read_plane(asset: Asset, band: str, grid: GeoBox) -> NDArray[Any]:
-    """Read (H, W) of an asset on a grid, 0 where it has no data."""
-    dtype = np.dtype("float32" if band in S1_BANDS else "uint8" if band == "SCL" else "uint16")
-    if asset.crs is None:
-        raise _UnfitError("it has no CRS")
-    if asset.dtype.kind != dtype.kind:
-        raise _UnfitError(f"its pixels are {asset.dtype}, not {dtype}")
-    alignment = _alignment(asset, grid)
-    if alignment is None:
-        plane = _read_warped(asset, dtype, grid)
-    elif alignment[0] == 1:
-        plane = _read_window(asset, *alignment[1:], grid.shape).astype(dtype, copy=False)
-    elif dtype == np.uint16:
-        plane = _read_doubled(asset, *alignment[1:], grid.shape)
-    else:
-        plane = _read_warped(asset, dtype, grid)
-    _clear_invalid(plane)
-    return plane
-
-
-def _clear_invalid(pixels: NDArray[Any]) -> None:
-    """Set backscatter to 0 where it is nodata, NaN or negative."""
-    if pixels.dtype == np.float32:
-        pixels[~(pixels > 0)] = 0
-
-
-@lru_cache(maxsize=64)
-def _crs(text: str) -> CRS:
-    return CRS.from_user_input(text)
-
-
-def _alignment(asset: Asset, grid: GeoBox) -> tuple[int, int, int] | None:
-    """Return grid pixels per asset pixel (1 or 2) and the grid's first row and column.
-
-    Row and column are in grid pixels from the asset's corner. None if the asset's pixels do not
-    match the grid's, so that it must be warped.
-    """
-    if asset.crs != _crs(str(grid.crs)):
-        return None
-    height, width = grid.shape
-    across = ~asset.transform * grid.affine  # from the grid's pixels to the asset's
-    for scale in (1, 2):
-        row, col = across.f * scale, across.c * scale
-        drift = max(abs(across.a * scale - 1) * width, abs(across.e * scale - 1) * height)
-        skew = max(abs(across.b), abs(across.d)) * max(height, width)
-        off = max(abs(row - round(row)), abs(col - round(col)))
-        if max(drift, skew, off) < _GRID_TOLERANCE_PX:
-            return scale, round(row), round(col)
-    return None
-
-
-def _read_window(asset: Asset, row: int, col: int, shape: Sequence[int]) -> NDArray[Any]:
-    """Read (H, W) of an asset's pixels from a row and a column, 0 outside the asset."""
-    plane = np.zeros(tuple(shape), asset.dtype)
-    top, left = max(row, 0), max(col, 0)
-    bottom, right = min(row + shape[0], asset.height), min(col + shape[1], asset.width)
-    if top < bottom and left < right:
-        inside = asset.read(top, left, bottom - top, right - left)
-        if inside.shape == plane.shape:
-            return inside
-        plane[top - row : bottom - row, left - col : right - col] = inside
-    return plane
-
-
-def _read_doubled(asset: Asset, row: int, col: int, shape: Sequence[int]) -> NDArray[np.uint16]:
-    """Read (H, W) of an asset of twice the pixel size; row and column in pixels of the grid."""
-    top, left = row // 2 - 1, col // 2 - 1  # one more on each side, for the neighbours
-    height = (row + shape[0] - 1) // 2 + 2 - top
-    width = (col + shape[1] - 1) // 2 + 2 - left
-    plane = np.zeros(tuple(shape), np.uint16)
-    if top < asset.height and left < asset.width and top + height > 0 and left + width > 0:
-        coarse = _read_window(asset, top, left, (height, width)).astype(np.uint16, copy=False)
-        resample.double(coarse, row % 2, col % 2, plane)
-    return plane
-
-
-def _read_warped(asset: Asset, dtype: np.dtype[Any], grid: GeoBox) -> NDArray[Any]:
-    """Read (H, W) resampled: bilinear, or nearest for classes; 0 outside the asset and in nodata.
-
-    GDAL's own warp makes a pixel depend on the block it is read in: it interpolates coordinates
-    within 1/8 pixel and fits its kernel to each block. With that disabled it is 50 times as slow.
-    """
-    plane = np.zeros(grid.shape, dtype)
-    row, col, xs, ys = resample.transform_nodes(grid, asset.crs.to_wkt())
-    across = ~asset.transform
-    cols = across.a * xs + across.b * ys + across.c
-    rows = across.d * xs + across.e * ys + across.f
-    inside = np.isfinite(cols) & np.isfinite(rows)
-    if not inside.any():
-        return plane
-    top, left = max(int(rows[inside].min()) - 2, -1), max(int(cols[inside].min()) - 2, -1)
-    bottom = min(int(rows[inside].max()) + 3, asset.height + 1)
-    right = min(int(cols[inside].max()) + 3, asset.width + 1)
-    if bottom - top > 2 and right - left > 2:
-        shape = (bottom - top, right - left)
-        pixels = _read_window(asset, top, left, shape).astype(dtype, copy=False)
-        _clear_invalid(pixels)
-        is_bilinear = dtype != np.uint8
-        resample.sample_pixels(pixels, rows - top, cols - left, (row, col), is_bilinear, plane)
-    return plane

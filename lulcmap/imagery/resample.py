@@ -11,7 +11,7 @@ from pyproj import Transformer
 
 from lulcmap.system import compiled
 
-_NODE_STEP_PX = 8
+NODE_STEP_PX = 8
 """Pixels between the nodes at which coordinates are transformed; a power of two, so that fractions
 are exact and no pixel depends on the grid it is read in."""
 
@@ -96,13 +96,13 @@ def transform_nodes(grid: GeoBox, crs: str) -> tuple[float, float, NDArray[Any],
 
     """
     row, col = grid.affine.f / grid.affine.e, grid.affine.c / grid.affine.a
-    top, left = math.floor(row / _NODE_STEP_PX), math.floor(col / _NODE_STEP_PX)
-    down = np.arange(top, math.floor((row + grid.shape[0]) / _NODE_STEP_PX) + 2) * _NODE_STEP_PX
-    along = np.arange(left, math.floor((col + grid.shape[1]) / _NODE_STEP_PX) + 2) * _NODE_STEP_PX
+    top, left = math.floor(row / NODE_STEP_PX), math.floor(col / NODE_STEP_PX)
+    down = np.arange(top, math.floor((row + grid.shape[0]) / NODE_STEP_PX) + 2) * NODE_STEP_PX
+    along = np.arange(left, math.floor((col + grid.shape[1]) / NODE_STEP_PX) + 2) * NODE_STEP_PX
     x, y = np.meshgrid(along * grid.affine.a, down * grid.affine.e)
     to_source = Transformer.from_crs(str(grid.crs), crs, always_xy=True)
     xs, ys = to_source.transform(x, y)
-    return row - top * _NODE_STEP_PX, col - left * _NODE_STEP_PX, xs, ys
+    return row - top * NODE_STEP_PX, col - left * NODE_STEP_PX, xs, ys
 
 
 @compiled
@@ -131,10 +131,10 @@ def sample_pixels(
     height, width = pixels.shape
     half = 0.5 if out.itemsize < 4 else 0.0
     for y in range(out.shape[0]):
-        down = (start[0] + y + 0.5) / _NODE_STEP_PX
+        down = (start[0] + y + 0.5) / NODE_STEP_PX
         i, t = int(down), down - int(down)
         for x in range(out.shape[1]):
-            along = (start[1] + x + 0.5) / _NODE_STEP_PX
+            along = (start[1] + x + 0.5) / NODE_STEP_PX
             j, s = int(along), along - int(along)
             row = (1 - t) * ((1 - s) * rows[i, j] + s * rows[i, j + 1])
             row += t * ((1 - s) * rows[i + 1, j] + s * rows[i + 1, j + 1])

@@ -13,7 +13,7 @@ from lulcmap.run import PIXEL_ORIGINS, About, BlockFacts, Plan
 from lulcmap.system import replacing
 
 _MAX_NAMES = 3
-"""Lost assets named in the warning; the report has them all."""
+"""Lost assets and implausible scenes named in warnings; the report has them all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,9 @@ class MapReport:
 
     unmasked: tuple[str, ...] = ()
     """Ids of the scenes without a scene classification, whose clouds stayed."""
+
+    implausible: tuple[tuple[str, int], ...] = ()
+    """Ids of the Sentinel-1 scenes with implausible power, each with the number of such pixels."""
 
     software: str
     """Name and version of lulcmap."""
@@ -171,6 +174,7 @@ class MapReport:
         used: set[str] = set()
         unmasked: set[str] = set()
         lost: set[tuple[str, str, str]] = set()
+        implausible: Counter[str] = Counter()
         devices: set[str] = set()
         for block in blocks:
             pixels.update(block.pixels)
@@ -178,6 +182,7 @@ class MapReport:
             used.update(block.used)
             unmasked.update(block.unmasked)
             lost.update(block.lost)
+            implausible.update(dict(block.implausible))
             devices.add(block.device)
         ids = [scene for scenes in plan.scenes.values() for scene in scenes]
         warnings = [*about.notes, *_model_warnings(plan, about)]
@@ -188,7 +193,11 @@ class MapReport:
             classes={
                 cover.name: classes[cover.name] for cover in about.legend if classes[cover.name]
             },
-            warnings=(*warnings, *_warnings(pixels, sorted(lost), len(unmasked))),
+            warnings=(
+                *warnings,
+                *_warnings(pixels, sorted(lost), len(unmasked)),
+                *_power_warnings(implausible),
+            ),
             scenes={
                 sensor: [scene for scene in scenes if scene in used]
                 for sensor, scenes in plan.scenes.items()
@@ -197,6 +206,7 @@ class MapReport:
             skipped=about.skipped,
             lost=tuple(sorted(lost)),
             unmasked=tuple(sorted(unmasked)),
+            implausible=tuple(sorted(implausible.items())),
             software=f"lulcmap {plan.version}",
             plan=about.plan,
             area=about.name,
@@ -231,6 +241,7 @@ class MapReport:
                 for scene, band, reason in self.lost
             ],
             "unmasked": list(self.unmasked),
+            "implausible": [{"scene": scene, "pixels": count} for scene, count in self.implausible],
             "software": self.software,
             "plan": self.plan,
             "area": self.area,
@@ -276,6 +287,9 @@ class MapReport:
                 (entry["scene"], entry["band"], entry["reason"]) for entry in values["lost"]
             ),
             unmasked=tuple(values["unmasked"]),
+            implausible=tuple(
+                (entry["scene"], entry["pixels"]) for entry in values.get("implausible", ())
+            ),
             software=values["software"],
             plan=values["plan"],
             area=values["area"],
@@ -417,5 +431,20 @@ def _warnings(
     if unmasked:
         warnings.append(
             f"{unmasked} Sentinel-2 scenes have no scene classification: clouds in them stayed."
+        )
+    return warnings
+
+
+def _power_warnings(implausible: Mapping[str, int]) -> list[str]:
+    named = sorted(implausible.items(), key=lambda entry: (-entry[1], entry[0]))[:_MAX_NAMES]
+    warnings = [
+        f"{count:,} {'pixel' if count == 1 else 'pixels'} of scene {scene} "
+        f"{'holds' if count == 1 else 'hold'} implausible power, taken as nodata."
+        for scene, count in named
+    ]
+    more = len(implausible) - len(named)
+    if more:
+        warnings.append(
+            f"{more} more Sentinel-1 scenes hold implausible power, all named in the report."
         )
     return warnings

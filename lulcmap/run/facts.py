@@ -40,6 +40,9 @@ class BlockFacts:
     lost: tuple[tuple[str, str, str], ...]
     """Assets that could not be read: scene, band, reason."""
 
+    implausible: tuple[tuple[str, int], ...] = ()
+    """Scenes of Sentinel-1 with pixels of implausible power, and their number in the block."""
+
     def to_json(self) -> dict[str, Any]:
         """The values of the tag."""
         return asdict(self)
@@ -52,9 +55,11 @@ class BlockFacts:
             KeyError, TypeError, ValueError, AttributeError: the values are of something else.
 
         """
+        values = {"implausible": (), **values}  # blocks of version 0.1.0 lack it
         facts = {field.name: values[field.name] for field in fields(cls)}
         facts["used"], facts["unmasked"] = tuple(facts["used"]), tuple(facts["unmasked"])
         facts["lost"] = tuple((scene, band, reason) for scene, band, reason in facts["lost"])
+        facts["implausible"] = tuple((scene, int(count)) for scene, count in facts["implausible"])
         for counts in ("pixels", "classes"):
             facts[counts] = {name: int(count) for name, count in facts[counts].items()}
         return cls(**facts)

@@ -86,7 +86,7 @@ def optical(archive: Archive, rng, name: str, *, classified=True, everywhere=Fal
         codes = rng.choice([4, 5, 6, 11, 3, 8, 10, 1], half, p=[0.8, 0.05, 0.05, 0.06, *[0.01] * 4])
         archive.add(scene, "SCL", (codes * valid).astype(np.uint8))
     for band in S2_BANDS:
-        raw = rng.integers(1, 4000, SHAPE) + rng.choice([0, 1000, 61000], p=[0.5, 0.4, 0.1])
+        raw = rng.integers(2, 4000, SHAPE) + rng.choice([0, 1000, 26_000], p=[0.5, 0.4, 0.1])
         gap = rng.random(SHAPE) < 0.02
         archive.add(scene, band, (raw * np.kron(valid, np.ones((2, 2))) * ~gap).astype(np.uint16))
     return scene
@@ -151,6 +151,21 @@ def observed(
     return source, ~(np.isin(codes, rules.mask_codes) | clouds) | unmasked
 
 
+def measured(samples: list[int]) -> list[int]:
+    """Samples of one band, in order, without those of 1 beside bright ones."""
+    others = [sample for sample in samples if sample > 1]
+    return others if others and min(others) >= 500 else samples
+
+
+def settled(values: list[int], count: int) -> tuple[list[int], int]:
+    """A pixel's bands, and its count: nodata if one is missing, unless it is dark water."""
+    present = [value for value in values if value]
+    is_dark = max(values[:4]) < 2000 and max(values[4:]) < 1000
+    if max(values) <= 1 or (count == 0 and not (len(present) >= 5 and is_dark)):
+        return [0] * len(values), 0
+    return [max(value, 1) for value in values], max(count, 1)
+
+
 def reference(archive: Archive, datatakes: list[Datatake], rules: CompositeRules):
     """The rule, pixel by pixel, in plain Python."""
     observations = [observed(archive, datatake, rules) for datatake in datatakes]
@@ -164,18 +179,18 @@ def reference(archive: Archive, datatakes: list[Datatake], rules: CompositeRules
                 if is_clear[y // 2, x // 2]:
                     clear.append(datatake[index])
         samples = [
-            sorted(
-                max(int(raw) - scene.offset, 1)
-                for scene in clear
-                if (scene.id, band) not in archive.broken
-                and (raw := archive.pixels[scene.id, band][y, x])
+            measured(
+                sorted(
+                    max(int(raw) - scene.offset, 1)
+                    for scene in clear
+                    if (scene.id, band) not in archive.broken
+                    and (raw := archive.pixels[scene.id, band][y, x])
+                )
             )
             for band in S2_BANDS
         ]
-        count[y, x] = min(map(len, samples))
-        if count[y, x]:
-            for band, s in enumerate(samples):
-                image[band, y, x] = (s[(len(s) - 1) // 2] + s[len(s) // 2] + 1) // 2
+        values = [(s[(len(s) - 1) // 2] + s[len(s) // 2] + 1) // 2 if s else 0 for s in samples]
+        image[:, y, x], count[y, x] = settled(values, min(map(len, samples)))
     return image, count
 
 
@@ -226,11 +241,86 @@ def test_the_median_of_any_number_of_dates_ignores_what_is_missing(size):
 
     kernels.median(stack, kernels.sorting_network(size), out, fewest)
 
+    others = np.where(stack > 1, stack, 65535).min(0)
+    stack[(stack == 1) & (others >= 500) & (others < 65535)] = 0  # missing beside bright samples
     number = (stack > 0).sum(0)
     with_nan = np.where(stack > 0, stack, np.nan)
     with_nan[0, number == 0] = 0
     np.testing.assert_array_equal(out, np.floor(np.nanmedian(with_nan, axis=0) + 0.5))
     np.testing.assert_array_equal(fewest, number)
+
+
+WATER = [300, 250, 200, 150, 100, 80, 60, 40, 30]
+LAND = [400, 600, 700, 1100, 2000, 2400, 2500, 2200, 1400]
+
+
+def one_pixel(*dates: list[int], offset=0, scl=(4,)) -> tuple[list[int], int]:
+    """The bands and the count of the composite of a land of equal pixels, from raw DN by date."""
+    archive, datatakes = Archive(), []
+    for number, values in enumerate(dates):
+        scene = make_scene(f"d{number}", offset=offset, assets=(*S2_BANDS, "SCL"))
+        half = (SHAPE[0] // 2, SHAPE[1] // 2)
+        archive.add(scene, "SCL", np.full(half, scl[number % len(scl)], np.uint8))
+        for band, value in zip(S2_BANDS, values, strict=True):
+            archive.add(scene, band, np.full(SHAPE, value, np.uint16))
+        datatakes.append((scene,))
+    composite = run(archive, {"s2_dates": datatakes, "s1_passes": []})
+    assert (composite.s2 == composite.s2[:, :1, :1]).all()
+    return composite.s2[:, 0, 0].tolist(), int(composite.s2_count[0, 0])
+
+
+def without(values: list[int], *bands: str, put=0) -> list[int]:
+    return [put if band in bands else v for band, v in zip(S2_BANDS, values, strict=True)]
+
+
+@pytest.mark.parametrize(
+    "bands", [("B02",), ("B08",), ("B12",), ("B08", "B11", "B12"), ("B02", "B08", "B11", "B12")]
+)
+def test_a_lake_that_is_too_dark_for_a_band_is_kept(bands):
+    assert one_pixel(without(WATER, *bands)) == (without(WATER, *bands, put=1), 1)
+    assert one_pixel(*[without(WATER, *bands)] * 3) == (without(WATER, *bands, put=1), 1)
+
+
+@pytest.mark.parametrize("bands", [("B02",), ("B08",), ("B12",), ("B05", "B11", "B12")])
+def test_the_ragged_edge_of_a_swath_stays_out(bands):
+    assert one_pixel(without(LAND, *bands)) == ([0] * 9, 0)
+
+
+def test_a_pixel_that_lacks_most_bands_stays_out():
+    assert one_pixel(without(WATER, "B02", "B03", "B04", "B05", "B12")) == ([0] * 9, 0)
+
+
+def test_saturated_snow_that_lacks_a_band_is_not_water():
+    snow = [9000, 9000, 9000, 9000, 0, 0, 0, 400, 300]
+
+    assert one_pixel(snow) == ([0] * 9, 0)
+
+
+def test_the_other_bands_of_an_observation_with_a_zero_count():
+    first, second = without(LAND, "B08"), [value + 100 for value in LAND]
+
+    values, count = one_pixel(first, second)
+
+    wanted = [value + 50 for value in LAND]
+    wanted[S2_BANDS.index("B08")] = second[S2_BANDS.index("B08")]
+    assert (values, count) == (wanted, 1)
+
+
+def test_the_edge_of_a_swath_of_ones_is_no_observation():
+    edge = [1] * 9
+
+    assert one_pixel(edge) == ([0] * 9, 0)
+    bright = [value + 500 for value in LAND]
+    assert one_pixel(edge, bright) == (bright, 1)
+    assert one_pixel(bright, edge, bright) == (bright, 2)
+
+
+def test_a_band_of_ones_is_kept_where_it_may_be_dark():
+    forest = without(LAND, "B02", put=1)  # the haze of which was overestimated, as in old products
+
+    assert one_pixel(forest) == (forest, 1)
+    assert one_pixel(forest, [max(v, 100) for v in forest])[0][0] == 51
+    assert one_pixel(without(WATER, *S2_BANDS[1:], put=1))[1] == 1
 
 
 def test_no_more_dates_are_read_than_are_needed():
@@ -339,7 +429,7 @@ def test_backscatter_has_a_floor_and_a_ceiling():
     archive = Archive()
     scene = make_scene("p", "s1", assets=S1_BANDS)
     archive.add(scene, "VV", np.full(SHAPE, 1e-9, np.float32))
-    archive.add(scene, "VH", np.full(SHAPE, 1e35, np.float32))
+    archive.add(scene, "VH", np.full(SHAPE, 1e35, np.float32))  # no reader gives so much
 
     composite = run(archive, {"s2_dates": [], "s1_passes": [(scene,)]})
 

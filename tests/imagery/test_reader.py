@@ -76,8 +76,9 @@ def make_grid(*, row=0, col=0, shape=(60, 80), size=10.0, crs=UTM32, corner=ORIG
 
 
 def values(shape=(150, 130), *, gaps=0.1, seed=0) -> np.ndarray:
-    """Pixels that encode row and column, with some nodata."""
-    pixels = (np.arange(shape[0])[:, None] * 256 + np.arange(shape[1]) + 1).astype(np.uint16)
+    """Pixels that encode row and column, in the range of reflectance, with some nodata."""
+    codes = np.arange(shape[0])[:, None] * 200 + np.arange(shape[1])
+    pixels = (codes % 31_000 + 1).astype(np.uint16)
     pixels[np.random.default_rng(seed).random(shape) < gaps] = 0
     return pixels
 
@@ -162,7 +163,7 @@ def doubled(pixels: np.ndarray, row: int, col: int, shape: tuple[int, int]) -> n
 @pytest.mark.parametrize(("row", "col"), [(0, 0), (1, 0), (21, 33), (-8, -11), (100, 90), (500, 0)])
 @pytest.mark.parametrize("gaps", [0.0, 0.3])
 def test_a_source_of_20_m_is_doubled_as_gdal_and_brute_force_do(tmp_path, reader, row, col, gaps):
-    pixels = np.random.default_rng(1).integers(1, 65536, (70, 60)).astype(np.uint16)
+    pixels = np.random.default_rng(1).integers(1, 31_767, (70, 60)).astype(np.uint16)
     pixels[values((70, 60), gaps=gaps) == 0] = 0
     path = write(tmp_path / "a.tif", pixels, size=20.0)
     grid = make_grid(row=row, col=col)

@@ -88,6 +88,9 @@ class _Header:
     dtype: np.dtype[Any]
     """Data type of the pixels."""
 
+    nodata: float | None
+    """Value that the file declares as nodata."""
+
 
 class Assets:
     """Opens assets and keeps their headers; threads may share it.
@@ -147,7 +150,8 @@ class Assets:
 
 
 def _header_of(layout: tiff.Layout | None, dataset: DatasetReader, crs: CRS | None) -> _Header:
-    return _Header(layout, crs, dataset.transform, dataset.shape, np.dtype(dataset.dtypes[0]))
+    dtype = np.dtype(dataset.dtypes[0])
+    return _Header(layout, crs, dataset.transform, dataset.shape, dtype, dataset.nodata)
 
 
 @contextmanager
@@ -169,6 +173,7 @@ class Asset:
         height: number of rows.
         width: number of columns.
         dtype: data type of its pixels.
+        nodata: value that the file declares as nodata; None if it declares none.
 
     """
 
@@ -180,6 +185,7 @@ class Asset:
         self.transform = header.transform
         self.height, self.width = header.shape
         self.dtype = header.dtype
+        self.nodata = header.nodata
 
     def read(self, top: int, left: int, height: int, width: int) -> NDArray[Any]:
         """Read (height, width) pixels of the first band.
