@@ -30,9 +30,9 @@ S1_NODATA = -32768
 """Nodata value in files (linear gamma-nought) and in composites (hundredths of a decibel)."""
 
 S1_POWER = (1e-15, 1e5)
-"""Smallest and largest linear gamma-nought that can be a measurement. GRD amplitudes have 16 bits and
-the calibration constant of IW is 237: they saturate at (65535 / 237)^2 = 7.6e4, 49 dB. The noise is
-about 1e-3 and is subtracted in floats of 24 bits, so that a difference is a multiple of 1e-11 or so,
+"""Smallest and largest linear gamma-nought that can be a measurement. GRD amplitudes have 16 bits
+and the calibration constant of IW is 237: they saturate at (65535 / 237)^2 = 7.6e4, 49 dB. Noise of
+about 1e-3 is subtracted in floats of 24 bits, so that a difference is a multiple of 1e-11 or so,
 which terrain correction changes by less than a factor of 1000.
 Source: Sentinel-1 Product Specification (S1-RS-MDA-52-7441), calibration and noise vectors."""
 

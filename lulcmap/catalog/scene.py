@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Self
 
@@ -71,6 +71,9 @@ class Scene:
     behind: str | None = None
     """Id of the newest product of the same tile and datatake; a pixel is taken from this scene only
     where all newest ones have none. None for the newest."""
+
+    checksums: Mapping[str, str] = field(default_factory=dict)
+    """From band name to the multihash of its file, hexadecimal, where the item states it."""
 
     @classmethod
     def from_item(cls, item: Mapping[str, Any], profile: Profile) -> Self:
@@ -151,6 +154,7 @@ class Scene:
             assets={band: item["assets"][key]["href"] for band, key in keys.items()},
             platform=platform(name, properties),
             product=product if _PRODUCT_NAME.fullmatch(product) else None,
+            checksums=_checksums(item, keys),
         )
 
 
@@ -178,6 +182,12 @@ def _check_bands(keys: Mapping[str, str], required: Sequence[str]) -> None:
     missing = [band for band in required if band not in keys]
     if missing:
         raise SkippedItem(f"it lacks {', '.join(missing)}")
+
+
+def _checksums(item: Mapping[str, Any], keys: Mapping[str, str]) -> dict[str, str]:
+    """The ``file:checksum`` of each band's file that has one, by band."""
+    stated = {band: item["assets"][key].get("file:checksum") for band, key in keys.items()}
+    return {band: value for band, value in stated.items() if isinstance(value, str)}
 
 
 def _epsg(item: Mapping[str, Any], keys: Sequence[str]) -> int | None:

@@ -32,7 +32,10 @@ from lulcmap.system import Progress, no_progress
 _ROOT, _SKIPPED, _NOTES = "lulcmap:root", "lulcmap:skipped", "lulcmap:notes"
 """Members of a frozen ItemCollection that keep a ``SearchResult``."""
 
-_ASSET_FACTS = ("type", "roles", "gsd", "proj:", "raster:", "bands", "offset", "scale", "nodata")
+_ASSET_FACTS = (
+    *("type", "roles", "gsd", "proj:", "raster:", "bands", "offset", "scale", "nodata"),
+    "file:checksum",
+)
 """Prefixes of an asset's members kept besides its href; others may hold hrefs of their own."""
 
 _SIGNATURES = {"sig", "signature", "x-amz-signature", "x-goog-signature"}

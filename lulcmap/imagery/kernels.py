@@ -16,11 +16,11 @@ S1_FLOOR = -5000
 """Smallest backscatter in a composite, hundredths of a decibel; below it is instrument noise."""
 
 _CLIPPED_BELOW = 500
-"""Reflectance x 10000 of the darkest other sample, from which on a sample of 1 is no measurement: a
-surface does not go from 5 % to nothing. Half the water there is has less than that in every band."""
+"""Reflectance x 10000 of the darkest other sample, from which on a sample of 1 is no measurement:
+no surface goes from 5 % to nothing. Clear water is darker than that in every band."""
 
 _DARK_BELOW = 1000
-"""Reflectance x 10000 below which water lies from the red edge on (B06 to B12) if a band is zero."""
+"""Reflectance x 10000 below which B06 to B12 are in water so dark that a band of it is zero."""
 
 _DARK_VISIBLE_BELOW = 2000
 """The same in B02 to B05; snow and cloud are brighter."""
@@ -152,10 +152,10 @@ def fill_slots(
 
 @compiled
 def _missing_up_to(stack: NDArray[np.uint16], y: int, start: int, out: NDArray[np.uint16]) -> None:
-    """Find the largest value that counts as missing in pixels of a row: 0, or 1 where it is clipped.
+    """Find the largest value that counts as missing in pixels of a row: 0 or 1.
 
     A value of 1 stands for any reflectance of 0 and less: of dark water or of a shadow, or of the
-    edge of a swath that a provider filled with it. It is missing where all other samples are bright.
+    edge of a swath that a provider filled with it. Where all others are bright it is missing.
 
     Args:
         stack: (T, H, W) samples of one band, 0 missing.

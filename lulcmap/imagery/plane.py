@@ -196,8 +196,8 @@ def _check_fineness(rows: NDArray[Any], cols: NDArray[Any], grid: GeoBox) -> Non
     if density > _MAX_DENSITY:
         wanted = abs(grid.resolution.x)
         raise UnfitError(
-            f"its pixels of {wanted / sqrt(density):.2g} m are far finer than the {wanted:g} m they "
-            "are wanted at"
+            f"its pixels of {wanted / sqrt(density):.2g} m are far finer than the {wanted:g} m "
+            "they are wanted at"
         )
 
 

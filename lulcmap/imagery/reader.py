@@ -94,7 +94,8 @@ class Reader:
             try:
                 if attempt and "://" in href:
                     self._fetcher.rest(attempt)
-                return read_plane(self._assets.open(href), band, grid, scene.offset)
+                asset = self._assets.open(href, scene.checksums.get(band))
+                return read_plane(asset, band, grid, scene.offset)
             except UnfitError as error:
                 raise ReadError(f"{name} cannot be used: {error}.") from None
             except FetchError as error:

@@ -68,7 +68,7 @@ def _clear_power(
             is_odd = ((line[x] > 0) | (line[x] < -1)) & (line[x] != nodata)
             n_plain += np.int32(is_power)
             n_odd += np.int32(is_odd & ~is_power)
-        n_power += n_plain
+        n_power += int(n_plain)
         if n_odd == 0 and n_plain < width:
             for x in range(width):
                 line[x] = line[x] if line[x] > 0 and line[x] != nodata else np.float32(0)

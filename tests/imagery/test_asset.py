@@ -14,7 +14,7 @@ from rasterio.windows import Window
 
 from lulcmap.errors import ProviderError
 from lulcmap.imagery.assets import asset as module
-from lulcmap.imagery.assets import tiff
+from lulcmap.imagery.assets import jpeg2000, tiff
 from lulcmap.imagery.assets.asset import Assets, BrokenError
 from lulcmap.imagery.assets.fetch import Fetcher
 from lulcmap.imagery.assets.http import FetchError
@@ -259,7 +259,7 @@ def test_few_compressed_bytes_are_fetched_ahead(tmp_path, fetcher, monkeypatch):
 
 
 def test_little_of_a_jpeg_2000_file_is_fetched_and_nothing_twice(tmp_path, fetcher, monkeypatch):
-    monkeypatch.setattr(module, "_CHUNK_BYTES", 16384)
+    monkeypatch.setattr(jpeg2000, "_CHUNK_BYTES", 16384)
     pixels = np.random.default_rng(0).integers(0, 4096, (640, 640)).astype(np.uint16)
     path = write_jp2(tmp_path / "a.jp2", pixels)
     source = Assets(fetcher).open(str(path))
@@ -359,7 +359,7 @@ def test_fetch_and_provider_errors_pass_through_unchanged(tmp_path, fetcher, kin
 def test_a_jpeg_2000_file_whose_bytes_stop_arriving_is_a_fetch_error_not_a_broken_file(
     tmp_path, fetcher, monkeypatch
 ):
-    monkeypatch.setattr(module, "_CHUNK_BYTES", 16384)
+    monkeypatch.setattr(jpeg2000, "_CHUNK_BYTES", 16384)
     pixels = np.random.default_rng(0).integers(0, 4096, (400, 400)).astype(np.uint16)
     source = Assets(fetcher).open(str(write_jp2(tmp_path / "a.jp2", pixels)))
     real = Counting.get

@@ -120,9 +120,45 @@ def test_broken_bytes_are_an_error_and_leave_the_array_alone(gdals, dtype, predi
         assert not bits(pixels).any()
 
 
-@pytest.mark.parametrize("length", [0, 1, TILE[0] * TILE[1] - 1, TILE[0] * TILE[1] + 1, 10**6])
-def test_a_tile_of_another_size_is_an_error(length):
+@pytest.mark.parametrize("length", [0, 1, TILE[0] * TILE[1] - 1])
+def test_a_stream_shorter_than_its_tile_is_an_error(length):
     with pytest.raises(InflateError):
         deflate.paste_tile(
             zlib.compress(bytes(length)), np.zeros(TILE, np.uint8), (0, 0), tile=TILE, predictor=1
         )
+
+
+@pytest.mark.parametrize("excess", [1, 7, 10**6])
+@pytest.mark.parametrize(("dtype", "predictor"), KINDS)
+def test_the_first_bytes_of_a_longer_stream_are_the_tile(gdals, dtype, predictor, excess):
+    body, wanted = gdals[dtype, predictor]
+    longer = zlib.compress(zlib.decompress(body) + bytes(excess))
+    pixels = np.zeros(TILE, dtype)
+
+    deflate.paste_tile(longer, pixels, (0, 0), tile=TILE, predictor=predictor)
+
+    np.testing.assert_array_equal(bits(pixels), bits(wanted))
+    for broken in (longer[:-1], longer[:-4], longer[:-1] + bytes([longer[-1] ^ 1])):
+        with pytest.raises(InflateError):
+            deflate.paste_tile(broken, pixels, (0, 0), tile=TILE, predictor=predictor)
+
+
+def test_a_stream_that_inflates_to_far_more_than_its_tile_is_an_error(monkeypatch):
+    monkeypatch.setattr(deflate, "_MAX_EXCESS_BYTES", 2**20)
+    endless = zlib.compress(bytes(2**23), 9)
+
+    with pytest.raises(InflateError):
+        deflate.paste_tile(endless, np.zeros(TILE, np.uint8), (0, 0), tile=TILE, predictor=1)
+
+
+@pytest.mark.parametrize("fill_order", [1, 2])
+def test_a_stream_is_checked_to_its_end(fill_order):
+    body = zlib.compress(np.random.default_rng(0).bytes(3000) + bytes(3 * 2**20))
+
+    def stored(stream):
+        return stream.translate(deflate._REVERSED) if fill_order == 2 else stream
+
+    deflate.check_stream(stored(body), fill_order=fill_order)
+    for broken in (b"", body[:-1], body[:900], body[:-1] + bytes([body[-1] ^ 1]), bytes(99)):
+        with pytest.raises(InflateError):
+            deflate.check_stream(stored(broken), fill_order=fill_order)

@@ -111,7 +111,7 @@ def test_windows_of_every_coding_are_rasterios(
             assert (dataset.transform, dataset.shape) == (TRANSFORM, SHAPE)
             assert (dataset.dtypes[0], dataset.nodata) == (dtype, 7)
         assert layout.tile == ((16, 32) if tiled else (8, 100))
-        is_plain = compress == "deflate" and tiled and endianness == "LITTLE"
+        is_plain = compress == "deflate" and endianness == "LITTLE"
         is_alone = count == 1 or interleave == "band"
         assert layout.deflate == (predictor if is_plain and is_alone else None)
         for rows, cols in (
@@ -193,6 +193,8 @@ def placed(starts, sizes):
         offsets=np.array([starts], np.uint64),
         sizes=np.array([sizes], np.uint64),
         deflate=None,
+        compression=1,
+        fill_order=1,
         tags={},
     )
 

@@ -5,15 +5,14 @@ JPEG 2000 file is read by GDAL through our own ranges. No other format is opened
 to any file.
 """
 
-import io
 import threading
-import uuid
 from collections import OrderedDict, deque
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,13 +20,14 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
-from rasterio.errors import RasterioError
+from rasterio.errors import CRSError, RasterioError
 from rasterio.io import DatasetReader, MemoryFile
 from rasterio.transform import Affine
 from rasterio.windows import Window
 
-from lulcmap.errors import ProviderError
-from lulcmap.imagery.assets import deflate, tiff
+from lulcmap.imagery.assets import deflate, jpeg2000, tiff
+from lulcmap.imagery.assets.checksum import fits
+from lulcmap.imagery.assets.directory import NotTiffError
 from lulcmap.imagery.assets.fetch import Fetcher
 from lulcmap.imagery.assets.http import FetchError
 
@@ -45,11 +45,8 @@ _MAX_HEADERS = 2048
 _BATCH_BYTES = 16 * 2**20
 """Compressed bytes of one asset that are decoded together, while as many are being fetched."""
 
-_CHUNK_BYTES = 2**20
-"""Bytes fetched at once of a file that GDAL navigates by itself."""
-
-_JPEG_2000_SIGNATURE = b"\x00\x00\x00\x0cjP  "
-"""First bytes of a JPEG 2000 file (JP2 signature box)."""
+_JPEG_END = b"\xff\xd9"
+"""Marker at the end of a JPEG stream; it occurs nowhere else in one."""
 
 
 class BrokenError(Exception):
@@ -62,9 +59,9 @@ def _gdal_errors() -> Iterator[None]:
     try:
         with rasterio.Env(**_GDAL_OPTIONS):
             yield
-    except (tiff.NotTiffError, deflate.InflateError) as error:
+    except (NotTiffError, jpeg2000.BoxError, deflate.InflateError) as error:
         raise BrokenError(str(error)) from error
-    except (RasterioError, CPLE_BaseError) as error:
+    except (RasterioError, CRSError, CPLE_BaseError) as error:
         message = " ".join(str(error.__cause__ or error).split())
         raise BrokenError(message.removesuffix(".") or type(error).__name__) from error
 
@@ -106,11 +103,13 @@ class Assets:
         self._crs: dict[tuple[tuple[int, int, bytes], ...], CRS | None] = {}
         self._lock = threading.Lock()
 
-    def open(self, href: str) -> "Asset":
+    def open(self, href: str, checksum: str | None = None) -> "Asset":
         """Open an asset and read its header.
 
         Args:
             href: absolute local path, or unsigned URL.
+            checksum: checksum of the file, as of the STAC file extension. It is checked where the
+                whole file is at hand: of local files, and of remote ones as small as a header.
 
         Raises:
             BrokenError: the file is neither TIFF nor JPEG 2000, or is broken.
@@ -124,7 +123,7 @@ class Assets:
                 self._headers.move_to_end(href)
         if header is None:
             with _gdal_errors():
-                header = self._read_header(href)
+                header = self._read_header(href, checksum)
             with self._lock:
                 self._headers[href] = header
                 if len(self._headers) > _MAX_HEADERS:
@@ -136,17 +135,40 @@ class Assets:
         with self._lock:
             self._headers.pop(href, None)
 
-    def _read_header(self, href: str) -> _Header:
+    def _read_header(self, href: str, checksum: str | None) -> _Header:
         read = partial(self._fetcher.get, href, whole=False)
         head = read(0, tiff.TIFF_HEADER_BYTES)
-        if head.startswith(_JPEG_2000_SIGNATURE):
-            with _open_jpeg_2000(self._fetcher, href) as dataset:
+        if checksum is not None:
+            _check_sum(href, head, checksum)
+        if head.startswith(jpeg2000.SIGNATURE):
+            chunks = jpeg2000.Chunks(self._fetcher, href)
+            jpeg2000.check_boxes(chunks)
+            with jpeg2000.open_dataset(chunks) as dataset:
                 return _header_of(None, dataset, dataset.crs)
         layout = tiff.parse(lambda start, length: head if start == 0 else read(start, length))
         keys = layout.crs_keys
         with _open_tiff(layout.header(crs=keys not in self._crs)) as dataset:
             crs = self._crs.setdefault(keys, dataset.crs)  # thousands of assets share a few CRS
             return _header_of(layout, dataset, crs)
+
+
+def _check_sum(href: str, head: bytes, checksum: str) -> None:
+    """Check a file against its checksum if it is local, or whole in its first bytes.
+
+    Raises:
+        BrokenError: it does not fit.
+        FetchError: the file cannot be read.
+
+    """
+    is_local = "://" not in href
+    if not is_local and len(head) == tiff.TIFF_HEADER_BYTES:
+        return
+    try:
+        is_fitting = fits(Path(href) if is_local else head, checksum)
+    except OSError as error:
+        raise FetchError(error.strerror or type(error).__name__) from error
+    if not is_fitting:
+        raise BrokenError("its bytes do not fit the item's file:checksum")
 
 
 def _header_of(layout: tiff.Layout | None, dataset: DatasetReader, crs: CRS | None) -> _Header:
@@ -205,7 +227,7 @@ class Asset:
         pixels = np.empty((height, width), self.dtype)
         with _gdal_errors():
             if self._layout is None:
-                with _open_jpeg_2000(self._fetcher, self._href) as dataset:
+                with jpeg2000.open_dataset(jpeg2000.Chunks(self._fetcher, self._href)) as dataset:
                     dataset.read(1, window=Window(left, top, width, height), out=pixels)
             else:
                 self._decode(self._layout, top, left, pixels)
@@ -219,15 +241,17 @@ class Asset:
         for batch, tiles in self._tiles(layout, rows, cols):
             row, col = batch.start * tile[0] - top, cols.start * tile[1] - left
             if layout.deflate is None or not all(body for line in tiles for body in line):
+                _check_streams(layout, tiles)
                 with _open_tiff(layout.excerpt(batch, cols, tiles)) as dataset:
                     first, last = max(row, 0), min(row + dataset.height, height)
                     window = Window(-col, first - row, width, last - first)
                     dataset.read(1, window=window, out=pixels[first:last])
                 continue
             for i, line in enumerate(tiles):
+                size = layout.rows_of(batch.start + i), tile[1]
                 for j, body in enumerate(line):
                     at = row + i * tile[0], col + j * tile[1]
-                    deflate.paste_tile(body, pixels, at, tile=tile, predictor=layout.deflate)
+                    deflate.paste_tile(body, pixels, at, tile=size, predictor=layout.deflate)
 
     def _tiles(
         self, layout: tiff.Layout, rows: slice, cols: slice
@@ -248,6 +272,15 @@ class Asset:
             yield ready, layout.tiles(ready, cols, ranges, [body.result() for body in bodies])
 
 
+def _check_streams(layout: tiff.Layout, tiles: list[list[memoryview]]) -> None:
+    """Check tiles that GDAL is about to decode, where it takes what it gets of a broken one."""
+    for body in (body for line in tiles for body in line if body):
+        if layout.compression in tiff.DEFLATE:
+            deflate.check_stream(body, fill_order=layout.fill_order)
+        elif layout.compression == tiff.JPEG and _JPEG_END not in bytes(body):
+            raise BrokenError("a JPEG tile is cut short")
+
+
 def _batches(layout: tiff.Layout, rows: slice, cols: slice) -> Iterator[slice]:
     """Split rows of tiles into batches of at most ``_BATCH_BYTES``, at least one row each."""
     first, size = rows.start, 0
@@ -257,80 +290,3 @@ def _batches(layout: tiff.Layout, rows: slice, cols: slice) -> Iterator[slice]:
             first, size = row, 0
         size += row_size
     yield slice(first, rows.stop)
-
-
-@contextmanager
-def _open_jpeg_2000(fetcher: Fetcher, href: str) -> Iterator[DatasetReader]:
-    """Open a JPEG 2000 file; GDAL reads what it needs, in chunks."""
-    chunks = _Chunks(fetcher, href)
-
-    def opener(*_: Any, **__: Any) -> io.RawIOBase:
-        return _File(chunks)
-
-    name = f"{uuid.uuid4()}/asset.jp2"  # rasterio keeps one opener per folder
-    try:
-        with rasterio.open(name, driver="JP2OpenJPEG", opener=opener) as dataset:
-            yield dataset
-    finally:
-        if chunks.failure is not None:  # the reason of GDAL's error, or of its zeros
-            raise chunks.failure
-
-
-class _Chunks:
-    """The bytes of an asset, fetched in chunks, each once."""
-
-    def __init__(self, fetcher: Fetcher, href: str) -> None:
-        self._get = partial(fetcher.get, href)
-        self._chunks: dict[int, bytes] = {}
-        self.size = fetcher.size(href)
-        self.failure: Exception | None = None
-
-    def part(self, start: int, end: int) -> bytes:
-        """Return a range of bytes; none after a failure, which must not pass through GDAL's C."""
-        numbers = range(start // _CHUNK_BYTES, -(-end // _CHUNK_BYTES))
-        try:
-            body = b"".join(self._chunk(number) for number in numbers)
-        except (FetchError, ProviderError) as error:
-            self.failure = error
-            return b""
-        skip = start % _CHUNK_BYTES
-        return body[skip : skip + end - start]
-
-    def _chunk(self, number: int) -> bytes:
-        if number not in self._chunks:
-            first = number * _CHUNK_BYTES
-            self._chunks[number] = self._get(first, min(_CHUNK_BYTES, self.size - first))
-        return self._chunks[number]
-
-
-class _File(io.RawIOBase):
-    """An asset as a file; GDAL opens it several times."""
-
-    def __init__(self, chunks: _Chunks) -> None:
-        self._chunks = chunks
-        self._at = 0
-
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def seekable(self) -> bool:
-        """Return True."""
-        return True
-
-    def tell(self) -> int:
-        """Return the position of the next byte to read."""
-        return self._at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        """Move to a position and return it."""
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._chunks.size}[whence]
-        self._at = start + offset
-        return self._at
-
-    def read(self, size: int = -1, /) -> bytes:
-        """Read ``size`` bytes, or fewer at the end of the file; all that is left if negative."""
-        left = max(self._chunks.size - self._at, 0)
-        body = self._chunks.part(self._at, self._at + (left if size < 0 else min(size, left)))
-        self._at += len(body)
-        return body

@@ -5,6 +5,7 @@ predictor and writes the window. Source of the predictors: TIFF 6.0, section 14,
 Photoshop TIFF technical note 3 (2005) for floating point.
 """
 
+import zlib
 from typing import Any
 
 import deflate
@@ -12,6 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lulcmap.system import compiled
+
+_MAX_EXCESS_BYTES = 64 * 2**20
+"""Most bytes of a stream after its tile's; they are inflated to verify the checksum at its end."""
+
+
+_REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+"""Every byte with its bits reversed."""
 
 
 class InflateError(ValueError):
@@ -43,8 +51,8 @@ def paste_tile(
     size = tile[0] * tile[1] * pixels.itemsize
     try:
         raw = np.frombuffer(deflate.zlib_decompress(body, size), np.uint8)
-    except deflate.DeflateError as error:
-        raise InflateError("a tile cannot be inflated") from error
+    except deflate.DeflateError:
+        raw = np.frombuffer(_inflate_longer(body, size), np.uint8)
     if raw.size != size:
         raise InflateError(f"a tile has {raw.size} bytes instead of {size}")
     row, col = at
@@ -63,6 +71,41 @@ def paste_tile(
         _write_sums(values, window, cols[0])
     else:
         window[:] = values[:, cols[0] : cols[1]]
+
+
+def check_stream(body: bytes | memoryview, *, fill_order: int) -> None:
+    """Check that a stream is whole and fits its checksum, which GDAL does not.
+
+    Args:
+        body: a compressed tile.
+        fill_order: 1, or 2 if the bits of each byte are reversed.
+
+    Raises:
+        InflateError: the bytes are broken.
+
+    """
+    _inflate_longer(bytes(body).translate(_REVERSED) if fill_order == 2 else body, 2**20)
+
+
+def _inflate_longer(body: bytes | memoryview, size: int) -> bytes:
+    """Inflate the first bytes of a stream that may be longer; libtiff ignores the rest.
+
+    Raises:
+        InflateError: the stream is broken, or far too long.
+
+    """
+    stream = zlib.decompressobj()
+    excess = 0
+    try:
+        raw = more = stream.decompress(body, size)
+        while more and not stream.eof and excess <= _MAX_EXCESS_BYTES:
+            more = stream.decompress(stream.unconsumed_tail, 2**20)
+            excess += len(more)
+    except zlib.error:
+        raise InflateError("a tile cannot be inflated") from None
+    if not stream.eof:
+        raise InflateError("a tile cannot be inflated")
+    return raw
 
 
 @compiled

@@ -16,6 +16,9 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
+from lulcmap.imagery.assets import directory
+from lulcmap.imagery.assets.directory import Entry, NotTiffError
+
 TIFF_HEADER_BYTES = 32768
 """Bytes fetched first: they hold the whole directory of a Cloud-Optimized GeoTIFF."""
 
@@ -25,43 +28,21 @@ _MAX_GAP_BYTES = 65536
 _MAX_RANGE_BYTES = 8 * 2**20
 """Largest request, so that a large window is fetched over several connections."""
 
-_MAX_FILE_BYTES = 2**62
-"""Largest file; a header that points beyond it is broken."""
+_MAX_TILE_BYTES = 64 * 2**20
+"""Largest decoded tile. Tiles of 512 or 1024 pixels are common; a window needs whole ones."""
 
-_WIDTH, _HEIGHT, _SAMPLES, _ROWS_PER_STRIP, _PLANAR = 256, 257, 277, 278, 284
-_STRIPS, _STRIP_BYTES = 273, 279
-_TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES = 322, 323, 324, 325
-_BITS, _COMPRESSION, _PREDICTOR, _EXTRA, _FORMAT = 258, 259, 317, 338, 339
-_PER_BAND_TAGS = (_BITS, _FORMAT)
-"""Tags with one value per band."""
-_DEFLATE = (8, 32946)
-"""Compression codes of DEFLATE: Adobe's, and the older one."""
+_NONE, JPEG, DEFLATE = 1, 7, (8, 32946)
+"""Compression codes: none; JPEG; DEFLATE, Adobe's and the older one."""
+_LISTS = {
+    True: (directory.TILES, directory.TILE_BYTES),
+    False: (directory.STRIPS, directory.STRIP_BYTES),
+}
+"""Tags of the places and sizes of tiles, and of strips."""
 _PLAIN_SAMPLES = {(bits, 1, predictor) for bits in (8, 16) for predictor in (1, 2)} | {
     (32, 3, 1),
     (32, 3, 3),
 }
 """Bits, sample format and predictor that ``deflate`` decodes: unsigned integers and floats."""
-_PLACE_TAGS = (33550, 33922, 34264)
-"""Tags of the pixel scale, tie points and transformation."""
-_CRS_TAGS = (34735, 34736, 34737)
-"""Tags of GeoTIFF's keys, which hold the CRS."""
-_RASTER_TYPE_KEY = 1025
-"""Id of the key ``GTRasterTypeGeoKey``."""
-_KEPT_TAGS = (
-    *(_BITS, _COMPRESSION, _PREDICTOR, _EXTRA, _FORMAT),
-    *(262, 266, 347),  # photometric interpretation, fill order, JPEG tables
-    *(42113, 50674),  # GDAL's nodata, LERC parameters
-    *(_PLANAR, _SAMPLES, _TILE_WIDTH, _TILE_HEIGHT, _ROWS_PER_STRIP),
-    *_PLACE_TAGS,
-)
-
-_TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 16: 8}
-_TYPE_DTYPES = {1: "u1", 3: "u2", 4: "u4", 16: "u8"}
-"""Bytes of one value, and numpy's integer type, by TIFF field type."""
-
-
-class NotTiffError(ValueError):
-    """The bytes are not a TIFF, or a broken one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +65,21 @@ class Layout:
     """(rows of tiles, columns of tiles) bytes of each tile; 0 where a tile was never written."""
 
     deflate: int | None
-    """Predictor (1, 2 or 3) if each tile is one little-endian band in DEFLATE; else None."""
+    """Predictor (1, 2 or 3) if each tile is one little-endian band in plain DEFLATE; else None."""
 
-    tags: Mapping[int, tuple[int, int, bytes]]
+    compression: int
+    """Code of the compression, as of TIFF: 1 none, 7 JPEG, 8 and 32946 DEFLATE."""
+
+    fill_order: int
+    """1, or 2 if the bits of each compressed byte are reversed."""
+
+    tags: Mapping[int, Entry]
     """Type, count and value of the tags needed to decode tiles."""
+
+    def rows_of(self, row: int) -> int:
+        """Return the rows of pixels in the tiles of a row; the last strips may have fewer."""
+        is_tiled = directory.TILE_WIDTH in self.tags
+        return self.tile[0] if is_tiled else min(self.tile[0], self.shape[0] - row * self.tile[0])
 
     def ranges(self, rows: slice, cols: slice) -> list[tuple[int, int]]:
         """Return the ranges of a window of tiles, first byte and length, neighbours joined.
@@ -158,9 +150,9 @@ class Layout:
         return b"".join([head, *(tile for line in tiles for tile in line)])
 
     @property
-    def crs_keys(self) -> tuple[tuple[int, int, bytes], ...]:
+    def crs_keys(self) -> tuple[Entry, ...]:
         """Entries that hold the CRS; files with equal entries have the same CRS."""
-        return tuple(self.tags[tag] for tag in _CRS_TAGS if tag in self.tags)
+        return tuple(self.tags[tag] for tag in directory.CRS if tag in self.tags)
 
     def header(self, *, crs: bool = True) -> bytes:
         """Write a TIFF of the whole image without tiles, with its data type and transform.
@@ -169,22 +161,22 @@ class Layout:
             crs: whether to include the CRS, which takes most of the time to open the file.
 
         """
-        keys = {tag: self.tags[tag] for tag in _CRS_TAGS if tag in self.tags}
+        keys = {tag: self.tags[tag] for tag in directory.CRS if tag in self.tags}
         if not crs:
             keys = self._raster_type()
         no_sizes = np.zeros_like(self.sizes)
         return self._head(slice(None), slice(None), self.offsets, no_sizes, extra_tags=keys)
 
-    def _raster_type(self) -> dict[int, tuple[int, int, bytes]]:
+    def _raster_type(self) -> dict[int, Entry]:
         """Return the key that tells whether a pixel is an area or a point, half a pixel apart."""
-        kind, _, value = self.tags.get(_CRS_TAGS[0], (3, 0, b""))
+        kind, _, value = self.tags.get(directory.CRS[0], (3, 0, b""))
         keys = np.frombuffer(value, f"{self.order}u2")
         keys = keys[: keys.size // 4 * 4].reshape(-1, 4)[1:]  # skip the directory's header
-        raster_type = keys[(keys[:, 0] == _RASTER_TYPE_KEY) & (keys[:, 1] == 0)][:1]
+        raster_type = keys[(keys[:, 0] == directory.RASTER_TYPE_KEY) & (keys[:, 1] == 0)][:1]
         if not raster_type.size:
             return {}
         lines = np.concatenate([[[1, 1, 0, 1]], raster_type]).astype(f"{self.order}u2")
-        return {_CRS_TAGS[0]: (kind, lines.size, lines.tobytes())}
+        return {directory.CRS[0]: (kind, lines.size, lines.tobytes())}
 
     def _head(
         self,
@@ -193,41 +185,25 @@ class Layout:
         places: NDArray[np.uint64],
         sizes: NDArray[np.uint64],
         *,
-        extra_tags: Mapping[int, tuple[int, int, bytes]] = MappingProxyType({}),
+        extra_tags: Mapping[int, Entry] = MappingProxyType({}),
     ) -> bytes:
         """Write everything before the tiles; ``places`` are offsets from its end."""
         top, left = rows.start or 0, cols.start or 0
         height = min(self.shape[0] - top * self.tile[0], places.shape[0] * self.tile[0])
         width = min(self.shape[1] - left * self.tile[1], places.shape[1] * self.tile[1])
-        tiled = _TILE_WIDTH in self.tags
-        entries = {tag: self.tags[tag] for tag in _KEPT_TAGS if tag in self.tags} | dict(extra_tags)
-        entries[_WIDTH] = 4, 1, struct.pack(f"{self.order}I", width)
-        entries[_HEIGHT] = 4, 1, struct.pack(f"{self.order}I", height)
-        lists = (_TILES, _TILE_BYTES) if tiled else (_STRIPS, _STRIP_BYTES)
+        lists = _LISTS[directory.TILE_WIDTH in self.tags]
+        entries = {tag: self.tags[tag] for tag in directory.KEPT if tag in self.tags} | dict(
+            extra_tags
+        )
+        entries[directory.WIDTH] = 4, 1, struct.pack(f"{self.order}I", width)
+        entries[directory.HEIGHT] = 4, 1, struct.pack(f"{self.order}I", height)
         for tag in lists:
             entries[tag] = 4, places.size, bytes(4 * places.size)
-        length = len(_directory(self.order, entries))
+        length = len(directory.write(self.order, entries))
         from_start = np.where(sizes > 0, places + np.uint64(length), 0)
         for tag, numbers in zip(lists, (from_start, sizes), strict=True):
             entries[tag] = 4, places.size, numbers.astype(f"{self.order}u4").tobytes()
-        return _directory(self.order, entries)
-
-
-def _directory(order: str, entries: Mapping[int, tuple[int, int, bytes]]) -> bytes:
-    """Write a classic TIFF's head: one directory, and the values it points to."""
-    table, values = bytearray(), bytearray()
-    first = 8 + 2 + 12 * len(entries) + 4
-    for tag in sorted(entries):
-        kind, count, value = entries[tag]
-        if len(value) <= 4:
-            field = value.ljust(4, b"\0")
-        else:
-            field = struct.pack(f"{order}I", first + len(values))
-            values += value + bytes(len(value) % 2)
-        table += struct.pack(f"{order}HHI", tag, kind, count) + field
-    mark = b"II" if order == "<" else b"MM"
-    head = mark + struct.pack(f"{order}HIH", 42, 8, len(entries))
-    return bytes(head + table + bytes(4) + values)
+        return directory.write(self.order, entries)
 
 
 def parse(read: Callable[[int, int], bytes]) -> Layout:
@@ -246,7 +222,7 @@ def parse(read: Callable[[int, int], bytes]) -> Layout:
     def at(start: int, length: int) -> bytes:
         if start + length <= len(head):
             return head[start : start + length]
-        if start + length > _MAX_FILE_BYTES:
+        if start + length > directory.MAX_FILE_BYTES:
             raise NotTiffError("its TIFF header is broken")
         body = read(start, length)
         if len(body) < length:
@@ -256,84 +232,133 @@ def parse(read: Callable[[int, int], bytes]) -> Layout:
     order = {b"II": "<", b"MM": ">"}.get(head[:2], "")
     version = struct.unpack(f"{order}H", head[2:4])[0] if order and len(head) >= 16 else 0
     if version == 42:
-        tags = _tags(at, order, struct.unpack(f"{order}I", head[4:8])[0], big=False)
+        tags = directory.read(at, order, struct.unpack(f"{order}I", head[4:8])[0], big=False)
     elif version == 43:
-        tags = _tags(at, order, struct.unpack(f"{order}Q", head[8:16])[0], big=True)
+        tags = directory.read(at, order, struct.unpack(f"{order}Q", head[8:16])[0], big=True)
     else:
         raise NotTiffError("it is not a TIFF")
     try:
         return _layout(order, tags)
+    except NotTiffError:
+        raise
     except (KeyError, IndexError, ValueError, ZeroDivisionError) as error:
         raise NotTiffError("its TIFF header is broken") from error
 
 
-def _tags(
-    at: Callable[[int, int], bytes], order: str, place: int, *, big: bool
-) -> dict[int, tuple[int, int, bytes]]:
-    """Read the entries of a directory that are needed: type, count, value."""
-    head, entry, field = ("Q", "HHQ", 8) if big else ("H", "HHI", 4)
-    size = struct.calcsize(f"={head}")
-    (count,) = struct.unpack(f"{order}{head}", at(place, size))
-    if count > 4096:  # broken: do not fetch gigabytes
-        raise NotTiffError("its TIFF header is broken")
-    step = struct.calcsize(f"={entry}") + field
-    table = at(place + size, count * step)
-    wanted = {*_KEPT_TAGS, *_CRS_TAGS, _WIDTH, _HEIGHT, _STRIPS, _STRIP_BYTES, _TILES, _TILE_BYTES}
-    tags = {}
-    for start in range(0, count * step, step):
-        tag, kind, length = struct.unpack_from(f"{order}{entry}", table, start)
-        if tag not in wanted or kind not in _TYPE_BYTES:
-            continue
-        total = _TYPE_BYTES[kind] * length
-        if total > 64 * 2**20:
-            raise NotTiffError("its TIFF header is broken")
-        value = table[start + step - field : start + step]
-        if total > field:
-            value = at(struct.unpack(f"{order}{'Q' if big else 'I'}", value)[0], total)
-        tags[tag] = kind, length, value[:total]
-    return tags
-
-
-def _layout(order: str, tags: Mapping[int, tuple[int, int, bytes]]) -> Layout:
-    def numbers(tag: int) -> NDArray[np.uint64]:
-        kind, _, value = tags[tag]
-        return np.frombuffer(value, f"{order}{_TYPE_DTYPES[kind]}").astype(np.uint64)
-
-    def number(tag: int, default: int | None = None) -> int:
-        return default if default is not None and tag not in tags else int(numbers(tag)[0])
-
-    height, width = number(_HEIGHT), number(_WIDTH)
-    if _TILE_WIDTH in tags:
-        tile = number(_TILE_HEIGHT), number(_TILE_WIDTH)
-        offsets, sizes = numbers(_TILES), numbers(_TILE_BYTES)
+def _layout(order: str, tags: Mapping[int, Entry]) -> Layout:
+    """Read a layout from the entries of a directory."""
+    number = _Numbers(order, tags)
+    shape = number.of(directory.HEIGHT), number.of(directory.WIDTH)
+    is_tiled = directory.TILE_WIDTH in tags
+    if is_tiled:
+        tile = number.of(directory.TILE_HEIGHT), number.of(directory.TILE_WIDTH)
     else:
-        tile = min(number(_ROWS_PER_STRIP, height), height), width
-        offsets, sizes = numbers(_STRIPS), numbers(_STRIP_BYTES)
-    across = ceil(height / tile[0]), ceil(width / tile[1])
+        tile = min(number.of(directory.ROWS_PER_STRIP, shape[0]), shape[0]), shape[1]
+    lists = _LISTS[is_tiled]
+    across = ceil(shape[0] / tile[0]), ceil(shape[1] / tile[1])
     count = across[0] * across[1]
-    if number(_PLANAR, 1) == 2:  # bands in separate tiles: keep only the first band
-        tags = {tag: entry for tag, entry in tags.items() if tag != _EXTRA}
-        tags |= {tag: (tags[tag][0], 1, tags[tag][2][:2]) for tag in _PER_BAND_TAGS if tag in tags}
-        tags[_SAMPLES] = 3, 1, struct.pack(f"{order}H", 1)
-    sample = number(_BITS, 1), number(_FORMAT, 1), number(_PREDICTOR, 1)
-    is_plain = order == "<" and _TILE_WIDTH in tags and number(_SAMPLES, 1) == 1
-    is_deflate = number(_COMPRESSION, 1) in _DEFLATE and sample in _PLAIN_SAMPLES
-    if min(height, width, *tile) < 1 or min(len(offsets), len(sizes)) < count:
+    places = [number.all(tag)[:count] for tag in lists]
+    if min(*shape, *tile) < 1 or max(shape) >= 2**31 or min(map(len, places)) < count:
         raise ValueError("the directory lists fewer tiles than the image has")
-    raw = tile[0] * tile[1] * ceil(number(_SAMPLES, 1) * sample[0] / 8)
-    last = int(offsets.max()) + int(sizes.max())
-    if (
-        max(height, width, raw) >= 2**31
-        or sizes.max() > 2 * raw + _MAX_GAP_BYTES
-        or last > _MAX_FILE_BYTES
-    ):
-        raise ValueError("a tile is larger than any compression makes it")
+    offsets, sizes = (place.reshape(across) for place in places)
+    if number.of(directory.PLANAR, 1) == 2:
+        tags = _first_band(order, tags)
+        number = _Numbers(order, tags)
+    samples, bits = number.of(directory.SAMPLES, 1), number.of(directory.BITS, 1)
+    sample = bits, number.of(directory.FORMAT, 1), number.of(directory.PREDICTOR, 1)
+    compression = number.of(directory.COMPRESSION, 1)
+    fill_order = number.of(directory.FILL_ORDER, 1)
+    line = ceil(tile[1] * samples * bits / 8)
+    _check_tiles(tile, line, offsets, sizes)
+    if compression == _NONE:
+        heights = np.full(across, tile[0], np.uint64)
+        if not is_tiled:
+            heights[-1] = shape[0] - (across[0] - 1) * tile[0]
+        sizes = _check_uncompressed(sizes, heights * np.uint64(line))
+    is_plain = order == "<" and samples == fill_order == 1 and sample in _PLAIN_SAMPLES
     return Layout(
         order=order,
-        shape=(height, width),
+        shape=shape,
         tile=tile,
-        offsets=offsets[:count].reshape(across),
-        sizes=sizes[:count].reshape(across),
-        deflate=sample[2] if is_plain and is_deflate else None,
-        tags={tag: tags[tag] for tag in (*_KEPT_TAGS, *_CRS_TAGS) if tag in tags},
+        offsets=offsets,
+        sizes=sizes,
+        deflate=sample[2] if is_plain and compression in DEFLATE else None,
+        compression=compression,
+        fill_order=fill_order,
+        tags={tag: tags[tag] for tag in (*directory.KEPT, *directory.CRS) if tag in tags},
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Numbers:
+    """Whole numbers in the entries of a directory."""
+
+    order: str
+    """Byte order."""
+
+    tags: Mapping[int, Entry]
+    """The entries."""
+
+    def all(self, tag: int) -> NDArray[np.uint64]:
+        """Return the numbers of a tag."""
+        kind, _, value = self.tags[tag]
+        return np.frombuffer(value, f"{self.order}{directory.TYPE_DTYPES[kind]}").astype(np.uint64)
+
+    def of(self, tag: int, default: int | None = None) -> int:
+        """Return the first number of a tag; the default, if there is one, where the tag lacks."""
+        return default if default is not None and tag not in self.tags else int(self.all(tag)[0])
+
+
+def _first_band(order: str, tags: Mapping[int, Entry]) -> dict[int, Entry]:
+    """Return the entries of a file with the first of its bands alone, which are in own tiles."""
+    kept = {tag: entry for tag, entry in tags.items() if tag != directory.EXTRA}
+    for tag in directory.PER_BAND:
+        if tag in kept:
+            kind, _, value = kept[tag]
+            kept[tag] = kind, 1, value[:2]
+    kept[directory.SAMPLES] = 3, 1, struct.pack(f"{order}H", 1)
+    return kept
+
+
+def _check_tiles(
+    tile: tuple[int, int], line: int, offsets: NDArray[np.uint64], sizes: NDArray[np.uint64]
+) -> None:
+    """Check that tiles have a place and a size that a decoder can take.
+
+    Args:
+        tile: rows and columns of a tile.
+        line: bytes of a row of a tile.
+        offsets: first byte of each tile.
+        sizes: bytes of each tile.
+
+    Raises:
+        NotTiffError, ValueError: they have not.
+
+    """
+    raw = tile[0] * line
+    if raw > _MAX_TILE_BYTES:
+        raise NotTiffError(
+            f"its tiles of {tile[0]} x {tile[1]} pixels take {raw / 2**20:.0f} MB each, "
+            f"and no more than {_MAX_TILE_BYTES // 2**20} MB are read"
+        )
+    if sizes.max() > 2 * raw + _MAX_GAP_BYTES:
+        raise ValueError("a tile is larger than any compression makes it")
+    if int(offsets.max()) + int(sizes.max()) > directory.MAX_FILE_BYTES:
+        raise ValueError("a tile lies beyond any file")
+    if ((sizes == 0) != (offsets == 0)).any():  # both are 0 where a tile was never written
+        raise NotTiffError("it lists a tile without a place or without bytes")
+
+
+def _check_uncompressed(
+    sizes: NDArray[np.uint64], wanted: NDArray[np.uint64]
+) -> NDArray[np.uint64]:
+    """Return the bytes to read of uncompressed tiles: GDAL takes any that follow for missing ones.
+
+    Raises:
+        NotTiffError: a tile is shorter than its pixels.
+
+    """
+    short = (sizes > 0) & (sizes < wanted)
+    if short.any():
+        raise NotTiffError(f"a tile has {sizes[short][0]} bytes instead of {wanted[short][0]}")
+    return np.minimum(sizes, wanted)
