@@ -24,8 +24,8 @@ from lulcmap.sensors import S1_BANDS
 _GRID_TOLERANCE_PX = 1e-3
 """Difference, in pixels, up to which two grids count as the same."""
 
-_FARTHEST = 1e9
-"""Largest number in a transform of a place on the earth, in metres or degrees."""
+_FARTHEST, _FARTHEST_DEGREES = 1e9, 1e3
+"""Largest number in a transform of a place on the earth, in units of a projection or degrees."""
 
 _MAX_DENSITY = 25
 """Most pixels of an asset under one of the grid. In degrees, 10 m at the equator are 2 m in
@@ -103,14 +103,15 @@ def _check_place(asset: Asset) -> None:
         UnfitError: its CRS or its transform cannot be used.
 
     """
+    place = asset.transform
+    if place.is_identity:
+        raise UnfitError("it is not georeferenced")
     if asset.crs is None:
         raise UnfitError("it has no CRS")
     if not (asset.crs.is_projected or asset.crs.is_geographic):
         raise UnfitError("its CRS is neither projected nor geographic")
-    place = asset.transform
-    if place.is_identity:
-        raise UnfitError("it is not georeferenced")
-    if not all(isfinite(number) and abs(number) < _FARTHEST for number in place[:6]):
+    farthest = _FARTHEST_DEGREES if asset.crs.is_geographic else _FARTHEST
+    if not all(isfinite(number) and abs(number) < farthest for number in place[:6]):
         raise UnfitError("its georeferencing is no place on the earth")
     area = abs(place.determinant)
     if area == 0 or not isfinite(1 / area):

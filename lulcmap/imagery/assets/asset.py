@@ -100,7 +100,7 @@ class Assets:
     def __init__(self, fetcher: Fetcher) -> None:
         self._fetcher = fetcher
         self._headers: OrderedDict[str, _Header] = OrderedDict()  # least recently used first
-        self._crs: dict[tuple[tuple[int, int, bytes], ...], CRS | None] = {}
+        self._crs: dict[tuple[tuple[int, int, bytes], ...], CRS] = {}
         self._lock = threading.Lock()
 
     def open(self, href: str, checksum: str | None = None) -> "Asset":
@@ -148,7 +148,9 @@ class Assets:
         layout = tiff.parse(lambda start, length: head if start == 0 else read(start, length))
         keys = layout.crs_keys
         with _open_tiff(layout.header(crs=keys not in self._crs)) as dataset:
-            crs = self._crs.setdefault(keys, dataset.crs)  # thousands of assets share a few CRS
+            crs = self._crs.get(keys, dataset.crs)
+            if crs is not None:  # it may be missing for another reason than its keys
+                self._crs[keys] = crs  # thousands of assets share a few
             return _header_of(layout, dataset, crs)
 
 
