@@ -19,7 +19,15 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from lulcmap.errors import LulcmapError, ModelError, OutputError, ProviderError, UsageError
-from lulcmap.system import Steps, connection_fault, no_progress, parts, public_url, replacing
+from lulcmap.system import (
+    Steps,
+    connection_fault,
+    no_progress,
+    parts,
+    public_url,
+    replacing,
+    sha256_of,
+)
 
 if TYPE_CHECKING:
     import requests
@@ -141,12 +149,6 @@ def fetch(
             "some space, or set LULCMAP_CACHE to another folder."
         ) from error
     return model
-
-
-def sha256_of(path: Path) -> str:
-    """Compute the sha256 of a file, 64 hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _check_url(url: str) -> None:

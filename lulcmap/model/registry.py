@@ -10,7 +10,7 @@ from lulcmap.errors import ModelError
 from lulcmap.model import cache
 from lulcmap.model.cache import CachedModel
 from lulcmap.model.file import read_model
-from lulcmap.system import Steps, no_progress
+from lulcmap.system import Steps, no_progress, sha256_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +158,7 @@ def _verified_shipped(model: ShippedModel) -> Path:
         raise ModelError(
             f"The file of model {model.name!r}, {model.path}, is missing. Reinstall lulcmap."
         )
-    actual = cache.sha256_of(model.path)
+    actual = sha256_of(model.path)
     if actual != model.sha256:
         raise ModelError(
             f"{model.path} is not the model {model.name!r} that was shipped: its sha256 starts "
@@ -169,7 +169,7 @@ def _verified_shipped(model: ShippedModel) -> Path:
 
 def _verified_fetched(model: CachedModel) -> Path:
     """Return the file of a fetched model after checking its sha256."""
-    if cache.sha256_of(model.path) != model.sha256:
+    if sha256_of(model.path) != model.sha256:
         raise ModelError(
             f"{model.path} is no longer the model that was fetched: its sha256 differs from its "
             "name. Remove it and fetch it again: lulcmap models fetch."

@@ -5,7 +5,8 @@ from .mosaic import JOINED_BYTES_PER_PIXEL, ZoneBlocks, write_mosaic
 from .paths import check_writable, run_path
 from .preview import coloured, draw_preview, true_colour
 from .read import read_map
-from .report import MapReport, ShardReport
+from .report import MapReport
+from .shard_report import ShardReport
 
 __all__ = [
     "JOINED_BYTES_PER_PIXEL",

@@ -5,7 +5,7 @@ Everything comes from the run folder, so any machine that sees it can do this.
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -25,10 +25,18 @@ from lulcmap.geo import (
 from lulcmap.output.cog import write_cog
 from lulcmap.output.existing import finished_map, made_before
 from lulcmap.output.mosaic import ZoneBlocks, write_mosaic
-from lulcmap.output.paths import check_writable, hold_map, map_paths
+from lulcmap.output.paths import check_outside, check_writable, hold_map, map_paths
 from lulcmap.output.provenance import map_tags
 from lulcmap.output.report import MapReport, WrittenFile
-from lulcmap.run import About, Plan, RunFolder, hold_run, start_heartbeat
+from lulcmap.run import (
+    DAMAGED,
+    About,
+    Plan,
+    RunFolder,
+    check_block,
+    hold_run,
+    start_heartbeat,
+)
 from lulcmap.system import Progress, Steps, no_progress
 
 logger = logging.getLogger(__name__)
@@ -74,11 +82,15 @@ def check_finished(run: RunFolder, plan: Plan) -> None:
 
     """
     blocks, digest = plan.placed_blocks, plan.digest
-    missing = [block for block in blocks if not run.is_done(block, plan=digest)]
+    faults = {block.id: run.fault(block, plan=digest) for block in blocks}
+    missing = [number for number, fault in faults.items() if fault]
     if not missing:
         return
     failures = run.failures()
     summary = f"{len(missing):,} of {len(blocks):,} blocks in {run.path} are missing"
+    damaged = [str(number) for number in missing if faults[number] == DAMAGED]
+    if damaged:
+        summary += f" or damaged (damaged: {', '.join(damaged[:3])}{', ...' * (len(damaged) > 3)})"
     if len(failures) == len(missing):
         number, reason = next(iter(failures.items()))
         raise ProviderError(
@@ -120,6 +132,7 @@ def assemble_run(
         raise UsageError(f"{path} is not named <out>.run. Give --out too.")
     out = out or path.with_suffix("")
     check_writable(out)
+    check_outside(out, path)
     if not RunFolder(path).is_begun():
         report = finished_map(out, zones=zones, min_coverage=min_coverage)
         if report is None:
@@ -200,12 +213,16 @@ def assemble_map(
             "Choose a longer period, or check --mask-codes."
         )
     tags = map_tags(plan, about, report)
+    written = []
     with hold_map(out):
         for number, file in enumerate(files, 1):
             stage = "mosaic" if len(files) == 1 else f"mosaic {number} of {len(files)}"
             _join(run, file, plan, partial(progress, stage))
-            write_cog(run.joined_path, file.out, tags=tags, legend=about.legend)
+            size, sha256 = write_cog(run.joined_path, file.out, tags=tags, legend=about.legend)
+            written.append(replace(file.written, bytes=size, sha256=sha256))
             run.joined_path.unlink()
+        # The tags say nothing of damage: the map is the same as without it.
+        report = replace(report, maps=tuple(written)).with_damage(run.damaged())
         report.write()
     return report
 
@@ -238,5 +255,6 @@ def _join(run: RunFolder, file: MapFile, plan: Plan, progress: Steps) -> None:
         target=file.grid,
         polygon=file.polygon,
         out=run.joined_path,
+        check=check_block,
         progress=progress,
     )

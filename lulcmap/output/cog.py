@@ -18,7 +18,7 @@ from rio_cogeo.cogeo import cog_validate
 
 from lulcmap.errors import OutputError
 from lulcmap.legend import CLASS_TAG, CLASSES, NODATA, LandCover
-from lulcmap.system import GDAL_OPTIONS, check_disk, replacing
+from lulcmap.system import GDAL_OPTIONS, check_disk, replacing, sha256_of
 
 PLAN_TAG = "LULCMAP_PLAN"
 """Tag with the digest of the plan a map was made under."""
@@ -55,7 +55,7 @@ def write_cog(
     *,
     tags: Mapping[str, str],
     legend: Sequence[LandCover] = CLASSES,
-) -> None:
+) -> tuple[int, str]:
     """Write a map as a valid Cloud-Optimized GeoTIFF, or leave nothing.
 
     GeoTIFF has no field for class names, so they are tags of the band: ``CLASS_0=water`` and so on.
@@ -66,6 +66,9 @@ def write_cog(
         out: path of the file to write or replace.
         tags: tags of the file; ``plan_of`` reads ``PLAN_TAG``.
         legend: ids, names and colours of the classes.
+
+    Returns:
+        Size and SHA-256 of the file.
 
     Raises:
         OutputError: the map cannot be written or differs from its source, or the disk is too full,
@@ -78,6 +81,7 @@ def write_cog(
             _watched(partial(_copy, source, part, tags=tags, legend=legend), out.parent)
             with rasterio.Env(**GDAL_OPTIONS):
                 _check(part, source, tags=tags, legend=legend)
+            return part.stat().st_size, sha256_of(part)
     except (RasterioError, CPLE_BaseError, OSError) as error:
         raise OutputError(
             f"The map cannot be written to {out} ({error}). Check that the disk is not full and "
@@ -168,10 +172,14 @@ def _copy(
         rasterio.shutil.copy(joined, virtual.name, driver="VRT")
         with rasterio.open(virtual.name, "r+") as dataset:
             dataset.update_tags(**dict(sorted(tags.items())))
-            dataset.update_tags(1, **{f"{CLASS_TAG}{cover.id}": cover.name for cover in legend})
+            dataset.update_tags(1, **_class_tags(legend))
             dataset.set_band_description(1, "land cover")
             dataset.write_colormap(1, _palette(legend))
         rasterio.shutil.copy(virtual.name, part, **_COG_OPTIONS)
+
+
+def _class_tags(legend: Sequence[LandCover]) -> dict[str, str]:
+    return {f"{CLASS_TAG}{cover.id}": cover.name for cover in legend}
 
 
 def _palette(legend: Sequence[LandCover]) -> dict[int, tuple[int, int, int, int]]:
@@ -199,6 +207,8 @@ def _check(
             raise OSError("its palette differs from the legend")
         if any(cog.tags().get(key) != value for key, value in tags.items()):
             raise OSError("some of its tags are missing")
+        if any(cog.tags(1).get(key) != name for key, name in _class_tags(legend).items()):
+            raise OSError("some names of its classes are missing")
         height, width = cog.shape
         for row in range(0, height, _TILE_PX):
             for col in range(0, width, 4 * _TILE_PX):

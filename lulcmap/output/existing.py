@@ -1,24 +1,28 @@
 """Whether the requested map already exists."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from lulcmap.errors import OutputError
 from lulcmap.output.cog import plan_of, request_of
-from lulcmap.output.paths import map_paths
+from lulcmap.output.paths import check_map_file, map_paths
 from lulcmap.output.report import MapReport
+from lulcmap.output.whole import map_fault, written_files
 from lulcmap.run import Plan
+
+logger = logging.getLogger(__name__)
 
 
 def made_before(
     out: Path, plan: Plan, *, remote: bool, zones: bool, overwrite: bool, min_coverage: float
 ) -> MapReport | None:
-    """The report of a map that need not be made, for all its files exist; None if it must be.
+    """The report of a map that need not be made, for all its files are whole; None if it must be.
 
     A map made under the same plan is that map. So is one made for the same request from other
     scenes, where the catalogue is remote: what a provider has changes by the day, also of a year
-    that is over, and is no reason to map again.
+    that is over, and is no reason to map again. A damaged map is made again, and a warning says so.
 
     Args:
         out: path of the map.
@@ -29,25 +33,33 @@ def made_before(
         min_coverage: share of the area's pixels that is asked for.
 
     Raises:
-        OutputError: another file is in the place of the map, and may not be replaced.
+        OutputError: another map is in the place of this one and may not be replaced, or a file
+            that lulcmap did not write, or a name is too long.
 
     """
-    digest = plan.digest
+    digest, request = plan.digest, plan.request
     outs = map_paths(out, plan.crs, plan.zones if zones else [])
-    plans = {path: plan_of(path) for path in outs if path.exists()}
-    others = [path for path, found in plans.items() if found != digest]
-    if remote and others and not overwrite:
-        request = plan.request
+    report = MapReport.read(out, min_coverage=min_coverage)
+    recorded = written_files(out, report) if report is not None else {}
+    for path in outs:
+        check_map_file(path, recorded.get(path))
+    present = [path for path in outs if path.exists()]
+    others = [path for path in present if plan_of(path) != digest]
+    if remote and not overwrite:
         others = [path for path in others if request_of(path) != request]
+    if report is not None and report.plan == digest:
+        # Lulcmap's and without a tag of another plan: its tags are damaged.
+        others = [path for path in others if plan_of(path) is not None]
     if others and not overwrite:
         raise OutputError(
             f"{others[0]} exists and is not this map. Give --overwrite to replace it, or choose "
             "another --out."
         )
-    if others or len(plans) < len(outs):
+    if others or len(present) < len(outs):
         return None
-    report = MapReport.read(out, min_coverage=min_coverage)
-    if report is None or report.plan != plans[out]:
+    fault = _fault(out, outs, report)
+    if report is None or fault is not None:
+        logger.warning("%s is made again: %s.", out, fault)
         return None
     if report.plan == digest:
         return report
@@ -63,13 +75,35 @@ def finished_map(out: Path, *, zones: bool, min_coverage: float) -> MapReport | 
         zones: whether a file of each UTM zone is asked for too.
         min_coverage: share of the area's pixels that is asked for.
 
+    Raises:
+        OutputError: a file is damaged.
+
     """
     report = MapReport.read(out, min_coverage=min_coverage) if out.exists() else None
-    if report is None or report.plan != plan_of(out):
+    if report is None:
         return None
-    zone_files: Sequence[Path] = []
+    paths = set(written_files(out, report))
     if zones:
         codes = [crs.removeprefix("EPSG:") for crs in report.counted_on]
-        zone_files = map_paths(out, [""], codes)
-    names = {written.file for written in report.maps} | {path.name for path in zone_files}
-    return report if all((out.parent / name).exists() for name in names) else None
+        paths |= set(map_paths(out, [""], codes))
+    if not all(path.is_file() for path in paths):
+        return None
+    fault = _fault(out, sorted(paths), report)
+    if fault is not None:
+        raise OutputError(f"{fault}, and its run is gone. Run the predict command again.")
+    return report
+
+
+def _fault(out: Path, paths: Sequence[Path], report: MapReport | None) -> str | None:
+    """Why a map whose files are all there does not count as made; None if it does."""
+    if report is None:
+        return f"the report of {out.name} is missing or damaged"
+    try:
+        fault = map_fault(out, paths, report)
+    except OSError as error:
+        raise OutputError(
+            f"{out} cannot be read ({error.strerror or error}). Check the disk and its permissions."
+        ) from error
+    if fault is None and report.plan != plan_of(out):
+        return f"the report of {out.name} is of another map"
+    return fault

@@ -2,7 +2,7 @@
 
 import math
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,6 +74,7 @@ def write_mosaic(
     target: GeoBox,
     polygon: shapely.MultiPolygon,
     out: Path,
+    check: Callable[[Path], None] = lambda _: None,
     progress: Steps = no_progress,
 ) -> NDArray[np.int64]:
     """Write the classes of the blocks as a plain tiled GeoTIFF on the target grid.
@@ -89,7 +90,9 @@ def write_mosaic(
         zones: zones to join.
         target: north-up grid of the output.
         polygon: area of the map, in the target's CRS; a pixel belongs to it by its centre.
-        out: path of the file to write or replace.
+        out: path of the file to write or replace; a link in its place is not followed.
+        check: called with the path of a block before it is first read; raises ``OutputError`` if it
+            is damaged.
         progress: called with the number of rows done, and of all rows.
 
     Returns:
@@ -107,9 +110,10 @@ def write_mosaic(
     place = {"height": height, "width": width, "crs": target.crs.to_wkt()}
     counts = np.zeros(256, np.int64)
     try:
+        out.unlink(missing_ok=True)
         with rasterio.Env(**GDAL_OPTIONS):
             with (
-                closing(_BlockFiles()) as files,
+                closing(_BlockFiles(check)) as files,
                 rasterio.open(
                     out, "w", transform=target.affine, **place, **_MOSAIC_OPTIONS
                 ) as output,
@@ -152,8 +156,9 @@ def mosaic_bytes(polygon: shapely.MultiPolygon, target: GeoBox) -> int:
 class _BlockFiles:
     """Reads block files and keeps those used last open."""
 
-    def __init__(self) -> None:
+    def __init__(self, check: Callable[[Path], None]) -> None:
         self._open: OrderedDict[Path, Any] = OrderedDict()
+        self._check, self._checked = check, set[Path]()
 
     def read(self, path: Path, place: tuple[slice, slice], *, band: int) -> NDArray[np.uint8]:
         """Rows and columns of one band of a block."""
@@ -167,6 +172,9 @@ class _BlockFiles:
             ) from error
 
     def _dataset(self, path: Path) -> Any:
+        if path not in self._checked:
+            self._check(path)
+            self._checked.add(path)
         dataset = self._open.pop(path, None) or rasterio.open(path)
         self._open[path] = dataset  # the last one is the one used last
         if len(self._open) > _MAX_OPEN_FILES:

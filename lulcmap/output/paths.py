@@ -3,11 +3,14 @@
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from lulcmap.errors import OutputError
 from lulcmap.geo import map_files
-from lulcmap.system import HeldError, hold_file
+from lulcmap.output.report import REPORT_ENDING, MapReport, WrittenFile, is_report, report_path
+from lulcmap.output.whole import is_map, written_files
+from lulcmap.system import HeldError, check_destination, check_ours, hold_file
 
 
 def run_path(out: Path, workdir: Path | None) -> Path:
@@ -18,12 +21,14 @@ def run_path(out: Path, workdir: Path | None) -> Path:
         workdir: the other folder; None is the map's own.
 
     Raises:
-        OutputError: the other folder does not exist.
+        OutputError: the other folder does not exist, or the map would lie in the run folder.
 
     """
     if workdir and not workdir.is_dir():
         raise OutputError(f"No folder {workdir}. Make it, or change --workdir.")
-    return (workdir or out.parent) / f"{out.name}.run"
+    run = (workdir or out.parent) / f"{out.name}.run"
+    check_outside(out, run)
+    return run
 
 
 def map_paths(out: Path, crs: Sequence[str], codes: Sequence[int | str]) -> list[Path]:
@@ -39,18 +44,44 @@ def map_paths(out: Path, crs: Sequence[str], codes: Sequence[int | str]) -> list
 
 
 def check_writable(out: Path) -> None:
-    """Check that a map can be written to a path.
+    """Check that a map can be written to a path, and that no other file is lost there.
 
     Raises:
-        OutputError: it cannot.
+        OutputError: it cannot, or the file there is none that lulcmap wrote.
 
     """
-    if out.is_dir():
-        raise OutputError(f"{out} is a folder; --out takes the name of a file.")
-    if not out.parent.is_dir():
-        raise OutputError(f"No folder {out.parent}. Make it, or change --out.")
-    if not os.access(out.parent, os.W_OK):
-        raise OutputError(f"The folder {out.parent} is not writable. Change --out.")
+    report = MapReport.read(out, min_coverage=0)
+    check_map_file(out, written_files(out, report).get(out) if report else None)
+    if not os.path.lexists(out):
+        check_ours(report_path(out), is_report, kind="the report of a map")
+
+
+def check_map_file(path: Path, written: WrittenFile | None) -> None:
+    """Check one file of a map as ``check_writable`` does.
+
+    Args:
+        path: path of the file.
+        written: what the report says of it.
+
+    Raises:
+        OutputError: as of ``check_writable``.
+
+    """
+    check_destination(path, beside=(REPORT_ENDING, ".run"))
+    check_ours(path, partial(is_map, written=written), kind="a map")
+
+
+def check_outside(out: Path, run: Path) -> None:
+    """Check that a map is not written into a run folder, which is removed.
+
+    Raises:
+        OutputError: it would be.
+
+    """
+    if run.resolve() in out.absolute().parent.resolve().joinpath(out.name).parents:
+        raise OutputError(
+            f"{out} lies in the run folder {run}, which goes when the map is made. Change --out."
+        )
 
 
 @contextmanager

@@ -1,9 +1,14 @@
 """What a map's files say of themselves: their tags."""
 
+import re
+
 from lulcmap.legend import CLASSES
 from lulcmap.output.cog import PLAN_TAG, REQUEST_TAG
 from lulcmap.output.report import MapReport
 from lulcmap.run import About, Plan
+
+_NOT_XML = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\ud800-\\udfff\\ufdd0-\\ufdef\\ufffe\\uffff]")
+"""Letters that XML 1.0 forbids or discourages, or that readers change, such as line ends."""
 
 
 def map_tags(plan: Plan, about: About, report: MapReport) -> dict[str, str]:
@@ -44,4 +49,10 @@ def map_tags(plan: Plan, about: About, report: MapReport) -> dict[str, str]:
     }
     if report.warnings:
         tags["LULCMAP_WARNINGS"] = " ".join(report.warnings)
-    return tags
+    return {name: _plain(text) for name, text in tags.items()}
+
+
+def _plain(text: str) -> str:
+    """A text as it comes back from a tag: GDAL keeps tags in XML, without what XML cannot hold."""
+    escaped = _NOT_XML.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+    return escaped.strip() or "-"

@@ -1,19 +1,27 @@
 """The report of a map: what it was made from, and what is missing."""
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
 from lulcmap.errors import OutputError
+from lulcmap.geo import BlockId
 from lulcmap.legend import LandCover
 from lulcmap.run import PIXEL_ORIGINS, About, BlockFacts, Plan
-from lulcmap.system import replacing
+from lulcmap.system import read_json, replacing
 
 _MAX_NAMES = 3
-"""Lost assets and implausible scenes named in warnings; the report has them all."""
+"""Lost assets, implausible scenes or damaged blocks named in a warning; the report has them all."""
+
+REPORT_ENDING = ".report.json"
+"""Ending of a report's name, after the map's."""
+
+_PROOF = "report_sha256"
+"""Key of a report's own checksum; reports of version 0.1.0, without those of maps, have none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +39,12 @@ class WrittenFile:
 
     width: int
     """Columns."""
+
+    bytes: int | None = None
+    """Size of the file; None in reports of version 0.1.0."""
+
+    sha256: str | None = None
+    """SHA-256 of the file, hexadecimal; None likewise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +236,17 @@ class MapReport:
             s1_orbit=about.s1_orbit,
         )
 
+    def with_damage(self, blocks: Sequence[BlockId]) -> Self:
+        """The report with a warning of blocks that were found damaged and were made again."""
+        if not blocks:
+            return self
+        names = ", ".join(map(str, blocks[:_MAX_NAMES])) + ", ..." * (len(blocks) > _MAX_NAMES)
+        warning = (
+            "Blocks of the run that were found damaged on the disk and made again: "
+            f"{len(blocks):,} ({names}). Check the disk."
+        )
+        return replace(self, warnings=(*self.warnings, warning))
+
     def to_json(self) -> dict[str, Any]:
         """Plain JSON, in the order a reader wants it."""
         return {
@@ -307,7 +332,7 @@ class MapReport:
 
     @classmethod
     def read(cls, out: Path, *, min_coverage: float) -> Self | None:
-        """The report beside a map that was made before; None where there is none to be read.
+        """The report beside a map that was made before; None where none can be read undamaged.
 
         Args:
             out: path of the map.
@@ -315,10 +340,13 @@ class MapReport:
 
         """
         try:
-            values = json.loads(report_path(out).read_text())
+            values = json.loads(report_path(out).read_bytes())
+            proof = values.pop(_PROOF, None)
             report = cls.from_json(out, values, min_coverage=min_coverage)
-            return report if 0 <= report.coverage <= 1 else None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            has_proofs = any(written.sha256 for written in report.maps)
+            is_whole = proof == _digest(values) if proof or has_proofs else bool(report.maps)
+            return report if is_whole and 0 <= report.coverage <= 1 else None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None
 
     def write(self) -> Path:
@@ -328,10 +356,11 @@ class MapReport:
             OutputError: the folder cannot be written to.
 
         """
-        path = report_path(self.map)
+        path, values = report_path(self.map), self.to_json()
         try:
             with replacing(path) as part:
-                part.write_text(json.dumps(self.to_json(), indent=2) + "\n")
+                text = json.dumps({**values, _PROOF: _digest(values)}, indent=2)
+                part.write_text(text + "\n", encoding="ascii")
         except OSError as error:
             raise OutputError(
                 f"The report {path} cannot be written ({error.strerror}). Free some space or "
@@ -354,50 +383,25 @@ class MapReport:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class ShardReport:
-    """What one process of several did."""
-
-    run: Path
-    """Path of the run folder."""
-
-    shard: str
-    """The shard, such as ``"3/10"``."""
-
-    blocks: int
-    """Blocks of the shard, all done."""
-
-    made: int
-    """Blocks of these that were made now."""
-
-    left: int
-    """Blocks of the run that are not done, of all shards."""
-
-    then: str
-    """The command that makes the map when no block is left."""
-
-    warnings: tuple[str, ...] = ()
-    """What the map's user should know, one sentence each."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON."""
-        return {**asdict(self), "run": str(self.run), "warnings": list(self.warnings)}
-
-    def __str__(self) -> str:
-        """One line for the terminal."""
-        return (
-            f"Shard {self.shard} of {self.run}: {_blocks(self.blocks)}, {self.made:,} made now; "
-            f"{_blocks(self.left)} of the run left. When none is left: {self.then}"
-        )
-
-
 def report_path(out: Path) -> Path:
     """Path of a map's report: ``<out>.report.json``."""
-    return out.with_name(f"{out.name}.report.json")
+    return out.with_name(f"{out.name}{REPORT_ENDING}")
 
 
-def _blocks(count: int) -> str:
-    return f"{count:,} block{'' if count == 1 else 's'}"
+def is_report(path: Path) -> bool:
+    """Whether a file is the report of some map, whole or changed since.
+
+    Raises:
+        OSError: it cannot be read.
+
+    """
+    values = read_json(path)
+    return values is not None and {"map", "software", "plan", "pixels"} <= set(values)
+
+
+def _digest(values: Mapping[str, Any]) -> str:
+    """SHA-256 of JSON values, whatever the order of their keys."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def _model_warnings(plan: Plan, about: About) -> list[str]:

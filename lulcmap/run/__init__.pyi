@@ -1,7 +1,8 @@
 from .about import About
 from .access import hold_plan, hold_run, removed_if_nothing_mapped, start_heartbeat
+from .block_file import BLOCK_BANDS, BLOCK_BYTES_PER_PIXEL, DAMAGED, check_block
 from .facts import PIXEL_ORIGINS, BlockFacts
-from .folder import BLOCK_BANDS, BLOCK_BYTES_PER_PIXEL, RunFolder
+from .folder import RunFolder
 from .heartbeat import Heartbeat
 from .plan import Plan
 from .shard import Shard
@@ -10,6 +11,7 @@ from .status import RunStatus, run_status
 __all__ = [
     "BLOCK_BANDS",
     "BLOCK_BYTES_PER_PIXEL",
+    "DAMAGED",
     "PIXEL_ORIGINS",
     "About",
     "BlockFacts",
@@ -18,6 +20,7 @@ __all__ = [
     "RunFolder",
     "RunStatus",
     "Shard",
+    "check_block",
     "hold_plan",
     "hold_run",
     "removed_if_nothing_mapped",

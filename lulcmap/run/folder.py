@@ -7,6 +7,7 @@
     <run>/about.json                    the area, and what else the report says
     <run>/blocks/z32632_r12_c-3.tif     class, confidence, margin, S2 count, S1 count, origin
     <run>/failed/z32632_r12_c-4.json    why a block could not be made
+    <run>/damaged/z32632_r12_c-3.json   a block that was found damaged and is made again
     <run>/map.tif                       the blocks on a map's grid, until the map is finished
     <run>/run.lock, shard-3-of-10.lock  held by the processes that work on it
     <run>/run.beat, shard-3-of-10.beat  how far they are
@@ -16,62 +17,31 @@ killed resumes. Apart from locks and heartbeats, no file holds a time, host, pat
 workers.
 """
 
-import hashlib
 import json
 import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
-from rasterio.errors import RasterioError
-from rasterio.io import MemoryFile
 
 from lulcmap import __version__
 from lulcmap.errors import OutputError, UsageError
-from lulcmap.geo import RESOLUTION_M, Block, BlockId
-from lulcmap.legend import NODATA
+from lulcmap.geo import Block, BlockId
 from lulcmap.run.about import About
+from lulcmap.run.block_file import DAMAGED, block_fault, encoded_block, read_facts
 from lulcmap.run.facts import BlockFacts
 from lulcmap.run.plan import Plan
 from lulcmap.run.shard import Shard
-from lulcmap.system import GDAL_OPTIONS, check_disk, parts, read_json, write_atomically, write_json
+from lulcmap.system import check_disk, parts, read_json, write_atomically, write_json
 from lulcmap.system import written as written_by
 
 logger = logging.getLogger(__name__)
-
-BLOCK_BANDS = ("class", "confidence", "margin", "s2_count", "s1_count", "origin")
-"""Bands of a block file, uint8, in order; where nothing is mapped the first three are 255 and the
-others 0."""
-
-BLOCK_BYTES_PER_PIXEL = 1.25
-"""Bytes of a block's file a pixel; simulated countries have 1.23, smooth land less."""
-
-_BLOCK_BANDS_0_1 = (*BLOCK_BANDS[:5], "source")
-"""The same bands as version 0.1.0 named them; its blocks carry no checksum."""
-
-_FACTS_TAG, _SHA256_TAG = "lulcmap", "lulcmap_sha256"
-"""Metadata items of a block file: its facts as JSON, and the SHA-256 of that text."""
-
-_PIXELS_SHA256 = "pixels_sha256"
-"""Key of the facts' JSON that holds the SHA-256 of the bands. The two together prove that neither
-facts nor pixels were damaged since the block was written."""
-
-_BLOCK_LAYOUT: Mapping[str, Any] = {
-    "driver": "GTiff",
-    "tiled": True,
-    "blockxsize": 512,
-    "blockysize": 512,
-    "compress": "deflate",
-    "zlevel": 1,  # half the time of 6 for a tenth more bytes, in files that are soon removed
-    "interleave": "band",  # the mosaic reads one band and need not decompress the other five
-}
 
 _MAX_DIFFERENCES = 5
 """Differences named in the message that refuses another plan."""
@@ -161,6 +131,10 @@ class RunFolder:
     @property
     def _failed(self) -> Path:
         return self.path / "failed"
+
+    @property
+    def _damaged(self) -> Path:
+        return self.path / "damaged"
 
     def is_begun(self) -> bool:
         """Whether a plan was frozen here, of whatever version.
@@ -261,31 +235,12 @@ class RunFolder:
             OutputError: it cannot be written, as on a full disk.
 
         """
-        crs = grid.crs
-        if crs is None or bands.shape != (len(BLOCK_BANDS), *grid.shape) or bands.dtype != np.uint8:
-            raise ValueError(f"a block of {bands.dtype} {bands.shape} on a grid of {grid.shape}")
-        # Encoded in memory, so that a full disk is Python's error and not a line in GDAL's log.
-        with rasterio.Env(**GDAL_OPTIONS), MemoryFile() as memory:
-            with memory.open(
-                count=len(BLOCK_BANDS),
-                height=grid.shape[0],
-                width=grid.shape[1],
-                dtype="uint8",
-                nodata=NODATA,
-                crs=crs.to_wkt(),
-                transform=grid.affine,
-                **_BLOCK_LAYOUT,
-            ) as dataset:
-                dataset.descriptions = BLOCK_BANDS
-                values = {**facts.to_json(), _PIXELS_SHA256: _pixels_sha256(bands)}
-                text = json.dumps(values, sort_keys=True)
-                dataset.update_tags(**{_FACTS_TAG: text, _SHA256_TAG: _sha256(text.encode())})
-                dataset.write(bands)
+        with encoded_block(bands, grid, facts) as content:
             logger.debug("writing %s", number)
             with os_errors_named(self.path):
-                check_disk(self._blocks, len(memory.getbuffer()), "the next block")
+                check_disk(self._blocks, len(content), "the next block")
                 # Another shard may write the same block, where shards are of different counts.
-                write_atomically(self.block_path(number), memory.getbuffer())
+                write_atomically(self.block_path(number), content)
                 self._failure_path(number).unlink(missing_ok=True)
             logger.debug("wrote %s", number)
 
@@ -302,24 +257,32 @@ class RunFolder:
     def failures(self) -> dict[BlockId, str]:
         """The blocks that could not be made and why, sorted by id."""
         reasons = {}
-        for path in self._failed.glob("z*_r*_c*.json"):
-            match = re.fullmatch(r"z(\d+)_r(-?\d+)_c(-?\d+)", path.stem)
+        for number, path in _noted(self._failed):
             values = read_json(path)
-            if match and values is not None:
-                number = BlockId(*(int(part) for part in match.groups()))
-                if not self.block_path(number).exists():
-                    reasons[number] = str(values.get("reason"))
-        return dict(sorted(reasons.items()))
+            if values is not None and not self.block_path(number).exists():
+                reasons[number] = str(values.get("reason"))
+        return reasons
+
+    def damaged(self) -> list[BlockId]:
+        """The blocks that were found damaged since the run was begun, sorted by id."""
+        return [number for number, _ in _noted(self._damaged)]
 
     def _failure_path(self, number: BlockId) -> Path:
         return self._failed / f"{number}.json"
 
     def is_done(self, block: Block, *, plan: str) -> bool:
-        """Whether a block's file exists, was made under a plan, and is valid in every tile.
+        """Whether a block has no ``fault``."""
+        return self.fault(block, plan=plan) is None
+
+    def fault(self, block: Block, *, plan: str) -> str | None:
+        """What is wrong with a block's file; None if it was made under a plan and is as written.
 
         Args:
             block: the block.
             plan: digest of the plan.
+
+        Returns:
+            ``DAMAGED``, another fault, or None.
 
         Raises:
             OutputError: the file exists and cannot be read.
@@ -329,11 +292,11 @@ class RunFolder:
             try:
                 content = self.block_path(block.id).read_bytes()
             except FileNotFoundError:
-                return False
-        return _is_valid(content, block, plan)
+                return "is missing"
+        return block_fault(content, block, plan)
 
     def discard_invalid(self, block: Block, *, plan: str) -> bool:
-        """Remove a block's file unless it is done, as of ``is_done``.
+        """Remove a block's file unless it is done, as of ``is_done``; say it if it is damaged.
 
         Returns:
             Whether the block is done.
@@ -342,9 +305,14 @@ class RunFolder:
             OutputError: the file cannot be read or removed.
 
         """
-        if self.is_done(block, plan=plan):
+        fault = self.fault(block, plan=plan)
+        if fault is None:
             return True
         with os_errors_named(self.path):
+            if fault == DAMAGED:
+                logger.warning("Block %s in %s is damaged and is made again.", block.id, self.path)
+                self._damaged.mkdir(exist_ok=True)
+                write_json(self._damaged / f"{block.id}.json", {"reason": fault})
             self.block_path(block.id).unlink(missing_ok=True)
         return False
 
@@ -358,15 +326,7 @@ class RunFolder:
             OutputError: the block's file cannot be read.
 
         """
-        path = self.block_path(number)
-        try:
-            with rasterio.Env(**GDAL_OPTIONS), rasterio.open(path) as dataset:
-                return BlockFacts.from_json(_checked_facts(dataset))
-        except (RasterioError, KeyError, ValueError, TypeError, AttributeError) as error:
-            raise OutputError(
-                f"Block {path} cannot be read ({error}). Run the same command again to make "
-                "the block again."
-            ) from error
+        return read_facts(self.block_path(number))
 
     def is_blank(self) -> bool:
         """Whether no block was made or failed."""
@@ -389,7 +349,7 @@ class RunFolder:
                 for path in self.path.glob(pattern):
                     path.unlink()
             self.lock_path().unlink(missing_ok=True)
-            for folder in (self._blocks, self._failed, self.path):
+            for folder in (self._blocks, self._failed, self._damaged, self.path):
                 if folder.is_dir() and not any(folder.iterdir()):
                     folder.rmdir()
 
@@ -402,34 +362,24 @@ class RunFolder:
             blocks: whether finished and failed blocks are removed too.
 
         """
-        for folder in (self.path, self._blocks, self._failed):
+        for folder in (self.path, self._blocks, self._failed, self._damaged):
             for part in parts(folder):
                 if _OURS.fullmatch(written_by(part) or ""):
                     part.unlink(missing_ok=True)  # a heartbeat may just have got its name
         if blocks:
-            for block in (*self._blocks.glob("z*_r*_c*.tif"), *self._failed.glob("z*_r*_c*.json")):
+            notes = [path for folder in (self._failed, self._damaged) for _, path in _noted(folder)]
+            for block in (*self._blocks.glob("z*_r*_c*.tif"), *notes):
                 block.unlink()
 
 
-def _is_valid(content: bytes, block: Block, plan: str) -> bool:
-    left, top = block.box.col * RESOLUTION_M, -block.box.row * RESOLUTION_M
-    try:
-        with (
-            rasterio.Env(**GDAL_OPTIONS),
-            MemoryFile(content) as memory,
-            memory.open() as dataset,
-        ):
-            values = _checked_facts(dataset)
-            return bool(
-                BlockFacts.from_json(values).plan == plan
-                and dataset.shape == block.box.shape
-                and dataset.descriptions in (BLOCK_BANDS, _BLOCK_BANDS_0_1)
-                and set(dataset.dtypes) == {"uint8"}
-                and (dataset.transform.c, dataset.transform.f) == (left, top)
-                and _has_whole_pixels(dataset, values)
-            )
-    except (RasterioError, KeyError, ValueError, TypeError, AttributeError, OverflowError):
-        return False
+def _noted(folder: Path) -> list[tuple[BlockId, Path]]:
+    """The notes on blocks in a folder, sorted by id."""
+    notes = []
+    for path in folder.glob("z*_r*_c*.json"):
+        match = re.fullmatch(r"z(\d+)_r(-?\d+)_c(-?\d+)", path.stem)
+        if match:
+            notes.append((BlockId(*(int(part) for part in match.groups())), path))
+    return sorted(notes)
 
 
 @contextmanager
@@ -444,34 +394,6 @@ def os_errors_named(folder: Path) -> Iterator[None]:
             f"The run folder {folder} cannot be used ({error.strerror or error}). Free some "
             "space, or choose another folder with --workdir, then run the same command again."
         ) from error
-
-
-def _checked_facts(dataset: Any) -> dict[str, Any]:
-    """The values of a block's facts, proved undamaged; version 0.1.0 wrote no proof."""
-    tags = dataset.tags()
-    text = tags[_FACTS_TAG]
-    if dataset.descriptions == BLOCK_BANDS and _sha256(text.encode()) != tags[_SHA256_TAG]:
-        raise ValueError("its facts are damaged")
-    values: dict[str, Any] = json.loads(text)
-    return values
-
-
-def _has_whole_pixels(dataset: Any, values: Mapping[str, Any]) -> bool:
-    """Whether every tile can be read, and the pixels are those that were written."""
-    digest = _pixels_sha256(dataset.read(band) for band in dataset.indexes)
-    return dataset.descriptions == _BLOCK_BANDS_0_1 or digest == values[_PIXELS_SHA256]
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
-def _pixels_sha256(bands: Iterable[NDArray[np.uint8]]) -> str:
-    """SHA-256 of bands, one after the other, hexadecimal."""
-    digest = hashlib.sha256()
-    for band in bands:
-        digest.update(np.ascontiguousarray(band).data)
-    return digest.hexdigest()
 
 
 def _differences(begun: Mapping[str, Any], now: Mapping[str, Any]) -> str:

@@ -1,12 +1,22 @@
 from .checks import check_fields
+from .destination import check_destination, check_ours
 from .disk import check_disk, free_disk
-from .files import parts, read_json, replacing, write_atomically, write_json, written
+from .files import (
+    parts,
+    read_json,
+    replacing,
+    sha256_of,
+    write_atomically,
+    write_json,
+    written,
+)
 from .gdal import GDAL_OPTIONS
 from .http import connection_fault, public_url, retry_after_seconds
 from .jit import compiled
 from .lock import HeldError, hold_file, holder
 from .memory import available_memory, free_memory, memory_limit, release_memory
 from .progress import Progress, Steps, no_progress
+from .table import write_table
 from .xarrays import as_xarray
 
 __all__ = [
@@ -16,8 +26,10 @@ __all__ = [
     "Steps",
     "as_xarray",
     "available_memory",
+    "check_destination",
     "check_disk",
     "check_fields",
+    "check_ours",
     "compiled",
     "connection_fault",
     "free_disk",
@@ -32,7 +44,9 @@ __all__ = [
     "release_memory",
     "replacing",
     "retry_after_seconds",
+    "sha256_of",
     "write_atomically",
     "write_json",
+    "write_table",
     "written",
 ]

@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import socket
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,9 @@ logger = logging.getLogger(__name__)
 
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
 """Errors of a filesystem without locks."""
+
+_SAFELY = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+"""Flags to open a lock with: a link in its place is not followed, a pipe is not waited for."""
 
 _TRIES, _PAUSE_S = 10, 0.1
 """Tries to take a lock, since whoever only asks who holds it has it for a moment; seconds between
@@ -45,13 +49,13 @@ def hold_file(path: Path, *, shared: bool = False, wait: bool = False) -> Iterat
 
     Raises:
         HeldError: another process holds it, and ``wait`` is False.
-        OSError: the file cannot be made.
+        OSError: the file cannot be made, or something else has its name, such as a link.
 
     """
     if fcntl is None:
         # Nothing is left open: Windows cannot remove an open file.
         _warn_of_no_locks(path)
-        path.touch()
+        os.close(_open(path))
         yield
         return
     descriptor = _hold(path, shared=shared, wait=wait)
@@ -70,7 +74,7 @@ def holder(path: Path) -> str | None:
     if fcntl is None:
         return None
     try:
-        descriptor = os.open(path, os.O_RDONLY)
+        descriptor = os.open(path, os.O_RDONLY | _SAFELY)
     except OSError:
         return None
     try:
@@ -88,7 +92,7 @@ def _hold(path: Path, *, shared: bool, wait: bool) -> int:
     kind = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB)
     tries = _TRIES
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor = _open(path)
         try:
             fcntl.flock(descriptor, kind)
             if _is(path, descriptor):
@@ -107,6 +111,26 @@ def _hold(path: Path, *, shared: bool, wait: bool) -> int:
             os.close(descriptor)
             raise
         os.close(descriptor)  # the file was removed before the lock was ours
+
+
+def _open(path: Path) -> int:
+    """Open the file of a lock, made if it is missing; its content may be replaced.
+
+    Raises:
+        OSError: it cannot be made, or is a link, a pipe, or a second name of another file.
+
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _SAFELY, 0o666)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise OSError(errno.ELOOP, "the lock is a link: remove it", str(path)) from None
+    state = os.fstat(descriptor)
+    if not stat.S_ISREG(state.st_mode) or state.st_nlink > 1:
+        os.close(descriptor)
+        raise OSError(errno.EEXIST, "the lock is no file of its own: remove it", str(path))
+    return descriptor
 
 
 def _warn_of_no_locks(path: Path) -> None:

@@ -1,0 +1,40 @@
+"""CSV tables that a spreadsheet shows and does not run."""
+
+import csv
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""Beginnings of a cell that spreadsheets take for a formula, also in full width."""
+
+
+def write_table(path: Path, rows: Iterable[Sequence[object]]) -> None:
+    """Write a CSV file, UTF-8.
+
+    A text that a spreadsheet would run as a formula gets an apostrophe before it, as OWASP advises;
+    numbers, also written as text, stay numbers.
+
+    Args:
+        path: path of the file.
+        rows: rows of cells; None is an empty cell.
+
+    Raises:
+        OSError: it cannot be written.
+
+    """
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([_plain(cell) for cell in row] for row in rows)
+
+
+def _plain(cell: object) -> object:
+    if isinstance(cell, str) and cell.startswith(_FORMULA) and not _is_number(cell):
+        return f"'{cell}"
+    return cell
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return text == text.strip()
