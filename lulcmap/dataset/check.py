@@ -21,7 +21,7 @@ from lulcmap.dataset.votes import N_EXPERTS
 from lulcmap.errors import OutputError
 from lulcmap.legend import NODATA
 from lulcmap.sensors import S1_BANDS, S1_NODATA, S2_BANDS, S2_NODATA
-from lulcmap.system import Steps, no_progress
+from lulcmap.system import Steps, no_progress, write_atomically
 
 STATISTICS, SHEET = "statistics.json", "contact-sheet.png"
 
@@ -101,7 +101,7 @@ def check_dataset(folder: Path, *, progress: Steps = no_progress) -> CheckResult
     }
     readable = [chip for chip in dataset.rows if chip.chip in grids]
     try:
-        (folder / STATISTICS).write_text(json.dumps(statistics, indent=1) + "\n", encoding="utf-8")
+        write_atomically(folder / STATISTICS, json.dumps(statistics, indent=1) + "\n")
     except OSError as error:
         raise OutputError(
             f"{folder / STATISTICS} cannot be written ({error.strerror or error}). Free some "

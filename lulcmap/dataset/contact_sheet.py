@@ -12,6 +12,7 @@ from lulcmap.dataset.chips import Chip, Dataset
 from lulcmap.errors import OutputError
 from lulcmap.output import coloured, true_colour
 from lulcmap.sensors import S1_NODATA
+from lulcmap.system import replacing
 
 _PANEL_PX, _GAP_PX, _TEXT_PX = 192, 12, 13
 """Pixels: side of a panel, gap between panels, and size of the type."""
@@ -63,7 +64,8 @@ def contact_sheet(out: Path, dataset: Dataset, rows: Sequence[Chip]) -> None:
             )
     page.paste(legend, (0, _GAP_PX + down * cell))
     try:
-        page.save(out, format="PNG")
+        with replacing(out) as part:
+            page.save(part, format="PNG")
     except OSError as error:
         raise OutputError(
             f"The picture {out} could not be written ({error.strerror or error}). Free some space, "

@@ -23,9 +23,11 @@ from lulcmap.sensors import S1_BANDS, S1_NODATA, S2_BANDS, S2_NODATA
 from lulcmap.system import (
     GDAL_OPTIONS,
     HeldError,
+    check_destination,
     check_disk,
     hold_file,
     parts,
+    read_json,
     replacing,
     write_atomically,
 )
@@ -162,8 +164,10 @@ def dataset_writer(
 
     """
     _check_pyarrow()
-    if path.exists() and (not path.is_dir() or (not _is_dataset(path) and any(path.iterdir()))):
-        raise OutputError(f"{path} exists and is not a dataset. Give another --out.")
+    check_destination(path, folder=True, parents=True)
+    with _write_errors(path):
+        if path.exists() and not _is_dataset(path):
+            raise OutputError(f"{path} exists and is not a dataset. Give another --out.")
     about = About(tuple(classes), settings)
     with _write_errors(path):
         (path / CHIPS).mkdir(parents=True, exist_ok=True)
@@ -196,7 +200,11 @@ def _remove_if_empty(path: Path) -> None:
 
 
 def _is_dataset(path: Path) -> bool:
-    return (path / ABOUT).exists() or (path / CHIPS).is_dir()
+    """Whether a folder holds a dataset, or one that was killed at its start, or nothing."""
+    if (path / ABOUT).exists():
+        return "classes" in (read_json(path / ABOUT) or {})
+    names = {entry.name for entry in path.iterdir()} - {part.name for part in parts(path)}
+    return names <= {CHIPS, _LOCK} and not any((path / CHIPS).glob("*"))
 
 
 def _check_same(path: Path, about: About) -> None:

@@ -1,13 +1,12 @@
 """Write the files of an evaluation: the whole folder, or nothing."""
 
-import csv
 import json
 from pathlib import Path
 from typing import Any
 
 from lulcmap.errors import OutputError
 from lulcmap.evaluation.charts import confusion_chart, reliability_chart
-from lulcmap.system import replacing
+from lulcmap.system import check_destination, check_ours, read_json, replacing, write_table
 
 METRICS, MATRIX, PICTURE, RELIABILITY = (
     "metrics.json",
@@ -15,6 +14,8 @@ METRICS, MATRIX, PICTURE, RELIABILITY = (
     "confusion.png",
     "reliability.png",
 )
+
+_NAMES = {METRICS, MATRIX, PICTURE, RELIABILITY}
 
 
 def check_evaluation_folder(out: Path, *, overwrite: bool) -> None:
@@ -25,16 +26,22 @@ def check_evaluation_folder(out: Path, *, overwrite: bool) -> None:
         overwrite: whether an evaluation in it may be replaced.
 
     Raises:
-        OutputError: the folder exists, or its parent does not.
+        OutputError: the folder exists or holds other files, or its parent does not exist.
 
     """
-    if out.exists() and not (overwrite and (out / METRICS).is_file()):
-        state = "exists" if not overwrite else "exists and is not an evaluation"
+    check_destination(out, folder=True)
+    if out.exists() and not overwrite:
         raise OutputError(
-            f"{out} {state}. Give --overwrite to replace an evaluation, or another --out."
+            f"{out} exists. Give --overwrite to replace an evaluation, or another --out."
         )
-    if not out.absolute().parent.is_dir():
-        raise OutputError(f"No folder {out.absolute().parent}; create it, or change --out.")
+    check_ours(out, _is_evaluation, kind="an evaluation without other files")
+
+
+def _is_evaluation(folder: Path) -> bool:
+    """Whether a folder holds the files of an evaluation, and no other that would be lost."""
+    names = {path.name.removesuffix(".aux.xml") for path in folder.iterdir()}
+    metrics = read_json(folder / METRICS) or {}
+    return names <= _NAMES and {"subject", "labels", "confusion"} <= set(metrics)
 
 
 def write_evaluation(out: Path, metrics: dict[str, Any], *, overwrite: bool) -> None:
@@ -68,8 +75,6 @@ def write_evaluation(out: Path, metrics: dict[str, Any], *, overwrite: bool) -> 
 
 def _write_matrix(path: Path, metrics: dict[str, Any]) -> None:
     """Write the confusion matrix: a row for each true class, a column for each predicted one."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow([f"true class (votes: {metrics['labels']['votes']})", *metrics["classes"]])
-        for name, row in zip(metrics["classes"], metrics["confusion"], strict=True):
-            writer.writerow([name, *row])
+    head = [f"true class (votes: {metrics['labels']['votes']})", *metrics["classes"]]
+    rows = zip(metrics["classes"], metrics["confusion"], strict=True)
+    write_table(path, [head, *([name, *counts] for name, counts in rows)])

@@ -5,7 +5,9 @@ twice in windows: to count the pixels, then to find those whose ranks were drawn
 on the sample, not on the map.
 """
 
+import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,11 +22,14 @@ from lulcmap.evaluation.classmap import ClassMap, open_class_map
 from lulcmap.evaluation.pixel_area import has_known_areas, pixel_areas, pixel_lonlat
 from lulcmap.evaluation.stratified import AREA, PIXEL_AREA, PIXELS, STRATUM
 from lulcmap.legend import NODATA
-from lulcmap.system import Progress, no_progress, replacing
+from lulcmap.system import Progress, check_destination, check_ours, no_progress, replacing
 
 _WINDOW_PX = 2048
 """Side of the windows that are read at once, pixels. The sample depends on it: pixels are ranked
 window by window."""
+
+_LAYER, _SQLITE = "sample", b"SQLite format 3\0"
+"""Layer of a sample's file, and the first bytes of such a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,18 +251,35 @@ def check_sample_path(out: Path, *, overwrite: bool) -> None:
 
     Args:
         out: path of the file.
-        overwrite: whether an existing file may be replaced.
+        overwrite: whether an existing sample may be replaced.
 
     Raises:
-        OutputError: the file exists, or its folder does not.
+        OutputError: the file exists or is none that lulcmap wrote, or cannot be written there.
 
     """
+    check_destination(out)
     if out.exists() and not overwrite:
         raise OutputError(
             f"{out} exists and may hold labels. Give --overwrite to replace it, or another --out."
         )
-    if not out.absolute().parent.is_dir():
-        raise OutputError(f"No folder {out.absolute().parent}; create it, or change --out.")
+    check_ours(out, _is_sample, kind="a sample")
+
+
+def _is_sample(path: Path) -> bool:
+    """Whether a file is a GeoPackage with the table of a sample and no other.
+
+    Its labels may be filled in and columns added; QGIS adds a table of styles.
+    """
+    with path.open("rb") as file:
+        if file.read(len(_SQLITE)) != _SQLITE:
+            return False
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
+            tables = {name for (name,) in database.execute("SELECT table_name FROM gpkg_contents")}
+            columns = {row[1] for row in database.execute(f"PRAGMA table_info({_LAYER})")}
+    except sqlite3.Error:
+        return False
+    return tables - {"layer_styles"} == {_LAYER} and columns >= {"label", STRATUM, PIXELS, AREA}
 
 
 def write_sample(out: Path, sample: MapSample, *, overwrite: bool = False) -> None:
@@ -269,10 +291,10 @@ def write_sample(out: Path, sample: MapSample, *, overwrite: bool = False) -> No
     Args:
         out: path of the file to write.
         sample: the points.
-        overwrite: whether an existing file may be replaced.
+        overwrite: whether an existing sample may be replaced.
 
     Raises:
-        OutputError: the file exists, or cannot be written.
+        OutputError: the file exists or is none that lulcmap wrote, or cannot be written.
 
     """
     check_sample_path(out, overwrite=overwrite)
@@ -294,7 +316,7 @@ def write_sample(out: Path, sample: MapSample, *, overwrite: bool = False) -> No
                 geometry=shapely.to_wkb(shapely.points(sample.lon, sample.lat)),
                 field_data=list(columns.values()),
                 fields=list(columns),
-                layer="sample",
+                layer=_LAYER,
                 driver="GPKG",
                 geometry_type="Point",
                 crs="EPSG:4326",

@@ -2,6 +2,7 @@
 
 import io
 import threading
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
@@ -11,7 +12,7 @@ import numpy as np
 import rasterio
 import rasterio.shutil
 from rasterio._err import CPLE_BaseError  # what copy raises; public nowhere
-from rasterio.errors import RasterioError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import MemoryFile
 from rasterio.windows import Window
 from rio_cogeo.cogeo import cog_validate
@@ -111,7 +112,11 @@ def request_of(path: Path) -> str | None:
 
 def _tag(path: Path, name: str) -> str | None:
     try:
-        with rasterio.Env(**GDAL_OPTIONS), rasterio.open(path) as dataset:
+        with (
+            warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning),
+            rasterio.Env(**GDAL_OPTIONS),
+            rasterio.open(path, driver="GTiff") as dataset,
+        ):
             value: str | None = dataset.tags().get(name)
     except RasterioError:
         return None

@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from lulcmap.errors import OutputError
 from lulcmap.legend import CLASSES, NODATA, LandCover
 from lulcmap.sensors import S2_BANDS, S2_NODATA
+from lulcmap.system import replacing
 
 _WIDTH_PX, _GAP_PX = 1600, 16
 """Width of the picture, and of the gaps in it, pixels; three panels are then 512 pixels wide."""
@@ -76,7 +77,8 @@ def draw_preview(
     covers = [cover for cover in legend if cover.id in values]
     picture = _draw_page(panels, covers, title=title, note=note, has_empty=NODATA in values)
     try:
-        picture.save(out, format="PNG", optimize=True)
+        with replacing(out) as part:
+            picture.save(part, format="PNG", optimize=True)
     except OSError as error:
         raise OutputError(
             f"The picture {out} could not be written ({error.strerror or error}). Free some space "

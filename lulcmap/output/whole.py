@@ -96,7 +96,7 @@ def _fault_without_proof(paths: Sequence[Path], report: MapReport) -> str | None
                 valid, errors, _ = cog_validate(path, quiet=True)
                 if not valid:
                     return f"{path.name} is no whole COG: {errors[0]}"
-                with rasterio.open(path) as dataset:
+                with rasterio.open(path, driver="GTiff") as dataset:
                     crs.add(str(dataset.crs))
                     levels = len(dataset.overviews(1))
                 counts += _values(path, None)
@@ -115,7 +115,7 @@ def _values(path: Path, level: int | None) -> NDArray[np.int64]:
     """(256,) number of pixels of each value, of the map or one of its overviews."""
     counts = np.zeros(NODATA + 1, np.int64)
     overview = {} if level is None else {"overview_level": level}
-    with rasterio.open(path, **overview) as dataset:
+    with rasterio.open(path, driver="GTiff", **overview) as dataset:
         height, width = dataset.shape
         for row in range(0, height, _READ_PX):
             for col in range(0, width, _READ_PX):

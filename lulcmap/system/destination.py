@@ -47,7 +47,11 @@ def check_destination(
         _check_kind(out, option, folder=folder)
         place = out.absolute().parent
         if parents:
-            place = next(near for near in (place, *place.parents) if near.is_dir())
+            place = next(near for near in (place, *place.parents) if os.path.lexists(near))
+            if not place.is_dir():
+                raise OutputError(
+                    f"{out} cannot be written: {place} is no folder. Change {option}."
+                )
         elif not place.is_dir():
             raise OutputError(f"No folder {out.parent}. Make it, or change {option}.")
     except OSError as error:  # a path too long, or of links in a circle
@@ -84,8 +88,8 @@ def check_ours(
             f"{path} exists and cannot be read ({error.strerror or error}). Change {option}."
         ) from error
     raise OutputError(
-        f"{path} exists and is not {kind} made by lulcmap: it is never replaced. Change {option}, "
-        "or move that file away."
+        f"{path} exists and is not {kind} made by lulcmap; --overwrite does not replace it. Change "
+        f"{option}, or move it away."
     )
 
 

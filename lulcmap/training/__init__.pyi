@@ -2,7 +2,8 @@ from .checkpoint import load_checkpoint, restore_network, save_checkpoint
 from .chips import ChipFolder, Chips
 from .deployable import BandStatistics, DeployableNetwork, Normalisation
 from .export import export_onnx
-from .fit import CHECKPOINT, train_network
+from .fit import train_network
+from .folder import CHECKPOINT
 from .log import Epoch
 from .loss import focal_loss, upsample_logits
 from .lulcformer import LULCFORMER_TINY, Transform

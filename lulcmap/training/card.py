@@ -1,6 +1,7 @@
 """The model card: what a model was trained on, how good it is and what its limits are."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from lulcmap.model import Contract
@@ -15,6 +16,8 @@ _LAND_WARNINGS = {
         "it is less accurate than its scores say."
     ),
 }
+
+_COMPARISON = "## Comparison with torch"
 
 _NETWORK_NAMES = {
     "lulcformer": (
@@ -76,11 +79,22 @@ def model_card(contract: Contract, checkpoint: Mapping[str, Any], *, checks: Seq
         f"- It knows the {len(contract.classes)} classes above and no others.",
         *_limits(contract),
         "",
-        "## Comparison with torch",
+        _COMPARISON,
         *(f"- {check}" for check in checks),
         "",
     ]
     return "\n".join(lines)
+
+
+def is_card(path: Path) -> bool:
+    """Whether a file is the card of an exported model.
+
+    Raises:
+        OSError: it cannot be read.
+
+    """
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    return {"## Inputs and outputs", "## Limits", _COMPARISON} <= set(lines)
 
 
 def _quality(training: Mapping[str, Any]) -> list[str]:

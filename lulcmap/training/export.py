@@ -17,11 +17,11 @@ from torch import nn
 from torch.export import Dim
 
 from lulcmap.errors import DeviceError, ModelError, OutputError
-from lulcmap.model import LOG_FATAL_ONLY, METADATA_KEY, load_runtime
+from lulcmap.model import LOG_FATAL_ONLY, METADATA_KEY, load_runtime, read_model
 from lulcmap.sensors import S1_BANDS, S1_NODATA, S2_BANDS, S2_NODATA
-from lulcmap.system import replacing
+from lulcmap.system import check_destination, check_ours, replacing
 from lulcmap.training.baselines import UNet
-from lulcmap.training.card import model_card
+from lulcmap.training.card import is_card, model_card
 from lulcmap.training.checkpoint import contract_of, restore_network
 from lulcmap.training.deployable import DeployableNetwork, OneSensor
 from lulcmap.training.loss import upsample_logits
@@ -125,16 +125,22 @@ def export_onnx(
         ModelError: the weights do not fit the network, or ONNX Runtime gives other classes than
             torch. Nothing is written.
         DeviceError: onnx, onnxscript or ONNX Runtime is not installed.
-        OutputError: a file exists, or cannot be written.
+        OutputError: a file exists or is none that lulcmap wrote, or cannot be written.
 
     """
     onnx, ort = _load_onnx(), load_runtime()
     card = out.with_suffix(".md")
-    for path in (out, card):
+    for path, is_ours, kind in (
+        (out, _is_model, "a model"),
+        (card, is_card, "the card of a model"),
+    ):
+        check_destination(path, parents=True)
         if path.exists() and not overwrite:
             raise OutputError(f"{path} exists. Give another --out, or --overwrite.")
+        check_ours(path, is_ours, kind=kind)
     deployable = restore_network(checkpoint)
     contract = contract_of(checkpoint, name=name, precision="fp16" if fp16 else "fp32")
+    contract.check()  # a name that no map can carry
     model = trace(fold_decoder(deployable, fp16=fp16))
     onnx.helper.set_model_props(model, {METADATA_KEY: contract.to_json()})
     data: bytes = model.SerializeToString(deterministic=True)
@@ -143,6 +149,15 @@ def export_onnx(
     card_text = model_card(contract, checkpoint, checks=[check.describe() for check in checks])
     _write_all({out: data, card: card_text.encode()})  # renamed from the last to the first
     return ExportedModel(out, card, tuple(checks))
+
+
+def _is_model(path: Path) -> bool:
+    """Whether a file is a model with a contract."""
+    try:
+        read_model(path)
+    except ModelError:
+        return False
+    return True
 
 
 def fold_decoder(deployable: DeployableNetwork, *, fp16: bool) -> DeployableNetwork:

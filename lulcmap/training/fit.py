@@ -31,17 +31,12 @@ from lulcmap.training.chips import (
 )
 from lulcmap.training.deployable import DeployableNetwork, Normalisation
 from lulcmap.training.distributed import ProcessGroup, find_device, run_processes
+from lulcmap.training.folder import BEST_CHECKPOINT, CHECKPOINT, check_folder
 from lulcmap.training.log import Epoch, TrainingLog
 from lulcmap.training.loss import focal_loss, pixel_weights, upsample_logits
 from lulcmap.training.networks import NetworkConfig, build_network, config_from_json
 from lulcmap.training.settings import Hardware, TrainingSettings, learning_rate
 from lulcmap.training.tiled import measure
-
-CHECKPOINT = "checkpoint.pt"
-"""Checkpoint of the last finished epoch, in the training's folder."""
-
-BEST_CHECKPOINT = "best.pt"
-"""Checkpoint of the epoch with the best validation, in the training's folder."""
 
 LandKind = Literal["simulated", "real"]
 """The land a network was trained on."""
@@ -88,7 +83,7 @@ def train_network(
     Raises:
         UsageError: the folder holds a training with other settings, other chips or another
             network, or the chips, settings and hardware do not fit together.
-        OutputError: the folder cannot be written to.
+        OutputError: the folder cannot be written to, or holds other files of the same names.
         DeviceError: the device is not available.
         ModelError: the loss is not finite, or the folder's checkpoint cannot be read.
 
@@ -99,6 +94,7 @@ def train_network(
         raise UsageError(
             "--patience needs validation chips, but the dataset has none. Leave it out."
         )
+    check_folder(folder)
     with _explain_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         remove_leftovers(folder)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lulcmap.system import replacing
+from lulcmap.system import replacing, write_table
 
 LOG_FILE = "log.csv"
 """Log file in a training's folder: one row per epoch."""
@@ -21,6 +21,17 @@ _COLUMNS = (
     "mean_f1",
 )
 """First columns of every log; the IoU of each class follows."""
+
+
+def is_log(path: Path) -> bool:
+    """Whether a file is the log of a training.
+
+    Raises:
+        OSError: it cannot be read.
+
+    """
+    with path.open("rb") as file:
+        return file.readline().startswith(",".join(_COLUMNS).encode())
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +101,11 @@ class TrainingLog:
     def _read(self) -> list[dict[str, Any]]:
         if not self._path.exists():
             return []
-        with self._path.open(newline="") as file:
+        with self._path.open(newline="", encoding="utf-8") as file:
             return list(csv.DictReader(file))
 
     def _save(self) -> None:
         columns = dict.fromkeys((*_COLUMNS, *(name for row in self._rows for name in row)))
-        with replacing(self._path) as part, part.open("w", newline="") as file:
-            writer = csv.DictWriter(file, list(columns))
-            writer.writeheader()
-            writer.writerows(self._rows)
+        rows = [[row.get(column, "") for column in columns] for row in self._rows]
+        with replacing(self._path) as part:
+            write_table(part, [list(columns), *rows])

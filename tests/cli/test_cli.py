@@ -301,8 +301,8 @@ def test_a_file_that_exists_is_kept(predict):
 
     assert "--overwrite" in line
     assert left() == ["map.tif"]
+    assert "--overwrite" in one_line(predict("--out", "map.tif", "--overwrite"), 7)
     assert Path("map.tif").read_text() == "precious"
-    assert predict("--out", "map.tif", "--overwrite").exit_code == 0
 
 
 def test_a_folder_that_cannot_be_written_to_is_refused(predict, monkeypatch):

@@ -20,6 +20,7 @@ from lulcmap.errors import ModelError, NoScenesError, OutputError, ProviderError
 from lulcmap.legend import CLASSES, NODATA
 from lulcmap.model.contract import S1_INPUT, S2_INPUT
 from lulcmap.output import assemble_run
+from lulcmap.output.cog import plan_of
 from lulcmap.pipeline import estimate_map, map_area, map_shard
 from lulcmap.run import RunFolder, Shard
 from lulcmap.simulation.build import Country, simulate
@@ -127,17 +128,48 @@ def test_made_again_the_map_is_found_and_left_alone(country, settings, tmp_path)
     assert (out.stat().st_mtime_ns, out.stat().st_ino) == (before.st_mtime_ns, before.st_ino)
 
 
-def test_an_existing_file_is_replaced_only_when_asked(country, settings, tmp_path):
+def test_another_map_is_replaced_only_when_asked(country, settings, tmp_path):
     out = tmp_path / "map.tif"
-    out.write_text("precious")
+    first = map_area(str(country.aoi), out, period=PERIOD, settings=settings(s1="off"))
+    before = out.read_bytes()
 
     with pytest.raises(OutputError, match="--overwrite"):
         map_area(str(country.aoi), out, period=PERIOD, settings=settings())
-    assert out.read_text() == "precious"
-    assert left_in(tmp_path) == ["map.tif"]
+    assert out.read_bytes() == before
 
-    map_area(str(country.aoi), out, period=PERIOD, settings=settings(overwrite=True))
-    assert pixels(out).size
+    second = map_area(str(country.aoi), out, period=PERIOD, settings=settings(overwrite=True))
+    assert first.plan != second.plan
+    assert plan_of(out) == second.plan
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("by", ["path", "link", "hard link", "detour"])
+@pytest.mark.parametrize("victim", ["aoi", "items", "asset", "model", "text"])
+def test_a_file_that_lulcmap_did_not_write_is_never_replaced(
+    country, model, settings, tmp_path, victim, by, overwrite
+):
+    """Found before the search, under whatever name."""
+    asset = next(country.items.parent.rglob("B04.tif"))
+    text = tmp_path / "thesis.tif"
+    text.write_text("precious")
+    source = {"aoi": country.aoi, "items": country.items, "asset": asset, "model": model}
+    path = source.get(victim, text)
+    before, state = path.read_bytes(), path.stat().st_ino
+    (tmp_path / "folder").mkdir()
+    out = {"path": path, "detour": path.parent / "." / ".." / path.parent.name / path.name}.get(
+        by, tmp_path / "folder" / "map.tif"
+    )
+    if by == "link":
+        out.symlink_to(path)
+    elif by == "hard link":
+        out.hardlink_to(path)
+
+    with pytest.raises(OutputError, match="not a map made by lulcmap") as refused:
+        map_area(str(country.aoi), out, period=PERIOD, settings=settings(overwrite=overwrite))
+
+    assert "\n" not in str(refused.value)
+    assert (path.read_bytes(), path.stat().st_ino) == (before, state)
+    assert left_in(tmp_path / "folder") == (["map.tif"] if by in ("link", "hard link") else [])
 
 
 def test_a_killed_run_goes_on_and_gives_the_same_bytes(country, model, settings, tmp_path):
