@@ -70,7 +70,7 @@ def map_area(
     area = load_area(aoi, layer=layer)
     out = out or default_out(area, period)
     check_writable(out)
-    with hold_run(run_path(out, settings.workdir)) as run:
+    with hold_run(run_path(out, settings.workdir, settings.catalog)) as run:
         with removed_if_nothing_mapped(run), start_heartbeat(run) as heartbeat:
             planned = plan_map(area, run.path, period=period, settings=settings, progress=progress)
             report = _made_before(out, planned)
@@ -125,7 +125,7 @@ def map_shard(
     area = load_area(aoi, layer=layer)
     out = out or default_out(area, period)
     check_writable(out)
-    folder = run_path(out, settings.workdir)
+    folder = run_path(out, settings.workdir, settings.catalog)
     with hold_run(folder, shard=shard) as run, start_heartbeat(run, shard) as heartbeat:
         with hold_plan(run, shard=shard):
             planned = plan_map(area, run.path, period=period, settings=settings, progress=progress)
@@ -167,7 +167,7 @@ def estimate_map(
     settings = settings or Settings()
     area = load_area(aoi, layer=layer)
     out = out or default_out(area, period)
-    folder = run_path(out, settings.workdir)
+    folder = run_path(out, settings.workdir, settings.catalog)
     planned = plan_map(area, folder, period=period, settings=settings, progress=progress)
     return estimate_run(planned, out=out, folder=folder)
 

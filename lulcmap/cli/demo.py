@@ -19,13 +19,14 @@ def demo(ctx: click.Context, folder: Path, seed: int) -> None:
     minute on two cores and needs no network. The model is not the default one but one trained on
     simulated countries; it never saw this one, because its training seeds begin at 1000.
     """
-    import shutil
-
     from lulcmap.cli.predict import predict
     from lulcmap.errors import OutputError
     from lulcmap.simulation import (
         DEMO_MODEL,
+        FOREST_MAP,
+        MAP,
         Country,
+        clear_demo_folder,
         draw_comparison,
         map_with_forest,
         score_map,
@@ -39,21 +40,20 @@ def demo(ctx: click.Context, folder: Path, seed: int) -> None:
         f"{country.cloud:.0%} cloud."
     )
     try:
-        for stale in folder.glob("*.tif.run"):  # left by another country
-            shutil.rmtree(stale)
+        clear_demo_folder(folder)
         simulated = simulate(folder, country)
     except OSError as error:
         raise OutputError(
             f"{folder} cannot be written to ({error.strerror}). Give another folder."
         ) from error
-    out = folder / "map.tif"
+    out = folder / MAP
     options = ["--aoi", str(simulated.aoi), "--year", str(_YEAR), "--catalog", str(simulated.items)]
     options += ["--model", DEMO_MODEL, "--out", str(out), "--overwrite"]
     click.echo(f"$ lulcmap predict {shlex.join(options)}")
     ctx.invoke(predict.main, args=options, standalone_mode=False)
 
-    map_with_forest(simulated, folder / "forest.tif", year=_YEAR)
-    map_score, forest_score = score_map(out, simulated), score_map(folder / "forest.tif", simulated)
+    map_with_forest(simulated, folder / FOREST_MAP, year=_YEAR)
+    map_score, forest_score = score_map(out, simulated), score_map(folder / FOREST_MAP, simulated)
     draw_comparison(out, simulated, year=_YEAR, score=map_score, out_path=folder / "preview.png")
     click.echo(
         f"Wrote {out}, a Cloud-Optimized GeoTIFF of nine classes: {map_score.coverage:.2%} of the "

@@ -10,24 +10,34 @@ from lulcmap.errors import OutputError
 from lulcmap.geo import map_files
 from lulcmap.output.report import REPORT_ENDING, MapReport, WrittenFile, is_report, report_path
 from lulcmap.output.whole import is_map, written_files
+from lulcmap.run import RunFolder
 from lulcmap.system import HeldError, check_destination, check_ours, hold_file
 
 
-def run_path(out: Path, workdir: Path | None) -> Path:
+def run_path(out: Path, workdir: Path | None, catalog: object = None) -> Path:
     """Path of a map's run folder: ``<out>.run``, beside the map or in another folder.
 
     Args:
         out: path of the map.
         workdir: the other folder; None is the map's own.
+        catalog: the catalogue that is asked for; it may be a file.
 
     Raises:
-        OutputError: the other folder does not exist, or the map would lie in the run folder.
+        OutputError: the other folder does not exist, or the map or the catalogue lies in the run
+            folder, which is removed.
 
     """
     if workdir and not workdir.is_dir():
         raise OutputError(f"No folder {workdir}. Make it, or change --workdir.")
     run = (workdir or out.parent) / f"{out.name}.run"
     check_outside(out, run)
+    items = RunFolder(run).items_path
+    is_path = isinstance(catalog, str | Path) and "://" not in str(catalog)
+    if is_path and items.is_file() and items.resolve() == Path(str(catalog)).resolve():
+        raise OutputError(
+            f"The catalogue {catalog} lies in the run folder {run}, which goes when the map is "
+            "made. Give the catalogue that the run was begun with, or choose another --out."
+        )
     return run
 
 

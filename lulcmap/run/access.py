@@ -7,6 +7,7 @@ from pathlib import Path
 from lulcmap.errors import NothingMappedError, OutputError
 from lulcmap.run.folder import RunFolder, os_errors_named
 from lulcmap.run.heartbeat import Heartbeat
+from lulcmap.run.ownership import check_owner
 from lulcmap.run.shard import Shard
 from lulcmap.system import HeldError, hold_file, holder
 
@@ -24,13 +25,15 @@ def hold_run(path: Path, *, shard: Shard | None = None) -> Iterator[RunFolder]:
         shard: the shard of this process.
 
     Raises:
-        OutputError: another process holds it, or the folder cannot be written.
+        OutputError: another process holds it, the folder cannot be written, or is another user's.
 
     """
-    run, is_fresh = RunFolder(path), False
+    run, is_fresh, is_ours = RunFolder(path), False, False
     try:
         with ExitStack() as stack, os_errors_named(path):
             path.mkdir(parents=True, exist_ok=True)
+            check_owner(path, *run.folders)
+            is_ours = True
             try:
                 stack.enter_context(hold_file(run.lock_path(), shared=shard is not None))
                 if shard is not None:
@@ -46,7 +49,7 @@ def hold_run(path: Path, *, shard: Shard | None = None) -> Iterator[RunFolder]:
     finally:
         # A folder that cannot be read now may hold the work of days.
         with suppress(HeldError, OSError, OutputError):
-            if run.is_blank() and (is_fresh or not run.is_begun()):
+            if is_ours and run.is_blank() and (is_fresh or not run.is_begun()):
                 with hold_file(run.lock_path()):
                     run.remove()
 

@@ -125,6 +125,11 @@ class RunFolder:
         return self.path / f"{name}.lock"
 
     @property
+    def folders(self) -> tuple[Path, ...]:
+        """Paths of the folders in it that are written to."""
+        return self._blocks, self._failed, self._damaged
+
+    @property
     def _blocks(self) -> Path:
         return self.path / "blocks"
 
@@ -349,7 +354,7 @@ class RunFolder:
                 for path in self.path.glob(pattern):
                     path.unlink()
             self.lock_path().unlink(missing_ok=True)
-            for folder in (self._blocks, self._failed, self._damaged, self.path):
+            for folder in (*self.folders, self.path):
                 if folder.is_dir() and not any(folder.iterdir()):
                     folder.rmdir()
 
@@ -362,7 +367,7 @@ class RunFolder:
             blocks: whether finished and failed blocks are removed too.
 
         """
-        for folder in (self.path, self._blocks, self._failed, self._damaged):
+        for folder in (self.path, *self.folders):
             for part in parts(folder):
                 if _OURS.fullmatch(written_by(part) or ""):
                     part.unlink(missing_ok=True)  # a heartbeat may just have got its name

@@ -1,5 +1,7 @@
 """The demo: a simulated country, its map and its truth."""
 
+import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +16,13 @@ from lulcmap.geo import load_area, pixels_inside, project
 from lulcmap.legend import NODATA
 from lulcmap.output import draw_preview
 from lulcmap.simulation.country import SimulatedCountry
+from lulcmap.system import check_destination, check_ours, read_json
 
 DEMO_MODEL = "lulcformer-tiny"
 """Shipped model trained on simulated countries, like the demo's."""
+
+MAP, FOREST_MAP = "map.tif", "forest.tif"
+"""Names of the demo's two maps."""
 
 FOREST_MODEL = "random-forest-simulated"
 """Shipped model to compare with; it classifies each pixel by itself."""
@@ -34,6 +40,29 @@ class MapScore:
 
     mean_iou: float
     """Mean intersection over union of the classes."""
+
+
+def clear_demo_folder(folder: Path) -> None:
+    """Check that a folder is new or an earlier demo's, and remove what a killed one left of runs.
+
+    Raises:
+        OutputError: it holds something else, which a demo would replace.
+
+    """
+    check_destination(folder, option="FOLDER", folder=True, parents=True)
+    check_ours(folder, _is_demo, kind="the folder of a demo", option="FOLDER")
+    for name in (MAP, FOREST_MAP):
+        shutil.rmtree(folder / f"{name}.run", ignore_errors=True)
+
+
+def _is_demo(folder: Path) -> bool:
+    """Whether a folder is empty, or holds a simulated country's border and no other's scenes."""
+    if not any(folder.iterdir()):
+        return True
+    border = read_json(folder / "aoi.geojson") or {}
+    items = read_json(folder / "items.json") or {"features": []}
+    is_simulated = all("lulcmap:simulated" in item["properties"] for item in items["features"])
+    return is_simulated and "Simulated country" in json.dumps(border)
 
 
 def score_map(map_path: Path, country: SimulatedCountry) -> MapScore:

@@ -16,7 +16,7 @@ from lulcmap.evaluation.seams.lines import Lines
 from lulcmap.evaluation.seams.rasters import Raster
 from lulcmap.geo import Lattice
 from lulcmap.legend import NODATA
-from lulcmap.run import RunFolder, check_block
+from lulcmap.run import RunFolder
 from lulcmap.system import GDAL_OPTIONS
 
 LATTICE_TAG, BLOCK_TAG = "LULCMAP_LATTICE", "LULCMAP_BLOCK"
@@ -29,7 +29,6 @@ def open_rasters(path: Path) -> Iterator[tuple[list[Raster], Lines]]:
 
     Raises:
         UsageError: the path is neither, or cannot be opened.
-        OutputError: a block of the run is damaged.
 
     """
     with rasterio.Env(**GDAL_OPTIONS), ExitStack() as stack:
@@ -90,7 +89,6 @@ def _run(path: Path, stack: ExitStack) -> tuple[list[Raster], Lines]:
     by_zone: dict[int, list[Path]] = {}
     for number in plan.blocks:
         if (block := run.block_path(number)).exists():
-            check_block(block)
             by_zone.setdefault(number.zone, []).append(block)
     if not by_zone:
         raise UsageError(f"{path} has no finished block yet; wait for the run to finish some.")
