@@ -14,8 +14,39 @@ NODATA = 255
 MAX_CLASSES = 254
 """Most classes a legend may have."""
 
+MAX_NAME_CHARS = 100
+"""Longest name of a class or a model, characters."""
+
 CLASS_TAG = "CLASS_"
 """Prefix of the band tags of a map that name its classes: ``CLASS_0=water``."""
+
+
+PLAIN_NAME = (
+    f"a name must be printable text of 1 to {MAX_NAME_CHARS} characters, no space at its ends"
+)
+"""What ``is_plain_name`` wants, for messages."""
+
+
+def is_plain_name(value: object) -> bool:
+    """Whether a value is a name that every tag, table and picture of a map can carry.
+
+    Examples:
+        >>> [is_plain_name(name) for name in ("grass", "Wald & Forst", " ", chr(27), 3)]
+        [True, True, False, False, False]
+
+    """
+    return (
+        type(value) is str
+        and 1 <= len(value) <= MAX_NAME_CHARS
+        and value.isprintable()
+        and value == value.strip()
+    )
+
+
+def shortened(value: object, most: int = 60) -> str:
+    """A value for a message: on one line, escaped, and cut if it is long."""
+    text = ascii(value) if isinstance(value, str) and not value.isprintable() else repr(value)
+    return text if len(text) <= most else f"{text[:most]}..."
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +57,7 @@ class LandCover:
     """Value in the map, 0 to 253."""
 
     name: str
-    """Name of the class, printable text; Dynamic World's are lower case with underscores."""
+    """Name of the class, a plain name; Dynamic World's are lower case with underscores."""
 
     colour: str
     """Colour in the map, six hexadecimal digits, RRGGBB."""
@@ -34,11 +65,11 @@ class LandCover:
     def __post_init__(self) -> None:
         if type(self.id) is not int or not 0 <= self.id < MAX_CLASSES:
             raise ValueError(f"a class has id {self.id!r}; ids are 0 to {MAX_CLASSES - 1}")
-        if type(self.name) is not str or not self.name.strip() or not self.name.isprintable():
-            raise ValueError(f"a class is named {self.name!r}; a name must be printable text")
+        if not is_plain_name(self.name):
+            raise ValueError(f"a class is named {shortened(self.name)}; {PLAIN_NAME}")
         if type(self.colour) is not str or not re.fullmatch("[0-9A-Fa-f]{6}", self.colour):
             raise ValueError(
-                f"class {self.name!r} has the colour {self.colour!r}; a colour is six "
+                f"class {self.name!r} has the colour {shortened(self.colour)}; a colour is six "
                 "hexadecimal digits, RRGGBB"
             )
 

@@ -5,13 +5,21 @@ It is stored as one JSON text under the key ``lulcmap`` of the ONNX file's ``met
 
 import json
 import math
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
 from lulcmap.errors import ModelError, UsageError
 from lulcmap.geo import Lattice
-from lulcmap.legend import CLASSES, LandCover, legend_of
+from lulcmap.legend import (
+    CLASSES,
+    PLAIN_NAME,
+    LandCover,
+    is_plain_name,
+    legend_of,
+    shortened,
+)
 from lulcmap.sensors import S1_BANDS, S1_NODATA, S2_BANDS, S2_NODATA
 
 METADATA_KEY = "lulcmap"
@@ -29,6 +37,15 @@ MIN_CLASS_SHARE = 0.001
 
 _NAMES_IN_FILE = {"trained_on": "knows", "quality": "standing"}
 """Fields that have other keys in model files, since version 0.1.0."""
+
+_LARGEST = 1e30
+"""A temperature or pixel size beyond any sense."""
+
+_LARGEST_PX = 2**16
+"""A window has fewer pixels a side."""
+
+_MAX_QUALITY_CHARS = 10_000
+"""Longest text of a model's quality."""
 
 S2_UNIT = "DN, reflectance x 10000, offset removed"
 S1_UNIT = "gamma0, dB x 100"
@@ -183,8 +200,8 @@ class Contract:
             version = fields.pop("format")
             if version != FORMAT:
                 raise ModelError(
-                    f"The model's contract has format {version}; this lulcmap reads {FORMAT}. "
-                    "Export the model again with this version."
+                    f"The model's contract has format {shortened(version)}; this lulcmap reads "
+                    f"{FORMAT}. Export the model again with this version."
                 )
             inputs = {
                 name: ModelInput(**{**values, "bands": tuple(values["bands"])})
@@ -196,9 +213,9 @@ class Contract:
             for name in ("classes", "colours", "prior"):
                 fields[name] = tuple(fields.get(name, ()))
             return cls(inputs=inputs, **fields)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ModelError(
-                f"The model's contract cannot be read ({error}). "
+                f"The model's contract cannot be read ({shortened(str(error), 200)}). "
                 "Export the model again: lulcmap export-onnx."
             ) from error
 
@@ -213,18 +230,25 @@ class Contract:
         ours = {"s2": S2_INPUT, "s1": S1_INPUT}
         for name, needed in self.inputs.items():
             if name not in ours:
-                self._refuse(f"needs an input {name!r}", "lulcmap provides s2 and s1")
+                self._refuse(f"needs an input {shortened(name)}", "lulcmap provides s2 and s1")
             provided = ours[name]
+            if not needed.bands or len(set(needed.bands)) < len(needed.bands):
+                self._refuse(f"needs no band of {name}, or one twice", "it needs each one once")
+            if type(needed.optional) is not bool:
+                self._refuse(
+                    f"needs {name} with optional {shortened(needed.optional)}",
+                    "it is true or false",
+                )
             for band in needed.bands:
                 if band not in provided.bands:
                     self._refuse(
-                        f"needs band {band} of {name}",
+                        f"needs band {_plain(band)} of {name}",
                         f"lulcmap provides {', '.join(provided.bands)}",
                     )
             for key in ("dtype", "unit", "nodata"):
                 if getattr(needed, key) != getattr(provided, key):
                     self._refuse(
-                        f"needs {name} with {key} {getattr(needed, key)!r}",
+                        f"needs {name} with {key} {shortened(getattr(needed, key))}",
                         f"lulcmap provides it with {key} {getattr(provided, key)!r}",
                     )
         if not self.inputs:
@@ -252,34 +276,58 @@ class Contract:
         """Check that each value of the contract is possible."""
         for key in ("stride", "window", "step", "multiple"):
             value = getattr(self, key)
-            if type(value) is not int or value < 1:
-                self._refuse(f"has {key} {value!r}", "it must be a whole number above 0")
+            if type(value) is not int or not 0 < value < _LARGEST_PX:
+                self._refuse(
+                    f"has {key} {shortened(value)}",
+                    f"it must be a whole number above 0 and below {_LARGEST_PX:,}",
+                )
         for key in ("temperature", "resolution"):
             number = getattr(self, key)
-            if type(number) not in (int, float) or not 0 < number < math.inf:
-                self._refuse(f"has {key} {number!r}", "it must be a number above 0")
+            if type(number) not in (int, float) or not 0 < number < _LARGEST:
+                self._refuse(f"has {key} {shortened(number)}", "it must be a number above 0")
         try:
             legend_of(self.classes, self.colours)
         except ValueError as error:
             self._refuse("has a legend that is not valid", str(error))
         if self.trained_on not in ("simulated", "real"):
             self._refuse(
-                f"was trained on {self.trained_on!r} land ('knows')", "it must be simulated or real"
+                f"was trained on {shortened(self.trained_on)} land ('knows')",
+                "it must be simulated or real",
             )
-        if type(self.name) is not str:
-            self._refuse("has no name", "it must be a text")
-        if type(self.quality) is not str:
-            self._refuse(f"has the quality {self.quality!r} ('standing')", "it must be a text")
+        if not is_plain_name(self.name):
+            self._refuse("has no name, or one that is not plain", PLAIN_NAME)
+        if self.precision not in ("fp32", "fp16"):
+            self._refuse(
+                f"has the precision {shortened(self.precision)}", "it must be fp32 or fp16"
+            )
+        if type(self.quality) is not str or not _is_line(self.quality):
+            self._refuse(
+                f"has the quality {shortened(self.quality)} ('standing')",
+                f"it must be a line of text of at most {_MAX_QUALITY_CHARS} characters",
+            )
+        if not isinstance(self.training, Mapping):
+            self._refuse(f"has the training {shortened(self.training)}", "it must be a JSON object")
         if self.prior and (
             len(self.prior) != len(self.classes)
             or not all(type(share) in (int, float) and 0 <= share <= 1 for share in self.prior)
         ):
             self._refuse(
-                f"has the prior {self.prior!r}", "it must be a number from 0 to 1 for each class"
+                f"has the prior {shortened(self.prior)}",
+                "it must be a number from 0 to 1 for each class",
             )
 
     def _refuse(self, problem: str, expected: str) -> None:
         raise ModelError(
-            f"Model {self.name!r} {problem}; {expected}. "
+            f"Model {shortened(self.name)} {problem}; {expected}. "
             "Choose another model (see lulcmap models) or export it again."
         )
+
+
+def _is_line(text: str) -> bool:
+    is_text = not any(unicodedata.category(letter) in ("Cc", "Cs") for letter in text)
+    return is_text and len(text) <= _MAX_QUALITY_CHARS
+
+
+def _plain(name: object) -> str:
+    """A short name as it is, anything else as of ``shortened``."""
+    return name if isinstance(name, str) and is_plain_name(name) else shortened(name)

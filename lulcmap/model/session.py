@@ -214,6 +214,8 @@ def _create(ort: ModuleType, model: ModelFile, providers: list[Any], *, threads:
     options.inter_op_num_threads = 1
     # spinning threads take cores from those that read and composite
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # the file was checked as ONNX, and is not to be taken for another format
+    options.add_session_config_entry("session.load_model_format", "ONNX")
     try:
         # without enable_fallback=0 a GPU failure is printed to stdout, then ignored
         return ort.InferenceSession(model.data, options, providers=providers, enable_fallback=0)
