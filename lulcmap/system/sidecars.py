@@ -5,6 +5,7 @@ World files, ``.tab`` and ``.prj`` stay: GDAL prefers what is in a GeoTIFF itsel
 belong to another file. Styles stay too (``.qml``): they are somebody's work.
 """
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -45,9 +46,10 @@ def sidecars(path: Path) -> Iterator[Path]:
 
 
 def _is_of(aux: Path, name: str) -> bool:
-    """Whether an ``.aux`` file says that it belongs to a file of this name."""
+    """Whether an ``.aux`` file says that it belongs to a file of this name, or to its mask."""
     if not aux.is_file():
         return False
     with aux.open("rb") as file:
         content = file.read(_MAX_AUX_BYTES)
-    return content.startswith(_ERDAS) and b"\0" + name.encode() + b"\0" in content
+    owner = rb"\0" + re.escape(os.fsencode(name)) + rb"(\.msk|\.ovr)*\0"
+    return content.startswith(_ERDAS) and re.search(owner, content, re.IGNORECASE) is not None

@@ -309,3 +309,28 @@ def test_json_that_cannot_be_read_is_an_error(tmp_path):
 
     with pytest.raises(IsADirectoryError):
         read_json(tmp_path / "plan.json")
+
+
+@pytest.mark.parametrize("name", ["x" * 240 + ".tif", "é" * 120, "x." + "y" * 240, "." * 200 + "a"])
+def test_a_long_name_has_temporary_names_that_fit_with_what_gdal_makes_beside_them(tmp_path, name):
+    path = tmp_path / name
+    path.write_text("old")
+
+    with replacing(path) as part:
+        assert len(os.fsencode(part.name)) < 143 - len(".msk.ovr.tmp")
+        part.with_name(f"{part.name}.msk.ovr.tmp").write_text("beside it")
+        part.write_text("new")
+
+    assert (path.read_text(), names(tmp_path)) == ("new", {name})
+
+
+def test_long_names_that_begin_alike_do_not_share_leftovers(tmp_path):
+    one, two = (tmp_path / f"{'x' * 200}{number}.tif" for number in (1, 2))
+
+    with replacing(one) as first, replacing(two) as second:
+        first.write_text("1")
+        second.write_text("2")
+        assert {written(part) for part in (first, second)} == {written(first), written(second)}
+        assert written(first) != written(second)
+
+    assert (one.read_text(), two.read_text()) == ("1", "2")
