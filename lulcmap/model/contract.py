@@ -232,13 +232,11 @@ class Contract:
             if name not in ours:
                 self._refuse(f"needs an input {shortened(name)}", "lulcmap provides s2 and s1")
             provided = ours[name]
-            if not needed.bands or len(set(needed.bands)) < len(needed.bands):
+            if not needed.bands or any(needed.bands.count(band) > 1 for band in needed.bands):
                 self._refuse(f"needs no band of {name}, or one twice", "it needs each one once")
             if type(needed.optional) is not bool:
-                self._refuse(
-                    f"needs {name} with optional {shortened(needed.optional)}",
-                    "it is true or false",
-                )
+                found = shortened(needed.optional)
+                self._refuse(f"needs {name} with optional {found}", "it is true or false")
             for band in needed.bands:
                 if band not in provided.bands:
                     self._refuse(

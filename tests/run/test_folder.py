@@ -1,5 +1,7 @@
 import hashlib
 import json
+import logging
+import os
 import warnings
 from pathlib import Path
 
@@ -12,7 +14,16 @@ from rasterio.errors import NotGeoreferencedWarning
 
 from lulcmap.errors import OutputError, UsageError
 from lulcmap.geo import Block, Box, geobox
-from lulcmap.run import BLOCK_BANDS, About, BlockFacts, Plan, RunFolder, hold_run
+from lulcmap.run import (
+    BLOCK_BANDS,
+    About,
+    BlockFacts,
+    Plan,
+    RunFolder,
+    check_block,
+    hold_run,
+    start_heartbeat,
+)
 from tests.support.disk import full_disk
 from tests.support.records import make_about, make_facts, make_plan
 
@@ -209,6 +220,117 @@ def test_a_damaged_block_is_not_done_and_is_removed(tmp_path, damage):
     assert not run.block_path(NUMBER).exists()
     with pytest.raises(OutputError, match="make the block again"):
         run.facts(NUMBER)
+
+
+def test_a_damaged_block_is_said_and_noted_until_the_run_goes(tmp_path, caplog):
+    run = with_block(tmp_path)
+    blot(run.block_path(NUMBER))
+
+    with pytest.raises(OutputError, match="make the block again"):
+        check_block(run.block_path(NUMBER))
+    with caplog.at_level(logging.WARNING):
+        assert not run.discard_invalid(BLOCK, plan=PLAN.digest)
+    run.write_block(NUMBER, bands(), geobox(BOX, 32632), FACTS)
+
+    assert "Block z32632_r12_c-3" in caplog.text
+    assert "is damaged and is made again" in caplog.text
+    check_block(run.block_path(NUMBER))
+    assert run.damaged() == [NUMBER]
+    assert run.failures() == {}
+    run.remove()
+    assert not tmp_path.exists()
+
+
+def test_a_block_of_another_plan_is_no_damage(tmp_path, caplog):
+    run = with_block(tmp_path)
+
+    assert not run.discard_invalid(BLOCK, plan=OTHER.digest)
+
+    assert (run.damaged(), caplog.text) == ([], "")
+
+
+@pytest.mark.parametrize("name", ["blocks", "failed", "damaged", "run.lock", "run.beat"])
+def test_links_in_a_run_folder_are_not_written_through(tmp_path, name):
+    precious = tmp_path / "precious"
+    folder = tmp_path / "map.run"
+    folder.mkdir()
+    if name.startswith("run."):
+        precious.write_text("mine")
+    else:
+        precious.mkdir()
+        (precious / "z32632_r12_c-3.tif").write_text("mine")
+    (folder / name).symlink_to(precious)
+
+    try:
+        with hold_run(folder) as run:
+            with start_heartbeat(run):
+                pass
+            RunFolder.open(folder, PLAN, ITEMS, ABOUT)
+            run.remove()
+    except OutputError as refused:
+        assert "is a link" in str(refused)  # noqa: PT017
+
+    left = precious if name.startswith("run.") else precious / "z32632_r12_c-3.tif"
+    assert left.read_text() == "mine"
+
+
+def test_links_under_the_names_of_a_runs_files_are_replaced(tmp_path):
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+    run = RunFolder(tmp_path / "map.run")
+    run.path.mkdir()
+    for path in (run.plan_path, run.items_path, run.about_path):
+        path.symlink_to(precious)
+
+    made = with_block(run.path)
+
+    assert precious.read_text() == "mine"
+    assert made.frozen() == (PLAN, ABOUT)
+    assert not made.plan_path.is_symlink()
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root may give a folder away"
+)
+@pytest.mark.parametrize("is_link", [False, True])
+def test_a_run_folder_of_another_user_is_refused(tmp_path, is_link):
+    shared, folder = tmp_path / "shared", tmp_path / "shared" / "map.run"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    theirs = tmp_path / "theirs" if is_link else folder
+    theirs.mkdir()
+    os.chown(theirs, 12345, 12345)
+    if is_link:
+        folder.symlink_to(theirs)
+        os.chown(folder, 12345, 12345, follow_symlinks=False)
+
+    with pytest.raises(OutputError, match="belongs to another user"), hold_run(folder):
+        pass
+
+    assert list(theirs.iterdir()) == []
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root may give a folder away"
+)
+def test_the_superuser_may_work_in_a_users_folder_of_his_own_place(tmp_path):
+    os.chown(tmp_path, 12345, 12345)
+    folder = tmp_path / "map.run"
+    folder.mkdir()
+    os.chown(folder, 12345, 12345)
+
+    with hold_run(folder) as run:
+        assert run.path == folder
+
+
+def test_where_every_file_has_one_owner_the_folder_is_ours(tmp_path, monkeypatch):
+    """As on a network mount that maps all users to one."""
+    folder = tmp_path / "map.run"
+    folder.mkdir()
+    monkeypatch.setattr(os, "geteuid", lambda: 4711, raising=False)
+
+    with hold_run(folder) as run:
+        assert files(run.path) == ["run.lock"]
 
 
 @pytest.mark.filterwarnings(  # rasterio cannot decode GDAL's message about a damaged file
