@@ -9,15 +9,28 @@ import ipaddress
 import os
 import re
 import socket
+import unicodedata
 from functools import lru_cache
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 AZURE = ".blob.core.windows.net"
 """Suffix of Azure Blob Storage hosts."""
 
 _LOCAL_NAMES = (".localhost", ".local", ".internal", ".lan", ".home.arpa")
 """Suffixes of names that are never public (RFC 6761, RFC 6762, RFC 8375, and by custom)."""
+
+_NUMBERS = re.compile(r"(0x[0-9a-f]*|\d+)(\.(0x[0-9a-f]*|\d+)){0,3}")
+"""IPv4 addresses in the spellings of ``inet_aton``, in lower case."""
+
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_LOCAL_NAT64 = ipaddress.ip_network("64:ff9b:1::/48")
+_COMPATIBLE = ipaddress.ip_network("::/96")
+_ISATAP = (0x00005EFE, 0x02005EFE)
+"""IPv6 addresses that stand for IPv4 ones (RFC 6052, RFC 8215, RFC 4291), and the first half of
+the interface in those that do in any network (RFC 5214)."""
+
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _BUCKET = re.compile(r"[A-Za-z0-9.\-_]{3,63}")
 """Names of S3 buckets."""
@@ -28,25 +41,86 @@ class HrefRefusedError(ValueError):
 
 
 def is_private(host: str) -> bool:
-    """Whether a host is in a private network, judged by its name alone.
+    """Whether a host is in a private network, judged by its name or address alone.
 
-    A public name may still resolve to a private address; the connection then shows it.
+    Addresses count as what they carry: IPv4 in IPv6 as IPv4, in whichever spelling. A public name
+    may still resolve to a private address; the connection then shows it.
+
+    Args:
+        host: host of a URL, or an address as a socket gives it.
 
     Examples:
         >>> is_private("10.0.0.7"), is_private("localhost"), is_private("example.com")
         (True, True, False)
+        >>> is_private("0x7f.1"), is_private("[::ffff:10.0.0.7]"), is_private("64:ff9b::a00:7")
+        (True, True, True)
 
     """
-    name = host.strip("[]").rstrip(".").lower()
-    try:
-        return not ipaddress.ip_address(name).is_global
-    except ValueError:
+    name = unicodedata.normalize("NFKC", unquote(host)).replace("\u3002", ".")
+    name = name.strip("[]").partition("%")[0].rstrip(".").lower()
+    address = _address(name)
+    if address is None:
         return name == "localhost" or name.endswith(_LOCAL_NAMES) or "." not in name
+    carried = _carried(address) if isinstance(address, ipaddress.IPv6Address) else ()
+    return not all(map(_is_public, carried or (address,)))
+
+
+def _is_public(address: _Address) -> bool:
+    is_apart = address.is_multicast or address.is_reserved
+    return address.is_global and not is_apart and not getattr(address, "is_site_local", False)
+
+
+def _address(name: str) -> _Address | None:
+    """The address that a name is, in any spelling that resolvers take; None for other names."""
+    try:
+        return ipaddress.ip_address(name)
+    except ValueError:
+        pass
+    if not _NUMBERS.fullmatch(name):
+        return None
+    try:
+        return ipaddress.IPv4Address(socket.inet_aton(name))  # 2130706433, 0x7f.1, 0177.0.0.1
+    except OSError:
+        return None
+
+
+def _carried(address: ipaddress.IPv6Address) -> list[_Address]:
+    """The IPv4 addresses that an IPv6 address stands for; none if it stands for itself."""
+    number = int(address)
+    if address.ipv4_mapped is not None:
+        return [address.ipv4_mapped]
+    if address.sixtofour is not None:
+        return [address.sixtofour]
+    if address.teredo is not None:
+        return [address.teredo[1]]
+    if address in _LOCAL_NAT64:
+        return _translated(number)
+    is_tunnel = (number >> 32) & 0xFFFFFFFF in _ISATAP
+    if address in _NAT64 or address in _COMPATIBLE or is_tunnel:
+        return [ipaddress.IPv4Address(number & 0xFFFFFFFF)]
+    return []
+
+
+def _translated(number: int) -> list[_Address]:
+    """The IPv4 addresses in an IPv6 one, by all lengths of prefix that fit it (RFC 6052, 2.2).
+
+    The bits 64 to 71 are left out, and those after the address are 0.
+    """
+    found: list[_Address] = []
+    squeezed = (number >> 64 << 56) | (number & ((1 << 56) - 1))  # without those bits
+    for prefix in (48, 56, 64):
+        rest = 120 - prefix - 32
+        if squeezed & ((1 << rest) - 1) == 0:
+            found.append(ipaddress.IPv4Address((squeezed >> rest) & 0xFFFFFFFF))
+    return found or [ipaddress.IPv4Address(number & 0xFFFFFFFF)]
 
 
 @lru_cache(maxsize=64)
 def resolves_to_private(host: str) -> bool:
-    """Whether a host is private by its name, or resolves to a private address.
+    """Whether a host is private by its name, or all addresses it resolves to are.
+
+    A name with a public address too is public: else whoever owns it could let a catalogue in the
+    internet lead into a private network.
 
     Args:
         host: host of a catalogue; its name is looked up.
@@ -56,9 +130,9 @@ def resolves_to_private(host: str) -> bool:
         return True
     try:
         addresses = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except OSError:  # behind a proxy, names may not resolve here
+    except (OSError, UnicodeError):  # behind a proxy, names may not resolve here
         return False
-    return any(is_private(str(address[0]).partition("%")[0]) for *_, address in addresses)
+    return bool(addresses) and all(is_private(str(address[0])) for *_, address in addresses)
 
 
 def resolve_href(href: str, *, root: str | None, private: bool) -> str:

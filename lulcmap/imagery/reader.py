@@ -121,6 +121,9 @@ class Reader:
             For each request, in order, what ``read`` returns or the error it raises.
 
         """
+        self._fetcher.announce(
+            scene.assets[band] for scene, band in requests if band in scene.assets
+        )
         waiting: deque[Future[NDArray[Any] | ReadError]] = deque()
         remaining = iter(requests)
 

@@ -1,6 +1,14 @@
-from .checks import check_fields
-from .destination import check_destination, check_ours
-from .disk import check_disk, free_disk
+from .checks import (
+    check_fields,
+)
+from .destination import (
+    check_destination,
+    check_ours,
+)
+from .disk import (
+    check_disk,
+    free_disk,
+)
 from .files import (
     parts,
     read_json,
@@ -10,14 +18,50 @@ from .files import (
     write_json,
     written,
 )
-from .gdal import GDAL_OPTIONS
-from .http import connection_fault, public_url, retry_after_seconds
-from .jit import compiled
-from .lock import HeldError, hold_file, holder
-from .memory import available_memory, free_memory, memory_limit, release_memory
-from .progress import Progress, Steps, no_progress
-from .table import write_table
-from .xarrays import as_xarray
+from .gdal import (
+    GDAL_OPTIONS,
+)
+from .http import (
+    connection_fault,
+    public_url,
+    retry_after_seconds,
+)
+from .jit import (
+    compiled,
+)
+from .lock import (
+    HeldError,
+    hold_file,
+    holder,
+)
+from .memory import (
+    available_memory,
+    free_memory,
+    memory_limit,
+    release_memory,
+)
+from .network import (
+    certificates,
+    proxy_of,
+)
+from .progress import (
+    Progress,
+    Steps,
+    no_progress,
+)
+from .redaction import (
+    without_keys,
+    without_secrets,
+)
+from .session import (
+    open_session,
+)
+from .table import (
+    write_table,
+)
+from .xarrays import (
+    as_xarray,
+)
 
 __all__ = [
     "GDAL_OPTIONS",
@@ -26,6 +70,7 @@ __all__ = [
     "Steps",
     "as_xarray",
     "available_memory",
+    "certificates",
     "check_destination",
     "check_disk",
     "check_fields",
@@ -38,13 +83,17 @@ __all__ = [
     "holder",
     "memory_limit",
     "no_progress",
+    "open_session",
     "parts",
+    "proxy_of",
     "public_url",
     "read_json",
     "release_memory",
     "replacing",
     "retry_after_seconds",
     "sha256_of",
+    "without_keys",
+    "without_secrets",
     "write_atomically",
     "write_json",
     "write_table",

@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import itertools
+import os
 import queue
 import socket
 import ssl
@@ -21,8 +22,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lulcmap.errors import ProviderError
+from lulcmap.imagery.assets import connections, http
 from lulcmap.imagery.assets import fetch as module
-from lulcmap.imagery.assets import http
 from lulcmap.imagery.assets.fetch import Fetcher
 from lulcmap.imagery.assets.http import FetchError
 from lulcmap.system.http import retry_after_seconds
@@ -45,7 +46,7 @@ class Handler(BaseHTTPRequestHandler):
             server.headers.append(self.headers)
             faults = server.faults.get(parts.path, [])
             fault = faults.pop(0) if faults else None
-        first, last = (int(text) for text in self.headers["Range"][6:].split("-"))
+        first, last = (int(text or 10**9) for text in self.headers["Range"][6:].split("-"))
         if fault is not None:
             fault(self, first, last)
         elif first >= len(BODY):
@@ -139,7 +140,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.asked, self.headers, self.faults = [], [], {}
-        self.lock = threading.Lock()
+        self.lock, self.stop = threading.Lock(), threading.Event()
         self.url = f"http://127.0.0.1:{self.server_port}"
 
     def handle_error(self, request, client_address):
@@ -154,6 +155,7 @@ def serving():
     try:
         yield server
     finally:
+        server.stop.set()
         server.shutdown()
         server.server_close()
         thread.join()
@@ -445,12 +447,12 @@ def assert_names_only_the_host(error, host):
 
 
 def test_a_silent_server_is_waited_for_like_one_that_is_down(server, make, monkeypatch):
-    monkeypatch.setattr(http, "_READ_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(connections, "READ_TIMEOUT_S", 0.05)
     answer = threading.Event()
     server.faults["/a"] = [lambda *_: answer.wait(60)] * 2
 
     try:
-        with pytest.raises(ProviderError, match=r"sent nothing for 0\.05 s") as caught:
+        with pytest.raises(ProviderError, match=r"did not answer within 0\.05 s") as caught:
             make(patience=2, sign=Signer()).get(f"{server.url}/a", 0, 9)
     finally:
         answer.set()
@@ -458,23 +460,59 @@ def test_a_silent_server_is_waited_for_like_one_that_is_down(server, make, monke
     assert_names_only_the_host(caught.value, f"127.0.0.1:{server.server_port}")
 
 
-def test_a_body_that_drips_ends(server, make, clock, monkeypatch):
-    go_on, late = threading.Event(), itertools.count(0, 2 * http._BODY_TIMEOUT_S)
-    monkeypatch.setattr(http, "time", SimpleNamespace(monotonic=lambda: next(late)))
+def drips_its_body(handler, first, last):
+    size = {"Content-Range": f"bytes {first}-{last}/1000", "Content-Length": last - first + 1}
+    handler.answer(206, BODY[first : first + 1], size)
+    drip(handler, b"")
 
-    def drip(handler, first, last):
-        size = {"Content-Range": f"bytes {first}-{last}/1000", "Content-Length": last - first + 1}
-        handler.answer(206, BODY[first : first + 1], size)
-        go_on.wait(60)
 
-    server.faults["/a"] = [drip] * FOR_EVER
-    try:
-        with pytest.raises(ProviderError, match="too slow"):
-            make(patience=2).get(f"{server.url}/a", 0, 999)
-    finally:
-        go_on.set()
+def drips_its_chunks(handler, first, last):
+    handler.wfile.write(
+        b"HTTP/1.1 206 Partial Content\r\nTransfer-Encoding: chunked\r\n"
+        + f"Content-Range: bytes {first}-{last}/1000\r\n\r\n".encode()
+    )
+    drip(handler, b"0")
 
-    assert clock.pauses == [1]
+
+def drips_its_headers(handler, *_):
+    handler.wfile.write(b"HTTP/1.1 206 Partial Content\r\nX: ")
+    drip(handler, b"y")
+
+
+def drips_its_status(handler, *_):
+    drip(handler, b"H")
+
+
+def continues_for_ever(handler, *_):
+    drip(handler, b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
+def drip(handler, text):
+    """Send a text for ever, in pieces, until the client goes away."""
+    handler.close_connection = True
+    with contextlib.suppress(OSError):
+        while not handler.server.stop.wait(0.001):
+            handler.wfile.write(text)
+
+
+@pytest.mark.parametrize(
+    ("drips", "reason"),
+    [
+        (drips_its_status, "did not answer within 60 s"),
+        (drips_its_headers, "did not answer within 60 s|the connection broke"),  # a line too long
+        (continues_for_ever, "did not answer within 60 s"),
+        (drips_its_body, "too slow|cut short"),
+        (drips_its_chunks, "too slow|cut short"),
+    ],
+)
+def test_a_response_that_drips_ends(server, make, monkeypatch, drips, reason):
+    passing = SimpleNamespace(monotonic=map(float, itertools.count(0, 10)).__next__)
+    for timed in (http, connections):
+        monkeypatch.setattr(timed, "time", passing)
+    server.faults["/a"] = [drips] * FOR_EVER
+
+    with pytest.raises((ProviderError, FetchError), match=reason):
+        make(patience=2, retries=0).get(f"{server.url}/a", 0, 999)
 
 
 def test_a_server_that_cannot_be_reached_or_has_no_name_is_waited_for(
@@ -650,7 +688,7 @@ def test_failures_of_requests_in_flight_together_count_once(clock):
 
     for seconds in (1, 2, 4):
         for _ in range(3):
-            host.failed("HTTP 503", None, since=clock.now, pause=1.0, patience=300.0)
+            host.failed(None, since=clock.now, pause=1.0)
             assert host.rest() == seconds
         clock.sleep(seconds)
 
@@ -701,6 +739,134 @@ def test_a_host_that_is_busy_for_one_thread_is_left_alone_by_all(server, clock, 
     fetcher.close()
 
 
+# ----- hosts that are down while others answer
+
+
+def unreachable(server, make, **options):
+    """A fetcher, and the href of an asset of a host to which no connection can be made."""
+    return make(**options), f"http://127.0.0.1:{closed_port()}/a"
+
+
+@pytest.mark.parametrize("kind", ["a server", "a file", "a server that lacks it"])
+def test_a_host_that_cannot_be_reached_while_others_answer_loses_its_assets(
+    server, make, clock, tmp_path, kind
+):
+    fetcher, lost = unreachable(server, make, patience=300)
+    (tmp_path / "b.bin").write_bytes(BODY)
+    server.faults["/none"] = [status(404)]
+    other = {"a server": f"{server.url}/b", "a file": str(tmp_path / "b.bin")}
+    fetcher.announce([lost, other.get(kind, f"{server.url}/none")])
+
+    with pytest.raises(FetchError, match=r"^its server cannot be reached$"):
+        fetcher.get(lost, 0, 9)
+    waited = sum(clock.pauses)
+    for _ in range(9):  # and all others without waiting
+        with pytest.raises(FetchError, match=r"^its server cannot be reached$"):
+            fetcher.get(lost.replace("/a", "/b"), 0, 9)
+
+    assert 0 < waited <= 60
+    assert sum(clock.pauses) == waited
+
+
+def test_a_host_that_serves_again_is_read_again(server, make, clock, monkeypatch):
+    fetcher, _ = unreachable(server, make, patience=300)
+    real, down = socket.getaddrinfo, [True]
+
+    def resolve(host, *args, **options):
+        if host == "pixels.example" and down:
+            raise socket.gaierror(-2, "Name or service not known")
+        return real("127.0.0.1", *args, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    fetcher.announce([f"{server.url}/b"])
+    href = f"http://pixels.example:{server.server_port}/a"
+    with pytest.raises(FetchError, match="name cannot be resolved"):
+        fetcher.get(href, 0, 9)
+
+    down.clear()
+    with pytest.raises(FetchError, match="name cannot be resolved"):
+        fetcher.get(href, 0, 9)
+    clock.now += 60
+
+    assert fetcher.get(href, 0, 9) == fetcher.get(href, 0, 9) == BODY[:9]
+
+
+def test_hosts_that_are_all_down_end_the_run(server, make, clock):
+    fetcher, one = unreachable(server, make, patience=300)
+    two = f"http://127.0.0.2:{closed_port()}/b"
+    fetcher.announce([one, two])
+
+    with pytest.raises(ProviderError, match="has served nothing"):
+        fetcher.get(one, 0, 9)
+    with pytest.raises(ProviderError, match="has served nothing"):
+        fetcher.get(two, 0, 9)
+
+    assert sum(clock.pauses) > 300
+
+
+def test_a_host_that_is_down_longer_than_the_patience_while_others_answer_loses_its_assets(
+    server, make, clock
+):
+    with serving() as other:
+        server.faults["/a"] = [status(503)] * FOR_EVER
+        fetcher = make(patience=300)
+        fetcher.announce([f"{other.url}/b"])
+
+        with pytest.raises(FetchError, match=r"^HTTP 503$"):
+            fetcher.get(f"{server.url}/a", 0, 9)
+
+    assert 200 < sum(clock.pauses) <= 300
+
+
+# ----- servers that do not send parts
+
+
+def refuses_beyond(total):
+    def refuse(handler, first, last):
+        handler.answer(416, headers={"Content-Range": f"bytes */{total}"} if total else {})
+
+    return refuse
+
+
+@pytest.mark.parametrize("fault", [whole, refuses_beyond(1000), refuses_beyond(None)])
+def test_a_small_file_is_read_from_a_server_that_refuses_a_range_past_its_end(server, make, fault):
+    server.faults["/a"] = [fault]
+    fetcher = make(retries=0)
+
+    assert fetcher.get(f"{server.url}/a", 0, 32768, whole=False) == BODY
+    assert fetcher.get(f"{server.url}/a", 100, 100) == BODY[100:200]
+    assert fetcher.size(f"{server.url}/a") == 1000
+
+
+def test_a_small_file_of_a_server_without_ranges_is_fetched_once_and_read_from_memory(server, make):
+    server.faults["/a"] = [whole] * FOR_EVER
+    fetcher = make(retries=0)
+
+    assert fetcher.get(f"{server.url}/a", 0, 32768, whole=False) == BODY
+    assert fetcher.get(f"{server.url}/a", 100, 100) == BODY[100:200]
+    with pytest.raises(FetchError, match="it ends after 1000 bytes"):
+        fetcher.get(f"{server.url}/a", 900, 200)
+    assert len(server.asked) == 1
+
+    fetcher.forget(f"{server.url}/a")
+    assert fetcher.get(f"{server.url}/a", 0, 9) == BODY[:9]
+    assert len(server.asked) == 2
+
+
+def test_a_large_file_of_a_server_without_ranges_is_lost(server, make):
+    def large(handler, *_):
+        handler.answer(200, bytes(http.SMALL_BYTES + 1))
+
+    def endless_chunks(handler, *_):
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        drip(handler, b"1000\r\n" + bytes(0x1000) + b"\r\n")
+
+    for fault in (large, endless_chunks):
+        server.faults["/a"] = [fault]
+        with pytest.raises(FetchError, match="does not support range requests"):
+            make(retries=0).get(f"{server.url}/a", 0, 32768, whole=False)
+
+
 # ----- private networks and proxies
 
 
@@ -715,40 +881,43 @@ def test_a_server_in_a_private_network_is_not_asked_unless_allowed(server, make,
     assert server.asked == clock.pauses == []
 
 
-@pytest.mark.parametrize(
-    ("address", "public"),
-    [
-        ("52.239.148.4", True),
-        ("2603:1030::1", True),
-        ("10.0.0.1", False),
-        ("169.254.169.254", False),
-        ("100.64.0.1", False),
-        ("0.0.0.0", False),
-        ("fd00::1", False),
-        ("fe80::1%eth0", False),
-        ("::ffff:10.0.0.1", False),
-        ("64:ff9b::34ef:9404", True),  # 52.239.148.4 behind NAT64
-        ("64:ff9b::a00:1", False),  # 10.0.0.1
-        ("64:ff9b::a9fe:a9fe", False),  # 169.254.169.254
-        ("64:ff9b::7f00:1", False),  # 127.0.0.1
-        ("224.0.0.1", False),
-        ("239.1.2.3", False),
-        ("ff0e::1", False),
-    ],
-)
-def test_addresses_that_stand_for_private_ones_or_for_many_are_not_public(address, public):
-    assert http._is_public(address) == public
-
-
 def test_a_redirect_into_a_private_network_is_not_followed(server, make, monkeypatch):
-    public = iter([True, False])
-    monkeypatch.setattr(http, "_is_public", lambda _: next(public))
+    public = iter([False, False, True])  # the name, the address, and the name of the second
+    monkeypatch.setattr(http, "is_private", lambda _: next(public))
+    monkeypatch.setattr(connections, "is_private", lambda _: next(public))
     with serving() as inside:
         server.faults["/a"] = [status(302, Location=f"{inside.url}/b")]
         with pytest.raises(FetchError, match="private network"):
             make(private=False, retries=0).get(f"{server.url}/a", 0, 9)
 
         assert (server.asked, inside.asked) == (["/a"], [])
+
+
+def test_the_address_connected_to_is_the_one_that_is_checked(server, make, monkeypatch):
+    real = socket.getaddrinfo
+
+    def rebound(host, port, *args, **options):  # to whatever the name resolved before
+        return real("127.0.0.1", port, *args, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", rebound)
+
+    with pytest.raises(FetchError, match=r"^its server is in a private network$"):
+        make(private=False).get(f"http://pixels.example:{server.server_port}/a", 0, 9)
+
+    assert server.asked == []
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::ffff:7f00:1]", "0x7f.1", "localhost."])
+def test_a_redirect_into_a_private_network_is_not_followed_through_a_proxy(
+    server, make, monkeypatch, host
+):
+    monkeypatch.setenv("http_proxy", server.url)
+    server.faults["/a"] = [status(302, Location=f"http://{host}/b")]
+
+    with pytest.raises(FetchError, match="private network"):
+        make(private=False).get("http://pixels.example/a", 0, 9)
+
+    assert server.asked == ["http://pixels.example/a"]
 
 
 @pytest.mark.parametrize("private", [True, False])
@@ -778,8 +947,8 @@ def test_no_message_says_how_to_log_in_to_a_proxy(server, make, monkeypatch):
     monkeypatch.setenv("https_proxy", server.url.replace("http://", "http://user:SECRET@"))
     fetcher = make(patience=2, sign=Signer())
 
-    for scheme in ("http", "https"):
-        with pytest.raises(ProviderError, match="the proxy cannot be reached") as caught:
+    for scheme, said in (("http", "proxy cannot be reached"), ("https", "proxy answers HTTP 407")):
+        with pytest.raises(ProviderError, match=said) as caught:
             fetcher.get(f"{scheme}://pixels.example/a", 0, 9)
         assert_names_only_the_host(caught.value, "pixels.example")
     assert server.asked == ["pixels.example:443"]
@@ -848,6 +1017,24 @@ def test_missing_and_short_local_files_are_errors(tmp_path, make, clock):
     for read in (lambda href: fetcher.get(href, 0, 9), fetcher.size):
         with pytest.raises(FetchError, match=r"^no such file$"):
             read(str(tmp_path / "none.tif"))
-        with pytest.raises(FetchError, match=r"^Is a directory$"):
+        with pytest.raises(FetchError, match=r"^it is not a file$"):
             read(str(tmp_path))
     assert clock.pauses == []
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no FIFOs")
+def test_a_fifo_or_a_device_is_refused_and_never_waited_for(tmp_path, make):
+    fifo, link = tmp_path / "fifo.tif", tmp_path / "link.tif"
+    os.mkfifo(fifo)
+    link.symlink_to("/dev/zero")
+    fetcher = make()
+
+    for path in (fifo, link):
+        with ThreadPoolExecutor(1) as pool:
+            read = pool.submit(fetcher.get, str(path), 0, 9)
+            try:
+                with pytest.raises(FetchError, match=r"^it is not a file$"):
+                    read.result(timeout=60)
+            finally:
+                if not read.done():  # let the thread go
+                    path.open("wb").close()

@@ -132,6 +132,7 @@ class Assets:
 
     def forget(self, href: str) -> None:
         """Forget an asset's header, so that the next ``open`` fetches it again."""
+        self._fetcher.forget(href)
         with self._lock:
             self._headers.pop(href, None)
 

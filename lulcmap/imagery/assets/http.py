@@ -1,27 +1,34 @@
 """Request a range of bytes from an HTTP server, over pooled connections."""
 
-import ipaddress
 import logging
-import os
-import socket
+import re
 import ssl
 import threading
 import time
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import unquote, urlsplit
-from urllib.request import getproxies, proxy_bypass
+from urllib.parse import unquote, urljoin, urlsplit
 
-import certifi
 import urllib3
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import HTTPError, ProxyError, ResponseError
-from urllib3.util import Retry, Timeout, make_headers
+from urllib3.exceptions import HTTPError, ProxyError
+from urllib3.util import Retry, Timeout, create_urllib3_context, make_headers
+
+from lulcmap.catalog import is_private
+from lulcmap.imagery.assets import connections
+from lulcmap.imagery.assets.connections import PUBLIC_POOLS, TIMED_POOLS, PrivateAddressError
+from lulcmap.system import certificates, proxy_of
 
 MAX_CONNECTIONS = 32
 """Requests in flight at once: enough to hide 30 ms of latency behind decoding on many cores."""
 
-_CONNECT_TIMEOUT_S, _READ_TIMEOUT_S = 20.0, 60.0
-"""Timeouts of an attempt: to connect, and between two bytes."""
+SMALL_BYTES = 32768
+"""Largest file that is taken whole from a server that does not send its parts."""
+
+_MAX_REDIRECTS = 3
+
+_MIN_BYTES_PER_S = 50_000
+"""Rate below which a body is too slow, once it took as long as a server may be silent."""
 
 
 class FetchError(Exception):
@@ -37,12 +44,13 @@ class Part(NamedTuple):
     total: int | None
     """Size of the asset, bytes; None if its server does not tell."""
 
+    whole: bytes | None = None
+    """All bytes of a small asset whose server does not send its parts."""
 
-NO_ANSWER, NO_RETRY = 0, -1
-"""In place of an HTTP status: the server is unreachable or hung up; retrying does not help."""
 
-_BODY_TIMEOUT_S = 300.0
-"""Longest time to read the body of one response."""
+NO_ANSWER, NO_RETRY, UNREACHABLE = 0, -1, -2
+"""In place of an HTTP status: the server hung up or is too slow; retrying does not help; no
+connection can be made."""
 
 _PIECE_BYTES = 256 * 1024
 """Bytes of a body read at once."""
@@ -68,7 +76,7 @@ class Servers:
     """Pools of connections, through the proxies that the environment names.
 
     Args:
-        private: whether to read from servers in a private network. A proxy decides by itself.
+        private: whether to read from servers in a private network. A proxy resolves names itself.
 
     """
 
@@ -88,70 +96,81 @@ class Servers:
 
         Raises:
             AttemptError: the attempt failed.
+            UsageError: the environment's proxy or certificates cannot be used.
 
         """
         try:
+            response = self._send(url, f"bytes={start}-{start + length - 1}")
+            if response.status == 416 and min_length == 0:
+                # The asset ends before the range does, which some servers refuse; or before it.
+                response.close()
+                size = str(response.headers.get("Content-Range")).rpartition("/")[2]  # bytes */9
+                if size.isdecimal() and int(size) <= start:
+                    return Part(b"", int(size))
+                last = int(size) - 1 if size.isdecimal() else ""
+                response = self._send(url, f"bytes={start}-{last}")
+            with response:  # closed: an unwanted body may be gigabytes
+                return _part(response, start, length, min_length)
+        except PrivateAddressError:
+            raise AttemptError("its server is in a private network", NO_RETRY, None) from None
+        except (HTTPError, OSError, ValueError) as error:
+            raise _attempt_error(error) from None
+
+    def _send(self, url: str, wanted: str) -> urllib3.BaseHTTPResponse:
+        """Request a range of bytes, redirects followed; each server is checked like the first."""
+        for _ in range(_MAX_REDIRECTS + 1):
+            parts = urlsplit(url)
+            if parts.scheme not in TIMED_POOLS or not parts.hostname:
+                raise ValueError("redirected to something else than a web server")
+            if not self._private and is_private(parts.hostname):
+                raise PrivateAddressError
             response = self._manager(url).request(
                 "GET",
                 url,
-                headers={
-                    "Range": f"bytes={start}-{start + length - 1}",
-                    "Accept-Encoding": "identity",
-                },
-                retries=Retry(total=None, connect=0, read=0, redirect=3, status=0, other=0),
-                timeout=Timeout(connect=_CONNECT_TIMEOUT_S, read=_READ_TIMEOUT_S),
+                headers={"Range": wanted, "Accept-Encoding": "identity"},
+                retries=Retry(total=None, connect=0, read=0, redirect=0, status=0, other=0),
+                redirect=False,
+                timeout=Timeout(
+                    connect=connections.CONNECT_TIMEOUT_S, read=connections.READ_TIMEOUT_S
+                ),
                 preload_content=False,
             )
-            if response.status == 206:
-                part = _read_part(response, start, length)
-                if len(part.body) < min_length:
-                    reason = f"only {len(part.body)} of {min_length} bytes arrived"
-                    raise AttemptError(reason, 206, None)
-                return part
-            response.close()  # the unwanted body may be gigabytes
-            if response.status == 200:
-                raise AttemptError("its server does not support range requests", 200, None)
-        except (
-            HTTPError,
-            OSError,
-            ValueError,
-        ) as error:  # ValueError: redirected to an invalid URL
-            raise _attempt_error(error) from None
-        if response.status == 416 and min_length == 0:  # the asset ends before ``start``
-            return Part(b"", None)
-        raise AttemptError(
-            f"HTTP {response.status}", response.status, response.headers.get("Retry-After")
-        )
+            target = response.get_redirect_location()
+            if not target:
+                return response
+            with response, suppress(HTTPError, OSError):
+                response.read1(_PIECE_BYTES)  # usually all, so that the connection can be kept
+            url = urljoin(url, target)
+        raise AttemptError("its server redirects too often", NO_RETRY, None)
 
     def _manager(self, url: str) -> urllib3.PoolManager:
-        parts = urlsplit(url)
-        proxies = getproxies()
-        proxy = proxies.get(parts.scheme) or proxies.get("all")
-        if proxy and proxy_bypass(parts.hostname or ""):
-            proxy = None
+        proxy = proxy_of(url)
         with self._lock:
             if proxy not in self._managers:
                 self._managers[proxy] = self._create_manager(proxy)
             return self._managers[proxy]
 
     def _create_manager(self, proxy: str | None) -> urllib3.PoolManager:
-        # The same CA bundle as requests, so that where the catalogue is trusted its assets are.
-        ca_bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
         pools: dict[str, Any] = {
             "num_pools": 64,
             "maxsize": 2 * MAX_CONNECTIONS,
-            "ca_certs": ca_bundle or certifi.where(),
+            "ssl_context": _ssl_context(),
         }
+        manager: urllib3.PoolManager
         if proxy:
-            parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+            parts = urlsplit(proxy)
             login = unquote(parts.netloc.rpartition("@")[0]) or None
             bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-            return urllib3.ProxyManager(
-                bare, proxy_headers=make_headers(proxy_basic_auth=login), **pools
+            manager = urllib3.ProxyManager(
+                bare,
+                proxy_headers=make_headers(proxy_basic_auth=login),
+                proxy_ssl_context=_ssl_context(),
+                **pools,
             )
-        manager = urllib3.PoolManager(**pools)
-        if not self._private:
-            manager.pool_classes_by_scheme = {"http": _PublicHTTPPool, "https": _PublicHTTPSPool}
+        else:
+            manager = urllib3.PoolManager(**pools)
+        is_free = self._private or proxy  # the address is the proxy's
+        manager.pool_classes_by_scheme = TIMED_POOLS if is_free else PUBLIC_POOLS
         return manager
 
     def close(self) -> None:
@@ -161,41 +180,47 @@ class Servers:
                 manager.clear()
 
 
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
-"""IPv6 addresses that stand for IPv4 ones (RFC 6052)."""
+def _ssl_context() -> ssl.SSLContext:
+    """One context for all connections: loading the certificates takes longer than a request."""
+    path = certificates()
+    context = create_urllib3_context()
+    if Path(path).is_dir():
+        context.load_verify_locations(capath=path)
+    else:
+        context.load_verify_locations(path)
+    return context
 
 
-def _is_public(address: str) -> bool:
-    ip = ipaddress.ip_address(address)
-    if isinstance(ip, ipaddress.IPv6Address) and ip in _NAT64:
-        ip = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-    return ip.is_global and not ip.is_multicast
+def _part(response: urllib3.BaseHTTPResponse, start: int, length: int, min_length: int) -> Part:
+    """Read what a server answered to a request for a range."""
+    if response.status == 206:
+        part = _read_part(response, start, length)
+    elif response.status == 200 and start == 0:
+        part = _read_whole(response, length)
+    elif response.status == 200:
+        # Only the first bytes show that it is the file, and not a page of a proxy.
+        raise AttemptError("its server does not support range requests", 200, None)
+    elif response.status == 416 and min_length == 0:
+        return Part(b"", None)
+    else:
+        raise AttemptError(
+            f"HTTP {response.status}", response.status, response.headers.get("Retry-After")
+        )
+    if len(part.body) < min_length:
+        reason = f"only {len(part.body)} of {min_length} bytes arrived"
+        raise AttemptError(reason, response.status, None)
+    return part
 
 
-def _check_public(sock: socket.socket) -> socket.socket:
-    """Refuse a connection to a private address; checked here because a name may resolve to any."""
-    if not _is_public(sock.getpeername()[0]):
-        sock.close()
-        raise AttemptError("its server is in a private network", NO_RETRY, None)
-    return sock
-
-
-class _PublicHTTP(HTTPConnection):
-    def _new_conn(self) -> socket.socket:
-        return _check_public(super()._new_conn())
-
-
-class _PublicHTTPS(HTTPSConnection):
-    def _new_conn(self) -> socket.socket:
-        return _check_public(super()._new_conn())
-
-
-class _PublicHTTPPool(urllib3.HTTPConnectionPool):
-    ConnectionCls = _PublicHTTP
-
-
-class _PublicHTTPSPool(urllib3.HTTPSConnectionPool):
-    ConnectionCls = _PublicHTTPS
+def _read_whole(response: urllib3.BaseHTTPResponse, length: int) -> Part:
+    """Read a small file that was sent whole."""
+    size = str(response.headers.get("Content-Length", 0))
+    if not size.isdecimal() or int(size) > SMALL_BYTES:
+        raise AttemptError("its server does not support range requests", 200, None)
+    body = _read_body(response, SMALL_BYTES + 1)
+    if len(body) > SMALL_BYTES:
+        raise AttemptError("its server does not support range requests", 200, None)
+    return Part(body[:length], len(body), body)
 
 
 def _read_part(response: urllib3.BaseHTTPResponse, start: int, length: int) -> Part:
@@ -204,25 +229,25 @@ def _read_part(response: urllib3.BaseHTTPResponse, start: int, length: int) -> P
     size = str(response.headers.get("Content-Length", 0))
     is_requested = content_range.startswith(f"bytes {start}-")
     if not is_requested or not size.isdecimal() or int(size) > length:
-        response.close()  # it may be gigabytes
         raise AttemptError("its server sent another range than requested", 206, None)
     body = _read_body(response, length + 1)  # one more, to check that it ends there
     if len(body) > length:
-        response.close()
         raise AttemptError("its server sent another range than requested", 206, None)
     total = content_range.rpartition("/")[2]
     return Part(body, int(total) if total.isdecimal() else None)
 
 
 def _read_body(response: urllib3.BaseHTTPResponse, max_length: int) -> bytes:
-    """Read a body, at most ``max_length`` bytes of it, within ``_BODY_TIMEOUT_S``."""
-    pieces, left, end = [], max_length, time.monotonic() + _BODY_TIMEOUT_S
+    """Read a body, at most ``max_length`` bytes of it, unless it is too slow."""
+    allowed = min(
+        connections.BODY_TIMEOUT_S, connections.READ_TIMEOUT_S + max_length / _MIN_BYTES_PER_S
+    )
+    pieces, left, end = [], max_length, time.monotonic() + allowed
     try:
         while left and (piece := response.read1(min(left, _PIECE_BYTES))):
             pieces.append(piece)
             left -= len(piece)
             if time.monotonic() > end:
-                response.close()
                 raise AttemptError("its server is too slow", NO_ANSWER, None)
     except (HTTPError, OSError):
         raise AttemptError("the response was cut short", 206, None) from None
@@ -234,20 +259,30 @@ def _attempt_error(error: Exception) -> AttemptError:
     reason = getattr(error, "reason", None)
     cause: Any = reason if isinstance(reason, BaseException) else error
     if isinstance(cause, ProxyError):
-        return AttemptError("the proxy cannot be reached", NO_ANSWER, None)
+        return _proxy_error(cause)
     if isinstance(cause, ValueError):
         return AttemptError("its address, or where it redirects to, is not valid", NO_RETRY, None)
-    reasons = {
+    if any(isinstance(inner, ssl.CertificateError) for inner in cause.args):
+        return AttemptError("its server's certificate is not valid", NO_RETRY, None)
+    unreachable = {
         "NameResolutionError": "its server's name cannot be resolved",
         "NewConnectionError": "its server cannot be reached",
         "ConnectTimeoutError": "its server cannot be reached",
-        "ReadTimeoutError": f"its server sent nothing for {_READ_TIMEOUT_S:g} s",
+    }
+    broken = {
+        "ReadTimeoutError": f"its server did not answer within {connections.READ_TIMEOUT_S:g} s",
         "ProtocolError": "the connection broke",
         "SSLError": "the connection broke",
     }
-    if isinstance(cause, ResponseError):
-        return AttemptError("its server redirects too often", NO_RETRY, None)
-    if any(isinstance(inner, ssl.CertificateError) for inner in cause.args):
-        return AttemptError("its server's certificate is not valid", NO_RETRY, None)
     kind = type(cause).__name__
-    return AttemptError(reasons.get(kind, kind), NO_ANSWER, None)
+    if kind in unreachable:
+        return AttemptError(unreachable[kind], UNREACHABLE, None)
+    return AttemptError(broken.get(kind, kind), NO_ANSWER, None)
+
+
+def _proxy_error(error: ProxyError) -> AttemptError:
+    """Describe an error of a proxy: it may itself have failed to reach the server."""
+    match = re.search(r"Tunnel connection failed: (\d{3})", str(error))
+    if match:
+        return AttemptError(f"the proxy answers HTTP {match[1]}", UNREACHABLE, None)
+    return AttemptError("the proxy cannot be reached", NO_ANSWER, None)

@@ -1,0 +1,113 @@
+"""Remove secrets from texts and URLs: what is said and written lets nobody in.
+
+In a URL any value of the query may be a key, so all are masked but those known to be harmless;
+outside of URLs, what is called like a secret is.
+"""
+
+import os
+import re
+
+_MASK = "***"
+
+_HARMLESS = frozenset(
+    (
+        *("bbox", "collections", "datetime", "limit", "page", "fields", "sortby", "intersects"),
+        *("versionid", "version", "snapshot", "generation", "alt", "download"),
+    )
+)
+"""Query keys, in lower case, whose values are no secret: of STAC searches, and versions of files."""
+
+_SECRET_NAMES = (
+    r"(?:[\w.-]{0,40}[_-])?(?:api[_-]?key|access[_-]?key(?:[_-]?id)?|subscription[_-]?key|secret[_-]?key|"
+    r"token|secret|password|passwd|pwd|signature|credential|sig|authorization|cookie)"
+)
+"""Names of secrets, outside of a query too."""
+
+_URL = re.compile(r"\b([a-z][a-z0-9+.-]*)://([^\s'\"<>`]+)", re.IGNORECASE)
+_QUERY = re.compile(r"(?<=\?)[^\s'\"<>`?]*=[^\s'\"<>`]*")
+_PAIR = re.compile(
+    rf"\b({_SECRET_NAMES}['\"]?(?:=|%3D|:\s*)\s*['\"]?(?:(?:bearer|basic)\s+)?)(?!\*\*\*)"
+    r"[^&\s'\",;)}\]]+",
+    re.IGNORECASE,
+)
+_SCHEME = re.compile(r"\b(bearer|basic)\s+(?!\*\*\*)[A-Za-z0-9._~+/=-]{6,}", re.IGNORECASE)
+
+_VARIABLES = re.compile(
+    r"(?:.*_)?(?:SECRET_ACCESS_KEY|ACCESS_KEY_ID|SESSION_TOKEN|SUBSCRIPTION_KEY|TOKEN|PASSWORD|"
+    r"SECRET|API_KEY)",
+    re.IGNORECASE,
+)
+"""Environment variables whose values are masked wherever they turn up."""
+
+_MIN_CHARS = 8
+"""Shortest value of such a variable that is masked; shorter ones are parts of words."""
+
+
+def without_secrets(text: str) -> str:
+    """A text with secrets masked: in URLs, headers and pairs, and values of the environment.
+
+    Examples:
+        >>> without_secrets("GET https://me:pass@example.org/a?k=1&limit=5#b failed")
+        'GET https://***@example.org/a?k=***&limit=5#*** failed'
+        >>> without_secrets("Authorization: Bearer abcdefgh")
+        'Authorization: Bearer ***'
+
+    """
+    for value in _environment():
+        text = text.replace(value, _MASK)
+    text = _URL.sub(lambda match: _masked_url(match[1], match[2]), text)
+    text = _QUERY.sub(lambda match: _masked_query(match[0]), text)
+    text = _PAIR.sub(lambda match: f"{match[1]}{_MASK}", text)
+    return _SCHEME.sub(lambda match: f"{match[1]} {_MASK}", text)
+
+
+def without_keys(url: str) -> str:
+    """A URL without what may be a key: user, password, fragment and most of its query.
+
+    Examples:
+        >>> without_keys("https://example.org/a.tif?versionid=3&token=1#2")
+        'https://example.org/a.tif?versionid=3'
+
+    """
+    head, query, _ = _parts(url)
+    scheme, separator, rest = head.partition("://")
+    authority, slash, path = rest.partition("/")
+    head = f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}" if separator else head
+    kept = [pair for pair in query.split("&") if pair.partition("=")[0].lower() in _HARMLESS]
+    return f"{head}?{'&'.join(kept)}" if kept else head
+
+
+def _parts(url: str) -> tuple[str, str, str]:
+    """A URL up to its query, its query, and its fragment."""
+    rest, _, fragment = url.partition("#")
+    head, _, query = rest.partition("?")
+    return head, query, fragment
+
+
+def _masked_url(scheme: str, rest: str) -> str:
+    head, query, fragment = _parts(rest)
+    authority, slash, path = head.partition("/")
+    user, at, host = authority.rpartition("@")
+    if not re.fullmatch(r"(\[[^\]]*\]|[^:]*)(:\d*)?\W*", host):
+        return f"{scheme}://{_MASK}"  # a password with a letter that ends the host
+    masked = f"{scheme}://{_MASK if user else ''}{at}{host}{slash}{path}"
+    if "?" in rest.partition("#")[0]:
+        masked += f"?{_masked_query(query)}"
+    return f"{masked}#{_MASK}" if fragment else masked
+
+
+def _masked_query(query: str) -> str:
+    return "&".join(_masked_pair(pair) for pair in re.split("[&;]", query))
+
+
+def _masked_pair(pair: str) -> str:
+    name, is_pair, value = pair.partition("=")
+    if not pair or (is_pair and (name.lower() in _HARMLESS or not value)):
+        return pair
+    return f"{name}={_MASK}" if is_pair else _MASK
+
+
+def _environment() -> list[str]:
+    """Values of environment variables that are secrets, the longest first."""
+    values = {value for name, value in os.environ.items() if _VARIABLES.fullmatch(name)}
+    return sorted((value for value in values if len(value) >= _MIN_CHARS), key=len, reverse=True)
