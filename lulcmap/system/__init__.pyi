@@ -1,75 +1,31 @@
-from .checks import (
-    check_fields,
-)
-from .destination import (
-    check_destination,
-    check_ours,
-)
-from .disk import (
-    check_disk,
-    free_disk,
-)
-from .files import (
-    parts,
-    read_json,
-    replacing,
-    sha256_of,
-    write_atomically,
-    write_json,
-    written,
-)
-from .gdal import (
-    GDAL_OPTIONS,
-)
-from .http import (
-    connection_fault,
-    public_url,
-    retry_after_seconds,
-)
-from .jit import (
-    compiled,
-)
-from .lock import (
-    HeldError,
-    hold_file,
-    holder,
-)
-from .memory import (
-    available_memory,
-    free_memory,
-    memory_limit,
-    release_memory,
-)
-from .network import (
-    certificates,
-    proxy_of,
-)
-from .progress import (
-    Progress,
-    Steps,
-    no_progress,
-)
-from .redaction import (
-    without_keys,
-    without_secrets,
-)
-from .session import (
-    open_session,
-)
-from .table import (
-    write_table,
-)
-from .xarrays import (
-    as_xarray,
-)
+from .checks import check_fields
+from .destination import check_destination, check_ours
+from .disk import check_disk, free_disk
+from .files import parts, read_json, replacing, sha256_of, write_atomically, write_json, written
+from .gdal import GDAL_OPTIONS
+from .http import connection_fault, public_url, retry_after_seconds
+from .jit import compiled
+from .lock import HeldError, hold_file, holder
+from .memory import available_memory, free_memory, memory_limit, release_memory
+from .network import ca_bundle, certificates, proxy_of
+from .progress import Progress, Steps, no_progress
+from .redaction import without_keys, without_secrets
+from .session import TooLargeError, open_session, read_answer
+from .table import write_table
+from .timed import TimedHTTPConnection, TimedHTTPSConnection
+from .xarrays import as_xarray
 
 __all__ = [
     "GDAL_OPTIONS",
     "HeldError",
     "Progress",
     "Steps",
+    "TimedHTTPConnection",
+    "TimedHTTPSConnection",
+    "TooLargeError",
     "as_xarray",
     "available_memory",
+    "ca_bundle",
     "certificates",
     "check_destination",
     "check_disk",
@@ -87,6 +43,7 @@ __all__ = [
     "parts",
     "proxy_of",
     "public_url",
+    "read_answer",
     "read_json",
     "release_memory",
     "replacing",

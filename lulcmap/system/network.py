@@ -25,9 +25,6 @@ def proxy_of(url: str) -> str | None:
     Args:
         url: URL of the request.
 
-    Raises:
-        UsageError: the proxy is of a kind that is not supported.
-
     """
     parts = urlsplit(url)
     proxies = getproxies()
@@ -35,15 +32,7 @@ def proxy_of(url: str) -> str | None:
     host = (parts.hostname or "").rstrip(".")
     if not proxy or bypasses(host, parts.port, proxies.get("no", "")) or proxy_bypass(host):
         return None
-    proxy = proxy if "://" in proxy else f"http://{proxy}"
-    scheme = urlsplit(proxy).scheme
-    if scheme not in ("http", "https"):
-        name = f"{parts.scheme}_proxy" if proxies.get(parts.scheme) else "all_proxy"
-        raise UsageError(
-            f"{name} names a proxy of the kind {scheme}://, which is not supported. Give an "
-            "http:// or https:// proxy, or unset it."
-        )
-    return proxy
+    return proxy if "://" in proxy else f"http://{proxy}"
 
 
 def bypasses(host: str, port: int | None, no_proxy: str) -> bool:
@@ -100,7 +89,7 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return None
 
 
-def certificates() -> str:
+def ca_bundle() -> str:
     """Path of the trusted certificates, a file or a folder: the environment's, or else certifi's.
 
     Raises:

@@ -15,7 +15,7 @@ _HARMLESS = frozenset(
         *("versionid", "version", "snapshot", "generation", "alt", "download"),
     )
 )
-"""Query keys, in lower case, whose values are no secret: of STAC searches, and versions of files."""
+"""Query keys, in lower case, whose values are no secret: of searches, and versions of files."""
 
 _SECRET_NAMES = (
     r"(?:[\w.-]{0,40}[_-])?(?:api[_-]?key|access[_-]?key(?:[_-]?id)?|subscription[_-]?key|secret[_-]?key|"

@@ -8,6 +8,7 @@ import queue
 import socket
 import ssl
 import struct
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
@@ -447,7 +448,7 @@ def assert_names_only_the_host(error, host):
 
 
 def test_a_silent_server_is_waited_for_like_one_that_is_down(server, make, monkeypatch):
-    monkeypatch.setattr(connections, "READ_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(http, "_READ_TIMEOUT_S", 0.05)
     answer = threading.Event()
     server.faults["/a"] = [lambda *_: answer.wait(60)] * 2
 
@@ -507,7 +508,7 @@ def drip(handler, text):
 )
 def test_a_response_that_drips_ends(server, make, monkeypatch, drips, reason):
     passing = SimpleNamespace(monotonic=map(float, itertools.count(0, 10)).__next__)
-    for timed in (http, connections):
+    for timed in (http, sys.modules["lulcmap.system.timed"]):
         monkeypatch.setattr(timed, "time", passing)
     server.faults["/a"] = [drips] * FOR_EVER
 

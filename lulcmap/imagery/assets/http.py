@@ -15,15 +15,21 @@ from urllib3.exceptions import HTTPError, ProxyError
 from urllib3.util import Retry, Timeout, create_urllib3_context, make_headers
 
 from lulcmap.catalog import is_private
-from lulcmap.imagery.assets import connections
-from lulcmap.imagery.assets.connections import PUBLIC_POOLS, TIMED_POOLS, PrivateAddressError
-from lulcmap.system import certificates, proxy_of
+from lulcmap.errors import UsageError
+from lulcmap.imagery.assets.connections import POOLS, PUBLIC_POOLS, PrivateAddressError
+from lulcmap.system import ca_bundle, proxy_of
 
 MAX_CONNECTIONS = 32
 """Requests in flight at once: enough to hide 30 ms of latency behind decoding on many cores."""
 
 SMALL_BYTES = 32768
 """Largest file that is taken whole from a server that does not send its parts."""
+
+_CONNECT_TIMEOUT_S, _READ_TIMEOUT_S = 20.0, 60.0
+"""Timeouts of an attempt: to connect, and between two bytes."""
+
+_BODY_TIMEOUT_S = 300.0
+"""Longest time to read the body of one response."""
 
 _MAX_REDIRECTS = 3
 
@@ -120,7 +126,7 @@ class Servers:
         """Request a range of bytes, redirects followed; each server is checked like the first."""
         for _ in range(_MAX_REDIRECTS + 1):
             parts = urlsplit(url)
-            if parts.scheme not in TIMED_POOLS or not parts.hostname:
+            if parts.scheme not in POOLS or not parts.hostname:
                 raise ValueError("redirected to something else than a web server")
             if not self._private and is_private(parts.hostname):
                 raise PrivateAddressError
@@ -130,9 +136,7 @@ class Servers:
                 headers={"Range": wanted, "Accept-Encoding": "identity"},
                 retries=Retry(total=None, connect=0, read=0, redirect=0, status=0, other=0),
                 redirect=False,
-                timeout=Timeout(
-                    connect=connections.CONNECT_TIMEOUT_S, read=connections.READ_TIMEOUT_S
-                ),
+                timeout=Timeout(connect=_CONNECT_TIMEOUT_S, read=_READ_TIMEOUT_S),
                 preload_content=False,
             )
             target = response.get_redirect_location()
@@ -156,21 +160,10 @@ class Servers:
             "maxsize": 2 * MAX_CONNECTIONS,
             "ssl_context": _ssl_context(),
         }
-        manager: urllib3.PoolManager
-        if proxy:
-            parts = urlsplit(proxy)
-            login = unquote(parts.netloc.rpartition("@")[0]) or None
-            bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-            manager = urllib3.ProxyManager(
-                bare,
-                proxy_headers=make_headers(proxy_basic_auth=login),
-                proxy_ssl_context=_ssl_context(),
-                **pools,
-            )
-        else:
-            manager = urllib3.PoolManager(**pools)
-        is_free = self._private or proxy  # the address is the proxy's
-        manager.pool_classes_by_scheme = TIMED_POOLS if is_free else PUBLIC_POOLS
+        if proxy is not None:
+            return _proxy_manager(proxy, pools)
+        manager = urllib3.PoolManager(**pools)
+        manager.pool_classes_by_scheme = POOLS if self._private else PUBLIC_POOLS
         return manager
 
     def close(self) -> None:
@@ -180,9 +173,37 @@ class Servers:
                 manager.clear()
 
 
+def _proxy_manager(proxy: str, pools: dict[str, Any]) -> urllib3.PoolManager:
+    """Pools of connections through a proxy.
+
+    Raises:
+        UsageError: a package that it needs is not installed.
+
+    """
+    if proxy.startswith("socks"):
+        try:
+            from urllib3.contrib.socks import SOCKSProxyManager
+        except ImportError:
+            raise UsageError(
+                f"The environment names a proxy of the kind {proxy.partition('://')[0]}://, which "
+                "needs PySocks: pip install pysocks."
+            ) from None
+        return SOCKSProxyManager(proxy, **pools)
+    parts = urlsplit(proxy)
+    login = unquote(parts.netloc.rpartition("@")[0]) or None
+    manager = urllib3.ProxyManager(
+        parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl(),
+        proxy_headers=make_headers(proxy_basic_auth=login),
+        proxy_ssl_context=_ssl_context(),
+        **pools,
+    )
+    manager.pool_classes_by_scheme = POOLS
+    return manager
+
+
 def _ssl_context() -> ssl.SSLContext:
     """One context for all connections: loading the certificates takes longer than a request."""
-    path = certificates()
+    path = ca_bundle()
     context = create_urllib3_context()
     if Path(path).is_dir():
         context.load_verify_locations(capath=path)
@@ -239,9 +260,7 @@ def _read_part(response: urllib3.BaseHTTPResponse, start: int, length: int) -> P
 
 def _read_body(response: urllib3.BaseHTTPResponse, max_length: int) -> bytes:
     """Read a body, at most ``max_length`` bytes of it, unless it is too slow."""
-    allowed = min(
-        connections.BODY_TIMEOUT_S, connections.READ_TIMEOUT_S + max_length / _MIN_BYTES_PER_S
-    )
+    allowed = min(_BODY_TIMEOUT_S, _READ_TIMEOUT_S + max_length / _MIN_BYTES_PER_S)
     pieces, left, end = [], max_length, time.monotonic() + allowed
     try:
         while left and (piece := response.read1(min(left, _PIECE_BYTES))):
@@ -270,7 +289,7 @@ def _attempt_error(error: Exception) -> AttemptError:
         "ConnectTimeoutError": "its server cannot be reached",
     }
     broken = {
-        "ReadTimeoutError": f"its server did not answer within {connections.READ_TIMEOUT_S:g} s",
+        "ReadTimeoutError": f"its server did not answer within {_READ_TIMEOUT_S:g} s",
         "ProtocolError": "the connection broke",
         "SSLError": "the connection broke",
     }
