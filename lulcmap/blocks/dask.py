@@ -8,7 +8,7 @@ import logging
 import os
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -116,8 +116,9 @@ def _client(address: str, n_local: int | None) -> Iterator["Client"]:
 class _Work:
     """What a worker needs besides its blocks; sent once to each."""
 
-    planned: PlannedMap
-    """The map, without its session, which cannot be sent, and without items."""
+    planned: PlannedMap = field(repr=False)
+    """The map, without its session, which cannot be sent, and without items. Its hrefs may hold
+    keys, and Dask shows tasks in its messages."""
 
     path: str
     """Path of the run folder."""

@@ -10,12 +10,17 @@ import os
 import re
 import socket
 import unicodedata
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import quote, unquote, urlsplit
 
 AZURE = ".blob.core.windows.net"
 """Suffix of Azure Blob Storage hosts."""
+
+_AZURE_SCHEMES = ("az", "abfs", "abfss")
+_NO_ACCOUNTS: Mapping[str, str] = MappingProxyType({})
 
 _LOCAL_NAMES = (".localhost", ".local", ".internal", ".lan", ".home.arpa")
 """Suffixes of names that are never public (RFC 6761, RFC 6762, RFC 8375, and by custom)."""
@@ -61,8 +66,9 @@ def is_private(host: str) -> bool:
     address = _address(name)
     if address is None:
         return name == "localhost" or name.endswith(_LOCAL_NAMES) or "." not in name
-    carried = _carried(address) if isinstance(address, ipaddress.IPv6Address) else ()
-    return not all(map(_is_public, carried or (address,)))
+    if isinstance(address, ipaddress.IPv6Address):
+        address = _carried(address) or address
+    return not _is_public(address)
 
 
 def _is_public(address: _Address) -> bool:
@@ -84,35 +90,31 @@ def _address(name: str) -> _Address | None:
         return None
 
 
-def _carried(address: ipaddress.IPv6Address) -> list[_Address]:
-    """The IPv4 addresses that an IPv6 address stands for; none if it stands for itself."""
+def _carried(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """The IPv4 address that an IPv6 address stands for; None if it stands for itself."""
     number = int(address)
     if address.ipv4_mapped is not None:
-        return [address.ipv4_mapped]
+        return address.ipv4_mapped
     if address.sixtofour is not None:
-        return [address.sixtofour]
+        return address.sixtofour
     if address.teredo is not None:
-        return [address.teredo[1]]
+        return address.teredo[1]
     if address in _LOCAL_NAT64:
         return _translated(number)
     is_tunnel = (number >> 32) & 0xFFFFFFFF in _ISATAP
     if address in _NAT64 or address in _COMPATIBLE or is_tunnel:
-        return [ipaddress.IPv4Address(number & 0xFFFFFFFF)]
-    return []
+        return ipaddress.IPv4Address(number & 0xFFFFFFFF)
+    return None
 
 
-def _translated(number: int) -> list[_Address]:
-    """The IPv4 addresses in an IPv6 one, by all lengths of prefix that fit it (RFC 6052, 2.2).
+def _translated(number: int) -> ipaddress.IPv4Address:
+    """The IPv4 address in an IPv6 one behind a prefix of 48 bits, or else of 96.
 
-    The bits 64 to 71 are left out, and those after the address are 0.
+    The former leaves the bits 64 to 71 out, and those after the address are 0 (RFC 6052, 2.2).
     """
-    found: list[_Address] = []
-    squeezed = (number >> 64 << 56) | (number & ((1 << 56) - 1))  # without those bits
-    for prefix in (48, 56, 64):
-        rest = 120 - prefix - 32
-        if squeezed & ((1 << rest) - 1) == 0:
-            found.append(ipaddress.IPv4Address((squeezed >> rest) & 0xFFFFFFFF))
-    return found or [ipaddress.IPv4Address(number & 0xFFFFFFFF)]
+    if number & ((1 << 40) - 1) == 0:
+        return ipaddress.IPv4Address((number >> 64 & 0xFFFF) << 16 | (number >> 40 & 0xFFFF))
+    return ipaddress.IPv4Address(number & 0xFFFFFFFF)
 
 
 @lru_cache(maxsize=64)
@@ -135,24 +137,34 @@ def resolves_to_private(host: str) -> bool:
     return bool(addresses) and all(is_private(str(address[0])) for *_, address in addresses)
 
 
-def resolve_href(href: str, *, root: str | None, private: bool) -> str:
+def resolve_href(
+    href: str, *, root: str | None, private: bool, accounts: Mapping[str, str] = _NO_ACCOUNTS
+) -> str:
     """Location of an asset: the absolute path of a file, or the href itself.
 
     Args:
         href: href of the asset, as in the item.
         root: folder that relative hrefs start from, resolved; None if files are not allowed.
         private: whether servers in a private network are allowed.
+        accounts: storage account of each Azure container that is known: ``azure_accounts`` of a
+            profile.
 
     Raises:
         HrefRefusedError: the href may not be opened.
 
     """
-    parts = urlsplit(href)
+    try:
+        parts = urlsplit(href)
+    except ValueError:
+        raise HrefRefusedError("is not valid") from None
     if any(ord(letter) < 32 for letter in href):
         raise HrefRefusedError("contains a control character")
-    if parts.scheme in ("http", "https", "s3", "az", "abfs", "abfss"):
+    if parts.scheme in ("http", "https", "s3", *_AZURE_SCHEMES):
         _check_remote(href, private=private)
+        azure_https_url(href, accounts)
         return href
+    if "://" in href and parts.scheme != "file":
+        raise HrefRefusedError(f"is on {parts.scheme}://; only http(s), s3 and az are read")
     if root is None:
         raise HrefRefusedError("is not on http(s), s3 or az")
     path = os.path.realpath(Path(root) / href)
@@ -163,7 +175,9 @@ def resolve_href(href: str, *, root: str | None, private: bool) -> str:
 
 def _check_remote(href: str, *, private: bool) -> None:
     parts = urlsplit(href)
-    is_container = parts.scheme in ("abfs", "abfss") and parts.password is None
+    is_container = parts.scheme in _AZURE_SCHEMES and parts.password is None
+    if "\\" in parts.netloc or any(letter.isspace() for letter in parts.netloc):
+        raise HrefRefusedError("has a host that is not one")
     try:
         host, _ = parts.hostname, parts.port
     except ValueError:
@@ -178,27 +192,46 @@ def _check_remote(href: str, *, private: bool) -> None:
         raise HrefRefusedError("leads into a private network")
 
 
-def azure_https_url(href: str, account: str | None) -> str:
+def azure_https_url(href: str, accounts: Mapping[str, str]) -> str:
     """The https URL of an ``az://`` or ``abfs://`` href; any other href unchanged.
 
     Args:
         href: ``az://container/path``, ``abfs://container/path`` or
             ``abfs://container@account.dfs.core.windows.net/path``.
-        account: storage account for the first two forms, if known.
+        accounts: storage account of each container, for the first two forms; of any other
+            container it is ``AZURE_STORAGE_ACCOUNT``.
 
     Raises:
         HrefRefusedError: the account is not known.
 
     Examples:
-        >>> azure_https_url("abfs://s2@acc.dfs.core.windows.net/a/B02.tif", None)
+        >>> azure_https_url("abfs://s2@acc.dfs.core.windows.net/a/B02.tif", {})
         'https://acc.blob.core.windows.net/s2/a/B02.tif'
 
     """
     parts = urlsplit(href)
-    if parts.scheme not in ("az", "abfs", "abfss"):
+    if parts.scheme not in _AZURE_SCHEMES:
         return href
     container, host = parts.username or parts.hostname or "", parts.hostname or ""
+    account = accounts.get(container) or os.environ.get("AZURE_STORAGE_ACCOUNT")
     named = host.partition(".")[0] if parts.username else account
     if not named:
         raise HrefRefusedError("names no storage account; set AZURE_STORAGE_ACCOUNT")
     return f"https://{named}{AZURE}/{container}{quote(parts.path, safe='/%')}"
+
+
+def is_blob(href: str, accounts: Mapping[str, str]) -> bool:
+    """Whether an href leads to Azure Blob Storage, and its account is known.
+
+    Args:
+        href: href of an asset.
+        accounts: as of ``azure_https_url``.
+
+    """
+    try:
+        parts = urlsplit(href)
+        if parts.scheme in _AZURE_SCHEMES:
+            return bool(parts.username) or parts.hostname in accounts
+    except ValueError:
+        return False
+    return f"{AZURE}/" in href

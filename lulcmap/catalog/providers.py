@@ -41,6 +41,9 @@ class Profile:
     s3_endpoint: str | None = None
     """Endpoint of ``s3://`` hrefs, unless the environment names another; None is AWS."""
 
+    azure_accounts: Mapping[str, str] = field(default_factory=dict)
+    """Storage account of each container that ``az://`` hrefs name without it."""
+
     secrets: tuple[str, ...] = ()
     """Environment variables that reading its pixels requires."""
 
@@ -56,6 +59,9 @@ PLANETARY_COMPUTER = Profile(
     s1_collection="sentinel-1-rtc",
     assets=_LIKE_PLANETARY_COMPUTER,
     signing="planetary-computer",
+    azure_accounts=MappingProxyType(
+        {"sentinel2-l2": "sentinel2l2a01", "sentinel1-grd-rtc": "sentinel1euwestrtc"}
+    ),
 )
 """COGs of ESA's L2A as delivered, so ``s2:processing_baseline`` decides the offset; Sentinel-1 as
 terrain-corrected gamma-nought, whose tokens need ``PC_SDK_SUBSCRIPTION_KEY``.

@@ -9,27 +9,29 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 import shapely
 
 from lulcmap.catalog.bands import asset_keys
 from lulcmap.catalog.criteria import Criteria, Item, SkippedItems, by_sensor, notes_on
 from lulcmap.catalog.hrefs import HrefRefusedError, resolve_href
+from lulcmap.catalog.keys import frozen_asset, opened_href, renewed
 from lulcmap.catalog.providers import PROFILES, Profile
+from lulcmap.catalog.root import CATALOG_MEMBER, ROOT_MEMBER, root_of
 from lulcmap.catalog.scene import Scene
 from lulcmap.catalog.skip import SkippedItem
 from lulcmap.catalog.sources import SOURCES_MEMBER, Catalog, CatalogSource, is_remote, sources_of
-from lulcmap.catalog.stac.query import Days, query_items
+from lulcmap.catalog.stac.query import Days, QueryResult, query_items
 from lulcmap.catalog.values import mapping, quoted, shown
 from lulcmap.errors import UsageError
-from lulcmap.system import Progress, no_progress
+from lulcmap.system import Progress, no_progress, without_keys_in, without_secrets
 
-_ROOT, _SKIPPED, _NOTES = "lulcmap:root", "lulcmap:skipped", "lulcmap:notes"
+_SKIPPED, _NOTES = "lulcmap:skipped", "lulcmap:notes"
 """Members of a frozen ItemCollection that keep a ``SearchResult``."""
 
 _ASSET_FACTS = (
@@ -37,9 +39,6 @@ _ASSET_FACTS = (
     "file:checksum",
 )
 """Prefixes of an asset's members kept besides its href; others may hold hrefs of their own."""
-
-_SIGNATURES = {"sig", "signature", "x-amz-signature", "x-goog-signature"}
-"""Query keys that mark a signed URL."""
 
 _MAX_NOTE = 4000
 """Longest sentence of a frozen search, characters."""
@@ -69,6 +68,9 @@ class SearchResult:
 
     notes: tuple[str, ...] = ()
     """Sentences for the report."""
+
+    listing: str | None = field(default=None, compare=False)
+    """Path of the catalogue that lists the files of ``root``, if it is a file."""
 
     def of(self, sensor: str) -> list[Scene]:
         """The scenes of a sensor, ``"s2"`` or ``"s1"``."""
@@ -113,6 +115,7 @@ def find_scenes(
     profile: str | None = None,
     s1_catalog: str | None = None,
     max_cloud: float = 100.0,
+    renew: Mapping[str, CatalogSource] | None = None,
     progress: Progress = no_progress,
 ) -> SearchResult:
     """Find all scenes that show part of an area in a period.
@@ -127,6 +130,8 @@ def find_scenes(
             Computer for an API, and guessed from the assets for a file.
         s1_catalog: provider or API of Sentinel-1; None is ``catalog``.
         max_cloud: percent of cloud cover above which a Sentinel-2 scene is skipped.
+        renew: of frozen items, the source of each sensor, which is asked again for hrefs that need
+            a key; None skips these items.
         progress: called with the progress of each sensor's search.
 
     Raises:
@@ -137,23 +142,29 @@ def find_scenes(
     periods = {"s2": s2_period, **({"s1": s1_period} if s1 else {})}
     file = None if is_remote(catalog) else _item_collection(catalog)
     sources, notes = sources_of(catalog, file, profile=profile, s1_catalog=s1_catalog, s1=s1)
-    root = None
+
+    def ask(source: CatalogSource, sensor: str) -> QueryResult:
+        return query_items(
+            source.profile.url,
+            source.collection(sensor),
+            area,
+            periods[sensor],
+            progress=partial(progress, f"search {sensor}"),
+        )
+
+    root, listing = None, None
     items: list[tuple[str, Item]] = []
     skipped = SkippedItems()
     if file is not None:
-        root = _root(catalog, file)
+        root, listing = _root(catalog, file)
         skipped.add_frozen(file.get(_SKIPPED))
         items += by_sensor(file["features"], sources, skipped)
+        if renew is not None:
+            items = renewed(items, lambda sensor: ask(renew[sensor], sensor).items)
         notes += [note for note in _frozen_notes(file) if note not in notes]
     else:
         for sensor, source in sources.items():
-            answer = query_items(
-                source.profile.url,
-                source.collection(sensor),
-                area,
-                periods[sensor],
-                progress=partial(progress, f"search {sensor}"),
-            )
+            answer = ask(source, sensor)
             items += [(sensor, item) for item in answer.items]
             notes += answer.notes
     criteria = Criteria(area, periods, sources, max_cloud, exact=file is None)
@@ -162,10 +173,11 @@ def find_scenes(
     return SearchResult(
         items=tuple(item for _, item in found),
         scenes=tuple(scene for scene, _ in found),
-        skipped=tuple(sorted(set(skipped.named))),
+        skipped=tuple(sorted({(without_secrets(a), without_secrets(b)) for a, b in skipped.named})),
         sources=sources,
         root=root,
-        notes=tuple(notes),
+        notes=tuple(map(without_secrets, notes)),
+        listing=listing,
     )
 
 
@@ -182,7 +194,7 @@ def _scenes(
             scene = criteria.scene(sensor, item)
             if scene is None:
                 continue
-            scene = replace(scene, assets=_resolved(scene, criteria.sources[sensor], root))
+            scene = replace(scene, assets=_resolved(item, scene, criteria.sources[sensor], root))
             first, _ = found.setdefault((sensor, scene.id), (scene, item))
             if first != scene:
                 raise SkippedItem("another item has the same id")
@@ -194,7 +206,7 @@ def _scenes(
     return sorted(found.values(), key=lambda one: (one[0].sensor, one[0].acquired, one[0].id))
 
 
-def _resolved(scene: Scene, source: CatalogSource, root: str | None) -> dict[str, str]:
+def _resolved(item: Item, scene: Scene, source: CatalogSource, root: str | None) -> dict[str, str]:
     """The paths and URLs of a scene's assets.
 
     Raises:
@@ -202,10 +214,15 @@ def _resolved(scene: Scene, source: CatalogSource, root: str | None) -> dict[str
 
     """
     private, assets = source.may_be_private(root), {}
+    keys = asset_keys(item, source.profile, scene.assets)
     for band, href in scene.assets.items():
         try:
-            href = _unsigned(_local_path(href))
-            assets[band] = resolve_href(href, root=root, private=private)
+            href = opened_href(
+                item["assets"][keys[band]], _local_path(href), signing=source.profile.signing
+            )
+            assets[band] = resolve_href(
+                href, root=root, private=private, accounts=source.profile.azure_accounts
+            )
         except HrefRefusedError as reason:
             raise SkippedItem(f"the href of its {band} {reason}") from None
     return assets
@@ -235,7 +252,11 @@ def freeze_items(result: SearchResult) -> dict[str, Any]:
         _NOTES: list(result.notes),
         "features": _frozen(result),
     }
-    return collection if result.root is None else {**collection, _ROOT: result.root}
+    if result.root is not None:
+        collection[ROOT_MEMBER] = result.root
+    if result.listing is not None:
+        collection[CATALOG_MEMBER] = result.listing
+    return collection
 
 
 def items_digest(result: SearchResult) -> str:
@@ -249,27 +270,17 @@ def _frozen(result: SearchResult) -> list[dict[str, Any]]:
     for item, scene in zip(result.items, result.scenes, strict=True):
         keys = asset_keys(item, result.sources[scene.sensor].profile, scene.assets)
         assets = {}
-        for band in scene.assets:
+        for band, opened in scene.assets.items():
             asset = item["assets"][keys[band]]
             facts = {key: asset[key] for key in asset if key.startswith(_ASSET_FACTS)}
-            assets[keys[band]] = {**facts, "href": _frozen_href(str(asset["href"]), result.root)}
-        frozen.append({**item, "assets": assets, "links": []})
+            assets[keys[band]] = frozen_asset(facts, _relative(opened, result.root))
+        frozen.append({**without_keys_in({**item, "assets": {}}), "assets": assets, "links": []})
     return frozen
 
 
-def _frozen_href(href: str, root: str | None) -> str:
-    """An href as it is frozen: unsigned, or relative to the root."""
-    href = _local_path(href)
-    if urlsplit(href).scheme:
-        return _unsigned(href)
-    return os.path.relpath(os.path.realpath(Path(root or ".") / href), root)
-
-
-def _unsigned(href: str) -> str:
-    """An href without the signature that a provider added."""
-    parts = urlsplit(href)
-    is_signed = _SIGNATURES & {key.lower() for key in parse_qs(parts.query)}
-    return parts._replace(query="").geturl() if is_signed else href
+def _relative(href: str, root: str | None) -> str:
+    """An href as it is frozen: a path relative to the root."""
+    return os.path.relpath(href, root) if "://" not in href else href
 
 
 def _local_path(href: str) -> str:
@@ -302,19 +313,19 @@ def _frozen_notes(values: Mapping[str, Any]) -> list[str]:
     return [shown(note, _MAX_NOTE) for note in listed if isinstance(note, str)]
 
 
-def _root(catalog: Catalog, values: Mapping[str, Any]) -> str | None:
-    """Folder that relative hrefs start from, and local ones stay in.
+def _root(catalog: Catalog, values: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """Folder that relative hrefs start from, and local ones stay in; and the catalogue of it.
 
     Items in memory may come from a server: they have local hrefs only if they name a root.
     """
-    named = values.get(_ROOT) or ""
+    root, listing = values.get(ROOT_MEMBER), values.get(CATALOG_MEMBER)
     try:
         if isinstance(catalog, str):
-            return os.path.realpath(Path(catalog).parent / named)
-        return os.path.realpath(named) if named else None
+            return root_of(Path(catalog), values)
+        return os.path.realpath(root) if root else None, str(listing) if listing else None
     except (TypeError, ValueError):
         raise UsageError(
-            f"The catalogue names {quoted(named)} as its folder, which is no path."
+            f"The catalogue names {quoted(root)} as its folder, which is no path."
         ) from None
 
 
@@ -325,7 +336,7 @@ def _item_collection(catalog: Catalog) -> Mapping[str, Any]:
     path = Path(catalog)
     if not path.is_file():
         raise UsageError(
-            f"No catalogue {path}. Give {', '.join(PROFILES)}, the URL of a STAC API, or the path "
+            f"No catalogue {without_secrets(catalog)}. Give {', '.join(PROFILES)}, the URL of a STAC API, or the path "
             "of an ItemCollection file."
         )
     try:

@@ -12,17 +12,25 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any, Protocol, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from lulcmap.catalog.hrefs import AZURE, HrefRefusedError, azure_https_url
 from lulcmap.catalog.providers import Profile
-from lulcmap.errors import ProviderError
+from lulcmap.errors import ProviderError, UsageError
 
 T = TypeVar("T")
 
 _RETRIES = 6
 """Retries of a token request: with the package's pauses, about a minute. Its default of ten takes
 minutes more without a network."""
+
+_REQUEST_TIMEOUTS_S = (10.0, 60.0)
+"""Timeouts of a token request: to connect, and between two bytes, seconds."""
+
+_MAX_REDIRECTS = 5
+
+_KEY_HEADER = "Ocp-Apim-Subscription-Key"
+"""Header of a token request that holds the subscription key."""
 
 _TOKEN_TIMEOUT_S = 180.0
 """Seconds after which a token request, with all its retries, is abandoned."""
@@ -69,6 +77,7 @@ def signer(*profiles: Profile) -> Sign:
 
     """
     signings = {profile.signing for profile in profiles}
+    accounts = {name: account for p in profiles for name, account in p.azure_accounts.items()}
     endpoint = next((p.s3_endpoint for p in profiles if p.s3_endpoint), None)
     tokens = _Tokens() if "planetary-computer" in signings else None
     s3 = _S3(endpoint)
@@ -78,7 +87,7 @@ def signer(*profiles: Profile) -> Sign:
         if scheme == "s3":
             return s3.url(href)
         try:
-            url = azure_https_url(href, os.environ.get("AZURE_STORAGE_ACCOUNT"))
+            url = azure_https_url(href, accounts)
         except HrefRefusedError as error:
             raise ProviderError(f"The href of an asset {error}.") from None
         if tokens is None or not (urlsplit(url).hostname or "").endswith(AZURE):
@@ -137,20 +146,17 @@ class _Tokens:
             if container.error is not None and container.failed_at >= start:
                 raise container.error  # it failed while this thread waited
             if now >= container.renew_at or (anew and now > container.renewed_at + _FRESH_S):
-                _renew(container, anew=anew)
+                _renew(container)
             token = container.token
         return f"{url}{'&' if parts.query else '?'}{token}"
 
 
-def _renew(container: _Container, *, anew: bool) -> None:
-    from planetary_computer import sas  # takes 1 s to import, and is not needed offline
-    from planetary_computer.settings import Settings
-
+def _renew(container: _Container) -> None:
     account, name = container.account, container.name
     try:
-        if anew:
-            sas.TOKEN_CACHE.pop(f"{Settings.get().sas_url}/{account}/{name}", None)
-        token = _with_timeout(lambda: sas.get_token(account, name, retry_total=_RETRIES))
+        token = _with_timeout(lambda: _request_token(account, name))
+    except UsageError:  # the environment's proxy or certificates
+        raise
     except Exception as error:  # of requests, of pydantic or of the service
         container.error, container.failed_at = _refused(account, name, error), time.monotonic()
         raise container.error from None  # its text may contain a token
@@ -159,8 +165,39 @@ def _renew(container: _Container, *, anew: bool) -> None:
     container.renew_at = now + life - min(_RENEW_BEFORE_S, life / 2)
 
 
+def _request_token(account: str, container: str) -> Any:
+    """A new token; its request is that of ``planetary_computer.sas.get_token``.
+
+    The package's own request takes the subscription key along when it is redirected, to whatever
+    host, and knows no timeout.
+    """
+    from planetary_computer.sas import SASToken  # takes 1 s to import, and is not needed offline
+    from planetary_computer.settings import Settings
+    from urllib3.util import Retry
+
+    from lulcmap.system import open_session
+
+    settings = Settings.get()
+    url, key = f"{settings.sas_url}/{account}/{container}", settings.subscription_key
+    headers = {_KEY_HEADER: key} if key else {}
+    retry = Retry(_RETRIES, backoff_factor=0.8, status_forcelist=(429, 500, 502, 503, 504))
+    with open_session(retries=retry) as session:
+        for _ in range(_MAX_REDIRECTS + 1):
+            answer = session.get(
+                url, headers=headers, timeout=_REQUEST_TIMEOUTS_S, allow_redirects=False
+            )
+            if not answer.is_redirect:
+                break
+            target = urljoin(url, answer.headers["Location"])
+            if session.should_strip_auth(url, target):
+                headers = {}
+            url = target
+        answer.raise_for_status()
+        return SASToken(**answer.json())
+
+
 def _with_timeout(request: Callable[[], T]) -> T:
-    """Result of a call, within ``_TOKEN_TIMEOUT_S``: the package sets no timeout.
+    """Result of a call, within ``_TOKEN_TIMEOUT_S``: its retries alone may take longer.
 
     Raises:
         TimeoutError: it has not returned in time.

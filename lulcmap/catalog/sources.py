@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from lulcmap.catalog.hrefs import AZURE, resolves_to_private
+from lulcmap.catalog.hrefs import is_blob, resolves_to_private
 from lulcmap.catalog.providers import (
     CDSE,
     EARTH_SEARCH,
@@ -17,6 +17,7 @@ from lulcmap.catalog.providers import (
 )
 from lulcmap.catalog.values import mapping, quoted
 from lulcmap.errors import UsageError
+from lulcmap.system import without_secrets
 
 SOURCES_MEMBER = "lulcmap:sources"
 """Member of a frozen ItemCollection that records the source of each sensor's items."""
@@ -143,7 +144,8 @@ def _remote(catalog: str, profile: str | None) -> CatalogSource:
         is_url = False
     if not is_url:
         raise UsageError(
-            f"No catalogue {catalog!r}. Give {', '.join(PROFILES)}, or the URL of a STAC API."
+            f"No catalogue {without_secrets(catalog)!r}. Give {', '.join(PROFILES)}, or the URL of "
+            "a STAC API."
         )
     if parts.username or parts.password:
         raise UsageError(
@@ -198,7 +200,8 @@ def _guessed(items: Iterable[Any]) -> CatalogSource:
         for item in items
         for key, asset in mapping(mapping(item).get("assets")).items()
     ]
-    if any(isinstance(href, str) and f"{AZURE}/" in href for _, href in assets):
+    accounts = PLANETARY_COMPUTER.azure_accounts
+    if any(isinstance(href, str) and is_blob(href, accounts) for _, href in assets):
         return CatalogSource(PLANETARY_COMPUTER.name, PLANETARY_COMPUTER)  # blobs need signing
     keys = {key for key, _ in assets}
     for profile in (CDSE, EARTH_SEARCH):  # of both, only the first needs signing

@@ -5,7 +5,6 @@ import importlib
 import json
 import logging
 import os
-import re
 import signal
 import sys
 import threading
@@ -249,16 +248,11 @@ class _JsonFormatter(logging.Formatter):
         )
 
 
-_SECRET = re.compile(
-    r"\b(sig|signature|x-(?:amz|goog)-(?:signature|credential|security-token)|token)=[^&\s'\"]+",
-    re.IGNORECASE,
-)
-"""Signature or token in the query of a URL."""
-
-
 def _without_secrets(text: str) -> str:
-    """A text with signatures and tokens in URLs masked."""
-    return _SECRET.sub(r"\1=***", text)
+    """A text with secrets masked."""
+    from lulcmap.system import without_secrets
+
+    return without_secrets(text)
 
 
 class _Terminal(logging.Handler):

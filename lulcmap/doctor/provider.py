@@ -2,13 +2,10 @@
 
 import json
 import os
-import ssl
 import time
 from collections.abc import Iterator
 from typing import Any
-from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode, urlsplit
-from urllib.request import Request, urlopen
 
 from lulcmap.catalog import (
     SUBSCRIPTION_KEY,
@@ -23,6 +20,7 @@ from lulcmap.catalog import (
 from lulcmap.doctor.check import Check, Finding, names_with_verb, run_check
 from lulcmap.errors import ProviderError
 from lulcmap.imagery import Fetcher, FetchError
+from lulcmap.system import TooLargeError, connection_fault, open_session, read_answer
 
 _BBOX, _PERIOD = "6.0,49.6,6.1,49.7", "2024-06-01T00:00:00Z/2024-06-30T23:59:59Z"
 """Box (west, south, east, north) and period to search: Luxembourg, which every provider covers."""
@@ -38,6 +36,9 @@ _WINDOW_PX = 64
 
 _TIMEOUT_S = 15.0
 """Time an API may take to answer, seconds."""
+
+_MAX_BYTES = 16 * 1024**2
+"""Most bytes of its answer, which holds one item."""
 
 
 class _UnreachableError(Exception):
@@ -124,29 +125,34 @@ def _is_private(profile: Profile) -> bool:
 
 
 def _get_json(url: str) -> Any:
-    """The JSON answer of an API; no retries."""
+    """The JSON answer of an API; no retries, and no redirects, which may lead anywhere."""
+    import requests
+
+    headers = {"Accept": "application/geo+json"}
     try:
-        with urlopen(
-            Request(url, headers={"Accept": "application/geo+json"}), timeout=_TIMEOUT_S
-        ) as response:
-            return json.loads(response.read())
-    except HTTPError as error:
-        error.close()
+        with (
+            open_session() as session,
+            session.get(
+                url, headers=headers, timeout=_TIMEOUT_S, stream=True, allow_redirects=False
+            ) as response,
+        ):
+            if response.status_code != 200:
+                raise ProviderError(
+                    f"It answers HTTP {response.status_code}: it is down, or has moved. Try again "
+                    "later."
+                )
+            return json.loads(read_answer(response, _MAX_BYTES))
+    except requests.exceptions.SSLError:
         raise ProviderError(
-            f"It answers HTTP {error.code}: it is down, or has moved. Try again later."
+            "Its certificate is not valid here. If your proxy intercepts TLS, set SSL_CERT_FILE "
+            "to the proxy's certificate."
         ) from None
-    except ValueError:
+    except OSError as error:
+        raise _UnreachableError(connection_fault(error)) from None
+    except (ValueError, RecursionError, TooLargeError):
         raise ProviderError(
             "It answers, but not with JSON. This network may need a login first."
         ) from None
-    except OSError as error:
-        cause = error.reason if isinstance(error, URLError) else error
-        if isinstance(cause, ssl.SSLError):
-            raise ProviderError(
-                "Its certificate is not valid here. If your proxy intercepts TLS, set "
-                "SSL_CERT_FILE to the proxy's certificate."
-            ) from None
-        raise _UnreachableError(getattr(cause, "strerror", None) or str(cause)) from None
 
 
 def _sign(profile: Profile, href: str) -> Finding:

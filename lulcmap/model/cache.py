@@ -179,12 +179,12 @@ def _model_name(url: str, name: str | None) -> str:
 def _download(url: str, path: Path, expected: str, progress: Steps) -> None:
     """Download a URL to a file and check its sha256."""
     import requests
-    from requests.adapters import HTTPAdapter
     from urllib3.util import Retry
 
+    from lulcmap.system import open_session
+
     retry = Retry(_MAX_RETRIES, backoff_factor=1, status_forcelist=(429, 502, 503, 504))
-    with requests.Session() as session:
-        session.mount("https://", HTTPAdapter(max_retries=retry))
+    with open_session(retries=retry) as session:
         try:
             headers = {"Accept-Encoding": "identity"}
             with closing(

@@ -189,8 +189,9 @@ def _find(
     """
     wants_s1 = settings.s1 != "off" and "s1" in session.contract.inputs
     begun = RunFolder(folder).plan() if is_remote(settings.catalog) else None
+    sources = None
     if begun is not None:
-        _check_request(begun, area, period, settings, folder, wants_s1=wants_s1)
+        sources = _checked_sources(begun, area, period, settings, folder, wants_s1=wants_s1)
     scenes = find_scenes(
         _around(area.polygon),
         s2_period=(period.start, period.end),
@@ -200,6 +201,7 @@ def _find(
         s1_catalog=settings.s1_catalog if begun is None else None,
         s1=wants_s1,
         max_cloud=settings.max_cloud,
+        renew=sources,
         progress=progress,
     )
     where = settings.catalog if isinstance(settings.catalog, str) else "the items"
@@ -244,10 +246,10 @@ def _nothing_found(area: Area, period: Period, scenes: SearchResult, where: str)
     )
 
 
-def _check_request(
+def _checked_sources(
     begun: Plan, area: Area, period: Period, settings: Settings, folder: Path, *, wants_s1: bool
-) -> None:
-    """Check that a run was begun for the area, period and sources asked for now."""
+) -> dict[str, CatalogSource]:
+    """The sources asked for now; a run was begun for them, the area and the period."""
     sources, _ = sources_of(
         settings.catalog,
         None,
@@ -268,6 +270,7 @@ def _check_request(
             f"The run folder {folder} was begun for another {' and another '.join(names)}. Give "
             "the old options to resume it, choose another folder with --workdir, or delete it."
         )
+    return sources
 
 
 def _around(polygon: shapely.MultiPolygon) -> shapely.MultiPolygon:

@@ -9,7 +9,7 @@ from .lock import HeldError, hold_file, holder
 from .memory import available_memory, free_memory, memory_limit, release_memory
 from .network import ca_bundle, certificates, proxy_of
 from .progress import Progress, Steps, no_progress
-from .redaction import without_keys, without_secrets
+from .redaction import without_keys, without_keys_in, without_secrets
 from .session import TooLargeError, open_session, read_answer
 from .table import write_table
 from .timed import TimedHTTPConnection, TimedHTTPSConnection
@@ -50,6 +50,7 @@ __all__ = [
     "retry_after_seconds",
     "sha256_of",
     "without_keys",
+    "without_keys_in",
     "without_secrets",
     "write_atomically",
     "write_json",

@@ -6,6 +6,7 @@ outside of URLs, what is called like a secret is.
 
 import os
 import re
+from typing import Any
 
 _MASK = "***"
 
@@ -22,6 +23,8 @@ _SECRET_NAMES = (
     r"token|secret|password|passwd|pwd|signature|credential|sig|authorization|cookie)"
 )
 """Names of secrets, outside of a query too."""
+
+_SECRET_NAME = re.compile(_SECRET_NAMES, re.IGNORECASE)
 
 _URL = re.compile(r"\b([a-z][a-z0-9+.-]*)://([^\s'\"<>`]+)", re.IGNORECASE)
 _QUERY = re.compile(r"(?<=\?)[^\s'\"<>`?]*=[^\s'\"<>`]*")
@@ -75,6 +78,40 @@ def without_keys(url: str) -> str:
     head = f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}" if separator else head
     kept = [pair for pair in query.split("&") if pair.partition("=")[0].lower() in _HARMLESS]
     return f"{head}?{'&'.join(kept)}" if kept else head
+
+
+def without_keys_in(value: Any, *, depth: int = 100) -> Any:
+    """A JSON value without members that are called like secrets, and without keys in its URLs.
+
+    Args:
+        value: JSON value.
+        depth: levels of values in values that are kept; deeper ones become null.
+
+    Examples:
+        >>> without_keys_in({"a": ["see https://me:pass@example.org/?k=1"], "token": "x"})
+        {'a': ['see https://example.org/']}
+
+    """
+    if isinstance(value, str):
+        return _URL.sub(_keyless, value) if "://" in value else value
+    if isinstance(value, list | tuple | dict) and depth == 0:
+        return None
+    if isinstance(value, list | tuple):
+        return [without_keys_in(part, depth=depth - 1) for part in value]
+    if isinstance(value, dict):
+        return {
+            name: without_keys_in(part, depth=depth - 1)
+            for name, part in value.items()
+            if not _SECRET_NAME.fullmatch(str(name).rpartition(":")[2])
+        }
+    return value
+
+
+def _keyless(match: re.Match[str]) -> str:
+    url = match[0]
+    bare, fragment = without_keys(url), url.partition("#")[2]
+    is_text = bool(fragment) and "=" not in fragment  # as in a link into a page
+    return f"{bare}#{fragment}" if is_text else bare
 
 
 def _parts(url: str) -> tuple[str, str, str]:

@@ -46,13 +46,13 @@ def tokens(monkeypatch):
     asked = []
     lock = threading.Lock()
 
-    def get_token(account, container, retry_total=10):
+    def request_token(account, container):
         with lock:
             asked.append((account, container))
         expiry = datetime.now(UTC) + timedelta(seconds=3600)
         return sas.SASToken(**{"msft:expiry": expiry, "token": f"sig=secret{len(asked)}"})
 
-    monkeypatch.setattr(sas, "get_token", get_token)
+    monkeypatch.setattr(module, "_request_token", request_token)
     return asked
 
 
@@ -107,27 +107,6 @@ def test_a_refused_token_is_renewed_once_for_all_threads(tokens, clock):
     assert sign(BLOB, anew=True).endswith("secret3")
 
 
-def test_the_package_s_own_memory_of_a_refused_token_is_cleared(monkeypatch, clock):
-    monkeypatch.setattr(sas, "TOKEN_CACHE", {})
-    numbers = iter(range(1, 9))
-
-    def get(self, url, headers=None):
-        answer = requests.Response()
-        answer.status_code = 200
-        expiry = datetime.now(UTC) + timedelta(seconds=3600)
-        answer._content = (
-            f'{{"msft:expiry": "{expiry.isoformat()}", "token": "sig=secret{next(numbers)}"}}'
-        ).encode()
-        return answer
-
-    monkeypatch.setattr(requests.Session, "get", get)
-    sign = signer(PLANETARY_COMPUTER)
-
-    assert sign(BLOB).endswith("secret1")
-    clock.now += 60
-    assert sign(BLOB, anew=True).endswith("secret2")
-
-
 @pytest.mark.parametrize(
     ("status", "key", "said"),
     [
@@ -139,14 +118,14 @@ def test_the_package_s_own_memory_of_a_refused_token_is_cleared(monkeypatch, clo
     ],
 )
 def test_a_failure_is_one_line_without_the_token(monkeypatch, status, key, said):
-    def get_token(account, container, retry_total):
+    def request_token(account, container):
         if status is None:
             raise ValueError("unexpected answer: sig=secret")
         answer = requests.Response()
         answer.status_code = status
         raise requests.HTTPError("for https://host/token?sig=secret", response=answer)
 
-    monkeypatch.setattr(sas, "get_token", get_token)
+    monkeypatch.setattr(module, "_request_token", request_token)
     monkeypatch.delenv("PC_SDK_SUBSCRIPTION_KEY", raising=False)
     if key:
         monkeypatch.setenv("PC_SDK_SUBSCRIPTION_KEY", key)
@@ -163,12 +142,12 @@ def test_a_failure_is_one_line_without_the_token(monkeypatch, status, key, said)
 def test_threads_that_waited_for_a_token_that_failed_do_not_ask_again(monkeypatch):
     asked, begun = [], threading.Barrier(8)
 
-    def get_token(account, container, retry_total):
+    def request_token(account, container):
         asked.append(container)
         time.sleep(0.2)
         raise ValueError("down")
 
-    monkeypatch.setattr(sas, "get_token", get_token)
+    monkeypatch.setattr(module, "_request_token", request_token)
     sign = signer(PLANETARY_COMPUTER)
 
     def attempt(_):
@@ -194,7 +173,7 @@ def test_an_unknown_profile_of_aws_is_one_line(keys, monkeypatch):
 
 def test_a_token_server_that_never_answers_ends_the_run_and_does_not_hang_it(monkeypatch):
     never = threading.Event()
-    monkeypatch.setattr(sas, "get_token", lambda *_, **__: never.wait())
+    monkeypatch.setattr(module, "_request_token", lambda *_: never.wait())
     monkeypatch.setattr(module, "_TOKEN_TIMEOUT_S", 0.05)
 
     with pytest.raises(ProviderError, match="TimeoutError"):

@@ -405,7 +405,7 @@ def test_an_unreachable_provider_is_skipped_with_the_reason(socket_enabled, monk
     assert code == 0
     assert checks["planetary-computer search"]["status"] == "skipped"
     assert (
-        "127.0.0.1 is unreachable: Connection refused"
+        "127.0.0.1 is unreachable: the connection was refused"
         in (checks["planetary-computer search"]["said"])
     )
     assert "planetary-computer S1 search" not in checks
