@@ -29,7 +29,7 @@ _SECRET_NAME = re.compile(_SECRET_NAMES, re.IGNORECASE)
 _URL = re.compile(r"\b([a-z][a-z0-9+.-]*)://([^\s'\"<>`]+)", re.IGNORECASE)
 _QUERY = re.compile(r"(?<=\?)[^\s'\"<>`?]*=[^\s'\"<>`]*")
 _PAIR = re.compile(
-    rf"\b({_SECRET_NAMES}['\"]?(?:=|%3D|:\s*)\s*['\"]?(?:(?:bearer|basic)\s+)?)(?!\*\*\*)"
+    rf"(?:\b|(?<=%3F)|(?<=%26))({_SECRET_NAMES}['\"]?(?:=|%3D|:\s*)\s*['\"]?(?:(?:bearer|basic)\s+)?)(?!\*\*\*)"
     r"[^&\s'\",;)}\]]+",
     re.IGNORECASE,
 )
@@ -93,7 +93,7 @@ def without_keys_in(value: Any, *, depth: int = 100) -> Any:
 
     """
     if isinstance(value, str):
-        return _URL.sub(_keyless, value) if "://" in value else value
+        return _URL.sub(lambda match: without_keys(match[0]), value) if "://" in value else value
     if isinstance(value, list | tuple | dict) and depth == 0:
         return None
     if isinstance(value, list | tuple):
@@ -105,13 +105,6 @@ def without_keys_in(value: Any, *, depth: int = 100) -> Any:
             if not _SECRET_NAME.fullmatch(str(name).rpartition(":")[2])
         }
     return value
-
-
-def _keyless(match: re.Match[str]) -> str:
-    url = match[0]
-    bare, fragment = without_keys(url), url.partition("#")[2]
-    is_text = bool(fragment) and "=" not in fragment  # as in a link into a page
-    return f"{bare}#{fragment}" if is_text else bare
 
 
 def _parts(url: str) -> tuple[str, str, str]:
@@ -139,9 +132,9 @@ def _masked_query(query: str) -> str:
 
 def _masked_pair(pair: str) -> str:
     name, is_pair, value = pair.partition("=")
-    if not pair or (is_pair and (name.lower() in _HARMLESS or not value)):
+    if not pair or (is_pair and name.lower() in _HARMLESS):
         return pair
-    return f"{name}={_MASK}" if is_pair else _MASK
+    return f"{name}={_MASK}" if value.strip("=") else _MASK  # else a key that ends as base64 does
 
 
 def _environment() -> list[str]:

@@ -1,11 +1,14 @@
 """Signing asks for a token only where one is needed, and never shows it."""
 
+import json
 import sys
 import threading
 import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -19,6 +22,7 @@ from lulcmap.errors import ProviderError
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # its models are written for pydantic 1
     from planetary_computer import sas
+    from planetary_computer.settings import Settings
 
 BLOB = "https://account.blob.core.windows.net/container/path/B02.tif"
 
@@ -137,6 +141,76 @@ def test_a_failure_is_one_line_without_the_token(monkeypatch, status, key, said)
     assert "wrong" not in str(caught.value)
     assert "\n" not in str(caught.value)
     assert caught.value.__suppress_context__
+
+
+class TokenHandler(BaseHTTPRequestHandler):
+    """Gives a token, or leads on to where the server ``leads_to``."""
+
+    def do_GET(self):
+        self.server.asked.append((self.path, dict(self.headers)))
+        if self.server.leads_to:
+            self.send_response(302)
+            self.send_header("Location", self.server.leads_to.pop())
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        expiry = datetime.now(UTC) + timedelta(seconds=3600)
+        body = json.dumps({"msft:expiry": expiry.isoformat(), "token": "sig=secret"}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args):
+        """Say nothing."""
+
+
+@contextmanager
+def token_server():
+    server = ThreadingHTTPServer(("127.0.0.1", 0), TokenHandler)
+    server.asked, server.leads_to = [], []
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@pytest.fixture
+def subscribed(monkeypatch, socket_enabled):
+    """A token server, its asked paths and headers; the environment has a subscription key."""
+    with token_server() as server:
+        monkeypatch.setenv("PC_SDK_SUBSCRIPTION_KEY", "correct-horse")
+        monkeypatch.setenv("PC_SDK_SAS_URL", f"http://127.0.0.1:{server.server_port}/token")
+        for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+        Settings.get.cache_clear()
+        yield server
+        Settings.get.cache_clear()
+
+
+def test_the_subscription_key_goes_to_its_host_alone(subscribed):
+    with token_server() as other:
+        subscribed.leads_to = [f"http://127.0.0.1:{other.server_port}/elsewhere", "/moved"]
+
+        assert signer(PLANETARY_COMPUTER)(BLOB) == f"{BLOB}?sig=secret"
+
+    assert [path for path, _ in subscribed.asked] == ["/token/account/container", "/moved"]
+    assert {headers[module._KEY_HEADER] for _, headers in subscribed.asked} == {"correct-horse"}
+    ((_, headers),) = other.asked
+    assert "correct-horse" not in str(headers)
+
+
+def test_a_token_server_that_redirects_for_ever_is_one_line(subscribed):
+    subscribed.leads_to = ["/moved"] * 99
+
+    with pytest.raises(ProviderError, match="gave no access token"):
+        signer(PLANETARY_COMPUTER)(BLOB)
+
+    assert len(subscribed.asked) < 10
 
 
 def test_threads_that_waited_for_a_token_that_failed_do_not_ask_again(monkeypatch):

@@ -22,12 +22,14 @@ import urllib3
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lulcmap.errors import ProviderError
+from lulcmap.errors import ProviderError, UsageError
 from lulcmap.imagery.assets import connections, http
 from lulcmap.imagery.assets import fetch as module
 from lulcmap.imagery.assets.fetch import Fetcher
 from lulcmap.imagery.assets.http import FetchError
+from lulcmap.system import open_session
 from lulcmap.system.http import retry_after_seconds
+from tests.support import tls
 
 BODY = np.random.default_rng(0).bytes(1000)
 FOR_EVER = 1000
@@ -149,8 +151,11 @@ class Server(ThreadingHTTPServer):
 
 
 @contextlib.contextmanager
-def serving():
+def serving(tls=None):
     server = Server()
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+        server.url = server.url.replace("http:", "https:")
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
@@ -164,6 +169,8 @@ def serving():
 
 @pytest.fixture(autouse=True)
 def no_proxies(monkeypatch):
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
     for scheme in ("http", "https", "all", "no"):
         monkeypatch.delenv(f"{scheme}_proxy", raising=False)
         monkeypatch.delenv(f"{scheme}_proxy".upper(), raising=False)
@@ -954,6 +961,58 @@ def test_no_message_says_how_to_log_in_to_a_proxy(server, make, monkeypatch):
         assert_names_only_the_host(caught.value, "pixels.example")
     assert server.asked == ["pixels.example:443"]
     assert "Proxy-Authorization" in server.headers[0]
+
+
+# ----- certificates
+
+
+@pytest.fixture
+def secure(socket_enabled, tmp_path):
+    """A server over TLS, and the file of its certificate, which nobody trusts."""
+    certificate, key = tmp_path / "tls" / "certificate.pem", tmp_path / "key.pem"
+    certificate.parent.mkdir()
+    certificate.write_text(tls.CERTIFICATE)
+    key.write_text(tls.KEY)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with serving(context) as server:
+        yield server, certificate
+
+
+def test_a_certificate_that_nobody_trusts_loses_the_asset_at_once(secure, make, clock):
+    with pytest.raises(FetchError, match=r"^its server's certificate is not valid$"):
+        make().get(f"{secure[0].url}/a", 0, 9)
+
+    assert clock.pauses == []
+
+
+@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"])
+def test_the_environment_names_certificates_for_assets_and_all_else(
+    secure, make, monkeypatch, variable
+):
+    server, certificate = secure
+    monkeypatch.setenv(variable, str(certificate))
+
+    assert make(retries=0).get(f"{server.url}/a", 0, 9) == BODY[:9]
+    with open_session() as session:
+        answer = session.get(f"{server.url}/a", headers={"Range": "bytes=0-8"}, timeout=60)
+    assert answer.content == BODY[:9]
+
+
+def test_certificates_in_a_folder_are_named_by_their_hash(secure, make, monkeypatch):
+    server, certificate = secure
+    certificate.rename(certificate.with_name(f"{tls.HASH}.0"))
+    monkeypatch.setenv("SSL_CERT_DIR", str(certificate.parent))
+
+    assert make(retries=0).get(f"{server.url}/a", 0, 9) == BODY[:9]
+
+
+def test_certificates_that_do_not_exist_end_the_run_at_once(secure, make, clock, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", "/none.pem")
+
+    with pytest.raises(UsageError, match=r"SSL_CERT_FILE is /none\.pem, which does not exist"):
+        make().get(f"{secure[0].url}/a", 0, 9)
+    assert clock.pauses == []
 
 
 # ----- the end
