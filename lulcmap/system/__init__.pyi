@@ -7,7 +7,7 @@ from .http import connection_fault, public_url, retry_after_seconds
 from .jit import compiled
 from .lock import HeldError, hold_file, holder
 from .memory import available_memory, free_memory, memory_limit, release_memory
-from .network import ca_bundle, certificates, proxy_of
+from .network import ca_bundle, proxy_of
 from .progress import Progress, Steps, no_progress
 from .redaction import without_keys, without_keys_in, without_secrets
 from .session import TooLargeError, open_session, read_answer
@@ -26,7 +26,6 @@ __all__ = [
     "as_xarray",
     "available_memory",
     "ca_bundle",
-    "certificates",
     "check_destination",
     "check_disk",
     "check_fields",
