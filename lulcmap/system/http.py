@@ -26,6 +26,7 @@ def connection_fault(error: Exception) -> str:
         requests.exceptions.ProxyError: "the proxy could not be used",
         requests.exceptions.Timeout: "it did not answer in time",
         requests.exceptions.ChunkedEncodingError: "its answers are cut short",
+        requests.exceptions.ContentDecodingError: "its answers cannot be inflated",
         ValueError: "its address cannot be used",
     }
     for kind, what in kinds.items():
@@ -33,6 +34,8 @@ def connection_fault(error: Exception) -> str:
             return what
     if "NameResolutionError" in str(error):
         return "its host name is unknown"
+    if "timed out" in str(error):  # while the body was read
+        return "it did not answer in time"
     return "the connection was refused" if "refused" in str(error) else "the connection broke off"
 
 

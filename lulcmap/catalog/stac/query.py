@@ -6,18 +6,23 @@ issue 360: links that lead nowhere). So a query ends only when the server, asked
 last one on, has no more; or, if it cannot search by id, when no page was full.
 """
 
+import hashlib
+import json
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from math import ceil
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import shapely
 
-from lulcmap.catalog.stac.client import Request, RequestRefusedError, Server, is_nameless
+from lulcmap.catalog.stac.client import Connection, RequestRefusedError
 from lulcmap.system import Steps, no_progress, public_url
+
+if TYPE_CHECKING:
+    from lulcmap.catalog.stac.api import Page, Server
 
 Days = tuple[date, date]
 """First and last day, both included."""
@@ -31,8 +36,12 @@ _CELL_DEGREES, _MIN_CELL_DEGREES = 4.0, 0.5
 _NEAR_DEGREES = 1.0
 """Parts of an area closer than twice this are searched in one box."""
 
-_MAX_REQUESTS = 2000
-"""Most requests of one query; a server that needs more does not narrow its answers."""
+_MAX_REQUESTS, _MAX_ITEMS, _MAX_CHARACTERS = 2000, 50_000, 2**30
+"""Most requests of one query, items and characters of their answers; a server that needs more does
+not narrow its answers."""
+
+_NAMELESS = "no id, "
+"""Prefix of the key of an item without an id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,33 +82,31 @@ def query_items(
         ProviderError: the URL is not a STAC API, or it stays down or refuses to answer.
 
     """
-    import requests  # takes 0.1 s to import, and is not needed offline
-    from requests.adapters import HTTPAdapter
+    from lulcmap.catalog.stac.api import Server  # takes 0.2 s to import, and is not needed offline
+    from lulcmap.system import open_session
 
     queries = [_Query(cell, *month) for cell in _cells(area) for month in _months(period)]
-    with requests.Session() as session:
-        for scheme in ("http://", "https://"):
-            session.mount(scheme, HTTPAdapter(pool_maxsize=workers))
-        server = Server(url, session, wait, now)
+    with open_session(connections=workers) as session:
+        server = Server(Connection(url, session, wait, now))
         server.open()
         answers = _answers(server, collection, queries, workers=workers, progress=progress)
     items: dict[str, dict[str, Any]] = {}
     for answer in answers:
         items = answer.items | items
     return QueryResult(
-        items=tuple(items[key] for key in sorted(items) if not is_nameless(key)),
+        items=tuple(items[key] for key in sorted(items) if not _is_nameless(key)),
         notes=tuple(
             _notes(
                 answers,
                 f"of {collection} from the catalogue {public_url(url)}",
-                nameless=sum(map(is_nameless, items)),
+                nameless=sum(map(_is_nameless, items)),
             )
         ),
     )
 
 
 def _answers(
-    server: Server,
+    server: "Server",
     collection: str,
     queries: "list[_Query]",
     *,
@@ -115,7 +122,7 @@ def _answers(
             progress(number, len(futures))
         return [future.result() for future in futures]
     except BaseException:
-        server.stop.set()
+        server.connection.stop.set()
         raise
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
@@ -199,7 +206,7 @@ class _Answer:
     """The answer to one query."""
 
     items: dict[str, dict[str, Any]]
-    """Items by id, or by a key that ``is_nameless``, in the server's order."""
+    """Items by id, or by a key that ``_is_nameless``, in the server's order."""
 
     matched: int
     """Items as the server counts them, maybe an estimate; 0 if it does not count."""
@@ -211,8 +218,9 @@ class _Answer:
 class _Search:
     """One query, repeated until its answer is complete."""
 
-    def __init__(self, server: Server, collection: str) -> None:
-        self._server, self._collection, self._left = server, collection, _MAX_REQUESTS
+    def __init__(self, server: "Server", collection: str) -> None:
+        self._server, self._collection = server, collection
+        self._requests = self._items = self._characters = 0
 
     def answer(self, query: _Query, *, recount: bool = True) -> _Answer:
         """All items of a query; ``cut`` if the answers to its smallest parts are still cut.
@@ -269,7 +277,7 @@ class _Search:
             if not has_new:
                 return items, matched, self._sorts(query, last if len(items) > 1 else None)
             last = ids[-1]
-            if is_nameless(last):
+            if _is_nameless(last):
                 return items, matched, False
 
     def _sorts(self, query: _Query, last: str | None) -> bool:
@@ -281,36 +289,62 @@ class _Search:
             return True
         terms = {**query.terms, "sortby": [{"field": "id", "direction": "desc"}], "limit": 1}
         try:
-            page = self._server.page(self._server.search(self._collection, terms))
+            page = next(self._server.pages(self._collection, terms))
         except RequestRefusedError:
             return False
-        self._server.sorts = next(iter(page.items), None) == last
+        self._server.sorts = [_key(item) for item in page.items[:1]] == [last]
         return self._server.sorts
 
     def _along_links(self, terms: Mapping[str, Any]) -> _Answer:
         """A search and the pages its ``next`` links lead to, as long as they bring new items."""
         items: dict[str, dict[str, Any]] = {}
         matched, full, more = 0, False, False
-        request: Request | None = self._server.search(self._collection, terms)
-        while request is not None:
-            self._left -= 1
-            if self._left < 0:
-                raise self._server.failed(
-                    f"one cell and month takes more than {_MAX_REQUESTS} requests",
+        try:
+            for page in self._server.pages(self._collection, terms):
+                self._count(page)
+                before = len(items)
+                items |= {_key(item): item for item in page.items}
+                matched, full, more = max(matched, page.matched), page.full, page.has_next
+                if len(items) == before:
+                    return _Answer(items, matched, full)
+        except RequestRefusedError:
+            if not more:  # else a link that leads nowhere
+                raise
+        return _Answer(items, matched, more or full)
+
+    def _count(self, page: "Page") -> None:
+        """Count a page of the query.
+
+        Raises:
+            ProviderError: it is one too many.
+
+        """
+        self._requests += 1
+        self._items += len(page.items)
+        self._characters += page.size
+        for number, most, what in (
+            (self._requests, _MAX_REQUESTS, "requests"),
+            (self._items, _MAX_ITEMS, "items"),
+            (self._characters, _MAX_CHARACTERS, "characters"),
+        ):
+            if number > most:
+                raise self._server.connection.failed(
+                    f"one cell and month takes more than {most} {what}",
                     "Its search does not narrow or end its answers; use another catalogue.",
                 )
-            try:
-                page = self._server.page(request, first=not more)
-            except RequestRefusedError:
-                if more:  # a link that leads nowhere
-                    break
-                raise
-            before = len(items)
-            items |= page.items
-            matched, full = max(matched, page.matched), page.full
-            has_new = len(items) > before
-            request, more = (page.following, page.has_next) if has_new else (None, False)
-        return _Answer(items, matched, more or full)
+
+
+def _key(item: Mapping[str, Any]) -> str:
+    """Key of an item: its id, or for an item without one its hash."""
+    name = item.get("id")
+    if name is not None and name != "":
+        return str(name)
+    return _NAMELESS + hashlib.sha256(json.dumps(item, sort_keys=True).encode()).hexdigest()
+
+
+def _is_nameless(key: str) -> bool:
+    """Whether a key is that of an item without an id."""
+    return key.startswith(_NAMELESS)
 
 
 def _from_id(last: str | None, way: str) -> dict[str, Any]:
@@ -320,7 +354,7 @@ def _from_id(last: str | None, way: str) -> dict[str, Any]:
     if way == "query":
         return {"query": {"id": {"gte": last}}}
     condition = {"op": ">=", "args": [{"property": "id"}, last]}
-    return {"filter-lang": "cql2-json", "filter": condition}
+    return {"filter_lang": "cql2-json", "filter": condition}
 
 
 def _notes(answers: list[_Answer], source: str, *, nameless: int) -> Iterator[str]:
