@@ -71,14 +71,21 @@ class _Session(requests.Session):
         self._trusted = ca_bundle()
 
     def merge_environment_settings(
-        self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any
+        self,
+        url: Any,
+        proxies: Any,  # noqa: ARG002 - no request brings its own
+        stream: Any,
+        verify: Any,  # noqa: ARG002
+        cert: Any,
     ) -> dict[str, Any]:
         """The settings of a request."""
         settings = {"proxies": _proxies(url), "verify": self._trusted}
         return {**settings, "stream": bool(stream), "cert": cert}
 
     def rebuild_proxies(
-        self, prepared_request: requests.PreparedRequest, proxies: Any
+        self,
+        prepared_request: requests.PreparedRequest,
+        proxies: Any,  # noqa: ARG002
     ) -> dict[str, str]:
         """The proxies of a request that was redirected."""
         prepared_request.headers.pop("Proxy-Authorization", None)

@@ -29,6 +29,9 @@ _HEAVY_FAILURES = 3
 _DEFAULT_PAGE_ITEMS = 10
 """Default page of a STAC API, items; a shorter page never counts as full."""
 
+_MANY = 10**9
+"""Items above which a count is not believed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -76,7 +79,7 @@ class Server:
         """Read the landing page."""
         catalog = Client.from_file(self.connection.url, stac_io=_Landing(self))
         searches, conforms = catalog.get_links("search"), catalog.get_conforms_to()
-        methods = {str(link.extra_fields.get("method")).upper() for link in searches}
+        methods = {link.extra_fields["method"].upper() for link in searches}
         if not searches and not any("item-search" in text for text in conforms):
             raise self.connection.failed(
                 "no STAC API with item search answers there", "Give the URL of its root."
@@ -182,9 +185,9 @@ class _Landing(_Reader):
             "stac_version": "1.0.0",
             "id": "root",
             "description": "",
-            "conformsTo": [str(text) for text in conforms] if isinstance(conforms, list) else [],
+            "conformsTo": list(map(_text, conforms)) if isinstance(conforms, list) else [],
             "links": [
-                {"rel": "search", "href": self._connection.url, "method": link.get("method")}
+                {"rel": "search", "href": self._connection.url, "method": _text(link.get("method"))}
                 for link in _links(landing)
                 if link.get("rel") == "search"
             ],
@@ -223,7 +226,7 @@ class _Reading(_Reader):
         self.page = Page(
             items=features,
             full=len(features) >= min(self._page_items, server.longest),
-            matched=max(count if isinstance(count, int) else 0 for count in counts),
+            matched=max(min(count, _MANY) if isinstance(count, int) else 0 for count in counts),
             has_next=link is not None,
             size=self._size,
         )
@@ -269,7 +272,7 @@ class _Reading(_Reader):
         if times < _HEAVY_FAILURES or not self._shrink() or self._is_first:
             return
         self._server.page_items = min(self._server.page_items, self._page_items)
-        raise self._connection.refused("a next page is too large", "Use another catalogue.", 413)
+        raise self._connection.failed("a next page is too large", status=413)
 
     def _follow(self, link: Mapping[str, Any]) -> dict[str, Any] | None:
         """The ``next`` link, complete; None if it points to another server.
@@ -279,12 +282,12 @@ class _Reading(_Reader):
         """
         href, sent = self._sent
         try:
-            href = urljoin(href, str(link.get("href")))
+            href = urljoin(href, _text(link.get("href")))
         except ValueError:
             return None
         if not self._connection.is_ours(href):
             return None
-        if str(link.get("method")).upper() != "POST":
+        if _text(link.get("method")).upper() != "POST":
             return {"rel": "next", "href": href}
         body = link["body"] if isinstance(link.get("body"), dict) else {}
         if link.get("merge") or not body:
@@ -295,3 +298,8 @@ class _Reading(_Reader):
 def _links(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
     links = answer.get("links")
     return [link for link in links if isinstance(link, dict)] if isinstance(links, list) else []
+
+
+def _text(value: Any) -> str:
+    """A value where a text belongs; empty if it is something else."""
+    return value if isinstance(value, str) else ""

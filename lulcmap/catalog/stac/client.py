@@ -90,18 +90,17 @@ class Connection:
         self._not_before, self._lock = now(), threading.Lock()
         self._warned = False
 
-    def failed(self, what: str, todo: str = _CHECK_ROOT) -> ProviderError:
+    def failed(self, what: str, todo: str = _CHECK_ROOT, *, status: int = 0) -> ProviderError:
         """The error to raise, one line.
 
         Args:
             what: what failed.
             todo: sentence about what to do next.
+            status: HTTP status, if the server refused a request for good.
 
         """
-        return ProviderError(self._line(what, todo))
-
-    def _line(self, what: str, todo: str) -> str:
-        return f"The catalogue {public_url(self.url)} failed: {what}. {todo}"
+        line = f"The catalogue {public_url(self.url)} failed: {what}. {todo}"
+        return RequestRefusedError(line, status) if status else ProviderError(line)
 
     def is_ours(self, href: str) -> bool:
         """Whether a URL is on the server's own host and port; https instead of http is allowed."""
@@ -193,7 +192,7 @@ class Connection:
                 raise self._busy(status, response.headers.get("Retry-After"))
             target = self._redirect(response)
             if target is None:
-                raise self.refused(f"HTTP {status}", _todo(status), status)
+                raise self.failed(f"HTTP {status}", _todo(status), status=status)
             href, query = target, None
         raise self.failed("it redirects in circles")
 
@@ -210,6 +209,8 @@ class Connection:
             )
         except (OSError, ValueError) as error:
             raise self._fault(error) from None
+        except RecursionError:
+            raise self.failed("its link to the next page is nested too deeply") from None
 
     def _text(self, response: "requests.Response") -> str:
         """The text of a response; bytes that are not text of its encoding become U+FFFD."""
@@ -219,7 +220,7 @@ class Connection:
             body = read_answer(response, _MAX_ANSWER_BYTES)
         except TooLargeError:
             what = f"its answer has more than {_MAX_ANSWER_BYTES / 1e6:.0f} MB"
-            raise self.refused(what, "Use another catalogue.", 413) from None
+            raise self.failed(what, "Use another catalogue.", status=413) from None
         except (OSError, ValueError) as error:
             raise self._fault(error) from None
         return body.decode(json.detect_encoding(body), errors="replace")
@@ -237,9 +238,6 @@ class Connection:
             tries=_BUSY_TRIES if is_cut else _TRIES,
             heavy=is_cut or is_slow,
         )
-
-    def refused(self, what: str, todo: str, status: int) -> RequestRefusedError:
-        return RequestRefusedError(self._line(what, todo), status)
 
     def _busy(self, status: int, header: str | None) -> Exception:
         """The error of a busy server: passing, unless it asks for too long a pause.

@@ -11,34 +11,22 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
-from datetime import date, datetime, time, timedelta
-from math import ceil
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import shapely
 
+from lulcmap.catalog.cells import Days as Days
+from lulcmap.catalog.cells import Query, queries_of
 from lulcmap.catalog.stac.client import Connection, RequestRefusedError
 from lulcmap.system import Steps, no_progress, public_url
 
 if TYPE_CHECKING:
     from lulcmap.catalog.stac.api import Page, Server
 
-Days = tuple[date, date]
-"""First and last day, both included."""
-
-Bounds = tuple[float, float, float, float]
-"""West, south, east, north, degrees."""
-
-_CELL_DEGREES, _MIN_CELL_DEGREES = 4.0, 0.5
-"""Size of the cells that queries start with, and the smallest to which they are split."""
-
-_NEAR_DEGREES = 1.0
-"""Parts of an area closer than twice this are searched in one box."""
-
-_MAX_REQUESTS, _MAX_ITEMS, _MAX_CHARACTERS = 2000, 50_000, 2**30
-"""Most requests of one query, items and characters of their answers; a server that needs more does
-not narrow its answers."""
+_MAX_REQUESTS, _MAX_CHARACTERS = 2000, 2**30
+"""Most requests of one query, and characters of their answers (some 30,000 items); a server that
+needs more does not narrow its answers."""
 
 _NAMELESS = "no id, "
 """Prefix of the key of an item without an id."""
@@ -85,11 +73,12 @@ def query_items(
     from lulcmap.catalog.stac.api import Server  # takes 0.2 s to import, and is not needed offline
     from lulcmap.system import open_session
 
-    queries = [_Query(cell, *month) for cell in _cells(area) for month in _months(period)]
     with open_session(connections=workers) as session:
         server = Server(Connection(url, session, wait, now))
         server.open()
-        answers = _answers(server, collection, queries, workers=workers, progress=progress)
+        answers = _answers(
+            server, collection, queries_of(area, period), workers=workers, progress=progress
+        )
     items: dict[str, dict[str, Any]] = {}
     for answer in answers:
         items = answer.items | items
@@ -108,7 +97,7 @@ def query_items(
 def _answers(
     server: "Server",
     collection: str,
-    queries: "list[_Query]",
+    queries: list[Query],
     *,
     workers: int,
     progress: Steps,
@@ -126,79 +115,6 @@ def _answers(
         raise
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
-
-
-@dataclass(frozen=True, slots=True)
-class _Query:
-    """One cell in one span of time."""
-
-    box: Bounds
-    start: datetime
-    end: datetime
-    """Start and end are both included, UTC, without a time zone."""
-
-    @property
-    def terms(self) -> dict[str, Any]:
-        """Terms of the item search."""
-        span = f"{self.start.isoformat()}Z/{self.end.isoformat()}Z"
-        return {"bbox": list(self.box), "datetime": span}
-
-    def parts(self) -> "list[_Query]":
-        """Halves in time, down to a second; then quarters of the cell; then none."""
-        span = self.end - self.start
-        if span >= timedelta(seconds=2):
-            middle = (self.start + span / 2).replace(microsecond=0)
-            return [replace(self, end=middle), replace(self, start=middle)]
-        west, south, east, north = self.box
-        if max(east - west, north - south) < 2 * _MIN_CELL_DEGREES:
-            return []
-        x, y = (west + east) / 2, (south + north) / 2
-        boxes = [(west, south, x, y), (x, south, east, y), (west, y, x, north), (x, y, east, north)]
-        return [replace(self, box=box) for box in boxes]
-
-
-def _months(period: Days) -> Iterator[tuple[datetime, datetime]]:
-    """First and last moment of each calendar month, or of its part in the period."""
-    first, end = period
-    while first <= end:
-        next_first = date(first.year + first.month // 12, first.month % 12 + 1, 1)
-        last = min(next_first - timedelta(days=1), end)
-        yield datetime.combine(first, time.min), datetime.combine(last, time.max)
-        first = next_first
-
-
-def _cells(area: shapely.MultiPolygon) -> list[Bounds]:
-    """Boxes of at most four degrees that cover the area, and little else."""
-    cells = []
-    for west, south, east, north in _boxes(area):
-        columns = max(1, ceil((east - west) / _CELL_DEGREES))
-        rows = max(1, ceil((north - south) / _CELL_DEGREES))
-        width, height = (east - west) / columns, (north - south) / rows
-        for i in range(columns):
-            for j in range(rows):
-                x, y = west + i * width, south + j * height
-                right = east if i == columns - 1 else x + width
-                top = north if j == rows - 1 else y + height
-                part = shapely.clip_by_rect(area, x, y, right, top)
-                if part.area > 0:
-                    cells.append(part.bounds)
-    return sorted(cells)
-
-
-def _boxes(area: shapely.MultiPolygon) -> list[Bounds]:
-    """Boxes around the area's parts, one box for parts near each other."""
-    boxes = [shapely.box(*part.bounds) for part in area.geoms]
-    while True:
-        groups = shapely.get_parts(
-            shapely.union_all([box.buffer(_NEAR_DEGREES, join_style="mitre") for box in boxes])
-        )
-        merged = [
-            shapely.box(*shapely.total_bounds([box for box in boxes if shapely.within(box, group)]))
-            for group in groups
-        ]
-        if len(merged) == len(boxes):
-            return sorted(box.bounds for box in merged)
-        boxes = merged
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,9 +136,9 @@ class _Search:
 
     def __init__(self, server: "Server", collection: str) -> None:
         self._server, self._collection = server, collection
-        self._requests = self._items = self._characters = 0
+        self._requests = self._characters = 0
 
-    def answer(self, query: _Query, *, recount: bool = True) -> _Answer:
+    def answer(self, query: Query, *, recount: bool = True) -> _Answer:
         """All items of a query; ``cut`` if the answers to its smallest parts are still cut.
 
         Args:
@@ -240,7 +156,7 @@ class _Search:
         cut = any(part.cut for part in parts) if parts else whole.cut
         return _Answer(items, whole.matched, cut)
 
-    def _undivided(self, query: _Query) -> _Answer:
+    def _undivided(self, query: Query) -> _Answer:
         """The answer to a query undivided, in the first way that works with this server."""
         rejected: dict[str, dict[str, Any]] = {}
         for way in self._server.ways:
@@ -252,7 +168,7 @@ class _Search:
         answer = self._along_links(query.terms)
         return replace(answer, items=rejected | answer.items)
 
-    def _by_id(self, query: _Query, way: str) -> tuple[dict[str, dict[str, Any]], int, bool]:
+    def _by_id(self, query: Query, way: str) -> tuple[dict[str, dict[str, Any]], int, bool]:
         """Items, the server's count of them, and whether its search by id can be trusted.
 
         Each request repeats the last id, together with those after it: so a server that ignores the
@@ -280,7 +196,7 @@ class _Search:
             if _is_nameless(last):
                 return items, matched, False
 
-    def _sorts(self, query: _Query, last: str | None) -> bool:
+    def _sorts(self, query: Query, last: str | None) -> bool:
         """Whether the server sorts: in descending order, it begins with the last id.
 
         Once confirmed, with more than one item, it holds for all queries.
@@ -320,11 +236,9 @@ class _Search:
 
         """
         self._requests += 1
-        self._items += len(page.items)
         self._characters += page.size
         for number, most, what in (
             (self._requests, _MAX_REQUESTS, "requests"),
-            (self._items, _MAX_ITEMS, "items"),
             (self._characters, _MAX_CHARACTERS, "characters"),
         ):
             if number > most:
@@ -337,9 +251,13 @@ class _Search:
 def _key(item: Mapping[str, Any]) -> str:
     """Key of an item: its id, or for an item without one its hash."""
     name = item.get("id")
-    if name is not None and name != "":
+    if isinstance(name, str | int | float) and name != "":
         return str(name)
-    return _NAMELESS + hashlib.sha256(json.dumps(item, sort_keys=True).encode()).hexdigest()
+    try:
+        text = json.dumps(item, sort_keys=True)
+    except RecursionError:
+        text = "nested too deeply"
+    return _NAMELESS + hashlib.sha256(text.encode()).hexdigest()
 
 
 def _is_nameless(key: str) -> bool:
