@@ -275,24 +275,25 @@ class _Reading(_Reader):
         raise self._connection.failed("a next page is too large", status=413)
 
     def _follow(self, link: Mapping[str, Any]) -> dict[str, Any] | None:
-        """The ``next`` link, complete; None if it points to another server.
+        """The ``next`` link, complete; None if it is no address, or another server's.
 
         pystac-client follows no relative address, posts nothing where a link has no body, and adds
         to the terms of the first page, not to those of the last.
         """
-        href, sent = self._sent
+        base, sent = self._sent
+        href = _text(link.get("href"))
         try:
-            href = urljoin(href, _text(link.get("href")))
+            address = urljoin(base, href)
         except ValueError:
             return None
-        if not self._connection.is_ours(href):
+        if not (href and href.isprintable() and self._connection.is_ours(address)):
             return None
         if _text(link.get("method")).upper() != "POST":
-            return {"rel": "next", "href": href}
+            return {"rel": "next", "href": address}
         body = link["body"] if isinstance(link.get("body"), dict) else {}
         if link.get("merge") or not body:
             body = {**sent, **body}
-        return {"rel": "next", "href": href, "method": "POST", "body": body}
+        return {"rel": "next", "href": address, "method": "POST", "body": body}
 
 
 def _links(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
