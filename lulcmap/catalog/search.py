@@ -336,8 +336,8 @@ def _item_collection(catalog: Catalog) -> Mapping[str, Any]:
     path = Path(catalog)
     if not path.is_file():
         raise UsageError(
-            f"No catalogue {without_secrets(catalog)}. Give {', '.join(PROFILES)}, the URL of a STAC API, or the path "
-            "of an ItemCollection file."
+            f"No catalogue {without_secrets(catalog)}. Give {', '.join(PROFILES)}, the URL of a "
+            "STAC API, or the path of an ItemCollection file."
         )
     try:
         values = json.loads(path.read_bytes())
