@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from rasterio.errors import RasterioError
@@ -21,7 +20,7 @@ from lulcmap.dataset.votes import N_EXPERTS
 from lulcmap.errors import OutputError
 from lulcmap.legend import NODATA
 from lulcmap.sensors import S1_BANDS, S1_NODATA, S2_BANDS, S2_NODATA
-from lulcmap.system import Steps, no_progress, write_atomically
+from lulcmap.system import Steps, no_progress, open_geotiff, write_atomically
 
 STATISTICS, SHEET = "statistics.json", "contact-sheet.png"
 
@@ -123,7 +122,7 @@ def _check_chip(
         names.append(VOTES)
     for name in names:
         try:
-            with rasterio.open(dataset.path(chip, name)) as file:
+            with open_geotiff(dataset.path(chip, name)) as file:
                 boxes[name] = GeoBox(file.shape, file.transform, file.crs)
                 faults += _format_faults(name, file, chip)
                 pixels[name] = file.read()

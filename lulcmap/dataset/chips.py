@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
 from rasterio.errors import RasterioIOError
 
 from lulcmap.dataset.about import About
 from lulcmap.errors import UsageError
 from lulcmap.legend import LandCover
+from lulcmap.system import open_geotiff
 
 INDEX, CHIPS = "index.parquet", "chips"
 S2, S1, LABEL, VOTES = "s2.tif", "s1.tif", "label.tif", "votes.tif"
@@ -189,7 +189,7 @@ class Dataset:
     def _pixels(self, chip: Chip, name: str) -> NDArray[Any]:
         path = self.path(chip, name)
         try:
-            with rasterio.open(path) as file:
+            with open_geotiff(path) as file:
                 return file.read()
         except RasterioIOError as error:
             raise UsageError(

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from rasterio.errors import RasterioError
@@ -26,7 +25,7 @@ from lulcmap.dataset.sample import Label, Sample, SkippedError, digest_files
 from lulcmap.dataset.votes import N_EXPERTS, merge_votes
 from lulcmap.errors import UsageError
 from lulcmap.legend import NODATA
-from lulcmap.system import Steps, no_progress
+from lulcmap.system import Steps, no_progress, open_geotiff
 
 Annotator = Literal["expert", "nonexpert", "holdout"]
 
@@ -261,7 +260,7 @@ def _letters(name: str) -> str:
 def _read_grid(path: Path) -> GeoBox:
     """The grid of a tile: 10 m in a UTM zone."""
     try:
-        with rasterio.open(path) as file:
+        with open_geotiff(path) as file:
             code, transform, shape = file.crs and file.crs.to_epsg(), file.transform, file.shape
     except (RasterioError, OSError) as error:
         raise SkippedError("it cannot be read: it is broken or not a GeoTIFF") from error
@@ -276,7 +275,7 @@ def _read_grid(path: Path) -> GeoBox:
 def _read_codes(path: Path) -> NDArray[np.int64]:
     """(H, W) codes of a tile, 0 to 10."""
     try:
-        with rasterio.open(path) as file:
+        with open_geotiff(path) as file:
             names = [str(name or "").lower() for name in file.descriptions]
             if file.count > 1 and _CONSENSUS_BAND not in names:
                 raise SkippedError(f"it has {file.count} bands, none named {_CONSENSUS_BAND}")

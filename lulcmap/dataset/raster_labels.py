@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio
 import shapely
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
-from pyproj import CRS, Transformer
+from pyproj import Transformer
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
@@ -19,9 +18,10 @@ from lulcmap.dataset.legend import Legend, code_text
 from lulcmap.dataset.sample import Sample, SkippedError
 from lulcmap.dataset.user_labels import UserLabels, chip_cells
 from lulcmap.errors import UsageError
-from lulcmap.geo import project, split_by_zone
+from lulcmap.geo import datum_doubt, first_line, project, split_by_zone, understood_crs
 from lulcmap.imagery import sample_pixels, transform_nodes
 from lulcmap.legend import NODATA
+from lulcmap.system import open_geotiff
 
 _OUTSIDE = np.iinfo(np.int64).min
 """Value where a raster has no pixel; no code is that low."""
@@ -46,12 +46,12 @@ class RasterLabels(UserLabels):
 
     def __post_init__(self) -> None:
         try:
-            with rasterio.open(self.path) as file:
+            with open_geotiff(self.path) as file:
                 crs, dtype, count = file.crs, np.dtype(file.dtypes[0]), file.count
         except (RasterioError, OSError) as error:
             raise UsageError(
-                f"The labels {self.path} cannot be read as a raster: the file is missing, broken, "
-                "or of another format. Give a GeoTIFF of class codes."
+                f"The labels {self.path} cannot be read as a raster ({first_line(error)}). Give a "
+                "GeoTIFF of class codes."
             ) from error
         if not crs:
             raise UsageError(
@@ -65,8 +65,10 @@ class RasterLabels(UserLabels):
 
     def cells(self) -> Iterator[tuple[int, int, int]]:
         """The chips that the raster's outline intersects."""
-        with rasterio.open(self.path) as file:
-            bounds, crs = file.bounds, CRS.from_user_input(file.crs)
+        with open_geotiff(self.path) as file:
+            bounds, crs = file.bounds, understood_crs(file.crs.to_wkt())
+        corners = np.array([[bounds.left, bounds.bottom], [bounds.right, bounds.top]])
+        datum_doubt(crs, corners, str(self.path))
         to_degrees = Transformer.from_crs(crs, 4326, always_xy=True)
         west, south, east, north = to_degrees.transform_bounds(
             bounds.left, bounds.bottom, bounds.right, bounds.top, densify_pts=101
@@ -85,7 +87,7 @@ class RasterLabels(UserLabels):
     def ids(self, grid: GeoBox, codes: set[str]) -> NDArray[np.uint8]:
         """(H, W) class ids of the codes that the pixels' centres lie in."""
         ids = np.full(grid.shape, NODATA, np.uint8)
-        with rasterio.open(self.path) as file:
+        with open_geotiff(self.path) as file:
             for top in range(0, grid.shape[0], _STRIP_ROWS):
                 strip = self._sample(file, grid[top : top + _STRIP_ROWS, :])
                 valid = strip != _OUTSIDE
@@ -98,7 +100,7 @@ class RasterLabels(UserLabels):
     def _sample(self, file: Any, grid: GeoBox) -> NDArray[np.int64]:
         """(H, W) the code that each pixel's centre lies in, ``_OUTSIDE`` where there is none."""
         codes = np.full(grid.shape, _OUTSIDE, np.int64)
-        row, col, xs, ys = transform_nodes(grid, file.crs.to_wkt())
+        row, col, xs, ys = transform_nodes(grid, understood_crs(file.crs.to_wkt()).to_wkt())
         to_pixel = ~file.transform
         cols = to_pixel.a * xs + to_pixel.b * ys + to_pixel.c
         rows = to_pixel.d * xs + to_pixel.e * ys + to_pixel.f

@@ -1,28 +1,31 @@
 """Labels from polygons with a code each."""
 
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyogrio
 import shapely
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
-from pyproj import CRS, Transformer
-from pyproj.exceptions import CRSError
+from pyproj import CRS
 
 from lulcmap.dataset.legend import Legend, code_text
 from lulcmap.dataset.sample import Sample
 from lulcmap.dataset.user_labels import UserLabels, chip_cells
 from lulcmap.errors import UsageError
-from lulcmap.geo import pixels_inside, project, split_by_zone
+from lulcmap.geo import (
+    datum_doubt,
+    open_vectors,
+    pixels_inside,
+    project,
+    repaired,
+    split_by_zone,
+    to_degrees,
+    within_180,
+)
 from lulcmap.legend import NODATA
-
-_MAX_EDGE_M = 1000.0
-"""Longest edge of a polygon before it is projected, metres; longer ones are split."""
 
 
 @dataclass
@@ -48,17 +51,9 @@ class VectorLabels(UserLabels):
     def __post_init__(self) -> None:
         crs, shapes, codes = self._load()
         self._codes = [code_text(code) for code in codes]
-        if crs.is_projected:
-            metres = crs.axis_info[0].unit_conversion_factor or 1.0
-            shapes = shapely.segmentize(shapes, _MAX_EDGE_M / metres)
-        to_degrees = Transformer.from_crs(crs, 4326, always_xy=True)
-        self._shapes = shapely.transform(
-            shapes, lambda xy: np.column_stack(to_degrees.transform(*xy.T))
-        )
-        if not np.isfinite(shapely.get_coordinates(self._shapes)).all():
-            raise UsageError(
-                f"{self.path} has coordinates outside its CRS ({crs.name}). Check its CRS."
-            )
+        datum_doubt(crs, shapely.get_coordinates(shapes), str(self.path))
+        degrees = to_degrees(shapes, crs, str(self.path))
+        self._shapes = np.array([within_180(one, str(self.path)) for one in degrees], object)
         self._zones: dict[int, tuple[NDArray[np.object_], list[str], shapely.STRtree]] = {}
 
     def settings(self) -> dict[str, Any]:
@@ -69,49 +64,29 @@ class VectorLabels(UserLabels):
         """CRS, polygons and their codes, in the order of the file."""
         if not self.path.is_file():
             raise UsageError(f"No file {self.path}; check --labels.")
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # GDAL's warnings about the file
-                layers = [str(name) for name, kind in pyogrio.list_layers(self.path) if kind]
-                if self.layer is None and len(layers) > 1:
-                    raise UsageError(
-                        f"{self.path} has several layers: {', '.join(layers)}. Choose one with "
-                        "--layer."
-                    )
-                meta, _, blobs, columns = pyogrio.raw.read(
-                    self.path, layer=self.layer, force_2d=True
-                )
-            shapes = np.atleast_1d(np.asarray(shapely.from_wkb(blobs), object))
-            crs = CRS.from_user_input(meta["crs"])
-        except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
+        with open_vectors(self.path) as file:
+            read = file.read(self.layer)
+        if read.crs is None:
             raise UsageError(
-                f"The labels {self.path} cannot be read ({error}). Give a GeoPackage, GeoJSON or "
-                "Shapefile with polygons."
-            ) from error
-        except (CRSError, shapely.errors.GEOSException) as error:
-            raise UsageError(
-                f"The labels {self.path} have an unknown CRS or a broken geometry. Check the file "
-                "in QGIS."
-            ) from error
-        names = list(meta["fields"])
-        if self.attribute not in names:
+                f"The labels {self.path} have no CRS. Save them with one, such as EPSG:4326."
+            )
+        if self.attribute not in read.columns:
             raise UsageError(
                 f"{self.path} has no attribute {self.attribute!r}; it has "
-                f"{', '.join(names) or 'none'}. Give the one that holds the codes with --attribute."
+                f"{', '.join(read.columns) or 'none'}. Give the one that holds the codes with "
+                "--attribute."
             )
-        codes = list(columns[names.index(self.attribute)])
-        areal = [
-            (shapely.make_valid(shape), code)
-            for shape, code in zip(shapes, codes, strict=True)
-            if shape is not None and shape.geom_type in ("Polygon", "MultiPolygon")
-        ]
-        if not areal:
+        codes = list(read.columns[self.attribute])
+        kinds = shapely.get_type_id(read.shapes)
+        areal = np.isin(kinds, (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON))
+        if not areal.any():
             raise UsageError(f"{self.path} has no polygons; expected polygons with a code.")
-        if len(areal) < len(codes):
+        if not areal.all():
             self.left_out[self.path.name] = (
-                f"features that are not polygons: {len(codes) - len(areal)}"
+                f"features that are not polygons: {len(codes) - areal.sum()}"
             )
-        return crs, np.array([shape for shape, _ in areal], object), [code for _, code in areal]
+        shapes = repaired(read.shapes[areal], str(self.path))
+        return read.crs, shapes, [code for code, ok in zip(codes, areal, strict=True) if ok]
 
     def cells(self) -> Iterator[tuple[int, int, int]]:
         """The chips that the polygons' bounding boxes intersect."""

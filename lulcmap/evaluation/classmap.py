@@ -17,7 +17,9 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
 from lulcmap.errors import UsageError
+from lulcmap.geo import first_line, understood_crs
 from lulcmap.legend import CLASS_TAG, CLASSES, NODATA
+from lulcmap.system import open_geotiff
 
 _GDAL_ENV = {"GDAL_CACHEMAX": 64 * 2**20}  # bytes; GDAL's default is 5 % of the machine
 
@@ -142,9 +144,11 @@ def open_class_map(path: Path) -> Iterator[ClassMap]:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", NotGeoreferencedWarning)  # refused below
-                dataset = rasterio.open(path)
-        except RasterioError:
-            raise UsageError(f"{path} is not a readable raster; give a GeoTIFF.") from None
+                dataset = open_geotiff(path)
+        except RasterioError as error:
+            raise UsageError(
+                f"{path} is not a readable raster ({first_line(error)}); give a GeoTIFF."
+            ) from error
         with dataset:
             if dataset.dtypes[0] != "uint8" or dataset.crs is None:
                 form = f"values of {dataset.dtypes[0]}" + " without a CRS" * (dataset.crs is None)
@@ -156,7 +160,7 @@ def open_class_map(path: Path) -> Iterator[ClassMap]:
                 path,
                 dataset.shape,
                 dataset.transform,
-                CRS.from_wkt(dataset.crs.to_wkt()),
+                understood_crs(dataset.crs.to_wkt()),
                 _legend(dataset.tags(1)),
                 dataset,
             )

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
@@ -25,8 +24,9 @@ from lulcmap.evaluation.counts import Counts
 from lulcmap.evaluation.crosswalk import Crosswalk
 from lulcmap.evaluation.stratified import LabelledSample
 from lulcmap.evaluation.vectors import WGS84, Features, load_features
+from lulcmap.geo import datum_doubt, first_line, understood_crs
 from lulcmap.legend import NODATA
-from lulcmap.system import Steps, no_progress
+from lulcmap.system import Steps, no_progress, open_geotiff
 
 RASTERS = {".tif", ".tiff", ".vrt"}
 
@@ -271,7 +271,7 @@ def _count_tile(
     comparison: Comparison,
 ) -> None:
     """Count a tile of a label raster, square by square."""
-    crs = CRS.from_wkt(labels.crs.to_wkt())
+    crs = understood_crs(labels.crs.to_wkt())
     rows, cols = np.indices(truth.shape)
     rows, cols = rows + box.row_off, cols + box.col_off
     xs, ys = _centres(labels.transform, rows, cols)
@@ -304,12 +304,16 @@ def _centres(
 @contextmanager
 def _open_labels(path: Path) -> Iterator[Any]:
     try:
-        with rasterio.open(path) as labels:
+        with open_geotiff(path) as labels:
             if labels.crs is None:
                 raise UsageError(f"{path} has no CRS; save it with one.")
+            bounds = np.reshape(labels.bounds, (2, 2))
+            datum_doubt(understood_crs(labels.crs.to_wkt()), bounds, str(path))
             yield labels
     except RasterioError as error:
-        raise UsageError(f"{path} cannot be read ({error}); give a GeoTIFF of labels.") from error
+        raise UsageError(
+            f"{path} cannot be read ({first_line(error)}); give a GeoTIFF of labels."
+        ) from error
 
 
 def _raster_classes(

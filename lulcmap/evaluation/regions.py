@@ -9,8 +9,8 @@ import shapely
 from numpy.typing import NDArray
 
 from lulcmap.errors import UsageError
-from lulcmap.evaluation.classmap import transformer
-from lulcmap.evaluation.vectors import WGS84, load_features
+from lulcmap.evaluation.vectors import load_features
+from lulcmap.geo import to_degrees
 
 NO_REGION = "none"
 """Region of places outside all polygons."""
@@ -33,7 +33,9 @@ class Regions:
         """Name of the region of a place; the first one if several polygons hold it."""
         if self.shapes is None:
             return cell_name(lon, lat)
-        inside = np.flatnonzero(shapely.intersects_xy(self.shapes, lon, lat))
+        hit = shapely.intersects_xy(self.shapes, lon, lat)
+        hit |= shapely.intersects_xy(self.shapes, lon + 360, lat)  # polygons from 0 to 360
+        inside = np.flatnonzero(hit)
         return self.names[inside[0]] if inside.size else NO_REGION
 
 
@@ -74,8 +76,5 @@ def load_regions(path: Path, *, column: str) -> Regions:
     kinds = set(shapely.get_type_id(features.shapes).tolist())
     if not kinds <= {int(shapely.GeometryType.POLYGON), int(shapely.GeometryType.MULTIPOLYGON)}:
         raise UsageError(f"{path} has shapes other than polygons; regions are polygons.")
-    to_degrees = transformer(features.crs, WGS84)
-    shapes = shapely.transform(
-        features.shapes, lambda xy: np.column_stack(to_degrees.transform(*xy.T))
-    )
+    shapes = to_degrees(features.shapes, features.crs, str(path))
     return Regions(shapes, names)

@@ -1,19 +1,17 @@
-"""Read labels as points or polygons: GeoPackage, GeoJSON, Shapefile, CSV or Parquet."""
+"""Read labels as points or polygons: vector files, CSV or Parquet."""
 
 import csv
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyogrio
 import shapely
 from numpy.typing import NDArray
 from pyproj import CRS
-from pyproj.exceptions import CRSError
 
 from lulcmap.errors import UsageError
+from lulcmap.geo import datum_doubt, first_line, open_vectors
 
 WGS84 = CRS.from_epsg(4326)
 
@@ -62,31 +60,31 @@ def load_features(path: Path) -> Features:
         raise UsageError(f"No file {path}.")
     if path.suffix.lower() in _TABLES:
         return _from_table(path)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # GDAL's warnings; what matters is checked below
-            meta, _, blobs, fields = pyogrio.raw.read(path, force_2d=True)
-        crs = CRS.from_user_input(meta["crs"]) if meta["crs"] else None
-        shapes = np.atleast_1d(np.asarray(shapely.from_wkb(blobs), object))
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, CRSError) as error:
-        raise _unreadable_error(path, error) from error
-    except (pyogrio.errors.FeatureError, shapely.errors.GEOSException, ValueError) as error:
-        raise _unreadable_error(path, error) from error
-    if crs is None:
+    return _from_vectors(path)
+
+
+def _from_vectors(path: Path) -> Features:
+    """The features of a vector file, of the first layer if it has several."""
+    with open_vectors(path) as file:
+        layer = file.read(next(iter(file.layers), None))
+    if layer.crs is None:
         raise UsageError(f"{path} has no CRS; save it with one, such as EPSG:4326.")
-    return Features(path, shapes, crs, dict(zip(meta["fields"].tolist(), fields, strict=True)))
+    datum_doubt(layer.crs, shapely.get_coordinates(layer.shapes), str(path))
+    return Features(path, layer.shapes, layer.crs, layer.columns)
 
 
 def _unreadable_error(path: Path, error: Exception) -> UsageError:
-    text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     return UsageError(
-        f"{path} cannot be read ({text}). Give a GeoTIFF, GeoPackage, GeoJSON, Shapefile, CSV or "
-        "Parquet file of labels."
+        f"{path} cannot be read ({first_line(error)}). Give a GeoTIFF, GeoPackage, GeoJSON, "
+        "Shapefile, CSV or Parquet file of labels."
     )
 
 
 def _from_table(path: Path) -> Features:
-    columns = _read_csv(path) if path.suffix.lower() == ".csv" else _read_parquet(path)
+    is_csv = path.suffix.lower() == ".csv"
+    columns = _read_csv(path) if is_csv else _read_parquet(path)
+    if columns is None:
+        return _from_vectors(path)
     missing = [name for name in ("lon", "lat") if name not in columns]
     if missing:
         raise UsageError(
@@ -115,7 +113,8 @@ def _read_csv(path: Path) -> dict[str, NDArray[Any]]:
     return {name: np.array([row[name] for row in rows], object) for name in names}
 
 
-def _read_parquet(path: Path) -> dict[str, NDArray[Any]]:
+def _read_parquet(path: Path) -> dict[str, NDArray[Any]] | None:
+    """Columns of a table; None if it is GeoParquet, which has geometries."""
     try:
         import pyarrow.parquet
     except ImportError as error:
@@ -124,9 +123,11 @@ def _read_parquet(path: Path) -> dict[str, NDArray[Any]]:
             "a CSV file."
         ) from error
     try:
-        table = pyarrow.parquet.read_table(path)
+        table = pyarrow.parquet.ParquetFile(path).read()
     except (OSError, pyarrow.ArrowException) as error:
         raise _unreadable_error(path, error) from error
+    if b"geo" in (table.schema.metadata or {}) and not {"lon", "lat"} <= set(table.column_names):
+        return None
     return {
         name: np.asarray(column.to_pylist(), object)
         for name, column in zip(table.column_names, table.columns, strict=True)

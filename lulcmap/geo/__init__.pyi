@@ -1,5 +1,7 @@
 from .area import Area, AreaLike, load_area
 from .block_id import Block, BlockId
+from .crossings import repaired
+from .crs import datum_doubt, to_degrees, understood_crs
 from .grid import (
     RESOLUTION_M,
     box_polygons,
@@ -14,10 +16,13 @@ from .grid import (
     project,
     unproject,
 )
+from .layer import first_line
+from .longitudes import within_180
 from .map_grid import MIN_FILLED, MapGrid, area_digest, map_files, map_grids, planned_grids
 from .tiling import Blend, Box, Lattice, blend_weights
 from .transform import pixel_degrees, pixel_zones, point_degrees, transformer, zone_pixels
 from .utm import ZONE_BLEND_M, ZonePart, beyond_zone, distance_to_zone, split_by_zone, utm_zone
+from .vector_file import open_vectors
 
 __all__ = [
     "MIN_FILLED",
@@ -39,23 +44,30 @@ __all__ = [
     "clip",
     "covering_box",
     "covering_grid",
+    "datum_doubt",
     "distance_to_zone",
     "even_grid",
+    "first_line",
     "footprint",
     "geobox",
     "load_area",
     "map_files",
     "map_grids",
     "only_polygons",
+    "open_vectors",
     "pixel_degrees",
     "pixel_zones",
     "pixels_inside",
     "planned_grids",
     "point_degrees",
     "project",
+    "repaired",
     "split_by_zone",
+    "to_degrees",
     "transformer",
+    "understood_crs",
     "unproject",
     "utm_zone",
+    "within_180",
     "zone_pixels",
 ]

@@ -12,7 +12,7 @@ from rasterio.errors import RasterioError
 
 from lulcmap.errors import UsageError
 from lulcmap.legend import CLASS_TAG, LandCover, cf_attributes
-from lulcmap.system import GDAL_OPTIONS, as_xarray
+from lulcmap.system import GDAL_OPTIONS, as_xarray, open_geotiff
 
 if TYPE_CHECKING:
     import xarray
@@ -53,7 +53,7 @@ def read_map(path: Path) -> FinishedMap:
 
     """
     try:
-        with rasterio.Env(**GDAL_OPTIONS), rasterio.open(path) as dataset:
+        with rasterio.Env(**GDAL_OPTIONS), open_geotiff(path) as dataset:
             names = {
                 int(tag.removeprefix(CLASS_TAG)): name
                 for tag, name in dataset.tags(1).items()

@@ -9,6 +9,7 @@ from .lock import HeldError, hold_file, holder
 from .memory import available_memory, free_memory, memory_limit, release_memory
 from .network import ca_bundle, proxy_of
 from .progress import Progress, Steps, no_progress
+from .rasters import open_geotiff
 from .redaction import without_keys, without_keys_in, without_secrets
 from .session import TooLargeError, open_session, read_answer
 from .table import write_table
@@ -38,6 +39,7 @@ __all__ = [
     "holder",
     "memory_limit",
     "no_progress",
+    "open_geotiff",
     "open_session",
     "parts",
     "proxy_of",

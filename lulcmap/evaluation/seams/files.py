@@ -14,10 +14,10 @@ from rasterio.io import MemoryFile
 from lulcmap.errors import UsageError
 from lulcmap.evaluation.seams.lines import Lines
 from lulcmap.evaluation.seams.rasters import Raster
-from lulcmap.geo import Lattice
+from lulcmap.geo import Lattice, first_line
 from lulcmap.legend import NODATA
 from lulcmap.run import RunFolder
-from lulcmap.system import GDAL_OPTIONS
+from lulcmap.system import GDAL_OPTIONS, open_geotiff
 
 LATTICE_TAG, BLOCK_TAG = "LULCMAP_LATTICE", "LULCMAP_BLOCK"
 """Tags of a map: size and step of its windows, such as ``512/384``, and size of its blocks."""
@@ -42,12 +42,13 @@ def _map(path: Path, stack: ExitStack) -> tuple[list[Raster], Lines]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)  # refused below
-            dataset = stack.enter_context(rasterio.open(path))
+            dataset = stack.enter_context(open_geotiff(path))
             transform, crs = dataset.transform, dataset.crs
-    except RasterioError:
+    except RasterioError as error:
         raise UsageError(
-            f"{path} is not a GeoTIFF; give a map made by lulcmap, or a run folder."
-        ) from None
+            f"{path} is not a GeoTIFF ({first_line(error)}); give a map made by lulcmap, or a run "
+            "folder."
+        ) from error
     form = f"{dataset.count} {'band' if dataset.count == 1 else 'bands'} of {dataset.dtypes[0]}"
     if crs is None:
         form += " without a CRS"
@@ -105,7 +106,7 @@ def _mosaic_blocks(blocks: list[Path], zone: int, stack: ExitStack) -> Raster:
     """The blocks of a zone as one raster, a VRT, on the zone's own grid."""
     layouts = []
     for block in blocks:
-        with rasterio.open(block) as dataset:
+        with open_geotiff(block) as dataset:
             layouts.append((dataset.bounds, dataset.shape, dataset.res[0], dataset.crs))
     left = min(bounds.left for bounds, *_ in layouts)
     top = max(bounds.top for bounds, *_ in layouts)

@@ -1,0 +1,26 @@
+"""The door for users' rasters: local GeoTIFFs, by GDAL's driver of that name only."""
+
+from pathlib import Path
+from typing import Any
+
+import rasterio
+from rasterio.errors import RasterioIOError
+
+
+def open_geotiff(path: Path) -> Any:
+    """A GeoTIFF, opened for reading with rasterio.
+
+    GDAL would also open rasters that name other files or servers (VRT, WMS), and prefixes and
+    protocols in the path. Overviews and masks are not to be asked of the dataset: files beside it
+    may send GDAL elsewhere for them.
+
+    Args:
+        path: path of a file.
+
+    Raises:
+        RasterioIOError: it is no file, or no GeoTIFF.
+
+    """
+    if not path.is_file():
+        raise RasterioIOError(f"{path}: No such file")
+    return rasterio.open(path.absolute(), driver="GTiff")
