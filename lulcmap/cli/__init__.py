@@ -1,53 +1,41 @@
 """The command line: it reads options, calls one library function and prints the result."""
 
 import os
+import signal
 import sys
 import threading
-from typing import NoReturn
-
-import click
-
-from lulcmap.cli.app import Group
-from lulcmap.cli.dataset import dataset
-from lulcmap.cli.demo import demo
-from lulcmap.cli.doctor import doctor
-from lulcmap.cli.evaluate import evaluate
-from lulcmap.cli.export import export_onnx
-from lulcmap.cli.models import models
-from lulcmap.cli.plan import plan
-from lulcmap.cli.predict import predict
-from lulcmap.cli.runs import assemble, status
-from lulcmap.cli.sample import sample
-from lulcmap.cli.seams import seams
-from lulcmap.cli.train import train
+from typing import Any, NoReturn
 
 
-@click.group(cls=Group, context_settings={"show_default": True, "max_content_width": 100})
-@click.version_option(package_name="lulcmap", prog_name="lulcmap")
-def main() -> None:
-    """National land-cover maps from Sentinel-1 and Sentinel-2.
+def __getattr__(name: str) -> Any:
+    """``main``, the group of all commands, imported when it is used."""
+    if name != "main":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from lulcmap.cli.program import main
 
-    \b
-        lulcmap demo                                          try it offline
-        lulcmap predict --aoi country.geojson --year 2024     make a map
-    """
-
-
-for command in (
-    *(predict, plan, status, assemble, seams, demo),
-    *(dataset, train, evaluate, sample, export_onnx, models, doctor),
-):
-    main.add_command(command)
+    return main
 
 
 def run() -> NoReturn:
     """The program: after an error it exits without waiting for threads that wait for a server."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        # Before and after a command nothing needs to be cleaned up: no traceback for Ctrl-C.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from lulcmap.cli.terminal import LOST, echo, lost_output, open_streams
+
+    open_streams()
+    from lulcmap.cli.program import main
+
+    code = 0
     try:
         main()
     except SystemExit as error:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        if error.code and threading.active_count() > 1:
-            os._exit(error.code if isinstance(error.code, int) else 1)
-        raise
-    sys.exit(0)
+        code = error.code if isinstance(error.code, int) else int(error.code is not None)
+    reason = lost_output()
+    if reason is not None and code == 0:
+        echo(f"Error: The output cannot be printed: {reason}. Print it to another place.", err=True)
+        code = LOST
+    sys.stderr.flush()
+    if code and threading.active_count() > 1:
+        os._exit(code)
+    sys.exit(code)

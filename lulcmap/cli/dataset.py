@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lulcmap.cli.app import configure_logging, json_option, logging_options, refuse_given
+from lulcmap.cli.app import json_option, refuse_given
+from lulcmap.cli.logs import configure_logging, logging_options
 from lulcmap.cli.options import option_of
+from lulcmap.cli.terminal import echo, in_line, note_lost_output
 from lulcmap.dataset import DatasetRequest, ImageArchive
 
 if TYPE_CHECKING:
@@ -200,9 +202,10 @@ def build(
     with bars(hidden=quiet or log_format == "json") as progress:
         result = build_dataset(request, out, progress=progress)
     if as_json:
-        click.echo(json.dumps(result.to_json()))
+        echo(json.dumps(result.to_json()))
     elif not quiet:
         _show_build(result)
+    note_lost_output()
 
 
 def _check(ctx: click.Context, *, tiles: bool) -> None:
@@ -231,33 +234,33 @@ def _period(year: int | None, start: datetime | None, end: datetime | None) -> "
 def _show_build(result: "BuildResult") -> None:
     """Print the chips by split and by class, and the labels without one."""
     totals, histogram = result.totals(), result.histogram()
-    click.echo(f"{result.out}: {len(result.rows):,} chips, {result.new_chips:,} of them new.")
-    click.echo(f"{'split':<12}{'chips':>9}{'places':>9}{'labelled px':>16}{'unlabelled':>12}")
+    echo(f"{result.out}: {len(result.rows):,} chips, {result.new_chips:,} of them new.")
+    echo(f"{'split':<12}{'chips':>9}{'places':>9}{'labelled px':>16}{'unlabelled':>12}")
     for split, total in totals.items():
         pixels = total["labelled"] + total["unlabelled"]
         share = f"{total['unlabelled'] / pixels:.1%}" if pixels else "-"
-        click.echo(
+        echo(
             f"{split:<12}{total['chips']:>9,}{total['places']:>9,}{total['labelled']:>16,}"
             f"{share:>12}"
         )
-    click.echo("\nShare of the labelled pixels")
+    echo("\nShare of the labelled pixels")
     width = max(len("class"), *(len(name) for name in result.names)) + 2
-    click.echo(f"{'class':<{width}}" + "".join(f"{split:>12}" for split in histogram))
+    echo(f"{'class':<{width}}" + "".join(f"{split:>12}" for split in histogram))
     for name in result.names:
         shares = [
             f"{counts[name] / totals[split]['labelled']:.2%}" if totals[split]["labelled"] else "-"
             for split, counts in histogram.items()
         ]
-        click.echo(f"{name:<{width}}" + "".join(f"{share:>12}" for share in shares))
+        echo(f"{name:<{width}}" + "".join(f"{share:>12}" for share in shares))
     for title, reasons in (
         ("Labels not used", result.left_out),
         ("Labels without an image", result.skipped),
         ("Labels that failed; rerun the same command to try them again", result.failed),
     ):
         if reasons:
-            click.echo(f"\n{title}: {len(reasons):,} (all in {result.out / 'report.json'})")
+            echo(f"\n{title}: {len(reasons):,} (all in {result.out / 'report.json'})")
             for name, reason in sorted(reasons.items())[:_MAX_SHOWN]:
-                click.echo(f"  {name}: {reason}")
+                echo(f"  {in_line(f'{name}: {reason}')}")
 
 
 @dataset.command(short_help="Check a dataset, and show its statistics.")
@@ -280,7 +283,7 @@ def check(ctx: click.Context, *, folder: Path, as_json: bool) -> None:
     with bars(hidden=as_json) as progress:
         result = check_dataset(folder, progress=lambda *done: progress("chips", *done))
     if as_json:
-        click.echo(json.dumps(result.to_json()))
+        echo(json.dumps(result.to_json()))
     else:
         _show_check(result)
     ctx.exit(1 if result.faults else 0)
@@ -288,26 +291,26 @@ def check(ctx: click.Context, *, folder: Path, as_json: bool) -> None:
 
 def _show_check(result: "CheckResult") -> None:
     """Print the statistics, the notes and the faults."""
-    click.echo(f"{'band':<6}{'mean':>12}{'std':>12}{'1 %':>10}{'99 %':>10}{'pixels':>16}")
+    echo(f"{'band':<6}{'mean':>12}{'std':>12}{'1 %':>10}{'99 %':>10}{'pixels':>16}")
     for name, band in result.statistics["bands"].items():
         values = [
             "-" if band[key] is None else f"{band[key]:,.{digits}f}"
             for key, digits in (("mean", 2), ("std", 2), ("p01", 0), ("p99", 0))
         ]
-        click.echo(
+        echo(
             f"{name:<6}{values[0]:>12}{values[1]:>12}{values[2]:>10}{values[3]:>10}"
             f"{band['pixels']:>16,}"
         )
-    click.echo(
+    echo(
         f"Chips: {result.statistics['chips']:,}, split {result.statistics['split']}. Sentinel-2 in "
         "DN without offset, Sentinel-1 in hundredths of a decibel."
     )
     for note in result.notes:
-        click.echo(note)
-    click.echo(f"See {result.sheet}.")
+        echo(note)
+    echo(f"See {result.sheet}.")
     for fault in result.faults[:_MAX_SHOWN]:
         logger.error(fault)
     if len(result.faults) > _MAX_SHOWN:
         logger.error("and %d more faults", len(result.faults) - _MAX_SHOWN)
     if not result.faults:
-        click.echo(f"{len(result.dataset.rows):,} chips, no faults.")
+        echo(f"{len(result.dataset.rows):,} chips, no faults.")

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import click
 
+from lulcmap.cli.terminal import echo, note_lost_output
+
 _YEAR = 2024
 
 
@@ -34,7 +36,7 @@ def demo(ctx: click.Context, folder: Path, seed: int) -> None:
     )
 
     country = Country(seed=seed, year=_YEAR)
-    click.echo(
+    echo(
         f"Simulating a country of {country.height} x {country.width} pixels in {folder}: "
         f"{country.s2_dates} Sentinel-2 and {country.s1_dates} Sentinel-1 dates, two orbits each, "
         f"{country.cloud:.0%} cloud."
@@ -49,13 +51,13 @@ def demo(ctx: click.Context, folder: Path, seed: int) -> None:
     out = folder / MAP
     options = ["--aoi", str(simulated.aoi), "--year", str(_YEAR), "--catalog", str(simulated.items)]
     options += ["--model", DEMO_MODEL, "--out", str(out), "--overwrite"]
-    click.echo(f"$ lulcmap predict {shlex.join(options)}")
+    echo(f"$ lulcmap predict {shlex.join(options)}")
     ctx.invoke(predict.main, args=options, standalone_mode=False)
 
     map_with_forest(simulated, folder / FOREST_MAP, year=_YEAR)
     map_score, forest_score = score_map(out, simulated), score_map(folder / FOREST_MAP, simulated)
     draw_comparison(out, simulated, year=_YEAR, score=map_score, out_path=folder / "preview.png")
-    click.echo(
+    echo(
         f"Wrote {out}, a Cloud-Optimized GeoTIFF of nine classes: {map_score.coverage:.2%} of the "
         "country is mapped.\n"
         f"Against the truth: mean IoU {map_score.mean_iou:.3f}, accuracy {map_score.accuracy:.1%}; "
@@ -63,3 +65,4 @@ def demo(ctx: click.Context, folder: Path, seed: int) -> None:
         f"{forest_score.accuracy:.1%}.\n"
         f"See {folder / 'preview.png'}: the satellite image, the map and the truth."
     )
+    note_lost_output()

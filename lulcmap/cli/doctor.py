@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from lulcmap.cli.app import json_option
+from lulcmap.cli.terminal import echo
 
 _COLOURS = {"ok": "green", "note": "yellow", "wrong": "red", "skipped": "bright_black"}
 _NAME_WIDTH, _MAX_WIDTH = 26, 110
@@ -42,11 +43,11 @@ def doctor(ctx: click.Context, *, offline: bool, folder: Path, as_json: bool) ->
             _show(check.status, check.name, check.message)
     failed = [check.name for check in checks if check.status == "wrong"]
     if as_json:
-        click.echo(json.dumps([check.to_json() for check in checks], indent=2))
+        echo(json.dumps([check.to_json() for check in checks], indent=2))
     elif failed:
-        click.echo(f"\nWrong: {', '.join(failed)}.")
+        echo(f"\nWrong: {', '.join(failed)}.")
     else:
-        click.echo("\nNothing is wrong.")
+        echo("\nNothing is wrong.")
     ctx.exit(1 if failed else 0)
 
 
@@ -66,4 +67,4 @@ def _show(status: str, name: str, message: str) -> None:
         break_long_words=False,
         break_on_hyphens=False,
     )
-    click.echo(click.style(status, fg=_COLOURS[status]) + text.removeprefix(status))
+    echo(text.removeprefix(status), styled=click.style(status, fg=_COLOURS[status]))

@@ -7,6 +7,7 @@ import click
 
 from lulcmap.cli.app import json_option, need_torch, refuse_given
 from lulcmap.cli.options import PRIOR_OPTION
+from lulcmap.cli.terminal import echo, in_line, note_lost_output
 
 if TYPE_CHECKING:
     from lulcmap.evaluation import Evaluation, Regions
@@ -135,9 +136,11 @@ def evaluate(
     if out is not None:
         write_evaluation(out, metrics, overwrite=overwrite)
     if as_json:
-        click.echo(json.dumps(metrics))
+        echo(json.dumps(metrics))
     else:
         _show(metrics, out)
+    if out is not None:
+        note_lost_output()
 
 
 def _check(ctx: click.Context, suffix: str) -> None:
@@ -202,62 +205,63 @@ def _evaluate_model(
 def _show(metrics: dict[str, Any], out: Path | None) -> None:
     """Print tables and notes."""
     subject, labels = metrics["subject"], metrics["labels"]
-    click.echo(f"{subject['name']} against {labels['name']}; votes: {labels['votes']}")
+    names = in_line(f"{subject['name']} against {labels['name']}")
+    echo(f"{names}; votes: {labels['votes']}")
     unmapped = f"; labelled but not mapped: {metrics['unmapped']:,}" * bool(metrics["unmapped"])
-    click.echo(f"{metrics['pixels']:,} pixels in {metrics['places']:,} places{unmapped}\n")
+    echo(f"{metrics['pixels']:,} pixels in {metrics['places']:,} places{unmapped}\n")
     if metrics["area_adjusted"]:
         _show_adjusted(metrics["area_adjusted"])
     for name, title in (("miou", "mean IoU"), ("oa", "overall accuracy"), ("f1", "mean F1")):
-        click.echo(f"{title:<20}{_span(metrics['scores'][name])}")
-    click.echo(
+        echo(f"{title:<20}{_span(metrics['scores'][name])}")
+    echo(
         f"\n{'class':<22}{'IoU':>7}  {'95 % interval':<15}{'precision':>10}{'recall':>8}{'F1':>8}"
         f"{'true pixels':>15}"
     )
     for row in metrics["per_class"]:
         ends = _ends(row["iou"])
-        click.echo(
-            f"{row['class']:<22}{_percent(row['iou']['value']):>7}  {ends:<15}"
+        echo(
+            f"{in_line(row['class']):<22}{_percent(row['iou']['value']):>7}  {ends:<15}"
             f"{_percent(row['precision']['value']):>10}{_percent(row['recall']['value']):>8}"
             f"{_percent(row['f1']['value']):>8}{row['true_pixels']:>15,}"
         )
     _show_rows("sensors", metrics["sensors"])
     _show_rows("region", metrics["regions"])
     if metrics["calibration"]:
-        click.echo(f"\nexpected calibration error {_percent(metrics['calibration']['ece'])}")
-    click.echo()
+        echo(f"\nexpected calibration error {_percent(metrics['calibration']['ece'])}")
+    echo()
     for note in metrics["notes"]:
-        click.echo(note)
+        echo(in_line(note))
     if out is not None:
-        click.echo(f"Written to {out}.")
+        echo(f"Written to {out}.")
 
 
 def _show_rows(name: str, rows: list[dict[str, Any]]) -> None:
     """Print a table of the metrics of parts, if there are any."""
     if rows:
-        click.echo(f"\n{name:<32}{'mIoU':>8}{'OA':>8}{'F1':>8}{'pixels':>15}")
+        echo(f"\n{name:<32}{'mIoU':>8}{'OA':>8}{'F1':>8}{'pixels':>15}")
     for row in rows:
-        click.echo(
-            f"{row[name]:<32}{_percent(row['miou']):>8}{_percent(row['oa']):>8}"
+        echo(
+            f"{in_line(row[name]):<32}{_percent(row['miou']):>8}{_percent(row['oa']):>8}"
             f"{_percent(row['f1']):>8}{row['pixels']:>15,}"
         )
 
 
 def _show_adjusted(adjusted: dict[str, Any]) -> None:
     """Print area-adjusted estimates, each with half its 95 % confidence interval."""
-    click.echo(f"Area-adjusted ({adjusted['method']}), +- 95 %:")
-    click.echo(f"overall accuracy {_margin(adjusted['overall_accuracy'])}")
-    click.echo(
+    echo(f"Area-adjusted ({adjusted['method']}), +- 95 %:")
+    echo(f"overall accuracy {_margin(adjusted['overall_accuracy'])}")
+    echo(
         f"{'class':<22}{'users accuracy':>18}{'producers accuracy':>20}{'mapped km2':>16}"
         f"{'true km2':>32}"
     )
     for row in adjusted["per_class"]:
         area = row["area_km2"]
-        click.echo(
-            f"{row['class']:<22}{_margin(row['users_accuracy']):>18}"
+        echo(
+            f"{in_line(row['class']):<22}{_margin(row['users_accuracy']):>18}"
             f"{_margin(row['producers_accuracy']):>20}{row['mapped_km2']:>16,.2f}"
             f"{area['value']:>18,.2f} +- {area['margin']:,.2f}"
         )
-    click.echo("\nOf the points themselves:")
+    echo("\nOf the points themselves:")
 
 
 def _margin(estimate: dict[str, float | None]) -> str:

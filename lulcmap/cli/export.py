@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from lulcmap.cli.app import need_torch
+from lulcmap.cli.terminal import echo, note_lost_output
 
 
 @click.command("export-onnx", short_help="Export a checkpoint to a model file.")
@@ -36,6 +37,7 @@ def export_onnx(
     target = out or checkpoint.with_name(f"{default_name}{'-fp16' if fp16 else ''}.onnx")
     model_file = export_onnx(saved, target, name=name, fp16=fp16, overwrite=overwrite)
     for check in model_file.checks:
-        click.echo(check.describe())
+        echo(check.describe())
     size = model_file.path.stat().st_size / 1e6
-    click.echo(f"{model_file.path}: {size:.1f} MB; card: {model_file.card}")
+    echo(f"{model_file.path}: {size:.1f} MB; card: {model_file.card}")
+    note_lost_output()

@@ -3,6 +3,7 @@
 import click
 
 from lulcmap.cli.app import json_option
+from lulcmap.cli.terminal import echo, in_line, note_lost_output
 
 
 @click.group(invoke_without_command=True, short_help="List models, show one, or fetch one.")
@@ -20,16 +21,16 @@ def models(ctx: click.Context) -> None:
 
     shipped, fetched = shipped_models(), cached_models()
     if not shipped:
-        click.echo(f"No shipped models in {models_folder()}. Give a file: --model FILE.onnx.")
+        echo(f"No shipped models in {models_folder()}. Give a file: --model FILE.onnx.")
     names = [*(model.name for model in shipped), *(model.name for model in fetched)]
     width = max(map(len, names), default=0)
     for model in shipped:
         size = f"{model.path.stat().st_size / 1e6:.1f} MB" if model.path.is_file() else "missing"
         mark = "*" if model.default else " "
-        click.echo(f"{mark} {model.name:<{width}}  {size:>9}  {model.summary}")
+        echo(f"{mark} {model.name:<{width}}  {size:>9}  {model.summary}")
     for cached in fetched:
         size = f"{cached.path.stat().st_size / 1e6:.1f} MB"
-        click.echo(f"  {cached.name:<{width}}  {size:>9}  fetched, sha256 {cached.sha256[:12]}")
+        echo(f"  {cached.name:<{width}}  {size:>9}  fetched, sha256 {cached.sha256[:12]}")
 
 
 @models.command()
@@ -58,9 +59,10 @@ def fetch(*, url: str, sha256: str, name: str | None, as_json: bool) -> None:
         )
     if as_json:
         values = {"name": model.name, "file": str(model.path), "sha256": model.sha256}
-        click.echo(json.dumps(values))
+        echo(json.dumps(values))
     else:
-        click.echo(f"Fetched {model.name}: {model.path}. See lulcmap models show {model.name}")
+        echo(f"Fetched {model.name}: {model.path}. See lulcmap models show {model.name}")
+    note_lost_output()
 
 
 @models.command()
@@ -81,29 +83,28 @@ def show(*, model: str, as_json: bool) -> None:
     if as_json:
         fields = json.loads(contract.to_json())
         values = {"file": str(file.path), "sha256": file.sha256, "contract": fields, "card": card}
-        click.echo(json.dumps(values, indent=2))
+        echo(json.dumps(values, indent=2))
         return
-    click.echo(f"name        {contract.name}")
-    click.echo(f"file        {file.path}")
-    click.echo(f"sha256      {file.sha256}")
+    echo(f"name        {in_line(contract.name)}")
+    echo(f"file        {file.path}")
+    echo(f"sha256      {file.sha256}")
     for name, item in contract.inputs.items():
         need = "optional" if item.optional else "required"
-        click.echo(f"input {name}    {', '.join(item.bands)}")
-        click.echo(f"            {item.dtype}, {item.unit}, nodata {item.nodata}, {need}")
-    click.echo(f"output      {len(contract.classes)} classes, in cells of {contract.stride} px")
+        echo(f"input {name}    {', '.join(item.bands)}")
+        echo(f"            {item.dtype}, {item.unit}, nodata {item.nodata}, {need}")
+    echo(f"output      {len(contract.classes)} classes, in cells of {contract.stride} px")
     numbered = zip(contract.ids, contract.classes, strict=True)
-    click.echo(f"classes     {', '.join(f'{id_} {name}' for id_, name in numbered)}")
-    click.echo(
-        f"windows     {contract.window} px every {contract.step} px of {contract.resolution:g} m"
-    )
-    click.echo(f"precision   {contract.precision}, temperature {contract.temperature:g}")
-    click.echo(f"trained on  {contract.trained_on} land")
+    classes = ", ".join(f"{id_} {name}" for id_, name in numbered)
+    echo(f"classes     {in_line(classes)}")
+    echo(f"windows     {contract.window} px every {contract.step} px of {contract.resolution:g} m")
+    echo(f"precision   {contract.precision}, temperature {contract.temperature:g}")
+    echo(f"trained on  {contract.trained_on} land")
     if contract.quality:
-        click.echo(f"quality     {contract.quality}")
+        echo(f"quality     {in_line(contract.quality)}")
     if contract.prior:
         shares = zip(contract.classes, contract.prior, strict=True)
-        click.echo(f"prior       {', '.join(f'{name} {share:.1%}' for name, share in shares)}")
+        echo(f"prior       {', '.join(f'{name} {share:.1%}' for name, share in shares)}")
     for key, value in contract.training.items():
-        click.echo(f"training    {key}: {value}")
+        echo(f"training    {in_line(f'{key}: {value}')}")
     if card:
-        click.echo(f"\n{card.strip()}")
+        echo(f"\n{card.strip()}")

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lulcmap.cli.app import configure_logging, json_option, logging_options
+from lulcmap.cli.app import json_option
 from lulcmap.cli.format import duration
+from lulcmap.cli.logs import configure_logging, logging_options
 from lulcmap.cli.options import map_options, request_of
+from lulcmap.cli.terminal import echo
 
 if TYPE_CHECKING:
     from lulcmap.planning import Estimate, S1Orbit
@@ -78,7 +80,7 @@ def forecast(
         estimate = estimate_map(
             aoi, out, period=period, layer=layer, settings=settings, progress=progress
         )
-    click.echo(json.dumps(estimate.to_json(), indent=2) if as_json else table(estimate))
+    echo(json.dumps(estimate.to_json(), indent=2) if as_json else table(estimate))
     if estimate.obstacles:
         ctx.exit(estimate.obstacles[0].exit_code)
 

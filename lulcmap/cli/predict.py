@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lulcmap.cli.app import configure_logging, json_option, logging_options, stop_after
+from lulcmap.cli.app import json_option, stop_after
+from lulcmap.cli.logs import configure_logging, logging_options
 from lulcmap.cli.options import map_options, request_of, setting
 from lulcmap.cli.plan import forecast
+from lulcmap.cli.terminal import echo, note_lost_output
 
 if TYPE_CHECKING:
     from lulcmap.output import MapReport
@@ -74,16 +76,16 @@ def predict(
     than 500 km apart become separate maps, <out>-2.tif and so on.
     """
     configure_logging(verbose=verbose, quiet=quiet, log_format=log_format)
+    if timeout is not None:
+        if timeout != timeout:  # Click lets "nan" through
+            raise click.BadParameter("nan is not a time.", param_hint="--timeout")
+        stop_after(ctx, timeout)
     from lulcmap.run import Shard
 
     part = Shard.parse(shard) if shard is not None else None
     if dry_run:
         forecast(ctx, aoi, out, layer=layer, as_json=as_json, **options)
         return
-    if timeout is not None:
-        if timeout != timeout:  # Click lets "nan" through
-            raise click.BadParameter("nan is not a time.", param_hint="--timeout")
-        stop_after(timeout)
     from lulcmap.blocks import dask_engine, map_blocks
     from lulcmap.cli.progress import bars
     from lulcmap.pipeline import map_area, map_shard
@@ -95,7 +97,8 @@ def predict(
         if part is not None:
             done = map_shard(aoi, out, shard=part, engine=engine, progress=progress, **request)
             if not quiet or as_json:
-                click.echo(json.dumps(done.to_json()) if as_json else done)
+                echo(json.dumps(done.to_json()) if as_json else done)
+                note_lost_output()
             return
         report = map_area(aoi, out, engine=engine, progress=progress, **request)
     show(ctx, report, quiet=quiet, as_json=as_json)
@@ -107,13 +110,14 @@ def show(ctx: click.Context, report: "MapReport", *, quiet: bool, as_json: bool)
     Exits with code 4 if too little was mapped.
     """
     if as_json:
-        click.echo(json.dumps(report.to_json()))
+        echo(json.dumps(report.to_json()))
     else:
         for warning in report.warnings:
             logger.warning(warning)
         if not quiet:
-            click.echo(f"Model {report.model.name} {report.model.quality}.", err=True)
-            click.echo(report)
+            echo(f"Model {report.model.name} {report.model.quality}.", err=True)
+            echo(report)
+    note_lost_output()
     if not report.complete:
         logger.error(
             "%s covers %.1f %% of the area, less than the %.1f %% of --min-coverage. The map is "

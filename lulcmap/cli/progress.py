@@ -20,7 +20,7 @@ def bars(*, hidden: bool) -> Iterator[Callable[[str, int, int], None]]:
 
     def progress(stage: str, done: int, total: int) -> None:
         if stage not in bar_of:
-            disable = hidden or not sys.stderr.isatty()
+            disable = hidden or sys.stderr is None or not sys.stderr.isatty()
             bar_of[stage] = tqdm(desc=stage, total=total, initial=done, disable=disable)
         bar_of[stage].update(done - bar_of[stage].n)
 

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lulcmap.cli.app import configure_logging, json_option, logging_options
+from lulcmap.cli.app import json_option
 from lulcmap.cli.format import duration
+from lulcmap.cli.logs import configure_logging, logging_options
 from lulcmap.cli.options import (
     KEEP_RUN_OPTION,
     MIN_COVERAGE_OPTION,
@@ -14,6 +15,7 @@ from lulcmap.cli.options import (
     ZONES_OPTION,
 )
 from lulcmap.cli.predict import show
+from lulcmap.cli.terminal import echo, in_line
 
 if TYPE_CHECKING:
     from lulcmap.run import RunStatus
@@ -86,7 +88,7 @@ def status(*, run: Path, as_json: bool) -> None:
     from lulcmap.run import run_status
 
     status = run_status(run)
-    click.echo(json.dumps(status.to_json(), indent=2) if as_json else _table(status))
+    echo(json.dumps(status.to_json(), indent=2) if as_json else _table(status))
 
 
 def _table(status: "RunStatus") -> str:
@@ -105,7 +107,10 @@ def _table(status: "RunStatus") -> str:
         )
     if status.failed:
         lines.append(f"Failed blocks: {len(status.failed):,}. --retry-failed makes only those.")
-    lines += [f"  {name}: {reason}" for name, reason in list(status.failed.items())[:_MAX_NAMES]]
+    lines += [
+        f"  {in_line(f'{name}: {reason}')}"
+        for name, reason in list(status.failed.items())[:_MAX_NAMES]
+    ]
     if len(status.failed) > _MAX_NAMES:
         lines.append(f"  and {len(status.failed) - _MAX_NAMES:,} more; --json lists all")
     return "\n".join(lines)

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from lulcmap.cli.app import json_option
+from lulcmap.cli.terminal import echo, in_line, note_lost_output
 
 
 @click.command(short_help="Draw a stratified random sample of a map, to be labelled.")
@@ -60,13 +61,15 @@ def sample(
     write_sample(out, points, overwrite=overwrite)
     if as_json:
         strata = [stratum.to_json() for stratum in points.strata]
-        click.echo(json.dumps({"out": str(out), "seed": seed, "strata": strata}))
-        return
-    click.echo(f"{'class':<22}{'pixels':>16}{'km2':>16}{'points':>8}")
-    for row in points.strata:
-        click.echo(f"{row.name:<22}{row.pixels:>16,}{row.km2:>16,.2f}{row.points:>8}")
-    click.echo(
-        f"\n{out}: {len(points.lon)} points in random order. Write the class of each, by name or\n"
-        "number, into its column `label`, without looking at the map; then:\n\n"
-        f"    lulcmap evaluate {path} --labels {out}"
-    )
+        echo(json.dumps({"out": str(out), "seed": seed, "strata": strata}))
+    else:
+        echo(f"{'class':<22}{'pixels':>16}{'km2':>16}{'points':>8}")
+        for row in points.strata:
+            name = in_line(row.name)
+            echo(f"{name:<22}{row.pixels:>16,}{row.km2:>16,.2f}{row.points:>8}")
+        echo(
+            f"\n{out}: {len(points.lon)} points in random order. Write the class of each, by name "
+            "or\nnumber, into its column `label`, without looking at the map; then:\n\n"
+            f"    lulcmap evaluate {path} --labels {out}"
+        )
+    note_lost_output()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lulcmap.cli.app import json_option
+from lulcmap.cli.terminal import echo, in_line
 
 if TYPE_CHECKING:
     from lulcmap.evaluation import SeamReport
@@ -44,7 +45,7 @@ def seams(ctx: click.Context, *, path: Path, as_json: bool) -> None:
     with bars(hidden=as_json) as progress:
         report = find_seams(path, progress=lambda *done: progress("seams", *done))
     if as_json:
-        click.echo(json.dumps({"path": str(path), **report.to_json()}))
+        echo(json.dumps({"path": str(path), **report.to_json()}))
     else:
         _show(report)
     ctx.exit(1 if report.seams else 0)
@@ -52,30 +53,30 @@ def seams(ctx: click.Context, *, path: Path, as_json: bool) -> None:
 
 def _show(report: "SeamReport") -> None:
     """Print a table, the notes, and where the seams are worst."""
-    click.echo(
+    echo(
         f"{'borders of':<20}{'pairs':>13}{'across':>10}{'32 px away':>12}{'ratio':>8}"
         f"{'95 % interval':>18}  verdict"
     )
     for border in report.borders:
         interval = "" if border.interval is None else "{:.3f} to {:.3f}".format(*border.interval)
-        click.echo(
+        echo(
             f"{_NAMES[border.kind]:<20}{border.pairs:>13,}{_number(border.across, '.3%'):>10}"
             f"{_number(border.away, '.3%'):>12}{_number(border.ratio, '.3f'):>8}{interval:>18}"
             f"  {border.verdict}"
         )
     for note in report.notes:
-        click.echo(note)
+        echo(in_line(note))
     if any(border.verdict == "not judged" for border in report.borders):
-        click.echo("Not judged: fewer than 1,000 pairs, or too few changes.")
+        echo("Not judged: fewer than 1,000 pairs, or too few changes.")
     for border in report.seams:
         rate = "and not at all" if border.ratio is None else f"{border.ratio:.2f} times as often as"
         place = "" if border.worst is None else "; worst near {:.4f},{:.4f}".format(*border.worst)
-        click.echo(
+        echo(
             f"Seam: classes change across the borders of {_NAMES[border.kind]} {rate} 32 pixels "
             f"away{place} (longitude, latitude)."
         )
     if not report.seams:
-        click.echo("No seams.")
+        echo("No seams.")
 
 
 def _number(value: float | None, form: str) -> str:

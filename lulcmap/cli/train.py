@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from lulcmap.cli.app import configure_logging, logging_options, need_torch
+from lulcmap.cli.app import need_torch
+from lulcmap.cli.logs import configure_logging, logging_options
 from lulcmap.cli.options import option_of
+from lulcmap.cli.terminal import echo, note_lost_output
 from lulcmap.training import Hardware, TrainingSettings
 
 if TYPE_CHECKING:
@@ -263,11 +265,12 @@ def train(
             on_epoch=reporter.epoch,
             on_step=reporter.step,
         )
-    click.echo(
+    echo(
         f"Trained {config.name}: {path}\n"
         f"Evaluate it:  lulcmap evaluate {path} --data {data} --split test\n"
         f"Export it:    lulcmap export-onnx {path}"
     )
+    note_lost_output()
 
 
 @contextmanager
@@ -343,4 +346,4 @@ class _Reporter:
                 f"; validation: mean IoU {epoch.scores['mean_iou']:.4f}, accuracy "
                 f"{epoch.scores['accuracy']:.4f}{' (best so far)' if epoch.best else ''}"
             )
-        click.echo(line)
+        echo(line)

@@ -83,8 +83,8 @@ class RunFolder:
         begun = run.plan()
         if begun is not None and begun != plan:
             raise UsageError(
-                f"The run folder {path} was begun under another plan:\n"
-                f"{_differences(begun.to_json(), plan.to_json())}\n"
+                f"The run folder {path} was begun under another plan ("
+                f"{_differences(begun.to_json(), plan.to_json())}). "
                 "Give the old options to resume it, choose another folder with --workdir, or "
                 "delete it."
             )
@@ -402,16 +402,16 @@ def os_errors_named(folder: Path) -> Iterator[None]:
 
 
 def _differences(begun: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """Lines that say what differs between two plans."""
+    """What differs between two plans, in one line."""
     old, new = dict(_leaves(begun)), dict(_leaves(now))
     keys = sorted(key for key in {*old, *new} if old.get(key) != new.get(key))
-    lines = [
-        f"  {key}: was {_short(old.get(key))}, now {_short(new.get(key))}"
+    found = [
+        f"{key}: was {_short(old.get(key))}, now {_short(new.get(key))}"
         for key in keys[:_MAX_DIFFERENCES]
     ]
     if len(keys) > _MAX_DIFFERENCES:
-        lines.append(f"  and {len(keys) - _MAX_DIFFERENCES} more differences")
-    return "\n".join(lines)
+        found.append(f"and {len(keys) - _MAX_DIFFERENCES} more differences")
+    return "; ".join(found)
 
 
 def _leaves(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -22,7 +22,7 @@ from click.testing import CliRunner
 from pyproj import Transformer
 
 from lulcmap.cli import main
-from lulcmap.cli.app import configure_logging
+from lulcmap.cli.logs import configure_logging
 from lulcmap.legend import NODATA
 from lulcmap.simulation.build import Country, simulate
 from tests.support.stubs import contract, make_model, save
@@ -389,7 +389,7 @@ def test_libraries_do_not_speak_to_the_user(capsys):
 
 
 def test_importing_the_catalogue_s_libraries_shows_nothing():
-    code = "from lulcmap.cli.app import configure_logging as log\n"
+    code = "from lulcmap.cli.logs import configure_logging as log\n"
     code += "log(verbose=0, quiet=False, log_format='text')\n"
     code += "import pystac_client, planetary_computer.sas"
     run = subprocess.run(
