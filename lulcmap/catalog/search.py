@@ -29,7 +29,7 @@ from lulcmap.catalog.sources import SOURCES_MEMBER, Catalog, CatalogSource, is_r
 from lulcmap.catalog.stac.query import Days, QueryResult, query_items
 from lulcmap.catalog.values import mapping, quoted, shown
 from lulcmap.errors import UsageError
-from lulcmap.system import Progress, no_progress, without_keys_in, without_secrets
+from lulcmap.system import Progress, check_is_file, no_progress, without_keys_in, without_secrets
 
 _SKIPPED, _NOTES = "lulcmap:skipped", "lulcmap:notes"
 """Members of a frozen ItemCollection that keep a ``SearchResult``."""
@@ -334,6 +334,7 @@ def _item_collection(catalog: Catalog) -> Mapping[str, Any]:
     if not isinstance(catalog, str):
         return _checked(catalog, "The catalogue")
     path = Path(catalog)
+    check_is_file(path, UsageError)
     if not path.is_file():
         raise UsageError(
             f"No catalogue {without_secrets(catalog)}. Give {', '.join(PROFILES)}, the URL of a "

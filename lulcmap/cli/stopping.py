@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import Any, NoReturn
 
 TIMED_OUT = 124
@@ -107,12 +107,13 @@ class Watch:
     def _handling(self) -> Iterator[None]:
         """Handle the signals that nobody ignores, and let the thread hear of them."""
         handlers = _handlers() if threading.current_thread() is threading.main_thread() else {}
-        unraisable = sys.unraisablehook
+        hooks = sys.excepthook, sys.unraisablehook
         if handlers:
             others = signal.set_wakeup_fd(self._bell.fileno(), warn_on_full_buffer=False)
         for number in handlers:
             signal.signal(number, self._stop)
-        sys.unraisablehook = partial(self._unraisable, unraisable)
+        sys.excepthook = partial(self._dropped_by_cython, hooks[0])
+        sys.unraisablehook = partial(self._dropped, hooks[1])
         try:
             yield
         finally:
@@ -123,7 +124,7 @@ class Watch:
                 self._bell.close()
                 self._thread.join()
                 self._ears.close()
-                sys.unraisablehook = unraisable
+                sys.excepthook, sys.unraisablehook = hooks
                 for number, handler in handlers.items():
                     signal.signal(number, handler)
 
@@ -134,10 +135,8 @@ class Watch:
             self._is_raised = True
             raise Stopped(self._code)
 
-    def _unraisable(
-        self,
-        others: Callable[["sys.UnraisableHookArgs"], Any],
-        event: "sys.UnraisableHookArgs",
+    def _dropped(
+        self, others: Callable[["sys.UnraisableHookArgs"], Any], event: "sys.UnraisableHookArgs"
     ) -> None:
         """Raise anew: Python drops an exception raised in a finaliser or a library's callback."""
         if not isinstance(event.exc_value, Stopped):
@@ -147,6 +146,17 @@ class Watch:
         again = threading.Timer(_DROPPED_S, self._interrupt)
         again.daemon = True
         again.start()
+
+    def _dropped_by_cython(
+        self,
+        others: Callable[[type[BaseException], BaseException, TracebackType | None], Any],
+        kind: type[BaseException],
+        error: BaseException,
+        trace: TracebackType | None,
+    ) -> None:
+        """Show no traceback: in a callback, Cython has it printed before the exception drops."""
+        if not isinstance(error, Stopped):
+            others(kind, error, trace)
 
     def _keep(self) -> None:
         """The thread: end the process some time after a signal, or a signal after --timeout."""

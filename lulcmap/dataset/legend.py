@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from lulcmap.errors import UsageError
 from lulcmap.legend import CLASSES, MAX_CLASSES, NODATA, LandCover
+from lulcmap.system import check_is_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,7 @@ def read_legend(path: Path) -> Legend:
         UsageError: the file cannot be read, or a row is invalid.
 
     """
+    check_is_file(path, UsageError)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = list(csv.DictReader(file, skipinitialspace=True))

@@ -11,7 +11,7 @@ from lulcmap.dataset.settings import DatasetRequest
 from lulcmap.dataset.source import OpenArchive
 from lulcmap.dataset.vector_labels import VectorLabels
 from lulcmap.errors import UsageError
-from lulcmap.system import Progress, no_progress
+from lulcmap.system import Progress, check_is_file, no_progress
 
 _RASTERS = (".tif", ".tiff", ".vrt", ".img")
 
@@ -35,6 +35,8 @@ def build_dataset(
     """
     if not request.labels.exists():
         raise UsageError(f"No folder or file {request.labels}; check --labels.")
+    if not request.labels.is_dir():
+        check_is_file(request.labels, UsageError)
     if not 0 <= request.validation + request.test < 1:
         raise UsageError("--validation and --test leave nothing to train on; give smaller shares.")
     legend = None if request.classes is None else read_legend(request.classes)

@@ -19,7 +19,7 @@ from rasterio.windows import Window
 from lulcmap.errors import UsageError
 from lulcmap.geo import first_line, understood_crs
 from lulcmap.legend import CLASS_TAG, CLASSES, NODATA
-from lulcmap.system import open_geotiff
+from lulcmap.system import check_is_file, open_geotiff
 
 _GDAL_ENV = {"GDAL_CACHEMAX": 64 * 2**20}  # bytes; GDAL's default is 5 % of the machine
 
@@ -140,6 +140,7 @@ def open_class_map(path: Path) -> Iterator[ClassMap]:
         UsageError: the file is not a class map.
 
     """
+    check_is_file(path, UsageError)
     with rasterio.Env(**_GDAL_ENV):
         try:
             with warnings.catch_warnings():

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lulcmap.errors import UsageError
 from lulcmap.legend import NODATA
+from lulcmap.system import check_is_file
 
 OTHER = "other"
 """Column of the confusion matrix for map classes that match no class of the labels."""
@@ -118,6 +119,7 @@ def _crosswalk(
 
 
 def _rows(path: Path, source: str) -> list[dict[str, str]]:
+    check_is_file(path, UsageError)
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)

@@ -26,7 +26,7 @@ from lulcmap.evaluation.stratified import LabelledSample
 from lulcmap.evaluation.vectors import WGS84, Features, load_features
 from lulcmap.geo import datum_doubt, first_line, understood_crs
 from lulcmap.legend import NODATA
-from lulcmap.system import Steps, no_progress, open_geotiff
+from lulcmap.system import Steps, check_is_file, no_progress, open_geotiff
 
 RASTERS = {".tif", ".tiff", ".vrt"}
 
@@ -303,6 +303,7 @@ def _centres(
 
 @contextmanager
 def _open_labels(path: Path) -> Iterator[Any]:
+    check_is_file(path, UsageError)
     try:
         with open_geotiff(path) as labels:
             if labels.crs is None:

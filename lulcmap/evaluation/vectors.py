@@ -12,6 +12,7 @@ from pyproj import CRS
 
 from lulcmap.errors import UsageError
 from lulcmap.geo import datum_doubt, first_line, open_vectors
+from lulcmap.system import check_is_file
 
 WGS84 = CRS.from_epsg(4326)
 
@@ -56,6 +57,7 @@ def load_features(path: Path) -> Features:
         UsageError: the file cannot be read, or its CRS is unknown.
 
     """
+    check_is_file(path, UsageError)
     if not path.is_file():
         raise UsageError(f"No file {path}.")
     if path.suffix.lower() in _TABLES:

@@ -22,6 +22,7 @@ from lulcmap.geo.geojson import geometries
 from lulcmap.geo.layer import FORMATS, VectorLayer, first_line
 from lulcmap.geo.longitudes import check_degrees, cut_at_180, unwrapped
 from lulcmap.geo.vector_file import open_vectors
+from lulcmap.system import check_is_file
 
 MIN_AREA_KM2 = 1e-6
 """Smallest area, square kilometres; geometry in degrees means nothing below it."""
@@ -112,6 +113,7 @@ def load_area(source: AreaLike, *, layer: str | None = None) -> Area:
     if box is not None:
         return _from_box(*box)
     path = Path(source)
+    check_is_file(path, AreaError)
     if not path.exists():
         raise AreaError(f"No file {source}. Give {FORMATS}, or west,south,east,north in degrees.")
     with _area_errors(), open_vectors(path, columns=False) as file:

@@ -7,6 +7,7 @@ from pathlib import Path
 from lulcmap.errors import ModelError
 from lulcmap.model.contract import METADATA_KEY, Contract
 from lulcmap.model.protobuf import read_metadata, refers_outside
+from lulcmap.system import check_is_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ def read_model(path: Path) -> ModelFile:
             or one that does not fit.
 
     """
+    check_is_file(path, ModelError)
     if not path.is_file():
         raise ModelError(f"No model file {path}. For the names of models, see lulcmap models.")
     try:

@@ -10,7 +10,7 @@ from lulcmap.errors import ModelError
 from lulcmap.model import cache
 from lulcmap.model.cache import CachedModel
 from lulcmap.model.file import read_model
-from lulcmap.system import Steps, no_progress, sha256_of
+from lulcmap.system import Steps, check_is_file, no_progress, sha256_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +98,7 @@ def find_model(name_or_path: str | Path | None) -> Path:
     fetched = {model.name: model for model in cache.cached_models()}
     if str(name_or_path) in fetched:
         return _verified_fetched(fetched[str(name_or_path)])
+    check_is_file(path, ModelError)
     raise ModelError(
         f"{str(name_or_path)!r} is neither a file nor an available model "
         f"({', '.join([*models, *fetched]) or 'there are none'}). See lulcmap models."

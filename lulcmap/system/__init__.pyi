@@ -4,6 +4,7 @@ from .disk import check_disk, free_disk
 from .files import parts, read_json, replacing, sha256_of, write_atomically, write_json, written
 from .gdal import GDAL_OPTIONS
 from .http import connection_fault, public_url, retry_after_seconds
+from .inputs import check_is_file
 from .jit import compiled
 from .lock import HeldError, hold_file, holder
 from .memory import available_memory, free_memory, memory_limit, release_memory
@@ -30,6 +31,7 @@ __all__ = [
     "check_destination",
     "check_disk",
     "check_fields",
+    "check_is_file",
     "check_ours",
     "compiled",
     "connection_fault",

@@ -10,7 +10,7 @@ import torch
 from lulcmap.errors import ModelError
 from lulcmap.legend import CLASSES
 from lulcmap.model import S1_INPUT, S2_INPUT, Contract, ModelInput
-from lulcmap.system import parts, replacing
+from lulcmap.system import check_is_file, parts, replacing
 from lulcmap.training.deployable import DeployableNetwork, Normalisation
 from lulcmap.training.lulcformer import MULTIPLE
 from lulcmap.training.networks import build_network, config_from_json
@@ -47,6 +47,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         ModelError: the file is not a lulcmap checkpoint.
 
     """
+    check_is_file(path, ModelError)
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
         missing = _REQUIRED_KEYS - set(saved)

@@ -17,7 +17,7 @@ from lulcmap.evaluation.seams.rasters import Raster
 from lulcmap.geo import Lattice, first_line
 from lulcmap.legend import NODATA
 from lulcmap.run import RunFolder
-from lulcmap.system import GDAL_OPTIONS, open_geotiff
+from lulcmap.system import GDAL_OPTIONS, check_is_file, open_geotiff
 
 LATTICE_TAG, BLOCK_TAG = "LULCMAP_LATTICE", "LULCMAP_BLOCK"
 """Tags of a map: size and step of its windows, such as ``512/384``, and size of its blocks."""
@@ -39,6 +39,7 @@ def open_rasters(path: Path) -> Iterator[tuple[list[Raster], Lines]]:
 
 
 def _map(path: Path, stack: ExitStack) -> tuple[list[Raster], Lines]:
+    check_is_file(path, UsageError)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)  # refused below
