@@ -6,10 +6,12 @@ run folder, which all of them must see under one path. Only ids come back.
 
 import logging
 import os
+import signal
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,18 +100,41 @@ def _client(address: str, n_local: int | None) -> Iterator["Client"]:
                 ) from None
             yield client
         return
-    with (
-        LocalCluster(
-            n_workers=n_local,
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address=None,
-            memory_limit=0,  # the size of blocks bounds it; a paused worker would only wait
-            silence_logs=logging.ERROR,
-        ) as cluster,
-        Client(cluster, set_as_default=False) as client,
-    ):
-        yield client
+    with ExitStack() as stack:
+        with _quiet_children():
+            cluster = LocalCluster(
+                n_workers=n_local,
+                threads_per_worker=1,
+                processes=True,
+                dashboard_address=None,
+                memory_limit=0,  # the size of blocks bounds it; a paused worker would only wait
+                silence_logs=logging.CRITICAL,  # what fails is raised here too
+            )
+            stack.enter_context(cluster)
+        yield stack.enter_context(Client(cluster, set_as_default=False))
+
+
+@contextmanager
+def _quiet_children() -> Iterator[None]:
+    """Begin processes in the body that leave Ctrl-C and the last word to this one.
+
+    A terminal sends Ctrl-C to all processes; each would print a traceback. The resource tracker of
+    Python would warn of what a process leaves that was ended.
+    """
+    before = os.environ.get("PYTHONWARNINGS")
+    os.environ["PYTHONWARNINGS"] = "ignore:resource_tracker"
+    resource_tracker.ensure_running()
+    del os.environ["PYTHONWARNINGS"]
+    if before is not None:
+        os.environ["PYTHONWARNINGS"] = before
+    if not hasattr(signal, "pthread_sigmask"):  # Windows has none
+        yield
+        return
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -63,16 +62,11 @@ class _JsonFormatter(logging.Formatter):
         )
 
 
-_SECRET = re.compile(
-    r"\b(sig|signature|x-(?:amz|goog)-(?:signature|credential|security-token)|token)=[^&\s'\"]+",
-    re.IGNORECASE,
-)
-"""Signature or token in the query of a URL."""
-
-
 def without_secrets(text: str) -> str:
-    """A text with signatures and tokens in URLs masked."""
-    return _SECRET.sub(r"\1=***", text)
+    """A text with secrets masked."""
+    from lulcmap.system import without_secrets as masked
+
+    return masked(text)
 
 
 class _Terminal(logging.Handler):
@@ -94,6 +88,8 @@ def configure_logging(*, verbose: int, quiet: bool, log_format: str) -> None:
     """
     level = [logging.WARNING, logging.INFO, logging.DEBUG][min(verbose, 2)]
     handler = _Terminal(logging.ERROR if quiet else logging.NOTSET)
+    least = logging.WARNING if verbose > 1 else logging.CRITICAL
+    handler.addFilter(lambda record: not _is_of_library(record) or record.levelno >= least)
     handler.setFormatter(_JsonFormatter() if log_format == "json" else _TextFormatter())
     root = logging.getLogger()
     for old in [other for other in root.handlers if isinstance(other, _Terminal)]:
@@ -101,7 +97,13 @@ def configure_logging(*, verbose: int, quiet: bool, log_format: str) -> None:
     root.addHandler(handler)
     logging.getLogger("lulcmap").setLevel(level)
     logging.captureWarnings(True)
-    # Their errors are raised too and shown in one line of our own: rasterio repeats each of GDAL's
-    # errors, urllib3 logs each retry, and Python's warnings are for developers.
-    for name in ("rasterio", "urllib3", "py.warnings", "distributed", "tornado", "asyncio"):
-        logging.getLogger(name).setLevel(logging.WARNING if verbose > 1 else logging.CRITICAL)
+
+
+_LIBRARIES = {"rasterio", "urllib3", "py.warnings", "distributed", "tornado", "asyncio"}
+"""Libraries whose errors are raised too, and shown in one line of our own: rasterio repeats each of
+GDAL's errors, urllib3 logs each retry, and Python's warnings are for developers."""
+
+
+def _is_of_library(record: logging.LogRecord) -> bool:
+    """Whether a record is of a library; some set the level of their own logger on import."""
+    return any(record.name == name or record.name.startswith(f"{name}.") for name in _LIBRARIES)
