@@ -101,6 +101,45 @@ def make_model(
     return save(model, path, model_contract.to_json())
 
 
+def endless_model(path: Path, model_contract: Contract) -> Path:
+    """Write a model of one sensor that never gives its logits: it counts for ever.
+
+    Args:
+        path: path of the model file; written.
+        model_contract: contract of the model, of stride 1, with as many classes as bands.
+
+    """
+    number, truth = TensorProto.INT64, TensorProto.BOOL
+    values = helper.make_tensor_value_info
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["go_on"], ["again"]),
+            helper.make_node("Add", ["sum", "one"], ["more"]),
+        ],
+        "body",
+        [values("i", number, []), values("go_on", truth, []), values("sum", 1, [])],
+        [values("again", truth, []), values("more", 1, [])],
+    )
+    graph = helper.make_graph(
+        [
+            helper.make_node("Cast", ["s2"], ["bands"], to=TensorProto.FLOAT),
+            helper.make_node("Loop", ["times", "true", "zero"], ["counted"], body=body),
+            helper.make_node("Add", ["bands", "counted"], ["logits"]),
+        ],
+        "endless",
+        [values("s2", TensorProto.UINT16, ["n", len(model_contract.classes), "h", "w"])],
+        [values("logits", TensorProto.FLOAT, ["n", len(model_contract.classes), "h", "w"])],
+        [
+            numpy_helper.from_array(np.array(2**62), "times"),
+            numpy_helper.from_array(np.array(True), "true"),
+            numpy_helper.from_array(np.float32(0), "zero"),
+            numpy_helper.from_array(np.float32(1), "one"),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    return save(model, path, model_contract.to_json())
+
+
 def _tensor(name: str, values: NDArray[np.floating] | NDArray[np.int64]) -> TensorProto:
     dtype = np.int64 if np.issubdtype(np.asarray(values).dtype, np.integer) else np.float32
     return numpy_helper.from_array(np.asarray(values, dtype), name)
