@@ -10,10 +10,11 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-from lulcmap.cli.logs import configure_logging, without_secrets
+from lulcmap.cli.logs import configure_logging
 from lulcmap.cli.stopping import TIMED_OUT, Stopped, Watch
 from lulcmap.cli.terminal import echo
 from lulcmap.errors import DeviceError, LulcmapError
+from lulcmap.system import without_secrets
 
 logger = logging.getLogger(__name__)
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from lulcmap.cli.terminal import echo, in_line, printable
+from lulcmap.system import without_secrets
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -60,13 +61,6 @@ class _JsonFormatter(logging.Formatter):
                 "message": without_secrets(super().format(record)),
             }
         )
-
-
-def without_secrets(text: str) -> str:
-    """A text with secrets masked."""
-    from lulcmap.system import without_secrets as masked
-
-    return masked(text)
 
 
 class _Terminal(logging.Handler):
