@@ -242,6 +242,78 @@ def _part(content: bytes, asked: re.Match[str] | None) -> tuple[int, dict[str, s
     return 206, headers, content[first : last + 1]
 
 
+class LockedServer(FileServer):
+    """A STAC API and its assets, open to those who know the key and have the token.
+
+    Args:
+        folder: folder of the assets.
+        items: items, whose hrefs begin with ``./``.
+        key: key that the query of each search must hold.
+
+    """
+
+    def __init__(self, folder: Path, items: list[dict[str, Any]], key: str) -> None:
+        super().__init__(folder)
+        self.RequestHandlerClass = _Locked
+        self.items = items
+        self.key = key
+        self.token = "QTOKEN0"
+        """Token in the hrefs of a search; no earlier one opens assets."""
+
+    def search(self, collections: list[str], period: str) -> dict[str, Any]:
+        """Answer a search, with hrefs that hold the token."""
+        start, end = period.split("/")
+        features = [
+            {
+                **item,
+                "properties": {**item["properties"], "preview": f"{self.url}/x?apikey={self.token}"},
+                "assets": {
+                    key: {**asset, "href": f"{self.url}/{asset['href'][2:]}?access_token={self.token}"}
+                    for key, asset in item["assets"].items()
+                },
+            }
+            for item in self.items
+            if item["collection"] in collections and start <= item["properties"]["datetime"] <= end
+        ]
+        return {"type": "FeatureCollection", "features": features, "links": []}
+
+
+class _Locked(_Files):
+    server: LockedServer
+
+    def do_GET(self) -> None:
+        query = parse_qs(urlsplit(self.path).query)
+        if urlsplit(self.path).path.startswith("/stac"):
+            self._search(query)
+        elif query.get("access_token") != [self.server.token]:
+            self._end(403, b"expired")
+        else:
+            super().do_GET()
+
+    def _search(self, query: dict[str, list[str]]) -> None:
+        if query.get("token") != [self.server.key]:
+            self._end(401, b"no key")
+            return
+        value: dict[str, Any] = {
+            "type": "Catalog",
+            "id": "locked",
+            "stac_version": "1.0.0",
+            "description": "locked",
+            "conformsTo": ["https://api.stacspec.org/v1.0.0/item-search"],
+            "links": [
+                {
+                    "rel": "search",
+                    "href": f"{self.server.url}/stac/search?token={self.server.key}",
+                    "method": "GET",
+                    "type": "application/geo+json",
+                }
+            ],
+        }
+        if urlsplit(self.path).path.endswith("/search"):
+            value = self.server.search(query["collections"][0].split(","), query["datetime"][0])
+        self.answer(200, json.dumps(value).encode(), {"Content-Type": "application/json"})
+
+
 class TokenServer(Server):
     """Gives SAS tokens out as the Planetary Computer's does: ``GET /ACCOUNT/CONTAINER``.
 
