@@ -21,7 +21,7 @@ FLOOR = {room: number for number, floor in enumerate(FLOORS) for room in floor.s
 DOORS = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.pyi"))
 HEAVY = {
     *("numpy", "scipy", "numba", "torch", "onnxruntime", "rasterio", "shapely", "pyproj", "odc"),
-    *("PIL", "xarray", "requests", "tqdm"),
+    *("PIL", "xarray", "requests", "pystac", "pystac_client", "tqdm"),
 }
 
 

@@ -9,6 +9,7 @@ import sys
 import threading
 import zlib
 from contextlib import suppress
+from datetime import date
 from functools import partial
 
 import pytest
@@ -350,6 +351,24 @@ def test_a_limit_once_accepted_is_not_taken_for_the_reason(start, look):
 
     assert ids(look(server)) == every(server)
     assert {asked["limit"] for _, asked in server.asked} == {100}
+
+
+@pytest.mark.parametrize("fault", [(500, (), b""), (502, (), b""), (200, (), b'{"features": [')])
+@pytest.mark.parametrize("times", [1, 3, 7])
+def test_a_limit_is_not_lowered_for_a_server_that_was_down(start, look, fault, times):
+    server = start(map(item, range(250)), link=by_post, search=[None, *[fault] * times])
+    period = (date(2024, 4, 1), date(2024, 5, 31))
+    found = look(server, period=period, workers=1)
+
+    assert ids(found) == every(server)
+    assert [asked["limit"] for _, asked in server.asked][-3:] == [100] * 3
+
+
+def test_a_next_page_that_fails_is_no_reason_to_give_up(start, look):
+    faults = [None, *[(500, (), b"")] * 5]
+    server = start(map(item, range(250)), link=by_post, search=faults)
+
+    assert ids(look(server)) == every(server)
 
 
 ELSEWHERE = [

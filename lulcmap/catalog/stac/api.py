@@ -16,6 +16,7 @@ from pystac_client import Client, ItemSearch
 from pystac_client.stac_api_io import StacApiIO
 
 from lulcmap.catalog.stac.client import Connection, PassingError, RequestRefusedError
+from lulcmap.errors import ProviderError
 
 PAGE_ITEMS = 100
 """Items requested per page: each is 20 to 40 KB, and some servers cannot answer with over 6 MB."""
@@ -203,13 +204,15 @@ class _Reading(_Reader):
     def __init__(self, server: Server, page_items: int) -> None:
         super().__init__(server)
         self._requested, self._page_items = page_items, page_items
-        self._is_first, self._size = True, 0
-        self._sent: tuple[str, dict[str, Any]] = ("", {})
+        self._is_first, self._is_suspect, self._size = True, False, 0
+        self._sent: tuple[str, str | None, dict[str, Any]] = ("", None, {})
 
     def read_json(self, source: Any, *args: Any, **options: Any) -> dict[str, Any]:
         """A page in order: its items, and at most one link, to a next page that may be read."""
         self._is_first = not isinstance(source, Link)
         answer = super().read_json(source, *args, **options)
+        if self._is_suspect:
+            self._is_suspect, answer = False, self._again(answer)
         features, server = answer.get("features"), self._server
         if not isinstance(features, list) or not all(isinstance(item, dict) for item in features):
             raise self._connection.failed("its answer to a search is not a list of items")
@@ -247,7 +250,7 @@ class _Reading(_Reader):
         while True:
             if self._is_first:
                 parameters = {**(parameters or {}), "limit": self._page_items}
-            self._sent = href, parameters or {}
+            self._sent = href, method, parameters or {}
             try:
                 text = super().request(href, method, headers, parameters)
             except RequestRefusedError as refused:
@@ -260,6 +263,26 @@ class _Reading(_Reader):
                 self._size = len(text)
                 return text
 
+    def _again(self, answer: dict[str, Any]) -> dict[str, Any]:
+        """The answer of as many items as first requested, if the server was but down in between.
+
+        Args:
+            answer: answer of fewer items.
+
+        """
+        href, method, parameters = self._sent
+        parameters = {**parameters, "limit": self._requested}
+        try:
+            text = super().request(href, method, None, parameters)
+            full = self.json_loads(text)
+        except (PassingError, ProviderError):
+            return answer
+        if not isinstance(full.get("features"), list):
+            return answer
+        self._page_items, self._size = self._requested, len(text)
+        self._sent = href, method, parameters
+        return full
+
     def _shrink(self) -> bool:
         """Whether fewer items may be requested; from now on they are."""
         fewer = max(_LEAST_PAGE_ITEMS, self._page_items // 2)
@@ -269,10 +292,11 @@ class _Reading(_Reader):
         return True
 
     def _failed(self, times: int) -> None:
-        if times < _HEAVY_FAILURES or not self._shrink() or self._is_first:
+        if times < _HEAVY_FAILURES or not self._shrink():
             return
-        self._server.page_items = min(self._server.page_items, self._page_items)
-        raise self._connection.failed("a next page is too large", status=413)
+        if not self._is_first:  # the query is then asked in parts
+            raise self._connection.failed("a next page is too large", status=413)
+        self._is_suspect = True
 
     def _follow(self, link: Mapping[str, Any]) -> dict[str, Any] | None:
         """The ``next`` link, complete; None if it is no address, or another server's.
@@ -280,7 +304,7 @@ class _Reading(_Reader):
         pystac-client follows no relative address, posts nothing where a link has no body, and adds
         to the terms of the first page, not to those of the last.
         """
-        base, sent = self._sent
+        base, method, sent = self._sent
         href = _text(link.get("href"))
         try:
             address = urljoin(base, href)
@@ -292,7 +316,7 @@ class _Reading(_Reader):
             return {"rel": "next", "href": address}
         body = link["body"] if isinstance(link.get("body"), dict) else {}
         if link.get("merge") or not body:
-            body = {**sent, **body}
+            body = {**(sent if method == "POST" else {}), **body}
         return {"rel": "next", "href": address, "method": "POST", "body": body}
 
 
