@@ -231,6 +231,112 @@ def test_a_pixel_does_not_depend_on_how_the_map_is_cut(seed, start, size, dilati
         np.testing.assert_array_equal(getattr(part, name), getattr(whole, name)[..., rows, cols])
 
 
+def with_older(scenes: dict) -> dict:
+    """The same datatakes, in which every scene but the first stands behind it."""
+    dates = [
+        (date[0], *(replace(s, behind=date[0].id, datatake=date[0].datatake) for s in date[1:]))
+        for date in scenes["s2_dates"]
+    ]
+    return {**scenes, "s2_dates": dates}
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_an_older_product_fills_in_where_the_newer_has_nothing(seed):
+    archive, scenes = country(seed)
+    rules = CompositeRules(min_clear=3, mask_dilation=seed % 3)
+
+    composite = make_composite(archive.planes, GRID, **with_older(scenes), rules=rules)
+
+    image, count = reference(archive, scenes["s2_dates"], rules)
+    np.testing.assert_array_equal(composite.s2, image)
+    np.testing.assert_array_equal(composite.s2_count, count)
+    assert composite.replaced == 0
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.integers(0, 2**16),
+    st.tuples(st.integers(0, 17), st.integers(0, 21)),
+    st.tuples(st.integers(1, 20), st.integers(1, 24)),
+    st.integers(0, 3),
+)
+def test_older_products_do_not_depend_on_how_the_map_is_cut(seed, start, size, dilation):
+    archive, scenes = country(seed, dates=5)
+    for name, band in [key for key in archive.pixels if key[1] == "SCL" and key[0].endswith("s0")]:
+        archive.pixels[name, band][: seed % 20] = 5  # nothing is missing there
+    rows = slice(2 * start[0], min(2 * (start[0] + size[0]), SHAPE[0]))
+    cols = slice(2 * start[1], min(2 * (start[1] + size[1]), SHAPE[1]))
+
+    older = with_older(scenes)
+    whole = run(archive, older, min_clear=3, mask_dilation=dilation)
+    part = run(archive, older, grid=GRID[rows, cols], min_clear=3, mask_dilation=dilation)
+
+    for name in ("s2", "s2_count"):
+        np.testing.assert_array_equal(getattr(part, name), getattr(whole, name)[..., rows, cols])
+
+
+def upper(pixels: np.ndarray) -> np.ndarray:
+    return pixels[: len(pixels) // 2]
+
+
+def lower(pixels: np.ndarray) -> np.ndarray:
+    return pixels[len(pixels) // 2 :]
+
+
+def halves(*, classified=True) -> tuple[Archive, Scene, Scene, Scene]:
+    """A scene everywhere; and the same as two products, the newer above and the older below."""
+    archive, rng = Archive(), np.random.default_rng(7)
+    whole = optical(archive, rng, "whole", everywhere=True, classified=classified)
+    newer, older = replace(whole, id="newer"), replace(whole, id="older", behind="newer")
+    for name, band in list(archive.pixels):
+        for half, part in ((newer, lower), (older, upper)):
+            pixels = archive.pixels[name, band].copy()
+            part(pixels)[:] = 0
+            archive.add(half, band, pixels)
+    return archive, whole, newer, older
+
+
+@pytest.mark.parametrize("classified", [True, False])
+def test_two_halves_of_a_tile_give_what_the_whole_gives(classified):
+    archive, whole, newer, older = halves(classified=classified)
+
+    both = run(archive, {"s2_dates": [(newer, older)], "s1_passes": []})
+    one = run(archive, {"s2_dates": [(whole,)], "s1_passes": []})
+
+    np.testing.assert_array_equal(both.s2, one.s2)
+    assert both.used == ("newer", "older")
+
+
+@pytest.mark.parametrize("classified", [True, False])
+def test_an_older_product_is_not_opened_where_the_newer_has_all(classified):
+    archive, whole, _, older = halves(classified=classified)
+    behind = replace(older, behind=whole.id)
+    inner = GRID[10:30, 10:38]
+
+    composite = run(archive, {"s2_dates": [(whole, behind)], "s1_passes": []}, grid=inner)
+
+    assert composite.used == ("whole",)
+    assert {name for name, _ in archive.requests} == {"whole"}
+
+
+@pytest.mark.parametrize("broken", [("SCL",), ("B05",), S2_BANDS])
+def test_a_broken_newest_product_does_not_hide_a_good_older_one(broken):
+    archive, whole, newer, _ = halves()
+    good = replace(whole, behind="newer")
+    archive.broken = {("newer", band) for band in broken}
+    for (name, band), pixels in list(archive.pixels.items()):
+        if name == "whole":
+            archive.add(newer, band, pixels)
+
+    composite = run(archive, {"s2_dates": [(newer, good)], "s1_passes": []})
+
+    one = run(archive, {"s2_dates": [(whole,)], "s1_passes": []})
+    np.testing.assert_array_equal(composite.s2, one.s2)
+    assert {(lost.scene, lost.band) for lost in composite.lost} == archive.broken
+    assert composite.replaced == len(composite.lost)
+    assert "whole" in composite.used
+
+
 @pytest.mark.parametrize("size", range(1, 25))
 def test_the_median_of_any_number_of_dates_ignores_what_is_missing(size):
     rng = np.random.default_rng(size)
