@@ -126,10 +126,10 @@ def test_a_catalogue_in_memory_gives_the_map_of_its_file(country, options, tmp_p
 
 
 def test_errors_name_keywords_and_not_the_command_s_options(country, options, tmp_path):
-    (tmp_path / "map.tif").write_text("precious")
+    lulcmap.map_area(country.aoi, tmp_path / "map.tif", year=YEAR, **options)
 
     with pytest.raises(lulcmap.errors.OutputError) as refused:
-        lulcmap.map_area(country.aoi, tmp_path / "map.tif", year=YEAR, **options)
+        lulcmap.map_area(country.aoi, tmp_path / "map.tif", year=YEAR, **options, min_clear=1)
     with pytest.raises(lulcmap.errors.UsageError) as nothing:
         lulcmap.map_area(country.aoi, tmp_path / "map.tif", **options)
     with pytest.raises(lulcmap.errors.UsageError) as wrong:

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from reprlib import Repr
 from typing import Any
 
+from lulcmap.system import without_keys_in, without_secrets
+
 MAX_ID_LENGTH = 256
 """Longest id of an item, characters; ESA's product names have 60 to 80."""
 
@@ -45,10 +47,13 @@ def quoted(value: Any) -> str:
         ("'landsat'", "['a', {'b': 1}]")
 
     """
-    return _REPR.repr(value)
+    # Secrets are masked while they can be told; shortened, they may have lost their names.
+    is_text = isinstance(value, str)
+    return _REPR.repr(without_secrets(value) if is_text else without_keys_in(value))
 
 
 def shown(text: str, limit: int = 300) -> str:
     """A text as one printable line of at most ``limit`` characters, or some more of escapes."""
+    text = without_secrets(text)
     kept = text if len(text) <= limit else f"{text[: limit - 3]}..."
     return kept if kept.isprintable() else repr(kept)[1:-1]

@@ -501,7 +501,7 @@ def test_items_that_are_skipped_are_counted_by_kind_of_reason(country, settings,
         "cloud cover above 95 %": 2,
         "hardly any data": 1,
         "a band is missing": 1,
-        "an href is neither on http(s), s3 or az nor inside the folder": 1,
+        "an href is on ftp://; only http(s), s3 and az are read": 1,
         "polarizations HH and HV, not VV and VH": 1,
         "its mode is EW, not IW": 1,
     }
