@@ -25,7 +25,7 @@ _STEERING = (
 _UNPRINTABLE = re.compile(f"[{_STEERING}]")
 _UNPRINTABLE_IN_LINE = re.compile(f"[\t\n{_STEERING}]")
 
-_GONE = {errno.EPIPE, errno.EIO, errno.ECONNRESET}
+_GONE = {errno.EPIPE, errno.ECONNRESET}
 """Errors of a reader that went away: it wants no more, which is no fault."""
 
 
