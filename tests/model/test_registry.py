@@ -88,7 +88,7 @@ def test_an_unknown_name_lists_the_available_models(folder):
 
 
 def test_a_folder_is_not_a_model(folder):
-    with pytest.raises(ModelError, match="neither a file nor"):
+    with pytest.raises(ModelError, match="is a folder, not a file"):
         registry.find_model(str(folder))
 
 
