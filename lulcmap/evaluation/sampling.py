@@ -274,7 +274,9 @@ def _is_sample(path: Path) -> bool:
         if file.read(len(_SQLITE)) != _SQLITE:
             return False
     try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
+        with closing(
+            sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
+        ) as database:
             tables = {name for (name,) in database.execute("SELECT table_name FROM gpkg_contents")}
             columns = {row[1] for row in database.execute(f"PRAGMA table_info({_LAYER})")}
     except sqlite3.Error:

@@ -434,6 +434,27 @@ def test_a_folder_that_is_no_evaluation_is_never_replaced(evaluation, tmp_path):
         check_evaluation_folder(tmp_path / "none" / "scores", overwrite=False)
 
 
+def test_an_evaluation_with_other_files_in_its_folder_is_not_replaced(evaluation, tmp_path):
+    out = tmp_path / "scores"
+    write_evaluation(out, evaluation, overwrite=False)
+    (out / "sample.gpkg").write_text("labels of weeks")
+
+    with pytest.raises(OutputError, match="without other files"):
+        write_evaluation(out, evaluation, overwrite=True)
+
+    assert (out / "sample.gpkg").read_text() == "labels of weeks"
+
+
+def test_names_that_begin_as_formulas_are_defused(evaluation, tmp_path):
+    evaluation["classes"][0] = "=HYPERLINK(1)"
+
+    write_evaluation(tmp_path / "scores", evaluation, overwrite=False)
+
+    lines = (tmp_path / "scores" / "confusion.csv").read_text().splitlines()
+    assert lines[0].split(",")[2] == "'=HYPERLINK(1)"
+    assert lines[1].startswith("'=HYPERLINK(1),")
+
+
 def test_a_picture_that_fails_leaves_nothing(evaluation, tmp_path, monkeypatch):
     def fail(*_):
         raise OSError("disk full")

@@ -1,4 +1,6 @@
 import json
+import sqlite3
+from contextlib import closing
 
 import numpy as np
 import pyogrio
@@ -199,3 +201,43 @@ def test_the_command_reports_the_strata_and_the_next_step(class_map, tmp_path):
     strata = json.loads(again.output)["strata"]
     assert [one["class"] for one in strata] == ["trees", "crops", "built"]
     assert sum(one["points"] for one in strata) == 60
+
+
+@pytest.mark.parametrize("by", ["path", "link", "hard link"])
+def test_only_a_sample_is_ever_replaced(class_map, tmp_path, by):
+    drawn = draw_sample(class_map, size=60, min_per_class=10)
+    others = tmp_path / "others"
+    others.mkdir()
+    layers, roads, text = (others / name for name in ("two.gpkg", "roads.gpkg", "text.gpkg"))
+    write_sample(layers, drawn)
+    points = shapely.to_wkb(shapely.points([[5.0, 50.0]]))
+    how = {"geometry": points, "field_data": [np.array(["a1"])], "fields": ["name"]}
+    more = {"geometry_type": "Point", "crs": "EPSG:4326", "driver": "GPKG", "layer": "roads"}
+    pyogrio.raw.write(layers, append=True, **how, **more)
+    pyogrio.raw.write(roads, **how, **more)
+    text.write_text("mine")
+    for path in (class_map, layers, roads, text):
+        before, out = path.read_bytes(), tmp_path / f"{path.stem}-out.gpkg"
+        if by == "path":
+            out = path
+        else:
+            (out.symlink_to if by == "link" else out.hardlink_to)(path)
+
+        with pytest.raises(OutputError, match="is not a sample made by lulcmap"):
+            write_sample(out, drawn, overwrite=True)
+
+        assert path.read_bytes() == before
+
+
+def test_a_labelled_sample_is_replaced_when_asked_and_its_journal_goes(class_map, tmp_path):
+    out = tmp_path / "sample.gpkg"
+    drawn = draw_sample(class_map, size=60, min_per_class=10)
+    write_sample(out, drawn)
+    with closing(sqlite3.connect(out)) as database:
+        database.execute("ALTER TABLE sample ADD COLUMN remark TEXT")
+    out.with_name("sample.gpkg-journal").write_bytes(b"old")
+
+    write_sample(out, drawn, overwrite=True)
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["map.tif", "sample.gpkg"]
+    assert "remark" not in pyogrio.raw.read(out)[0]["fields"]
