@@ -548,3 +548,18 @@ def test_a_real_tile_gets_exactly_the_pixels_of_its_real_scene(
     with rasterio.open(tile) as file:
         codes = file.read(1)
     np.testing.assert_array_equal(label, np.where(np.isin(codes, [0, 10]), 255, codes - 1))
+
+
+@pytest.mark.parametrize(
+    "name", ["notes.txt", "index.parquet", "chips/mine/label.tif", "dataset.json", "report.json"]
+)
+def test_a_folder_with_other_files_is_no_place_for_a_dataset(request_of, tmp_path, name):
+    path = tmp_path / "out" / name
+    path.parent.mkdir(parents=True)
+    path.write_text("{}")
+
+    with pytest.raises(OutputError, match="is not a dataset"):
+        build_dataset(request_of(), tmp_path / "out")
+
+    assert [entry for entry in (tmp_path / "out").rglob("*") if entry.is_file()] == [path]
+    assert path.read_text() == "{}"

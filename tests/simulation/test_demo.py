@@ -6,9 +6,10 @@ import pytest
 from click.testing import CliRunner
 
 from lulcmap.cli import main
+from lulcmap.errors import OutputError
 from lulcmap.model.file import read_model
 from lulcmap.model.registry import shipped_models
-from lulcmap.simulation.demo import DEMO_MODEL, FOREST_MODEL
+from lulcmap.simulation.demo import DEMO_MODEL, FOREST_MODEL, clear_demo_folder
 
 
 @pytest.fixture(scope="module")
@@ -17,6 +18,36 @@ def demo(tmp_path_factory):
     result = CliRunner().invoke(main, ["demo", str(folder), "--seed", "7"])
     assert result.exit_code == 0, result.output
     return folder, result.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("notes.txt", "mine"),
+        ("aoi.geojson", '{"type": "FeatureCollection", "features": []}'),
+        ("items.json", '{"features": [{"properties": {}}]}'),
+        ("map.tif", "mine"),
+    ],
+)
+def test_a_folder_with_other_files_is_no_place_for_a_demo(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+
+    with pytest.raises(OutputError, match="is not the folder of a demo"):
+        clear_demo_folder(tmp_path)
+
+    assert (tmp_path / name).read_text() == text
+
+
+def test_a_demo_may_be_made_again_in_its_folder(demo):
+    folder, _ = demo
+    (folder / "map.tif.run").mkdir()
+    (folder / "mine.tif.run").mkdir()
+
+    clear_demo_folder(folder)
+
+    assert [path.name for path in folder.glob("*.run")] == ["mine.tif.run"]
+    (folder / "mine.tif.run").rmdir()
+    clear_demo_folder(folder / "new")
 
 
 def test_the_demo_prints_the_command_it_runs(demo):

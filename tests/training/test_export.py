@@ -178,6 +178,22 @@ def test_an_existing_file_is_kept(tmp_path):
     assert out.read_text() == "mine"
 
 
+@pytest.mark.parametrize("victim", ["model.onnx", "model.md"])
+def test_a_file_that_is_no_model_or_card_is_never_replaced(tmp_path, victim):
+    (tmp_path / victim).write_text("# mine")
+
+    with pytest.raises(OutputError, match="made by lulcmap"):
+        export_onnx(checkpoint(MICRO), tmp_path / "model.onnx", overwrite=True)
+
+    assert (tmp_path / victim).read_text() == "# mine"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_name_that_no_map_can_carry_is_refused(tmp_path):
+    with pytest.raises(ModelError, match="not plain"):
+        export_onnx(checkpoint(MICRO), tmp_path / "model.onnx", name="a\x1b[2J")
+
+
 def test_a_folder_that_is_not_writable_gets_a_message_of_one_line(tmp_path, as_if_traced):
     (tmp_path / "file").write_text("")
 
