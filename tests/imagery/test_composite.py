@@ -275,6 +275,22 @@ def test_older_products_do_not_depend_on_how_the_map_is_cut(seed, start, size, d
         np.testing.assert_array_equal(getattr(part, name), getattr(whole, name)[..., rows, cols])
 
 
+def test_a_cloud_of_an_older_product_masks_across_the_edge_of_a_block():
+    archive, rng = Archive(), np.random.default_rng(3)
+    newer, older = (optical(archive, rng, name, everywhere=True) for name in ("newer", "older"))
+    archive.pixels["newer", "SCL"][:] = 4
+    archive.pixels["newer", "SCL"][:, 12] = 0
+    archive.pixels["older", "SCL"][:] = 9
+    dates = {"s2_dates": [(newer, replace(older, behind="newer"))], "s1_passes": []}
+
+    whole = run(archive, dates, mask_dilation=3)
+    part = run(archive, dates, grid=GRID[:, :24], mask_dilation=3)
+
+    np.testing.assert_array_equal(part.s2_count, whole.s2_count[:, :24])
+    assert not part.s2_count[:, 18:].any()
+    assert part.s2_count[8:-8, 8:16].any()
+
+
 def upper(pixels: np.ndarray) -> np.ndarray:
     return pixels[: len(pixels) // 2]
 
