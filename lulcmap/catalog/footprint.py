@@ -46,7 +46,7 @@ def item_footprint(item: Mapping[str, Any]) -> shapely.Geometry:
         raise SkippedItem("its bbox is not in degrees")
     if box is None:
         raise SkippedItem("it has neither a geometry nor a bbox")
-    parts = [shapely.box(*part) for part in _cut(box)]
+    parts = [shapely.box(*part) for part in _cut(_spread(box))]
     return parts[0] if len(parts) == 1 else shapely.MultiPolygon(parts)
 
 
@@ -145,7 +145,7 @@ def _bounds(shape: shapely.Geometry) -> Box:
 
 
 def _read_bbox(bbox: Any) -> Box | None:
-    """A bbox with west <= east, past 180 where it crosses; None if it is none in degrees."""
+    """A bbox with west <= east, past 180 where that is written; None if it is none in degrees."""
     if not isinstance(bbox, list | tuple) or len(bbox) not in (4, 6):
         return None
     sides = bbox if len(bbox) == 4 else [bbox[i] for i in (0, 1, 3, 4)]
@@ -154,15 +154,21 @@ def _read_bbox(bbox: Any) -> Box | None:
     west, south, east, north = (float(side) for side in sides)
     if not -90 <= south <= north <= 90 or abs(east - west) > 360:
         return None
-    if west > east:
-        east += 360
+    return west, south, east + 360 * (west > east), north
+
+
+def _spread(box: Box) -> Box:
+    """A box that surely holds the scene, where its own is too wide for one.
+
+    The smallest and the largest longitude of corners on both sides of 180 are those nearest to it.
+    They do not tell how far the scene reaches from there; nor does a box round the globe tell
+    anything.
+    """
+    west, south, east, north = box
     if east - west <= 180 or (west <= -180 and east >= 180):
-        return west, south, east, north
-    # The smallest and the largest longitude of corners on both sides of 180 do not tell how far
-    # the scene reaches from there.
+        return box
     reach = min(_WIDEST_M / (_DEGREE_M * math.cos(math.radians(min(max(-south, north), 89)))), 80)
-    west, east = east, west + 360
-    return west - reach, south, east + reach, north
+    return east - reach, south, west + 360 + reach, north
 
 
 def _width(box: Box) -> float:
