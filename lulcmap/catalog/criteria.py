@@ -1,6 +1,5 @@
 """Which items become scenes of a search, and what the report says of those that do not."""
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -26,8 +25,8 @@ Item = Mapping[str, Any]
 _MAX_NODATA_PERCENT = 99.9
 """Percent of a Sentinel-2 tile without data above which the rest is not worth reading."""
 
-_SPARE_LEVELS = 100
-"""Levels of JSON, and of calls, that freezing an item takes beside the item's own."""
+_MAX_LEVELS = 64
+"""Most levels of an item's values; a GeometryCollection in an item has about ten."""
 
 
 class SkippedItems:
@@ -120,14 +119,19 @@ class Criteria:
 
 
 def _check_depth(item: Item) -> None:
-    """Check that an item can be written to a file again, inside other values."""
-    nested: Any = item
-    for _ in range(_SPARE_LEVELS):
-        nested = [nested]
-    try:
-        json.dumps(nested)
-    except RecursionError:
-        raise SkippedItem("its values are nested too deeply") from None
+    """Check that an item's values are not nested so deeply that it cannot be written again."""
+    level: list[Any] = [item]
+    for _ in range(_MAX_LEVELS):
+        level = [child for value in level for child in _children(value)]
+        if not level:
+            return
+    raise SkippedItem("its values are nested too deeply")
+
+
+def _children(value: Any) -> Iterable[Any]:
+    if isinstance(value, Mapping):
+        return value.values()
+    return value if isinstance(value, list | tuple) else ()
 
 
 def notes_on(

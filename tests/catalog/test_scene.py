@@ -1,12 +1,15 @@
 """What lulcmap reads from STAC items, recorded and made up."""
 
 import json
+import math
 from copy import deepcopy
 from datetime import datetime
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from lulcmap.catalog.providers import PLANETARY_COMPUTER
+from lulcmap.catalog.providers import CDSE, EARTH_SEARCH, PLANETARY_COMPUTER
 from lulcmap.catalog.scene import Scene
 from lulcmap.catalog.skip import SkippedItem
 from lulcmap.sensors import S1_BANDS, S2_BANDS
@@ -208,3 +211,176 @@ def test_two_satellites_are_two_datatakes():
     one, two = (read(s2_item(platform=f"Sentinel-2{letter}")) for letter in "AB")
 
     assert one.datatake != two.datatake
+
+
+ODD = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.sampled_from([10**400, -(10**400), 0, -1, 65535, 1e300, 1e9]),
+    st.floats(),
+    st.text(max_size=20),
+    st.sampled_from(["N/A", "\x1b[2K", "\0", "\ud800", "x" * 10_000, "0001-01-01T00:00:00+14:00"]),
+    st.sampled_from(["9999-12-31T23:59:59Z", "EPSG:None", "EPSG:99999999999", "05.10", "-inf"]),
+    st.lists(st.one_of(st.none(), st.integers(), st.text(max_size=3)), max_size=6),
+    st.dictionaries(st.text(max_size=5), st.integers(), max_size=3),
+)
+PROPERTIES = (
+    *("datetime", "start_datetime", "platform", "eo:cloud_cover", "proj:epsg", "proj:code"),
+    *("sat:relative_orbit", "sat:orbit_state", "s2:processing_baseline", "processing:version"),
+    *("s2:product_type", "s2:product_uri", "s2:datatake_id", "earthsearch:boa_offset_applied"),
+    *("sar:instrument_mode", "sar:polarizations", "s2:nodata_pixel_percentage"),
+)
+PLACES = (
+    *(("id",), ("collection",), ("bbox",), ("geometry",), ("properties",), ("assets",)),
+    *(("properties", name) for name in PROPERTIES),
+    *(("assets", "B02"), ("assets", "B03", "href"), ("assets", "vv"), ("assets", "vh", "href")),
+    *(("assets", "B04", "raster:bands"), ("assets", "B05", "proj:code"), ("assets", "SCL")),
+)
+
+
+@given(st.sampled_from(["s2", "s1"]), st.dictionaries(st.sampled_from(PLACES), ODD, max_size=4))
+@settings(max_examples=1500, deadline=None)
+def test_an_item_of_any_values_gives_a_sane_scene_or_is_skipped(sensor, changes):
+    item = s2_item() if sensor == "s2" else s1_item()
+    for place, value in changes.items():
+        target = item
+        for key in place[:-1]:
+            target = target.get(key) if isinstance(target, dict) else None
+        if isinstance(target, dict):
+            target[place[-1]] = value
+    try:
+        scene = read(item)
+    except SkippedItem as reason:
+        said = str(reason)
+        assert said.isprintable()
+        assert len(said) < 600
+        return
+
+    assert scene.id
+    assert scene.id.isprintable()
+    assert len(scene.id) <= 256
+    assert 2014 <= scene.acquired.year <= 2100
+    assert scene.datatake.isprintable()
+    assert all(math.isfinite(side) for side in scene.bbox)
+    assert scene.cloud_cover is None or 0 <= scene.cloud_cover <= 100
+    assert scene.orbit is None or 0 < scene.orbit < 10_000
+    assert scene.orbit_state in {None, "ascending", "descending"}
+    assert scene.epsg is None or 1024 <= scene.epsg <= 32767
+    assert scene.offset in {0, 1000}
+    assert all(isinstance(href, str) and href for href in scene.assets.values())
+    assert scene.product is None or scene.product.isprintable()
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        *({"eo:cloud_cover": value} for value in ("N/A", math.nan, math.inf, -1, 1e9, True, [])),
+        *({"sat:relative_orbit": value} for value in (math.inf, math.nan, "x", 65.5, 10**400)),
+        *({"proj:epsg": value} for value in (0, math.inf, 10**9, "none", True)),
+        *({"proj:code": value} for value in ("EPSG:None", "EPSG:", 32632, "IAU_2015:30100", [])),
+        *({"sat:orbit_state": value} for value in (5, "sideways", ["ascending"])),
+    ],
+)
+def test_a_value_that_cannot_be_is_unknown(properties):
+    ((name, _),) = properties.items()
+    field = {"eo:cloud_cover": "cloud_cover", "sat:relative_orbit": "orbit"}.get(name)
+    field = field or ("epsg" if name.startswith("proj:") else "orbit_state")
+
+    assert getattr(read(s2_item(**properties)), field) is None
+    assert getattr(read(s1_item(**properties)), field) is None
+
+
+@pytest.mark.parametrize(
+    ("properties", "field", "value"),
+    [
+        ({"eo:cloud_cover": "12.5"}, "cloud_cover", 12.5),
+        ({"sat:relative_orbit": 65.0}, "orbit", 65),
+        ({"sat:relative_orbit": "65"}, "orbit", 65),
+        ({"proj:code": "epsg:32632"}, "epsg", 32632),
+        ({"proj:code": "urn:ogc:def:crs:EPSG::32632"}, "epsg", 32632),
+        ({"proj:code": "http://www.opengis.net/def/crs/EPSG/0/32632"}, "epsg", 32632),
+        ({"proj:epsg": None, "proj:code": "EPSG:32632"}, "epsg", 32632),
+        ({"datetime": None, "start_datetime": "2024-05-01T10:30:00Z"}, "orbit", None),
+        ({"datetime": "soon", "start_datetime": "2024-05-01T10:30:00Z"}, "orbit", None),
+        ({"sat:orbit_state": "DESCENDING"}, "orbit_state", "descending"),
+    ],
+)
+def test_a_value_in_another_form_is_understood(properties, field, value):
+    assert getattr(read(s2_item(**properties)), field) == value
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("2024-05-01T10:30:00.123456789Z", "2024-05-01 10:30:00+00:00", "20240501T103000Z"),
+        *("2024-05-01t10:30:00z", "2024-05-01T10:30:00", " 2024-05-01T12:30:00+02:00 "),
+    ],
+)
+def test_dates_in_many_forms_are_read(text):
+    assert read(s2_item(datetime=text)).acquired.replace(microsecond=0) == datetime(
+        2024, 5, 1, 10, 30
+    )
+
+
+def test_the_grid_is_that_of_the_bands_where_they_state_it():
+    item = s2_item(**{"proj:epsg": 4326})
+    for asset in item["assets"].values():
+        asset["proj:code"] = "EPSG:32632"
+    mixed, silent = deepcopy(item), s2_item()
+    mixed["assets"]["B05"]["proj:code"] = "EPSG:32633"
+    for asset in silent["assets"].values():
+        asset["proj:epsg"] = 32632
+
+    assert read(item).epsg == 32632
+    assert read(mixed).epsg is None
+    assert read(silent).epsg == 32632
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        *((name, "it has no id") for name in (None, "", [], {}, 1.5, True)),
+        *(
+            (name, "cannot be shown")
+            for name in ("a\x1b[2K", "a\0", "\ud800", "a\nb", " ", "\u202e")
+        ),
+        ("x" * 257, "more than 256 characters"),
+    ],
+)
+def test_an_id_that_could_not_be_named_is_refused(name, said):
+    with pytest.raises(SkippedItem, match=said):
+        read({**s2_item(), "id": name})
+
+
+@pytest.mark.parametrize("name", ["a", "été_2024", "場所", 5, "x" * 256])
+def test_any_other_id_is_kept(name):
+    assert read({**s2_item(), "id": name}).id == str(name)
+
+
+def renamed(item: dict, keys: dict[str, str]) -> dict:
+    assets = {keys.get(band, band): asset for band, asset in item["assets"].items()}
+    return {**item, "assets": assets}
+
+
+@pytest.mark.parametrize("profile", [PLANETARY_COMPUTER, EARTH_SEARCH, CDSE])
+@pytest.mark.parametrize("layout", [PLANETARY_COMPUTER, EARTH_SEARCH, CDSE])
+def test_each_item_is_read_by_its_own_keys(profile, layout):
+    item = renamed(s2_item(), layout.assets)
+
+    scene = Scene.from_item(item, profile)
+
+    expected = {band: f"https://host/{band}.tif" for band in (*S2_BANDS, "SCL")}
+    assert scene.assets == expected
+
+
+def test_a_scene_across_180_degrees_counts_its_day_by_the_sun_there():
+    facts = {
+        "platform": "sentinel-2b",
+        "sat:relative_orbit": 72,
+        "datetime": "2024-05-01T22:20:00Z",
+    }
+    across = {**s2_item(**facts), "bbox": [179.5, -18, -179.5, -17]}
+    beside = {**s2_item(**facts), "bbox": [179.0, -18, 179.9, -17]}
+
+    assert read(across).datatake == read(beside).datatake

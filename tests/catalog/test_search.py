@@ -177,6 +177,160 @@ def test_what_is_not_an_item_is_skipped_and_the_rest_is_used(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("change", "shown"),
+    [
+        ({"id": "a\x1b[2K\nError: b"}, r"a\x1b[2K\nError: b"),
+        ({"id": "\ud800"}, r"\ud800"),
+        ({"id": ""}, "an item"),
+        ({"id": ["a"]}, "an item"),
+        ({"collection": ["sentinel-2-l2a"]}, "a"),
+        ({"collection": "x\x07" * 1000}, "a"),
+        ({"properties": []}, "a"),
+        ({"assets": []}, "a"),
+        ({"properties": {"datetime": "0001-01-01T00:00:00+14:00"}}, "a"),
+    ],
+)
+def test_what_is_skipped_is_named_in_printable_text(tmp_path, change, shown):
+    found = look(write(tmp_path, {**item("a"), **change}, item("good")))
+
+    assert ids(found) == ["good"]
+    ((name, why),) = found.skipped
+    assert name == shown
+    assert why.isprintable()
+    assert look(json.loads(json.dumps(freeze_items(found)))).skipped == found.skipped
+
+
+def test_of_two_items_with_one_id_the_second_is_named(tmp_path):
+    other = item("a", day="2024-07-01")
+
+    found = look(write(tmp_path, item("a"), item("a"), other))
+
+    assert ids(found) == ["a"]
+    assert found.scenes[0].acquired.month == 5
+    assert found.skipped == (("a", "another item has the same id"),)
+
+
+def nested(depth: int) -> list:
+    values: list = []
+    for _ in range(depth):
+        values = [values]
+    return values
+
+
+def test_an_item_nested_too_deeply_is_skipped_and_a_file_of_them_refused(tmp_path):
+    deep = item("deep")
+    deep["properties"]["note"] = nested(70)
+    found = look({"type": "FeatureCollection", "features": [deep], "lulcmap:root": str(tmp_path)})
+
+    assert found.skipped == (("deep", "its values are nested too deeply"),)
+    path = tmp_path / "items.json"
+    path.write_text('{"type": "FeatureCollection", "features": ' + "[" * 9999 + "]" * 9999 + "}")
+    with pytest.raises(UsageError, match="nested too deeply"):
+        look(str(path))
+
+
+def test_a_collection_of_which_nothing_can_be_used_is_named(tmp_path):
+    radar = [item(f"radar{n}", sensor="s1") for n in range(3)]
+    for one in radar:
+        one["properties"]["sar:polarizations"] = ["HH", "HV"]
+    path = write(tmp_path, item("a"), *radar)
+
+    found = look(path)
+
+    assert found.notes == (
+        "None of the 3 items of 'sentinel-1-rtc' can be used: polarizations HH and HV, not VV and "
+        "VH (3).",
+    )
+    assert look(json.loads(json.dumps(freeze_items(found)))).notes == found.notes
+    assert look(path, s1=False).notes == ()
+
+
+def offset_items() -> list[dict]:
+    removed, before, refused = item("removed"), item("before"), item("refused")
+    for one, offset in ((removed, -0.1), (before, -0.1), (refused, 0)):
+        for asset in one["assets"].values():
+            asset["raster:bands"] = [{"scale": 0.0001, "offset": offset}]
+    removed["properties"]["earthsearch:boa_offset_applied"] = True
+    before["properties"]["s2:processing_baseline"] = "02.14"
+    return [removed, before, refused, item("good")]
+
+
+def test_offsets_that_are_contradicted_are_named_in_the_notes(tmp_path):
+    found = look(write(tmp_path, *offset_items()))
+
+    assert {scene.id: scene.offset for scene in found.scenes} == {
+        "before": 0,
+        "good": 1000,
+        "removed": 0,
+    }
+    assert [name for name, _ in found.skipped] == ["refused"]
+    refused, removed, before = found.notes
+    assert "offset is undecided were skipped: 1" in refused
+    assert "1 state an offset beside a processing baseline without one" in before
+    assert "1 state an offset and that it was removed" in removed
+    assert look(json.loads(json.dumps(freeze_items(found)))).notes == found.notes
+
+
+def test_items_of_several_layouts_are_read_together(tmp_path):
+    entries = [item("radar", sensor="s1")]
+    for number, profile in enumerate((PLANETARY_COMPUTER, EARTH_SEARCH, CDSE)):
+        entry = item(f"optical{number}", href="https://example.com/{}.tif")
+        entry["assets"] = {profile.assets[band]: entry["assets"][band] for band in S2_BANDS}
+        entries.append(entry)
+    c1 = {**entries[2], "id": "optical3", "collection": EARTH_SEARCH.s2_collection}
+
+    found = look(write(tmp_path, *entries, c1))
+
+    assert ids(found) == ["radar", "optical0", "optical1", "optical2", "optical3"]
+    assert found.skipped == ()
+    assert {scene.assets["B08"] for scene in found.scenes[1:]} == {"https://example.com/B08.tif"}
+    assert found.provider == "file"
+    again = look(json.loads(json.dumps(freeze_items(found))))
+    assert [scene.assets for scene in again.scenes[1:]] == [s.assets for s in found.scenes[1:]]
+    assert items_digest(again) == items_digest(found)
+
+
+def test_a_file_url_is_the_path_it_names(tmp_path):
+    folder = tmp_path / "a folder"
+    folder.mkdir()
+    inside = folder.resolve().as_uri() + "/deep/{}.tif"
+    found = look(write(folder, item("in", href=inside), item("out", href="file:///etc/{}.tif")))
+
+    assert found.scenes[0].assets["B02"] == str(folder.resolve() / "deep" / "B02.tif")
+    assert found.skipped[0][0] == "out"
+    frozen = freeze_items(found)["features"]
+    assert frozen[0]["assets"]["B02"]["href"] == "deep/B02.tif"
+    host = look(write(folder, item("a", href="file://host/{}.tif")))
+    assert [name for name, _ in host.skipped] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [
+        ("lulcmap:root", "a\0b"),
+        ("lulcmap:root", 5),
+        ("lulcmap:sources", {"s2": {"provider": "a\x1b[2K", "profile": "file"}}),
+        ("lulcmap:sources", {"s2": {"provider": "http://[bad", "profile": "file"}}),
+        ("lulcmap:sources", {"s2": {"provider": ["a"], "profile": "file"}}),
+        ("lulcmap:sources", {"s2": {"provider": "a", "profile": ["file"]}}),
+    ],
+)
+def test_a_frozen_file_whose_own_members_cannot_be_is_refused(tmp_path, member, value):
+    with pytest.raises(UsageError) as caught:
+        look(write(tmp_path, item("a"), **{member: value}))
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("value", [5, "text", [["a"]], [5], {"a": 1}, [["a\x1b", "b\x1b"]]])
+def test_odd_skipped_items_and_notes_of_a_frozen_file_are_left_out_or_cleaned(tmp_path, value):
+    found = look(write(tmp_path, item("a"), **{"lulcmap:skipped": value, "lulcmap:notes": value}))
+
+    assert ids(found) == ["a"]
+    assert all(text.isprintable() for pair in found.skipped for text in pair)
+    assert all(note.isprintable() for note in found.notes)
+
+
+@pytest.mark.parametrize(
     ("text", "said"),
     [
         ('{"type": "FeatureCollection", "features": [', "damaged or cut short"),
