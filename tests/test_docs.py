@@ -17,12 +17,14 @@ import pytest
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
+import lulcmap
 from lulcmap import api
 from lulcmap.cli import main
 from lulcmap.imagery.composite import Composite
 from lulcmap.output.read import FinishedMap
 from lulcmap.output.report import MapReport
 from lulcmap.planning.estimate.values import Estimate
+from lulcmap.products.areas import AreaRow, AreaTable
 from tests.support.stubs import composites
 from tests.test_architecture import FLOORS
 
@@ -106,6 +108,10 @@ def quick_api(monkeypatch):
     seen = np.ones(grid.shape, np.uint8)
     image = Composite(s2, s1, seen, seen, seen == 0, (), (), 0, (), grid)
     stub("composite_area", image)
+    table = AreaTable("map.tif", (AreaRow("all", 0, "water", 1, 0.01, 100),), {}, None, ())
+    for name, value in (("measure_areas", table), ("write_areas", None), ("draw_areas", None)):
+        whole = create_autospec(getattr(lulcmap, name), return_value=value)
+        monkeypatch.setattr(lulcmap, name, whole, raising=False)
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)

@@ -134,7 +134,7 @@ def evaluate(
             )
     metrics = evaluation.to_json(draws=draws, seed=seed)
     if out is not None:
-        write_evaluation(out, metrics, overwrite=overwrite)
+        write_evaluation(out, metrics, sample=evaluation.sample, overwrite=overwrite)
     if as_json:
         echo(json.dumps(metrics))
     else:

@@ -3,6 +3,7 @@
 import click
 
 from lulcmap.cli.app import Group
+from lulcmap.cli.areas import areas
 from lulcmap.cli.dataset import dataset
 from lulcmap.cli.demo import demo
 from lulcmap.cli.doctor import doctor
@@ -30,6 +31,6 @@ def main() -> None:
 
 for command in (
     *(predict, plan, status, assemble, seams, demo),
-    *(dataset, train, evaluate, sample, export_onnx, models, doctor),
+    *(areas, dataset, train, evaluate, sample, export_onnx, models, doctor),
 ):
     main.add_command(command)

@@ -1,8 +1,12 @@
 from .calibration import Reliability
+from .classmap import ClassMap, open_class_map, transformer
 from .crosswalk import load_crosswalk
 from .evaluate import evaluate_map, evaluate_model
 from .metrics import Evaluation
+from .olofsson import Estimate, estimate_adjusted
 from .onnx_predictor import open_onnx_predictor
+from .pixel_area import has_known_areas, pixel_areas, pixel_lonlat
+from .points import SamplePoints, read_points
 from .regions import Regions, load_regions
 from .results import check_evaluation_folder, write_evaluation
 from .sampling import check_sample_path, draw_sample, write_sample
@@ -10,24 +14,34 @@ from .scores import accuracy, confusion, iou, mean_f1, mean_iou
 from .seams.search import SeamReport, find_seams
 
 __all__ = [
+    "ClassMap",
+    "Estimate",
     "Evaluation",
     "Regions",
     "Reliability",
+    "SamplePoints",
     "SeamReport",
     "accuracy",
     "check_evaluation_folder",
     "check_sample_path",
     "confusion",
     "draw_sample",
+    "estimate_adjusted",
     "evaluate_map",
     "evaluate_model",
     "find_seams",
+    "has_known_areas",
     "iou",
     "load_crosswalk",
     "load_regions",
     "mean_f1",
     "mean_iou",
+    "open_class_map",
     "open_onnx_predictor",
+    "pixel_areas",
+    "pixel_lonlat",
+    "read_points",
+    "transformer",
     "write_evaluation",
     "write_sample",
 ]

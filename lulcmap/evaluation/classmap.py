@@ -13,6 +13,7 @@ import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 from pyproj import CRS, Transformer
+from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
@@ -22,6 +23,9 @@ from lulcmap.legend import CLASS_TAG, CLASSES, NODATA
 from lulcmap.system import check_is_file, open_geotiff
 
 _GDAL_ENV = {"GDAL_CACHEMAX": 64 * 2**20}  # bytes; GDAL's default is 5 % of the machine
+
+_WINDOW_PX = 1024
+"""Side of the windows of ``boxes``, pixels."""
 
 MAX_PIXELS = 2**24
 """Most pixels that are read at once."""
@@ -46,6 +50,9 @@ class ClassMap:
     legend: Mapping[int, str]
     """Names of the classes by value, from the map's tags; Dynamic World's without tags."""
 
+    is_named: bool
+    """Whether the map names its classes."""
+
     _dataset: Any
 
     @property
@@ -53,6 +60,29 @@ class ClassMap:
         """Number of the band of confidence in percent, if there is one."""
         names = [str(name or "").lower() for name in self._dataset.descriptions]
         return names.index("confidence") + 1 if "confidence" in names else None
+
+    @property
+    def palette(self) -> Mapping[int, tuple[int, int, int]]:
+        """Red, green and blue of each value, 0 to 255; empty if the map has no palette."""
+        try:
+            return {value: colour[:3] for value, colour in self._dataset.colormap(1).items()}
+        except ValueError:
+            return {}
+
+    def boxes(self) -> list[tuple[int, int, int, int]]:
+        """Row, column, height and width of windows that tile the map, along its blocks on disk.
+
+        A striped file is read in bands as wide as the map: GDAL would decode each strip once for
+        each window beside another.
+        """
+        height, width = self.shape
+        across = width if self._dataset.block_shapes[0][1] == width else _WINDOW_PX
+        down = max(_WINDOW_PX**2 // across, 1)
+        return [
+            (row, col, min(down, height - row), min(across, width - col))
+            for row in range(0, height, down)
+            for col in range(0, width, across)
+        ]
 
     def window(self, row: int, col: int, height: int, width: int, *, band: int = 1) -> NDArray[Any]:
         """(height, width) values of a window of the map; its own nodata becomes 255.
@@ -157,23 +187,30 @@ def open_class_map(path: Path) -> Iterator[ClassMap]:
                     f"{path} has {form}; a class map has uint8 and a CRS. Convert it, for example "
                     "with gdal_translate -ot Byte."
                 )
+            if dataset.colorinterp[0] == ColorInterp.red:
+                raise UsageError(
+                    f"{path} is a picture with red, green and blue; a class map has one band of "
+                    "classes. Give the map itself."
+                )
+            legend = _legend(dataset.tags(1))
             yield ClassMap(
                 path,
                 dataset.shape,
                 dataset.transform,
                 understood_crs(dataset.crs.to_wkt()),
-                _legend(dataset.tags(1)),
+                legend or {cover.id: cover.name for cover in CLASSES},
+                bool(legend),
                 dataset,
             )
 
 
 def _legend(tags: Mapping[str, str]) -> dict[int, str]:
-    """Names of the classes by value."""
+    """Names of the classes by value; none if the map names no classes."""
     numbers = {
         key.removeprefix(CLASS_TAG): name for key, name in tags.items() if key.startswith(CLASS_TAG)
     }
     own = {int(number): name for number, name in numbers.items() if number.isdecimal()}
-    return dict(sorted(own.items())) or {cover.id: cover.name for cover in CLASSES}
+    return dict(sorted(own.items()))
 
 
 @cache

@@ -154,6 +154,7 @@ def evaluate_map(
         counts=counts,
         regions=regions,
         adjusted=result.sample.estimate(len(classes)) if result.sample else None,
+        sample=result.sample,
         notes=notes,
     )
 

@@ -22,6 +22,7 @@ from lulcmap.evaluation.counts import (
 )
 from lulcmap.evaluation.olofsson import AdjustedEstimates, Estimate
 from lulcmap.evaluation.regions import Regions
+from lulcmap.evaluation.stratified import LabelledSample
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,9 @@ class Evaluation:
 
     adjusted: AdjustedEstimates | None = None
     """Area-adjusted estimates, if the labels are a stratified sample."""
+
+    sample: LabelledSample | None = None
+    """The labelled points, if they are a stratified sample."""
 
     notes: Sequence[str] = ()
     """Remarks for the reader, in sentences."""

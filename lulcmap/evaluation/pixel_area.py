@@ -10,8 +10,11 @@ from pyproj import CRS, Geod
 from lulcmap.evaluation.classmap import ClassMap, transformer
 from lulcmap.evaluation.vectors import WGS84
 
-_N_KNOTS = 5
-"""Points along each side of a window where the area of a pixel is computed exactly."""
+_MIN_KNOTS = 5
+"""Least points along each side of a window where the area of a pixel is computed exactly."""
+
+_KNOT_M, _KNOT_DEG = 25_000.0, 0.25
+"""Largest distance of these points; a pixel between them is then 0.001 % off at most."""
 
 
 def has_known_areas(crs: CRS) -> bool:
@@ -40,12 +43,29 @@ def pixel_areas(class_map: ClassMap, box: tuple[int, int, int, int]) -> NDArray[
 
     """
     row, col, height, width = box
-    rows, cols = np.linspace(0, height, _N_KNOTS), np.linspace(0, width, _N_KNOTS)
+    t = class_map.transform
+    rows = np.linspace(0, height, _n_knots(class_map.crs, height, math.hypot(t.b, t.e)))
+    cols = np.linspace(0, width, _n_knots(class_map.crs, width, math.hypot(t.a, t.d)))
     knots = _exact_areas(class_map, *np.meshgrid(rows + row, cols + col, indexing="ij"))
     down = _weights(rows, np.arange(height) + 0.5)
     across = _weights(cols, np.arange(width) + 0.5)
     areas: NDArray[np.float64] = down @ knots @ across.T
     return areas
+
+
+def _n_knots(crs: CRS, pixels: int, side: float) -> int:
+    """Number of knots along a side of a window.
+
+    Args:
+        crs: CRS of the map.
+        pixels: pixels along the side.
+        side: side of a pixel, in units of the CRS.
+
+    """
+    unit = crs.axis_info[0].unit_conversion_factor or 1.0  # metres, or radians
+    length = side * pixels * unit
+    steps = math.degrees(length) / _KNOT_DEG if crs.is_geographic else length / _KNOT_M
+    return max(_MIN_KNOTS, min(math.ceil(steps), pixels) + 1)
 
 
 def _exact_areas(

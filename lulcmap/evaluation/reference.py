@@ -148,7 +148,7 @@ def _count_points(
         comparison.counts.add(
             str(number), truth[group], mapped[group], at=first_point, confidence=part
         )
-    comparison.sample = stratified.labelled_sample(features, truth, mapped)
+    comparison.sample = stratified.labelled_sample(features, truth, mapped, lon=lon, lat=lat)
 
 
 def _coordinates(points: NDArray[np.object_]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -6,6 +6,8 @@ from typing import Any
 
 from lulcmap.errors import OutputError
 from lulcmap.evaluation.charts import confusion_chart, reliability_chart
+from lulcmap.evaluation.points import POINTS, write_points
+from lulcmap.evaluation.stratified import LabelledSample
 from lulcmap.system import check_destination, check_ours, read_json, replacing, write_table
 
 METRICS, MATRIX, PICTURE, RELIABILITY = (
@@ -15,7 +17,7 @@ METRICS, MATRIX, PICTURE, RELIABILITY = (
     "reliability.png",
 )
 
-_NAMES = {METRICS, MATRIX, PICTURE, RELIABILITY}
+_NAMES = {METRICS, MATRIX, PICTURE, RELIABILITY, POINTS}
 
 
 def check_evaluation_folder(out: Path, *, overwrite: bool) -> None:
@@ -44,12 +46,21 @@ def _is_evaluation(folder: Path) -> bool:
     return names <= _NAMES and {"subject", "labels", "confusion"} <= set(metrics)
 
 
-def write_evaluation(out: Path, metrics: dict[str, Any], *, overwrite: bool) -> None:
-    """Write metrics.json, confusion.csv and .png, and reliability.png if there are confidences.
+def write_evaluation(
+    out: Path,
+    metrics: dict[str, Any],
+    *,
+    sample: LabelledSample | None = None,
+    overwrite: bool,
+) -> None:
+    """Write metrics.json, confusion.csv and .png.
+
+    And reliability.png if there are confidences, points.csv if the labels are a sample.
 
     Args:
         out: path of the folder.
         metrics: metrics as ``Evaluation.to_json`` gives them.
+        sample: the labelled points, if they are a stratified sample.
         overwrite: whether an evaluation in it may be replaced.
 
     Raises:
@@ -66,6 +77,8 @@ def write_evaluation(out: Path, metrics: dict[str, Any], *, overwrite: bool) -> 
             confusion_chart(metrics).save(part / PICTURE, optimize=True)
             if metrics["calibration"]:
                 reliability_chart(metrics).save(part / RELIABILITY, optimize=True)
+            if sample is not None:
+                write_points(part / POINTS, sample, metrics["classes"])
     except OSError as error:
         raise OutputError(
             f"The folder {out} cannot be written ({error.strerror or error}). Free some space, or "

@@ -42,6 +42,12 @@ class LabelledSample:
     weights: NDArray[np.float64]
     """(n,) areas of the points' pixels, any unit."""
 
+    lon: NDArray[np.float64]
+    """(n,) longitudes, degrees."""
+
+    lat: NDArray[np.float64]
+    """(n,) latitudes, degrees."""
+
     def estimate(self, n_classes: int) -> AdjustedEstimates:
         """Estimate area-adjusted accuracies and areas.
 
@@ -67,7 +73,12 @@ class LabelledSample:
 
 
 def labelled_sample(
-    features: Features, truth: NDArray[np.uint8], mapped: NDArray[np.uint8]
+    features: Features,
+    truth: NDArray[np.uint8],
+    mapped: NDArray[np.uint8],
+    *,
+    lon: NDArray[np.float64],
+    lat: NDArray[np.float64],
 ) -> LabelledSample | None:
     """The labelled points of a file; None if they are not a stratified sample.
 
@@ -75,6 +86,8 @@ def labelled_sample(
         features: points of the file.
         truth: (n,) classes of the labels, 255 for none.
         mapped: (n,) classes of the map, 255 for none.
+        lon: (n,) longitudes, degrees.
+        lat: (n,) latitudes, degrees.
 
     Raises:
         UsageError: the areas of the strata are not numbers, or differ within one stratum.
@@ -98,7 +111,14 @@ def labelled_sample(
         raise _damaged_error(features)
     kept = (truth != NODATA) & (mapped != NODATA)
     return LabelledSample(
-        tuple(names.tolist()), areas, strata[kept], mapped[kept], truth[kept], weights[kept]
+        tuple(names.tolist()),
+        areas,
+        strata[kept],
+        mapped[kept],
+        truth[kept],
+        weights[kept],
+        lon[kept],
+        lat[kept],
     )
 
 
