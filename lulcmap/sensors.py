@@ -1,7 +1,7 @@
 """Sentinel-1 and Sentinel-2 as lulcmap uses them: bands, units, nodata, offsets, mask codes."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 S2_BANDS = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B11", "B12")
@@ -78,35 +78,43 @@ def s2_offset(properties: Mapping[str, Any], asset: Mapping[str, Any]) -> int | 
         True
 
     """
-    return _read_offset(properties, asset)[0]
+    ((offset, _),) = s2_offsets(properties, [asset])
+    return offset
 
 
-def s2_offset_doubt(properties: Mapping[str, Any], asset: Mapping[str, Any]) -> str | None:
-    """What contradicts the offset that ``s2_offset`` reads from the same values.
+def s2_offsets(
+    properties: Mapping[str, Any], assets: Iterable[Mapping[str, Any]]
+) -> set[tuple[int | None, str | None]]:
+    """The offsets of some assets of one item, each as of ``s2_offset``, with what contradicts them.
+
+    Args:
+        properties: properties of the STAC item.
+        assets: some of the item's assets.
 
     Returns:
-        The contradiction and what counts, as words that follow "they state"; None if there is none.
+        Pairs of offset and contradiction. The contradiction is in words that follow "they state"
+        and says what counts; None if there is none.
 
     Raises:
         ValueError: as ``s2_offset``.
 
     Examples:
-        >>> s2_offset_doubt({"s2:processing_baseline": "04.00"}, {}) is None
-        True
-        >>> s2_offset_doubt({"s2:processing_baseline": "02.14"}, {"raster:offset": -0.1})
-        'an offset beside a processing baseline without one; the baseline counts'
+        >>> s2_offsets({"s2:processing_baseline": "04.00"}, [{}, {}])
+        {(1000, None)}
+        >>> s2_offsets({"s2:processing_baseline": "02.14"}, [{"raster:offset": -0.1}])
+        {(0, 'an offset beside a processing baseline without one; the baseline counts')}
 
     """
-    return _read_offset(properties, asset)[1]
+    removed, baseline = _offset_removed(properties), _baseline_offset(properties)
+    stated = {_stated_offset(asset) for asset in assets}
+    return {_decide_offset(*one, baseline, removed=removed) for one in stated}
 
 
-def _read_offset(
-    properties: Mapping[str, Any], asset: Mapping[str, Any]
+def _decide_offset(
+    stated: int | None, in_dn: bool, baseline: int | None, *, removed: bool
 ) -> tuple[int | None, str | None]:
-    """The offset in DN, and what contradicts it; None where there is none."""
-    stated, in_dn = _stated_offset(asset)
-    baseline = _baseline_offset(properties)
-    if _offset_removed(properties):
+    """The offset that counts, DN, and what contradicts it; None where there is none."""
+    if removed:
         doubt = "an offset and that it was removed from the pixels; that it was removed counts"
         return 0, doubt if stated else None
     if stated is None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lulcmap.sensors import S2_BANDS, SCL_DILATED, SCL_MASKED, s2_offset, s2_offset_doubt
+from lulcmap.sensors import S2_BANDS, SCL_DILATED, SCL_MASKED, s2_offset, s2_offsets
 
 
 @pytest.mark.parametrize(
@@ -34,22 +34,24 @@ def test_a_reprocessed_scene_of_2018_has_the_offset_whatever_its_date():
 def test_the_asset_s_own_offset_is_read_in_each_place(asset):
     assert s2_offset({}, asset) == 1000
     assert s2_offset({"s2:processing_baseline": "05.00"}, asset) == 1000
-    assert s2_offset_doubt({"s2:processing_baseline": "05.00"}, asset) is None
+    assert s2_offsets({"s2:processing_baseline": "05.00"}, [asset]) == {(1000, None)}
 
 
 def test_before_baseline_04_there_is_no_offset_whatever_the_asset_says():
     properties, asset = {"s2:processing_baseline": "02.14"}, {"raster:offset": -0.1}
 
-    assert s2_offset(properties, asset) == 0
-    assert "the baseline counts" in s2_offset_doubt(properties, asset)
+    ((offset, doubt),) = s2_offsets(properties, [asset])
+    assert offset == 0
+    assert "the baseline counts" in doubt
 
 
 def test_an_offset_the_provider_removed_is_not_removed_twice():
     properties = {"earthsearch:boa_offset_applied": True, "s2:processing_baseline": "05.00"}
     asset = {"raster:bands": [{"scale": 0.0001, "offset": -0.1}]}
 
-    assert s2_offset(properties, asset) == 0
-    assert "removed counts" in s2_offset_doubt(properties, asset)
+    ((offset, doubt),) = s2_offsets(properties, [asset])
+    assert offset == 0
+    assert "removed counts" in doubt
 
 
 def test_an_item_that_says_nothing_has_no_known_offset():

@@ -7,17 +7,14 @@ from typing import Any
 
 import shapely
 
-from lulcmap.catalog.bands import asset_keys
 from lulcmap.catalog.datatake import acquisition
 from lulcmap.catalog.footprint import item_footprint
-from lulcmap.catalog.offset import offset_doubts
 from lulcmap.catalog.providers import sensor_of
 from lulcmap.catalog.scene import Scene, check_id
 from lulcmap.catalog.skip import SkippedItem, say_reasons
 from lulcmap.catalog.sources import CatalogSource
 from lulcmap.catalog.stac.query import Days
 from lulcmap.catalog.values import mapping, number, quoted, shown
-from lulcmap.sensors import S2_BANDS
 
 Item = Mapping[str, Any]
 """A STAC item, as JSON."""
@@ -101,12 +98,13 @@ class Criteria:
         first, last = self.periods[sensor]
         if not first <= acquisition(item).date() <= last:
             return None
-        if not shapely.intersects(self.area, item_footprint(item)):
+        footprint = item_footprint(item)
+        if not shapely.intersects(self.area, footprint):
             return None
         source = self.sources[sensor]
         if self.exact and item.get("collection") != source.collection(sensor):
             raise SkippedItem(f"its collection is {quoted(item.get('collection'))}")
-        scene = Scene.from_item(item, source.profile)
+        scene = Scene.from_item(item, source.profile, footprint=footprint)
         if scene.cloud_cover is not None and scene.cloud_cover > self.max_cloud:
             raise SkippedItem(
                 f"its cloud cover is {scene.cloud_cover:.0f} %, more than {self.max_cloud:g} %"
@@ -122,26 +120,24 @@ def _check_depth(item: Item) -> None:
     """Check that an item's values are not nested so deeply that it cannot be written again."""
     level: list[Any] = [item]
     for _ in range(_MAX_LEVELS):
-        level = [child for value in level for child in _children(value)]
+        level = [
+            child
+            for value in level
+            for child in (value.values() if isinstance(value, dict) else value)
+            if isinstance(child, dict | list | tuple)
+        ]
         if not level:
             return
     raise SkippedItem("its values are nested too deeply")
 
 
-def _children(value: Any) -> Iterable[Any]:
-    if isinstance(value, Mapping):
-        return value.values()
-    return value if isinstance(value, list | tuple) else ()
-
-
-def notes_on(
-    sources: Mapping[str, CatalogSource],
-    found: Iterable[tuple[Scene, Item]],
-    skipped: SkippedItems,
-) -> Iterator[str]:
+def notes_on(scenes: Iterable[Scene], skipped: SkippedItems) -> Iterator[str]:
     """Sentences on collections of which nothing can be used, and on contradicted offsets."""
-    used = list(found)
-    present = {scene.sensor for scene, _ in used}
+    doubts: Counter[str] = Counter()
+    present = set()
+    for scene in scenes:
+        present.add(scene.sensor)
+        doubts.update([scene.doubt] if scene.doubt else [])
     for (sensor, collection), reasons in sorted(skipped.of_collection.items()):
         if sensor not in present:
             yield (
@@ -153,10 +149,5 @@ def notes_on(
                 f"Sentinel-2 scenes whose offset is undecided were skipped: {len(undecided):,} "
                 f"({say_reasons(undecided)})."
             )
-    doubts: Counter[str] = Counter()
-    for scene, item in used:
-        if scene.sensor == "s2":
-            keys = asset_keys(item, sources["s2"].profile, S2_BANDS)
-            doubts.update(offset_doubts(item, keys.values()))
     for doubt, count in sorted(doubts.items()):
         yield f"Sentinel-2 scenes whose items contradict themselves: {count:,} state {doubt}."

@@ -50,14 +50,15 @@ def item_footprint(item: Mapping[str, Any]) -> shapely.Geometry:
     return parts[0] if len(parts) == 1 else shapely.MultiPolygon(parts)
 
 
-def item_box(item: Mapping[str, Any]) -> Box:
+def item_box(item: Mapping[str, Any], footprint: shapely.Geometry) -> Box:
     """Box around an item, degrees: around its footprint, and its bbox where that meets it.
 
-    Raises:
-        SkippedItem: it has neither a geometry nor a bbox.
+    Args:
+        item: STAC item, as JSON.
+        footprint: its footprint, as of ``item_footprint``.
 
     """
-    box = _bounds(item_footprint(item))
+    box = _bounds(footprint)
     given = _read_bbox(item.get("bbox"))
     if given is not None and _width(given) <= 180:
         box = _joined(box, given) or box

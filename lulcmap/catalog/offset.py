@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lulcmap.catalog.skip import SkippedItem
-from lulcmap.sensors import s2_offset, s2_offset_doubt
+from lulcmap.sensors import s2_offsets
 
 
-def item_offset(item: Mapping[str, Any], keys: Iterable[str]) -> int:
-    """The DN to subtract from an item's bands.
+def item_offset(item: Mapping[str, Any], keys: Iterable[str]) -> tuple[int, str | None]:
+    """The DN to subtract from an item's bands, and what contradicts it, as of ``s2_offsets``.
 
     Args:
         item: STAC item, as JSON.
@@ -19,9 +19,10 @@ def item_offset(item: Mapping[str, Any], keys: Iterable[str]) -> int:
 
     """
     try:
-        offsets = {s2_offset(item["properties"], item["assets"][key]) for key in keys}
+        read = s2_offsets(item["properties"], (item["assets"][key] for key in keys))
     except ValueError as reason:
         raise SkippedItem(f"it states {reason}") from None
+    offsets = {offset for offset, _ in read}
     if len(offsets) > 1:
         raise SkippedItem("its bands state different offsets")
     offset = offsets.pop()
@@ -29,10 +30,4 @@ def item_offset(item: Mapping[str, Any], keys: Iterable[str]) -> int:
         raise SkippedItem(
             "it states neither a processing baseline nor an offset, so +1000 is undecided"
         )
-    return offset
-
-
-def offset_doubts(item: Mapping[str, Any], keys: Iterable[str]) -> set[str]:
-    """What contradicts the offset of an item that has one; arguments as for ``item_offset``."""
-    doubts = (s2_offset_doubt(item["properties"], item["assets"][key]) for key in keys)
-    return {doubt for doubt in doubts if doubt is not None}
+    return offset, next((doubt for _, doubt in sorted(read, key=str) if doubt is not None), None)

@@ -2,13 +2,15 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal, Self
 
+import shapely
+
 from lulcmap.catalog.bands import asset_keys
 from lulcmap.catalog.datatake import acquisition, datatake_key, platform, relative_orbit
-from lulcmap.catalog.footprint import item_box, middle_longitude
+from lulcmap.catalog.footprint import item_box, item_footprint, middle_longitude
 from lulcmap.catalog.offset import item_offset
 from lulcmap.catalog.providers import Profile, sensor_of
 from lulcmap.catalog.skip import SkippedItem
@@ -68,6 +70,9 @@ class Scene:
     product: str | None = None
     """Name of the ESA product it comes from, if the item states it."""
 
+    doubt: str | None = None
+    """What contradicts the offset in the item, as words that follow "they state"."""
+
     behind: str | None = None
     """Id of the newest product of the same tile and datatake; a pixel is taken from this scene only
     where all newest ones have none. None for the newest."""
@@ -76,12 +81,19 @@ class Scene:
     """From band name to the multihash of its file, hexadecimal, where the item states it."""
 
     @classmethod
-    def from_item(cls, item: Mapping[str, Any], profile: Profile) -> Self:
+    def from_item(
+        cls,
+        item: Mapping[str, Any],
+        profile: Profile,
+        *,
+        footprint: shapely.Geometry | None = None,
+    ) -> Self:
         """The scene that an item describes.
 
         Args:
             item: STAC item, as JSON; its values are not trusted.
             profile: profile of the catalogue the item comes from.
+            footprint: footprint of the item, if it is known already.
 
         Raises:
             SkippedItem: it is of another collection, lacks a band, a date or a place, is not an IW
@@ -92,9 +104,9 @@ class Scene:
             check_id(item)
             sensor = sensor_of(item.get("collection"))
             if sensor == "s2":
-                return cls._s2(item, mapping(item.get("properties")), profile)
+                return cls._s2(item, profile, footprint)
             if sensor == "s1" and profile.s1_collection is not None:
-                return cls._s1(item, mapping(item.get("properties")), profile)
+                return cls._s1(item, profile, footprint)
             raise SkippedItem(f"its collection is {quoted(item.get('collection'))}")
         except SkippedItem:
             raise
@@ -102,17 +114,24 @@ class Scene:
             raise SkippedItem(f"it is not a valid STAC item ({type(error).__name__})") from error
 
     @classmethod
-    def _s2(cls, item: Mapping[str, Any], properties: Mapping[str, Any], profile: Profile) -> Self:
+    def _s2(
+        cls, item: Mapping[str, Any], profile: Profile, footprint: shapely.Geometry | None
+    ) -> Self:
+        properties = mapping(item.get("properties"))
         product = properties.get("s2:product_type") or properties.get("product:type") or "2A"
         if isinstance(product, str) and not product.endswith("2A"):
             raise SkippedItem(f"it is {shown(product)}, not surface reflectance (L2A)")
         keys = asset_keys(item, profile, (*S2_BANDS, "SCL"))
         _check_bands(keys, S2_BANDS)
-        offset = item_offset(item, [keys[band] for band in S2_BANDS])
-        return cls._with("s2", item, properties, keys, offset=offset)
+        offset, doubt = item_offset(item, [keys[band] for band in S2_BANDS])
+        scene = cls._with("s2", item, properties, keys, footprint)
+        return replace(scene, offset=offset, doubt=doubt)
 
     @classmethod
-    def _s1(cls, item: Mapping[str, Any], properties: Mapping[str, Any], profile: Profile) -> Self:
+    def _s1(
+        cls, item: Mapping[str, Any], profile: Profile, footprint: shapely.Geometry | None
+    ) -> Self:
+        properties = mapping(item.get("properties"))
         mode = properties.get("sar:instrument_mode")
         if isinstance(mode, str) and mode != "IW":
             raise SkippedItem(f"its mode is {shown(mode)}, not IW")
@@ -123,7 +142,7 @@ class Scene:
             raise SkippedItem(f"its polarizations are {said}, not VV and VH")
         keys = asset_keys(item, profile, S1_BANDS)
         _check_bands(keys, S1_BANDS)
-        return cls._with("s1", item, properties, keys, offset=0)
+        return cls._with("s1", item, properties, keys, footprint)
 
     @classmethod
     def _with(
@@ -132,10 +151,11 @@ class Scene:
         item: Mapping[str, Any],
         properties: Mapping[str, Any],
         keys: Mapping[str, str],
-        *,
-        offset: int,
+        footprint: shapely.Geometry | None,
     ) -> Self:
-        acquired, name, box = acquisition(item), str(item["id"]), item_box(item)
+        """The scene of an item, without its offset."""
+        acquired, name = acquisition(item), str(item["id"])
+        box = item_box(item, item_footprint(item) if footprint is None else footprint)
         state = properties.get("sat:orbit_state")
         state = state.lower() if isinstance(state, str) else None
         product = properties.get("s2:product_uri")
@@ -150,7 +170,7 @@ class Scene:
             orbit=relative_orbit(properties),
             orbit_state=state if state in ("ascending", "descending") else None,
             cloud_cover=number(properties.get("eo:cloud_cover"), 0, 100),
-            offset=offset,
+            offset=0,
             assets={band: item["assets"][key]["href"] for band, key in keys.items()},
             platform=platform(name, properties),
             product=product if _PRODUCT_NAME.fullmatch(product) else None,

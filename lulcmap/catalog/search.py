@@ -169,10 +169,11 @@ def find_scenes(
             notes += answer.notes
     criteria = Criteria(area, periods, sources, max_cloud, exact=file is None)
     found = _scenes(items, criteria, root, skipped)
-    notes += [note for note in notes_on(sources, found, skipped) if note not in notes]
+    scenes = tuple(scene for scene, _ in found)
+    notes += [note for note in notes_on(scenes, skipped) if note not in notes]
     return SearchResult(
         items=tuple(item for _, item in found),
-        scenes=tuple(scene for scene, _ in found),
+        scenes=scenes,
         skipped=tuple(sorted({(without_secrets(a), without_secrets(b)) for a, b in skipped.named})),
         sources=sources,
         root=root,

@@ -9,10 +9,15 @@ import shapely.affinity
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lulcmap.catalog.footprint import item_box, item_footprint, middle_longitude
+from lulcmap.catalog import footprint as module
+from lulcmap.catalog.footprint import item_footprint, middle_longitude
 from lulcmap.catalog.skip import SkippedItem
 
 GLOBE = shapely.box(-180, -90, 180, 90)
+
+
+def item_box(item: dict) -> module.Box:
+    return module.item_box(item, item_footprint(item))
 
 
 def moved(shape: shapely.Geometry, change) -> shapely.Geometry:
