@@ -101,13 +101,11 @@ class Scene:
 
         """
         try:
-            check_id(item)
             sensor = sensor_of(item.get("collection"))
-            if sensor == "s2":
-                return cls._s2(item, profile, footprint)
-            if sensor == "s1" and profile.s1_collection is not None:
-                return cls._s1(item, profile, footprint)
-            raise SkippedItem(f"its collection is {quoted(item.get('collection'))}")
+            if sensor is None or (sensor == "s1" and profile.s1_collection is None):
+                raise SkippedItem(f"its collection is {quoted(item.get('collection'))}")
+            check_id(item)
+            return (cls._s2 if sensor == "s2" else cls._s1)(item, profile, footprint)
         except SkippedItem:
             raise
         except _INVALID as error:
