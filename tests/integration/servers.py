@@ -266,9 +266,15 @@ class LockedServer(FileServer):
         features = [
             {
                 **item,
-                "properties": {**item["properties"], "preview": f"{self.url}/x?apikey={self.token}"},
+                "properties": {
+                    **item["properties"],
+                    "preview": f"{self.url}/x?apikey={self.token}",
+                },
                 "assets": {
-                    key: {**asset, "href": f"{self.url}/{asset['href'][2:]}?access_token={self.token}"}
+                    key: {
+                        **asset,
+                        "href": f"{self.url}/{asset['href'][2:]}?access_token={self.token}",
+                    }
                     for key, asset in item["assets"].items()
                 },
             }
