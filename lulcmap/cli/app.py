@@ -14,7 +14,7 @@ from lulcmap.cli.logs import configure_logging
 from lulcmap.cli.stopping import TIMED_OUT, Stopped, Watch
 from lulcmap.cli.terminal import echo
 from lulcmap.errors import DeviceError, LulcmapError
-from lulcmap.system import without_secrets
+from lulcmap.system import use_own_proj_data, without_secrets
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +41,7 @@ class Group(click.Group):
         as_json = bool(ctx.find_root().meta.get(_AS_JSON))
         watch = Watch(partial(_say_stopped, as_json=as_json))
         ctx.find_root().meta[_WATCH] = watch
+        use_own_proj_data()
         try:
             with watch.kept():
                 return super().invoke(ctx)

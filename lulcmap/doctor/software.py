@@ -15,6 +15,7 @@ from lulcmap.catalog import CDSE
 from lulcmap.doctor.check import Finding, names_with_verb
 from lulcmap.errors import DeviceError
 from lulcmap.model import find_model, has_cuda, has_driver, load_runtime, shipped_models
+from lulcmap.system import ignored_proj_variables, proj_remedy
 
 if TYPE_CHECKING:
     from lulcmap.model import Session
@@ -123,12 +124,7 @@ def _check_proj(
     versions: str, project: Callable[[str, float, float], tuple[float, float]]
 ) -> Finding:
     """Compare projected coordinates with known ones, to the centimetre."""
-    overrides = [name for name in _DATA_VARIABLES if os.environ.get(name)]
-    cause = (
-        f"{' and '.join(overrides)} may point to data of another version: unset and try again."
-        if overrides
-        else "Reinstall pyproj and rasterio from PyPI."
-    )
+    cause = proj_remedy(_DATA_VARIABLES)
     for crs, ((lon, lat), expected) in _KNOWN_POINTS.items():
         try:
             x, y = project(crs, lon, lat)
@@ -140,9 +136,14 @@ def _check_proj(
                 "wrong",
                 f"{versions}: a point in {crs} is misplaced, at {x:.2f}, {y:.2f}. {cause}",
             )
-    if overrides:
+    if overrides := [name for name in _DATA_VARIABLES if os.environ.get(name)]:
         return "note", (
             f"{versions}: correct, but {names_with_verb(overrides)} set; other data may be used."
+        )
+    if ignored := ignored_proj_variables():
+        return (
+            "note",
+            f"{versions}: correct; {names_with_verb(ignored)} set, which lulcmap ignores.",
         )
     return "ok", f"{versions}: EPSG:32632 and EPSG:3035 to the centimetre"
 

@@ -16,13 +16,13 @@ from pyproj import CRS, Geod
 from pyproj.exceptions import CRSError
 
 from lulcmap.errors import AreaError, UsageError
-from lulcmap.geo.crossings import check_overlaps, repaired
+from lulcmap.geo.crossings import repaired, united
 from lulcmap.geo.crs import datum_doubt, to_degrees, understood_crs
 from lulcmap.geo.geojson import geometries
 from lulcmap.geo.layer import FORMATS, VectorLayer, first_line
 from lulcmap.geo.longitudes import check_degrees, cut_at_180, unwrapped
 from lulcmap.geo.vector_file import open_vectors
-from lulcmap.system import check_is_file
+from lulcmap.system import check_is_file, check_proj
 
 MIN_AREA_KM2 = 1e-6
 """Smallest area, square kilometres; geometry in degrees means nothing below it."""
@@ -105,8 +105,10 @@ def load_area(source: AreaLike, *, layer: str | None = None) -> Area:
         AreaError: the file is missing or unreadable, has no polygons, no known CRS or several
             layers, its coordinates are not longitude and latitude, its edges cross too often, or
             the area is too small or larger than any country.
+        UsageError: PROJ cannot be used.
 
     """
+    check_proj()
     if not isinstance(source, str | Path):
         return _from_object(source)
     box = _numbers(str(source))
@@ -262,9 +264,8 @@ def _united(polygons: NDArray[np.object_], source: str, notes: list[str]) -> sha
     parts = [part for shape in valid for part in cut_at_180(shape)]
     pieces = shapely.get_parts(shapely.get_parts(parts))  # a repair may leave lines beside polygons
     pieces = pieces[shapely.get_type_id(pieces) == shapely.GeometryType.POLYGON]
-    check_overlaps(pieces, source)
     kept = [
-        part for part in shapely.get_parts(shapely.union_all(pieces)) if part.geom_type == "Polygon"
+        part for part in shapely.get_parts(united(pieces, source)) if part.geom_type == "Polygon"
     ]
     if not kept or not sum(part.area for part in kept):
         raise AreaError(f"The polygons of {source} have no area. Check their coordinates.")

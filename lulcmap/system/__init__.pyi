@@ -10,6 +10,7 @@ from .lock import HeldError, hold_file, holder
 from .memory import available_memory, free_memory, memory_limit, release_memory
 from .network import ca_bundle, proxy_of
 from .progress import Progress, Steps, no_progress
+from .proj import check_proj, ignored_proj_variables, proj_remedy, use_own_proj_data
 from .rasters import open_geotiff
 from .redaction import without_keys, without_keys_in, without_secrets
 from .session import TooLargeError, open_session, read_answer
@@ -33,17 +34,20 @@ __all__ = [
     "check_fields",
     "check_is_file",
     "check_ours",
+    "check_proj",
     "compiled",
     "connection_fault",
     "free_disk",
     "free_memory",
     "hold_file",
     "holder",
+    "ignored_proj_variables",
     "memory_limit",
     "no_progress",
     "open_geotiff",
     "open_session",
     "parts",
+    "proj_remedy",
     "proxy_of",
     "public_url",
     "read_answer",
@@ -52,6 +56,7 @@ __all__ = [
     "replacing",
     "retry_after_seconds",
     "sha256_of",
+    "use_own_proj_data",
     "without_keys",
     "without_keys_in",
     "without_secrets",

@@ -6,6 +6,8 @@ from typing import Any
 import rasterio
 from rasterio.errors import RasterioIOError
 
+from lulcmap.system.proj import check_proj
+
 
 def open_geotiff(path: Path) -> Any:
     """A GeoTIFF, opened for reading with rasterio.
@@ -19,8 +21,10 @@ def open_geotiff(path: Path) -> Any:
 
     Raises:
         RasterioIOError: it is no file, or no GeoTIFF.
+        UsageError: PROJ cannot be used.
 
     """
+    check_proj()
     if not path.is_file():
         raise RasterioIOError(f"{path}: No such file")
     return rasterio.open(path.absolute(), driver="GTiff")
