@@ -90,8 +90,7 @@ def _open(path: Path, name: str, stack: ExitStack, *, columns: bool) -> VectorFi
         return _joined(name, {one.stem: one for one in found}, stack, columns=columns)
     if not path.is_file():
         raise UsageError(f"No file {name}. Give {FORMATS}.")
-    with path.open("rb") as file:
-        head = file.read(1024).removeprefix(b"\xef\xbb\xbf").lstrip(b"\x1e \t\r\n")
+    head = _head(path)
     if head.startswith(b"PK"):
         return _joined(name, _unpacked(path, name, stack), stack, columns=columns)
     if head.startswith(b"PAR1"):
@@ -106,6 +105,15 @@ def _open(path: Path, name: str, stack: ExitStack, *, columns: bool) -> VectorFi
             for layer in gdal_layers(path, driver, name)
         },
     )
+
+
+def _head(path: Path) -> bytes:
+    """The first bytes of a file that are not blank."""
+    with path.open("rb") as file:
+        while data := file.read(2**16):
+            if head := data.removeprefix(b"\xef\xbb\xbf").lstrip(b"\x1e \t\r\n"):
+                return head
+    return b""
 
 
 def _is_json(head: bytes, path: Path) -> bool:

@@ -24,6 +24,9 @@ _CHUNK_BYTES = 2**20
 _OTHER_DRIVERS = re.compile(rb"<OGR\w+DataSource|gdal_streamed_alg")
 """What makes GDAL take a text for a set of instructions: open other files, ask a server."""
 
+_ADVICE = re.compile(r"; It might help|\. Set \w+ config")
+"""Where GDAL's advice to programmers begins."""
+
 _ERRORS = (
     pyogrio.errors.DataSourceError,
     pyogrio.errors.DataLayerError,
@@ -158,9 +161,9 @@ def _source(path: Path, name: str) -> str:
 
 
 def _reason(error: Exception, source: str) -> str:
-    """GDAL's own words, without the path and its advice to programmers."""
-    text = first_line(error).split("; It might help")[0]
-    return text.replace(f"'{source}'", "it").replace(source, Path(source).name).rstrip(".")
+    """GDAL's own words, without folders and its advice to programmers."""
+    text = str(error).replace(f"'{source}'", "it").replace(f"{Path(source).parent}/", "")
+    return first_line(ValueError(_ADVICE.split(text)[0]))
 
 
 def _unreadable(name: str, reason: str, driver: str) -> UsageError:

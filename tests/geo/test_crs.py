@@ -39,8 +39,8 @@ WEB_MERCATOR = {
     "GeoServer": f'PROJCS["WGS84 / Google Mercator",{WGS84},PROJECTION["Mercator_1SP"],'
     'PARAMETER["semi_minor",6378137.0],PARAMETER["central_meridian",0],'
     f'{EAST_NORTH},AUTHORITY["EPSG","900913"]]',
-    "zero shift": f'PROJCS["Mercator",GEOGCS["unnamed",DATUM["Sphere",{SPHERE},{ZERO}],{GREENWICH}],'
-    f"{MERCATOR}]",
+    "zero shift": 'PROJCS["Mercator",GEOGCS["unnamed",'
+    f'DATUM["Sphere",{SPHERE},{ZERO}],{GREENWICH}],{MERCATOR}]',
     "unnamed sphere": f'PROJCS["unnamed",GEOGCS["unnamed",DATUM["unknown",{SPHERE}],{GREENWICH}],'
     f"{MERCATOR}]",
 }
@@ -79,7 +79,7 @@ def test_web_mercator_lands_where_it_is_meant(tmp_path, wkt):
 def test_mercator_on_the_ellipsoid_stays_there(code):
     crs = CRS.from_user_input(code)
 
-    lon, lat = Transformer.from_crs(understood_crs(crs), 4326, always_xy=True).transform(1e6, 6e6)
+    _, lat = Transformer.from_crs(understood_crs(crs), 4326, always_xy=True).transform(1e6, 6e6)
 
     assert lat - from_web_mercator(1e6, 6e6)[1] == pytest.approx(0.19, abs=0.01)
 
