@@ -18,7 +18,15 @@ from .grid import (
 )
 from .layer import first_line
 from .longitudes import within_180
-from .map_grid import MIN_FILLED, MapGrid, area_digest, map_files, map_grids, planned_grids
+from .map_grid import (
+    MIN_FILLED,
+    MapGrid,
+    area_digest,
+    crs_doubts,
+    map_files,
+    map_grids,
+    planned_grids,
+)
 from .tiling import Blend, Box, Lattice, blend_weights
 from .transform import pixel_degrees, pixel_zones, point_degrees, transformer, zone_pixels
 from .utm import ZONE_BLEND_M, ZonePart, beyond_zone, distance_to_zone, split_by_zone, utm_zone
@@ -44,6 +52,7 @@ __all__ = [
     "clip",
     "covering_box",
     "covering_grid",
+    "crs_doubts",
     "datum_doubt",
     "distance_to_zone",
     "even_grid",

@@ -144,13 +144,16 @@ def to_degrees(shapes: NDArray[np.object_], crs: CRS, source: str) -> NDArray[np
     return np.asarray(converted, dtype=object)
 
 
-def datum_doubt(crs: CRS, corners: NDArray[np.float64], source: str) -> str | None:
+def datum_doubt(
+    crs: CRS, corners: NDArray[np.float64], source: str, *, remedy: str | None = None
+) -> str | None:
     """Log and return a warning if PROJ's shift to WGS 84 is unknown or coarser than a pixel.
 
     Args:
         crs: a CRS.
         corners: (n, 2) coordinates in it, x before y.
-        source: what they belong to, for the warning.
+        source: what they belong to, for the log.
+        remedy: what to do, if it is not to convert a file.
 
     """
     if not len(corners):
@@ -165,8 +168,8 @@ def datum_doubt(crs: CRS, corners: NDArray[np.float64], source: str) -> str | No
     lon, lat = transformer.transform(*chosen.T)
     doubt = (
         f"The accuracy of the shift from {crs.name} to WGS 84 is {size}: what is in it may lie "
-        f"beside its place, by hundreds of metres at worst. {_remedy(crs, lon, lat)}, and check "
-        "the place."
+        f"beside its place, by hundreds of metres at worst. {_remedy(crs, lon, lat, remedy)}, and "
+        "check the place."
     )
     logger.warning("%s: %s", source, doubt)
     return doubt
@@ -182,7 +185,9 @@ def _accuracy(transformer: Transformer, x: float, y: float) -> float | None:
     return accuracy if accuracy >= 0 else None
 
 
-def _remedy(crs: CRS, lon: NDArray[np.float64], lat: NDArray[np.float64]) -> str:
+def _remedy(
+    crs: CRS, lon: NDArray[np.float64], lat: NDArray[np.float64], otherwise: str | None
+) -> str:
     """What to do: PROJ's missing grids by name, if there are any."""
     place = AreaOfInterest(lon.min(), lat.min(), lon.max(), lat.max())
     group = TransformerGroup(crs, 4326, always_xy=True, area_of_interest=place)
@@ -194,4 +199,4 @@ def _remedy(crs: CRS, lon: NDArray[np.float64], lat: NDArray[np.float64]) -> str
     ]
     if grids:
         return f"Install what PROJ lacks ('pyproj sync --file {grids[0]}')"
-    return "Convert the file to EPSG:4326 in a program that knows the shift"
+    return otherwise or "Convert the file to EPSG:4326 in a program that knows the shift"

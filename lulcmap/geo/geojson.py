@@ -47,6 +47,7 @@ def read_geojson(path: Path, name: str) -> VectorLayer:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # coordinates that are not numbers are refused later
             shapes, rows = _features(values)
+        columns = _columns(rows)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OSError) as error:
         raise UsageError(f"{name} cannot be read as GeoJSON: {_reason(error)}.") from error
     except shapely.errors.ShapelyError as error:
@@ -54,7 +55,7 @@ def read_geojson(path: Path, name: str) -> VectorLayer:
             f"{name} has a geometry that cannot be read ({first_line(error)}). Repair it, or "
             "save it again as plain polygons."
         ) from error
-    return VectorLayer("GeoJSON", shapes, _crs(values, name), _columns(rows))
+    return VectorLayer("GeoJSON", shapes, _crs(values, name), columns)
 
 
 def _parse(data: bytes) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The grids of maps: one per map, and one map for each distant part of an area."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +12,7 @@ from pyproj import CRS
 from pyproj.exceptions import CRSError
 
 from lulcmap.errors import UsageError
+from lulcmap.geo.crs import datum_doubt, understood_crs
 from lulcmap.geo.grid import covering_grid, project
 from lulcmap.geo.parts import distant_parts
 from lulcmap.geo.utm import map_crs
@@ -104,3 +106,17 @@ def map_files(out: Path, n: int) -> list[Path]:
 def area_digest(area: shapely.MultiPolygon) -> str:
     """SHA-256 of an area's polygon, hexadecimal, as a plan records it."""
     return hashlib.sha256(shapely.normalize(area).wkb).hexdigest()
+
+
+def crs_doubts(grids: Sequence[MapGrid]) -> tuple[str, ...]:
+    """Warnings, also logged, of map CRS whose place on the globe PROJ does not know to a pixel."""
+    doubts = [
+        datum_doubt(
+            understood_crs(crs),
+            shapely.get_coordinates(map_grid.polygon),
+            f"--crs {crs}",
+            remedy="Give another --crs",
+        )
+        for crs, map_grid in {map_grid.crs: map_grid for map_grid in grids}.items()
+    ]
+    return tuple(doubt for doubt in doubts if doubt)

@@ -87,7 +87,7 @@ def gdal_layers(path: Path, driver: str, name: str) -> list[str]:
             if driver in _OPTIONS:  # list_layers takes no options
                 return list(_layers_one_by_one(source, driver))
             layers = pyogrio.list_layers(source)
-            if pyogrio.read_info(source, layer=0)["driver"] not in (driver, "KML") and len(layers):
+            if len(layers) and pyogrio.read_info(source, layer=0)["driver"] not in (driver, "KML"):
                 raise _unreadable(name, "GDAL takes it for another format", driver)
     except (*_ERRORS, ValueError) as error:
         raise _unreadable(name, _reason(error, source), driver) from error

@@ -40,6 +40,7 @@ from lulcmap.geo import (
     beyond_zone,
     box_polygons,
     covering_box,
+    crs_doubts,
     map_grids,
     only_polygons,
     project,
@@ -152,6 +153,8 @@ def plan_map(
     grids = map_grids(area.polygon, settings.crs)
     if not settings.sparse:
         _check_filled(grids)
+    if doubts := crs_doubts(grids):
+        area = replace(area, notes=(*area.notes, *doubts))
     session = open_session(
         find_model(settings.model), device=settings.device, batch_size=settings.batch_size
     )

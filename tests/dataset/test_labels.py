@@ -586,3 +586,34 @@ def test_own_labels_need_a_period_with_scenes(scenes, tmp_path):
     with pytest.raises(NoScenesError, match="No Sentinel-2 scene of the labels was found"):
         build_dataset(DatasetRequest(scenes.truth, archive=archive, period=day), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_polygons_past_180_are_those_within(tmp_path):
+    boxes = [shapely.box(lon, 10.0, lon + 0.05, 10.05) for lon in (-160.0, 200.0)]
+    paths = [
+        put_polygons(tmp_path / f"{n}.gpkg", [box], [3], crs="EPSG:4326")
+        for n, box in enumerate(boxes)
+    ]
+
+    one, other = (VectorLabels(path, PLAIN).find() for path in paths)
+
+    assert [sample.name for sample in one.samples] == [sample.name for sample in other.samples]
+    for sample in one.samples:
+        np.testing.assert_array_equal(one.read(sample).ids, other.read(sample).ids)
+
+
+def test_labels_that_are_a_scribble_are_refused(tmp_path):
+    scribble = shapely.Polygon(
+        np.random.default_rng(0).random((300, 2)) * 1000 + (443_000, 5_298_000)
+    )
+
+    with pytest.raises(UsageError, match="cross themselves"):
+        VectorLabels(put_polygons(tmp_path / "a.gpkg", [scribble], [3]), PLAIN)
+
+
+def test_labels_in_a_datum_that_is_not_known_are_warned_of(tmp_path, caplog):
+    box = shapely.box(100, 30, 100.05, 30.05)
+
+    VectorLabels(put_polygons(tmp_path / "a.gpkg", [box], [3], crs="EPSG:4214"), PLAIN)
+
+    assert "a.gpkg: The accuracy of the shift from Beijing 1954" in caplog.text

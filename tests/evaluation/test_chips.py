@@ -159,6 +159,21 @@ def test_regions_are_polygons_of_the_users_in_any_crs(tmp_path):
         load_regions(path, column="name")
 
 
+def test_regions_may_lie_past_180(tmp_path):
+    path = tmp_path / "regions.geojson"
+    square = [[[170, 0], [190, 0], [190, 10], [170, 10], [170, 0]]]
+    feature = {
+        "type": "Feature",
+        "properties": {"biome": "reef"},
+        "geometry": {"type": "Polygon", "coordinates": square},
+    }
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+
+    regions = load_regions(path, column="biome")
+
+    assert [regions.of(lon, 5) for lon in (175, -175, -165, 5)] == ["reef", "reef", "none", "none"]
+
+
 # --- the shipped path: a model file ----------------------------------------------------------
 
 

@@ -11,7 +11,7 @@ from pyproj import CRS, Transformer
 from pyproj.exceptions import CRSError
 
 from lulcmap.errors import AreaError
-from lulcmap.geo import load_area
+from lulcmap.geo import crs_doubts, load_area, map_grids
 from lulcmap.geo.crs import crs_by_name, understood_crs
 
 GREENWICH = 'PRIMEM["Greenwich",0],UNIT["Degree",0.0174532925199433]'
@@ -276,3 +276,14 @@ def test_geojson_whose_crs_is_null_is_degrees_only_if_it_looks_like_them(tmp_pat
 def test_geojson_in_metres_without_a_crs_says_what_to_do(tmp_path):
     with pytest.raises(AreaError, match=r"look like metres; give the file its CRS"):
         load_area(geojson(tmp_path, METRES))
+
+
+def test_a_map_crs_whose_shift_is_not_known_is_warned_of(caplog):
+    area = load_area("100,30,100.1,30.1")
+
+    assert crs_doubts(map_grids(area.polygon, "EPSG:32647")) == ()
+    assert crs_doubts(map_grids(area.polygon, "auto")) == ()
+    (doubt,) = crs_doubts(map_grids(area.polygon, "EPSG:4214"))
+    assert "from Beijing 1954 to WGS 84 is unknown" in doubt
+    assert "another --crs" in doubt
+    assert doubt in caplog.text

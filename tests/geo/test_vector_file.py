@@ -275,6 +275,8 @@ def test_a_lost_part_of_a_shapefile_is_named(tmp_path):
         ('{"type": "FeatureCollection", "features": [}', r"Expecting value: line 1 column 44"),
         ('{"type": "Feature", "geometry": {"type": "Polygon"}}', "has no 'coordinates'"),
         ('{"type": "Feature"}', "has no 'geometry'"),
+        ('{"type": "Feature", "geometry": null, "properties": [1]}', "has no attribute"),
+        ('{"type": "FeatureCollection", "features": [null]}', "not subscriptable"),
         ('{"type": "Polygon", "coordinates": [[[1, "a"], [2, 3], [1, 1]]]}', "not two numbers"),
         ('{"type": "Polygon", "coordinates": [[[1, 0], [2, 3], [1, 1], [5, 5]]]}', "not closed"),
         ('{"type": "Polygon", "coordinates": [[[1, 0], [2]]]}', "inhomogeneous|not two numbers"),
