@@ -10,7 +10,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
-from pyproj import Transformer
+from pyproj import CRS, Transformer
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
@@ -62,11 +62,12 @@ class RasterLabels(UserLabels):
                 f"The labels {self.path} have {count} {'band' if count == 1 else 'bands'} of "
                 f"{dtype}; expected one band of integers, the class codes."
             )
+        self._wkt = understood_crs(crs.to_wkt()).to_wkt()
 
     def cells(self) -> Iterator[tuple[int, int, int]]:
         """The chips that the raster's outline intersects."""
         with open_geotiff(self.path) as file:
-            bounds, crs = file.bounds, understood_crs(file.crs.to_wkt())
+            bounds, crs = file.bounds, CRS.from_wkt(self._wkt)
         corners = np.array([[bounds.left, bounds.bottom], [bounds.right, bounds.top]])
         datum_doubt(crs, corners, str(self.path))
         to_degrees = Transformer.from_crs(crs, 4326, always_xy=True)
@@ -100,7 +101,7 @@ class RasterLabels(UserLabels):
     def _sample(self, file: Any, grid: GeoBox) -> NDArray[np.int64]:
         """(H, W) the code that each pixel's centre lies in, ``_OUTSIDE`` where there is none."""
         codes = np.full(grid.shape, _OUTSIDE, np.int64)
-        row, col, xs, ys = transform_nodes(grid, understood_crs(file.crs.to_wkt()).to_wkt())
+        row, col, xs, ys = transform_nodes(grid, self._wkt)
         to_pixel = ~file.transform
         cols = to_pixel.a * xs + to_pixel.b * ys + to_pixel.c
         rows = to_pixel.d * xs + to_pixel.e * ys + to_pixel.f

@@ -235,10 +235,10 @@ def _to_degrees(
     source: str, polygons: NDArray[np.object_], layer: VectorLayer, notes: list[str]
 ) -> NDArray[np.object_]:
     """Polygons in longitude and latitude."""
-    crs = layer.crs
+    crs, corners = layer.crs, shapely.get_coordinates(polygons)
+    like_degrees = bool((np.abs(corners) <= (360, 90)).all())
     if crs is None:
-        corners = shapely.get_coordinates(polygons)
-        if layer.kind not in _DEGREES_UNLESS_SAID or (np.abs(corners) > (360, 90)).any():
+        if layer.kind not in _DEGREES_UNLESS_SAID or not like_degrees:
             raise AreaError(
                 f"{source} has no CRS. Add it (a Shapefile needs its .prj file), or "
                 "convert it to longitude and latitude (EPSG:4326)."
@@ -247,11 +247,16 @@ def _to_degrees(
             "The area's file has no CRS; its coordinates were read as longitude and latitude."
         )
         return polygons
+    if crs.is_projected and like_degrees:
+        raise AreaError(
+            f"{source} has coordinates that look like degrees, but its CRS is {crs.name}, in "
+            f"{crs.axis_info[0].unit_name}s. Give it the right CRS, such as EPSG:4326."
+        )
     converted = to_degrees(polygons, crs, source)
     if converted is not polygons:
         code = crs.to_authority(min_confidence=70)
         notes.append(f"The area was converted from {':'.join(code) if code else crs.name}.")
-    if doubt := datum_doubt(crs, shapely.get_coordinates(polygons), source):
+    if doubt := datum_doubt(crs, corners, source):
         notes.append(doubt)
     return converted
 

@@ -99,7 +99,7 @@ def within_180(shape: BaseGeometry, source: str) -> BaseGeometry:
 
     """
     west, _, east, _ = shape.bounds
-    if west >= -180 and east <= 180:
+    if not (west < -180 or east > 180):  # an empty one has no bounds
         return shape
     check_degrees(shapely.get_coordinates(shape), source)
     polygons = [part for part in shapely.get_parts(shape) if part.geom_type == "Polygon"]

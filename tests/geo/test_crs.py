@@ -287,3 +287,10 @@ def test_a_map_crs_whose_shift_is_not_known_is_warned_of(caplog):
     assert "from Beijing 1954 to WGS 84 is unknown" in doubt
     assert "another --crs" in doubt
     assert doubt in caplog.text
+
+
+def test_degrees_that_are_said_to_be_metres_are_refused(tmp_path):
+    crs = {"type": "name", "properties": {"name": "EPSG:3857"}}
+
+    with pytest.raises(AreaError, match=r"look like degrees, but its CRS is .*, in metres"):
+        load_area(geojson(tmp_path, {**DEGREES, "crs": crs}))
