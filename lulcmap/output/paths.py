@@ -78,7 +78,7 @@ def check_map_file(path: Path, written: WrittenFile | None) -> None:
 
     """
     check_destination(path, beside=(REPORT_ENDING, ".run"))
-    check_ours(path, partial(is_map, written=written), kind="a map")
+    check_ours(path, partial(is_map, written=written), kind="this map, nor any")
 
 
 def check_outside(out: Path, run: Path) -> None:

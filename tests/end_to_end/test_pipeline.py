@@ -164,7 +164,7 @@ def test_a_file_that_lulcmap_did_not_write_is_never_replaced(
     elif by == "hard link":
         out.hardlink_to(path)
 
-    with pytest.raises(OutputError, match="not a map made by lulcmap") as refused:
+    with pytest.raises(OutputError, match="nor any made by lulcmap") as refused:
         map_area(str(country.aoi), out, period=PERIOD, settings=settings(overwrite=overwrite))
 
     assert "\n" not in str(refused.value)

@@ -215,9 +215,9 @@ def test_a_foreign_file_in_the_place_of_a_map_is_refused_beside_its_report(out, 
     raster = source(out.with_name("mine.tif")).read_bytes()
     for content in (b"precious", raster, bytes(out.stat().st_size + 1)):
         out.write_bytes(content)
-        with pytest.raises(OutputError, match="not a map made by lulcmap"):
+        with pytest.raises(OutputError, match="nor any made by lulcmap"):
             check_writable(out)
-        with pytest.raises(OutputError, match="not a map made by lulcmap"):
+        with pytest.raises(OutputError, match="nor any made by lulcmap"):
             found(out, overwrite=overwrite)
         assert out.read_bytes() == content
 
@@ -237,7 +237,9 @@ def test_a_part_of_the_map_that_is_not_ours_is_refused_too(out):
     plan = make_plan(crs=("EPSG:32632", "EPSG:32632"))
     out.with_name("map-2.tif").write_text("mine")
 
-    with pytest.raises(OutputError, match=r"map-2\.tif exists and is not a map made by lulcmap"):
+    with pytest.raises(
+        OutputError, match=r"map-2\.tif exists and is not this map, nor any made by lulcmap"
+    ):
         made_before(out, plan, remote=False, zones=False, overwrite=True, min_coverage=0.5)
 
 
@@ -255,7 +257,7 @@ def test_a_case_variant_of_the_name_is_another_file_or_the_same_one(out):
         check_writable(other)
     other.write_text("mine")
 
-    with pytest.raises(OutputError, match="not a map made by lulcmap"):
+    with pytest.raises(OutputError, match="nor any made by lulcmap"):
         check_writable(other)
 
 
