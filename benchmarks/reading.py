@@ -228,7 +228,7 @@ def request_counts(url: str) -> dict[str, int]:
 
 def read_lulcmap(task: Task, *, workers: int) -> list[np.ndarray]:
     from lulcmap.catalog import Scene
-    from lulcmap.imagery import Reader
+    from lulcmap.imagery import Reader, pixels_of
 
     def scene(date: int) -> Scene:
         return Scene(
@@ -246,13 +246,8 @@ def read_lulcmap(task: Task, *, workers: int) -> list[np.ndarray]:
         )
 
     requests = [(scene(date), band) for date in range(task.dates) for band in BANDS]
-    planes = []
     with Reader(workers=workers) as reader:
-        for plane in reader.planes(requests, task.grid):
-            if isinstance(plane, Exception):
-                raise plane
-            planes.append(plane)
-    return planes
+        return [pixels_of(plane) for plane in reader.planes(requests, task.grid)]
 
 
 def read_rasterio(task: Task, *, threads: int) -> list[np.ndarray]:

@@ -71,6 +71,7 @@ class MapOptions(TypedDict, total=False):
     catalog: CatalogLike
     profile: str | None
     s1_catalog: str | None
+    fallback: str | None
     max_cloud: float
     crs: str
     sparse: bool
@@ -104,6 +105,7 @@ class CompositeOptions(TypedDict, total=False):
     catalog: CatalogLike
     profile: str | None
     s1_catalog: str | None
+    fallback: str | None
     max_cloud: float
     s1: Literal["off", "optional"]
     orbit: Literal["descending", "ascending"]
@@ -247,6 +249,7 @@ def composite(
             catalog=chosen.catalog,
             profile=chosen.profile,
             s1_catalog=chosen.s1_catalog,
+            fallback=chosen.fallback,
             s1=chosen.s1 != "off",
             max_cloud=chosen.max_cloud,
             orbit=chosen.orbit,

@@ -164,5 +164,6 @@ def _facts(
         used=tuple(sorted(composite.used)),
         unmasked=tuple(sorted(composite.unmasked)),
         lost=tuple((asset.scene, asset.band, asset.reason) for asset in composite.lost),
+        fallback=tuple((asset.scene, asset.band, asset.reason) for asset in composite.fallback),
         implausible=tuple(sorted(composite.implausible.items())),
     )

@@ -104,7 +104,12 @@ def _check_ready(planned: PlannedMap, run: RunFolder, todo: Sequence[Block]) -> 
     """Say before the first block what would stop a later one."""
     sign = signer(*planned.scenes.profiles)
     for href in first_hrefs(planned.scenes).values():
-        sign(href)  # a missing credential shows now, not after hours
+        try:
+            sign(href)  # a missing credential shows now, not after hours
+        except ProviderError as error:
+            if planned.plan.fallback is None:
+                raise
+            logger.warning("%s What %s holds is read there.", error, planned.plan.fallback)
     needed = BLOCK_BYTES_PER_PIXEL * sum(math.prod(block.box.shape) for block in todo)
     left = free_disk(run.path)
     if left < needed:  # checked again before each block

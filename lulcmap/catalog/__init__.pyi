@@ -1,20 +1,14 @@
 from .footprint import item_footprint
+from .frozen import freeze_items, items_digest
 from .hrefs import HrefRefusedError, is_private, resolve_href
 from .period import Period, make_period, s1_period
 from .providers import CDSE, PROFILES, Profile
 from .scene import Scene
-from .search import (
-    SearchResult,
-    find_scenes,
-    first_hrefs,
-    freeze_items,
-    items_digest,
-    shows_simulated,
-)
+from .search import SearchResult, find_scenes, first_hrefs, shows_simulated
 from .selection import Datatake, S1Choice, choose_s1, own_grid_first, rank_s2
 from .signing import SUBSCRIPTION_KEY, Sign, signer, unsigned
 from .skip import SkippedItem, count_reasons, say_reasons
-from .sources import Catalog, CatalogSource, is_remote, sources_of
+from .sources import Catalog, CatalogSource, fallback_sources, is_remote, source_name, sources_of
 
 __all__ = [
     "CDSE",
@@ -33,6 +27,7 @@ __all__ = [
     "SkippedItem",
     "choose_s1",
     "count_reasons",
+    "fallback_sources",
     "find_scenes",
     "first_hrefs",
     "freeze_items",
@@ -48,6 +43,7 @@ __all__ = [
     "say_reasons",
     "shows_simulated",
     "signer",
+    "source_name",
     "sources_of",
     "unsigned",
 ]

@@ -27,10 +27,11 @@ def root_of(path: Path, values: Mapping[str, Any]) -> tuple[str, str]:
 
     Raises:
         UsageError: it names a folder that is not its own.
+        TypeError, ValueError: what it names is no path.
 
     """
     own, named = os.path.realpath(path.parent), values.get(ROOT_MEMBER)
-    root = os.path.realpath(Path(own, named if isinstance(named, str) else "."))
+    root = os.path.realpath(Path(own, named or "."))
     if Path(root).is_relative_to(own):
         return root, os.path.realpath(path)
     listing = values.get(CATALOG_MEMBER)

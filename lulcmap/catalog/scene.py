@@ -80,6 +80,9 @@ class Scene:
     checksums: Mapping[str, str] = field(default_factory=dict)
     """From band name to the multihash of its file, hexadecimal, where the item states it."""
 
+    twin: "Scene | None" = None
+    """The same product at a second provider, for what the first cannot give."""
+
     @classmethod
     def from_item(
         cls,

@@ -4,7 +4,6 @@ Items are data and are not trusted (see ``hrefs``). The result of a search can b
 ItemCollection that finds the same scenes again: unsigned, and with the providers' names.
 """
 
-import hashlib
 import json
 import os
 from collections import Counter
@@ -19,26 +18,37 @@ import shapely
 
 from lulcmap.catalog.bands import asset_keys
 from lulcmap.catalog.criteria import Criteria, Item, SkippedItems, by_sensor, notes_on
+from lulcmap.catalog.fallback import (
+    FALLBACK_MEMBER,
+    NO_FALLBACK,
+    Fallback,
+    fallback_items,
+    first_that_answers,
+    frozen_fallback,
+    note_on,
+    pair,
+)
 from lulcmap.catalog.hrefs import HrefRefusedError, resolve_href
-from lulcmap.catalog.keys import frozen_asset, opened_href, renewed
+from lulcmap.catalog.keys import opened_href, renewed
 from lulcmap.catalog.providers import PROFILES, Profile
 from lulcmap.catalog.root import CATALOG_MEMBER, ROOT_MEMBER, root_of
 from lulcmap.catalog.scene import Scene
 from lulcmap.catalog.skip import SkippedItem
-from lulcmap.catalog.sources import SOURCES_MEMBER, Catalog, CatalogSource, is_remote, sources_of
+from lulcmap.catalog.sources import (
+    Catalog,
+    CatalogSource,
+    fallback_sources,
+    is_remote,
+    recorded_sources,
+    sources_of,
+)
 from lulcmap.catalog.stac.query import Days, QueryResult, query_items
 from lulcmap.catalog.values import mapping, quoted, shown
 from lulcmap.errors import UsageError
-from lulcmap.system import Progress, check_is_file, no_progress, without_keys_in, without_secrets
+from lulcmap.system import Progress, check_is_file, no_progress, without_secrets
 
-_SKIPPED, _NOTES = "lulcmap:skipped", "lulcmap:notes"
+SKIPPED_MEMBER, NOTES_MEMBER = "lulcmap:skipped", "lulcmap:notes"
 """Members of a frozen ItemCollection that keep a ``SearchResult``."""
-
-_ASSET_FACTS = (
-    *("type", "roles", "gsd", "proj:", "raster:", "bands", "offset", "scale", "nodata"),
-    "file:checksum",
-)
-"""Prefixes of an asset's members kept besides its href; others may hold hrefs of their own."""
 
 _MAX_NOTE = 4000
 """Longest sentence of a frozen search, characters."""
@@ -69,6 +79,9 @@ class SearchResult:
     notes: tuple[str, ...] = ()
     """Sentences for the report."""
 
+    fallback: Fallback = NO_FALLBACK
+    """The same products at a second provider, if one was asked for."""
+
     listing: str | None = field(default=None, compare=False)
     """Path of the catalogue that lists the files of ``root``, if it is a file."""
 
@@ -86,13 +99,15 @@ class SearchResult:
 
     @property
     def profiles(self) -> tuple[Profile, ...]:
-        """Profiles of the providers."""
-        return tuple(source.profile for source in self.sources.values())
+        """Profiles of the providers, the second ones too."""
+        sources = (*self.sources.values(), *self.fallback.sources.values())
+        return tuple(source.profile for source in sources)
 
     @property
     def private(self) -> bool:
         """Whether assets may be in a private network."""
-        return any(source.may_be_private(self.root) for source in self.sources.values())
+        sources = (*self.sources.values(), *self.fallback.sources.values())
+        return any(source.may_be_private(self.root) for source in sources)
 
     @property
     def platforms(self) -> dict[str, int]:
@@ -114,6 +129,7 @@ def find_scenes(
     s1: bool,
     profile: str | None = None,
     s1_catalog: str | None = None,
+    fallback: str | None = None,
     max_cloud: float = 100.0,
     renew: Mapping[str, CatalogSource] | None = None,
     progress: Progress = no_progress,
@@ -129,6 +145,8 @@ def find_scenes(
         profile: name of the provider whose layout an API or a file has; None is the Planetary
             Computer for an API, and guessed from the assets for a file.
         s1_catalog: provider or API of Sentinel-1; None is ``catalog``.
+        fallback: provider or API of the same products, for what ``catalog`` cannot give; of frozen
+            items only with ``renew``.
         max_cloud: percent of cloud cover above which a Sentinel-2 scene is skipped.
         renew: of frozen items, the source of each sensor, which is asked again for hrefs that need
             a key; None skips these items.
@@ -142,6 +160,7 @@ def find_scenes(
     periods = {"s2": s2_period, **({"s1": s1_period} if s1 else {})}
     file = None if is_remote(catalog) else _item_collection(catalog)
     sources, notes = sources_of(catalog, file, profile=profile, s1_catalog=s1_catalog, s1=s1)
+    others = _fallback_of(file, fallback if renew is None else None, sources)
 
     def ask(source: CatalogSource, sensor: str) -> QueryResult:
         return query_items(
@@ -157,29 +176,57 @@ def find_scenes(
     skipped = SkippedItems()
     if file is not None:
         root, listing = _root(catalog, file)
-        skipped.add_frozen(file.get(_SKIPPED))
+        skipped.add_frozen(file.get(SKIPPED_MEMBER))
         items += by_sensor(file["features"], sources, skipped)
         if renew is not None:
             items = renewed(items, lambda sensor: ask(renew[sensor], sensor).items)
         notes += [note for note in _frozen_notes(file) if note not in notes]
     else:
-        for sensor, source in sources.items():
-            answer = ask(source, sensor)
+        for sensor in list(sources):
+            answer = first_that_answers(sensor, sources, others, ask, notes)
             items += [(sensor, item) for item in answer.items]
             notes += answer.notes
     criteria = Criteria(area, periods, sources, max_cloud, exact=file is None)
     found = _scenes(items, criteria, root, skipped)
-    scenes = tuple(scene for scene, _ in found)
-    notes += [note for note in notes_on(scenes, skipped) if note not in notes]
+    first = tuple(scene for scene, _ in found)
+    notes += [note for note in notes_on(first, skipped) if note not in notes]
+    if file is None:
+        second = fallback_items(others, ask, notes)
+    else:
+        second = frozen_fallback(file, others)
+        if renew is not None:
+            live = fallback_sources(fallback, renew)
+            second = renewed(second, lambda sensor: ask(live[sensor], sensor).items)
+    anyhow = replace(criteria, sources=others, max_cloud=100.0)
+    same = _scenes(second, anyhow, root, SkippedItems())
+    scenes, held = pair(first, same, others)
+    if others and file is None:
+        notes.append(note_on(held, scenes))
     return SearchResult(
         items=tuple(item for _, item in found),
-        scenes=scenes,
+        scenes=tuple(scenes),
+        fallback=held,
         skipped=tuple(sorted({(without_secrets(a), without_secrets(b)) for a, b in skipped.named})),
         sources=sources,
         root=root,
         notes=tuple(map(without_secrets, notes)),
         listing=listing,
     )
+
+
+def _fallback_of(
+    file: Mapping[str, Any] | None, fallback: str | None, sources: Mapping[str, CatalogSource]
+) -> dict[str, CatalogSource]:
+    """The second provider of each sensor: the one asked for, or the one a file recorded."""
+    if file is None:
+        return fallback_sources(fallback, sources)
+    if fallback is not None:
+        raise UsageError(
+            "--fallback needs a provider or a STAC API as --catalog; a file is read as it is. "
+            "Leave it out, or give another --catalog."
+        )
+    recorded = mapping(file.get(FALLBACK_MEMBER)).get("sources")
+    return recorded_sources(recorded, needs=()) if recorded else {}
 
 
 def _scenes(
@@ -237,53 +284,6 @@ def first_hrefs(result: SearchResult) -> dict[str, str]:
     return hrefs
 
 
-def freeze_items(result: SearchResult) -> dict[str, Any]:
-    """The ItemCollection of a search: given as ``catalog``, it finds the same scenes.
-
-    Hrefs are unsigned; relative ones start from a recorded root. Links and assets that lulcmap does
-    not read are left out.
-    """
-    collection: dict[str, Any] = {
-        "type": "FeatureCollection",
-        SOURCES_MEMBER: {
-            sensor: {"provider": source.name, "profile": source.profile.name}
-            for sensor, source in result.sources.items()
-        },
-        _SKIPPED: [list(pair) for pair in result.skipped],
-        _NOTES: list(result.notes),
-        "features": _frozen(result),
-    }
-    if result.root is not None:
-        collection[ROOT_MEMBER] = result.root
-    if result.listing is not None:
-        collection[CATALOG_MEMBER] = result.listing
-    return collection
-
-
-def items_digest(result: SearchResult) -> str:
-    """SHA-256 of the items used, hexadecimal; it does not depend on where the file lies."""
-    text = json.dumps(_frozen(result), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _frozen(result: SearchResult) -> list[dict[str, Any]]:
-    frozen = []
-    for item, scene in zip(result.items, result.scenes, strict=True):
-        keys = asset_keys(item, result.sources[scene.sensor].profile, scene.assets)
-        assets = {}
-        for band, opened in scene.assets.items():
-            asset = item["assets"][keys[band]]
-            facts = {key: asset[key] for key in asset if key.startswith(_ASSET_FACTS)}
-            assets[keys[band]] = frozen_asset(facts, _relative(opened, result.root))
-        frozen.append({**without_keys_in({**item, "assets": {}}), "assets": assets, "links": []})
-    return frozen
-
-
-def _relative(href: str, root: str | None) -> str:
-    """An href as it is frozen: a path relative to the root."""
-    return os.path.relpath(href, root) if "://" not in href else href
-
-
 def _local_path(href: str) -> str:
     """The path of a ``file://`` href of this machine; any other href unchanged."""
     parts = urlsplit(href)
@@ -309,7 +309,7 @@ def _all_simulated(items: Iterable[Item]) -> bool:
 
 def _frozen_notes(values: Mapping[str, Any]) -> list[str]:
     """The sentences that an ItemCollection keeps, fit to be shown."""
-    notes = values.get(_NOTES)
+    notes = values.get(NOTES_MEMBER)
     listed = notes if isinstance(notes, list) else []
     return [shown(note, _MAX_NOTE) for note in listed if isinstance(note, str)]
 

@@ -1,6 +1,6 @@
 """The source of each sensor's scenes: a provider, a STAC API or a file, and its profile."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -102,7 +102,7 @@ def sources_of(
         )
     recorded = (file or {}).get(SOURCES_MEMBER)
     if recorded and profile is None:
-        sources = _recorded(recorded)
+        sources = recorded_sources(recorded)
     elif file is None:
         source = _remote(str(catalog), profile)
         sources = {"s2": source, "s1": source}
@@ -133,6 +133,44 @@ def sources_of(
     return sources, notes
 
 
+def source_name(catalog: str) -> str:
+    """The name of a provider or an API in files and messages: without keys.
+
+    Raises:
+        UsageError: it is neither.
+
+    """
+    return _remote(catalog, None).name
+
+
+def fallback_sources(
+    fallback: str | None, sources: Mapping[str, CatalogSource]
+) -> dict[str, CatalogSource]:
+    """The second provider of each sensor that it has.
+
+    Args:
+        fallback: provider or API; None is none.
+        sources: the first provider, by sensor.
+
+    Raises:
+        UsageError: it is no provider, or the first one itself.
+
+    """
+    if fallback is None:
+        return {}
+    source = _remote(fallback, None)
+    if all(first.name == source.name for first in sources.values()):
+        raise UsageError(
+            f"--fallback is {source.name}, which --catalog is too. Give another provider."
+        )
+    sensors = ["s2", *(["s1"] if source.profile.s1_collection is not None else [])]
+    return {
+        sensor: source
+        for sensor in sensors
+        if sensor in sources and sources[sensor].name != source.name
+    }
+
+
 def _remote(catalog: str, profile: str | None) -> CatalogSource:
     """The source of a provider's name or an API's URL."""
     if catalog in PROFILES:
@@ -156,8 +194,17 @@ def _remote(catalog: str, profile: str | None) -> CatalogSource:
     return CatalogSource(name, replace(PROFILES[profile or PLANETARY_COMPUTER.name], url=catalog))
 
 
-def _recorded(values: Any) -> dict[str, CatalogSource]:
-    """The sources that ``freeze_items`` recorded."""
+def recorded_sources(values: Any, needs: Collection[str] = ("s2",)) -> dict[str, CatalogSource]:
+    """The sources that ``freeze_items`` recorded.
+
+    Args:
+        values: JSON values.
+        needs: sensors that must be among them.
+
+    Raises:
+        UsageError: the values are something else.
+
+    """
     profiles = {**PROFILES, ITEM_COLLECTION.name: ITEM_COLLECTION}
     try:
         sources = {
@@ -166,7 +213,7 @@ def _recorded(values: Any) -> dict[str, CatalogSource]:
             )
             for sensor in values
         }
-        if not {"s2"} <= set(sources) <= {"s2", "s1"}:
+        if not set(needs) <= set(sources) <= {"s2", "s1"}:
             raise KeyError
     except (KeyError, TypeError, ValueError):
         raise UsageError(

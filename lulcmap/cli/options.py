@@ -158,6 +158,11 @@ _OPTIONS = (
         metavar="NAME|URL",
     ),
     setting(
+        "fallback",
+        "Another provider of the same products, for scenes that --catalog cannot give.",
+        metavar="NAME|URL",
+    ),
+    setting(
         "max_cloud",
         "Percent of cloud above which a Sentinel-2 scene is skipped.",
     ),

@@ -25,7 +25,14 @@ from lulcmap.dataset.sample import Image, Sample, SkippedError
 from lulcmap.dataset.settings import Orbit
 from lulcmap.dataset.source import OpenArchive, archive_settings
 from lulcmap.errors import NoScenesError, ReadError
-from lulcmap.imagery import CompositeRules, Reader, make_composite, mean_backscatter
+from lulcmap.imagery import (
+    CompositeRules,
+    Plane,
+    Reader,
+    make_composite,
+    mean_backscatter,
+    pixels_of,
+)
 from lulcmap.sensors import S1_BANDS, S1_NODATA, S2_BANDS, S2_NODATA
 
 _MAX_CLOUD_PERCENT = 95.0
@@ -145,7 +152,7 @@ def read_datatake(
 def _fill(
     image: NDArray[np.uint16],
     scene: Scene,
-    planes: Sequence[NDArray[Any] | ReadError],
+    planes: Sequence[Plane],
     ids: list[str],
     lost: dict[str, ReadError],
 ) -> bool:
@@ -163,7 +170,7 @@ def _fill(
     if error is not None:
         lost[scene.id] = error
         return False
-    stack = np.stack([np.asarray(plane) for plane in planes])
+    stack = np.stack([pixels_of(plane) for plane in planes])
     new = (image[0] == S2_NODATA) & (stack != S2_NODATA).all(axis=0)
     if new.any():
         values = stack[:, new].astype(np.int32) - scene.offset

@@ -4,7 +4,7 @@ from .assets.http import FetchError
 from .assets.tiff import TIFF_HEADER_BYTES
 from .composite import Composite, make_composite, mean_backscatter
 from .kernels import median, sorting_network
-from .reader import Reader
+from .reader import Plane, Reader, pixels_of
 from .resample import sample_pixels, transform_nodes
 from .rules import RULE_RANGES, CompositeRules
 
@@ -15,11 +15,13 @@ __all__ = [
     "CompositeRules",
     "FetchError",
     "Fetcher",
+    "Plane",
     "Reader",
     "composite_area",
     "make_composite",
     "mean_backscatter",
     "median",
+    "pixels_of",
     "sample_pixels",
     "sorting_network",
     "transform_nodes",

@@ -26,6 +26,7 @@ def composite_area(
     catalog: Catalog,
     profile: str | None = None,
     s1_catalog: str | None = None,
+    fallback: str | None = None,
     s1: bool = True,
     max_cloud: float = 100.0,
     orbit: str = "descending",
@@ -40,9 +41,10 @@ def composite_area(
         area: area in which to search for scenes; longitude, latitude, degrees.
         grid: 10 m grid in a UTM zone, of even height and width, edges on multiples of 20 m.
         period: period of the composite.
-        catalog: catalogue, as for ``find_scenes``, like the next two.
+        catalog: catalogue, as for ``find_scenes``, like the next three.
         profile: provider whose layout an API or a file follows.
         s1_catalog: provider or API to take Sentinel-1 from.
+        fallback: provider or API of the same products, for what ``catalog`` cannot give.
         s1: whether to use Sentinel-1.
         max_cloud: cloud cover above which a Sentinel-2 scene is skipped, percent.
         orbit: preferred Sentinel-1 orbit direction.
@@ -66,6 +68,7 @@ def composite_area(
         catalog=catalog,
         profile=profile,
         s1_catalog=s1_catalog,
+        fallback=fallback,
         s1=s1,
         max_cloud=max_cloud,
     )

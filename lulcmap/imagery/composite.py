@@ -19,6 +19,7 @@ from lulcmap.catalog import Datatake, Scene
 from lulcmap.errors import ReadError
 from lulcmap.geo import footprint
 from lulcmap.imagery import kernels
+from lulcmap.imagery.reader import FallbackPlane, Plane
 from lulcmap.imagery.rules import CompositeRules
 from lulcmap.sensors import S1_BANDS, S1_NODATA, S2_BANDS, S2_NODATA, SCL_DILATED
 from lulcmap.system import as_xarray
@@ -83,6 +84,9 @@ class Composite:
     grid: GeoBox
     """Grid of the composite."""
 
+    fallback: tuple[LostAsset, ...] = ()
+    """Assets read from the second provider, for the first could not give them."""
+
     replaced: int = 0
     """Number of lost assets whose pixels came from an older product of the same scene instead."""
 
@@ -126,9 +130,7 @@ class Composite:
 class Planes(Protocol):
     """Reads bands of scenes on a grid, in order; ``Reader.planes`` is one."""
 
-    def __call__(
-        self, requests: Sequence[tuple[Scene, str]], grid: GeoBox
-    ) -> Generator[NDArray[Any] | ReadError, None, None]:
+    def __call__(self, requests: Sequence[tuple[Scene, str]], grid: GeoBox) -> Generator[Plane]:
         """Yield for each request, in order, its pixels as of ``Reader.read``, or the error."""
         ...
 
@@ -141,18 +143,20 @@ class _ReadLog:
     lost: list[LostAsset] = field(default_factory=list)
     unmasked: list[str] = field(default_factory=list)
     implausible: Counter[str] = field(default_factory=Counter)
+    fallback: list[LostAsset] = field(default_factory=list)
     opened: int = 0
     replaced: int = 0
 
-    def take(
-        self, stream: Iterator[NDArray[Any] | ReadError], scene: Scene, band: str
-    ) -> NDArray[Any] | None:
+    def take(self, stream: Iterator[Plane], scene: Scene, band: str) -> NDArray[Any] | None:
         """Return the next plane of a stream, or None if it was lost."""
         plane = next(stream)
         self.opened += 1
         if isinstance(plane, ReadError):
             self.lost.append(LostAsset(scene.id, band, str(plane)))
             return None
+        if isinstance(plane, FallbackPlane):
+            self.fallback.append(LostAsset(scene.id, band, plane.reason))
+            return plane.pixels
         return plane
 
 
@@ -205,6 +209,7 @@ def make_composite(
         opened=log.opened,
         unmasked=tuple(log.unmasked),
         grid=grid,
+        fallback=tuple(log.fallback),
         replaced=log.replaced,
         implausible=dict(log.implausible),
     )
@@ -365,7 +370,7 @@ def _pick_scenes(
 
 def _observe(
     planes: Planes,
-    classes: Iterator[NDArray[Any] | ReadError],
+    classes: Iterator[Plane],
     grid: GeoBox,
     datatake: Datatake,
     rules: CompositeRules,

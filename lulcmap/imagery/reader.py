@@ -1,20 +1,58 @@
 """Read scenes on a grid, with threads and retries: the only place that opens remote pixels."""
 
+import threading
+import time
 from collections import deque
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from math import inf
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
+from urllib.parse import urlsplit
 
+import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from lulcmap.catalog import Scene, Sign, unsigned
-from lulcmap.errors import ReadError
+from lulcmap.errors import ProviderError, ReadError
 from lulcmap.imagery.assets.asset import Assets, BrokenError
 from lulcmap.imagery.assets.fetch import PATIENCE_S, Fetcher
 from lulcmap.imagery.assets.http import FetchError
 from lulcmap.imagery.plane import UnfitError, read_plane
+from lulcmap.sensors import S2_BANDS
+
+_SILENT_S = 600.0
+"""Seconds for which a host that has spent its patience is left alone, where another provider holds
+the same product."""
+
+
+@dataclass(frozen=True, slots=True)
+class FallbackPlane:
+    """A plane that the second provider gave in place of the first."""
+
+    pixels: NDArray[Any]
+    """What ``Reader.read`` returns of the first provider's scene."""
+
+    reason: str
+    """Why the first provider could not give it."""
+
+
+Plane: TypeAlias = NDArray[Any] | FallbackPlane | ReadError
+"""What becomes of one request: its pixels, from either provider, or the error."""
+
+
+def pixels_of(plane: Plane) -> NDArray[Any]:
+    """The pixels of a plane, of either provider.
+
+    Raises:
+        ReadError: it could not be read.
+
+    """
+    if isinstance(plane, ReadError):
+        raise plane
+    return plane.pixels if isinstance(plane, FallbackPlane) else plane
 
 
 class Reader:
@@ -44,6 +82,7 @@ class Reader:
         self._retries = retries
         self._fetcher = Fetcher(sign=sign, private=private, retries=retries, patience=patience)
         self._assets = Assets(self._fetcher)
+        self._silent = _Silent()
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="read")
 
     def __enter__(self) -> Self:
@@ -105,9 +144,7 @@ class Reader:
                 self._assets.forget(href)
         raise ReadError(f"{name} could not be read: {reason}.")
 
-    def planes(
-        self, requests: Sequence[tuple[Scene, str]], grid: GeoBox
-    ) -> Generator[NDArray[Any] | ReadError, None, None]:
+    def planes(self, requests: Sequence[tuple[Scene, str]], grid: GeoBox) -> Generator[Plane]:
         """Read many bands on one grid, ahead of the caller.
 
         At most ``workers`` planes are being read or waiting, whatever the number of requests.
@@ -118,13 +155,17 @@ class Reader:
             grid: north-up grid.
 
         Yields:
-            For each request, in order, what ``read`` returns or the error it raises.
+            For each request, in order, what ``read`` returns or the error it raises; or the plane
+            of the same product at the second provider, if the first cannot give it.
 
         """
         self._fetcher.announce(
-            scene.assets[band] for scene, band in requests if band in scene.assets
+            one.assets[band]
+            for scene, band in requests
+            for one in (scene, scene.twin)
+            if one is not None and band in one.assets
         )
-        waiting: deque[Future[NDArray[Any] | ReadError]] = deque()
+        waiting: deque[Future[Plane]] = deque()
         remaining = iter(requests)
 
         def submit_next() -> None:
@@ -143,8 +184,55 @@ class Reader:
             for future in waiting:
                 future.cancel()
 
-    def _attempt(self, scene: Scene, band: str, grid: GeoBox) -> NDArray[Any] | ReadError:
+    def _attempt(self, scene: Scene, band: str, grid: GeoBox) -> Plane:
+        twin = scene.twin
+        if twin is None or band not in twin.assets:
+            try:
+                return self.read(scene, band, grid)
+            except ReadError as error:
+                return error
+        host = urlsplit(scene.assets.get(band, "")).netloc
+        reason = self._silent.reason(host)
+        if reason is None:
+            try:
+                return self.read(scene, band, grid)
+            except ReadError as error:
+                reason = str(error)
+            except ProviderError as error:
+                reason = str(error)
+                self._silent.note(host, reason)
         try:
-            return self.read(scene, band, grid)
+            pixels = self.read(twin, band, grid)
         except ReadError as error:
-            return error
+            return ReadError(f"{reason} The fallback: {error}")
+        return FallbackPlane(_with_offset(pixels, band, twin.offset, scene.offset), reason)
+
+
+class _Silent:
+    """Hosts that have spent their patience: asked again only after a while; threads share it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._since: dict[str, tuple[float, str]] = {}
+
+    def note(self, host: str, reason: str) -> None:
+        """Note that a host gives nothing, and why."""
+        with self._lock:
+            self._since[host] = time.monotonic(), reason
+
+    def reason(self, host: str) -> str | None:
+        """Why a host is not to be asked now; None if it is."""
+        with self._lock:
+            since, reason = self._since.get(host, (-inf, ""))
+            if time.monotonic() - since < _SILENT_S:
+                return reason
+            self._since.pop(host, None)
+            return None
+
+
+def _with_offset(pixels: NDArray[Any], band: str, given: int, wanted: int) -> NDArray[Any]:
+    """Sentinel-2 DN with another offset, 0 nodata; values below 1 after the offset become 1."""
+    if given == wanted or band not in S2_BANDS:
+        return pixels
+    values = np.maximum(pixels.astype(np.int32) - given, 1) + wanted
+    return np.where(pixels == 0, 0, values).astype(np.uint16)

@@ -47,6 +47,8 @@ def map_tags(plan: Plan, about: About, report: MapReport) -> dict[str, str]:
         "LICENSE": "CC-BY-4.0",
         "ATTRIBUTION": f"Contains modified Copernicus Sentinel data {covered}; made with lulcmap",
     }
+    if report.fallback:
+        tags["LULCMAP_FALLBACK"] = f"{plan.fallback}: {len(report.fallback)} assets"
     if report.warnings:
         tags["LULCMAP_WARNINGS"] = " ".join(report.warnings)
     return {name: _plain(text) for name, text in tags.items()}

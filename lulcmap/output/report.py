@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -104,6 +104,10 @@ class MapReport:
     unmasked: tuple[str, ...] = ()
     """Ids of the scenes without a scene classification, whose clouds stayed."""
 
+    fallback: tuple[tuple[str, str, str, str], ...] = ()
+    """Assets read from the second provider: scene, its id there, band, why the first could not give
+    it."""
+
     implausible: tuple[tuple[str, int], ...] = ()
     """Ids of the Sentinel-1 scenes with implausible power, each with the number of such pixels."""
 
@@ -188,6 +192,7 @@ class MapReport:
         used: set[str] = set()
         unmasked: set[str] = set()
         lost: set[tuple[str, str, str]] = set()
+        fallback: set[tuple[str, str, str]] = set()
         implausible: Counter[str] = Counter()
         devices: set[str] = set()
         for block in blocks:
@@ -196,8 +201,10 @@ class MapReport:
             used.update(block.used)
             unmasked.update(block.unmasked)
             lost.update(block.lost)
+            fallback.update(block.fallback)
             implausible.update(dict(block.implausible))
             devices.add(block.device)
+        twins = dict(plan.twins)
         ids = [scene for scenes in plan.scenes.values() for scene in scenes]
         warnings = [*about.notes, *_model_warnings(plan, about)]
         return cls(
@@ -210,6 +217,7 @@ class MapReport:
             warnings=(
                 *warnings,
                 *_warnings(pixels, sorted(lost), len(unmasked)),
+                *_fallback_warnings(plan, fallback),
                 *_power_warnings(implausible),
             ),
             scenes={
@@ -220,6 +228,9 @@ class MapReport:
             skipped=about.skipped,
             lost=tuple(sorted(lost)),
             unmasked=tuple(sorted(unmasked)),
+            fallback=tuple(
+                (scene, twins.get(scene, ""), band, why) for scene, band, why in sorted(fallback)
+            ),
             implausible=tuple(sorted(implausible.items())),
             software=f"lulcmap {plan.version}",
             plan=about.plan,
@@ -266,6 +277,10 @@ class MapReport:
                 for scene, band, reason in self.lost
             ],
             "unmasked": list(self.unmasked),
+            "fallback": [
+                {"scene": scene, "read": twin, "band": band, "reason": reason}
+                for scene, twin, band, reason in self.fallback
+            ],
             "implausible": [{"scene": scene, "pixels": count} for scene, count in self.implausible],
             "software": self.software,
             "plan": self.plan,
@@ -312,6 +327,10 @@ class MapReport:
                 (entry["scene"], entry["band"], entry["reason"]) for entry in values["lost"]
             ),
             unmasked=tuple(values["unmasked"]),
+            fallback=tuple(
+                (entry["scene"], entry["read"], entry["band"], entry["reason"])
+                for entry in values.get("fallback", ())
+            ),
             implausible=tuple(
                 (entry["scene"], entry["pixels"]) for entry in values.get("implausible", ())
             ),
@@ -437,6 +456,17 @@ def _warnings(
             f"{unmasked} Sentinel-2 scenes have no scene classification: clouds in them stayed."
         )
     return warnings
+
+
+def _fallback_warnings(plan: Plan, fallback: Collection[tuple[str, str, str]]) -> list[str]:
+    if not fallback:
+        return []
+    scenes = sorted({scene for scene, _, _ in fallback})
+    named = ", ".join(scenes[:_MAX_NAMES]) + ", ..." * (len(scenes) > _MAX_NAMES)
+    return [
+        f"Assets read from the fallback {plan.fallback}, for the catalogue could not give them: "
+        f"{len(fallback)}, of {len(scenes)} scenes ({named}). They are the same products."
+    ]
 
 
 def _power_warnings(implausible: Mapping[str, int]) -> list[str]:

@@ -18,6 +18,7 @@ from lulcmap.catalog import (
     Scene,
     SearchResult,
     choose_s1,
+    fallback_sources,
     find_scenes,
     is_remote,
     item_footprint,
@@ -26,6 +27,7 @@ from lulcmap.catalog import (
     rank_s2,
     s1_period,
     say_reasons,
+    source_name,
     sources_of,
 )
 from lulcmap.errors import ModelError, NoScenesError, UsageError
@@ -202,6 +204,7 @@ def _find(
         catalog=settings.catalog if begun is None else str(RunFolder(folder).items_path),
         profile=settings.profile if begun is None else None,
         s1_catalog=settings.s1_catalog if begun is None else None,
+        fallback=settings.fallback,
         s1=wants_s1,
         max_cloud=settings.max_cloud,
         renew=sources,
@@ -260,10 +263,14 @@ def _checked_sources(
         s1_catalog=settings.s1_catalog,
         s1=wants_s1,
     )
+    for sensor, other in fallback_sources(settings.fallback, sources).items():
+        if begun.sources.get(sensor) == _named({sensor: other})[sensor]:
+            sources[sensor] = other  # the first could not be searched
     differs = {
         "area": begun.area != area_digest(area.polygon),
         "period": begun.period != _days(period),
         "sources": begun.sources != _named(sources),
+        "fallback": begun.fallback != _fallback(settings),
         "max_cloud": begun.max_cloud != settings.max_cloud,
         "s1": begun.s1 != settings.s1,
     }
@@ -355,6 +362,8 @@ def _job(
         model_sha256=session.sha256,
         items=items_digest(scenes),
         sources=_named(scenes.sources),
+        fallback=_fallback(settings),
+        twins=tuple((scene.id, scene.twin.id) for scene in scenes.scenes if scene.twin is not None),
         max_cloud=settings.max_cloud,
     )
     return Job(plan, plan.digest, zones, s1, settings.rules)
@@ -407,6 +416,11 @@ def _blocks(
 
 def _days(period: Period) -> tuple[str, str]:
     return period.start.isoformat(), period.end.isoformat()
+
+
+def _fallback(settings: Settings) -> str | None:
+    """Name of the second provider."""
+    return None if settings.fallback is None else source_name(settings.fallback)
 
 
 def _named(sources: Mapping[str, CatalogSource]) -> dict[str, tuple[str, str]]:

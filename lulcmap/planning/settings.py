@@ -41,6 +41,9 @@ class Settings:
     s1_catalog: str | None = None
     """Provider or API of Sentinel-1; None is ``catalog``."""
 
+    fallback: str | None = None
+    """Provider or API that gives the same products where ``catalog`` cannot; None is none."""
+
     max_cloud: float = 95.0
     """Percent of cloud cover above which a Sentinel-2 scene is skipped."""
 

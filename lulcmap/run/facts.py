@@ -43,9 +43,15 @@ class BlockFacts:
     implausible: tuple[tuple[str, int], ...] = ()
     """Scenes of Sentinel-1 with pixels of implausible power, and their number in the block."""
 
+    fallback: tuple[tuple[str, str, str], ...] = ()
+    """Assets read from the second provider: scene, band, why the first could not give it."""
+
     def to_json(self) -> dict[str, Any]:
         """The values of the tag."""
-        return asdict(self)
+        values = asdict(self)
+        if not self.fallback:
+            del values["fallback"]
+        return values
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
@@ -55,10 +61,11 @@ class BlockFacts:
             KeyError, TypeError, ValueError, AttributeError: the values are of something else.
 
         """
-        values = {"implausible": (), **values}  # blocks of version 0.1.0 lack it
+        values = {"implausible": (), "fallback": (), **values}  # blocks of version 0.1.0 lack it
         facts = {field.name: values[field.name] for field in fields(cls)}
         facts["used"], facts["unmasked"] = tuple(facts["used"]), tuple(facts["unmasked"])
         facts["lost"] = tuple((scene, band, reason) for scene, band, reason in facts["lost"])
+        facts["fallback"] = tuple((scene, band, why) for scene, band, why in facts["fallback"])
         facts["implausible"] = tuple((scene, int(count)) for scene, count in facts["implausible"])
         for counts in ("pixels", "classes"):
             facts[counts] = {name: int(count) for name, count in facts[counts].items()}

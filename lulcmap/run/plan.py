@@ -74,6 +74,12 @@ class Plan:
     sources: Mapping[str, tuple[str, str]]
     """By sensor, the provider's name or the API's URL, and its profile."""
 
+    fallback: str | None = None
+    """Second provider of the same products; None is none."""
+
+    twins: tuple[tuple[str, str], ...] = ()
+    """Ids of the scenes that the second provider has too, each with its id there."""
+
     max_cloud: float
     """Percent of cloud cover above which scenes of Sentinel-2 were skipped."""
 
@@ -98,8 +104,14 @@ class Plan:
         }
 
     def to_json(self) -> dict[str, Any]:
-        """The plan as plain JSON values: what comes back when it is written and read."""
-        return json.loads(json.dumps(asdict(self)))
+        """The plan as plain JSON values: what comes back when it is written and read.
+
+        Without a second provider, it has the keys of version 0.1.0, and so its digest.
+        """
+        values = asdict(self)
+        if self.fallback is None:
+            del values["fallback"], values["twins"]
+        return json.loads(json.dumps(values))
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
@@ -109,10 +121,11 @@ class Plan:
             KeyError, TypeError, ValueError: the values are not those of a plan.
 
         """
+        values = {"fallback": None, "twins": (), **values}
         plan = {field.name: values[field.name] for field in fields(cls)}
         for name in ("period", "crs", "lattice"):
             plan[name] = tuple(plan[name])
-        for name in ("boxes", "s2_dates", "s1_passes", "s1_others"):
+        for name in ("boxes", "s2_dates", "s1_passes", "s1_others", "twins"):
             plan[name] = tuple(map(tuple, plan[name]))
         plan["blocks"] = tuple(BlockId(*map(int, number)) for number in plan["blocks"])
         plan["sources"] = {sensor: tuple(pair) for sensor, pair in plan["sources"].items()}
@@ -130,8 +143,8 @@ class Plan:
     def request(self) -> str:
         """SHA-256 of the request, hexadecimal: the plan without the scenes that were found."""
         values = self.to_json()
-        for searched in ("items", "s2_dates", "s1_passes", "s1_others"):
-            del values[searched]
+        for searched in ("items", "s2_dates", "s1_passes", "s1_others", "fallback", "twins"):
+            values.pop(searched, None)
         return _digest(values)
 
 

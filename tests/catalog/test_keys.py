@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from lulcmap.catalog import hrefs
 from lulcmap.catalog import search as module
+from lulcmap.catalog.frozen import freeze_items, items_digest
 from lulcmap.catalog.providers import EARTH_SEARCH
-from lulcmap.catalog.search import find_scenes, freeze_items, items_digest
+from lulcmap.catalog.search import find_scenes
 from lulcmap.catalog.sources import sources_of
 from lulcmap.catalog.stac.query import QueryResult
 from lulcmap.errors import ProviderError

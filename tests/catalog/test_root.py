@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from lulcmap.catalog.search import freeze_items
+from lulcmap.catalog.frozen import freeze_items
 from lulcmap.errors import UsageError
 from tests.catalog.test_search import item, look, write
 

@@ -12,9 +12,10 @@ import shapely
 
 from lulcmap.catalog import hrefs
 from lulcmap.catalog import search as module
+from lulcmap.catalog.frozen import freeze_items, items_digest
 from lulcmap.catalog.providers import CDSE, EARTH_SEARCH, PLANETARY_COMPUTER
 from lulcmap.catalog.scene import Scene
-from lulcmap.catalog.search import find_scenes, freeze_items, items_digest
+from lulcmap.catalog.search import find_scenes
 from lulcmap.catalog.skip import SkippedItem
 from lulcmap.catalog.stac.query import QueryResult
 from lulcmap.errors import ProviderError, UsageError

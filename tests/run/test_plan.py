@@ -53,3 +53,12 @@ def test_what_decides_the_map_changes_the_digest(change):
 
 def test_a_plan_is_plain_json():
     assert PLAN.to_json()["blocks"] == [[32632, -118, 1], [32632, -118, 2]]
+
+
+def test_a_fallback_is_part_of_the_plan_and_of_no_other_plan():
+    second = replace(PLAN, fallback="earth-search", twins=(("a", "A"),))
+
+    assert not {"fallback", "twins"} & set(PLAN.to_json())  # as version 0.1.0 wrote it
+    assert Plan.from_json(second.to_json()).to_json() == second.to_json()
+    assert second.digest != PLAN.digest
+    assert second.request == PLAN.request  # the same map is asked for
