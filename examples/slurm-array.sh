@@ -3,6 +3,8 @@
 #
 #     ./slurm-array.sh france.geojson 2024 /shared/maps/france.tif 10
 #
+# Options of `lulcmap predict` may follow the number of shards: ... 10 --model mine.onnx --max-cloud 60
+#
 # All nodes must see the map's folder. Set options of sbatch, such as the partition, with its environment
 # variables (SBATCH_PARTITION=gpu ./slurm-array.sh ...).
 #
@@ -33,9 +35,10 @@ if [ -z "${SLURM_ARRAY_TASK_ID:-}" ]; then # not a task: called by the user
     exit
 fi
 
+shift 4
 code=0
 lulcmap predict --aoi "$area" --year "$year" --out "$out" --shard "$SLURM_ARRAY_TASK_ID/$shards" \
-    --timeout 41400 --max-memory 8GB --log-format json || code=$?
+    --timeout 41400 --max-memory 8GB --log-format json "$@" || code=$?
 if [ "$code" -eq 124 ]; then # 11.5 of the 12 hours are over
     scontrol requeue "$SLURM_JOB_ID"
 fi

@@ -123,6 +123,9 @@ def map_area(
     out: str | Path | None = None,
     *,
     year: int | None = None,
+    month: str | None = None,
+    season: str | None = None,
+    last: str | None = None,
     start: str | date | None = None,
     end: str | date | None = None,
     layer: str | None = None,
@@ -137,7 +140,11 @@ def map_area(
         aoi: a vector file; west, south, east and north in degrees, as text or numbers; a shapely
             geometry or any object with ``__geo_interface__``, in degrees; or a GeoDataFrame.
         out: path of the COG to write; None is ``<area>-<period>.tif`` in the current folder.
-        year: calendar year; or give ``start`` and ``end``.
+        year: calendar year. Give the period by ``year``, ``month``, ``season``, ``last``, or
+            ``start`` and ``end``.
+        month: calendar month, ``"2024-06"``.
+        season: ``"2024-JJA"``, or a first and a last month, ``"2024-11:2025-03"``.
+        last: ``"12months"``, whole calendar months before the current one; or ``"90days"``.
         start: first day, a date or ISO 8601.
         end: last day, included.
         layer: layer of the vector file, where it has several.
@@ -160,7 +167,7 @@ def map_area(
         return run_map(
             aoi,
             Path(out) if out is not None else None,
-            period=_period(year, start, end),
+            period=_period(start, end, year=year, month=month, season=season, last=last),
             layer=layer,
             settings=_settings(settings),
             progress=progress,
@@ -172,6 +179,9 @@ def plan_map(
     out: str | Path | None = None,
     *,
     year: int | None = None,
+    month: str | None = None,
+    season: str | None = None,
+    last: str | None = None,
     start: str | date | None = None,
     end: str | date | None = None,
     layer: str | None = None,
@@ -184,6 +194,9 @@ def plan_map(
         aoi: as for ``map_area``; so are the other arguments and the errors.
         out: path of the COG.
         year: calendar year.
+        month: calendar month.
+        season: season.
+        last: last months or days.
         start: first day.
         end: last day, included.
         layer: layer of the vector file.
@@ -195,7 +208,7 @@ def plan_map(
         return estimate_map(
             aoi,
             Path(out) if out is not None else None,
-            period=_period(year, start, end),
+            period=_period(start, end, year=year, month=month, season=season, last=last),
             layer=layer,
             settings=_settings(settings),
             progress=progress,
@@ -206,6 +219,9 @@ def composite(
     aoi: AreaLike | GeoBox,
     *,
     year: int | None = None,
+    month: str | None = None,
+    season: str | None = None,
+    last: str | None = None,
     start: str | date | None = None,
     end: str | date | None = None,
     layer: str | None = None,
@@ -217,6 +233,9 @@ def composite(
         aoi: as for ``map_area``, composited on the UTM grid of its centre; or an odc-geo GeoBox of
             10 m pixels in a UTM zone, of even height and width, its edges on multiples of 20 m.
         year: calendar year.
+        month: calendar month.
+        season: season.
+        last: last months or days.
         start: first day.
         end: last day, included.
         layer: layer of the vector file.
@@ -231,7 +250,10 @@ def composite(
 
     """
     with _keywords():
-        period, chosen = _period(year, start, end), _settings(settings)
+        period, chosen = (
+            _period(start, end, year=year, month=month, season=season, last=last),
+            _settings(settings),
+        )
         if isinstance(aoi, GeoBox):
             grid, polygon = _checked(aoi), unproject(aoi)
         else:
@@ -340,14 +362,14 @@ def open_map(path: str | Path) -> "xarray.DataArray":
         return read_map(Path(path)).to_xarray()
 
 
-def _period(year: int | None, start: str | date | None, end: str | date | None) -> Period:
+def _period(start: str | date | None, end: str | date | None, **others: Any) -> Period:
     try:
-        first, last = (
+        first, final = (
             date.fromisoformat(day) if isinstance(day, str) else day for day in (start, end)
         )
     except ValueError as error:
         raise UsageError(f"A day cannot be read ({error}). Give dates or ISO 8601.") from None
-    return make_period(year=year, start=first, end=last)
+    return make_period(start=first, end=final, **others)
 
 
 def _settings(options: Mapping[str, Any]) -> Settings:

@@ -136,7 +136,7 @@ def test_errors_name_keywords_and_not_the_command_s_options(country, options, tm
         lulcmap.plan_map(country.aoi, year=YEAR, **{**options, "block_size": 500})
 
     assert "Give overwrite=True to replace it, or choose another out." in str(refused.value)
-    assert "Give year, or start and end." in str(nothing.value)
+    assert "Give year, month, season, last, or start and end." in str(nothing.value)
     assert str(wrong.value).startswith("block_size is 500")
 
 

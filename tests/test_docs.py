@@ -1,7 +1,6 @@
 """README, pages, reference and examples show only what exists."""
 
 import importlib.util
-import os
 import pkgutil
 import re
 import shlex
@@ -33,7 +32,6 @@ PAGES = sorted(
     [PROJECT / "README.md", PROJECT / "CONTRIBUTING.md", *(PROJECT / "docs").rglob("*.md")]
 )
 SCRIPTS = sorted((PROJECT / "examples").glob("*.sh"))
-CRON = PROJECT / "examples" / "monthly-cron.sh"
 
 
 def commands(text: str) -> Iterator[list[str]]:
@@ -188,24 +186,3 @@ def test_the_floors_drawn_are_those_of_the_house():
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
 def test_the_examples_are_shell(path):
     subprocess.run(["sh", "-n", str(path)], check=True)
-
-
-def test_the_cron_job_maps_the_last_year(tmp_path):
-    tool = tmp_path / "bin" / "lulcmap"
-    tool.parent.mkdir()
-    tool.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > "{tmp_path}/words"\n')
-    tool.chmod(0o755)
-    year = int(subprocess.check_output(["date", "+%Y"])) - 1
-
-    subprocess.run(
-        ["sh", str(CRON), "/data/two words.geojson", str(tmp_path / "maps")],
-        env={**os.environ, "PATH": f"{tool.parent}{os.pathsep}{os.environ['PATH']}"},
-        check=True,
-    )
-
-    words = (tmp_path / "words").read_text().splitlines()
-    check(words)
-    assert words[words.index("--aoi") + 1] == "/data/two words.geojson"
-    assert words[words.index("--year") + 1] == str(year)
-    assert words[words.index("--out") + 1] == str(tmp_path / "maps" / f"two words-{year}.tif")
-    assert (tmp_path / "maps").is_dir()

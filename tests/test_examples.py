@@ -18,7 +18,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 SLURM, CRON = EXAMPLES / "slurm-array.sh", EXAMPLES / "monthly-cron.sh"
 OWN = EXAMPLES / "train-your-own.sh"
 AREA, OUT = "/shared/two words.geojson", "/shared/two words.tif"
-FOR_SLURM = AREA, "2024", OUT, "5"
+FOR_SLURM = AREA, "2024", OUT, "5", "--model", "own model.onnx"
 
 NOTE = """#!{python}
 import json, os, sys
@@ -87,7 +87,7 @@ def test_slurm_is_given_an_array_and_a_job_that_waits_for_all_of_it(desk):
 
     assert ended.returncode == 0, ended.stderr
     array, joining = desk.calls()
-    assert array[-5:] == [str(SLURM), *FOR_SLURM]
+    assert array[-len(FOR_SLURM) - 1 :] == [str(SLURM), *FOR_SLURM]
     assert value(array, "--array") == "1-5"
     assert "--parsable" in array
     assert value(joining, "--dependency") == "afterok:4711"
@@ -107,6 +107,7 @@ def test_slurm_s_tasks_are_all_the_shards_once(desk):
     for call in desk.calls():
         check(call[1:])
         assert (value(call, "--aoi"), value(call, "--out")) == (AREA, OUT)
+        assert value(call, "--model") == "own model.onnx"
         blocks += Shard.parse(value(call, "--shard")).of(range(23))
     assert sorted(blocks) == list(range(23))
 
@@ -167,7 +168,10 @@ def test_kubernetes_pods_are_all_the_shards_once_and_are_joined(desk, manifests)
 
     for index in range(job["completions"]):
         ended = sh(
-            *command, *container(manifests["lulcmap-map"])["args"], JOB_COMPLETION_INDEX=index
+            *command,
+            *container(manifests["lulcmap-map"])["args"],
+            JOB_COMPLETION_INDEX=index,
+            LULCMAP_OPTIONS="--max-cloud 60",
         )
         assert ended.returncode == 0, ended.stderr
 
@@ -175,6 +179,7 @@ def test_kubernetes_pods_are_all_the_shards_once_and_are_joined(desk, manifests)
     calls, blocks = desk.calls(), []
     for call in calls:
         check(call[1:])
+        assert value(call, "--max-cloud") == "60"
         blocks += Shard.parse(value(call, "--shard")).of(range(57))
     assert sorted(blocks) == list(range(57))
     tool, *words = container(joining)["command"]
@@ -230,7 +235,7 @@ def test_kubernetes_steps_are_those_that_the_file_tells(manifests):
     ("code", "said"),
     [
         (0, "two words.tif: already made, nothing to do"),
-        (4, "less of the area is mapped"),
+        (4, "covers less of"),
         (5, "the next call resumes"),
         (124, "the next call resumes"),
         (143, "the next call resumes"),
@@ -241,9 +246,10 @@ def test_cron_is_told_how_it_went_in_one_line(desk, tmp_path, code, said):
     line = '{"level": "info"}\n'
     says = "two words.tif: already made, nothing to do" if code == 0 else ""
     desk.put("lulcmap", says=says, warns=line, code=code)
+    area, maps = tmp_path / "two words.geojson", tmp_path / "maps of it"
 
     for _ in range(2):
-        ended = sh(CRON, AREA, tmp_path / "maps", LULCMAP_TIMEOUT=60)
+        ended = sh(CRON, area, maps, "--model", "own model.onnx", LULCMAP_TIMEOUT=60)
         assert ended.returncode == code
         assert ended.stderr == ""
         assert said in ended.stdout
@@ -252,9 +258,28 @@ def test_cron_is_told_how_it_went_in_one_line(desk, tmp_path, code, said):
     call, again = desk.calls()
     check(call[1:])
     assert again == call
+    assert value(call, "--aoi") == str(area)
+    assert value(call, "--last") == "12months"
     assert value(call, "--timeout") == "60"
     assert value(call, "--log-format") == "json"
-    assert Path(f"{value(call, '--out')}.log").read_text() == 2 * line
+    assert value(call, "--model") == "own model.onnx"
+    assert (maps / "two words.log").read_text() == 2 * line
+
+
+def test_cron_s_map_of_each_month_and_its_short_path(desk, tmp_path):
+    desk.put("lulcmap")
+    program = next(Path(folder) for folder in os.environ["PATH"].split(os.pathsep)) / "lulcmap"
+    short = {"PATH": "/usr/bin:/bin"}
+    area = tmp_path / "area.geojson"
+
+    missing = sh(CRON, area, tmp_path, **short)
+    ended = sh(CRON, area, tmp_path, LULCMAP=program, LULCMAP_PERIOD="1month", **short)
+
+    assert missing.returncode == 127
+    assert "set LULCMAP to its path" in missing.stdout
+    assert ended.returncode == 0, ended.stderr
+    (call,) = desk.calls()
+    assert value(call, "--last") == "1month"
 
 
 @pytest.mark.timeout(1500)

@@ -64,7 +64,7 @@ PLANETARY_COMPUTER = Profile(
     ),
 )
 """COGs of ESA's L2A as delivered, so ``s2:processing_baseline`` decides the offset; Sentinel-1 as
-terrain-corrected gamma-nought, whose tokens need ``PC_SDK_SUBSCRIPTION_KEY``.
+terrain-corrected gamma-nought, whose tokens may need ``PC_SDK_SUBSCRIPTION_KEY``.
 
 Source: the API's descriptions of the collections ``sentinel-2-l2a`` and ``sentinel-1-rtc``."""
 

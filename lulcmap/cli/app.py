@@ -10,6 +10,7 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
+from lulcmap.cli.command import CommandGroup
 from lulcmap.cli.logs import configure_logging
 from lulcmap.cli.stopping import TIMED_OUT, Stopped, Watch
 from lulcmap.cli.terminal import echo
@@ -27,7 +28,7 @@ _WATCH = "lulcmap.watch"
 """Key there that holds the watch over the command."""
 
 
-class Group(click.Group):
+class Group(CommandGroup):
     """A group whose commands show an error as one plain message."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

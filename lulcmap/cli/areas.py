@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lulcmap.cli.app import json_option, refuse_given
+from lulcmap.cli.command import Command
 from lulcmap.cli.terminal import echo, in_line, note_lost_output
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ _MAX_LINES = 40
 """Regions that are printed where a file holds them all."""
 
 
-@click.command(short_help="Measure the area of each class of a map, by region.")
+@click.command(cls=Command, short_help="Measure the area of each class of a map, by region.")
 @click.argument("maps", metavar="MAP...", type=_FILE, nargs=-1, required=True)
 @click.option(
     "--out", type=_OUT, help="Table to write: .csv, .xlsx, .parquet or .gpkg, by its ending."

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lulcmap.cli.app import json_option, refuse_given
+from lulcmap.cli.command import Command, CommandGroup
 from lulcmap.cli.logs import configure_logging, logging_options
 from lulcmap.cli.options import option_of
 from lulcmap.cli.terminal import echo, in_line, note_lost_output
@@ -27,12 +28,12 @@ _MAX_SHOWN = 5
 """Reasons and faults that are printed; the report has all."""
 
 
-@click.group(short_help="Build and check datasets to train on.")
+@click.group(cls=CommandGroup, short_help="Build and check datasets to train on.")
 def dataset() -> None:
     """Build a dataset of labelled images, and check one."""
 
 
-@dataset.command(short_help="Build a dataset from labels.")
+@dataset.command(cls=Command, short_help="Build a dataset from labels.")
 @click.option(
     "--labels",
     required=True,
@@ -263,7 +264,7 @@ def _show_build(result: "BuildResult") -> None:
                 echo(f"  {in_line(f'{name}: {reason}')}")
 
 
-@dataset.command(short_help="Check a dataset, and show its statistics.")
+@dataset.command(cls=Command, short_help="Check a dataset, and show its statistics.")
 @click.argument("folder", metavar="DIR", type=_PATH)
 @json_option
 @click.pass_context

@@ -5,12 +5,15 @@ from pathlib import Path
 
 import click
 
+from lulcmap.cli.command import Command
 from lulcmap.cli.terminal import echo, note_lost_output
 
 _YEAR = 2024
 
 
-@click.command(short_help="Map a simulated country offline and compare with its truth.")
+@click.command(
+    cls=Command, short_help="Map a simulated country offline and compare with its truth."
+)
 @click.argument("folder", default="lulcmap-demo", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--seed", type=click.IntRange(0, 999), default=7, help="Seed of the country.")
 @click.pass_context

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from lulcmap.cli.app import json_option
+from lulcmap.cli.command import Command
 from lulcmap.cli.terminal import echo
 
 _COLOURS = {"ok": "green", "note": "yellow", "wrong": "red", "skipped": "bright_black"}
@@ -12,7 +13,7 @@ _NAME_WIDTH, _MAX_WIDTH = 26, 110
 """Width of a check's name and largest width of a line, characters."""
 
 
-@click.command(short_help="Check this machine and the providers.")
+@click.command(cls=Command, short_help="Check this machine and the providers.")
 @click.option("--offline", is_flag=True, help="Skip the providers.")
 @click.option(
     "--folder",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lulcmap.cli.app import json_option, need_torch, refuse_given
+from lulcmap.cli.command import Command
 from lulcmap.cli.options import PRIOR_OPTION
 from lulcmap.cli.terminal import echo, in_line, note_lost_output
 
@@ -19,7 +20,7 @@ _MAPS = {".tif", ".tiff", ".vrt"}
 _CHECKPOINT = ".pt"
 
 
-@click.command(short_help="Measure a model or a map against labels.")
+@click.command(cls=Command, short_help="Measure a model or a map against labels.")
 @click.argument("subject", metavar="MODEL|MAP")
 @click.option("--data", type=_FOLDER, help="Dataset to measure a model on.")
 @click.option(

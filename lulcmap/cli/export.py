@@ -5,10 +5,11 @@ from pathlib import Path
 import click
 
 from lulcmap.cli.app import need_torch
+from lulcmap.cli.command import Command
 from lulcmap.cli.terminal import echo, note_lost_output
 
 
-@click.command("export-onnx", short_help="Export a checkpoint to a model file.")
+@click.command("export-onnx", cls=Command, short_help="Export a checkpoint to a model file.")
 @click.argument("checkpoint", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
     "--out",

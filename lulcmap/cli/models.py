@@ -3,10 +3,13 @@
 import click
 
 from lulcmap.cli.app import json_option
+from lulcmap.cli.command import Command, CommandGroup
 from lulcmap.cli.terminal import echo, in_line, note_lost_output
 
 
-@click.group(invoke_without_command=True, short_help="List models, show one, or fetch one.")
+@click.group(
+    cls=CommandGroup, invoke_without_command=True, short_help="List models, show one, or fetch one."
+)
 @click.pass_context
 def models(ctx: click.Context) -> None:
     """List the shipped and fetched models; * marks the default.
@@ -33,7 +36,7 @@ def models(ctx: click.Context) -> None:
         echo(f"  {cached.name:<{width}}  {size:>9}  fetched, sha256 {cached.sha256[:12]}")
 
 
-@models.command()
+@models.command(cls=Command)
 @click.argument("url", metavar="URL")
 @click.option("--sha256", required=True, metavar="HEX", help="Expected sha256 of the file.")
 @click.option("--name", help="Name for the model.  [default: that of the file]")
@@ -65,7 +68,7 @@ def fetch(*, url: str, sha256: str, name: str | None, as_json: bool) -> None:
     note_lost_output()
 
 
-@models.command()
+@models.command(cls=Command)
 @click.argument("model", metavar="NAME|FILE")
 @json_option
 def show(*, model: str, as_json: bool) -> None:

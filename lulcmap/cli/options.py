@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
-from datetime import datetime
 from math import inf
 from pathlib import Path
 from types import MappingProxyType
@@ -132,7 +131,19 @@ _OPTIONS = (
         help="Area of interest: GeoJSON, GeoPackage or Shapefile, or a box in degrees.",
     ),
     click.option("--layer", help="Layer of --aoi, where it has several."),
-    click.option("--year", type=int, help="Calendar year; or give --start and --end."),
+    click.option("--year", type=int, help="Calendar year."),
+    click.option("--month", metavar="YYYY-MM", help="Calendar month."),
+    click.option(
+        "--season",
+        metavar="YYYY-NAME|MONTH:MONTH",
+        help="DJF, MAM, JJA or SON, such as 2024-JJA, or a first and a last month, such as "
+        "2024-11:2025-03.",
+    ),
+    click.option(
+        "--last",
+        metavar="N",
+        help="12months: whole months before this one; or 90days: the days before today.",
+    ),
     click.option("--start", type=_DAY, metavar="YYYY-MM-DD", help="First day."),
     click.option("--end", type=_DAY, metavar="YYYY-MM-DD", help="Last day, included."),
     click.option("--out", type=_PATH, help="COG to write.  [default: <aoi>-<period>.tif]"),
@@ -242,9 +253,7 @@ def map_options(function: F) -> F:
     return function
 
 
-def request_of(
-    *, year: int | None, start: datetime | None, end: datetime | None, **options: Any
-) -> tuple["Period", Settings]:
+def request_of(**options: Any) -> tuple["Period", Settings]:
     """The period and the settings that the options ask for.
 
     Raises:
@@ -253,7 +262,7 @@ def request_of(
     """
     from lulcmap.catalog import make_period
 
-    period = make_period(
-        year=year, start=start.date() if start else None, end=end.date() if end else None
-    )
-    return period, Settings.of(options)
+    period = {name: options.pop(name) for name in ("year", "month", "season", "last")}
+    days = {name: options.pop(name) for name in ("start", "end")}
+    days = {name: day.date() if day else None for name, day in days.items()}
+    return make_period(**period, **days), Settings.of(options)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lulcmap.cli.app import json_option
+from lulcmap.cli.command import Command
 from lulcmap.cli.format import duration
 from lulcmap.cli.logs import configure_logging, logging_options
 from lulcmap.cli.options import map_options, request_of
@@ -29,7 +30,7 @@ _MAX_MONTHS = 6
 _SENSOR_NAMES = {"s2": "Sentinel-2", "s1": "Sentinel-1"}
 
 
-@click.command(short_help="Show what a map will take, before reading any pixel.")
+@click.command(cls=Command, short_help="Show what a map will take, before reading any pixel.")
 @map_options
 @logging_options
 @json_option

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lulcmap.cli.app import json_option, stop_after
+from lulcmap.cli.command import Command
 from lulcmap.cli.logs import configure_logging, logging_options
 from lulcmap.cli.options import map_options, request_of, setting
 from lulcmap.cli.plan import forecast
@@ -22,7 +23,7 @@ INCOMPLETE = 4
 """Exit code of a map that covers less than ``--min-coverage``."""
 
 
-@click.command(short_help="Map the land cover of an area.")
+@click.command(cls=Command, short_help="Map the land cover of an area.")
 @map_options
 @click.option(
     "--dry-run", is_flag=True, help="Print what the map will take, as `lulcmap plan`, and stop."

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lulcmap.cli.app import json_option
+from lulcmap.cli.command import Command
 from lulcmap.cli.format import duration
 from lulcmap.cli.logs import configure_logging, logging_options
 from lulcmap.cli.options import (
@@ -24,7 +25,7 @@ _MAX_NAMES = 5
 """Failed blocks that are named."""
 
 
-@click.command(short_help="Make the map of a run's blocks.")
+@click.command(cls=Command, short_help="Make the map of a run's blocks.")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option(
     "--out", type=click.Path(path_type=Path), help="COG to write.  [default: RUN without .run]"
@@ -75,18 +76,27 @@ def assemble(
     show(ctx, report, quiet=quiet, as_json=as_json)
 
 
-@click.command(short_help="Show the progress of a run.")
+@click.command(cls=Command, short_help="Show the progress of a run.")
 @click.argument("run", type=click.Path(path_type=Path))
 @json_option
 def status(*, run: Path, as_json: bool) -> None:
     """Show the progress of the run in RUN, the folder <out>.run: blocks done, left and failed.
 
-    Only reads the folder, so it can be run at any time, from any machine that sees the folder.
+    Only reads the folder, so it can be run at any time, from any machine that sees the folder. Of a
+    map that is finished, and whose run folder is gone, it says where the map is.
     """
     import json
 
+    from lulcmap.output import finished_map
     from lulcmap.run import run_status
 
+    out = run.with_suffix("") if run.suffix == ".run" else run
+    report = None if run.is_dir() else finished_map(out)
+    if report is not None:
+        made = {"run": str(run), "state": "finished", "map": str(out), "coverage": report.coverage}
+        line = f"{out}: finished, {report.coverage:.1%} of {report.total:,} pixels mapped"
+        echo(json.dumps(made, indent=2) if as_json else in_line(line))
+        return
     status = run_status(run)
     echo(json.dumps(status.to_json(), indent=2) if as_json else _table(status))
 

@@ -5,10 +5,11 @@ from pathlib import Path
 import click
 
 from lulcmap.cli.app import json_option
+from lulcmap.cli.command import Command
 from lulcmap.cli.terminal import echo, in_line, note_lost_output
 
 
-@click.command(short_help="Draw a stratified random sample of a map, to be labelled.")
+@click.command(cls=Command, short_help="Draw a stratified random sample of a map, to be labelled.")
 @click.argument("path", metavar="MAP", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--size", type=click.IntRange(1), required=True, help="Points in all.")
 @click.option(

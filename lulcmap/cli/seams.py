@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lulcmap.cli.app import json_option
+from lulcmap.cli.command import Command
 from lulcmap.cli.terminal import echo, in_line
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ _NAMES = {
 }
 
 
-@click.command(short_help="Look for seams in a map or a run.")
+@click.command(cls=Command, short_help="Look for seams in a map or a run.")
 @click.argument("path", metavar="RUN|MAP", type=click.Path(exists=True, path_type=Path))
 @json_option
 @click.pass_context

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from lulcmap.cli.app import need_torch
+from lulcmap.cli.command import Command
 from lulcmap.cli.logs import configure_logging, logging_options
 from lulcmap.cli.options import option_of
 from lulcmap.cli.terminal import echo, note_lost_output
@@ -29,7 +30,7 @@ _CACHE_SHARE = 0.4
 """Share of the free memory that cached chips may fill."""
 
 
-@click.command(short_help="Train a network on a dataset.")
+@click.command(cls=Command, short_help="Train a network on a dataset.")
 @click.option(
     "--data",
     required=True,
@@ -265,11 +266,11 @@ def train(
             on_epoch=reporter.epoch,
             on_step=reporter.step,
         )
-    echo(
-        f"Trained {config.name}: {path}\n"
-        f"Evaluate it:  lulcmap evaluate {path} --data {data} --split test\n"
-        f"Export it:    lulcmap export-onnx {path}"
-    )
+    echo(f"Trained {config.name}: {path}")
+    split = next((name for name in ("test", "validation") if dataset.split(name)), None)
+    if split is not None:
+        echo(f"Evaluate it:  lulcmap evaluate {path} --data {data} --split {split}")
+    echo(f"Export it:    lulcmap export-onnx {path}")
     note_lost_output()
 
 

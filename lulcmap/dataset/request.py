@@ -1,5 +1,6 @@
 """Build a dataset as requested: which labels, which images, which splits."""
 
+import logging
 from pathlib import Path
 
 from lulcmap.dataset.build import BuildResult, build
@@ -14,6 +15,9 @@ from lulcmap.errors import UsageError
 from lulcmap.system import Progress, check_is_file, no_progress
 
 _RASTERS = (".tif", ".tiff", ".vrt", ".img")
+
+
+logger = logging.getLogger(__name__)
 
 
 def build_dataset(
@@ -58,7 +62,9 @@ def build_dataset(
                 raise UsageError(
                     "The period of the labels is missing. Give --year, or --start and --end."
                 )
-            legend = legend or PLAIN
+            if legend is None:
+                legend = PLAIN
+                logger.warning("No --classes: the codes are read as Dynamic World's: %s.", _codes())
             if request.labels.suffix.lower() in _RASTERS:
                 labels = RasterLabels(request.labels, legend)
             else:
@@ -76,3 +82,8 @@ def build_dataset(
             limit=request.limit,
             progress=progress,
         )
+
+
+def _codes() -> str:
+    """Dynamic World's classes by code, for a note."""
+    return ", ".join(f"{cover.id} {cover.name}" for cover in PLAIN.classes)

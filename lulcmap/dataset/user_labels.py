@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from lulcmap.dataset.legend import Legend
+from lulcmap.dataset.legend import PLAIN, Legend
 from lulcmap.dataset.sample import Label, Sample, digest_files
 from lulcmap.dataset.splits import grid_centre
 from lulcmap.errors import UsageError
@@ -34,7 +34,8 @@ class UserLabels:
         """Cut the labels into chips, and keep those with a labelled pixel in ``samples``.
 
         Raises:
-            UsageError: no pixel has a code of the legend.
+            UsageError: no pixel has a code of the legend, or no legend was given and a code is none
+                of Dynamic World's.
 
         """
         cells = sorted(set(self.cells()))
@@ -57,6 +58,12 @@ class UserLabels:
                 f"{', '.join(unknown[:10]) or 'none'}, those of the classes are "
                 f"{', '.join(list(self.legend.codes)[:10])}. Give --classes with its codes"
                 f"{' or the right --attribute' if self.kind == 'vector' else ''}."
+            )
+        foreign = [code for code in unknown if code != str(NODATA)]
+        if foreign and self.legend is PLAIN:
+            raise UsageError(
+                f"{self.path} has the codes {', '.join(foreign[:10])}, which are none of Dynamic "
+                "World's, 0 to 8. Give --classes, a CSV file with the meaning of every code."
             )
         for code in unknown:
             self.left_out[f"{self.path.name}: code {code}"] = "it has no class"

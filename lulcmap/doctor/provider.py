@@ -8,7 +8,6 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from lulcmap.catalog import (
-    SUBSCRIPTION_KEY,
     HrefRefusedError,
     Profile,
     Scene,
@@ -70,9 +69,7 @@ def _stages(profile: Profile, collection: str, band: str) -> Iterator[Check]:
     if check.status != "ok":
         return
     scene = scenes[0]
-    missing = [
-        variable for variable in _required_secrets(profile, band) if not os.environ.get(variable)
-    ]
+    missing = [variable for variable in profile.secrets if not os.environ.get(variable)]
     if missing:
         message = f"{names_with_verb(missing)} not set: no pixel of {collection} can be read."
         yield Check(f"{name} sign and read", "skipped", message)
@@ -81,13 +78,6 @@ def _stages(profile: Profile, collection: str, band: str) -> Iterator[Check]:
     yield check
     if check.status == "ok":
         yield run_check(f"{name} read", lambda: _read(profile, scene, band))
-
-
-def _required_secrets(profile: Profile, band: str) -> tuple[str, ...]:
-    """Environment variables needed to read a band."""
-    if profile.signing == "planetary-computer" and band == _RADAR_BAND:
-        return (SUBSCRIPTION_KEY,)  # tokens for sentinel-1-rtc need an account
-    return profile.secrets
 
 
 def _search(profile: Profile, collection: str, scenes: list[Scene]) -> Finding:

@@ -1,6 +1,6 @@
 from .assemble import assemble_map, assemble_run
 from .cog import cog_bytes, write_cog
-from .existing import made_before
+from .existing import finished_map, made_before
 from .mosaic import JOINED_BYTES_PER_PIXEL, ZoneBlocks, write_mosaic
 from .paths import check_writable, run_path
 from .preview import coloured, draw_preview, true_colour
@@ -19,6 +19,7 @@ __all__ = [
     "cog_bytes",
     "coloured",
     "draw_preview",
+    "finished_map",
     "made_before",
     "read_map",
     "run_path",

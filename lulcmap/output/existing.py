@@ -67,7 +67,7 @@ def made_before(
     return replace(report, warnings=(*report.warnings, note))
 
 
-def finished_map(out: Path, *, zones: bool, min_coverage: float) -> MapReport | None:
+def finished_map(out: Path, *, zones: bool = False, min_coverage: float = 0.0) -> MapReport | None:
     """The report of a finished map whose run is gone; None if there is none, or files are missing.
 
     Args:

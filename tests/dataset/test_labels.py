@@ -617,3 +617,25 @@ def test_labels_in_a_datum_that_is_not_known_are_warned_of(tmp_path, caplog):
     VectorLabels(put_polygons(tmp_path / "a.gpkg", [box], [3], crs="EPSG:4214"), PLAIN)
 
     assert "a.gpkg: The accuracy of the shift from Beijing 1954" in caplog.text
+
+
+def test_without_classes_codes_are_dynamic_world_s_and_any_other_is_refused(
+    scenes, tmp_path, caplog
+):
+    west, _, _, north = Transformer.from_crs(4326, 32632, always_xy=True).transform_bounds(
+        *shapely.from_geojson(scenes.aoi.read_text()).bounds
+    )
+    codes = np.full((20, 20), 4, np.uint8)
+    codes[0, 0] = 255  # no label
+    place = {"west": round(west + 200, -1), "north": round(north - 200, -1)}
+    fine = write(tmp_path / "fine.tif", codes, **place)
+    codes[5, 5] = 40  # WorldCover's cropland
+    foreign = write(tmp_path / "foreign.tif", codes, **place)
+    archive = ImageArchive(catalog=str(scenes.items))
+
+    made = build_dataset(DatasetRequest(fine, archive, period=YEAR), tmp_path / "made")
+    with pytest.raises(UsageError, match=r"codes 40, which are none of Dynamic World's.*--classes"):
+        build_dataset(DatasetRequest(foreign, archive, period=YEAR), tmp_path / "refused")
+
+    assert made.rows
+    assert "0 water, 1 trees" in caplog.text

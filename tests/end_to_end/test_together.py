@@ -611,6 +611,19 @@ def test_status_of_a_stopped_run_names_it(country, settings, tmp_path):
     assert "No run in" in nothing.output
 
 
+def test_status_of_a_finished_map_says_where_it_is(country, settings, tmp_path):
+    out = tmp_path / "map.tif"
+    report = map_area(str(country.aoi), out, period=PERIOD, settings=settings())
+
+    plain = CliRunner().invoke(main, ["status", f"{out}.run"])
+    said = CliRunner().invoke(main, ["status", str(out), "--json"])
+
+    assert plain.exit_code == 0
+    assert plain.output.startswith(f"{out}: finished, {report.coverage:.1%} of")
+    assert json.loads(said.output)["state"] == "finished"
+    assert json.loads(said.output)["map"] == str(out)
+
+
 def test_a_command_that_takes_too_long_stops_and_goes_on(command, whole, tmp_path):
     words = [sys.executable, "-m", "lulcmap", *command]
 
