@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
-from lulcmap.errors import OutputError
+from lulcmap.errors import OutputError, UsageError
 from lulcmap.geo import map_files
 from lulcmap.output.report import REPORT_ENDING, MapReport, WrittenFile, is_report, report_path
 from lulcmap.output.whole import is_map, written_files
@@ -57,11 +57,17 @@ def check_writable(out: Path) -> None:
     """Check that a map can be written to a path, and that no other file is lost there.
 
     Raises:
+        UsageError: its name is not that of a GeoTIFF.
         OutputError: it cannot, or the file there is none that lulcmap wrote.
 
     """
     report = MapReport.read(out, min_coverage=0)
     check_map_file(out, written_files(out, report).get(out) if report else None)
+    if out.suffix.lower() not in (".tif", ".tiff"):
+        raise UsageError(
+            f"The map is a GeoTIFF, and --out is {out.name}. Give a name that ends in .tif or "
+            ".tiff."
+        )
     if not os.path.lexists(out):
         check_ours(report_path(out), is_report, kind="the report of a map")
 

@@ -43,3 +43,15 @@ def test_h_is_help(name):
 
     assert short.exit_code == 0
     assert short.output == long.output
+
+
+@pytest.mark.parametrize("name", ["map", "map.png", "map.tif.zip"])
+def test_a_map_that_would_not_be_a_geotiff_is_refused_before_the_work(name, tmp_path):
+    out = tmp_path / name
+
+    words = ["predict", "--aoi", "6,49,6.1,49.1", "--year", "2024", "--out", str(out)]
+    result = CliRunner().invoke(main, words)
+
+    assert result.exit_code == 2
+    assert f"--out is {name}. Give a name that ends in .tif or .tiff." in result.output
+    assert not list(tmp_path.iterdir())
