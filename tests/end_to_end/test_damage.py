@@ -102,7 +102,9 @@ def test_old_sidecars_go_with_the_map_they_belong_to(country, settings, tmp_path
     ]
 
 
-@pytest.mark.parametrize("name", ["x" * 239 + ".tif", "é" * 119 + ".tif", "a." + "b" * 237 + ".tif"])
+@pytest.mark.parametrize(
+    "name", ["x" * 239 + ".tif", "é" * 119 + ".tif", "a." + "b" * 237 + ".tif"]
+)
 def test_a_map_may_have_a_long_name(country, settings, whole, tmp_path, name):
     out = tmp_path / name
 
@@ -135,7 +137,11 @@ def test_a_map_is_not_written_into_its_run_nor_made_from_its_items(country, sett
     run = tmp_path / "map.tif.run"
     items = (run / "items.json").read_bytes()
 
-    for inside in (run / "map.tif", run / "blocks" / "new.tif", tmp_path / "x" / ".." / run / "m.tif"):
+    for inside in (
+        run / "map.tif",
+        run / "blocks" / "new.tif",
+        tmp_path / "x" / ".." / run / "m.tif",
+    ):
         with pytest.raises(OutputError, match=r"in the run folder|No folder"):
             assemble_run(run, inside)
     for call in (map_area, estimate_map):
