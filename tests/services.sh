@@ -23,5 +23,7 @@ fi
 [ -x "$folder/node_modules/.bin/azurite-blob" ] ||
     npm install --silent --no-audit --no-fund --prefix "$folder" azurite@3
 
+python -m pip install --quiet --disable-pip-version-check 'pip>=25.1' # knows dependency groups
 python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
-python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[cpu,train,dev,services]'
+python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[cpu,train]' \
+    --group dev --group services

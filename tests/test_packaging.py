@@ -1,7 +1,9 @@
 """What a user gets from the wheel."""
 
+import ast
 import hashlib
 import json
+import re
 import subprocess
 import sys
 import tomllib
@@ -59,3 +61,45 @@ def test_the_version_is_told_once():
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
 
     assert project["version"] == lulcmap.__version__
+    cited = (PROJECT / "CITATION.cff").read_text()
+
+    assert f"version: {lulcmap.__version__}\n" in cited
+
+
+def test_the_wheel_can_be_published(wheel, tmp_path):
+    path = Path(wheel.filename)
+    (metadata,) = [name for name in wheel.namelist() if name.endswith(".dist-info/METADATA")]
+    page = wheel.read(metadata).decode()
+
+    checked = subprocess.run(
+        [sys.executable, "-m", "twine", "check", "--strict", str(path)],
+        capture_output=True,
+        text=True,
+    )
+
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    for key in ("Project-URL: Homepage", "Author: ", "License-Expression: Apache-2.0"):
+        assert key in page
+    shown = re.findall(r"\]\(([^)#]+)", page)
+    assert shown
+    assert [link for link in shown if not link.startswith("https://")] == []
+
+
+IMPORTED_AS = {"pillow": "PIL", "rio-cogeo": "rio_cogeo", "odc-geo": "odc"}
+"""Names under which packages are imported, where these differ by more than a hyphen."""
+
+
+def test_every_dependency_is_imported():
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    package = Path(lulcmap.__file__).parent
+    modules = set()
+    for path in package.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                modules |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                modules.add(node.module.split(".")[0])
+
+    names = [re.match(r"[\w-]+", one)[0] for one in project["dependencies"]]
+
+    assert [n for n in names if IMPORTED_AS.get(n, n.replace("-", "_")) not in modules] == []
