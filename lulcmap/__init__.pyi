@@ -4,13 +4,24 @@ from .imagery import Composite, CompositeRules
 from .model import ClassifiedImage, fetch_model, list_models
 from .output import MapReport, ShardReport
 from .planning import Estimate, Settings
-from .products import AreaRow, AreaTable, draw_areas, measure_areas, write_areas
+from .products import (
+    AreaRow,
+    AreaTable,
+    ChangeTable,
+    draw_areas,
+    draw_change,
+    map_change,
+    measure_areas,
+    write_areas,
+    write_change,
+)
 
 __version__: str
 
 __all__ = [
     "AreaRow",
     "AreaTable",
+    "ChangeTable",
     "ClassifiedImage",
     "Composite",
     "CompositeRules",
@@ -21,13 +32,16 @@ __all__ = [
     "ShardReport",
     "composite",
     "draw_areas",
+    "draw_change",
     "errors",
     "fetch_model",
     "list_models",
     "map_area",
+    "map_change",
     "measure_areas",
     "open_map",
     "open_model",
     "plan_map",
     "write_areas",
+    "write_change",
 ]

@@ -24,6 +24,7 @@ from lulcmap.output.read import FinishedMap
 from lulcmap.output.report import MapReport
 from lulcmap.planning.estimate.values import Estimate
 from lulcmap.products.areas import AreaRow, AreaTable
+from lulcmap.products.change.table import ChangeTable
 from tests.support.stubs import composites
 from tests.test_architecture import FLOORS
 
@@ -107,7 +108,11 @@ def quick_api(monkeypatch):
     image = Composite(s2, s1, seen, seen, seen == 0, (), (), 0, (), grid)
     stub("composite_area", image)
     table = AreaTable("map.tif", (AreaRow("all", 0, "water", 1, 0.01, 100),), {}, None, ())
-    for name, value in (("measure_areas", table), ("write_areas", None), ("draw_areas", None)):
+    change = create_autospec(ChangeTable, instance=True, classes=())
+    for name, value in (
+        *(("measure_areas", table), ("write_areas", None), ("draw_areas", None)),
+        *(("map_change", change), ("write_change", None), ("draw_change", None)),
+    ):
         whole = create_autospec(getattr(lulcmap, name), return_value=value)
         monkeypatch.setattr(lulcmap, name, whole, raising=False)
 

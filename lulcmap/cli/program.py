@@ -4,6 +4,7 @@ import click
 
 from lulcmap.cli.app import Group
 from lulcmap.cli.areas import areas
+from lulcmap.cli.change import change
 from lulcmap.cli.dataset import dataset
 from lulcmap.cli.demo import demo
 from lulcmap.cli.doctor import doctor
@@ -31,6 +32,6 @@ def main() -> None:
 
 for command in (
     *(predict, plan, status, assemble, seams, demo),
-    *(areas, dataset, train, evaluate, sample, export_onnx, models, doctor),
+    *(areas, change, dataset, train, evaluate, sample, export_onnx, models, doctor),
 ):
     main.add_command(command)

@@ -1,5 +1,5 @@
 from .calibration import Reliability
-from .classmap import ClassMap, open_class_map, transformer
+from .classmap import CHANGE_TAG, ClassMap, open_class_map, transformer
 from .crosswalk import load_crosswalk
 from .evaluate import evaluate_map, evaluate_model
 from .metrics import Evaluation
@@ -14,6 +14,7 @@ from .scores import accuracy, confusion, iou, mean_f1, mean_iou
 from .seams.search import SeamReport, find_seams
 
 __all__ = [
+    "CHANGE_TAG",
     "ClassMap",
     "Estimate",
     "Evaluation",

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,9 @@ import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 from pyproj import CRS, Transformer
-from rasterio.enums import ColorInterp
+from rasterio.enums import ColorInterp, Resampling
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
 from lulcmap.errors import UsageError
@@ -26,6 +27,9 @@ _GDAL_ENV = {"GDAL_CACHEMAX": 64 * 2**20}  # bytes; GDAL's default is 5 % of the
 
 _WINDOW_PX = 1024
 """Side of the windows of ``boxes``, pixels."""
+
+CHANGE_TAG = "LULCMAP_CHANGE"
+"""Tag of the rasters that ``lulcmap change`` writes: what they show."""
 
 MAX_PIXELS = 2**24
 """Most pixels that are read at once."""
@@ -69,6 +73,52 @@ class ClassMap:
         except ValueError:
             return {}
 
+    @property
+    def tags(self) -> Mapping[str, str]:
+        """Tags of the file."""
+        tags: Mapping[str, str] = self._dataset.tags()
+        return tags
+
+    @property
+    def is_striped(self) -> bool:
+        """Whether its blocks on disk are as wide as the map."""
+        return bool(self._dataset.block_shapes[0][1] == self.shape[1])
+
+    @contextmanager
+    def on_grid_of(self, other: "ClassMap") -> Iterator["ClassMap"]:
+        """The map at the pixels of another one: at each the value its centre lies in, 255 outside.
+
+        Raises:
+            UsageError: its CRS has no place on the other's.
+
+        """
+        height, width = other.shape
+        nodata = self._dataset.nodata
+        try:
+            with WarpedVRT(
+                self._dataset,
+                crs=other.crs.to_wkt(),
+                transform=other.transform,
+                height=height,
+                width=width,
+                resampling=Resampling.nearest,
+                src_nodata=NODATA if nodata is None else nodata,
+                nodata=NODATA,
+                tolerance=0.01,  # pixels
+                warp_mem_limit=64,  # MB
+            ) as warped:
+                yield replace(
+                    self,
+                    shape=other.shape,
+                    transform=other.transform,
+                    crs=other.crs,
+                    _dataset=warped,
+                )
+        except RasterioError as error:
+            raise UsageError(
+                f"{self.path} cannot be read at the pixels of {other.path} ({first_line(error)})."
+            ) from error
+
     def boxes(self) -> list[tuple[int, int, int, int]]:
         """Row, column, height and width of windows that tile the map, along its blocks on disk.
 
@@ -76,7 +126,7 @@ class ClassMap:
         each window beside another.
         """
         height, width = self.shape
-        across = width if self._dataset.block_shapes[0][1] == width else _WINDOW_PX
+        across = width if self.is_striped else _WINDOW_PX
         down = max(_WINDOW_PX**2 // across, 1)
         return [
             (row, col, min(down, height - row), min(across, width - col))
@@ -181,6 +231,11 @@ def open_class_map(path: Path) -> Iterator[ClassMap]:
                 f"{path} is not a readable raster ({first_line(error)}); give a GeoTIFF."
             ) from error
         with dataset:
+            if dataset.dtypes[0] != "uint8" and CHANGE_TAG in dataset.tags():
+                raise UsageError(
+                    f"{path} is a raster of changes with more values than a class map has. Its "
+                    "areas are those of lulcmap change --table; for a sample give --strata."
+                )
             if dataset.dtypes[0] != "uint8" or dataset.crs is None:
                 form = f"values of {dataset.dtypes[0]}" + " without a CRS" * (dataset.crs is None)
                 raise UsageError(

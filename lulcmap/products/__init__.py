@@ -1,4 +1,4 @@
-"""What people do with a finished map: areas by class and region."""
+"""What people do with a finished map: areas, and change between years."""
 
 import lazy_loader
 

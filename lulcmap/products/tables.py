@@ -66,6 +66,25 @@ def check_table_path(
             f"{out} ends in {out.suffix or 'nothing'}; the format is told by the ending, one of "
             f"{', '.join(endings)}."
         )
+    need_package(ending)
+    check_destination(out, option=option)
+    if out.resolve() in {path.resolve() for path in inputs}:
+        raise OutputError(f"{out} is one of the files that are read. Change {option}.")
+    if out.exists() and not overwrite:
+        raise OutputError(f"{out} exists. Give --overwrite to replace it, or change {option}.")
+    check_ours(out, _is_ours, kind="a table or chart of areas", option=option)
+
+
+def need_package(ending: str) -> None:
+    """Check that the package that writes a format is installed.
+
+    Args:
+        ending: ending of the file, with the dot.
+
+    Raises:
+        UsageError: it is missing.
+
+    """
     package = PACKAGES.get(ending)
     if package is not None:
         try:
@@ -75,12 +94,6 @@ def check_table_path(
                 f"{ending} needs {package}, which is not installed: pip install 'lulcmap[areas]'. "
                 "Or write a .csv file."
             ) from error
-    check_destination(out, option=option)
-    if out.resolve() in {path.resolve() for path in inputs}:
-        raise OutputError(f"{out} is one of the files that are read. Change {option}.")
-    if out.exists() and not overwrite:
-        raise OutputError(f"{out} exists. Give --overwrite to replace it, or change {option}.")
-    check_ours(out, _is_ours, kind="a table or chart of areas", option=option)
 
 
 def _is_ours(path: Path) -> bool:
@@ -175,10 +188,10 @@ def _write_xlsx(path: Path, table: AreaTable) -> None:
     sheet = book.active
     sheet.title = "areas"
     for number, (name, values) in enumerate(columns.items(), 1):
-        _write_cell(sheet.cell(1, number), name)
+        write_cell(sheet.cell(1, number), name)
         sheet.cell(1, number).font = Font(bold=True)
         for row, value in enumerate(values, 2):
-            _write_cell(sheet.cell(row, number), value)
+            write_cell(sheet.cell(row, number), value)
             if name in _FORMATS:
                 sheet.cell(row, number).number_format = _FORMATS[name]
         longest = max(len(name), *(len(str(value)) for value in values))
@@ -187,11 +200,11 @@ def _write_xlsx(path: Path, table: AreaTable) -> None:
     sheet.auto_filter.ref = sheet.dimensions
     notes = book.create_sheet("notes")
     for row, note in enumerate([f"Areas of {table.title}", *table.notes], 1):
-        _write_cell(notes.cell(row, 1), note)
+        write_cell(notes.cell(row, 1), note)
     book.save(path)
 
 
-def _write_cell(cell: Any, value: Any) -> None:
+def write_cell(cell: Any, value: Any) -> None:
     """Write a value; text as text, never as a formula."""
     cell.value = value
     if isinstance(value, str):

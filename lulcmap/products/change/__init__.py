@@ -1,0 +1,1 @@
+"""Change between maps of one place: transitions, trajectories, their raster, tables and picture."""
