@@ -25,6 +25,8 @@ from lulcmap.output.report import MapReport
 from lulcmap.planning.estimate.values import Estimate
 from lulcmap.products.areas import AreaRow, AreaTable
 from lulcmap.products.change.table import ChangeTable
+from lulcmap.products.clean_report import CleanedClass, CleanReport
+from lulcmap.products.polygons import PolygonClass, PolygonReport
 from tests.support.stubs import composites
 from tests.test_architecture import FLOORS
 
@@ -109,9 +111,13 @@ def quick_api(monkeypatch):
     stub("composite_area", image)
     table = AreaTable("map.tif", (AreaRow("all", 0, "water", 1, 0.01, 100),), {}, None, ())
     change = create_autospec(ChangeTable, instance=True, classes=())
+    row = CleanedClass(0, "water", 1.0, 1.0, 0, 0.0)
+    cleaned = CleanReport(Path("clean.tif"), "0.5ha", (row,), 0, ())
+    polygons = PolygonReport(Path("x.gpkg"), (PolygonClass(0, "water", 1, 1.0),), 1, ())
     for name, value in (
         *(("measure_areas", table), ("write_areas", None), ("draw_areas", None)),
         *(("map_change", change), ("write_change", None), ("draw_change", None)),
+        *(("clean_map", cleaned), ("write_polygons", polygons)),
     ):
         whole = create_autospec(getattr(lulcmap, name), return_value=value)
         monkeypatch.setattr(lulcmap, name, whole, raising=False)

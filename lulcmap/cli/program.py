@@ -5,6 +5,7 @@ import click
 from lulcmap.cli.app import Group
 from lulcmap.cli.areas import areas
 from lulcmap.cli.change import change
+from lulcmap.cli.clean import clean
 from lulcmap.cli.dataset import dataset
 from lulcmap.cli.demo import demo
 from lulcmap.cli.doctor import doctor
@@ -12,6 +13,7 @@ from lulcmap.cli.evaluate import evaluate
 from lulcmap.cli.export import export_onnx
 from lulcmap.cli.models import models
 from lulcmap.cli.plan import plan
+from lulcmap.cli.polygons import polygons
 from lulcmap.cli.predict import predict
 from lulcmap.cli.runs import assemble, status
 from lulcmap.cli.sample import sample
@@ -32,6 +34,7 @@ def main() -> None:
 
 for command in (
     *(predict, plan, status, assemble, seams, demo),
-    *(areas, change, dataset, train, evaluate, sample, export_onnx, models, doctor),
+    *(areas, change, clean, polygons),
+    *(dataset, train, evaluate, sample, export_onnx, models, doctor),
 ):
     main.add_command(command)

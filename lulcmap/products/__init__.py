@@ -1,4 +1,4 @@
-"""What people do with a finished map: areas, and change between years."""
+"""What people do with a finished map: areas, change between years, cleaning, polygons."""
 
 import lazy_loader
 

@@ -4,18 +4,27 @@ from .change.measure import map_change
 from .change.table import ChangeTable
 from .change.write import check_change_path, write_change
 from .chart import draw_areas
+from .clean import clean_map
+from .clean_report import CleanedClass, CleanReport
+from .polygons import PolygonClass, PolygonReport, write_polygons
 from .tables import check_table_path, write_areas
 
 __all__ = [
     "AreaRow",
     "AreaTable",
     "ChangeTable",
+    "CleanReport",
+    "CleanedClass",
+    "PolygonClass",
+    "PolygonReport",
     "check_change_path",
     "check_table_path",
+    "clean_map",
     "draw_areas",
     "draw_change",
     "map_change",
     "measure_areas",
     "write_areas",
     "write_change",
+    "write_polygons",
 ]

@@ -1,5 +1,6 @@
 """What the files of one map say of their classes, and whether they belong together."""
 
+import colorsys
 import itertools
 from collections.abc import Mapping, Sequence
 
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 
 from lulcmap.errors import UsageError
 from lulcmap.evaluation import ClassMap, pixel_lonlat, transformer
-from lulcmap.legend import CLASSES, NODATA
+from lulcmap.legend import CLASSES, NODATA, LandCover
 from lulcmap.products.regions import WGS84, one_line
 
 _LATTICE = 32
@@ -93,3 +94,57 @@ def _shared(one: ClassMap, other: ClassMap) -> float:
 
 def _is_mapped(class_map: ClassMap, row: int, col: int) -> bool:
     return bool(class_map.window(row, col, 1, 1)[0, 0] != NODATA)
+
+
+def chosen_classes(class_map: ClassMap, texts: Sequence[str], *, option: str) -> list[int]:
+    """Values of the classes that a user names.
+
+    Args:
+        class_map: the map.
+        texts: names of classes, or their values.
+        option: option that gives them, for the message.
+
+    Raises:
+        UsageError: the map has no such class.
+
+    """
+    names = {value: one_line(name) for value, name in class_map.legend.items()}
+    values = {name: value for value, name in reversed(list(names.items()))}
+    chosen = []
+    for text in texts:
+        number = int(text) if text.isascii() and text.isdecimal() else NODATA
+        if text in values:
+            chosen.append(values[text])
+        elif number in names or (number < NODATA and not class_map.is_named):
+            chosen.append(number)
+        else:
+            known = ", ".join(f"{value} {name}" for value, name in names.items())
+            raise UsageError(
+                f"{option} names {text!r}, which {class_map.path.name} has not. It has: {known}."
+            )
+    return sorted(set(chosen))
+
+
+def full_legend(class_map: ClassMap, names: Mapping[int, str]) -> tuple[LandCover, ...]:
+    """The legend of a map with the names given: its own colours, and others where it has none.
+
+    Raises:
+        UsageError: a value or a name is none that a map of lulcmap can have.
+
+    """
+    colours = class_colours(class_map)
+    try:
+        return tuple(
+            LandCover(
+                value, name, "{:02X}{:02X}{:02X}".format(*colours.get(value, _other_colour(value)))
+            )
+            for value, name in sorted(names.items())
+        )
+    except ValueError as error:
+        raise UsageError(f"{class_map.path} cannot be written as a map: {error}.") from error
+
+
+def _other_colour(value: int) -> tuple[int, ...]:
+    """A colour for a class without one; those of near values differ."""
+    shares = colorsys.hsv_to_rgb(value * 0.618 % 1, 0.55, 0.85)
+    return tuple(round(255 * share) for share in shares)
