@@ -3,6 +3,7 @@
 Source: Brown et al. (2022), Dynamic World, Scientific Data 9:251, doi 10.1038/s41597-022-01307-4.
 """
 
+import colorsys
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -131,6 +132,22 @@ def legend_of(names: Sequence[str], colours: Sequence[str]) -> tuple[LandCover, 
     if duplicates:
         raise ValueError(f"it has {min(duplicates)!r} twice; class names must be unique")
     return CLASSES if set(names) <= set(NAMES) else legend
+
+
+def default_colour(number: int, name: str, n_classes: int) -> str:
+    """Colour of a class that has none: Dynamic World's for its name, or a distinct one.
+
+    Args:
+        number: position of the class.
+        name: name of the class.
+        n_classes: number of classes.
+
+    """
+    colours = {cover.name: cover.colour for cover in CLASSES}
+    if name in colours:
+        return colours[name]
+    rgb = colorsys.hls_to_rgb(number / n_classes, 0.45 + 0.15 * (number % 2), 0.6)
+    return "".join(f"{round(255 * part):02X}" for part in rgb)
 
 
 def cf_attributes(legend: Sequence[LandCover]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lulcmap.cli.app import json_option, refuse_given
+from lulcmap.cli.command import Command
 from lulcmap.cli.terminal import echo, in_line, note_lost_output
 
 if TYPE_CHECKING:
@@ -18,7 +19,9 @@ _MAX_FLOWS, _MAX_REGIONS = 10, 40
 """Changes and regions that are printed."""
 
 
-@click.command(short_help="Compare maps of two years or more: what changed, and how much.")
+@click.command(
+    cls=Command, short_help="Compare maps of two years or more: what changed, and how much."
+)
 @click.argument("maps", metavar="MAP MAP...", type=_FILE, nargs=-1, required=True)
 @click.option("--out", type=_OUT, help="Raster of changes to write, .tif.")
 @click.option("--table", type=_OUT, help="Tables to write: .csv, .xlsx or .parquet.")

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 import click
 
 from lulcmap.cli.app import json_option
+from lulcmap.cli.command import Command
 from lulcmap.cli.terminal import echo, in_line, note_lost_output
 
 if TYPE_CHECKING:
     from lulcmap.products import CleanReport
 
 
-@click.command(short_help="Merge the small patches of a map into their neighbours.")
+@click.command(cls=Command, short_help="Merge the small patches of a map into their neighbours.")
 @click.argument("path", metavar="MAP", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
     "--out",

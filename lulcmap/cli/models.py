@@ -1,14 +1,17 @@
-"""``lulcmap models``: list models, show one, fetch one."""
+"""``lulcmap models``: list models, show one, fetch one, wrap one made elsewhere."""
 
 import click
 
 from lulcmap.cli.app import json_option
 from lulcmap.cli.command import Command, CommandGroup
 from lulcmap.cli.terminal import echo, in_line, note_lost_output
+from lulcmap.cli.wrap import wrap
 
 
 @click.group(
-    cls=CommandGroup, invoke_without_command=True, short_help="List models, show one, or fetch one."
+    cls=CommandGroup,
+    invoke_without_command=True,
+    short_help="List models, show, fetch or wrap one.",
 )
 @click.pass_context
 def models(ctx: click.Context) -> None:
@@ -101,9 +104,9 @@ def show(*, model: str, as_json: bool) -> None:
     echo(f"classes     {in_line(classes)}")
     echo(f"windows     {contract.window} px every {contract.step} px of {contract.resolution:g} m")
     echo(f"precision   {contract.precision}, temperature {contract.temperature:g}")
-    echo(f"trained on  {contract.trained_on} land")
-    if contract.quality:
-        echo(f"quality     {in_line(contract.quality)}")
+    land = "" if contract.trained_on == "unknown" else " land"
+    echo(f"trained on  {contract.trained_on}{land}")
+    echo(f"quality     {in_line(contract.quality) or 'unknown: not measured by lulcmap'}")
     if contract.prior:
         shares = zip(contract.classes, contract.prior, strict=True)
         echo(f"prior       {', '.join(f'{name} {share:.1%}' for name, share in shares)}")
@@ -111,3 +114,6 @@ def show(*, model: str, as_json: bool) -> None:
         echo(f"training    {in_line(f'{key}: {value}')}")
     if card:
         echo(f"\n{card.strip()}")
+
+
+models.add_command(wrap)

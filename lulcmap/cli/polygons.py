@@ -7,13 +7,14 @@ import click
 
 from lulcmap.cli.app import json_option
 from lulcmap.cli.clean import class_list
+from lulcmap.cli.command import Command
 from lulcmap.cli.terminal import echo, in_line, note_lost_output
 
 if TYPE_CHECKING:
     from lulcmap.products import PolygonReport
 
 
-@click.command(short_help="Write the patches of a map as polygons.")
+@click.command(cls=Command, short_help="Write the patches of a map as polygons.")
 @click.argument("path", metavar="MAP", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
     "--out",

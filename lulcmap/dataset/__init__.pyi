@@ -1,6 +1,7 @@
 from .build import BuildResult
 from .check import CheckResult, check_dataset
 from .chips import Chip, Dataset
+from .legend import read_legend
 from .request import build_dataset
 from .sample import Image, Label, Sample
 from .settings import DatasetRequest, ImageArchive, Scheme
@@ -22,4 +23,5 @@ __all__ = [
     "check_dataset",
     "dataset_writer",
     "merge_votes",
+    "read_legend",
 ]

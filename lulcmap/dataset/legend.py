@@ -1,6 +1,5 @@
 """The legend of a dataset: its classes, and which codes of the labels mean which."""
 
-import colorsys
 import csv
 import math
 from collections.abc import Mapping
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lulcmap.errors import UsageError
-from lulcmap.legend import CLASSES, MAX_CLASSES, NODATA, LandCover
+from lulcmap.legend import CLASSES, MAX_CLASSES, NODATA, LandCover, default_colour
 from lulcmap.system import check_is_file
 
 
@@ -108,18 +107,9 @@ def read_legend(path: Path) -> Legend:
         )
     try:
         classes = tuple(
-            LandCover(number, name, colour or _default_colour(number, name, len(colours)))
+            LandCover(number, name, colour or default_colour(number, name, len(colours)))
             for number, (name, colour) in enumerate(colours.items())
         )
     except ValueError as error:
         raise UsageError(f"The classes {path} are invalid: {error}. Correct that line.") from error
     return Legend(classes, codes)
-
-
-def _default_colour(number: int, name: str, n_classes: int) -> str:
-    """Colour of a class without one in the file."""
-    colours = {cover.name: cover.colour for cover in CLASSES}
-    if name in colours:
-        return colours[name]
-    rgb = colorsys.hls_to_rgb(number / n_classes, 0.45 + 0.15 * (number % 2), 0.6)
-    return "".join(f"{round(255 * part):02X}" for part in rgb)

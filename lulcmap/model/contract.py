@@ -112,7 +112,7 @@ class Contract:
     precision: Literal["fp32", "fp16"] = "fp32"
     """Precision of the weights and of the arithmetic after the normalisation."""
 
-    trained_on: Literal["simulated", "real"] = "simulated"
+    trained_on: Literal["simulated", "real", "unknown"] = "simulated"
     """Kind of landscapes the model was trained on; ``knows`` in the file."""
 
     prior: tuple[float, ...] = ()
@@ -170,6 +170,8 @@ class Contract:
         """Describe training data and quality, in a phrase that follows the model's name."""
         if self.trained_on == "simulated":
             return "was trained on simulated landscapes only; maps of real land are demonstrations"
+        if self.trained_on == "unknown":
+            return self.quality or "was made elsewhere; lulcmap did not measure its quality"
         return self.quality or "was trained on real images; its quality was not measured"
 
     @property
@@ -287,10 +289,10 @@ class Contract:
             legend_of(self.classes, self.colours)
         except ValueError as error:
             self._refuse("has a legend that is not valid", str(error))
-        if self.trained_on not in ("simulated", "real"):
+        if self.trained_on not in ("simulated", "real", "unknown"):
             self._refuse(
                 f"was trained on {shortened(self.trained_on)} land ('knows')",
-                "it must be simulated or real",
+                "it must be simulated, real or unknown",
             )
         if not is_plain_name(self.name):
             self._refuse("has no name, or one that is not plain", PLAIN_NAME)

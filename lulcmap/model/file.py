@@ -38,6 +38,27 @@ def read_model(path: Path) -> ModelFile:
             or one that does not fit.
 
     """
+    data, metadata = read_onnx(path)
+    if METADATA_KEY not in metadata:
+        raise ModelError(
+            f"{path} has no contract: its metadata has no key {METADATA_KEY!r}. "
+            "Give it one (lulcmap models wrap), or a model exported by lulcmap export-onnx."
+        )
+    contract = Contract.from_json(metadata[METADATA_KEY])
+    contract.check()
+    return ModelFile(path, data, hashlib.sha256(data).hexdigest(), contract)
+
+
+def read_onnx(path: Path) -> tuple[bytes, dict[str, str]]:
+    """Read the bytes and the metadata of an ONNX file that is safe to load.
+
+    Args:
+        path: path of the ONNX file.
+
+    Raises:
+        ModelError: the file does not exist, is not ONNX, or refers to other files.
+
+    """
     check_is_file(path, ModelError)
     if not path.is_file():
         raise ModelError(f"No model file {path}. For the names of models, see lulcmap models.")
@@ -57,11 +78,4 @@ def read_model(path: Path) -> ModelFile:
             f"{path} keeps weights in another file; lulcmap reads only models of one file. "
             "Export it again with the weights inside (external_data=False)."
         )
-    if METADATA_KEY not in metadata:
-        raise ModelError(
-            f"{path} has no contract: its metadata has no key {METADATA_KEY!r}. "
-            "Give a model exported by lulcmap export-onnx."
-        )
-    contract = Contract.from_json(metadata[METADATA_KEY])
-    contract.check()
-    return ModelFile(path, data, hashlib.sha256(data).hexdigest(), contract)
+    return data, metadata

@@ -1,6 +1,7 @@
 """Open a model file in ONNX Runtime and run it, on the device it really gets."""
 
 import os
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from io import StringIO
@@ -141,7 +142,7 @@ def open_session(
         threads: threads of one call on the CPU; None for as many as this process may use. The
             result does not depend on it.
         batch_size: windows in every call on a GPU, the last padded, because cuDNN and cuBLAS choose
-            algorithms by shape. The CPU takes one window at a time.
+            algorithms by shape. The CPU takes one window at a time, as does a model made for one.
 
     Raises:
         DeviceError: no runtime is installed, or more than one; or ``"cuda"`` is not available.
@@ -157,8 +158,9 @@ def open_session(
     if inner is None:
         if device == "cuda":
             raise DeviceError(f"--device cuda: {reason}. Or give --device cpu.")
-        inner = _create(ort, model, [_CPU], threads=threads)
+        inner = create_inner(ort, model.data, model.path, threads=threads)
     _check_graph(model, inner)
+    takes_one = any(value.shape[0] == 1 for value in inner.get_inputs())
     provider = inner.get_providers()[0]
     on_cuda = provider == CUDA
     # without a GPU and software for one, nobody expects it
@@ -171,7 +173,7 @@ def open_session(
         notes=(f"The CPU was used instead of the GPU: {reason}.",) if fell_back else (),
         # On the CPU the last bits of a window's logits change with the batch size (the runtime sums
         # a mean over one window in another order), and a batch is not faster.
-        batch_size=batch_size if on_cuda else 1,
+        batch_size=batch_size if on_cuda and not takes_one else 1,
         _ort=inner,
     )
 
@@ -198,7 +200,9 @@ def _create_on_cuda(
         with redirect_stdout(StringIO()):  # it prints the libraries it does not find
             ort.preload_dlls(directory="")  # the CUDA wheels of lulcmap[gpu], not those of a torch
     try:
-        inner = _create(ort, model, [(CUDA, _CUDA_OPTIONS), _CPU], threads=threads)
+        inner = create_inner(
+            ort, model.data, model.path, providers=[(CUDA, _CUDA_OPTIONS), _CPU], threads=threads
+        )
     except DeviceError as error:
         return None, str(error)
     if inner.get_providers()[0] == CUDA:
@@ -206,7 +210,28 @@ def _create_on_cuda(
     return None, f"ONNX Runtime could not load CUDA ({loader_message(ort)})"
 
 
-def _create(ort: ModuleType, model: ModelFile, providers: list[Any], *, threads: int | None) -> Any:
+def create_inner(
+    ort: ModuleType,
+    data: bytes,
+    path: Path,
+    *,
+    providers: Sequence[Any] = (_CPU,),
+    threads: int | None = None,
+) -> Any:
+    """Open a model in ONNX Runtime, set so that its result does not depend on the run.
+
+    Args:
+        ort: the module ``onnxruntime``.
+        data: the model.
+        path: path of its file, for messages.
+        providers: execution providers, the preferred one first.
+        threads: threads of one call; None for as many as this process may use.
+
+    Raises:
+        DeviceError: the first provider, not the CPU's, is not available.
+        ModelError: the runtime cannot run the model.
+
+    """
     options = ort.SessionOptions()
     options.log_severity_level = LOG_FATAL_ONLY
     options.use_deterministic_compute = True
@@ -218,12 +243,12 @@ def _create(ort: ModuleType, model: ModelFile, providers: list[Any], *, threads:
     options.add_session_config_entry("session.load_model_format", "ONNX")
     try:
         # without enable_fallback=0 a GPU failure is printed to stdout, then ignored
-        return ort.InferenceSession(model.data, options, providers=providers, enable_fallback=0)
+        return ort.InferenceSession(data, options, providers=list(providers), enable_fallback=0)
     except Exception as error:  # the runtime's exceptions have no common base
         if providers[0] != _CPU:
             raise DeviceError(first_line(error)) from error
         raise ModelError(
-            f"ONNX Runtime {ort.__version__} cannot run {model.path}: {first_line(error)} "
+            f"ONNX Runtime {ort.__version__} cannot run {path}: {first_line(error)} "
             "Export it again (opset 20), or update the runtime."
         ) from error
 
@@ -251,9 +276,9 @@ def _check_graph(model: ModelFile, inner: Any) -> None:
             _refuse(model, f"takes {name} with {value.shape[1]} bands", f"{len(expected.bands)}")
         for axis, size in sizes.items():
             fixed = value.shape[axis]
-            if isinstance(fixed, int) and (axis == 0 or fixed != contract.window):
-                allowed = "any" if axis == 0 else f"any, or {contract.window}"
-                _refuse(model, f"fixes the {size} of {name} at {fixed}", allowed)
+            allowed = 1 if axis == 0 else contract.window
+            if isinstance(fixed, int) and fixed != allowed:
+                _refuse(model, f"fixes the {size} of {name} at {fixed}", f"any, or {allowed}")
     outputs = {value.name: value for value in inner.get_outputs()}
     if "logits" not in outputs:
         _refuse(model, f"returns {_names(outputs)}", "logits")

@@ -17,7 +17,14 @@ from torch import nn
 from torch.export import Dim
 
 from lulcmap.errors import DeviceError, ModelError, OutputError
-from lulcmap.model import LOG_FATAL_ONLY, METADATA_KEY, load_runtime, read_model
+from lulcmap.model import (
+    COVER_SPECTRA,
+    LOG_FATAL_ONLY,
+    METADATA_KEY,
+    deepness_metadata,
+    load_runtime,
+    read_model,
+)
 from lulcmap.sensors import S1_BANDS, S1_NODATA, S2_BANDS, S2_NODATA
 from lulcmap.system import check_destination, check_ours, replacing
 from lulcmap.training.baselines import UNet
@@ -38,15 +45,6 @@ LABEL_TOLERANCE = {"fp32": 1e-4, "fp16": 1e-3}
 
 CHECK_SHAPES = ((1, 64, 96), (2, 128, 128), (1, 256, 160))
 """Images, rows and columns of the composites that are compared."""
-
-COVER_SPECTRA = (
-    (420, 480, 380, 350, 300, 280, 250, 200, 200, -2100, -2700),  # water
-    (300, 450, 350, 750, 1800, 2300, 2500, 1500, 700, -900, -1500),  # trees
-    (550, 850, 750, 1350, 2500, 2950, 3150, 2300, 1350, -1100, -1800),  # crops
-    (1200, 1400, 1550, 1750, 1950, 2100, 2250, 2300, 2050, -500, -1200),  # built
-    (1300, 1700, 2150, 2400, 2550, 2650, 2800, 3500, 3000, -1300, -2100),  # bare
-)
-"""Typical pixels of composites, rounded: nine bands (DN), VV and VH (hundredths of a decibel)."""
 
 Missing = Literal["nothing", "parts", "s1", "s2"]
 """What composites lack: nothing, parts of both sensors, or a whole sensor."""
@@ -142,7 +140,8 @@ def export_onnx(
     contract = contract_of(checkpoint, name=name, precision="fp16" if fp16 else "fp32")
     contract.check()  # a name that no map can carry
     model = trace(fold_decoder(deployable, fp16=fp16))
-    onnx.helper.set_model_props(model, {METADATA_KEY: contract.to_json()})
+    metadata = {METADATA_KEY: contract.to_json(), **deepness_metadata(contract)}
+    onnx.helper.set_model_props(model, metadata)
     data: bytes = model.SerializeToString(deterministic=True)
     checks = compare_with_torch(deployable, _onnx_runner(ort, data))
     check_same_map(checks, precision=contract.precision)
@@ -229,7 +228,7 @@ def composites(
         ).numpy()
 
     cover = smooth(len(COVER_SPECTRA)).argmax(1)  # (N, H, W)
-    pixels = np.moveaxis(np.array(COVER_SPECTRA)[cover], -1, 1)  # (N, 11, H, W)
+    pixels = np.moveaxis(np.array([*COVER_SPECTRA.values()])[cover], -1, 1)  # (N, 11, H, W)
     light = (0.8 + 0.4 * smooth(1)) * rng.normal(1, 0.05, (images, len(S2_BANDS), rows, cols))
     s2 = np.rint(pixels[:, : len(S2_BANDS)] * light).clip(1).astype(np.uint16)
     speckle = rng.normal(0, 80, (images, len(S1_BANDS), rows, cols))

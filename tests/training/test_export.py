@@ -1,6 +1,9 @@
+import json
 import os
 import sys
+from pathlib import Path
 
+import jsonschema
 import numpy as np
 import onnx
 import onnxruntime
@@ -10,6 +13,7 @@ from click.testing import CliRunner
 
 from lulcmap.cli import main
 from lulcmap.errors import DeviceError, ModelError, OutputError
+from lulcmap.model import METADATA_KEY
 from lulcmap.model.file import read_model
 from lulcmap.training import export
 from lulcmap.training.card import model_card
@@ -80,6 +84,25 @@ def test_the_file_describes_itself(tiny):
     assert contract.inputs["s2"].dtype == "uint16"
     assert contract.training["source"] == "drawn at random"
     assert "losses" not in contract.training
+
+
+def test_the_file_tells_deepness_what_is_true(tiny):
+    model = onnx.load(tiny.path, load_external_data=False)
+    found = {one.key: one.value for one in model.metadata_props if one.key != METADATA_KEY}
+
+    assert set(found) == {
+        *("model_type", "class_names", "resolution", "tile_size", "tiles_overlap"),
+    }
+    assert json.loads(found["class_names"])["0"] == "water"
+    assert (json.loads(found["tile_size"]), json.loads(found["tiles_overlap"])) == (512, 25)
+
+
+def test_the_contract_fits_the_published_schema(tiny):
+    schema = Path(__file__).parents[2] / "docs" / "contract.schema.json"
+
+    jsonschema.validate(
+        json.loads(read_model(tiny.path).contract.to_json()), json.loads(schema.read_text())
+    )
 
 
 def test_the_file_contains_nothing_of_the_machine_it_was_made_on(tiny):
