@@ -10,6 +10,7 @@ from .products import (
     ChangeTable,
     CleanedClass,
     CleanReport,
+    Collection,
     PolygonClass,
     PolygonReport,
     clean_map,
@@ -19,6 +20,7 @@ from .products import (
     measure_areas,
     write_areas,
     write_change,
+    write_collection,
     write_polygons,
 )
 
@@ -31,6 +33,7 @@ __all__ = [
     "ClassifiedImage",
     "CleanReport",
     "CleanedClass",
+    "Collection",
     "Composite",
     "CompositeRules",
     "Estimate",
@@ -55,5 +58,6 @@ __all__ = [
     "plan_map",
     "write_areas",
     "write_change",
+    "write_collection",
     "write_polygons",
 ]

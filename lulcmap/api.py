@@ -97,6 +97,11 @@ class MapOptions(TypedDict, total=False):
     workdir: Path | None
     keep_run: bool
     overwrite: bool
+    confidence: bool
+    probabilities: bool
+    save_composite: bool
+    sidecars: bool
+    license: str | None
 
 
 class CompositeOptions(TypedDict, total=False):

@@ -11,12 +11,14 @@ from pathlib import Path
 
 from lulcmap.blocks import Engine, make_blocks, map_blocks
 from lulcmap.catalog import Period, freeze_items
+from lulcmap.errors import UsageError
 from lulcmap.geo import Area, AreaLike, load_area
 from lulcmap.output import (
     MapReport,
     ShardReport,
     assemble_map,
     check_writable,
+    complete_sidecars,
     made_before,
     run_path,
 )
@@ -87,6 +89,7 @@ def map_area(
                     out,
                     min_coverage=settings.min_coverage,
                     zones=settings.zones,
+                    extras=settings.extras,
                     progress=progress,
                 )
         if is_ours and not settings.keep_run:
@@ -180,20 +183,33 @@ def default_out(area: Area, period: Period) -> Path:
 def _made_before(out: Path, planned: PlannedMap) -> MapReport | None:
     """The report of the map, if it need not be made."""
     settings = planned.settings
-    return made_before(
+    report = made_before(
         out,
         planned.plan,
         remote=planned.remote,
         zones=settings.zones,
         overwrite=settings.overwrite,
         min_coverage=settings.min_coverage,
+        extras=settings.extras,
     )
+    if report is not None and settings.sidecars:
+        complete_sidecars(out, report)
+    return report
 
 
 def _freeze(run: RunFolder, planned: PlannedMap, *, shard: Shard | None = None) -> None:
     """Keep the plan and its items in the run folder, or check that they are those kept there."""
-    items = freeze_items(planned.scenes)
-    RunFolder.open(run.path, planned.plan, items, planned.about, alone=shard is None)
+    items, about = freeze_items(planned.scenes), planned.about
+    RunFolder.open(run.path, planned.plan, items, about, alone=shard is None)
+    begun = run.about().layers
+    if begun != about.layers:
+        options = {"composite": "--save-composite", "probabilities": "--probabilities"}
+        had, has = (" ".join(options[name] for name in of) for of in (begun, about.layers))
+        raise UsageError(
+            f"The run folder {run.path} was begun {f'with {had}' if had else f'without {has}'}, "
+            f"and all its blocks must keep the same. Give the old options to resume it, choose "
+            "another folder with --workdir, or delete it."
+        )
 
 
 def _assemble_command(run: RunFolder, out: Path, settings: Settings) -> str:
@@ -203,8 +219,12 @@ def _assemble_command(run: RunFolder, out: Path, settings: Settings) -> str:
         words += ["--out", str(out)]
     if settings.min_coverage != Settings().min_coverage:
         words += ["--min-coverage", f"{settings.min_coverage:g}"]
+    if settings.license is not None:
+        words += ["--license", settings.license]
     flags = {
         "--zones": settings.zones,
+        "--confidence": settings.confidence,
+        "--no-sidecars": not settings.sidecars,
         "--keep-run": settings.keep_run,
         "--overwrite": settings.overwrite,
     }

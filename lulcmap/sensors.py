@@ -4,6 +4,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+SENSOR_NAMES = {"s2": "Sentinel-2", "s1": "Sentinel-1"}
+"""Names of the sensors for people."""
+
 S2_BANDS = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B11", "B12")
 """Sentinel-2 bands of a composite, in order: Dynamic World's nine."""
 
@@ -28,6 +31,10 @@ S1_BANDS = ("VV", "VH")
 
 S1_NODATA = -32768
 """Nodata value in files (linear gamma-nought) and in composites (hundredths of a decibel)."""
+
+KEPT_S1_OFFSET_DB = -200.0
+"""Decibels of 0 in a composite's file, which holds hundredths of them as uint16 with nodata 0, as
+it holds Sentinel-2: a GeoTIFF has one type and one nodata value."""
 
 S1_POWER = (1e-15, 1e5)
 """Smallest and largest linear gamma-nought that can be a measurement. GRD amplitudes have 16 bits

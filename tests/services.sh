@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs what tests/integration needs, on Debian: PostgreSQL with PostGIS, nginx, Azurite, and into
-# the active Python environment stac-fastapi with pgstac, moto and Azure's client.
+# Installs what tests/integration needs, on Debian: PostgreSQL with PostGIS, nginx, QGIS (1.3 GB),
+# Azurite, and into the active Python environment stac-fastapi with pgstac, moto and Azure's client.
 #
 #     sh tests/services.sh FOLDER     Azurite goes to FOLDER; put FOLDER/node_modules/.bin on PATH
 set -eu
@@ -11,6 +11,7 @@ packages=
 [ -x /usr/lib/postgresql/15/bin/initdb ] || packages="postgresql-15"
 [ -e /usr/share/postgresql/15/extension/postgis.control ] || packages="$packages postgresql-15-postgis-3"
 [ -x /usr/sbin/nginx ] || packages="$packages nginx-light"
+/usr/bin/python3 -c "import qgis.core" 2>/dev/null || packages="$packages python3-qgis"
 command -v npm >/dev/null || packages="$packages npm"
 if [ -n "$packages" ]; then
     # Runlevel 1: the tests start servers of their own, the packages need not start theirs.

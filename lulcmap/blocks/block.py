@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +11,10 @@ from lulcmap.geo import Block, Box, geobox, pixels_inside
 from lulcmap.imagery import Composite, Reader, make_composite
 from lulcmap.legend import NODATA
 from lulcmap.model import Classified, bounding_box, classify, needed_windows
-from lulcmap.planning import PlannedMap
+from lulcmap.output import COMPOSITE, PROBABILITIES
+from lulcmap.planning import PlannedMap, Settings
 from lulcmap.run import BLOCK_BANDS, PIXEL_ORIGINS, BlockFacts, RunFolder
+from lulcmap.sensors import KEPT_S1_OFFSET_DB, S1_BANDS, S1_NODATA, S2_BANDS
 
 logger = logging.getLogger(__name__)
 
@@ -92,6 +95,7 @@ def finish_block(planned: PlannedMap, run: RunFolder, prepared: PreparedBlock) -
             batch_size=settings.batch_size,
             blend=settings.blend,
             prior=settings.prior,
+            probabilities=settings.probabilities,
         )
         bands = _bands(classified, prepared)
         if composite.lost and prepared.wanted.any() and not bands[_ORIGIN].any():
@@ -102,8 +106,38 @@ def finish_block(planned: PlannedMap, run: RunFolder, prepared: PreparedBlock) -
     zone = planned.job.zone(block.id)
     grid = geobox(block.box, zone.epsg)
     inside = pixels_inside(zone.part, grid)
-    run.write_block(block.id, bands, grid, _facts(planned, bands, inside, composite))
+    facts = _facts(planned, bands, inside, composite)
+    run.write_block(block.id, bands, grid, facts, _layers(settings, classified, prepared))
     return None
+
+
+def _layers(
+    settings: Settings, classified: Classified, prepared: PreparedBlock
+) -> dict[str, tuple[NDArray[Any], int]]:
+    """What a block keeps for the layers of the map: values and nodata by name."""
+    kept: dict[str, tuple[NDArray[Any], int]] = {}
+    if settings.save_composite:
+        kept[COMPOSITE] = _composite_values(prepared), 0
+    if classified.probabilities is not None:
+        classified.probabilities[:, ~prepared.wanted] = NODATA
+        kept[PROBABILITIES] = classified.probabilities, NODATA
+    return kept
+
+
+def _composite_values(prepared: PreparedBlock) -> NDArray[np.uint16]:
+    """(11, H, W) composite of a block's pixels: Sentinel-2, then Sentinel-1, both with nodata 0."""
+    composite, box = prepared.composite, prepared.block.box
+    n_s2 = len(S2_BANDS)
+    values = np.zeros((n_s2 + len(S1_BANDS), *box.shape), np.uint16)
+    part = box.intersection(prepared.over)
+    if part is not None:
+        in_block, in_composite = part.within(box), part.within(prepared.over)
+        values[:n_s2, *in_block] = composite.s2[:, *in_composite]
+        s1 = composite.s1[:, *in_composite]
+        shifted = s1.astype(np.int32) - round(100 * KEPT_S1_OFFSET_DB)
+        values[n_s2:, *in_block] = np.where(s1 == S1_NODATA, 0, shifted)
+    values[:, ~prepared.wanted] = 0
+    return values
 
 
 def _too_much_lost(composite: Composite, max_lost: float) -> str | None:

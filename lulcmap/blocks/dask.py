@@ -166,7 +166,7 @@ def _make(work: _Work, block: Block) -> BlockResult:
             "under one path, with --workdir."
         )
     # A worker that died may have made it without saying so.
-    if run.discard_invalid(block, plan=digest):
+    if run.discard_invalid(block, plan=digest, layers=work.planned.settings.kept_layers):
         return BlockResult(block.id, None)
     (result,) = map_blocks(replace(work.planned, session=_session(work)), run, [block])
     return result

@@ -61,7 +61,8 @@ def make_blocks(
 
     """
     blocks = shard.of(planned.job.blocks) if shard else planned.job.blocks
-    todo = [block for block in blocks if not run.discard_invalid(block, plan=planned.job.digest)]
+    digest, layers = planned.job.digest, planned.settings.kept_layers
+    todo = [b for b in blocks if not run.discard_invalid(b, plan=digest, layers=layers)]
     failed = run.failures()
     done = len(blocks) - len(todo)
     if planned.settings.retry_failed:
@@ -110,7 +111,8 @@ def _check_ready(planned: PlannedMap, run: RunFolder, todo: Sequence[Block]) -> 
             if planned.plan.fallback is None:
                 raise
             logger.warning("%s What %s holds is read there.", error, planned.plan.fallback)
-    needed = BLOCK_BYTES_PER_PIXEL * sum(math.prod(block.box.shape) for block in todo)
+    bytes_per_pixel = BLOCK_BYTES_PER_PIXEL + planned.kept_bytes
+    needed = bytes_per_pixel * sum(math.prod(block.box.shape) for block in todo)
     left = free_disk(run.path)
     if left < needed:  # checked again before each block
         logger.warning(

@@ -33,7 +33,7 @@ def map_blocks(
         max((block.box.shape for block in todo), key=math.prod),
         readers=settings.workers,
         allowed=settings.max_memory,
-        logits=planned.session.contract.bytes_per_pixel,
+        logits=planned.session.contract.bytes_per_pixel + 2 * planned.kept_bytes,
     )
     with (
         Reader(

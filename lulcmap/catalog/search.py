@@ -45,7 +45,7 @@ from lulcmap.catalog.sources import (
 from lulcmap.catalog.stac.query import Days, QueryResult, query_items
 from lulcmap.catalog.values import mapping, quoted, shown
 from lulcmap.errors import UsageError
-from lulcmap.system import Progress, check_is_file, no_progress, without_secrets
+from lulcmap.system import Progress, check_is_file, no_progress, without_keys, without_secrets
 
 SKIPPED_MEMBER, NOTES_MEMBER = "lulcmap:skipped", "lulcmap:notes"
 """Members of a frozen ItemCollection that keep a ``SearchResult``."""
@@ -113,6 +113,22 @@ class SearchResult:
     def platforms(self) -> dict[str, int]:
         """Number of scenes by satellite, of the scenes that state theirs."""
         return dict(sorted(Counter(s.platform for s in self.scenes if s.platform).items()))
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """Address of each item on the web, by its id, of those that state one."""
+        links = {
+            str(item["id"]): link["href"]
+            for item in self.items
+            for link in item.get("links") or ()
+            if isinstance(link, Mapping) and link.get("rel") == "self"
+            if isinstance(link.get("href"), str)
+        }
+        return {
+            name: without_keys(href)
+            for name, href in sorted(links.items())
+            if href.startswith(("https://", "http://")) and href.isprintable() and " " not in href
+        }
 
     @property
     def simulated(self) -> bool:

@@ -121,6 +121,33 @@ ZONES_OPTION = setting("zones", "Write a file of each UTM zone too, on its own g
 KEEP_RUN_OPTION = setting(
     "keep_run", "Keep the run folder: blocks with confidence, counts and origin."
 )
+SIDECARS_OPTION = setting(
+    "sidecars",
+    "Write no style for QGIS, no class names for GDAL, no STAC item and no picture beside the map.",
+    flags=("--no-sidecars", "sidecars"),
+    flag_value=False,
+    default=True,
+    show_default=False,
+)
+CONFIDENCE_OPTION = setting(
+    "confidence",
+    "Write <out>-quality.tif too: confidence, margin, counts of scenes, and origin of each pixel.",
+)
+PROBABILITIES_OPTION = setting(
+    "probabilities",
+    "Write <out>-probabilities.tif too: the probability of every class. Takes disk in the run "
+    "folder, a byte a pixel and class before compression.",
+)
+SAVE_COMPOSITE_OPTION = setting(
+    "save_composite",
+    "Write <out>-composite.tif too: the image that the map is made from. Takes disk in the run "
+    "folder, 22 bytes a pixel before compression.",
+)
+LICENSE_OPTION = setting(
+    "license",
+    "Licence to state in the map, an SPDX id such as CC-BY-4.0.  [default: none]",
+    metavar="SPDX",
+)
 OVERWRITE_OPTION = setting("overwrite", "Replace the file at --out, if it is another map.")
 
 _OPTIONS = (
@@ -241,6 +268,11 @@ _OPTIONS = (
         type=_Size(),
     ),
     setting("workdir", "Folder for the run folder.  [default: beside --out]", type=_PATH),
+    CONFIDENCE_OPTION,
+    PROBABILITIES_OPTION,
+    SAVE_COMPOSITE_OPTION,
+    SIDECARS_OPTION,
+    LICENSE_OPTION,
     KEEP_RUN_OPTION,
     OVERWRITE_OPTION,
 )

@@ -18,6 +18,7 @@ from lulcmap.cli.predict import predict
 from lulcmap.cli.runs import assemble, status
 from lulcmap.cli.sample import sample
 from lulcmap.cli.seams import seams
+from lulcmap.cli.stac import stac
 from lulcmap.cli.train import train
 
 
@@ -34,7 +35,7 @@ def main() -> None:
 
 for command in (
     *(predict, plan, status, assemble, seams, demo),
-    *(areas, change, clean, polygons),
+    *(areas, change, clean, polygons, stac),
     *(dataset, train, evaluate, sample, export_onnx, models, doctor),
 ):
     main.add_command(command)

@@ -10,9 +10,12 @@ from lulcmap.cli.command import Command
 from lulcmap.cli.format import duration
 from lulcmap.cli.logs import configure_logging, logging_options
 from lulcmap.cli.options import (
+    CONFIDENCE_OPTION,
     KEEP_RUN_OPTION,
+    LICENSE_OPTION,
     MIN_COVERAGE_OPTION,
     OVERWRITE_OPTION,
+    SIDECARS_OPTION,
     ZONES_OPTION,
 )
 from lulcmap.cli.predict import show
@@ -32,6 +35,9 @@ _MAX_NAMES = 5
 )
 @MIN_COVERAGE_OPTION
 @ZONES_OPTION
+@CONFIDENCE_OPTION
+@SIDECARS_OPTION
+@LICENSE_OPTION
 @KEEP_RUN_OPTION
 @OVERWRITE_OPTION
 @logging_options
@@ -45,6 +51,9 @@ def assemble(
     out: Path | None,
     min_coverage: float,
     zones: bool,
+    confidence: bool,
+    sidecars: bool,
+    license: str | None,
     keep_run: bool,
     overwrite: bool,
     verbose: int,
@@ -62,6 +71,7 @@ def assemble(
     configure_logging(verbose=verbose, quiet=quiet, log_format=log_format)
     from lulcmap.cli.progress import bars
     from lulcmap.output import assemble_run
+    from lulcmap.planning import Settings
 
     with bars(hidden=quiet or log_format == "json") as progress:
         report = assemble_run(
@@ -71,6 +81,7 @@ def assemble(
             zones=zones,
             keep_run=keep_run,
             overwrite=overwrite,
+            extras=Settings(confidence=confidence, sidecars=sidecars, license=license).extras,
             progress=progress,
         )
     show(ctx, report, quiet=quiet, as_json=as_json)

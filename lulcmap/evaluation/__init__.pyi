@@ -5,7 +5,7 @@ from .evaluate import evaluate_map, evaluate_model
 from .metrics import Evaluation
 from .olofsson import Estimate, estimate_adjusted
 from .onnx_predictor import open_onnx_predictor
-from .pixel_area import has_known_areas, pixel_areas, pixel_lonlat
+from .pixel_area import pixel_areas, pixel_lonlat
 from .points import SamplePoints, read_points
 from .regions import Regions, load_regions
 from .results import check_evaluation_folder, write_evaluation
@@ -31,7 +31,6 @@ __all__ = [
     "evaluate_map",
     "evaluate_model",
     "find_seams",
-    "has_known_areas",
     "iou",
     "load_crosswalk",
     "load_regions",

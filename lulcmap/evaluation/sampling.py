@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from lulcmap.errors import OutputError, UsageError
 from lulcmap.evaluation.classmap import ClassMap, open_class_map
-from lulcmap.evaluation.pixel_area import has_known_areas, pixel_areas, pixel_lonlat
+from lulcmap.evaluation.pixel_area import pixel_areas, pixel_lonlat
 from lulcmap.evaluation.stratified import AREA, PIXEL_AREA, PIXELS, STRATUM
+from lulcmap.geo import has_known_areas
 from lulcmap.legend import NODATA
 from lulcmap.system import Progress, check_destination, check_ours, no_progress, replacing
 

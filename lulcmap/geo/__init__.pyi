@@ -27,6 +27,7 @@ from .map_grid import (
     map_grids,
     planned_grids,
 )
+from .pixel_area import grid_areas, grid_lonlat, has_known_areas
 from .tiling import Blend, Box, Lattice, blend_weights
 from .transform import pixel_degrees, pixel_zones, point_degrees, transformer, zone_pixels
 from .utm import ZONE_BLEND_M, ZonePart, beyond_zone, distance_to_zone, split_by_zone, utm_zone
@@ -59,6 +60,9 @@ __all__ = [
     "first_line",
     "footprint",
     "geobox",
+    "grid_areas",
+    "grid_lonlat",
+    "has_known_areas",
     "load_area",
     "map_files",
     "map_grids",

@@ -6,7 +6,7 @@ the stride, so the cells of all windows coincide. Labels are never averaged.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,10 @@ class Classified:
 
     margin: NDArray[np.uint8]
     """Probability of the class minus that of the second, percent."""
+
+    probabilities: NDArray[np.uint8] | None = None
+    """(K, H, W) probability of each class of the legend, percent, 255 nodata; None if not asked
+    for."""
 
 
 def needed_windows(
@@ -86,6 +90,7 @@ def classify(
     batch_size: int,
     blend: Blend = "hann",
     prior: Prior = "natural",
+    probabilities: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> Classified:
     """Classify the pixels of a block.
@@ -105,6 +110,7 @@ def classify(
             network's does.
         blend: how windows are blended.
         prior: class prior, as in ``Contract.logit_bias``.
+        probabilities: whether those of all classes are wanted.
         progress: called with the number of windows finished, after each batch.
 
     Returns:
@@ -140,16 +146,19 @@ def classify(
     if covered is not None:
         wanted[covered.within(box)] = usable[covered.within(over)]
     out = np.full((3, *box.shape), NODATA, np.uint8)
-    _write_pixels(
-        total,
+    places = (
         *_interpolation(box.row, box.height, first_cell=cells.row, stride=stride),
         *_interpolation(box.col, box.width, first_cell=cells.col, stride=stride),
-        wanted,
-        np.array(contract.ids, np.uint8),
-        contract.temperature,
-        out,
     )
-    return Classified(*out)
+    ids = np.array(contract.ids, np.uint8)
+    _write_pixels(total, *places, wanted, ids, contract.temperature, out)
+    made = Classified(*out)
+    if not probabilities:
+        return made
+    shares = np.zeros((len(contract.legend), *box.shape), np.uint8)
+    shares[:, ~wanted] = NODATA
+    _write_probabilities(total, *places, wanted, ids, contract.temperature, shares)
+    return replace(made, probabilities=shares)
 
 
 def _window_pixels(
@@ -290,3 +299,56 @@ def _write_pixels(
             out[0, y, x] = ids[best]
             out[1, y, x] = int(100 / (1 + odds) + 0.5)
             out[2, y, x] = int(100 * (1 - second) / (1 + odds) + 0.5)
+
+
+@compiled
+def _write_probabilities(
+    total: NDArray[np.float32],
+    above: NDArray[np.int64],
+    down: NDArray[np.float32],
+    left: NDArray[np.int64],
+    right: NDArray[np.float32],
+    wanted: NDArray[np.bool_],
+    ids: NDArray[np.uint8],
+    temperature: float,
+    out: NDArray[np.uint8],
+) -> None:
+    """Write the probability of every class; arguments and arithmetic as of ``_write_pixels``.
+
+    Args:
+        total: (H, W, K) logits of the cells.
+        above: (h,) row of cells above each row of pixels.
+        down: (h,) weight of the row below.
+        left: (w,) column of cells left of each column of pixels.
+        right: (w,) weight of the column right.
+        wanted: (h, w) True where to write.
+        ids: (K,) ids of the classes in the legend.
+        temperature: divisor of the logits.
+        out: (number of classes in the legend, h, w) percent, by id; written.
+
+    """
+    height, width = wanted.shape
+    cols, n = total.shape[1], total.shape[2]
+    line = np.empty((cols, n), np.float32)
+    logits = np.empty(n, np.float32)
+    odds = np.empty(n, np.float64)
+    for y in range(height):
+        for x in range(cols):
+            for k in range(n):
+                upper = total[above[y], x, k]
+                line[x, k] = upper + down[y] * (total[above[y] + 1, x, k] - upper)
+        for x in range(width):
+            if not wanted[y, x]:
+                continue
+            best = 0
+            for k in range(n):
+                before = line[left[x], k]
+                logits[k] = before + right[x] * (line[left[x] + 1, k] - before)
+                if logits[k] > logits[best]:
+                    best = k
+            whole = 0.0
+            for k in range(n):
+                odds[k] = np.exp((logits[k] - logits[best]) / temperature)
+                whole += odds[k]
+            for k in range(n):
+                out[ids[k], y, x] = int(100 * odds[k] / whole + 0.5)

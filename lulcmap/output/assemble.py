@@ -4,76 +4,51 @@ Everything comes from the run folder, so any machine that sees it can do this.
 """
 
 import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import shapely
-from odc.geo.geobox import GeoBox
+import numpy as np
+from numpy.typing import NDArray
 
 from lulcmap.errors import NothingMappedError, OutputError, ProviderError, UsageError
 from lulcmap.geo import (
-    Box,
-    ZonePart,
     area_digest,
-    covering_grid,
-    planned_grids,
-    project,
-    split_by_zone,
 )
-from lulcmap.output.cog import write_cog
+from lulcmap.legend import NODATA
 from lulcmap.output.existing import finished_map, made_before
-from lulcmap.output.mosaic import ZoneBlocks, write_mosaic
-from lulcmap.output.paths import check_outside, check_writable, hold_map, map_paths
+from lulcmap.output.extras import Extras
+from lulcmap.output.files import MapFile, map_files, write_layer_file, write_map_file
+from lulcmap.output.layers import LAYERS, remove_old_layers
+from lulcmap.output.paths import check_outside, check_writable, hold_map
 from lulcmap.output.provenance import map_tags
 from lulcmap.output.report import MapReport, WrittenFile
+from lulcmap.output.sidecars import complete_sidecars, remove_sidecars, write_sidecars
 from lulcmap.run import (
     DAMAGED,
+    PIXEL_ORIGINS,
     About,
     Plan,
     RunFolder,
-    check_block,
     hold_run,
     start_heartbeat,
 )
-from lulcmap.system import Progress, Steps, no_progress
+from lulcmap.system import Progress, no_progress
 
 logger = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True, slots=True)
-class MapFile:
-    """One file to be written: a map, or what is mapped in a UTM zone on the zone's own grid."""
-
-    out: Path
-    """Path of the COG."""
-
-    grid: GeoBox
-    """Grid of the file."""
-
-    polygon: shapely.MultiPolygon
-    """The part of the area it shows, in its CRS."""
-
-    crs: str
-    """``"EPSG:<code>"`` or a PROJ string."""
-
-    parts: Sequence[ZonePart]
-    """The part of the polygon in each UTM zone, in the file's CRS."""
-
-    @property
-    def written(self) -> WrittenFile:
-        """What the report says of the file."""
-        height, width = self.grid.shape
-        return WrittenFile(self.out.name, self.crs, height, width)
+M2_PER_HA = 10_000
+"""Square metres of a hectare."""
 
 
-def check_finished(run: RunFolder, plan: Plan) -> None:
+def check_finished(run: RunFolder, plan: Plan, layers: Sequence[str] = ()) -> None:
     """Check that every block of a run is done.
 
     Args:
         run: the run.
         plan: its plan.
+        layers: layers of the map for which its blocks keep more.
 
     Raises:
         UsageError: blocks are missing.
@@ -82,7 +57,7 @@ def check_finished(run: RunFolder, plan: Plan) -> None:
 
     """
     blocks, digest = plan.placed_blocks, plan.digest
-    faults = {block.id: run.fault(block, plan=digest) for block in blocks}
+    faults = {block.id: run.fault(block, plan=digest, layers=layers) for block in blocks}
     missing = [number for number, fault in faults.items() if fault]
     if not missing:
         return
@@ -108,6 +83,7 @@ def assemble_run(
     zones: bool = False,
     keep_run: bool = False,
     overwrite: bool = False,
+    extras: Extras | None = None,
     progress: Progress = no_progress,
 ) -> MapReport:
     """Make the map of a run whose shards are done.
@@ -119,6 +95,7 @@ def assemble_run(
         zones: whether a file of each UTM zone is written too.
         keep_run: whether the run folder stays.
         overwrite: whether another map may be replaced.
+        extras: what is written beside the map; None is the defaults.
         progress: called with how far it is.
 
     Raises:
@@ -130,13 +107,15 @@ def assemble_run(
     """
     if out is None and path.suffix != ".run":
         raise UsageError(f"{path} is not named <out>.run. Give --out too.")
-    out = out or path.with_suffix("")
+    out, extras = out or path.with_suffix(""), extras or Extras()
     check_writable(out)
     check_outside(out, path)
     if not RunFolder(path).is_begun():
-        report = finished_map(out, zones=zones, min_coverage=min_coverage)
+        report = finished_map(out, zones=zones, min_coverage=min_coverage, extras=extras)
         if report is None:
             raise UsageError(f"No run in {path}. Give the run folder of a map, <out>.run.")
+        if extras.sidecars:
+            complete_sidecars(out, report)
         if path.is_dir():  # a killed process left it half removed
             with hold_run(path) as run:
                 run.remove()
@@ -146,7 +125,8 @@ def assemble_run(
             heartbeat.stage("assembly")
             run.clean()
             plan, about = run.frozen()
-            check_finished(run, plan)
+            check_finished(run, plan, about.layers)
+            extras = replace(extras, layers=tuple(dict.fromkeys((*extras.layers, *about.layers))))
             report = made_before(
                 out,
                 plan,
@@ -154,11 +134,19 @@ def assemble_run(
                 zones=zones,
                 overwrite=overwrite,
                 min_coverage=min_coverage,
+                extras=extras,
             )
             if report is None:
                 report = assemble_map(
-                    run, out, min_coverage=min_coverage, zones=zones, progress=progress
+                    run,
+                    out,
+                    min_coverage=min_coverage,
+                    zones=zones,
+                    extras=extras,
+                    progress=progress,
                 )
+            elif extras.sidecars:
+                complete_sidecars(out, report)
         # The map may be one of the same request from other scenes: then the blocks stay.
         if not keep_run and report.plan == plan.digest:
             run.remove()
@@ -171,6 +159,7 @@ def assemble_map(
     *,
     min_coverage: float = 0.99,
     zones: bool = False,
+    extras: Extras | None = None,
     progress: Progress = no_progress,
 ) -> MapReport:
     """Write the maps of a run whose blocks are all done, and the report beside the first.
@@ -180,6 +169,7 @@ def assemble_map(
         out: path of the COG to write; further ones are named after it.
         min_coverage: share of the area's pixels, below which the maps are marked incomplete.
         zones: whether a file of each UTM zone is written too, on its own grid.
+        extras: what is written beside each map; None is the defaults.
         progress: called with how far it is.
 
     Returns:
@@ -190,6 +180,7 @@ def assemble_map(
         OutputError: a block cannot be read, or a map cannot be written.
 
     """
+    extras = extras or Extras()
     plan, about = run.frozen()
     if area_digest(about.area) != plan.area:
         raise OutputError(
@@ -197,7 +188,7 @@ def assemble_map(
             "folder, then map the area again."
         )
     logger.debug("assembling %s", out.name)
-    files = list(_map_files(out, plan, about, zones=zones))
+    files = list(map_files(out, plan, about, zones=zones))
     report = MapReport.collect(
         out,
         [run.facts(number) for number in plan.blocks],
@@ -205,6 +196,7 @@ def assemble_map(
         about,
         maps=[file.written for file in files],
         min_coverage=min_coverage,
+        license=extras.license,
     )
     if not report.coverage:
         count = sum(map(len, plan.scenes.values()))
@@ -212,49 +204,52 @@ def assemble_map(
             f"No pixel of {about.name} could be mapped: none of {count} scenes shows it clearly. "
             "Choose a longer period, or check --mask-codes."
         )
-    tags = map_tags(plan, about, report)
-    written = []
     with hold_map(out):
-        for number, file in enumerate(files, 1):
-            stage = "mosaic" if len(files) == 1 else f"mosaic {number} of {len(files)}"
-            _join(run, file, plan, partial(progress, stage))
-            size, sha256 = write_cog(run.joined_path, file.out, tags=tags, legend=about.legend)
-            written.append(replace(file.written, bytes=size, sha256=sha256))
-            run.joined_path.unlink()
-        # The tags say nothing of damage: the map is the same as without it.
-        report = replace(report, maps=tuple(written)).with_damage(run.damaged())
+        report = _write_files(run, files, extras, report, progress)
         report.write()
     return report
 
 
-def _map_files(out: Path, plan: Plan, about: About, *, zones: bool) -> Iterator[MapFile]:
-    zone_parts = split_by_zone(about.area)
-    grids = planned_grids(about.area, plan.crs)
-    paths = map_paths(out, plan.crs, [part.epsg for part in zone_parts] if zones else [])
-    for map_grid, path in zip(grids, paths, strict=False):
-        crs = map_grid.crs
-        parts = [
-            ZonePart(part.epsg, project(part.polygon, crs)) for part in split_by_zone(map_grid.area)
-        ]
-        yield MapFile(path, map_grid.grid, map_grid.polygon, crs, parts)
-    for part, path in zip(zone_parts if zones else [], paths[len(grids) :], strict=True):
-        crs = f"EPSG:{part.epsg}"
-        polygon = project(part.polygon, crs)
-        yield MapFile(
-            path, covering_grid(polygon, crs), polygon, crs, [ZonePart(part.epsg, polygon)]
-        )
+def _write_files(
+    run: RunFolder,
+    files: Sequence[MapFile],
+    extras: Extras,
+    report: MapReport,
+    progress: Progress,
+) -> MapReport:
+    """Write the files of a map, their layers and sidecars.
+
+    Returns:
+        The report with what was written.
+
+    """
+    plan, about = run.frozen()
+    tags = map_tags(plan, about, report)
+    layers = [LAYERS[name](about) for name in extras.layers]
+    areas = np.zeros(NODATA + 1)
+    maps: list[WrittenFile] = []
+    made: dict[str, list[WrittenFile]] = {layer.name: [] for layer in layers}
+    for number, file in enumerate(files, 1):
+        stage = "mosaic" if len(files) == 1 else f"mosaic {number} of {len(files)}"
+        of_map = None if file.is_of_zone else areas
+        maps.append(write_map_file(run, file, tags, of_map, partial(progress, stage)))
+        for layer in layers:
+            steps = partial(progress, f"{layer.name}, {stage}")
+            made[layer.name].append(write_layer_file(run, file, layer, tags, steps))
+    # The tags say nothing of damage: the map is the same as without it.
+    report = replace(report, maps=tuple(maps), hectares=_hectares(areas, about), layers=made)
+    report = report.with_damage(run.damaged())
+    for number, file in enumerate(files):
+        remove_old_layers(file.out, plan.digest)
+        if extras.sidecars:
+            beside = {name: written[number] for name, written in made.items()}
+            write_sidecars(file.out, maps[number], report, layers=beside)
+        else:
+            remove_sidecars(file.out)
+    return report
 
 
-def _join(run: RunFolder, file: MapFile, plan: Plan, progress: Steps) -> None:
-    """Write the blocks on a file's grid."""
-    blocks: dict[int, list[tuple[Path, Box]]] = {}
-    for block in plan.placed_blocks:
-        blocks.setdefault(block.id.zone, []).append((run.block_path(block.id), block.box))
-    write_mosaic(
-        [ZoneBlocks(part.epsg, part.polygon, blocks.get(part.epsg, [])) for part in file.parts],
-        target=file.grid,
-        polygon=file.polygon,
-        out=run.joined_path,
-        check=check_block,
-        progress=progress,
-    )
+def _hectares(areas: NDArray[np.float64], about: About) -> dict[str, float]:
+    """Hectares of each class that occurs and of what is not mapped, from square metres by value."""
+    names = {cover.id: cover.name for cover in about.legend} | {NODATA: PIXEL_ORIGINS[0]}
+    return {name: areas[value] / M2_PER_HA for value, name in names.items() if areas[value]}

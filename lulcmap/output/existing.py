@@ -7,16 +7,25 @@ from pathlib import Path
 
 from lulcmap.errors import OutputError
 from lulcmap.output.cog import plan_of, request_of
+from lulcmap.output.extras import Extras
+from lulcmap.output.layers import layer_path
 from lulcmap.output.paths import check_map_file, map_paths
-from lulcmap.output.report import MapReport
-from lulcmap.output.whole import map_fault, written_files
+from lulcmap.output.report import MapReport, WrittenFile
+from lulcmap.output.whole import map_fault, written_files, written_layers
 from lulcmap.run import Plan
 
 logger = logging.getLogger(__name__)
 
 
 def made_before(
-    out: Path, plan: Plan, *, remote: bool, zones: bool, overwrite: bool, min_coverage: float
+    out: Path,
+    plan: Plan,
+    *,
+    remote: bool,
+    zones: bool,
+    overwrite: bool,
+    min_coverage: float,
+    extras: Extras | None = None,
 ) -> MapReport | None:
     """The report of a map that need not be made, for all its files are whole; None if it must be.
 
@@ -31,54 +40,65 @@ def made_before(
         zones: whether a file of each UTM zone is asked for too.
         overwrite: whether other maps may be replaced; then only the same plan counts.
         min_coverage: share of the area's pixels that is asked for.
+        extras: what is asked for beside the map; None is the defaults.
 
     Raises:
         OutputError: another map is in the place of this one and may not be replaced, or a file
-            that lulcmap did not write, or a name is too long.
+            that lulcmap did not write, or a name is too long; or the map has another licence.
 
     """
+    extras = extras or Extras()
     digest, request = plan.digest, plan.request
     outs = map_paths(out, plan.crs, plan.zones if zones else [])
+    wanted: dict[Path, str | None] = dict.fromkeys(outs)
+    wanted |= {layer_path(path, layer): layer for path in outs for layer in extras.layers}
     report = MapReport.read(out, min_coverage=min_coverage)
-    recorded = written_files(out, report) if report is not None else {}
-    for path in outs:
-        check_map_file(path, recorded.get(path))
-    present = [path for path in outs if path.exists()]
-    others = [path for path in present if plan_of(path) != digest]
+    recorded: dict[Path, WrittenFile] = {}
+    if report is not None:
+        recorded = {**written_files(out, report), **written_layers(out, report)}
+    for path, layer in wanted.items():
+        check_map_file(path, recorded.get(path), layer)
+    present = {path: layer for path, layer in wanted.items() if path.exists()}
+    others = [path for path, layer in present.items() if plan_of(path, layer) != digest]
     if remote and not overwrite:
-        others = [path for path in others if request_of(path) != request]
+        others = [path for path in others if request_of(path, wanted[path]) != request]
     if report is not None and report.plan == digest:
         # Lulcmap's and without a tag of another plan: its tags are damaged.
-        others = [path for path in others if plan_of(path) is not None]
+        others = [path for path in others if plan_of(path, wanted[path]) is not None]
     if others and not overwrite:
         raise OutputError(
             f"{others[0]} exists and is not this map. Give --overwrite to replace it, or choose "
             "another --out."
         )
-    if others or len(present) < len(outs):
+    if others or len(present) < len(wanted):
         return None
-    fault = _fault(out, outs, report)
+    fault = _fault(out, list(wanted), report)
     if report is None or fault is not None:
         logger.warning("%s is made again: %s.", out, fault)
         return None
+    _check_license(out, report, extras)
     if report.plan == digest:
         return report
     note = "The catalogue has other scenes now than when the map was made; --overwrite maps anew."
     return replace(report, warnings=(*report.warnings, note))
 
 
-def finished_map(out: Path, *, zones: bool = False, min_coverage: float = 0.0) -> MapReport | None:
+def finished_map(
+    out: Path, *, zones: bool = False, min_coverage: float = 0.0, extras: Extras | None = None
+) -> MapReport | None:
     """The report of a finished map whose run is gone; None if there is none, or files are missing.
 
     Args:
         out: path of the map.
         zones: whether a file of each UTM zone is asked for too.
         min_coverage: share of the area's pixels that is asked for.
+        extras: what is asked for beside the map; None is the defaults.
 
     Raises:
-        OutputError: a file is damaged.
+        OutputError: a file is damaged, or the map has another licence.
 
     """
+    extras = extras or Extras()
     report = MapReport.read(out, min_coverage=min_coverage) if out.exists() else None
     if report is None:
         return None
@@ -86,12 +106,25 @@ def finished_map(out: Path, *, zones: bool = False, min_coverage: float = 0.0) -
     if zones:
         codes = [crs.removeprefix("EPSG:") for crs in report.counted_on]
         paths |= set(map_paths(out, [""], codes))
+    paths |= {layer_path(path, layer) for path in paths for layer in extras.layers}
     if not all(path.is_file() for path in paths):
         return None
     fault = _fault(out, sorted(paths), report)
     if fault is not None:
         raise OutputError(f"{fault}, and its run is gone. Run the predict command again.")
+    _check_license(out, report, extras)
     return report
+
+
+def _check_license(out: Path, report: MapReport, extras: Extras) -> None:
+    """Check that a finished map has the licence that is asked for: it is part of its file."""
+    if extras.license in (None, report.license):
+        return
+    found = f"with --license {report.license}" if report.license else "without --license"
+    raise OutputError(
+        f"{out} was made {found}, and a finished map keeps its licence. Leave --license out, or "
+        "move the map away to make it again."
+    )
 
 
 def _fault(out: Path, paths: Sequence[Path], report: MapReport | None) -> str | None:

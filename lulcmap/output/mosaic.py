@@ -1,9 +1,8 @@
 """Join the blocks of all zones on one national grid, nearest neighbour, in bounded memory."""
 
 import math
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,15 +11,16 @@ import numpy as np
 import rasterio
 import shapely
 from numpy.typing import NDArray
+from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
-from pyproj import Transformer
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from lulcmap.errors import OutputError
-from lulcmap.geo import RESOLUTION_M, Box, clip, pixel_zones, pixels_inside, zone_pixels
+from lulcmap.geo import clip, grid_areas, pixel_zones, pixels_inside
 from lulcmap.legend import NODATA
-from lulcmap.output.zone_blend import CLASS, blend_zones
+from lulcmap.output.zone_blend import blend_zones
+from lulcmap.output.zone_reader import BlockFiles, ZoneBlocks, ZoneReader
 from lulcmap.system import GDAL_OPTIONS, Steps, check_disk, no_progress
 
 _TILE_PX = 512
@@ -33,17 +33,11 @@ JOINED_BYTES_PER_PIXEL = 0.3
 """Bytes on disk per pixel of the area, for a map with many small patches; a smooth map takes a
 third, pure noise would take 0.5."""
 
-_MAX_OPEN_FILES = 64
-"""Block files kept open; a row of tiles 2900 km wide touches as many."""
-
-_UNREACHABLE_PX = 2**40
-"""Row or column beyond the pixels of every zone."""
+_BANDS_AT_ONCE = 16
+"""Bands of a layer that are in memory at once."""
 
 _MOSAIC_OPTIONS: dict[str, Any] = {
     "driver": "GTiff",
-    "count": 1,
-    "dtype": "uint8",
-    "nodata": NODATA,
     "tiled": True,
     "blockxsize": _TILE_PX,
     "blockysize": _TILE_PX,
@@ -54,20 +48,6 @@ _MOSAIC_OPTIONS: dict[str, Any] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class ZoneBlocks:
-    """The blocks mapped in one UTM zone."""
-
-    epsg: int
-    """EPSG code of the zone."""
-
-    part: shapely.MultiPolygon
-    """The part of the area in the zone, in the target's CRS."""
-
-    blocks: Sequence[tuple[Path, Box]]
-    """Block files, uint8, 255 nodata, with their boxes in pixels of the zone, without overlap."""
-
-
 def write_mosaic(
     zones: Sequence[ZoneBlocks],
     *,
@@ -75,6 +55,7 @@ def write_mosaic(
     polygon: shapely.MultiPolygon,
     out: Path,
     check: Callable[[Path], None] = lambda _: None,
+    areas: NDArray[np.float64] | None = None,
     progress: Steps = no_progress,
 ) -> NDArray[np.int64]:
     """Write the classes of the blocks as a plain tiled GeoTIFF on the target grid.
@@ -93,6 +74,7 @@ def write_mosaic(
         out: path of the file to write or replace; a link in its place is not followed.
         check: called with the path of a block before it is first read; raises ``OutputError`` if it
             is damaged.
+        areas: (256,) true areas of each value inside the polygon, square metres; added to.
         progress: called with the number of rows done, and of all rows.
 
     Returns:
@@ -103,32 +85,110 @@ def write_mosaic(
             before the first row or after any.
 
     """
-    if target.crs is None:
-        raise ValueError("the target grid has no CRS")
     check_disk(out.parent, mosaic_bytes(polygon, target), "the joined map")
+    counts = np.zeros(NODATA + 1, np.int64)
+    layout = {"count": 1, "dtype": "uint8", "nodata": NODATA}
+    with _written(out, target, layout) as output, closing(BlockFiles(check)) as files:
+        sources = [ZoneReader(zone, files, target) for zone in zones]
+        for chunk in _all_chunks(target, polygon, sources, out.parent, progress):
+            values, _ = _classes(chunk, sources)
+            inside = values[chunk.mask]
+            counts += np.bincount(inside, minlength=NODATA + 1)
+            if areas is not None:
+                box = (chunk.rows.start, chunk.cols.start, *values.shape)
+                weights = grid_areas(_crs(target).proj, target.affine, box)[chunk.mask]
+                areas += np.bincount(inside, weights, minlength=NODATA + 1)
+            output.write(values, 1, window=Window.from_slices(chunk.rows, chunk.cols))
+        output.close()
+        _check(out, counts)
+    return counts
+
+
+@dataclass(frozen=True, slots=True)
+class LayerBlocks:
+    """Where the values of a layer come from, and how its file holds them."""
+
+    zones: Sequence[ZoneBlocks]
+    """The files with its values, of the same zones and boxes as the blocks of the classes."""
+
+    bands: Sequence[int]
+    """Bands of these files, in the order of the layer's."""
+
+    dtype: str
+    """Data type of the layer, which is that of these files."""
+
+    nodata: int
+    """Value of pixels outside the area or all blocks."""
+
+
+def write_layer(
+    zones: Sequence[ZoneBlocks],
+    layer: LayerBlocks,
+    *,
+    target: GeoBox,
+    polygon: shapely.MultiPolygon,
+    out: Path,
+    check: Callable[[Path], None] = lambda _: None,
+    progress: Steps = no_progress,
+) -> None:
+    """Write a layer of a map as a plain tiled GeoTIFF on the map's grid.
+
+    A pixel takes its values from the zone that gave its class, as of ``write_mosaic``.
+
+    Args:
+        zones: zones to join, as for ``write_mosaic``; so are the other arguments and the errors.
+        layer: the layer.
+        target: grid of the output.
+        polygon: area of the map.
+        out: path of the file.
+        check: called with the path of a block before it is first read.
+        progress: called with the number of rows done, and of all rows.
+
+    """
+    size = np.dtype(layer.dtype).itemsize * len(layer.bands)
+    check_disk(out.parent, size * mosaic_bytes(polygon, target), "a layer of the map")
+    layout = {"count": len(layer.bands), "dtype": layer.dtype, "nodata": layer.nodata}
+    sums = np.zeros(len(layer.bands), np.uint64)
+    with _written(out, target, layout) as output, closing(BlockFiles(check)) as files:
+        sources = [ZoneReader(zone, files, target) for zone in zones]
+        values_of = [
+            ZoneReader(zone, files, target, dtype=layer.dtype, nodata=layer.nodata)
+            for zone in layer.zones
+        ]
+        for chunk in _all_chunks(target, polygon, sources, out.parent, progress):
+            _, chosen = _classes(chunk, sources)
+            for start in range(0, len(layer.bands), _BANDS_AT_ONCE):
+                bands = layer.bands[start : start + _BANDS_AT_ONCE]
+                shape = (len(bands), *chunk.grid.shape)
+                values = np.full(shape, layer.nodata, layer.dtype)
+                for number, mask in chosen:
+                    values[:, mask] = values_of[number].stack(chunk.grid, mask, bands=bands)
+                indexes = list(range(start + 1, start + 1 + len(bands)))
+                output.write(values, indexes, window=Window.from_slices(chunk.rows, chunk.cols))
+                sums[start : start + len(bands)] += _sums(values, layer.nodata)
+        output.close()
+        _check_sums(out, sums, layer.nodata)
+
+
+@contextmanager
+def _written(out: Path, target: GeoBox, layout: Mapping[str, Any]) -> Iterator[Any]:
+    """A mosaic to write in the body, which closes it; it is removed if the body raises.
+
+    Raises:
+        OutputError: it cannot be written.
+
+    """
     height, width = target.shape
-    place = {"height": height, "width": width, "crs": target.crs.to_wkt()}
-    counts = np.zeros(256, np.int64)
+    place = {"height": height, "width": width, "crs": _crs(target).to_wkt()}
     try:
         out.unlink(missing_ok=True)
-        with rasterio.Env(**GDAL_OPTIONS):
-            with (
-                closing(_BlockFiles(check)) as files,
-                rasterio.open(
-                    out, "w", transform=target.affine, **place, **_MOSAIC_OPTIONS
-                ) as output,
-            ):
-                sources = [_ZoneReader(zone, files, target) for zone in zones]
-                for row in range(0, height, _TILE_PX):
-                    rows = slice(row, min(row + _TILE_PX, height))
-                    for chunk in _chunks(target[rows, :], polygon, sources):
-                        values = _values(chunk)
-                        blend_zones(values, sources, chunk.grid)
-                        counts += np.bincount(values[chunk.mask], minlength=256)
-                        output.write(values, 1, window=Window.from_slices(rows, chunk.cols))
-                    check_disk(out.parent, 0, "the joined map")
-                    progress(rows.stop, height)
-            _check(out, counts)
+        with (
+            rasterio.Env(**GDAL_OPTIONS),
+            rasterio.open(
+                out, "w", transform=target.affine, **place, **layout, **_MOSAIC_OPTIONS
+            ) as output,
+        ):
+            yield output
     except BaseException as error:
         with suppress(OSError):
             out.unlink(missing_ok=True)
@@ -138,7 +198,40 @@ def write_mosaic(
             f"The map cannot be assembled in {out} ({error}). Check that the disk is not full and "
             "the folder is writable, then run the same command again."
         ) from error
-    return counts
+
+
+def _crs(target: GeoBox) -> CRS:
+    if target.crs is None:
+        raise ValueError("the target grid has no CRS")
+    return target.crs
+
+
+def _all_chunks(
+    target: GeoBox,
+    polygon: shapely.MultiPolygon,
+    sources: Sequence[ZoneReader],
+    folder: Path,
+    progress: Steps,
+) -> Iterator["_Chunk"]:
+    """The chunks of a target, row of tiles by row; the disk is checked after each row."""
+    height = target.shape[0]
+    for row in range(0, height, _TILE_PX):
+        rows = slice(row, min(row + _TILE_PX, height))
+        yield from _chunks(target, rows, polygon, sources)
+        check_disk(folder, 0, "the joined map")
+        progress(rows.stop, height)
+
+
+def _classes(
+    chunk: "_Chunk", sources: Sequence[ZoneReader]
+) -> tuple[NDArray[np.uint8], list[tuple[int, NDArray[np.bool_]]]]:
+    """The (H, W) classes of a chunk, and the pixels that each zone gave, by its number."""
+    values, source = _values(chunk, sources)
+    for number, rows, cols in blend_zones(values, sources, chunk.grid):
+        source[rows, cols] = number
+    return values, [
+        (number, source == number) for number in range(len(sources)) if (source == number).any()
+    ]
 
 
 def mosaic_bytes(polygon: shapely.MultiPolygon, target: GeoBox) -> int:
@@ -153,95 +246,12 @@ def mosaic_bytes(polygon: shapely.MultiPolygon, target: GeoBox) -> int:
     return math.ceil(JOINED_BYTES_PER_PIXEL * polygon.area / abs(affine.a * affine.e))
 
 
-class _BlockFiles:
-    """Reads block files and keeps those used last open."""
-
-    def __init__(self, check: Callable[[Path], None]) -> None:
-        self._open: OrderedDict[Path, Any] = OrderedDict()
-        self._check, self._checked = check, set[Path]()
-
-    def read(self, path: Path, place: tuple[slice, slice], *, band: int) -> NDArray[np.uint8]:
-        """Rows and columns of one band of a block."""
-        try:
-            window = Window.from_slices(*place)
-            return np.asarray(self._dataset(path).read(band, window=window))
-        except RasterioError as error:
-            raise OutputError(
-                f"Block {path} cannot be read ({error}). Run the same command again to make "
-                "the block again."
-            ) from error
-
-    def _dataset(self, path: Path) -> Any:
-        if path not in self._checked:
-            self._check(path)
-            self._checked.add(path)
-        dataset = self._open.pop(path, None) or rasterio.open(path)
-        self._open[path] = dataset  # the last one is the one used last
-        if len(self._open) > _MAX_OPEN_FILES:
-            self._open.popitem(last=False)[1].close()
-        return dataset
-
-    def close(self) -> None:
-        while self._open:
-            self._open.popitem()[1].close()
-
-
-class _ZoneReader:
-    """The blocks of a zone, read as if they were one raster."""
-
-    def __init__(self, zone: ZoneBlocks, files: _BlockFiles, target: GeoBox) -> None:
-        self.epsg, self.part = zone.epsg, zone.part
-        self._blocks, self._files = zone.blocks, files
-        extents = np.array([(box.row, box.col, *box.stop) for _, box in zone.blocks]).reshape(-1, 4)
-        first, last = extents[:, :2], extents[:, 2:]
-        self._extent = (
-            *first.min(axis=0, initial=_UNREACHABLE_PX),
-            *last.max(axis=0, initial=-_UNREACHABLE_PX),
-        )
-        self._to_zone = _transformer(target, zone.epsg)
-
-    def values(
-        self, grid: GeoBox, mask: NDArray[np.bool_], *, band: int = CLASS
-    ) -> NDArray[np.uint8]:
-        """The (N,) values of the pixels of a part of the target where the mask is True."""
-        if self._to_zone is None:
-            row, col = round(-grid.affine.f / RESOLUTION_M), round(grid.affine.c / RESOLUTION_M)
-            return self._read(Box(row, col, *grid.shape), band)[mask]
-        rows, cols = (axis[mask] for axis in zone_pixels(grid, self._to_zone))
-        values = np.full(rows.shape, NODATA, np.uint8)
-        row, col, stop_row, stop_col = self._extent
-        reached = (rows >= row) & (rows < stop_row) & (cols >= col) & (cols < stop_col)
-        rows, cols = rows[reached], cols[reached]
-        if rows.size:
-            row, col = int(rows.min()), int(cols.min())
-            box = Box(row, col, int(rows.max()) - row + 1, int(cols.max()) - col + 1)
-            values[reached] = self._read(box, band)[rows - row, cols - col]
-        return values
-
-    def _read(self, box: Box, band: int) -> NDArray[np.uint8]:
-        """The (H, W) values of the blocks in a box of the zone's pixels; 255 outside all blocks."""
-        values = np.full(box.shape, NODATA, np.uint8)
-        for path, place in self._blocks:
-            part = place.intersection(box)
-            if part is not None:
-                values[part.within(box)] = self._files.read(path, part.within(place), band=band)
-        return values
-
-
-def _transformer(target: GeoBox, zone: int) -> Transformer | None:
-    """From the target's CRS to a zone's; None if the target's pixels are the zone's own."""
-    affine, crs = target.affine, target.crs
-    aligned = (affine.a, affine.e) == (RESOLUTION_M, -RESOLUTION_M)
-    if crs is None or (
-        crs.epsg == zone and aligned and not (affine.c % RESOLUTION_M or affine.f % RESOLUTION_M)
-    ):
-        return None
-    return Transformer.from_crs(crs.proj, zone, always_xy=True)
-
-
 @dataclass(frozen=True, slots=True)
 class _Chunk:
     """Part of a row of tiles of the target."""
+
+    rows: slice
+    """Rows of the target."""
 
     cols: slice
     """Columns of the target."""
@@ -252,14 +262,15 @@ class _Chunk:
     mask: NDArray[np.bool_]
     """(H, W) whether each pixel's centre lies in the area."""
 
-    zones: Sequence[tuple[_ZoneReader, shapely.MultiPolygon]]
+    zones: Sequence[tuple[ZoneReader, shapely.MultiPolygon]]
     """Zones that reach the chunk, each with its part of the area near the chunk."""
 
 
 def _chunks(
-    strip: GeoBox, polygon: shapely.MultiPolygon, zones: Sequence[_ZoneReader]
+    target: GeoBox, rows: slice, polygon: shapely.MultiPolygon, zones: Sequence[ZoneReader]
 ) -> Iterator[_Chunk]:
     """The chunks of a row of tiles that have a pixel inside the polygon."""
+    strip = target[rows, :]
     # once per row, because a country's border has a million corners
     near = clip(polygon, strip)
     parts = [(zone, clip(zone.part, strip)) for zone in zones]
@@ -269,20 +280,23 @@ def _chunks(
         mask = pixels_inside(near, grid)
         if mask.any():
             reached = [(zone, clip(part, grid)) for zone, part in parts]
-            yield _Chunk(
-                cols, grid, mask, [(zone, part) for zone, part in reached if not part.is_empty]
-            )
+            met = [(zone, part) for zone, part in reached if not part.is_empty]
+            yield _Chunk(rows, cols, grid, mask, met)
 
 
-def _values(chunk: _Chunk) -> NDArray[np.uint8]:
-    """The (H, W) values of a chunk, 255 where the mask is False."""
+def _values(
+    chunk: _Chunk, sources: Sequence[ZoneReader]
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """(H, W) classes of a chunk, 255 where the mask is False, and the zone each came from or -1."""
     values = np.full(chunk.grid.shape, NODATA, np.uint8)
+    source = np.full(chunk.grid.shape, -1)
     owner = _owner(chunk)
     for number, (zone, _) in enumerate(chunk.zones):
         belongs = chunk.mask & (owner == number)
         if belongs.any():
             values[belongs] = zone.values(chunk.grid, belongs)
-    return values
+            source[belongs] = sources.index(zone)
+    return values, source
 
 
 def _owner(chunk: _Chunk) -> NDArray[np.int64]:
@@ -320,4 +334,24 @@ def _check(out: Path, counts: NDArray[np.int64]) -> None:
         for _, window in dataset.block_windows(1):
             counts_on_disk += np.bincount(dataset.read(1, window=window).ravel(), minlength=256)
     if (counts_on_disk[:NODATA] != counts[:NODATA]).any():
+        raise OSError("some pixels did not arrive on disk")
+
+
+def _sums(values: NDArray[Any], nodata: int) -> NDArray[np.uint64]:
+    """(B,) sum of the values of each band, nodata as 0."""
+    return np.where(values == nodata, 0, values).sum(axis=(1, 2), dtype=np.uint64)
+
+
+def _check_sums(out: Path, sums: NDArray[np.uint64], nodata: int) -> None:
+    """Check that every pixel of a layer is on disk.
+
+    Raises:
+        OSError: a pixel is missing.
+
+    """
+    on_disk = np.zeros(len(sums), np.uint64)
+    with rasterio.open(out) as dataset:
+        for _, window in dataset.block_windows(1):
+            on_disk += _sums(dataset.read(window=window), nodata)
+    if (on_disk != sums).any():
         raise OSError("some pixels did not arrive on disk")

@@ -72,19 +72,21 @@ def check_writable(out: Path) -> None:
         check_ours(report_path(out), is_report, kind="the report of a map")
 
 
-def check_map_file(path: Path, written: WrittenFile | None) -> None:
+def check_map_file(path: Path, written: WrittenFile | None, layer: str | None = None) -> None:
     """Check one file of a map as ``check_writable`` does.
 
     Args:
         path: path of the file.
         written: what the report says of it.
+        layer: name of the layer that the file is to be; None is the map itself.
 
     Raises:
         OutputError: as of ``check_writable``.
 
     """
     check_destination(path, beside=(REPORT_ENDING, ".run"))
-    check_ours(path, partial(is_map, written=written), kind="this map, nor any")
+    kind = "this map, nor any" if layer is None else f"the {layer} of a map"
+    check_ours(path, partial(is_map, written=written, layer=layer), kind=kind)
 
 
 def check_outside(out: Path, run: Path) -> None:

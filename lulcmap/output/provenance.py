@@ -44,11 +44,15 @@ def map_tags(plan: Plan, about: About, report: MapReport) -> dict[str, str]:
         "LULCMAP_CATALOG": report.catalog,
         "LULCMAP_COVERAGE": f"{report.coverage:.6f}",
         "LULCMAP_COMPLETE": "yes" if report.complete else "no",
-        "LICENSE": "CC-BY-4.0",
-        "ATTRIBUTION": f"Contains modified Copernicus Sentinel data {covered}; made with lulcmap",
+        "ATTRIBUTION": report.attribution,
     }
     if report.fallback:
         tags["LULCMAP_FALLBACK"] = f"{plan.fallback}: {len(report.fallback)} assets"
+    if report.observed is not None:  # never the clock: a map has the same bytes on every run
+        newest = report.observed[1]
+        tags["TIFFTAG_DATETIME"] = f"{newest[:10].replace('-', ':')} {newest[11:19]}"
+    if report.license is not None:
+        tags["LICENSE"] = report.license
     if report.warnings:
         tags["LULCMAP_WARNINGS"] = " ".join(report.warnings)
     return {name: _plain(text) for name, text in tags.items()}

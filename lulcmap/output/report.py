@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -150,6 +150,36 @@ class MapReport:
     s1_orbit: str | None
     """Orbit direction of Sentinel-1; None without it."""
 
+    hectares: Mapping[str, float] = field(default_factory=dict)
+    """True area of each class in the map's files, and of what is not mapped, hectares."""
+
+    observed: tuple[str, str] | None = None
+    """When the first and the last of the scenes used were acquired, UTC, ISO 8601."""
+
+    addresses: Mapping[str, str] = field(default_factory=dict)
+    """Address of the STAC item of each scene used, by its id, of those that have one."""
+
+    license: str | None = None
+    """Licence of the map, an SPDX expression; None if none was stated."""
+
+    layers: Mapping[str, Sequence[WrittenFile]] = field(default_factory=dict)
+    """Further files by the name of their layer, one for each file of the map."""
+
+    @property
+    def title(self) -> str:
+        """What the map shows, for a heading."""
+        start, end = self.period
+        is_year = (start[4:], end[4:]) == ("-01-01", "-12-31")
+        span = start[:4] if is_year and start[:4] == end[:4] else f"{start} to {end}"
+        return f"Land cover of {self.area}, {span}"
+
+    @property
+    def attribution(self) -> str:
+        """Whose data the map holds."""
+        first, last = (day[:4] for day in self.period)
+        covered = first if first == last else f"{first}-{last}"
+        return f"Contains modified Copernicus Sentinel data {covered}; made with lulcmap"
+
     @property
     def total(self) -> int:
         """Pixels of the area."""
@@ -175,6 +205,7 @@ class MapReport:
         *,
         maps: Sequence[WrittenFile],
         min_coverage: float,
+        license: str | None = None,
     ) -> Self:
         """The report of a run, from the facts of its blocks.
 
@@ -185,6 +216,7 @@ class MapReport:
             about: what else the run knows.
             maps: every file of the map.
             min_coverage: share of the area's pixels, below which the map is incomplete.
+            license: licence of the map.
 
         """
         pixels: Counter[str] = Counter()
@@ -245,6 +277,9 @@ class MapReport:
             catalog=about.catalog,
             platforms=about.platforms,
             s1_orbit=about.s1_orbit,
+            observed=_observed(about.acquired, used),
+            addresses={scene: href for scene, href in about.addresses.items() if scene in used},
+            license=license,
         )
 
     def with_damage(self, blocks: Sequence[BlockId]) -> Self:
@@ -268,6 +303,7 @@ class MapReport:
             "complete": self.complete,
             "pixels": {"total": self.total, **self.pixels},
             "classes": dict(self.classes),
+            "hectares": {name: round(area, 2) for name, area in self.hectares.items()},
             "warnings": list(self.warnings),
             "scenes": {sensor: list(scenes) for sensor, scenes in self.scenes.items()},
             "unused": list(self.unused),
@@ -295,6 +331,12 @@ class MapReport:
             "catalog": self.catalog,
             "platforms": dict(self.platforms),
             "s1_orbit": self.s1_orbit,
+            "observed": None if self.observed is None else list(self.observed),
+            "license": self.license,
+            "layers": {
+                name: [asdict(written) for written in files] for name, files in self.layers.items()
+            },
+            "addresses": dict(self.addresses),
         }
 
     @classmethod
@@ -347,6 +389,14 @@ class MapReport:
             catalog=values["catalog"],
             platforms=values["platforms"],
             s1_orbit=values["s1_orbit"],
+            hectares=values.get("hectares", {}),
+            observed=tuple(values["observed"]) if values.get("observed") else None,
+            addresses=values.get("addresses", {}),
+            license=values.get("license"),
+            layers={
+                name: tuple(WrittenFile(**written) for written in files)
+                for name, files in values.get("layers", {}).items()
+            },
         )
 
     @classmethod
@@ -400,6 +450,12 @@ class MapReport:
         return (
             f"{self.map}{others}: {self.coverage:.1%} of {self.total:,} pixels mapped from {counts}"
         )
+
+
+def _observed(acquired: Mapping[str, str], used: Iterable[str]) -> tuple[str, str] | None:
+    """When the first and the last of some scenes were acquired."""
+    times = sorted(acquired[scene] for scene in used if scene in acquired)
+    return (times[0], times[-1]) if times else None
 
 
 def report_path(out: Path) -> Path:

@@ -28,19 +28,20 @@ _READ_PX = 4096
 """Side of the windows in which a map without a checksum is read, pixels."""
 
 
-def is_map(path: Path, written: WrittenFile | None = None) -> bool:
+def is_map(path: Path, written: WrittenFile | None = None, layer: str | None = None) -> bool:
     """Whether lulcmap wrote a file, as its tags tell.
 
     Args:
         path: path of an existing file.
         written: what the report beside it says of the file, for a file whose tags are damaged: it
             is lulcmap's if it is as long, or the beginning of one that was longer.
+        layer: name of the layer that the file is to be; None is the map itself.
 
     Raises:
         OSError: it cannot be read.
 
     """
-    if plan_of(path) is not None:
+    if plan_of(path, layer) is not None:
         return True
     if written is None or written.bytes is None:
         return False
@@ -63,7 +64,7 @@ def map_fault(out: Path, paths: Sequence[Path], report: MapReport) -> str | None
         OSError: one of them cannot be read.
 
     """
-    recorded = written_files(out, report)
+    recorded = {**written_files(out, report), **written_layers(out, report)}
     unproved = []
     for path in paths:
         written = recorded.get(path)
@@ -80,11 +81,20 @@ def map_fault(out: Path, paths: Sequence[Path], report: MapReport) -> str | None
 
 def written_files(out: Path, report: MapReport) -> Mapping[Path, WrittenFile]:
     """What a map's report says of each file, also where map and report were renamed together."""
+    return _by_path(out, report, report.maps)
+
+
+def written_layers(out: Path, report: MapReport) -> Mapping[Path, WrittenFile]:
+    """As ``written_files``, of the layers of the map's files."""
+    return _by_path(out, report, [file for files in report.layers.values() for file in files])
+
+
+def _by_path(out: Path, report: MapReport, files: Sequence[WrittenFile]) -> dict[Path, WrittenFile]:
     old = Path(report.maps[0].file).stem if report.maps else ""
-    tails = [Path(written.file).stem.removeprefix(old) for written in report.maps]
+    tails = [Path(written.file).stem.removeprefix(old) for written in files]
     return {
         out.with_stem(f"{out.stem}{tail}"): written
-        for tail, written in zip(tails, report.maps, strict=True)
+        for tail, written in zip(tails, files, strict=True)
     }
 
 

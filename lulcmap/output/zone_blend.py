@@ -37,7 +37,9 @@ class Zone(Protocol):
         """The (N,) values of a grid's pixels where the mask is True; 255 is nodata."""
 
 
-def blend_zones(classes: NDArray[np.uint8], zones: Sequence[Zone], grid: GeoBox) -> None:
+def blend_zones(
+    classes: NDArray[np.uint8], zones: Sequence[Zone], grid: GeoBox
+) -> list[tuple[int, NDArray[np.intp], NDArray[np.intp]]]:
     """Give pixels near a border of zones the class of the more confident zone, in place.
 
     Args:
@@ -46,10 +48,13 @@ def blend_zones(classes: NDArray[np.uint8], zones: Sequence[Zone], grid: GeoBox)
         zones: zones that may reach the grid.
         grid: (H, W) grid of the classes, north-up.
 
+    Returns:
+        Number of a zone, and rows and columns of the pixels near a border that it gave.
+
     """
     border = _near_border(zones, grid) if len(zones) > 1 else None
     if border is None:
-        return
+        return []
     near, part = border
     grid, classes = grid[part], classes[part]
     rows, cols = np.nonzero(classes != NODATA)
@@ -60,7 +65,7 @@ def blend_zones(classes: NDArray[np.uint8], zones: Sequence[Zone], grid: GeoBox)
     blended = (away.min(axis=0) == 0) & (others < ZONE_BLEND_M)
     rows, cols, own, others = rows[blended], cols[blended], own[blended], others[blended]
     away = away[:, blended]
-    best = np.zeros(rows.size)
+    best, giver = np.zeros(rows.size), own.copy()
     for number, zone in enumerate(near):
         signed = np.where(own == number, others, -away[number])
         reached = signed > -ZONE_BLEND_M
@@ -73,8 +78,13 @@ def blend_zones(classes: NDArray[np.uint8], zones: Sequence[Zone], grid: GeoBox)
         score = np.where(values == NODATA, 0, weight * confidence)
         better = score > best[reached]
         chosen = np.flatnonzero(reached)[better]
-        best[chosen] = score[better]
+        best[chosen], giver[chosen] = score[better], number
         classes[rows[chosen], cols[chosen]] = values[better]
+    top, left = part[0].start, part[1].start
+    return [
+        (zones.index(zone), rows[giver == number] + top, cols[giver == number] + left)
+        for number, zone in enumerate(near)
+    ]
 
 
 def _near_border(

@@ -100,6 +100,11 @@ class PlannedMap:
         return is_remote(self.settings.catalog)
 
     @property
+    def kept_bytes(self) -> int:
+        """Bytes a pixel that blocks keep for layers of the map; in memory, twice as many."""
+        return self.settings.kept_bytes(len(self.session.contract.legend))
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """Sentences for the report."""
         notes = self.area.notes, self.period.notes, self.scenes.notes, self.job.s1.notes
@@ -124,6 +129,11 @@ class PlannedMap:
             trained_on=contract.trained_on,
             quality=contract.describe(),
             legend=contract.legend,
+            acquired={
+                scene.id: f"{scene.acquired:%Y-%m-%dT%H:%M:%SZ}" for scene in self.scenes.scenes
+            },
+            addresses=self.scenes.addresses,
+            layers=self.settings.kept_layers,
         )
 
 

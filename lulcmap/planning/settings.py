@@ -7,7 +7,11 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from lulcmap.imagery import RULE_RANGES, CompositeRules
+from lulcmap.output import COMPOSITE, PROBABILITIES, QUALITY, Extras, checked_license
 from lulcmap.system import check_fields
+
+_COMPOSITE_BYTES = 22
+"""Bytes a pixel of a composite: eleven bands of 16 bits."""
 
 RANGES: Mapping[str, tuple[float, float]] = {
     "max_cloud": (0, 100),
@@ -112,8 +116,47 @@ class Settings:
     overwrite: bool = False
     """Whether to replace a map that was made under another plan."""
 
+    sidecars: bool = True
+    """Whether to write style, names, STAC item and quick look beside the map."""
+
+    confidence: bool = False
+    """Whether to write confidence, margin, counts and origin of each pixel beside the map."""
+
+    probabilities: bool = False
+    """Whether to write the probability of every class beside the map."""
+
+    save_composite: bool = False
+    """Whether to write the composite that the map is made from beside it."""
+
+    license: str | None = None
+    """Licence of the map, an SPDX id or expression; None states none."""
+
     def __post_init__(self) -> None:
         check_fields(self, RANGES)
+        if self.license is not None:
+            checked_license(self.license)
+
+    @property
+    def extras(self) -> Extras:
+        """What is written beside the map."""
+        spdx = None if self.license is None else checked_license(self.license)
+        layers = (QUALITY,) if self.confidence else ()
+        return Extras(self.sidecars, spdx, (*layers, *self.kept_layers))
+
+    def kept_bytes(self, n_classes: int) -> int:
+        """Bytes a pixel, before compression, that blocks keep for layers of the map.
+
+        Args:
+            n_classes: number of classes of the legend.
+
+        """
+        return _COMPOSITE_BYTES * self.save_composite + n_classes * self.probabilities
+
+    @property
+    def kept_layers(self) -> tuple[str, ...]:
+        """Layers for which blocks keep more than their classes."""
+        asked = {COMPOSITE: self.save_composite, PROBABILITIES: self.probabilities}
+        return tuple(name for name in asked if asked[name])
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Self:

@@ -6,6 +6,7 @@ from .change.write import check_change_path, write_change
 from .chart import draw_areas
 from .clean import clean_map
 from .clean_report import CleanedClass, CleanReport
+from .collection import Collection, write_collection
 from .polygons import PolygonClass, PolygonReport, write_polygons
 from .tables import check_table_path, write_areas
 
@@ -15,6 +16,7 @@ __all__ = [
     "ChangeTable",
     "CleanReport",
     "CleanedClass",
+    "Collection",
     "PolygonClass",
     "PolygonReport",
     "check_change_path",
@@ -26,5 +28,6 @@ __all__ = [
     "measure_areas",
     "write_areas",
     "write_change",
+    "write_collection",
     "write_polygons",
 ]

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lulcmap.errors import UsageError
-from lulcmap.evaluation import ClassMap, has_known_areas, open_class_map, pixel_areas, read_points
+from lulcmap.evaluation import ClassMap, open_class_map, pixel_areas, read_points
+from lulcmap.geo import has_known_areas
 from lulcmap.legend import NODATA
 from lulcmap.products.adjusted import Adjusted, ReferenceSample
 from lulcmap.products.coverage import all_classes, covered_box, covered_classes

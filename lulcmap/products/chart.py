@@ -18,7 +18,6 @@ from lulcmap.products.drawing import (
     TITLE_PX,
     UNKNOWN,
     digits,
-    font_for,
     longest,
     new_page,
     number,
@@ -26,6 +25,7 @@ from lulcmap.products.drawing import (
     shortened,
 )
 from lulcmap.products.tables import CHART_TITLE, check_table_path
+from lulcmap.system import font_for
 
 _BAR_PX, _ROW_PX = 26, 44
 

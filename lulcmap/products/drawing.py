@@ -1,14 +1,13 @@
 """Pieces of pictures: a page with a title, letters of any script, numbers and widths of text."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from PIL.PngImagePlugin import PngInfo
 
 from lulcmap.errors import OutputError
-from lulcmap.system import replacing
+from lulcmap.system import font_for, replacing
 
 PAPER, INK, FAINT = (255, 255, 255), (33, 37, 41), (108, 117, 125)
 
@@ -25,14 +24,6 @@ KM2_FROM_HA = 10_000
 
 _MAX_NAME_PX = 320
 """Longest name of a region or class, pixels; a longer one is cut."""
-
-_OTHER_FONTS = (
-    *("NotoSans-Regular.ttf", "DejaVuSans.ttf", "NotoSansLao-Regular.ttf"),
-    *("NotoSansCJK-Regular.ttc", "Arial Unicode.ttf", "arial.ttf", "seguisym.ttf"),
-)
-"""Fonts that are tried for letters which Pillow's own lacks."""
-
-_Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 def save_page(page: Image.Image, out: Path, title: str) -> None:
@@ -102,22 +93,3 @@ def shortened(text: str) -> str:
     while font.getlength(f"{text}...") > _MAX_NAME_PX:
         text = text[:-1]
     return f"{text.rstrip()}..."
-
-
-def font_for(size: int, text: str = "") -> _Font:
-    """Pillow's own font; for letters it lacks, the first one on this machine that has them."""
-    own = ImageFont.load_default(size)
-    if _has_letters(own, text):
-        return own
-    for name in _OTHER_FONTS:
-        with suppress(OSError):
-            other = ImageFont.truetype(name, size)
-            if _has_letters(other, text):
-                return other
-    return own
-
-
-def _has_letters(font: _Font, text: str) -> bool:
-    """Whether a font has all letters of a text: it draws none as it draws a letter of no script."""
-    missing = bytes(font.getmask("\U0010ffff"))
-    return all(bytes(font.getmask(letter)) != missing for letter in set(text) - {" "})

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lulcmap.errors import UsageError
-from lulcmap.evaluation import ClassMap, has_known_areas, pixel_areas
+from lulcmap.evaluation import ClassMap, pixel_areas
+from lulcmap.geo import has_known_areas
 
 _AREA = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(px|m2|ha|km2)\s*", re.IGNORECASE)
 

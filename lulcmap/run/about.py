@@ -1,7 +1,7 @@
 """What a map says of itself beyond its plan."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 import shapely
@@ -55,6 +55,15 @@ class About:
     legend: tuple[LandCover, ...]
     """The map's classes."""
 
+    acquired: Mapping[str, str] = field(default_factory=dict)
+    """When each scene was acquired, UTC, ISO 8601, by its id."""
+
+    addresses: Mapping[str, str] = field(default_factory=dict)
+    """Address of each scene's STAC item, by its id, of those that have one."""
+
+    layers: tuple[str, ...] = ()
+    """Layers of the map for which blocks keep more than ``BLOCK_BANDS``."""
+
     def to_json(self) -> dict[str, Any]:
         """The values of ``about.json``; ``knows`` and ``worth`` are named as in version 0.1.0."""
         values = {field: getattr(self, field) for field in _PLAIN}
@@ -65,6 +74,9 @@ class About:
             "knows": self.trained_on,
             "worth": self.quality,
             "legend": [asdict(cover) for cover in self.legend],
+            "acquired": dict(self.acquired),
+            "addresses": dict(self.addresses),
+            "layers": list(self.layers),
         }
 
     @classmethod
@@ -92,6 +104,9 @@ class About:
             trained_on=values["knows"],
             quality=values["worth"],
             legend=legend,
+            acquired=dict(values.get("acquired", {})),
+            addresses=dict(values.get("addresses", {})),
+            layers=tuple(values.get("layers", ())),
             **plain,
         )
 

@@ -102,6 +102,35 @@ def encoded_block(
     yield memoryview(content + hashlib.sha256(content).digest())
 
 
+def encoded_layer(bands: NDArray[Any], grid: GeoBox, *, nodata: int) -> bytes:
+    """The content of what a block keeps for a layer of the map, with the proof behind it.
+
+    Args:
+        bands: (B, H, W) values of the layer, uint8 or uint16.
+        grid: grid of the block, (H, W).
+        nodata: value of pixels without any.
+
+    """
+    crs = grid.crs
+    if crs is None or bands.shape[1:] != grid.shape:
+        raise ValueError(f"a layer of {bands.shape} on a grid of {grid.shape}")
+    count, height, width = bands.shape
+    with rasterio.Env(**GDAL_OPTIONS), MemoryFile() as memory:
+        with memory.open(
+            count=count,
+            height=height,
+            width=width,
+            dtype=str(bands.dtype),
+            nodata=nodata,
+            crs=crs.to_wkt(),
+            transform=grid.affine,
+            **_BLOCK_LAYOUT,
+        ) as dataset:
+            dataset.write(bands)
+        content = bytes(memory.getbuffer())
+    return content + hashlib.sha256(content).digest()
+
+
 def read_facts(path: Path) -> BlockFacts:
     """The facts that a block was written with.
 
@@ -143,7 +172,7 @@ def block_fault(content: bytes, block: Block, plan: str) -> str | None:
         ):
             values = _checked_facts(dataset)
             is_old = dataset.descriptions == _BLOCK_BANDS_0_1
-            if not (is_old or _has_proof(content)) or not _has_whole_pixels(dataset, values):
+            if not (is_old or has_proof(content)) or not _has_whole_pixels(dataset, values):
                 return DAMAGED
             is_of_plan = (
                 BlockFacts.from_json(values).plan == plan
@@ -166,7 +195,7 @@ def check_block(path: Path) -> None:
     """
     try:
         content = path.read_bytes()
-        if _has_proof(content):
+        if has_proof(content):
             return
         with rasterio.Env(**GDAL_OPTIONS), rasterio.open(path, driver="GTiff") as dataset:
             fault = None if dataset.descriptions == _BLOCK_BANDS_0_1 else DAMAGED
@@ -178,8 +207,8 @@ def check_block(path: Path) -> None:
         )
 
 
-def _has_proof(content: bytes) -> bool:
-    """Whether a file ends with the SHA-256 of the bytes before."""
+def has_proof(content: bytes) -> bool:
+    """Whether a file of a block ends with the SHA-256 of the bytes before."""
     body = memoryview(content)[:-_DIGEST_BYTES]
     return hashlib.sha256(body).digest() == content[-_DIGEST_BYTES:]
 

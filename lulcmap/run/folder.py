@@ -6,6 +6,7 @@
     <run>/items.json                    the frozen, unsigned STAC items; also a --catalog
     <run>/about.json                    the area, and what else the report says
     <run>/blocks/z32632_r12_c-3.tif     class, confidence, margin, S2 count, S1 count, origin
+    <run>/blocks/z32632_r12_c-3.composite.tif     and what it keeps for a layer of the map
     <run>/failed/z32632_r12_c-4.json    why a block could not be made
     <run>/damaged/z32632_r12_c-3.json   a block that was found damaged and is made again
     <run>/map.tif                       the blocks on a map's grid, until the map is finished
@@ -20,10 +21,11 @@ workers.
 import json
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self
 
 import numpy as np
@@ -34,7 +36,14 @@ from lulcmap import __version__
 from lulcmap.errors import OutputError, UsageError
 from lulcmap.geo import Block, BlockId
 from lulcmap.run.about import About
-from lulcmap.run.block_file import DAMAGED, block_fault, encoded_block, read_facts
+from lulcmap.run.block_file import (
+    DAMAGED,
+    block_fault,
+    encoded_block,
+    encoded_layer,
+    has_proof,
+    read_facts,
+)
 from lulcmap.run.facts import BlockFacts
 from lulcmap.run.plan import Plan
 from lulcmap.run.shard import Shard
@@ -215,18 +224,23 @@ class RunFolder:
         with os_errors_named(self.path):
             return read_json(path)
 
-    def block_path(self, number: BlockId) -> Path:
-        """Path of a block's file.
+    def block_path(self, number: BlockId, layer: str = "") -> Path:
+        """Path of a block's file, or of what it keeps for a layer of the map.
 
         Examples:
             >>> RunFolder(Path("map.run")).block_path(BlockId(32632, 12, -3)).name
             'z32632_r12_c-3.tif'
 
         """
-        return self._blocks / f"{number}.tif"
+        return self._blocks / f"{number}{f'.{layer}' if layer else ''}.tif"
 
     def write_block(
-        self, number: BlockId, bands: NDArray[np.uint8], grid: GeoBox, facts: BlockFacts
+        self,
+        number: BlockId,
+        bands: NDArray[np.uint8],
+        grid: GeoBox,
+        facts: BlockFacts,
+        layers: Mapping[str, tuple[NDArray[Any], int]] = MappingProxyType({}),
     ) -> None:
         """Write a finished block: all of it, or nothing.
 
@@ -235,11 +249,17 @@ class RunFolder:
             bands: (6, H, W) in the order of ``BLOCK_BANDS``, 255 nodata.
             grid: grid of the block, (H, W).
             facts: what the report needs to know of it.
+            layers: by name, (B, H, W) values that it keeps for a layer of the map, and nodata.
 
         Raises:
             OutputError: it cannot be written, as on a full disk.
 
         """
+        for name, (values, nodata) in layers.items():  # first: the block's own file says done
+            layer = encoded_layer(values, grid, nodata=nodata)
+            with os_errors_named(self.path):
+                check_disk(self._blocks, len(layer), "the next block")
+                write_atomically(self.block_path(number, name), layer)
         with encoded_block(bands, grid, facts) as content:
             logger.debug("writing %s", number)
             with os_errors_named(self.path):
@@ -275,16 +295,17 @@ class RunFolder:
     def _failure_path(self, number: BlockId) -> Path:
         return self._failed / f"{number}.json"
 
-    def is_done(self, block: Block, *, plan: str) -> bool:
+    def is_done(self, block: Block, *, plan: str, layers: Sequence[str] = ()) -> bool:
         """Whether a block has no ``fault``."""
-        return self.fault(block, plan=plan) is None
+        return self.fault(block, plan=plan, layers=layers) is None
 
-    def fault(self, block: Block, *, plan: str) -> str | None:
+    def fault(self, block: Block, *, plan: str, layers: Sequence[str] = ()) -> str | None:
         """What is wrong with a block's file; None if it was made under a plan and is as written.
 
         Args:
             block: the block.
             plan: digest of the plan.
+            layers: layers of the map for which it keeps a file.
 
         Returns:
             ``DAMAGED``, another fault, or None.
@@ -296,11 +317,14 @@ class RunFolder:
         with os_errors_named(self.path):
             try:
                 content = self.block_path(block.id).read_bytes()
+                for layer in layers:
+                    if not has_proof(self.block_path(block.id, layer).read_bytes()):
+                        return DAMAGED
             except FileNotFoundError:
                 return "is missing"
         return block_fault(content, block, plan)
 
-    def discard_invalid(self, block: Block, *, plan: str) -> bool:
+    def discard_invalid(self, block: Block, *, plan: str, layers: Sequence[str] = ()) -> bool:
         """Remove a block's file unless it is done, as of ``is_done``; say it if it is damaged.
 
         Returns:
@@ -310,7 +334,7 @@ class RunFolder:
             OutputError: the file cannot be read or removed.
 
         """
-        fault = self.fault(block, plan=plan)
+        fault = self.fault(block, plan=plan, layers=layers)
         if fault is None:
             return True
         with os_errors_named(self.path):

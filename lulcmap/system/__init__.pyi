@@ -2,6 +2,7 @@ from .checks import check_fields
 from .destination import check_destination, check_ours
 from .disk import check_disk, free_disk
 from .files import parts, read_json, replacing, sha256_of, write_atomically, write_json, written
+from .fonts import can_draw, draw_text, font_for, shortened_text, text_width
 from .gdal import GDAL_OPTIONS
 from .http import connection_fault, public_url, retry_after_seconds
 from .inputs import check_is_file
@@ -29,6 +30,7 @@ __all__ = [
     "as_xarray",
     "available_memory",
     "ca_bundle",
+    "can_draw",
     "check_destination",
     "check_disk",
     "check_fields",
@@ -37,6 +39,8 @@ __all__ = [
     "check_proj",
     "compiled",
     "connection_fault",
+    "draw_text",
+    "font_for",
     "free_disk",
     "free_memory",
     "hold_file",
@@ -56,6 +60,8 @@ __all__ = [
     "replacing",
     "retry_after_seconds",
     "sha256_of",
+    "shortened_text",
+    "text_width",
     "use_own_proj_data",
     "without_keys",
     "without_keys_in",

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from lulcmap.cli.logs import _Terminal, configure_logging
 from lulcmap.cli.terminal import in_line, printable
 from lulcmap.simulation.build import Country, simulate
+from tests.support.beside import with_sidecars
 from tests.support.stubs import contract, make_model
 
 STREAMS = {
@@ -128,7 +129,7 @@ def test_no_stream_s_number_is_taken_by_a_file_of_the_map(world, tmp_path):
     assert ended.returncode == 0
     assert (tmp_path / "map.tif").read_bytes() == (folder / "map.tif").read_bytes()
     left = sorted(path.name for path in tmp_path.iterdir())
-    assert left == ["map.tif", "map.tif.report.json"]
+    assert left == with_sidecars("map.tif")
 
 
 def test_a_closed_stream_becomes_the_null_device():

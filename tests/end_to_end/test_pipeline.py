@@ -25,6 +25,7 @@ from lulcmap.pipeline import estimate_map, map_area, map_shard
 from lulcmap.run import RunFolder, Shard
 from lulcmap.simulation.build import Country, simulate
 from tests.integration.servers import FileServer
+from tests.support.beside import with_sidecars
 from tests.support.stubs import contract, make_model
 
 PERIOD = make_period(year=2024, today=date(2026, 1, 1))
@@ -55,7 +56,7 @@ def test_a_map_is_a_valid_cog_with_its_legend_and_its_origin(country, settings, 
     assert "Contains modified Copernicus Sentinel data 2024" in tags["ATTRIBUTION"]
     assert tags["LULCMAP_MODEL"] == "stub"
     assert len(tags["LULCMAP_MODEL_SHA256"]) == len(tags["LULCMAP_PLAN"]) == 64
-    assert left_in(tmp_path) == ["map.tif", "map.tif.report.json"]
+    assert left_in(tmp_path) == with_sidecars("map.tif")
 
 
 def test_every_pixel_of_the_polygon_is_counted_and_none_outside_is_mapped(
@@ -272,7 +273,7 @@ def test_broken_assets_are_named_and_the_rest_goes_on(settings, tmp_path):
         )
 
     assert {band for _, band, _ in report.lost} == {"B03", "B04"}
-    assert left_in(tmp_path) == ["country", "map.tif", "map.tif.report.json", "other.tif.run"]
+    assert left_in(tmp_path) == ["country", *with_sidecars("map.tif"), "other.tif.run"]
 
 
 def test_an_area_where_nothing_was_seen_has_no_scenes(country, settings, tmp_path):

@@ -31,6 +31,7 @@ from lulcmap.output.cog import write_cog
 from lulcmap.pipeline import map_area, map_shard
 from lulcmap.planning.planner import plan_map
 from lulcmap.run import RunFolder, Shard, hold_run, run_status, start_heartbeat
+from tests.support.beside import with_sidecars
 from tests.support.records import make_about, make_plan
 
 PERIOD = make_period(year=2024, today=date(2026, 1, 1))
@@ -73,7 +74,7 @@ def test_shards_in_any_order_give_the_map_of_one_process(country, settings, whol
     assert [report.left for report in done] == sorted((r.left for r in done), reverse=True)
     assert done[-1].left == 0
     assert report.map.read_bytes() == whole
-    assert left_in(tmp_path) == ["map.tif", "map.tif.report.json"]
+    assert left_in(tmp_path) == with_sidecars("map.tif")
 
 
 def test_shards_at_once_share_one_plan(country, settings, whole, command, tmp_path):
@@ -202,7 +203,7 @@ def test_two_runs_of_one_map_do_not_write_it_at_once(two_runs, whole, tmp_path, 
     assert refused == [other]
     assert run_status(other).state == "mapped"
     assert report.map.read_bytes() == whole
-    assert names_in(tmp_path) == ["a", "b", "map.tif", "map.tif.report.json"]
+    assert names_in(tmp_path) == ["a", "b", *with_sidecars("map.tif")]
 
 
 def test_what_a_run_left_that_was_killed_while_it_wrote_another_one_removes(
@@ -229,7 +230,7 @@ assemble_run(Path({str(killed)!r}), Path({str(tmp_path / "map.tif")!r}))
         "b",
     ]
     assert report.map.read_bytes() == whole
-    assert names_in(tmp_path) == ["a", "b", "map.tif", "map.tif.report.json"]
+    assert names_in(tmp_path) == ["a", "b", *with_sidecars("map.tif")]
 
 
 @pytest.mark.parametrize("workers", [2, 4])
@@ -245,7 +246,7 @@ def test_dask_gives_the_map_of_one_process(
     )
 
     assert report.map.read_bytes() == whole
-    assert left_in(tmp_path) == ["map.tif", "map.tif.report.json"]
+    assert left_in(tmp_path) == with_sidecars("map.tif")
 
 
 def test_a_dask_worker_that_dies_is_no_loss(country, settings, whole, tmp_path, socket_enabled):
@@ -530,7 +531,7 @@ def test_a_shard_tells_the_whole_command_that_comes_next(country, settings, tmp_
     again = CliRunner().invoke(main, shlex.split(done.then)[1:])
 
     assert said.exit_code == 0, said.output
-    assert names_in(tmp_path) == ["map-z32632.tif", "map.tif", "map.tif.report.json", "work"]
+    assert names_in(tmp_path) == [*with_sidecars("map.tif", "map-z32632.tif"), "work"]
     assert "already made" in again.output
     (tmp_path / "map-z32632.tif").unlink()
     assert CliRunner().invoke(main, shlex.split(done.then)[1:]).exit_code == 2
@@ -544,7 +545,7 @@ def test_an_assembly_killed_while_the_run_is_removed_is_cleared_up(country, sett
     (run / "plan.json").unlink()
 
     assert assemble_run(run).already_made
-    assert left_in(tmp_path) == ["map.tif", "map.tif.report.json"]
+    assert left_in(tmp_path) == with_sidecars("map.tif")
 
 
 @pytest.mark.parametrize("name", ["plan.json", "about.json", "run.beat"])
@@ -634,7 +635,7 @@ def test_a_command_that_takes_too_long_stops_and_goes_on(command, whole, tmp_pat
     assert stopped.stderr.startswith("Error: Stopped: --timeout reached. Run the same command")
     assert went_on.returncode == 0
     assert (tmp_path / "map.tif").read_bytes() == whole
-    assert left_in(tmp_path) == ["map.tif", "map.tif.report.json"]
+    assert left_in(tmp_path) == with_sidecars("map.tif")
 
 
 def test_a_map_with_less_than_was_wanted_is_kept_marked_and_ends_with_4(country, model, tmp_path):

@@ -63,6 +63,22 @@ def _has(module: str) -> bool:
         return False
 
 
+@contextmanager
+def qgis() -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
+    """What runs a script, with its arguments, in the system's Python, whose QGIS has no display."""
+    # Its own libraries, not those of these tests.
+    own = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    own["QT_QPA_PLATFORM"] = "offscreen"
+
+    def run(*words: object) -> subprocess.CompletedProcess[str]:
+        command = ["/usr/bin/python3", *map(str, words)]
+        return subprocess.run(command, env=own, capture_output=True, text=True, check=False)
+
+    if not Path("/usr/bin/python3").exists() or run("-c", "import qgis.core").returncode:
+        raise Missing("not installed: python3-qgis (tests/services.sh installs it)")
+    yield run
+
+
 def _path() -> str:
     """Where programs are looked for: also where Debian keeps servers, and beside this Python."""
     versions = sorted(Path(_POSTGRES).glob("*/bin"), reverse=True)

@@ -236,12 +236,12 @@ def test_a_copy_stops_when_it_is_told_to(tmp_path):
     """At once, while the overviews are mosaic, and while the map is written."""
     mosaic, out, most = source(tmp_path, land((2000, 2000))), tmp_path / "map.tif", 10**6
     never = StopAfter(most)
-    module._copy(mosaic, out, never, tags={}, legend=())
+    module._copy(mosaic, out, never, dress=lambda _: None, options=module._COG_OPTIONS)
 
     for share in (0.0, 0.6, 0.9):
         stop = StopAfter(round(share * (most - never.left)))
         with pytest.raises((RasterioError, CPLE_BaseError)):
-            module._copy(mosaic, out, stop, tags={}, legend=())
+            module._copy(mosaic, out, stop, dress=lambda _: None, options=module._COG_OPTIONS)
         assert stop.left > -10
 
 

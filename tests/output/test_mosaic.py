@@ -18,9 +18,10 @@ from lulcmap.errors import OutputError
 from lulcmap.geo.grid import clip, covering_box, covering_grid, geobox, pixels_inside, project
 from lulcmap.geo.tiling import Box
 from lulcmap.geo.utm import ZONE_BLEND_M
-from lulcmap.output import mosaic as module
+from lulcmap.output import zone_reader
 from lulcmap.output.cog import write_cog
-from lulcmap.output.mosaic import ZoneBlocks, mosaic_bytes, write_mosaic
+from lulcmap.output.mosaic import LayerBlocks, mosaic_bytes, write_layer, write_mosaic
+from lulcmap.output.zone_reader import ZoneBlocks
 from lulcmap.system.disk import RESERVE_BYTES
 from tests.support.disk import disk_with, full_disk
 
@@ -163,7 +164,7 @@ def test_few_open_files_give_the_same_map(tmp_path, blocks, monkeypatch):
         polygon=diamond(),
         out=tmp_path / "many.tif",
     )
-    monkeypatch.setattr(module, "_MAX_OPEN_FILES", 1)
+    monkeypatch.setattr(zone_reader, "_MAX_OPEN_FILES", 1)
 
     write_mosaic(
         [ZoneBlocks(ZONE, diamond(), blocks)],
@@ -383,6 +384,14 @@ def test_near_a_border_the_surer_zone_is_taken(tmp_path, crs, confidences):
     np.testing.assert_array_equal(values[clear], np.where(says[0] > says[1], 1, 2)[clear])
     assert clear.mean() > 0.97
     assert set(values[np.abs(metres) > ZONE_BLEND_M + 10]) == {1, 2}
+
+    layer = LayerBlocks(zones, [1, 2], "uint8", 255)
+    write_layer(zones, layer, target=target, polygon=polygon, out=tmp_path / "layer.tif")
+    with rasterio.open(tmp_path / "layer.tif") as written:
+        classes, sure = written.read()
+    np.testing.assert_array_equal(classes, read(out))  # the same zone at every pixel
+    of_class = np.array([255, *confidences])[np.where(classes == 255, 0, classes)]
+    np.testing.assert_array_equal(sure, of_class)
 
 
 def test_a_zone_that_has_nothing_there_has_no_say(tmp_path):

@@ -54,6 +54,8 @@ def make_about(plan: Plan, **changes: Any) -> About:
         "trained_on": "simulated",
         "quality": "knows simulated landscapes only",
         "legend": CLASSES,
+        "acquired": {"s2-a": "2024-05-01T10:20:21Z", "s2-b": "2024-07-01T10:20:21Z"},
+        "addresses": {"s2-a": "https://example.org/items/s2-a"},
     }
     return About(**{**values, **changes})
 

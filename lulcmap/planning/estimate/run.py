@@ -118,6 +118,9 @@ def estimate_run(
     )
 
 
+_QUALITY_BYTES = 5
+"""Bytes a pixel of the quality of a map, before compression."""
+
 _ASSUMED = {
     "network_bytes_per_second": NETWORK_BYTES_PER_S,
     "samples_read_per_cpu_second": READ_SAMPLES_PER_S,
@@ -151,7 +154,7 @@ def _memory(planned: PlannedMap) -> tuple[float, list[UsageError]]:
             max((block.box.shape for block in planned.job.blocks), key=math.prod),
             readers=settings.workers,
             allowed=settings.max_memory,
-            logits=planned.session.contract.bytes_per_pixel,
+            logits=planned.session.contract.bytes_per_pixel + 2 * planned.kept_bytes,
         )
     except UsageError as error:
         return 0.0, [error]
@@ -201,9 +204,10 @@ def _seconds(
 def _disk(filled: float, planned: PlannedMap, out: Path, folder: Path) -> Disk:
     """Disk space needed at most for ``filled`` pixels; with --zones the map is written twice."""
     n_maps = 2 if planned.settings.zones else 1
+    layers = planned.kept_bytes + _QUALITY_BYTES * planned.settings.confidence
     return Disk(
-        run=filled * (BLOCK_BYTES_PER_PIXEL + JOINED_BYTES_PER_PIXEL),
-        map=cog_bytes(round(filled * JOINED_BYTES_PER_PIXEL)) * n_maps,
+        run=filled * (BLOCK_BYTES_PER_PIXEL + JOINED_BYTES_PER_PIXEL + 2 * planned.kept_bytes),
+        map=cog_bytes(round(filled * (JOINED_BYTES_PER_PIXEL + layers))) * n_maps,
         free_for_run=_free_bytes(folder.parent),
         free_for_map=_free_bytes(out.parent),
     )

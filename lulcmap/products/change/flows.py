@@ -25,13 +25,13 @@ from lulcmap.products.drawing import (
     TEXT_PX,
     TITLE_PX,
     UNKNOWN,
-    font_for,
     longest,
     new_page,
     number,
     save_page,
     shortened,
 )
+from lulcmap.system import font_for
 
 _BAR_PX, _FLOW_PX, _HEIGHT_PX = 22, 460, 560
 """Width of the bars, length of the flows between them, and height of all change, pixels."""

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lulcmap.errors import UsageError
-from lulcmap.evaluation import CHANGE_TAG, ClassMap, has_known_areas, open_class_map
+from lulcmap.evaluation import CHANGE_TAG, ClassMap, open_class_map
+from lulcmap.geo import has_known_areas
 from lulcmap.legend import MAX_CLASSES, NODATA
 from lulcmap.products.change.legends import UNSURE, joint_legend
 from lulcmap.products.regions import one_line
