@@ -117,7 +117,7 @@ def main() -> None:
         path, cleaned = folder / f"map-{side}.tif", folder / f"clean-{side}.tif"
         if not path.exists():
             make_map(path, side)
-        print(f"map of {side:,} x {side:,} pixels, {path.stat().st_size / 1e6:,.0f} MB")
+        print(f"map of {side:,} x {side:,} pixels, {path.stat().st_size / 1e6:,.0f} MB", flush=True)
 
         words = ["clean", str(path), "--min-area", args.min_area, "--out", str(cleaned)]
         report, figures = measured([*words, "--overwrite"])

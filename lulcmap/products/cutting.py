@@ -18,10 +18,13 @@ from lulcmap.products.maps import chosen_classes, class_names
 from lulcmap.products.minimum import MinimumArea, PixelMeasure
 from lulcmap.products.polygon_files import Chunk
 from lulcmap.products.tiles import TilePolygons, tile_boxes, tile_polygons
-from lulcmap.system import Progress, check_disk
+from lulcmap.system import Progress, check_disk, free_memory
 
 MAX_WHOLE_PX = 2**27
-"""Pixels of the largest map whose patches are not cut by default; some 15 bytes each."""
+"""Pixels of the largest map whose patches are not cut by default."""
+
+_BYTES_PER_PIXEL = 15
+"""Memory for a pixel of a tile."""
 
 TILE_PX = 8192
 """Side of a tile of a larger map, pixels."""
@@ -111,6 +114,13 @@ class Cutting:
         height, width = class_map.shape
         side = tile_size or (TILE_PX if height * width > MAX_WHOLE_PX else max(height, width))
         boxes = tile_boxes(class_map.shape, side)
+        needed = _BYTES_PER_PIXEL * max(box[2] * box[3] for box in boxes)
+        if needed > (free := free_memory()):
+            raise UsageError(
+                f"A tile of {boxes[0][3]:,} x {boxes[0][2]:,} pixels takes some "
+                f"{needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free. Give a smaller "
+                f"--tile-size, such as {TILE_PX // 4}."
+            )
         return cls(class_map, _asked_crs(class_map, crs), boxes, wanted, minimum)
 
     def chunks(self, folder: Path, progress: Progress) -> Iterator[Chunk]:

@@ -257,6 +257,15 @@ def test_what_cannot_be_done_is_said_and_nothing_written(tmp_path, options, mess
     assert [one.name for one in tmp_path.iterdir()] == ["map.tif"]
 
 
+def test_tiles_that_memory_does_not_hold_are_refused(tmp_path, monkeypatch):
+    path = write_map(tmp_path / "map.tif", np.zeros((90, 90), np.uint8))
+    monkeypatch.setattr("lulcmap.products.cutting.free_memory", lambda: 100_000)
+
+    with pytest.raises(UsageError, match=r"90 x 90 pixels.*smaller --tile-size"):
+        write_polygons(path, tmp_path / "x.gpkg")
+    assert write_polygons(path, tmp_path / "x.gpkg", tile_size=64).tiles == 4
+
+
 def test_polygons_across_180_degrees_stay_in_the_maps_crs(tmp_path):
     path = write_map(
         tmp_path / "map.tif",
