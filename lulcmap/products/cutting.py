@@ -118,8 +118,8 @@ class Cutting:
         if needed > (free := free_memory()):
             raise UsageError(
                 f"A tile of {boxes[0][3]:,} x {boxes[0][2]:,} pixels takes some "
-                f"{needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free. Give a smaller "
-                f"--tile-size, such as {TILE_PX // 4}."
+                f"{needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free. Give a "
+                f"smaller --tile-size, such as {TILE_PX // 4}."
             )
         return cls(class_map, _asked_crs(class_map, crs), boxes, wanted, minimum)
 
