@@ -48,6 +48,9 @@ _COG = {
     "NUM_THREADS": 2,
 }
 
+_MAX_TAGS = 1000
+"""Most names that are tags: GDAL searches all of them for each, whenever it opens the file."""
+
 _UNKNOWN = (128, 128, 128)
 """Colour of a value without one."""
 
@@ -157,7 +160,9 @@ def write_code_cog(dataset: Any, part: Path, raster: CodeRaster) -> None:
     nodata = int(dataset.nodata)
     dataset.write_colormap(1, palette | {nodata: (0, 0, 0, 0)})
     dataset.update_tags(**dict(sorted(raster.tags.items())))
-    dataset.update_tags(1, **{f"{CLASS_TAG}{value}": name for value, name in raster.names.items()})
+    if len(raster.names) <= _MAX_TAGS:
+        names = {f"{CLASS_TAG}{value}": name for value, name in raster.names.items()}
+        dataset.update_tags(1, **names)
     dataset.set_band_description(1, raster.description)
     joined = Path(dataset.name)
     dataset.close()
