@@ -501,3 +501,12 @@ def test_maps_that_are_mostly_empty_are_compared(tmp_path, small_windows):
 
     assert pixels_by_pair(found) == {(4, 4): 1000}
     assert found.trajectory.flicker_percent is None
+
+
+def test_regions_elsewhere_are_told_and_nothing_is_written(pair, tmp_path):
+    regions = write_regions(tmp_path / "r.gpkg", [shapely.box(0, 0, 10, 10)], name=["far"])
+
+    with pytest.raises(UsageError, match="No region lies on a pixel"):
+        map_change(pair, tmp_path / "c.tif", regions=regions)
+
+    assert not list(tmp_path.glob("*c.*"))

@@ -135,17 +135,17 @@ class _Comparison:
                 )
             names = self._names()
             strata = make_strata(sums, names, series.colours)
-            # Before the files get their names: a sample that does not fit must change none.
+            # Before the files get their names: what is wrong with these must change none.
+            regions = self._named.names if self._named else ()
+            transitions = tuple(transition_rows(sums, regions, names))
+            if not transitions:
+                raise UsageError(
+                    "No region lies on a pixel that both maps show. They may lie elsewhere, or "
+                    "their CRS may be wrong."
+                )
             adjusted, more = adjust_change(strata, accuracy) if accuracy else ([], [])
             outputs.finish(sums, names, strata)
-        regions = self._named.names if self._named else ()
         trajectory = None if rates is None else self._trajectory(rates)
-        transitions = tuple(transition_rows(sums, regions, names))
-        if not transitions:
-            raise UsageError(
-                "No region lies on a pixel that both maps show. They may lie elsewhere, or their "
-                "CRS may be wrong."
-            )
         return ChangeTable(
             ", ".join(one.path.name for one in series.maps),
             series.labels,
