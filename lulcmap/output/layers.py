@@ -106,6 +106,6 @@ def remove_old_layers(out: Path, plan: str) -> None:
     """
     for name in LAYERS:
         path = layer_path(out, name)
-        if path.is_file() and plan_of(path, name) not in (None, plan):
-            with suppress(OSError):
+        with suppress(OSError):  # its name may be longer than a file's can be
+            if path.is_file() and plan_of(path, name) not in (None, plan):
                 path.unlink()

@@ -157,7 +157,7 @@ def test_a_file_of_the_quality_s_name_is_not_lost(country, settings, tmp_path):
 
 
 def test_the_quality_of_a_map_is_no_map(country, settings, kept):
-    with pytest.raises(OutputError, match="is not a map made by lulcmap"):
+    with pytest.raises(OutputError, match="nor any made by lulcmap"):
         map_area(
             str(country.aoi),
             kept.with_name("map-quality.tif"),
