@@ -148,12 +148,18 @@ def torture(country: Path, place: Path, options: list[str], wanted: str, count: 
     count.runs += 1
 
 
+FILES = [
+    *("map.json", "map.png", "map.qml", "map.tif", "map.tif.aux.xml", "map.tif.report.json"),
+]
+"""Files of a map."""
+
+
 def check(place: Path, wanted: str) -> None:
     """Check that the map is that of an undisturbed run, and that nothing else is left."""
     if digest(place / "map.tif") != wanted:
         sys.exit("The map differs from that of an undisturbed run.")
     left = sorted(path.name for path in place.iterdir())
-    if left != ["map.tif", "map.tif.report.json"]:
+    if left != FILES:
         sys.exit(f"Files are left behind: {left}")
 
 

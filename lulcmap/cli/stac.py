@@ -5,10 +5,11 @@ from pathlib import Path
 import click
 
 from lulcmap.cli.app import json_option
+from lulcmap.cli.command import Command
 from lulcmap.cli.terminal import echo, in_line, note_lost_output
 
 
-@click.command(short_help="Write a STAC collection of the maps in a folder.")
+@click.command(cls=Command, short_help="Write a STAC collection of the maps in a folder.")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--title", help="Title of the collection.  [default: what the maps show]")
 @json_option

@@ -160,7 +160,7 @@ def test_a_map_is_told_in_one_line_and_notes_on_stderr(predict):
         ("nowhere.geojson", "No file nowhere.geojson"),
         ("BAD/points.geojson", "no polygons, only Point"),
         ("BAD/empty.geojson", "it has no geometry"),
-        ("BAD/cut.geojson", "cannot be read as a vector file"),
+        ("BAD/cut.geojson", "cannot be read as GeoJSON"),
         ("BAD/swapped.geojson", "swap them to longitude, latitude"),
         ("BAD/beyond.geojson", "longitude from -180 to 180"),
         ("BAD/bare.shp", "has no CRS"),
@@ -201,10 +201,10 @@ def test_a_layer_that_is_named_is_mapped(predict):
     [
         (["--year", date.today().year + 1], "the current year"),
         (["--year", 2014], "2015, when Sentinel-2 began"),
-        (["--start", "2024-05-01", "--end", "2024-04-01"], "Swap --start and --end"),
-        (["--start", "2024-05-01"], "Give --start and --end together"),
+        (["--start", "2024-05-01", "--end", "2024-04-01"], "Swap the two"),
+        (["--start", "2024-05-01"], "belong together"),
         (["--start", "2024-05-32", "--end", "2024-06-01"], "'2024-05-32' does not match"),
-        (["--year", 2024, "--end", "2024-06-01"], "Give either --year, or --start and --end"),
+        (["--year", 2024, "--end", "2024-06-01"], "by --year and by --start and --end"),
         ([], "No period. Give --year"),
     ],
 )

@@ -195,9 +195,9 @@ def test_two_runs_of_one_map_do_not_write_it_at_once(two_runs, whole, tmp_path, 
         ):
             assemble_run(other, tmp_path / "map.tif")
         refused.append(other)
-        write_cog(*args, **options)
+        return write_cog(*args, **options)
 
-    monkeypatch.setattr("lulcmap.output.assemble.write_cog", meanwhile)
+    monkeypatch.setattr("lulcmap.output.files.write_cog", meanwhile)
     report = assemble_run(one, tmp_path / "map.tif")
 
     assert refused == [other]
