@@ -9,7 +9,7 @@ from lulcmap.errors import AreaError
 
 
 def check_degrees(xy: NDArray[np.float64], source: str) -> None:
-    """Check that coordinates are longitude, latitude; longitudes may go round once, as 177 to 182.
+    """Check that coordinates are longitude, latitude; longitudes may go on to 360, as 177 to 182.
 
     Args:
         xy: (n, 2) coordinates.
@@ -20,7 +20,7 @@ def check_degrees(xy: NDArray[np.float64], source: str) -> None:
 
     """
     x, y = np.abs(xy).max(axis=0)
-    if x <= 540 and y <= 90:
+    if x <= 360 and y <= 90:
         return
     if x <= 90 and y <= 180:
         hint = "They look like latitude, longitude; swap them to longitude, latitude order."
