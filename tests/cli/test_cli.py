@@ -25,6 +25,7 @@ from lulcmap.cli import main
 from lulcmap.cli.app import configure_logging
 from lulcmap.legend import NODATA
 from lulcmap.simulation.build import Country, simulate
+from tests.support.beside import with_sidecars
 from tests.support.stubs import contract, make_model, save
 
 TINY = {"height": 128, "width": 160, "s2_dates": 3, "s1_dates": 2}
@@ -146,7 +147,7 @@ def test_a_map_is_told_in_one_line_and_notes_on_stderr(predict):
     *notes, of_model = result.stderr.splitlines()
     assert of_model.startswith("Model stub was trained on simulated landscapes only;")
     assert all(line.startswith("Note: ") for line in notes)
-    assert left() == ["aoi-2024.tif", "aoi-2024.tif.report.json"]
+    assert left() == with_sidecars("aoi-2024.tif")
 
     again = predict()
     assert (again.exit_code, again.stderr) == (0, result.stderr)
@@ -290,7 +291,7 @@ def test_quiet_says_nothing_but_errors(predict):
 
     assert result.exit_code == 0
     assert result.output == ""
-    assert left() == ["map.tif", "map.tif.report.json"]
+    assert left() == with_sidecars("map.tif")
     assert "No file" in one_line(predict("--aoi", "nowhere.geojson", "-q"), 2)
 
 
@@ -302,7 +303,7 @@ def test_a_file_that_exists_is_kept(predict):
     assert "--overwrite" in line
     assert left() == ["map.tif"]
     assert Path("map.tif").read_text() == "precious"
-    assert predict("--out", "map.tif", "--overwrite").exit_code == 0
+    assert predict("--out", "map.tif", "--overwrite").exit_code == 7
 
 
 def test_a_folder_that_cannot_be_written_to_is_refused(predict, monkeypatch):

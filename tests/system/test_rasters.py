@@ -121,12 +121,17 @@ def test_gdal_s_reason_is_said(tmp_path, look):
 READERS = {
     "geo/vector_gdal.py": "pyogrio",  # the door for vector files
     "system/rasters.py": "rasterio.open",  # the door for rasters
-    "evaluation/sampling.py": "pyogrio",  # writes points
+    # writers of points, tables and polygons
+    **dict.fromkeys(("evaluation/sampling.py", "products/tables.py"), "pyogrio"),
+    **dict.fromkeys(("products/polygons.py", "products/polygon_files.py"), "pyogrio"),
     # files that lulcmap itself made
-    **dict.fromkeys(("output/cog.py", "output/mosaic.py", "run/folder.py"), "rasterio.open"),
+    **dict.fromkeys(("output/cog.py", "output/mosaic.py", "output/stac_item.py"), "rasterio.open"),
+    **dict.fromkeys(("output/whole.py", "output/quick_look.py"), "rasterio.open"),
+    **dict.fromkeys(("output/zone_reader.py", "run/block_file.py"), "rasterio.open"),
+    **dict.fromkeys(("products/clean.py", "products/change/raster.py"), "rasterio.open"),
     **dict.fromkeys(("simulation/demo.py", "simulation/labels.py"), "rasterio.open"),
     "simulation/archive.py": "rasterio.open",
-    "imagery/assets/asset.py": "rasterio.open",  # JPEG 2000, by its driver
+    "imagery/assets/jpeg2000.py": "rasterio.open",  # JPEG 2000, by its driver
 }
 
 
