@@ -115,7 +115,8 @@ def load_area(source: AreaLike, *, layer: str | None = None) -> Area:
     if box is not None:
         return _from_box(*box)
     path = Path(source)
-    check_is_file(path, AreaError)
+    if not path.is_dir():  # a folder may hold a Shapefile
+        check_is_file(path, AreaError)
     if not path.exists():
         raise AreaError(f"No file {source}. Give {FORMATS}, or west,south,east,north in degrees.")
     with _area_errors(), open_vectors(path, columns=False) as file:
