@@ -7,6 +7,7 @@ import click
 
 from lulcmap.cli.app import json_option, refuse_given
 from lulcmap.cli.command import Command
+from lulcmap.cli.options import region_options
 from lulcmap.cli.terminal import echo, in_line, note_lost_output
 
 if TYPE_CHECKING:
@@ -24,17 +25,7 @@ _MAX_LINES = 40
 @click.option(
     "--out", type=_OUT, help="Table to write: .csv, .xlsx, .parquet or .gpkg, by its ending."
 )
-@click.option(
-    "--regions",
-    type=click.Path(exists=True, path_type=Path),  # or a folder of Shapefiles
-    help="Polygons to measure in, in any CRS.",
-)
-@click.option(
-    "--region-column",
-    show_default=False,
-    help="Column of --regions with their names.  [default: the one that looks like it]",
-)
-@click.option("--layer", help="Layer of --regions, where it has several.")
+@region_options
 @click.option(
     "--accuracy",
     type=click.Path(exists=True, path_type=Path),

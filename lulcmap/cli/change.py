@@ -7,6 +7,7 @@ import click
 
 from lulcmap.cli.app import json_option, refuse_given
 from lulcmap.cli.command import Command
+from lulcmap.cli.options import region_options
 from lulcmap.cli.terminal import echo, in_line, note_lost_output
 
 if TYPE_CHECKING:
@@ -26,17 +27,7 @@ _MAX_FLOWS, _MAX_REGIONS = 10, 40
 @click.option("--out", type=_OUT, help="Raster of changes to write, .tif.")
 @click.option("--table", type=_OUT, help="Tables to write: .csv, .xlsx or .parquet.")
 @click.option("--chart", type=_OUT, help="Picture of the flows between classes to write, .png.")
-@click.option(
-    "--regions",
-    type=click.Path(exists=True, path_type=Path),  # or a folder of Shapefiles
-    help="Polygons to compare in, in any CRS.",
-)
-@click.option(
-    "--region-column",
-    show_default=False,
-    help="Column of --regions with their names.  [default: the one that looks like it]",
-)
-@click.option("--layer", help="Layer of --regions, where it has several.")
+@region_options
 @click.option(
     "--min-confidence",
     metavar="PERCENT",

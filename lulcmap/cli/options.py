@@ -278,6 +278,21 @@ _OPTIONS = (
 )
 
 
+def region_options(function: F) -> F:
+    """The options that name polygons to measure in."""
+    function = click.option("--layer", help="Layer of --regions, where it has several.")(function)
+    function = click.option(
+        "--region-column",
+        show_default=False,
+        help="Column of --regions with their names.  [default: the one that looks like it]",
+    )(function)
+    return click.option(
+        "--regions",
+        type=click.Path(exists=True, path_type=Path),  # or a folder of Shapefiles
+        help="Polygons to measure in, in any CRS.",
+    )(function)
+
+
 def map_options(function: F) -> F:
     """Every option of a map; ``request_of`` makes values of what the command is given."""
     for option in reversed(_OPTIONS):

@@ -247,6 +247,31 @@ def _interpolation(
 
 
 @compiled
+def _interpolate_row(
+    total: NDArray[np.float32], above: int, down: float, line: NDArray[np.float32]
+) -> None:
+    """Write the cells' logits (W, K) at one row of pixels, from the rows above and below it."""
+    for x in range(total.shape[1]):
+        for k in range(total.shape[2]):
+            upper = total[above, x, k]
+            line[x, k] = upper + down * (total[above + 1, x, k] - upper)
+
+
+@compiled
+def _interpolate_pixel(
+    line: NDArray[np.float32], left: int, right: float, logits: NDArray[np.float32]
+) -> int:
+    """Write a pixel's logits (K), from the cells on both sides; return the index of the largest."""
+    best = 0
+    for k in range(logits.shape[0]):
+        before = line[left, k]
+        logits[k] = before + right * (line[left + 1, k] - before)
+        if logits[k] > logits[best]:
+            best = k
+    return best
+
+
+@compiled
 def _write_pixels(
     total: NDArray[np.float32],
     above: NDArray[np.int64],
@@ -277,19 +302,11 @@ def _write_pixels(
     line = np.empty((cols, n), np.float32)  # the cells' logits at one row of pixels
     logits = np.empty(n, np.float32)
     for y in range(height):
-        for x in range(cols):
-            for k in range(n):
-                upper = total[above[y], x, k]
-                line[x, k] = upper + down[y] * (total[above[y] + 1, x, k] - upper)
+        _interpolate_row(total, above[y], down[y], line)
         for x in range(width):
             if not wanted[y, x]:
                 continue
-            best = 0
-            for k in range(n):
-                before = line[left[x], k]
-                logits[k] = before + right[x] * (line[left[x] + 1, k] - before)
-                if logits[k] > logits[best]:
-                    best = k
+            best = _interpolate_pixel(line, left[x], right[x], logits)
             odds, second = 0.0, 0.0  # relative to the best class
             for k in range(n):
                 if k != best:
@@ -333,19 +350,11 @@ def _write_probabilities(
     logits = np.empty(n, np.float32)
     odds = np.empty(n, np.float64)
     for y in range(height):
-        for x in range(cols):
-            for k in range(n):
-                upper = total[above[y], x, k]
-                line[x, k] = upper + down[y] * (total[above[y] + 1, x, k] - upper)
+        _interpolate_row(total, above[y], down[y], line)
         for x in range(width):
             if not wanted[y, x]:
                 continue
-            best = 0
-            for k in range(n):
-                before = line[left[x], k]
-                logits[k] = before + right[x] * (line[left[x] + 1, k] - before)
-                if logits[k] > logits[best]:
-                    best = k
+            best = _interpolate_pixel(line, left[x], right[x], logits)
             whole = 0.0
             for k in range(n):
                 odds[k] = np.exp((logits[k] - logits[best]) / temperature)

@@ -19,6 +19,7 @@ from lulcmap.evaluation import ClassMap, open_class_map
 from lulcmap.legend import NODATA
 from lulcmap.output import cog_bytes, write_cog
 from lulcmap.products.clean_report import CleanReport, cleaned_classes
+from lulcmap.products.destinations import check_product
 from lulcmap.products.maps import chosen_classes, class_names, full_legend
 from lulcmap.products.merging import cleaned, find_small, settle_round
 from lulcmap.products.minimum import MinimumArea, PixelMeasure
@@ -28,9 +29,7 @@ from lulcmap.products.states import PatchStates
 from lulcmap.system import (
     GDAL_OPTIONS,
     Progress,
-    check_destination,
     check_disk,
-    check_ours,
     no_progress,
     open_geotiff,
     parts,
@@ -146,12 +145,7 @@ def check_clean_path(out: Path, path: Path, *, overwrite: bool) -> None:
     """
     if out.suffix.lower() not in (".tif", ".tiff"):
         raise UsageError(f"{out} ends in {out.suffix or 'nothing'}; a map ends in .tif or .tiff.")
-    check_destination(out)
-    if out.resolve() == path.resolve():
-        raise OutputError(f"{out} is the map itself. Change --out; the map stays.")
-    if out.exists() and not overwrite:
-        raise OutputError(f"{out} exists. Give --overwrite to replace it, or change --out.")
-    check_ours(out, _is_cleaned, kind="a cleaned map")
+    check_product(out, _is_cleaned, kind="a cleaned map", overwrite=overwrite, inputs=[path])
 
 
 def _is_cleaned(path: Path) -> bool:

@@ -14,8 +14,8 @@ from pyproj import CRS
 
 GEOMETRY = "geometry"
 
-PACKAGES = {".gpkg": None, ".fgb": "pyarrow", ".parquet": "pyarrow"}
-"""Package that writes each format, by ending; None where every installation has it."""
+ENDINGS = (".gpkg", ".fgb", ".parquet")
+"""Endings of the formats."""
 
 FIRST = ("class_id", "class", "ha")
 """First columns of every file."""

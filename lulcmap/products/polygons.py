@@ -1,6 +1,5 @@
 """A map as polygons: one for each patch, with its class and true area."""
 
-import importlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +10,11 @@ import pyogrio
 from lulcmap.errors import OutputError, UsageError
 from lulcmap.evaluation import open_class_map
 from lulcmap.products.cutting import MIN_TILE_PX, Cutting
+from lulcmap.products.destinations import check_format, check_product
 from lulcmap.products.minimum import MinimumArea
-from lulcmap.products.polygon_files import PACKAGES, Chunk, is_ours, write_chunks
+from lulcmap.products.polygon_files import ENDINGS, Chunk, is_ours, write_chunks
 from lulcmap.products.regions import one_line
-from lulcmap.system import Progress, check_destination, check_ours, no_progress, replacing
+from lulcmap.system import Progress, no_progress, replacing
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,27 +155,8 @@ def check_polygons_path(out: Path, path: Path, *, overwrite: bool) -> None:
         OutputError: the file exists or is another one, or cannot be written.
 
     """
-    ending = out.suffix.lower()
-    if ending not in PACKAGES:
-        raise UsageError(
-            f"{out} ends in {out.suffix or 'nothing'}; the format is told by the ending, one of "
-            f"{', '.join(PACKAGES)}."
-        )
-    package = PACKAGES[ending]
-    if package is not None:
-        try:
-            importlib.import_module(package)
-        except ImportError as error:
-            raise UsageError(
-                f"{ending} needs {package}, which is not installed: pip install {package}. Or "
-                "write a .gpkg file."
-            ) from error
-    check_destination(out)
-    if out.resolve() == path.resolve():
-        raise OutputError(f"{out} is the map itself. Change --out.")
-    if out.exists() and not overwrite:
-        raise OutputError(f"{out} exists. Give --overwrite to replace it, or change --out.")
-    check_ours(out, is_ours, kind="a file of polygons")
+    check_format(out, ENDINGS)
+    check_product(out, is_ours, kind="a file of polygons", overwrite=overwrite, inputs=[path])
 
 
 def _layer_name(path: Path) -> str:

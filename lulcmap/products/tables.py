@@ -1,6 +1,5 @@
 """Write a table of areas as CSV, XLSX, Parquet or GeoPackage, by the ending of the file."""
 
-import importlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -11,12 +10,12 @@ import pyogrio
 import shapely
 from PIL import Image
 
-from lulcmap.errors import OutputError, UsageError
+from lulcmap.errors import OutputError
 from lulcmap.products.areas import AreaTable
-from lulcmap.system import check_destination, check_ours, replacing, write_table
+from lulcmap.products.destinations import check_format, check_product
+from lulcmap.system import replacing, write_table
 
-PACKAGES = {".csv": None, ".xlsx": "openpyxl", ".parquet": "pyarrow", ".gpkg": None}
-"""Package that writes each format, by ending; None where every installation has it."""
+_ENDINGS = (".csv", ".xlsx", ".parquet", ".gpkg")
 
 CHART_TITLE = "Areas by lulcmap"
 """Title in the metadata of a chart."""
@@ -44,7 +43,7 @@ def check_table_path(
     overwrite: bool,
     option: str = "--out",
     inputs: Collection[Path] = (),
-    endings: Collection[str] = PACKAGES,
+    endings: Collection[str] = _ENDINGS,
 ) -> None:
     """Check that a file may be written, before the work begins.
 
@@ -60,40 +59,15 @@ def check_table_path(
         OutputError: the file exists or is an input or another program's, or cannot be written.
 
     """
-    ending = out.suffix.lower()
-    if ending not in endings:
-        raise UsageError(
-            f"{out} ends in {out.suffix or 'nothing'}; the format is told by the ending, one of "
-            f"{', '.join(endings)}."
-        )
-    need_package(ending)
-    check_destination(out, option=option)
-    if out.resolve() in {path.resolve() for path in inputs}:
-        raise OutputError(f"{out} is one of the files that are read. Change {option}.")
-    if out.exists() and not overwrite:
-        raise OutputError(f"{out} exists. Give --overwrite to replace it, or change {option}.")
-    check_ours(out, _is_ours, kind="a table or chart of areas", option=option)
-
-
-def need_package(ending: str) -> None:
-    """Check that the package that writes a format is installed.
-
-    Args:
-        ending: ending of the file, with the dot.
-
-    Raises:
-        UsageError: it is missing.
-
-    """
-    package = PACKAGES.get(ending)
-    if package is not None:
-        try:
-            importlib.import_module(package)
-        except ImportError as error:
-            raise UsageError(
-                f"{ending} needs {package}, which is not installed: pip install 'lulcmap[areas]'. "
-                "Or write a .csv file."
-            ) from error
+    check_format(out, endings)
+    check_product(
+        out,
+        _is_ours,
+        kind="a table or chart of areas",
+        overwrite=overwrite,
+        option=option,
+        inputs=inputs,
+    )
 
 
 def _is_ours(path: Path) -> bool:

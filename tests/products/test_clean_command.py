@@ -95,7 +95,11 @@ def test_polygons_prints_json_with_the_notes(folder):
         (["clean", "map.tif", "--min-area", "5", "--out", "c.tif"], 2, "such as 0.5ha"),
         (["clean", "map.tif", "--min-area", "1px", "--out", "c.tif"], 2, "keeps every patch"),
         (["clean", "map.tif", "--min-area", "1ha", "--out", "c.png"], 2, ".tif or .tiff"),
-        (["clean", "map.tif", "--min-area", "1ha", "--out", "map.tif"], 7, "is the map itself"),
+        (
+            ["clean", "map.tif", "--min-area", "1ha", "--out", "map.tif"],
+            7,
+            "files that are read",
+        ),
         (["clean", "map.tif", "--min-area", "1ha", "--out", "x/c.tif"], 7, "No folder x"),
         (["clean", "x.gpkg", "--min-area", "1ha", "--out", "c.tif"], 2, "not a readable raster"),
         (

@@ -31,6 +31,7 @@ from lulcmap.products.change.raster import (
 from lulcmap.products.change.series import YEARLY, Box, Series
 from lulcmap.products.change.strata import Strata
 from lulcmap.products.change.sums import Sums
+from lulcmap.products.destinations import check_product
 from lulcmap.products.regions import one_line
 from lulcmap.system import check_destination, check_disk, check_ours, replacing
 
@@ -87,12 +88,15 @@ class Wanted:
 def _check_raster(path: Path, option: str, inputs: Collection[Path], *, overwrite: bool) -> None:
     if path.suffix.lower() not in _ENDINGS:
         raise UsageError(f"{path} ends in {path.suffix or 'nothing'}; {option} is a .tif file.")
-    check_destination(path, option=option, beside=_BESIDE)
-    if any(_same(path, other) for other in inputs):
-        raise OutputError(f"{path} is one of the files that are read. Change {option}.")
-    if path.exists() and not overwrite:
-        raise OutputError(f"{path} exists. Give --overwrite to replace it, or change {option}.")
-    check_ours(path, is_our_raster, kind="a raster of changes", option=option)
+    check_product(
+        path,
+        is_our_raster,
+        kind="a raster of changes",
+        overwrite=overwrite,
+        option=option,
+        inputs=inputs,
+        beside=_BESIDE,
+    )
     check_ours(style_path(path), is_our_style, kind="a style", option=option)
 
 

@@ -7,10 +7,11 @@ from typing import Any
 
 from PIL import Image
 
-from lulcmap.errors import OutputError, UsageError
+from lulcmap.errors import OutputError
 from lulcmap.products.change.table import ChangeTable
-from lulcmap.products.tables import need_package, write_cell
-from lulcmap.system import check_destination, check_ours, replacing, write_table
+from lulcmap.products.destinations import check_format, check_product
+from lulcmap.products.tables import write_cell
+from lulcmap.system import replacing, write_table
 
 FLOWS_TITLE = "Change by lulcmap"
 """Title in the metadata of a picture."""
@@ -63,21 +64,17 @@ def check_change_path(
         OutputError: the file exists or is an input or another program's, or cannot be written.
 
     """
-    ending = out.suffix.lower()
-    if ending not in endings:
-        raise UsageError(
-            f"{out} ends in {out.suffix or 'nothing'}; the format is told by the ending, one of "
-            f"{', '.join(endings)}."
-        )
-    need_package(ending)
-    files = [out] if ending == ".png" else list(table_files(out).values())
+    check_format(out, endings)
+    files = [out] if out.suffix.lower() == ".png" else list(table_files(out).values())
     for path in files:
-        check_destination(path, option=option)
-        if path.resolve() in {one.resolve() for one in inputs}:
-            raise OutputError(f"{path} is one of the files that are read. Change {option}.")
-        if path.exists() and not overwrite:
-            raise OutputError(f"{path} exists. Give --overwrite to replace it, or change {option}.")
-        check_ours(path, _is_ours, kind="a table or picture of change", option=option)
+        check_product(
+            path,
+            _is_ours,
+            kind="a table or picture of change",
+            overwrite=overwrite,
+            option=option,
+            inputs=inputs,
+        )
 
 
 def _is_ours(path: Path) -> bool:
