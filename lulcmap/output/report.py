@@ -219,23 +219,8 @@ class MapReport:
             license: licence of the map.
 
         """
-        pixels: Counter[str] = Counter()
-        classes: Counter[str] = Counter()
-        used: set[str] = set()
-        unmasked: set[str] = set()
-        lost: set[tuple[str, str, str]] = set()
-        fallback: set[tuple[str, str, str]] = set()
-        implausible: Counter[str] = Counter()
-        devices: set[str] = set()
-        for block in blocks:
-            pixels.update(block.pixels)
-            classes.update(block.classes)
-            used.update(block.used)
-            unmasked.update(block.unmasked)
-            lost.update(block.lost)
-            fallback.update(block.fallback)
-            implausible.update(dict(block.implausible))
-            devices.add(block.device)
+        total = _Totals.of(blocks)
+        pixels, used = total.pixels, total.used
         twins = dict(plan.twins)
         ids = [scene for scenes in plan.scenes.values() for scene in scenes]
         warnings = [*about.notes, *_model_warnings(plan, about)]
@@ -244,13 +229,15 @@ class MapReport:
             min_coverage=min_coverage,
             pixels={name: pixels[name] for name in PIXEL_ORIGINS if pixels[name]},
             classes={
-                cover.name: classes[cover.name] for cover in about.legend if classes[cover.name]
+                cover.name: total.classes[cover.name]
+                for cover in about.legend
+                if total.classes[cover.name]
             },
             warnings=(
                 *warnings,
-                *_warnings(pixels, sorted(lost), len(unmasked)),
-                *_fallback_warnings(plan, fallback),
-                *_power_warnings(implausible),
+                *_warnings(pixels, sorted(total.lost), len(total.unmasked)),
+                *_fallback_warnings(plan, total.fallback),
+                *_power_warnings(total.implausible),
             ),
             scenes={
                 sensor: [scene for scene in scenes if scene in used]
@@ -258,12 +245,13 @@ class MapReport:
             },
             unused=tuple(scene for scene in ids if scene not in used),
             skipped=about.skipped,
-            lost=tuple(sorted(lost)),
-            unmasked=tuple(sorted(unmasked)),
+            lost=tuple(sorted(total.lost)),
+            unmasked=tuple(sorted(total.unmasked)),
             fallback=tuple(
-                (scene, twins.get(scene, ""), band, why) for scene, band, why in sorted(fallback)
+                (scene, twins.get(scene, ""), band, why)
+                for scene, band, why in sorted(total.fallback)
             ),
-            implausible=tuple(sorted(implausible.items())),
+            implausible=tuple(sorted(total.implausible.items())),
             software=f"lulcmap {plan.version}",
             plan=about.plan,
             area=about.name,
@@ -273,7 +261,7 @@ class MapReport:
             model=UsedModel(plan.model, plan.model_sha256, about.trained_on, about.quality),
             prior=plan.prior,
             counted_on=tuple(sorted(f"EPSG:{zone}" for zone in plan.zones)),
-            device=tuple(sorted(devices)),
+            device=tuple(sorted(total.devices)),
             catalog=about.catalog,
             platforms=about.platforms,
             s1_orbit=about.s1_orbit,
@@ -477,6 +465,35 @@ def is_report(path: Path) -> bool:
 def _digest(values: Mapping[str, Any]) -> str:
     """SHA-256 of JSON values, whatever the order of their keys."""
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(slots=True)
+class _Totals:
+    """What the blocks of a run say, together."""
+
+    pixels: Counter[str] = field(default_factory=Counter)
+    classes: Counter[str] = field(default_factory=Counter)
+    used: set[str] = field(default_factory=set)
+    unmasked: set[str] = field(default_factory=set)
+    lost: set[tuple[str, str, str]] = field(default_factory=set)
+    fallback: set[tuple[str, str, str]] = field(default_factory=set)
+    implausible: Counter[str] = field(default_factory=Counter)
+    devices: set[str] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, blocks: Iterable[BlockFacts]) -> Self:
+        """The totals of some blocks."""
+        total = cls()
+        for block in blocks:
+            total.pixels.update(block.pixels)
+            total.classes.update(block.classes)
+            total.used.update(block.used)
+            total.unmasked.update(block.unmasked)
+            total.lost.update(block.lost)
+            total.fallback.update(block.fallback)
+            total.implausible.update(dict(block.implausible))
+            total.devices.add(block.device)
+        return total
 
 
 def _model_warnings(plan: Plan, about: About) -> list[str]:
