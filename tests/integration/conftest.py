@@ -18,6 +18,9 @@ from tests.integration.runs import COUNTRY, Run, World
 from tests.integration.servers import FileServer
 from tests.support.stubs import contract, make_model
 
+collect_ignore = ["in_qgis.py"]
+"""Imports what the Python of QGIS alone has."""
+
 Service = TypeVar("Service")
 
 CONTAINERS = {"sentinel-2-l2a": "sentinel2-l2", "sentinel-1-rtc": "sentinel1-grd-rtc"}

@@ -275,7 +275,7 @@ def test_only_a_cleaned_map_is_replaced(tmp_path):
         clean_map(path, out, min_area="5px")
     with pytest.raises(OutputError, match="not a cleaned map"):
         clean_map(path, other, min_area="5px", overwrite=True)
-    with pytest.raises(OutputError, match="the map itself"):
+    with pytest.raises(OutputError, match="files that are read"):
         clean_map(path, path, min_area="5px", overwrite=True)
     with pytest.raises(UsageError, match=r"\.tif"):
         clean_map(path, tmp_path / "clean.gpkg", min_area="5px")
