@@ -9,7 +9,7 @@ from .preview import coloured, draw_preview, true_colour
 from .read import read_map
 from .report import MapReport
 from .shard_report import ShardReport
-from .sidecars import complete_sidecars, is_our_sidecar, item_text
+from .sidecars import complete_sidecars, is_our_sidecar, item_text, write_legend
 from .stac_item import STAC_VERSION
 from .zone_reader import ZoneBlocks
 
@@ -39,5 +39,6 @@ __all__ = [
     "run_path",
     "true_colour",
     "write_cog",
+    "write_legend",
     "write_mosaic",
 ]

@@ -11,12 +11,13 @@ import logging
 import re
 import struct
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from lulcmap.errors import OutputError
+from lulcmap.legend import LandCover
 from lulcmap.output.paths import hold_map
 from lulcmap.output.quick_look import quick_look
 from lulcmap.output.report import MapReport, WrittenFile
@@ -72,13 +73,39 @@ def write_sidecars(
 
     """
     makers: dict[str, Callable[[], bytes]] = {
-        STYLE: lambda: _proved_style(qgis_style(report.legend)),
-        NAMES: lambda: gdal_names(report.legend).encode(),
+        **_legend_makers(report.legend),
         PICTURE: lambda: _proved_picture(quick_look(out, report)),
         ITEM: lambda: item_text(
             stac_item(out, written, report, layers=list(layers.items()), beside=_beside(out))
         ),
     }
+    _write(out, makers, only_missing=only_missing)
+
+
+def write_legend(out: Path, legend: Sequence[LandCover]) -> None:
+    """Write the style and the names beside a raster of classes that has no report.
+
+    Args:
+        out: path of the raster.
+        legend: its classes.
+
+    Raises:
+        OutputError: one cannot be written.
+
+    """
+    _write(out, _legend_makers(legend), only_missing=False)
+
+
+def _legend_makers(legend: Sequence[LandCover]) -> dict[str, Callable[[], bytes]]:
+    """What makes the sidecars that only need the legend, by ending."""
+    return {
+        STYLE: lambda: _proved_style(qgis_style(legend)),
+        NAMES: lambda: gdal_names(legend).encode(),
+    }
+
+
+def _write(out: Path, makers: Mapping[str, Callable[[], bytes]], *, only_missing: bool) -> None:
+    """Write sidecars of a file by what makes them; what is not lulcmap's in their place stays."""
     paths = sidecar_paths(out)
     for ending in (ending for ending in makers if ending in paths):
         path = paths[ending]
@@ -89,7 +116,7 @@ def write_sidecars(
         except OSError as error:
             raise OutputError(
                 f"{path} cannot be written ({error.strerror or error}). Free some space, then run "
-                "the same command again; or give --no-sidecars."
+                "the same command again."
             ) from error
 
 

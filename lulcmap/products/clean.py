@@ -17,7 +17,7 @@ from rasterio.windows import Window
 from lulcmap.errors import OutputError, UsageError
 from lulcmap.evaluation import ClassMap, open_class_map
 from lulcmap.legend import NODATA
-from lulcmap.output import cog_bytes, write_cog
+from lulcmap.output import cog_bytes, write_cog, write_legend
 from lulcmap.products.clean_report import CleanReport, cleaned_classes
 from lulcmap.products.destinations import check_product
 from lulcmap.products.maps import chosen_classes, class_names, full_legend
@@ -76,6 +76,8 @@ def clean_map(
 ) -> CleanReport:
     """Merge the patches of a map below a minimum area into their neighbours, and write a COG.
 
+    Beside the COG go its style for QGIS and its class names, as beside every map.
+
     A patch is connected pixels of one class. One that reaches the minimum keeps its class. A
     smaller one takes the class with which it shares the longest border among the neighbours that
     stay; where small patches only touch small ones, they are merged from outside in. Pixels
@@ -120,6 +122,7 @@ def clean_map(
             areas = _write(strips, states, joined, progress)
         tags = _tags(class_map, minimum, connectivity, [names.get(one, str(one)) for one in kept])
         write_cog(joined, out, tags=tags, legend=legend)
+        write_legend(out, legend)
     if left:
         notes.append(
             f"{left:,} patches below {minimum} have no neighbour that reaches it, such as islands "

@@ -1,4 +1,5 @@
 import hashlib
+import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from rasterio.features import sieve
 from rio_cogeo.cogeo import cog_validate
 
 from lulcmap.errors import OutputError, UsageError
+from lulcmap.legend import CLASSES
 from lulcmap.products.clean import clean_map
 from tests.products import cleaning
 from tests.products.maps import GRID, write_map
@@ -203,7 +205,10 @@ def test_the_cleaned_map_is_a_cog_like_the_map(tmp_path):
     assert tags["LULCMAP_SOURCE_SHA256"] == hashlib.sha256(path.read_bytes()).hexdigest()
     assert (tags["LULCMAP_MODEL"], tags["LICENSE"]) == ("tiny", "CC0")
     assert "LULCMAP_PLAN" not in tags  # it is not the map of that plan
-    assert {one.name for one in tmp_path.iterdir()} == {"map.tif", "clean.tif"}
+    beside = {"clean.qml", "clean.tif.aux.xml"}
+    assert {one.name for one in tmp_path.iterdir()} == {"map.tif", "clean.tif", *beside}
+    labels = [entry.get("label") for entry in ET.parse(tmp_path / "clean.qml").iter("paletteEntry")]
+    assert labels == [cover.name for cover in CLASSES]
 
 
 def test_the_report_adds_up(tmp_path):
