@@ -78,6 +78,29 @@ def test_parts_far_apart_become_maps_of_their_own(archipelago, settings, tmp_pat
     assert read(out)[0].size > read(tmp_path / "map-2.tif")[0].size
 
 
+def test_each_part_has_layers_of_its_own(archipelago, settings, tmp_path):
+    layers = {"confidence": True, "probabilities": True, "save_composite": True}
+
+    report = map_area(
+        str(archipelago / "aoi.geojson"),
+        tmp_path / "map.tif",
+        period=PERIOD,
+        settings=settings(**layers),
+    )
+
+    for written in report.maps:
+        path = tmp_path / written.file
+        values, bounds, crs, _ = read(path)
+        item = json.loads(path.with_suffix(".json").read_bytes())
+        for name, nodata in (("quality", 255), ("probabilities", 255), ("composite", 0)):
+            layer = path.with_name(f"{path.stem}-{name}.tif")
+            assert f"./{layer.name}" in {asset["href"] for asset in item["assets"].values()}
+            with rasterio.open(layer) as source:
+                assert (source.bounds, source.crs, source.shape) == (bounds, crs, values.shape)
+                has_value = (source.read() != nodata).any(axis=0)
+            np.testing.assert_array_equal(has_value[values != NODATA], True)
+
+
 def test_one_grid_for_all_is_made_only_if_it_is_wanted(archipelago, settings, tmp_path):
     aoi, out = str(archipelago / "aoi.geojson"), tmp_path / "map.tif"
     one = settings(crs="EPSG:32632")

@@ -287,3 +287,26 @@ pipeline.map_area({str(country.aoi)!r}, pipeline.Path("map.tif"),
     assert len(times) > 2
     assert all((blocks / name).stat().st_mtime_ns == time for name, time in times.items())
     assert report.map.read_bytes() == whole.map.read_bytes()
+
+
+@pytest.mark.parametrize("crs", ["auto", "EPSG:3035"])
+def test_the_layers_are_of_the_zone_that_gave_the_class(country, settings, tmp_path, crs):
+    layers = {"confidence": True, "probabilities": True, "save_composite": True}
+    out = tmp_path / "map.tif"
+    map_area(str(country.aoi), out, period=PERIOD, settings=settings(crs=crs, **layers))
+
+    classes = read(out)[0]
+    mapped = classes != NODATA
+    made = {}
+    for name in ("quality", "probabilities", "composite"):
+        with rasterio.open(out.with_name(f"map-{name}.tif")) as file:
+            made[name] = file.read()
+    shares = made["probabilities"]
+    own = np.take_along_axis(shares, np.where(mapped, classes, 0)[None].astype(np.intp), 0)[0]
+    assert (own == shares.max(axis=0))[mapped].all()
+    np.testing.assert_array_equal(own[mapped], made["quality"][0][mapped])
+    assert (shares[:, ~mapped] == NODATA).all()
+    has_s2 = np.isin(made["quality"][4], (1, 2, 4)) & mapped
+    assert has_s2.mean() > 0.5
+    assert (made["composite"][:9, has_s2] > 0).all()
+    assert (made["composite"][:, ~mapped] == 0).all()
