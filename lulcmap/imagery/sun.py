@@ -35,10 +35,9 @@ class SunMean:
 
     def mean(self, image: NDArray[np.uint16]) -> NDArray[np.uint16]:
         """(H, W) mean, hundredths of a degree; ``NO_SUN`` where (9, H, W) ``image`` is nodata."""
-        n = np.maximum(self._n, 1).astype(np.uint32)
-        zenith = (2 * self._total + n) // (2 * n)
-        has_data = (self._n > 0) & (image[0] != S2_NODATA)
-        return np.where(has_data, zenith, NO_SUN).astype(np.uint16)
+        out = np.empty(self._n.shape, np.uint16)
+        _write_means(self._total, self._n, image[0], out)
+        return out
 
 
 def scene_zenith(scene: Scene) -> int:
@@ -82,3 +81,18 @@ def _add_samples(
                     if stack[slot, y, x] > missing[x - start]:
                         total[y, x] += zeniths[picks[slot, y // 2, x // 2]]
                         n[y, x] += 1
+
+
+@compiled
+def _write_means(
+    total: NDArray[np.uint32],
+    n: NDArray[np.uint16],
+    band: NDArray[np.uint16],
+    out: NDArray[np.uint16],
+) -> None:
+    """Write means, halves rounded up; ``NO_SUN`` where a band of the composite is nodata."""
+    height, width = total.shape
+    for y in range(height):
+        for x in range(width):
+            has_data = n[y, x] > 0 and band[y, x] != S2_NODATA
+            out[y, x] = (2 * total[y, x] + n[y, x]) // (2 * n[y, x]) if has_data else NO_SUN

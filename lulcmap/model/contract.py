@@ -199,8 +199,8 @@ class Contract:
 
     @property
     def bytes_per_pixel(self) -> float:
-        """Bytes of float32 logits per pixel of a block."""
-        return 4 * len(self.classes) / self.stride**2
+        """Bytes per pixel of a block: float32 logits, and the sum, number and mean of a scalar."""
+        return 4 * len(self.classes) / self.stride**2 + 8 * len(self.scalars)
 
     def to_json(self) -> str:
         """Return the JSON text for ``metadata_props``; equal contracts give equal texts."""

@@ -309,6 +309,7 @@ class Described:
     name = "stub"
     classes = tuple(cover.name for cover in CLASSES)
     inputs = {"s2": S2_INPUT, "s1": S1_INPUT}  # noqa: RUF012
+    scalars = ()
 
 
 def evaluate_on(dataset, predict, described=Described, **options):
