@@ -152,12 +152,15 @@ def _tensor(name: str, values: NDArray[np.floating] | NDArray[np.int64]) -> Tens
 def _lit_by(
     scalar: str, weights: dict[str, NDArray[np.floating]], n_classes: int
 ) -> list[onnx.NodeProto]:
-    """Add a scalar, times a weight of each class, to the logits."""
-    weights["sun_weights"] = np.linspace(-1, 1, n_classes).reshape(1, n_classes, 1, 1)
+    """Add 3 sin(100 x) of a scalar x to a logit of each class, weighted: a small change shows."""
+    weights["sun_weights"] = 3 * np.linspace(-1, 1, n_classes).reshape(1, n_classes, 1, 1)
     weights["sun_axes"] = np.array([1, 2, 3], np.int64)
+    weights["sun_turns"] = np.float32(100)
     return [
         helper.make_node("Unsqueeze", [scalar, "sun_axes"], ["sun_cells"]),
-        helper.make_node("Mul", ["sun_cells", "sun_weights"], ["sun_logits"]),
+        helper.make_node("Mul", ["sun_cells", "sun_turns"], ["sun_angles"]),
+        helper.make_node("Sin", ["sun_angles"], ["sun_waves"]),
+        helper.make_node("Mul", ["sun_waves", "sun_weights"], ["sun_logits"]),
         helper.make_node("Add", ["seen", "sun_logits"], ["logits"]),
     ]
 
