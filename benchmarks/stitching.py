@@ -82,6 +82,7 @@ def classes(
         box=INSIDE,
         batch_size=1,
         blend=blend,
+        sun=composite.sun,
     )
     return classified.classes[EDGE:-EDGE, EDGE:-EDGE]
 
@@ -89,7 +90,9 @@ def classes(
 def compare_windows(session: Session, country: SimulatedCountry) -> None:
     grid = geobox(AROUND, ZONE)
     area = MultiPolygon([rectangle(*footprint(grid))])
-    composite = composite_area(area, grid, period=PERIOD, catalog=str(country.items), workers=2)
+    composite = composite_area(
+        area, grid, period=PERIOD, catalog=str(country.items), workers=2, sun=True
+    )
     with rasterio.open(country.truth) as source:
         truth = source.read(1)[INSIDE.within(AROUND)][EDGE:-EDGE, EDGE:-EDGE]
     big = whole(session, composite)

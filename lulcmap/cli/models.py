@@ -98,6 +98,8 @@ def show(*, model: str, as_json: bool) -> None:
         need = "optional" if item.optional else "required"
         echo(f"input {name}    {', '.join(item.bands)}")
         echo(f"            {item.dtype}, {item.unit}, nodata {item.nodata}, {need}")
+    for name, scalar in contract.scalars.items():
+        echo(f"scalar      {name}, {scalar.unit}, one a window")
     echo(f"output      {len(contract.classes)} classes, in cells of {contract.stride} px")
     numbered = zip(contract.ids, contract.classes, strict=True)
     classes = ", ".join(f"{id_} {name}" for id_, name in numbered)

@@ -164,7 +164,11 @@ def _tested_session() -> "Session":
     from lulcmap.model import open_session
 
     session = open_session(find_model(None), device="auto")
-    session.run(np.ones((1, 9, 64, 64), np.uint16), np.ones((1, 2, 64, 64), np.int16))
+    session.run(
+        np.ones((1, 9, 64, 64), np.uint16),
+        np.ones((1, 2, 64, 64), np.int16),
+        np.ones(1, np.float32),
+    )
     return session
 
 

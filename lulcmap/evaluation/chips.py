@@ -1,7 +1,8 @@
 """Count a model's classes against the labels of a dataset."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,8 +12,9 @@ from lulcmap.dataset import Chip, Dataset, merge_votes
 from lulcmap.errors import UsageError
 from lulcmap.evaluation.counts import Counts
 from lulcmap.evaluation.onnx_predictor import Predictor
+from lulcmap.geo import overpass_time, solar_zenith
 from lulcmap.legend import NODATA
-from lulcmap.model import ModelInput
+from lulcmap.model import SUN_ZENITH, ModelInput
 from lulcmap.system import Steps, no_progress
 
 _SENSOR_NAMES = {"s2": "Sentinel-2", "s1": "Sentinel-1"}
@@ -28,6 +30,10 @@ class ModelDescription(Protocol):
     @property
     def inputs(self) -> Any:
         """``ModelInput`` by name: ``"s2"``, ``"s1"`` or both."""
+
+    @property
+    def scalars(self) -> Collection[str]:
+        """Numbers that it takes too: ``"sun_zenith"`` or none."""
 
 
 @dataclass(frozen=True)
@@ -80,17 +86,25 @@ def count_chips(
         if votes is not None:
             truth = merge_votes(votes, scheme)
             voted += 1
+        sun = [_sun_zenith(chip)] if SUN_ZENITH in description.scalars else []
         for name, without in cases.items():
             nodata = description.inputs[without].nodata if without else 0
             classes, confidence = predict(
                 np.full_like(s2, nodata) if without == "s2" else s2,
                 np.full_like(s1, nodata) if without == "s1" else s1,
+                *sun,
             )
             by_sensors[name].add(
                 chip.place, truth, ids[classes], at=(chip.lon, chip.lat), confidence=confidence
             )
         progress(done, len(chips))
     return ChipCounts(by_sensors, voted, len(chips), tuple(notes))
+
+
+def _sun_zenith(chip: Chip) -> float:
+    """The sun's zenith over a chip at Sentinel-2's overpass on its day, degrees, 0 to 90."""
+    passed = overpass_time(date.fromisoformat(chip.date), chip.lon, chip.lat)
+    return min(float(solar_zenith(passed, chip.lon, chip.lat)), 90.0)
 
 
 def _id_table(classes: Sequence[str], names: Sequence[str]) -> NDArray[np.uint8]:

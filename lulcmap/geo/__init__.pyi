@@ -28,6 +28,7 @@ from .map_grid import (
     planned_grids,
 )
 from .pixel_area import grid_areas, grid_lonlat, has_known_areas
+from .sun import overpass_time, solar_zenith
 from .tiling import Blend, Box, Lattice, blend_weights
 from .transform import pixel_degrees, pixel_zones, point_degrees, transformer, zone_pixels
 from .utm import ZONE_BLEND_M, ZonePart, beyond_zone, distance_to_zone, split_by_zone, utm_zone
@@ -68,6 +69,7 @@ __all__ = [
     "map_grids",
     "only_polygons",
     "open_vectors",
+    "overpass_time",
     "pixel_degrees",
     "pixel_zones",
     "pixels_inside",
@@ -75,6 +77,7 @@ __all__ = [
     "point_degrees",
     "project",
     "repaired",
+    "solar_zenith",
     "split_by_zone",
     "to_degrees",
     "transformer",

@@ -1,5 +1,15 @@
 from .cache import cached_models
-from .contract import METADATA_KEY, S1_INPUT, S2_INPUT, Contract, ModelInput, Prior
+from .contract import (
+    METADATA_KEY,
+    S1_INPUT,
+    S2_INPUT,
+    SUN_SCALAR,
+    SUN_ZENITH,
+    Contract,
+    ModelInput,
+    ModelScalar,
+    Prior,
+)
 from .file import read_model
 from .hints import deepness_metadata
 from .image import ClassifiedImage, classify_image
@@ -25,10 +35,13 @@ __all__ = [
     "METADATA_KEY",
     "S1_INPUT",
     "S2_INPUT",
+    "SUN_SCALAR",
+    "SUN_ZENITH",
     "Classified",
     "ClassifiedImage",
     "Contract",
     "ModelInput",
+    "ModelScalar",
     "Network",
     "Prior",
     "Session",

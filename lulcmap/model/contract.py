@@ -71,6 +71,25 @@ class ModelInput:
     """Whether the input may be missing from a pixel, a window or a map."""
 
 
+SUN_ZENITH = "sun_zenith"
+"""Name of the scalar that tells the sun's angle from the zenith."""
+
+NO_S2_SUN_ZENITH = 45.0
+"""Sun zenith given for a window without Sentinel-2, degrees: nothing in it depends on the sun."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelScalar:
+    """One number a window that the graph takes, (N,) float32."""
+
+    unit: str
+    """Unit of the values."""
+
+
+SUN_SCALAR = ModelScalar(unit="degrees")
+"""``sun_zenith``: mean angle between sun and zenith of the Sentinel-2 observations of the window's
+pixels, 0 to 90; ``NO_S2_SUN_ZENITH`` in a window without any."""
+
 S2_INPUT = ModelInput(bands=S2_BANDS, dtype="uint16", unit=S2_UNIT, nodata=S2_NODATA)
 S1_INPUT = ModelInput(bands=S1_BANDS, dtype="int16", unit=S1_UNIT, nodata=S1_NODATA)
 
@@ -125,6 +144,10 @@ class Contract:
     training: Mapping[str, Any] = field(default_factory=dict)
     """Origin of the weights: data, settings, software; JSON values."""
 
+    scalars: Mapping[str, ModelScalar] = field(default_factory=dict)
+    """Numbers a window that the graph also takes, by their name in it: ``"sun_zenith"`` or none.
+    Left out of the file if there are none."""
+
     @property
     def lattice(self) -> Lattice:
         """Lattice of the windows."""
@@ -176,14 +199,16 @@ class Contract:
 
     @property
     def bytes_per_pixel(self) -> float:
-        """Bytes of float32 logits per pixel of a block."""
-        return 4 * len(self.classes) / self.stride**2
+        """Bytes per pixel of a block: float32 logits, and the sum, number and mean of a scalar."""
+        return 4 * len(self.classes) / self.stride**2 + 8 * len(self.scalars)
 
     def to_json(self) -> str:
         """Return the JSON text for ``metadata_props``; equal contracts give equal texts."""
         values = asdict(self)
         for name, name_in_file in _NAMES_IN_FILE.items():
             values[name_in_file] = values.pop(name)
+        if not self.scalars:
+            del values["scalars"]  # as in the files of version 0.1.0
         return json.dumps({"format": FORMAT, **values}, sort_keys=True)
 
     @classmethod
@@ -208,6 +233,9 @@ class Contract:
             inputs = {
                 name: ModelInput(**{**values, "bands": tuple(values["bands"])})
                 for name, values in fields.pop("inputs").items()
+            }
+            fields["scalars"] = {
+                name: ModelScalar(**values) for name, values in fields.pop("scalars", {}).items()
             }
             for name, name_in_file in _NAMES_IN_FILE.items():
                 if name_in_file in fields:
@@ -253,6 +281,7 @@ class Contract:
                     )
         if not self.inputs:
             self._refuse("has no input", "it needs s2, s1 or both")
+        self._check_scalars()
         if self.resolution != 10:
             self._refuse(f"needs pixels of {self.resolution:g} m", "lulcmap provides 10 m")
         half = (self.window - self.step) // 2
@@ -271,6 +300,19 @@ class Contract:
                 "between half a window and a window, and window, step and half the difference of "
                 f"both multiples of the stride {self.stride}",
             )
+
+    def _check_scalars(self) -> None:
+        """Check that lulcmap can provide the numbers the model takes."""
+        for name, scalar in self.scalars.items():
+            if name != SUN_ZENITH:
+                self._refuse(f"needs a number {shortened(name)}", f"lulcmap provides {SUN_ZENITH}")
+            if scalar != SUN_SCALAR:
+                self._refuse(
+                    f"needs {SUN_ZENITH} in the unit {shortened(scalar.unit)}",
+                    f"lulcmap provides it in {SUN_SCALAR.unit}",
+                )
+            if "s2" not in self.inputs:
+                self._refuse(f"needs {SUN_ZENITH} without s2", "it is that of Sentinel-2")
 
     def _check_values(self) -> None:
         """Check that each value of the contract is possible."""

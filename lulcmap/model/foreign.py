@@ -9,11 +9,14 @@ from typing import Any
 
 from lulcmap.errors import DeviceError, ModelError
 from lulcmap.legend import shortened
-from lulcmap.model.contract import METADATA_KEY
+from lulcmap.model.contract import METADATA_KEY, SUN_ZENITH
 from lulcmap.model.file import read_onnx
 
 FIRST_OPSET = 11
 """First opset of which the transform's operators are."""
+
+_FLOAT = 1
+"""``onnx.TensorProto.FLOAT``."""
 
 _LOOPS = ("Loop", "Scan", "SequenceMap")
 """Operators that may never end."""
@@ -55,7 +58,7 @@ class ForeignNetwork:
     """The ``onnx.ModelProto``."""
 
     inputs: tuple[Port, ...]
-    """Inputs that have to be given."""
+    """Images that have to be given."""
 
     outputs: tuple[Port, ...]
     """Outputs."""
@@ -65,6 +68,9 @@ class ForeignNetwork:
 
     metadata: dict[str, str]
     """Metadata of the file."""
+
+    sun: Port | None = None
+    """Input for the sun's zenith, degrees, one number a window."""
 
 
 def load_onnx() -> ModuleType:
@@ -109,16 +115,18 @@ def read_foreign(path: Path) -> ForeignNetwork:
         raise ModelError(f"{path} is not an ONNX model ({error}). Export it again.") from error
     weights = {tensor.name for tensor in proto.graph.initializer}
     weights |= {tensor.values.name for tensor in proto.graph.sparse_initializer}
+    ports = [_port(path, one) for one in proto.graph.input if one.name not in weights]
     network = ForeignNetwork(
         path=path,
         sha256=hashlib.sha256(data).hexdigest(),
         proto=proto,
-        inputs=tuple(_port(path, one) for one in proto.graph.input if one.name not in weights),
+        inputs=tuple(port for port in ports if not _is_sun(port)),
         outputs=tuple(_port(path, one) for one in proto.graph.output),
         opset=max(
             (one.version for one in proto.opset_import if one.domain in ("", "ai.onnx")), default=0
         ),
         metadata=metadata,
+        sun=next(filter(_is_sun, ports), None),
     )
     _check_graph(network)
     return network
@@ -136,6 +144,10 @@ def _port(path: Path, value: Any) -> Port:
         for one in tensor.shape.dim
     )
     return Port(value.name, tensor.elem_type, tuple(sizes))
+
+
+def _is_sun(port: Port) -> bool:
+    return (port.name, port.dtype, len(port.shape)) == (SUN_ZENITH, _FLOAT, 1)
 
 
 def _check_graph(network: ForeignNetwork) -> None:

@@ -12,8 +12,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lulcmap.errors import DeviceError, ModelError
-from lulcmap.model.contract import Contract
+from lulcmap.errors import DeviceError, ModelError, UsageError
+from lulcmap.model.contract import SUN_ZENITH, Contract
 from lulcmap.model.file import ModelFile, read_model
 from lulcmap.model.runtime import (
     CUDA,
@@ -66,12 +66,18 @@ class Session:
         """Release the model and its memory; the session cannot run afterwards."""
         self._ort = None
 
-    def run(self, s2: NDArray[np.uint16], s1: NDArray[np.int16]) -> NDArray[np.float32]:
+    def run(
+        self,
+        s2: NDArray[np.uint16],
+        s1: NDArray[np.int16],
+        sun_zenith: NDArray[np.float32] | None = None,
+    ) -> NDArray[np.float32]:
         """Compute the logits of windows. Threads may share the session.
 
         Args:
             s2: (N, 9, H, W) DN, reflectance x 10000, bands in the order of ``S2_BANDS``; 0 nodata.
             s1: (N, 2, H, W) gamma0, hundredths of a decibel, VV and VH; -32768 nodata.
+            sun_zenith: (N,) degrees, 0 to 90, for a contract that names it; others ignore it.
 
         Returns:
             (N, K, H / stride, W / stride) logits, K in the order of the contract's classes.
@@ -79,6 +85,7 @@ class Session:
         Raises:
             ModelError: the model failed, or its output does not match its contract.
             DeviceError: the device has too little memory.
+            UsageError: the model takes ``sun_zenith``, and it is missing or out of its range.
 
         """
         composites = {"s2": s2, "s1": s1}
@@ -86,6 +93,8 @@ class Session:
             name: _select_bands(composites[name], name, needed.bands)
             for name, needed in self.contract.inputs.items()
         }
+        if SUN_ZENITH in self.contract.scalars:
+            feeds[SUN_ZENITH] = self._checked_sun(sun_zenith, len(s2))
         size = self.batch_size
         parts = [
             self._call({name: values[i : i + size] for name, values in feeds.items()})
@@ -93,10 +102,24 @@ class Session:
         ]
         return np.concatenate(parts)
 
+    def _checked_sun(self, sun_zenith: NDArray[np.float32] | None, n: int) -> NDArray[np.float32]:
+        name = self.contract.name
+        if sun_zenith is None:
+            raise UsageError(
+                f"Model {name!r} takes {SUN_ZENITH}, degrees, which is not given for these windows."
+            )
+        zeniths = np.asarray(sun_zenith, np.float32)
+        if zeniths.shape != (n,) or not ((zeniths >= 0) & (zeniths <= 90)).all():
+            raise UsageError(
+                f"Model {name!r} takes {SUN_ZENITH} as {n} numbers from 0 to 90 degrees; got "
+                f"{np.array2string(zeniths, threshold=4)}."
+            )
+        return zeniths
+
     def _call(self, feeds: dict[str, NDArray[Any]]) -> NDArray[np.float32]:
         """Compute the logits of at most ``batch_size`` windows in one call of the runtime."""
         size = self.batch_size
-        n, _, height, width = next(iter(feeds.values())).shape
+        n, _, height, width = feeds[next(iter(self.contract.inputs))].shape
         padded = {name: _pad_batch(values, size) for name, values in feeds.items()}
         try:
             (logits,) = self._ort.run(["logits"], padded)
@@ -263,8 +286,9 @@ def _check_graph(model: ModelFile, inner: Any) -> None:
     """Check that the graph matches the contract."""
     contract = model.contract
     inputs = {value.name: value for value in inner.get_inputs()}
-    if set(inputs) != set(contract.inputs):
-        _refuse(model, f"takes {_names(inputs)}", _names(contract.inputs))
+    named = {*contract.inputs, *contract.scalars}
+    if set(inputs) != named:
+        _refuse(model, f"takes {_names(inputs)}", _names(named))
     sizes = {0: "batch size", 2: "height", 3: "width"}
     for name, expected in contract.inputs.items():
         value = inputs[name]
@@ -279,6 +303,14 @@ def _check_graph(model: ModelFile, inner: Any) -> None:
             allowed = 1 if axis == 0 else contract.window
             if isinstance(fixed, int) and fixed != allowed:
                 _refuse(model, f"fixes the {size} of {name} at {fixed}", f"any, or {allowed}")
+    for name in contract.scalars:
+        value = inputs[name]
+        if value.type != "tensor(float)":
+            _refuse(model, f"takes {name} as {value.type}", "tensor(float)")
+        if len(value.shape) != 1:
+            _refuse(model, f"takes {name} with {len(value.shape)} axes", "1 (N)")
+        if isinstance(value.shape[0], int) and value.shape[0] != 1:
+            _refuse(model, f"fixes the batch size of {name} at {value.shape[0]}", "any, or 1")
     outputs = {value.name: value for value in inner.get_outputs()}
     if "logits" not in outputs:
         _refuse(model, f"returns {_names(outputs)}", "logits")

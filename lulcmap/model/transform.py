@@ -84,6 +84,9 @@ class Transform:
     one: bool
     """Whether the network takes one window at a time."""
 
+    sun: bool = False
+    """Whether it takes the sun's zenith."""
+
 
 @dataclass(frozen=True, slots=True)
 class Head:

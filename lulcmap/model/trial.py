@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from lulcmap.errors import ModelError
+from lulcmap.model.contract import NO_S2_SUN_ZENITH
 from lulcmap.model.session import Session
 from lulcmap.sensors import S1_BANDS, S1_NODATA, S2_BANDS, S2_NODATA
 
@@ -93,8 +94,8 @@ def try_model(session: Session) -> Trial:
     """
     contract = session.contract
     cover, pixels = typical_pixels(contract.window, seed=0)
-    session.run(*pixels)  # the first call is slower
-    logits, seconds = _timed(lambda: session.run(*pixels))
+    _run(session, pixels)  # the first call is slower
+    logits, seconds = _timed(lambda: _run(session, pixels))
     warnings = []
     if float(np.ptp(logits, axis=(2, 3)).max()) < 1e-6:
         warnings.append(
@@ -104,7 +105,7 @@ def try_model(session: Session) -> Trial:
     for name in optional if len(contract.inputs) > 1 else ():
         _run_without(session, pixels, name)
     try:
-        session.run(*without(pixels, "s2", "s1"))
+        _run(session, without(pixels, "s2", "s1"))
     except ModelError:
         warnings.append("It fails on a window without data; lulcmap shows it none.")
     classes = logits[0].argmax(0).repeat(contract.stride, 0).repeat(contract.stride, 1)
@@ -122,9 +123,13 @@ def try_model(session: Session) -> Trial:
     return Trial(logits.shape, shares, covers, seconds, session.device, tuple(warnings))
 
 
+def _run(session: Session, pixels: Pixels) -> NDArray[np.float32]:
+    return session.run(*pixels, np.full(len(pixels[0]), NO_S2_SUN_ZENITH, np.float32))
+
+
 def _run_without(session: Session, pixels: Pixels, name: str) -> None:
     try:
-        session.run(*without(pixels, name))
+        _run(session, without(pixels, name))
     except ModelError as error:
         raise ModelError(f"Without {name}: {error} Or give --missing refuse.") from error
 

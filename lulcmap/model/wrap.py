@@ -9,7 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lulcmap.errors import ModelError, OutputError, UsageError
-from lulcmap.model.contract import METADATA_KEY, Contract
+from lulcmap.model.contract import (
+    METADATA_KEY,
+    NO_S2_SUN_ZENITH,
+    SUN_SCALAR,
+    SUN_ZENITH,
+    Contract,
+)
 from lulcmap.model.file import read_model
 from lulcmap.model.foreign import ForeignNetwork, Port, read_foreign
 from lulcmap.model.hints import DEEPNESS_OF_INPUTS, Hints, deepness_metadata, read_hints
@@ -186,6 +192,8 @@ def _run(
         name: np.ascontiguousarray(ours[name][1][:, [ours[name][0].index(b) for b in item.bands]])
         for name, item in transform.inputs.items()
     }
+    if transform.sun:
+        feeds[SUN_ZENITH] = np.full(len(pixels[0]), NO_S2_SUN_ZENITH, np.float32)
     try:
         return inner.run(None, feeds)
     except Exception as error:  # the runtime's exceptions have no common base
@@ -224,6 +232,7 @@ def _contract(
             else ""
         ),
         training=_origin(network, request, transform, found),
+        scalars={SUN_ZENITH: SUN_SCALAR} if transform.sun else {},
     )
 
 

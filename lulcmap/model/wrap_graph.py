@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lulcmap.model.contract import ModelInput
+from lulcmap.model.contract import SUN_ZENITH, ModelInput
 from lulcmap.model.foreign import ForeignNetwork, load_onnx
 from lulcmap.model.transform import TYPES, Channels, Head, Transform, Unit, is_whole_type
 
@@ -129,7 +129,8 @@ def build(
 def _inputs_of(onnx: Any, transform: Transform) -> list[Any]:
     side = transform.window if transform.fixed else None
     sizes = [1 if transform.one else "images", side or "rows", side or "cols"]
-    return [
+    sun = [onnx.helper.make_tensor_value_info(SUN_ZENITH, _FLOAT, sizes[:1])]
+    images = [
         onnx.helper.make_tensor_value_info(
             name,
             {"uint16": _UINT16, "int16": _INT16}[item.dtype],
@@ -137,6 +138,7 @@ def _inputs_of(onnx: Any, transform: Transform) -> list[Any]:
         )
         for name, item in transform.inputs.items()
     ]
+    return [*images, *(sun if transform.sun else [])]
 
 
 def _add_inputs(builder: _Builder, transform: Transform) -> list[str]:
@@ -145,6 +147,8 @@ def _add_inputs(builder: _Builder, transform: Transform) -> list[str]:
         name: _scaled(builder, name, item, transform.units[name])
         for name, item in transform.inputs.items()
     }
+    if transform.sun:
+        builder.add("Identity", SUN_ZENITH, out=f"{PREFIX}{SUN_ZENITH}")
     return [_channels(builder, transform, channels, scaled) for channels in transform.channels]
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from lulcmap.errors import ModelError, UsageError
 from lulcmap.legend import shortened
-from lulcmap.model.contract import S1_INPUT, S2_INPUT, ModelInput
+from lulcmap.model.contract import S1_INPUT, S2_INPUT, SUN_ZENITH, ModelInput
 from lulcmap.model.foreign import ForeignNetwork, Port
 from lulcmap.model.hints import Hints
 from lulcmap.model.transform import Channels, Layout, Transform, Unit, is_image_type
@@ -43,7 +43,8 @@ def find_window(network: ForeignNetwork, request: WrapRequest, hints: Hints) -> 
         if len(port.shape) != 4 or not is_image_type(port):
             raise ModelError(
                 f"{path} takes {port.describe()}, which is no image of 4 axes (N, bands, H, W). "
-                "Export the network with one or two images as inputs, and nothing else."
+                "Export the network with one or two images as inputs, and nothing else but "
+                f"{SUN_ZENITH} (N) of float32, degrees."
             )
     resolution = request.resolution or hints.resolution or _RESOLUTION_M
     if resolution != _RESOLUTION_M:
@@ -112,12 +113,14 @@ def find_transform(
         window=window,
         fixed=fixed,
         one=_takes_one(network),
+        sun=_takes_sun(network, inputs),
     )
 
 
 def describe(transform: Transform) -> tuple[str, ...]:
     """The transform, a line for each input of the network."""
-    return tuple(_line(transform, channels) for channels in transform.channels)
+    sun = (f"{SUN_ZENITH} (N): degrees, 0 to 90",) if transform.sun else ()
+    return (*(_line(transform, channels) for channels in transform.channels), *sun)
 
 
 def _line(transform: Transform, channels: Channels) -> str:
@@ -340,8 +343,17 @@ def _sizes(port: Port, layout: Layout) -> tuple[int | None, ...]:
     return port.shape[2:] if layout == "nchw" else port.shape[1:3]
 
 
+def _takes_sun(network: ForeignNetwork, inputs: Mapping[str, ModelInput]) -> bool:
+    if network.sun is not None and "s2" not in inputs:
+        raise ModelError(
+            f"{network.path} takes {SUN_ZENITH}, which is that of Sentinel-2, and --bands has none "
+            "of its bands. Export it without."
+        )
+    return network.sun is not None
+
+
 def _takes_one(network: ForeignNetwork) -> bool:
-    batches = {port.shape[0] for port in network.inputs}
+    batches = {port.shape[0] for port in (*network.inputs, *([network.sun] if network.sun else []))}
     fixed = batches - {None, 1}
     if fixed:
         raise ModelError(

@@ -24,7 +24,8 @@ from lulcmap.evaluation.onnx_predictor import classify_chip, open_onnx_predictor
 from lulcmap.evaluation.regions import Regions, cell_name, load_regions
 from lulcmap.evaluation.results import check_evaluation_folder, write_evaluation
 from lulcmap.legend import CLASSES
-from lulcmap.model.contract import S1_INPUT, S2_INPUT
+from lulcmap.model.contract import S1_INPUT, S2_INPUT, SUN_SCALAR
+from lulcmap.model.image import classify_image
 from lulcmap.model.session import open_session
 from tests.support.stubs import composites, contract, make_model
 
@@ -309,6 +310,7 @@ class Described:
     name = "stub"
     classes = tuple(cover.name for cover in CLASSES)
     inputs = {"s2": S2_INPUT, "s1": S1_INPUT}  # noqa: RUF012
+    scalars = ()
 
 
 def evaluate_on(dataset, predict, described=Described, **options):
@@ -366,6 +368,44 @@ def test_votes_decide_what_is_counted_and_the_scheme_is_named(tmp_path):
     assert strict["pixels"] > 0
     with pytest.raises(UsageError, match="No pixel of these chips"):
         evaluate_on(dataset, predict, scheme="strict")  # the third expert never agrees
+
+
+def test_a_model_that_takes_the_sun_gets_that_of_the_chip_s_day_and_place(tmp_path):
+    dataset = write_dataset(tmp_path / "data", votes=False)
+    given, answer = [], perfect_model(dataset)
+
+    class Lit(Described):
+        scalars = {"sun_zenith": SUN_SCALAR}  # noqa: RUF012
+
+    def predict(s2, s1, sun_zenith):
+        given.append(sun_zenith)
+        return answer(s2, s1)
+
+    evaluate_on(dataset, predict, Lit)
+
+    # on 1 June at 55 N, 11:18 by the sun, which is 22 degrees north of the equator
+    assert len(given) == 3 * len(dataset.rows)
+    assert given == pytest.approx([34] * len(given), abs=1)
+
+
+def test_a_model_file_sees_a_chip_under_its_sun(tmp_path):
+    path = make_model(tmp_path / "sun.onnx", contract(scalars={"sun_zenith": SUN_SCALAR}))
+    s2, s1 = composites(np.random.default_rng(1), (64, 64))
+    s2[:, :5] = 0
+    predict, agreed = open_onnx_predictor(path, "cpu")
+
+    (classes, _), (others, _) = predict(s2, s1, 30.0), predict(s2, s1, 30.02)
+
+    session = open_session(path, device="cpu")
+    sun = np.full((64, 64), 3000, np.uint16)
+    expected = classify_image(
+        session, s2, s1, contract=replace(agreed, window=64, step=64), sun=sun
+    )
+    inner = np.s_[8:-8, 8:-8]
+    assert (classes[inner] == expected.classes[inner]).all()
+    assert (classes != others).any()
+    with pytest.raises(UsageError, match="takes sun_zenith"):
+        predict(s2, s1)
 
 
 def test_a_sensor_the_model_needs_is_not_removed(tmp_path):

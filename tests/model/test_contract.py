@@ -5,7 +5,7 @@ import pytest
 
 from lulcmap.errors import ModelError, UsageError
 from lulcmap.legend import CLASSES
-from lulcmap.model.contract import S1_INPUT, S2_INPUT, Contract
+from lulcmap.model.contract import S1_INPUT, S2_INPUT, SUN_SCALAR, Contract, ModelScalar
 
 GOOD = Contract(name="good", inputs={"s2": S2_INPUT, "s1": S1_INPUT}, stride=4)
 
@@ -32,6 +32,33 @@ def test_a_contract_s_text_keeps_the_keys_of_version_0_1_0():
 
     assert (fields["knows"], fields["standing"]) == ("real", "is right on 0.6")
     assert not {"trained_on", "quality"} & set(fields)
+
+
+def test_a_contract_without_scalars_keeps_its_text():
+    assert "scalars" not in json.loads(GOOD.to_json())
+    assert Contract.from_json(GOOD.to_json()).scalars == {}
+
+
+def test_a_contract_with_the_sun_survives_its_text():
+    contract = replace(GOOD, scalars={"sun_zenith": SUN_SCALAR})
+
+    contract.check()
+
+    assert json.loads(contract.to_json())["scalars"] == {"sun_zenith": {"unit": "degrees"}}
+    assert Contract.from_json(contract.to_json()) == contract
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"scalars": {"moon": SUN_SCALAR}}, "needs a number 'moon'; lulcmap provides sun_zenith"),
+        ({"scalars": {"sun_zenith": ModelScalar("rad")}}, "in the unit 'rad'; .* in degrees"),
+        ({"scalars": {"sun_zenith": SUN_SCALAR}, "inputs": {"s1": S1_INPUT}}, "without s2"),
+    ],
+)
+def test_a_scalar_lulcmap_cannot_give_is_refused(changes, named):
+    with pytest.raises(ModelError, match=named):
+        replace(GOOD, **changes).check()
 
 
 def test_lulcformer_s_contract_is_accepted():

@@ -18,6 +18,7 @@ VALIDATOR = Draft202012Validator(SCHEMA)
 GOOD = json.loads(
     Contract(name="good", inputs={"s2": S2_INPUT, "s1": S1_INPUT}, stride=4).to_json()
 )
+SUN = {"sun_zenith": {"unit": "degrees"}}
 
 
 def is_accepted(fields):
@@ -33,11 +34,11 @@ def test_the_schema_is_one():
 
 
 def test_the_schema_names_every_field_and_its_default():
-    assert set(SCHEMA["properties"]) == set(GOOD)
+    assert set(SCHEMA["properties"]) == {*GOOD, "scalars"}  # which is left out where empty
     named = {
         key: value["default"] for key, value in SCHEMA["properties"].items() if "default" in value
     }
-    assert named == {key: GOOD[key] for key in named}
+    assert named == {key: {**GOOD, "scalars": {}}[key] for key in named}
     assert set(SCHEMA["properties"]) - set(named) == set(SCHEMA["required"])
 
 
@@ -79,6 +80,7 @@ def contracts(draw):
         "temperature": draw(st.floats(1e-3, 1e3)),
         "knows": draw(st.sampled_from(["simulated", "real", "unknown"])),
         "prior": draw(st.sampled_from([[], [1 / len(classes)] * len(classes)])),
+        "scalars": draw(st.sampled_from([{}, SUN] if "s2" in given_inputs else [{}])),
     }
 
 
@@ -103,6 +105,10 @@ S2 = GOOD["inputs"]["s2"]
         *({"window": 2**16}, {"window": 510}, {"step": 383}, {"resolution": 20}, {"classes": []}),
         *({"classes": ["a", "a"], "colours": ["000000"] * 2}, {"colours": ["red"] * 9}),
         *({"temperature": 0}, {"precision": "int8"}, {"knows": "none"}, {"prior": [2] * 9}),
+        *({"scalars": {"moon": {"unit": "degrees"}}}, {"scalars": {"sun_zenith": {}}}),
+        *({"scalars": {"sun_zenith": {"unit": "rad"}}}, {"scalars": ["sun_zenith"]}),
+        *({"scalars": {"sun_zenith": {"unit": "degrees", "more": 1}}}, {"scalars": None}),
+        {"scalars": SUN, "inputs": {"s1": GOOD["inputs"]["s1"]}},
         *({"standing": "a\nb"}, {"standing": "x" * 10001}, {"training": []}, {"more": 1}),
     ],
     ids=str,

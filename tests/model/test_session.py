@@ -8,9 +8,9 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, load
 
-from lulcmap.errors import DeviceError, ModelError
+from lulcmap.errors import DeviceError, ModelError, UsageError
 from lulcmap.model import runtime
-from lulcmap.model.contract import S1_INPUT, S2_INPUT
+from lulcmap.model.contract import S1_INPUT, S2_INPUT, SUN_SCALAR
 from lulcmap.model.session import open_session
 from tests.support.stubs import composites, contract, make_model, save
 
@@ -142,6 +142,66 @@ def test_a_gpu_always_gets_full_batches(model):
 
     np.testing.assert_allclose(logits, plain.run(s2, s1), atol=1e-5)
     assert sizes == [5, 5]
+
+
+def sunny(tmp_path):
+    return make_model(tmp_path / "sun.onnx", contract(scalars={"sun_zenith": SUN_SCALAR}))
+
+
+def test_each_window_gets_its_sun_also_in_padded_batches(tmp_path):
+    session = open_session(sunny(tmp_path), device="cpu")
+    s2, s1 = batch(3)
+    zeniths = np.array([10, 45.5, 70], np.float32)
+
+    lit = session.run(s2, s1, zeniths)
+    padded = replace(session, batch_size=5).run(s2, s1, zeniths)
+
+    change = lit - session.run(s2, s1, np.zeros(3, np.float32))
+    waves = 3 * np.sin(100 * zeniths)[:, None, None, None]
+    expected = waves * np.linspace(-1, 1, 9)[:, None, None]
+    np.testing.assert_allclose(change, np.broadcast_to(expected, change.shape), atol=1e-2)
+    np.testing.assert_allclose(padded, lit, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "zeniths", [None, [10.0], [10, 20, np.nan], [-1, 2, 3], [1, 2, 91]], ids=str
+)
+def test_a_sun_that_is_missing_or_impossible_is_an_error(tmp_path, zeniths):
+    session = open_session(sunny(tmp_path), device="cpu")
+    given = None if zeniths is None else np.array(zeniths, np.float32)
+
+    with pytest.raises(UsageError, match="takes sun_zenith"):
+        session.run(*batch(3), given)
+
+
+def test_a_model_without_the_sun_ignores_it(model):
+    session = open_session(model, device="cpu")
+
+    np.testing.assert_array_equal(session.run(*batch(1), np.float32([30])), session.run(*batch(1)))
+
+
+@pytest.mark.parametrize(
+    ("shape", "kind", "named"),
+    [
+        (["n"], TensorProto.DOUBLE, r"sun_zenith as tensor\(double\); .* tensor\(float\)"),
+        (["n", 1], TensorProto.FLOAT, r"sun_zenith with 2 axes; .* 1 \(N\)"),
+        ([4], TensorProto.FLOAT, "fixes the batch size of sun_zenith at 4"),
+    ],
+)
+def test_a_sun_of_another_form_is_refused(tmp_path, model, shape, kind, named):
+    graph = load(model)
+    graph.graph.input.append(helper.make_tensor_value_info("sun_zenith", kind, shape))
+    path = save(graph, tmp_path / "m.onnx", contract(scalars={"sun_zenith": SUN_SCALAR}).to_json())
+
+    with pytest.raises(ModelError, match=named):
+        open_session(path, device="cpu")
+
+
+def test_a_graph_without_the_sun_its_contract_names_is_refused(tmp_path, model):
+    path = edited(tmp_path / "m.onnx", model, scalars={"sun_zenith": {"unit": "degrees"}})
+
+    with pytest.raises(ModelError, match="takes s1, s2; its contract says s1, s2, sun_zenith"):
+        open_session(path, device="cpu")
 
 
 def test_no_runtime_says_what_to_install(model, monkeypatch):

@@ -16,6 +16,7 @@ from torch import nn
 from lulcmap.errors import DeviceError, ModelError, OutputError, UsageError
 from lulcmap.legend import LandCover
 from lulcmap.model import WrapRequest, foreign, open_session, read_model, wrap_model
+from lulcmap.model.contract import SUN_SCALAR
 from lulcmap.model.hints import read_hints
 from lulcmap.model.trial import COVER_SPECTRA, typical_pixels
 from lulcmap.sensors import S1_BANDS, S2_BANDS
@@ -34,6 +35,26 @@ def covers(*names):
 def request(n=5, **others):
     values = {"bands": RGBN, "reflectance": (0, 1), "classes": covers(*map("c{}".format, range(n)))}
     return WrapRequest(**{**values, "window": 64, **others})
+
+
+def sunny(path, *, batch="n", dtype=FLOAT):
+    """A network whose logits are the bands, plus the sun's zenith times 0.1, 0.2, ..."""
+    nodes = [
+        helper.make_node("Cast", ["sun_zenith"], ["sun"], to=FLOAT),
+        helper.make_node("Reshape", ["sun", "column"], ["column_of_sun"]),
+        helper.make_node("Mul", ["column_of_sun", "weights"], ["light"]),
+        helper.make_node("Add", ["x", "light"], ["y"]),
+    ]
+    return save_graph(
+        path,
+        nodes,
+        [("x", FLOAT, [batch, 4, "h", "w"]), ("sun_zenith", dtype, [batch])],
+        [("y", FLOAT, [batch, 4, "h", "w"])],
+        weights={
+            "column": np.array([-1, 1, 1, 1]),
+            "weights": np.float32([0.1, 0.2, 0.3, 0.4]).reshape(1, 4, 1, 1),
+        },
+    )
 
 
 class Net(nn.Module):
@@ -765,3 +786,31 @@ def test_a_model_of_lulcmap_needs_no_wrapping(tmp_path):
     path = make_model(tmp_path / "net.onnx", contract())
 
     says(tmp_path, path, ModelError, "already has a contract")
+
+
+@pytest.mark.parametrize("batch", ["n", 1])
+def test_a_network_that_takes_the_sun_gets_it(tmp_path, batch):
+    wrapped = wrap_model(sunny(tmp_path / "m.onnx", batch=batch), tmp_path / "o.onnx", request(4))
+
+    session = open_session(wrapped.path, device="cpu")
+    s2, s1 = pixels(2)
+    logits = session.run(s2, s1, np.float32([30, 60]))
+
+    assert wrapped.contract.scalars == {"sun_zenith": SUN_SCALAR}
+    assert any("sun_zenith" in line for line in wrapped.transform)
+    bands = shown(s2, mean=(0,) * 4, std=(1,) * 4).numpy()
+    light = np.float32([30, 60])[:, None] * np.float32([0.1, 0.2, 0.3, 0.4])
+    np.testing.assert_allclose(logits, bands + light[:, :, None, None], rtol=1e-5)
+
+
+def test_a_sun_lulcmap_cannot_give_is_refused(tmp_path):
+    radar = request(4, bands=("VV", "VH", "VV", "VH"), reflectance=None, s1="db")
+
+    with pytest.raises(ModelError, match="sun_zenith, which is that of Sentinel-2"):
+        wrap_model(sunny(tmp_path / "m.onnx"), tmp_path / "o.onnx", radar)
+    with pytest.raises(
+        ModelError, match=r"sun_zenith.* no image of 4 axes .* but sun_zenith \(N\)"
+    ):
+        wrap_model(
+            sunny(tmp_path / "d.onnx", dtype=TensorProto.DOUBLE), tmp_path / "o.onnx", request(4)
+        )

@@ -84,7 +84,10 @@ def make_model(
     if attention:
         nodes += _attention(weights, width)
     last = "mixed" if attention else "active"
-    nodes.append(helper.make_node("Conv", [last, "head"], ["logits"]))
+    sun = [*model_contract.scalars]
+    nodes.append(helper.make_node("Conv", [last, "head"], ["seen" if sun else "logits"]))
+    if sun:
+        nodes += _lit_by(sun[0], weights, len(model_contract.classes))
     graph = helper.make_graph(
         nodes,
         "stub",
@@ -93,7 +96,8 @@ def make_model(
                 name, TYPES[values.dtype], ["n", len(values.bands), "h", "w"]
             )
             for name, values in model_contract.inputs.items()
-        ],
+        ]
+        + [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n"]) for name in sun],
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", None, None, None])],
         [_tensor(name, values) for name, values in weights.items()],
     )
@@ -143,6 +147,22 @@ def endless_model(path: Path, model_contract: Contract) -> Path:
 def _tensor(name: str, values: NDArray[np.floating] | NDArray[np.int64]) -> TensorProto:
     dtype = np.int64 if np.issubdtype(np.asarray(values).dtype, np.integer) else np.float32
     return numpy_helper.from_array(np.asarray(values, dtype), name)
+
+
+def _lit_by(
+    scalar: str, weights: dict[str, NDArray[np.floating]], n_classes: int
+) -> list[onnx.NodeProto]:
+    """Add 3 sin(100 x) of a scalar x to a logit of each class, weighted: a small change shows."""
+    weights["sun_weights"] = 3 * np.linspace(-1, 1, n_classes).reshape(1, n_classes, 1, 1)
+    weights["sun_axes"] = np.array([1, 2, 3], np.int64)
+    weights["sun_turns"] = np.float32(100)
+    return [
+        helper.make_node("Unsqueeze", [scalar, "sun_axes"], ["sun_cells"]),
+        helper.make_node("Mul", ["sun_cells", "sun_turns"], ["sun_angles"]),
+        helper.make_node("Sin", ["sun_angles"], ["sun_waves"]),
+        helper.make_node("Mul", ["sun_waves", "sun_weights"], ["sun_logits"]),
+        helper.make_node("Add", ["seen", "sun_logits"], ["logits"]),
+    ]
 
 
 def _attention(weights: dict[str, NDArray[np.floating]], width: int) -> list[onnx.NodeProto]:
