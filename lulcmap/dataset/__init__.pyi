@@ -1,3 +1,4 @@
+from .arrays import ChipWriter, write_chips
 from .build import BuildResult
 from .check import CheckResult, check_dataset
 from .chips import Chip, Dataset
@@ -14,6 +15,7 @@ __all__ = [
     "BuildResult",
     "CheckResult",
     "Chip",
+    "ChipWriter",
     "Dataset",
     "DatasetRequest",
     "Image",
@@ -31,4 +33,5 @@ __all__ = [
     "merge_votes",
     "read_legend",
     "set_members",
+    "write_chips",
 ]
