@@ -1,4 +1,4 @@
-from .arrays import ChipWriter, write_chips
+from .arrays import write_chips
 from .build import BuildResult
 from .check import CheckResult, check_dataset
 from .chips import Chip, Dataset
@@ -15,7 +15,6 @@ __all__ = [
     "BuildResult",
     "CheckResult",
     "Chip",
-    "ChipWriter",
     "Dataset",
     "DatasetRequest",
     "Image",
