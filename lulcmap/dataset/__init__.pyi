@@ -4,7 +4,8 @@ from .chips import Chip, Dataset
 from .legend import read_legend
 from .request import build_dataset
 from .sample import Image, Label, Sample
-from .settings import DatasetRequest, ImageArchive, Scheme
+from .settings import DatasetRequest, ImageArchive, LabelRequest, Scheme
+from .teacher import LabelResult, label_scenes
 from .votes import merge_votes
 from .writer import dataset_writer
 
@@ -17,11 +18,14 @@ __all__ = [
     "Image",
     "ImageArchive",
     "Label",
+    "LabelRequest",
+    "LabelResult",
     "Sample",
     "Scheme",
     "build_dataset",
     "check_dataset",
     "dataset_writer",
+    "label_scenes",
     "merge_votes",
     "read_legend",
 ]

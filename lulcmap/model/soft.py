@@ -80,13 +80,15 @@ def _window_probabilities(
     contract = session.contract
     has_sun = SUN_ZENITH in contract.scalars and sun_zenith is not None
     sun = np.full(len(_ORIENTATIONS), sun_zenith, np.float32) if has_sun else None
-    shown = (np.stack([_turned(image, *one) for one in _ORIENTATIONS]) for image in (s2, s1))
-    logits = session.run(*shown, sun) / np.float32(contract.temperature)
+    turned_s2, turned_s1 = (
+        np.stack([_turned(image, *one) for one in _ORIENTATIONS]) for image in (s2, s1)
+    )
+    logits = session.run(turned_s2, turned_s1, sun) / np.float32(contract.temperature)
     odds = np.exp(logits - logits.max(axis=1, keepdims=True))
     shares = odds / odds.sum(axis=1, keepdims=True)
     turned_back = [_turned_back(*one) for one in zip(shares, _ORIENTATIONS, strict=True)]
-    mean = np.sum(turned_back, axis=0, dtype=np.float32) / np.float32(len(_ORIENTATIONS))
-    return _upsampled(mean, contract.stride)
+    mean = np.mean(turned_back, axis=0, dtype=np.float32)
+    return _upsampled(np.asarray(mean, np.float32), contract.stride)
 
 
 def _turned(image: NDArray[Any], turns: int, flips: int) -> NDArray[Any]:
