@@ -284,6 +284,7 @@ def composite(
             rules=chosen.rules,
             workers=chosen.workers,
             patience=chosen.patience,
+            sun=True,
         )
 
 
@@ -322,7 +323,13 @@ class Model:
         box = Box(round(-affine.f / 10), round(affine.c / 10), height, width)
         with _keywords():
             made = classify_image(
-                self.session, image.s2, image.s1, box=box, blend=blend, prior=prior
+                self.session,
+                image.s2,
+                image.s1,
+                box=box,
+                blend=blend,
+                prior=prior,
+                sun=image.sun,
             )
         return ClassifiedImage(
             made.classes, made.confidence, made.margin, image.grid, self.contract.legend

@@ -13,6 +13,9 @@ S2_BANDS = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B11", "B12")
 S2_NODATA = 0
 """Nodata value in files (before the offset is removed) and in composites."""
 
+NO_SUN = 65535
+"""Nodata value of the sun's zenith in composites (hundredths of a degree, 0 to 9000)."""
+
 S2_OFFSET = 1000
 """DN that ESA adds to all L2A bands since processing baseline 04.00 (25 January 2022), to keep dark
 reflectances positive."""

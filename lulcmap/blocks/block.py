@@ -59,6 +59,7 @@ def prepare_block(planned: PlannedMap, reader: Reader, block: Block) -> Prepared
         s1_others=job.s1.others if windows else (),
         rules=job.rules,
         counted=_within(over, wanted, block.box),
+        sun=bool(contract.scalars),
     )
     return PreparedBlock(block, wanted, windows, over, composite)
 
@@ -96,6 +97,7 @@ def finish_block(planned: PlannedMap, run: RunFolder, prepared: PreparedBlock) -
             blend=settings.blend,
             prior=settings.prior,
             probabilities=settings.probabilities,
+            sun=composite.sun,
         )
         bands = _bands(classified, prepared)
         if composite.lost and prepared.wanted.any() and not bands[_ORIGIN].any():
@@ -106,7 +108,7 @@ def finish_block(planned: PlannedMap, run: RunFolder, prepared: PreparedBlock) -
     zone = planned.job.zone(block.id)
     grid = geobox(block.box, zone.epsg)
     inside = pixels_inside(zone.part, grid)
-    facts = _facts(planned, bands, inside, composite)
+    facts = _facts(planned, bands, inside, composite, classified.sun_zenith)
     run.write_block(block.id, bands, grid, facts, _layers(settings, classified, prepared))
     return None
 
@@ -185,6 +187,7 @@ def _facts(
     bands: NDArray[np.uint8],
     inside: NDArray[np.bool_],
     composite: Composite,
+    sun_zenith: tuple[float, float] | None,
 ) -> BlockFacts:
     """What the report needs to know of a block; it travels in the block's file."""
     session = planned.session
@@ -200,4 +203,5 @@ def _facts(
         lost=tuple((asset.scene, asset.band, asset.reason) for asset in composite.lost),
         fallback=tuple((asset.scene, asset.band, asset.reason) for asset in composite.fallback),
         implausible=tuple(sorted(composite.implausible.items())),
+        sun_zenith=sun_zenith,
     )

@@ -83,6 +83,9 @@ class Scene:
     twin: "Scene | None" = None
     """The same product at a second provider, for what the first cannot give."""
 
+    sun_zenith: float | None = None
+    """Mean angle between sun and zenith over the scene, degrees, 0 to 90, if the item states it."""
+
     @classmethod
     def from_item(
         cls,
@@ -176,6 +179,7 @@ class Scene:
             platform=platform(name, properties),
             product=product if _PRODUCT_NAME.fullmatch(product) else None,
             checksums=_checksums(item, keys),
+            sun_zenith=_sun_zenith(properties) if sensor == "s2" else None,
         )
 
 
@@ -203,6 +207,14 @@ def _check_bands(keys: Mapping[str, str], required: Sequence[str]) -> None:
     missing = [band for band in required if band not in keys]
     if missing:
         raise SkippedItem(f"it lacks {', '.join(missing)}")
+
+
+def _sun_zenith(properties: Mapping[str, Any]) -> float | None:
+    zenith = number(properties.get("s2:mean_solar_zenith"), 0, 90)
+    if zenith is not None:
+        return zenith
+    elevation = number(properties.get("view:sun_elevation"), 0, 90)
+    return None if elevation is None else 90 - elevation
 
 
 def _checksums(item: Mapping[str, Any], keys: Mapping[str, str]) -> dict[str, str]:

@@ -205,9 +205,7 @@ def _show(result: "LabelResult") -> None:
         kinds = ", ".join(f"{number:,} {kind}" for kind, number in sorted(result.dates.items()))
         echo(f"\nDates left out: {kinds}.")
     if result.lost:
-        echo(
-            f"Images that could not be read: {len(result.lost):,} ({in_line(result.lost[0])} ...)"
-        )
+        echo(f"Images that could not be read: {len(result.lost):,} ({in_line(result.lost[0])} ...)")
     show_reasons(
         result,
         {

@@ -15,10 +15,8 @@ from lulcmap.dataset.clearness import clear_by_classes, clear_by_colours
 from lulcmap.dataset.images import read_datatake
 from lulcmap.dataset.sample import Sample
 from lulcmap.dataset.settings import LabelRequest
-from lulcmap.dataset.splits import grid_centre
 from lulcmap.errors import ReadError
-from lulcmap.geo import overpass_time, solar_zenith
-from lulcmap.imagery import Reader, pixels_of
+from lulcmap.imagery import Reader, pixels_of, scene_zenith
 
 MARGIN_PX = 32
 """Pixels around a chip that a teacher sees too; even, as the classification has pixels of 20 m."""
@@ -129,12 +127,11 @@ def _usable(
     choice: DateChoice,
 ) -> Iterator[Observation]:
     """The dates that can be labelled, of at most ``tries`` that are read; the reasons are kept."""
-    lon, lat = grid_centre(place.grid)
     for datatake in datatakes:
         stamp = stamp_of(datatake)
         if tries == 0:
             return
-        sun = sun_zenith_of(datatake[0], lon, lat)
+        sun = scene_zenith(datatake[0]) / 100
         if sun > request.max_sun_zenith:
             choice.left_out[stamp] = (
                 "low sun",
@@ -154,20 +151,6 @@ def _usable(
                 return
         else:
             choice.left_out[stamp] = seen
-
-
-def sun_zenith_of(scene: Scene, lon: float, lat: float) -> float:
-    """Degrees between sun and zenith at a scene: what its item states, or else by its time.
-
-    Sentinel-2 takes no picture at night: a time at which the sun is down is that of a day alone,
-    and the time of the overpass counts.
-    """
-    if scene.sun_zenith is not None:
-        return scene.sun_zenith
-    zenith = float(solar_zenith(scene.acquired, lon, lat))
-    if zenith < 90:
-        return zenith
-    return float(solar_zenith(overpass_time(scene.acquired.date(), lon, lat), lon, lat))
 
 
 def observe(

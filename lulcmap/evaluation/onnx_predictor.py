@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -11,12 +12,12 @@ from numpy.typing import NDArray
 from lulcmap.geo import Box
 from lulcmap.legend import NODATA
 from lulcmap.model import Contract, Network, Prior, Session, classify_image, open_session
+from lulcmap.sensors import NO_SUN, S2_NODATA
 
-Predictor = Callable[
-    [NDArray[np.uint16], NDArray[np.int16]], tuple[NDArray[np.uint8], NDArray[np.float32]]
-]
-"""Function from an image, (9, H, W) Sentinel-2 and (2, H, W) Sentinel-1, to its classes (H, W), as
-positions in the model's legend, 255 where there is none, and their probabilities (H, W), 0 to 1."""
+Predictor = Callable[..., tuple[NDArray[np.uint8], NDArray[np.float32]]]
+"""Function from an image, (9, H, W) Sentinel-2 and (2, H, W) Sentinel-1, and, for a model that
+takes it, the sun's zenith, degrees, to its classes (H, W), as positions in the model's legend, 255
+where there is none, and their probabilities (H, W), 0 to 1."""
 
 
 def open_onnx_predictor(
@@ -40,11 +41,16 @@ def open_onnx_predictor(
     """
     session = open_session(path, device=device, batch_size=1)
     session.contract.logit_bias(prior)  # fails now if the model lacks class frequencies
-    return lambda s2, s1: classify_chip(session, s2, s1, prior=prior), session.contract
+    return partial(classify_chip, session, prior=prior), session.contract
 
 
 def classify_chip(
-    session: Session, s2: NDArray[np.uint16], s1: NDArray[np.int16], *, prior: Prior = "natural"
+    session: Session,
+    s2: NDArray[np.uint16],
+    s1: NDArray[np.int16],
+    sun_zenith: float | None = None,
+    *,
+    prior: Prior = "natural",
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """Classify one image, as a ``Predictor`` does.
 
@@ -68,10 +74,16 @@ def classify_chip(
         contract=contract,
         network=network,
         prior=prior,
+        sun=None if sun_zenith is None else _sun_of(s2, sun_zenith),
     )
     table = np.full(256, NODATA, np.uint8)
     table[list(contract.ids)] = np.arange(len(contract.classes))
     return table[classified.classes], (classified.confidence / 100).astype(np.float32)
+
+
+def _sun_of(s2: NDArray[np.uint16], zenith: float) -> NDArray[np.uint16]:
+    """(H, W) the same zenith, hundredths of a degree, where there is Sentinel-2."""
+    return np.where(s2[0] == S2_NODATA, NO_SUN, round(100 * zenith)).astype(np.uint16)
 
 
 def _whole(session: Session, edge: int) -> Network:
@@ -82,8 +94,10 @@ def _whole(session: Session, edge: int) -> Network:
     """
     inner = np.s_[..., edge:-edge, edge:-edge]
 
-    def run(s2: NDArray[np.uint16], s1: NDArray[np.int16]) -> NDArray[np.float32]:
-        logits = session.run(s2[inner], s1[inner])
+    def run(
+        s2: NDArray[np.uint16], s1: NDArray[np.int16], *sun: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        logits = session.run(s2[inner], s1[inner], *sun)
         return np.pad(logits, ((0, 0), (0, 0), (1, 1), (1, 1)), mode="edge")
 
     return run

@@ -11,8 +11,16 @@ _J2000 = np.datetime64("2000-01-01T12:00:00", "us")
 _NODE_HOUR = 10.5
 """Local mean solar time at which Sentinel-2 crosses the equator southwards, hours (ESA)."""
 
-_INCLINATION = math.radians(98.62)
-"""Inclination of Sentinel-2's orbit (ESA)."""
+_HIGHEST = math.radians(180 - 98.62)
+"""Highest latitude Sentinel-2 flies over, from its orbit's inclination (ESA)."""
+
+_LONGEST_DATATAKE = timedelta(minutes=20)
+"""Time from the start of a datatake to its last scenes, about."""
+
+_BELIEVED = timedelta(hours=2)
+"""A stated time further than this from the one of the orbit is not believed."""
+
+_HALF_DAY = timedelta(hours=12)
 
 
 def solar_zenith(time: datetime | ArrayLike, lon: ArrayLike, lat: ArrayLike) -> NDArray[np.float64]:
@@ -45,19 +53,27 @@ def solar_zenith(time: datetime | ArrayLike, lon: ArrayLike, lat: ArrayLike) -> 
     return np.asarray(np.degrees(np.arccos(np.clip(height, -1, 1))))
 
 
-def overpass_time(day: date, lon: float, lat: float) -> datetime:
-    """Return when Sentinel-2 passes a place by day, UTC, within some ten minutes.
+def overpass_time(stated: date, lon: float, lat: float) -> datetime:
+    """Return when Sentinel-2 passed a place by day, UTC.
 
-    It flies south by day, and passes the equator at 10:30 of local mean solar time.
+    It flies south by day, and passes the equator at 10:30 of local mean solar time: from the day
+    alone, the time is right within some ten minutes, and within two hours above 75 degrees of
+    latitude. A time narrows it, which may be that of the pixels or the start of their datatake. One
+    of another part of the day is not believed.
 
     Args:
-        day: day in UTC.
+        stated: day in UTC, or a ``datetime`` in UTC.
         lon: longitude, degrees.
         lat: latitude, degrees.
 
     """
-    reach = math.pi - _INCLINATION  # the highest latitude it flies over
-    north = max(-reach, min(reach, math.radians(lat)))
-    turned = math.asin(max(-1.0, min(1.0, math.tan(north) / math.tan(reach))))
+    turned = math.asin(max(-1.0, min(1.0, math.tan(math.radians(lat)) / math.tan(_HIGHEST))))
     minute = round(60 * _NODE_HOUR + 4 * (math.degrees(turned) - lon)) % (24 * 60)
-    return datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(minutes=minute)
+    midnight = datetime(stated.year, stated.month, stated.day, tzinfo=UTC)
+    passed = midnight + timedelta(minutes=minute)
+    if isinstance(stated, datetime):
+        begun = stated.replace(tzinfo=UTC) if stated.tzinfo is None else stated.astimezone(UTC)
+        ahead = (passed - begun + _HALF_DAY) % (2 * _HALF_DAY) - _HALF_DAY
+        if abs(ahead) <= _BELIEVED:
+            return begun + max(timedelta(0), min(ahead, _LONGEST_DATATAKE))
+    return passed

@@ -7,6 +7,7 @@ from .kernels import median, sorting_network
 from .reader import Plane, Reader, pixels_of
 from .resample import sample_pixels, transform_nodes
 from .rules import RULE_RANGES, CompositeRules
+from .sun import scene_zenith
 
 __all__ = [
     "RULE_RANGES",
@@ -24,6 +25,7 @@ __all__ = [
     "median",
     "pixels_of",
     "sample_pixels",
+    "scene_zenith",
     "sorting_network",
     "transform_nodes",
 ]

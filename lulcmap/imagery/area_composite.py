@@ -34,6 +34,7 @@ def composite_area(
     rules: CompositeRules | None = None,
     workers: int = 4,
     patience: float = 300.0,
+    sun: bool = False,
 ) -> Composite:
     """Composite an area as ``predict`` does before it classifies.
 
@@ -52,6 +53,7 @@ def composite_area(
         rules: rules of the Sentinel-2 composite; None for the defaults.
         workers: number of reader threads.
         patience: seconds to wait for a server that is busy or down.
+        sun: whether the sun's zenith is wanted, for models that take it.
 
     Returns:
         The composite on ``grid``.
@@ -90,4 +92,5 @@ def composite_area(
             s1_passes=s1_choice.passes,
             s1_others=s1_choice.others,
             rules=rules,
+            sun=sun,
         )

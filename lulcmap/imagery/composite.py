@@ -21,7 +21,8 @@ from lulcmap.geo import footprint
 from lulcmap.imagery import kernels
 from lulcmap.imagery.reader import FallbackPlane, Plane
 from lulcmap.imagery.rules import CompositeRules
-from lulcmap.sensors import S1_BANDS, S1_NODATA, S2_BANDS, S2_NODATA, SCL_DILATED
+from lulcmap.imagery.sun import SunMean
+from lulcmap.sensors import NO_SUN, S1_BANDS, S1_NODATA, S2_BANDS, S2_NODATA, SCL_DILATED
 from lulcmap.system import as_xarray
 
 if TYPE_CHECKING:
@@ -92,6 +93,10 @@ class Composite:
 
     implausible: Mapping[str, int] = field(default_factory=dict)
     """Pixels of implausible Sentinel-1 power, by the id of the scene they were left out of."""
+
+    sun: NDArray[np.uint16] | None = None
+    """(H, W) mean zenith of the sun in the pixel's Sentinel-2 observations, hundredths of a degree,
+    ``NO_SUN`` without any; None if it was not asked for."""
 
     @property
     def has_s2(self) -> NDArray[np.bool_]:
@@ -169,6 +174,7 @@ def make_composite(
     s1_others: Sequence[Datatake] = (),
     rules: CompositeRules | None = None,
     counted: NDArray[np.bool_] | None = None,
+    sun: bool = False,
 ) -> Composite:
     """Composite scenes on a grid.
 
@@ -181,6 +187,7 @@ def make_composite(
         s1_others: Sentinel-1 datatakes of the other direction, for pixels that lack the preferred.
         rules: rules of the Sentinel-2 composite; None for the defaults.
         counted: (H, W) True where implausible power is counted; None for everywhere.
+        sun: whether the sun's zenith is wanted.
 
     Raises:
         ValueError: the grid's edges are not on multiples of 20 m.
@@ -194,7 +201,7 @@ def make_composite(
         )
     nearby = _SceneFilter(grid)
     log = _ReadLog()
-    s2, s2_count = _composite_s2(planes, grid, nearby.only(s2_dates), rules, log)
+    s2, s2_count, zenith = _composite_s2(planes, grid, nearby.only(s2_dates), rules, log, sun=sun)
     s1, s1_count, s1_other = _composite_s1(
         planes, grid, nearby.only(s1_passes), nearby.only(s1_others), log, counted
     )
@@ -212,6 +219,7 @@ def make_composite(
         fallback=tuple(log.fallback),
         replaced=log.replaced,
         implausible=dict(log.implausible),
+        sun=zenith,
     )
 
 
@@ -265,15 +273,26 @@ class _SceneFilter:
 
 
 def _composite_s2(
-    planes: Planes, grid: GeoBox, datatakes: list[Datatake], rules: CompositeRules, log: _ReadLog
-) -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
-    """Return (9, H, W) the median of each pixel's first clear observations, (H, W) their number."""
+    planes: Planes,
+    grid: GeoBox,
+    datatakes: list[Datatake],
+    rules: CompositeRules,
+    log: _ReadLog,
+    *,
+    sun: bool,
+) -> tuple[NDArray[np.uint16], NDArray[np.uint8], NDArray[np.uint16] | None]:
+    """Return (9, H, W) the median of each pixel's first clear observations, (H, W) their number.
+
+    And, if ``sun``, (H, W) the mean of their sun's zenith, as ``Composite.sun``.
+    """
     image = np.zeros((len(S2_BANDS), *grid.shape), np.uint16)
     scenes = [scene for datatake in datatakes for scene in datatake]
     picks = _pick_scenes(planes, grid, datatakes, rules, log)
     picked = [int(number) for number in np.unique(picks) if number != kernels.NO_SCENE]
     if not picked:
-        return image, np.zeros(grid.shape, np.uint8)
+        no_sun = np.full(grid.shape, NO_SUN, np.uint16) if sun else None
+        return image, np.zeros(grid.shape, np.uint8), no_sun
+    suns = SunMean(picks, scenes) if sun else None
     count = np.full(grid.shape, 255, np.uint8)
     stack = np.zeros((rules.slots, *grid.shape), np.uint16)
     lost_plane = np.zeros(grid.shape, np.uint16)
@@ -295,9 +314,11 @@ def _composite_s2(
                     scenes[source].offset,
                 )
             kernels.median(stack, kernels.sorting_network(rules.slots), image[index], count)
+            if suns is not None:
+                suns.add(stack)
     kernels.settle_incomplete(image, count)
     log.used += [scenes[number].id for number in sorted(used)]
-    return image, count
+    return image, count, None if suns is None else suns.mean(image)
 
 
 def _older_plane(

@@ -151,7 +151,7 @@ def fill_slots(
 
 
 @compiled
-def _missing_up_to(stack: NDArray[np.uint16], y: int, start: int, out: NDArray[np.uint16]) -> None:
+def largest_missing(stack: NDArray[np.uint16], y: int, start: int, out: NDArray[np.uint16]) -> None:
     """Find the largest value that counts as missing in pixels of a row: 0 or 1.
 
     A value of 1 stands for any reflectance of 0 and less: of dark water or of a shadow, or of the
@@ -194,7 +194,7 @@ def median(
 ) -> None:
     """Compute the median of the samples that are not 0, halves rounded up; 0 where there are none.
 
-    Samples of 1 count as missing where all others of the pixel are bright (``_missing_up_to``).
+    Samples of 1 count as missing where all others of the pixel are bright (``largest_missing``).
     Missing samples become 0 and 65535 in turn, so that the median of the others stays in the middle
     of a network of fixed size. Whole rows are compared and exchanged, because that vectorises.
 
@@ -213,7 +213,7 @@ def median(
     for y in range(height):
         for start in range(0, width, _CHUNK_PX):
             n = min(_CHUNK_PX, width - start)
-            _missing_up_to(stack, y, start, floor)
+            largest_missing(stack, y, start, floor)
             pad = np.empty(_CHUNK_PX, np.uint16)
             pad[:] = 0
             count[:] = 0

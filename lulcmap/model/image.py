@@ -12,7 +12,7 @@ from lulcmap.legend import LandCover, cf_attributes
 from lulcmap.model.contract import Contract, Prior
 from lulcmap.model.inference import Classified, Network, bounding_box, classify, needed_windows
 from lulcmap.model.session import Session
-from lulcmap.sensors import S1_NODATA, S2_NODATA
+from lulcmap.sensors import NO_SUN, S1_NODATA, S2_NODATA
 from lulcmap.system import as_xarray
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ def classify_image(
     network: Network | None = None,
     blend: Blend = "hann",
     prior: Prior = "natural",
+    sun: NDArray[np.uint16] | None = None,
 ) -> Classified:
     """Classify an image in overlapping windows, which see it mirrored beyond its edges.
 
@@ -82,13 +83,15 @@ def classify_image(
         network: network for those windows; None for the session's.
         blend: how windows are blended.
         prior: class prior, as in ``Contract.logit_bias``.
+        sun: (H, W) mean zenith of the sun, as of ``classify``.
 
     Returns:
         The classes of the image's pixels.
 
     Raises:
         ModelError: the model failed; ``DeviceError``: the device has too little memory.
-        UsageError: the model does not tell the class shares that ``prior="balanced"`` needs.
+        UsageError: the model does not tell the class shares that ``prior="balanced"`` needs, or
+            takes the sun's zenith, which is not given.
 
     """
     contract = contract or session.contract
@@ -108,6 +111,7 @@ def classify_image(
         batch_size=session.batch_size,
         blend=blend,
         prior=prior,
+        sun=None if sun is None else _pad(sun[None], box, over, NO_SUN)[0],
     )
 
 

@@ -5,7 +5,7 @@ windows, and upsampled to pixels in one compiled pass. This is exact: windows li
 the stride, so the cells of all windows coincide. Labels are never averaged.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,13 +14,15 @@ from numpy.typing import NDArray
 
 from lulcmap.geo import Blend, Box, Lattice, blend_weights
 from lulcmap.legend import NODATA
-from lulcmap.model.contract import Contract, Prior
+from lulcmap.model.contract import SUN_ZENITH, Contract, Prior
 from lulcmap.model.mirror import mirrored
+from lulcmap.model.sun import zeniths_of
 from lulcmap.sensors import S1_BANDS, S2_BANDS
 from lulcmap.system import compiled
 
-Network = Callable[[NDArray[np.uint16], NDArray[np.int16]], NDArray[np.float32]]
-"""Takes windows (N, 9, H, W) and (N, 2, H, W), returns logits (N, K, H / stride, W / stride)."""
+Network = Callable[..., NDArray[np.float32]]
+"""Takes windows (N, 9, H, W) and (N, 2, H, W) and, if its contract names it, (N,) the sun's zenith;
+returns logits (N, K, H / stride, W / stride). ``Session.run`` is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,10 @@ class Classified:
     probabilities: NDArray[np.uint8] | None = None
     """(K, H, W) probability of each class of the legend, percent, 255 nodata; None if not asked
     for."""
+
+    sun_zenith: tuple[float, float] | None = None
+    """Smallest and largest zenith of the sun the model was given, degrees; None if it takes none,
+    or no window has Sentinel-2."""
 
 
 def needed_windows(
@@ -92,6 +98,7 @@ def classify(
     prior: Prior = "natural",
     probabilities: bool = False,
     progress: Callable[[int], None] | None = None,
+    sun: NDArray[np.uint16] | None = None,
 ) -> Classified:
     """Classify the pixels of a block.
 
@@ -112,12 +119,15 @@ def classify(
         prior: class prior, as in ``Contract.logit_bias``.
         probabilities: whether those of all classes are wanted.
         progress: called with the number of windows finished, after each batch.
+        sun: (H, W) mean zenith of the sun over ``over``, hundredths of a degree, ``NO_SUN`` without
+            Sentinel-2; for a contract that names ``sun_zenith``.
 
     Returns:
         The classes of the pixels of ``box``.
 
     Raises:
-        UsageError: the model does not tell the class shares that ``prior="balanced"`` needs.
+        UsageError: the model does not tell the class shares that ``prior="balanced"`` needs, or
+            takes the sun's zenith, which is not given.
 
     """
     usable = usable_pixels(contract, s2, s1)
@@ -131,11 +141,16 @@ def classify(
     along = blend_weights(contract.lattice, stride=stride, blend=blend)
     total = np.empty((*cells.shape, len(contract.classes)), np.float32)
     total[:] = contract.logit_bias(prior)  # the windows' weights sum to 1, so it counts once
-    for batch in _batches(filled, batch_size):
+    zeniths, sun_range = None, None
+    if SUN_ZENITH in contract.scalars and sun is not None:
+        zeniths, sun_range = zeniths_of(filled, sun, usable, over)
+    for start in range(0, len(filled), batch_size):
+        batch = filled[start : start + batch_size]
         pixels = [_window_pixels(usable, window.within(over)) for window in batch]
-        logits = run(
-            np.stack([s2[:, *part] for part in pixels]), np.stack([s1[:, *part] for part in pixels])
-        )
+        shown: list[NDArray[Any]] = [np.stack([s[:, *at] for at in pixels]) for s in (s2, s1)]
+        if zeniths is not None:
+            shown.append(zeniths[start : start + batch_size])
+        logits = run(*shown)
         for window, part in zip(batch, logits, strict=True):
             at = _cells(window, stride=stride)
             _add_window(total, part, along, at.row - cells.row, at.col - cells.col)
@@ -152,7 +167,7 @@ def classify(
     )
     ids = np.array(contract.ids, np.uint8)
     _write_pixels(total, *places, wanted, ids, contract.temperature, out)
-    made = Classified(*out)
+    made = Classified(out[0], out[1], out[2], sun_zenith=sun_range)
     if not probabilities:
         return made
     shares = np.zeros((len(contract.legend), *box.shape), np.uint8)
@@ -183,11 +198,6 @@ def _cells(box: Box, *, stride: int) -> Box:
     """Return the box of the network's output cells that a box of pixels touches."""
     row, col = box.row // stride, box.col // stride
     return Box(row, col, -(-box.stop[0] // stride) - row, -(-box.stop[1] // stride) - col)
-
-
-def _batches(windows: Sequence[Box], size: int) -> Iterator[Sequence[Box]]:
-    for start in range(0, len(windows), size):
-        yield windows[start : start + size]
 
 
 def usable_pixels(contract: Contract, s2: NDArray[Any], s1: NDArray[Any]) -> NDArray[np.bool_]:

@@ -165,6 +165,10 @@ class MapReport:
     layers: Mapping[str, Sequence[WrittenFile]] = field(default_factory=dict)
     """Further files by the name of their layer, one for each file of the map."""
 
+    sun_zenith: tuple[float, float] | None = None
+    """Smallest and largest zenith of the sun that the model was given, degrees; None if it takes
+    none, or has seen no Sentinel-2."""
+
     @property
     def title(self) -> str:
         """What the map shows, for a heading."""
@@ -268,6 +272,7 @@ class MapReport:
             observed=_observed(about.acquired, used),
             addresses={scene: href for scene, href in about.addresses.items() if scene in used},
             license=license,
+            sun_zenith=total.sun_zenith,
         )
 
     def with_damage(self, blocks: Sequence[BlockId]) -> Self:
@@ -320,6 +325,7 @@ class MapReport:
             "platforms": dict(self.platforms),
             "s1_orbit": self.s1_orbit,
             "observed": None if self.observed is None else list(self.observed),
+            **({} if self.sun_zenith is None else {"sun_zenith": list(self.sun_zenith)}),
             "license": self.license,
             "layers": {
                 name: [asdict(written) for written in files] for name, files in self.layers.items()
@@ -380,6 +386,7 @@ class MapReport:
             hectares=values.get("hectares", {}),
             observed=tuple(values["observed"]) if values.get("observed") else None,
             addresses=values.get("addresses", {}),
+            sun_zenith=tuple(values["sun_zenith"]) if values.get("sun_zenith") else None,
             license=values.get("license"),
             layers={
                 name: tuple(WrittenFile(**written) for written in files)
@@ -479,6 +486,7 @@ class _Totals:
     fallback: set[tuple[str, str, str]] = field(default_factory=set)
     implausible: Counter[str] = field(default_factory=Counter)
     devices: set[str] = field(default_factory=set)
+    zeniths: list[float] = field(default_factory=list)
 
     @classmethod
     def of(cls, blocks: Iterable[BlockFacts]) -> Self:
@@ -493,7 +501,14 @@ class _Totals:
             total.fallback.update(block.fallback)
             total.implausible.update(dict(block.implausible))
             total.devices.add(block.device)
+            total.zeniths += block.sun_zenith or ()
         return total
+
+    @property
+    def sun_zenith(self) -> tuple[float, float] | None:
+        """Smallest and largest zenith of the sun, degrees."""
+        zeniths = [round(zenith, 2) for zenith in self.zeniths]
+        return (min(zeniths), max(zeniths)) if zeniths else None
 
 
 def _model_warnings(plan: Plan, about: About) -> list[str]:

@@ -199,6 +199,8 @@ def check_block(path: Path) -> None:
             return
         with rasterio.Env(**GDAL_OPTIONS), rasterio.open(path, driver="GTiff") as dataset:
             fault = None if dataset.descriptions == _BLOCK_BANDS_0_1 else DAMAGED
+    except UnicodeDecodeError:  # of a damaged description
+        fault = DAMAGED
     except (RasterioError, OSError) as error:
         fault = f"cannot be read ({error})"
     if fault is not None:

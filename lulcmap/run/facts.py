@@ -46,11 +46,16 @@ class BlockFacts:
     fallback: tuple[tuple[str, str, str], ...] = ()
     """Assets read from the second provider: scene, band, why the first could not give it."""
 
+    sun_zenith: tuple[float, float] | None = None
+    """Smallest and largest zenith of the sun in its windows, degrees, of a model that takes it."""
+
     def to_json(self) -> dict[str, Any]:
         """The values of the tag."""
         values = asdict(self)
         if not self.fallback:
             del values["fallback"]
+        if self.sun_zenith is None:
+            del values["sun_zenith"]
         return values
 
     @classmethod
@@ -61,12 +66,16 @@ class BlockFacts:
             KeyError, TypeError, ValueError, AttributeError: the values are of something else.
 
         """
-        values = {"implausible": (), "fallback": (), **values}  # blocks of version 0.1.0 lack it
+        # blocks of version 0.1.0 lack these
+        values = {"implausible": (), "fallback": (), "sun_zenith": None, **values}
         facts = {field.name: values[field.name] for field in fields(cls)}
         facts["used"], facts["unmasked"] = tuple(facts["used"]), tuple(facts["unmasked"])
         facts["lost"] = tuple((scene, band, reason) for scene, band, reason in facts["lost"])
         facts["fallback"] = tuple((scene, band, why) for scene, band, why in facts["fallback"])
         facts["implausible"] = tuple((scene, int(count)) for scene, count in facts["implausible"])
+        if facts["sun_zenith"] is not None:
+            low, high = map(float, facts["sun_zenith"])
+            facts["sun_zenith"] = low, high
         for counts in ("pixels", "classes"):
             facts[counts] = {name: int(count) for name, count in facts[counts].items()}
         return cls(**facts)

@@ -126,6 +126,27 @@ def test_every_scene_of_the_real_archive_is_read(shared_data):
 
 
 @pytest.mark.parametrize(
+    ("facts", "zenith"),
+    [
+        ({"s2:mean_solar_zenith": 33.25, "view:sun_elevation": 10.0}, 33.25),
+        ({"view:sun_elevation": 27.5}, 62.5),
+        ({"s2:mean_solar_zenith": None, "view:sun_elevation": 90}, 0),
+        ({"s2:mean_solar_zenith": "33.25"}, 33.25),
+        ({"s2:mean_solar_zenith": 90.1, "view:sun_elevation": 27.5}, 62.5),
+        ({"s2:mean_solar_zenith": float("nan")}, None),
+        ({"s2:mean_solar_zenith": -1}, None),
+        ({"s2:mean_solar_zenith": "low"}, None),
+        ({"s2:mean_solar_zenith": True, "view:sun_elevation": [30]}, None),
+        ({"view:sun_elevation": -12.0}, None),
+        ({}, None),
+    ],
+    ids=str,
+)
+def test_the_sun_is_what_the_item_states_if_that_can_be(facts, zenith):
+    assert read(s2_item(**facts)).sun_zenith == zenith
+
+
+@pytest.mark.parametrize(
     ("facts", "epsg"),
     [
         ({"proj:epsg": 32632}, 32632),

@@ -1,5 +1,6 @@
 """The sun's place against published values, and against another formula."""
 
+import json
 import math
 from datetime import UTC, date, datetime, timedelta, timezone
 
@@ -97,6 +98,43 @@ def test_sentinel_2_passes_when_its_products_say(sensed, lon, lat):
     time = datetime.fromisoformat(sensed).replace(tzinfo=UTC)
 
     assert abs(overpass_time(time.date(), lon, lat) - time) < timedelta(minutes=15)
+
+
+@pytest.mark.parametrize(
+    ("stated", "minutes"),
+    [  # over 73.9 E, 30.4 N the orbit says 05:55
+        ("2020-06-04T05:54:00+00:00", 1),  # the start of the datatake: it passes soon after
+        ("2020-06-04T05:58:00+00:00", 0),  # the time itself
+        ("2020-06-04T10:58:00+05:00", 0),
+        ("2020-06-04T05:20:00+00:00", 20),  # a datatake takes no longer
+    ],
+)
+def test_a_stated_time_narrows_the_overpass(stated, minutes):
+    time = datetime.fromisoformat(stated)
+
+    assert overpass_time(time, 73.9, 30.4) - time == timedelta(minutes=minutes)
+
+
+@pytest.mark.parametrize("stated", ["2020-06-04T00:00:00", "2020-06-04T12:00:00"])
+def test_a_stated_time_of_another_part_of_the_day_is_not_believed(stated):
+    time = datetime.fromisoformat(stated)
+
+    assert overpass_time(time, 73.9, 30.4) == overpass_time(time.date(), 73.9, 30.4)
+
+
+def test_the_sun_of_recorded_items_is_what_they_state(shared_data):
+    errors = []
+    for path in sorted((shared_data / "stac").glob("planetary-computer-sentinel-2-*items*.json")):
+        values = json.loads(path.read_text())
+        for item in values if isinstance(values, list) else values["features"]:
+            stated = item["properties"].get("s2:mean_solar_zenith")
+            west, south, east, north = item["bbox"]
+            lon, lat = (west + east) / 2, (south + north) / 2
+            time = datetime.fromisoformat(item["properties"]["datetime"])
+            errors.append(solar_zenith(overpass_time(time, lon, lat), lon, lat) - stated)
+
+    assert len(errors) >= 4
+    assert np.abs(errors).max() < 2
 
 
 @given(st.dates(date(2015, 1, 1), date(2045, 1, 1)), st.floats(-180, 180), st.floats(-90, 90))
