@@ -2,8 +2,10 @@ from .build import BuildResult
 from .check import CheckResult, check_dataset
 from .chips import Chip, Dataset
 from .legend import read_legend
+from .pixels import Pixels
 from .request import build_dataset
 from .sample import Image, Label, Sample
+from .sets import LabelSet, check_sets, label_sets, set_members
 from .settings import DatasetRequest, ImageArchive, LabelRequest, Scheme
 from .teacher import LabelResult, label_scenes
 from .votes import merge_votes
@@ -20,12 +22,17 @@ __all__ = [
     "Label",
     "LabelRequest",
     "LabelResult",
+    "LabelSet",
+    "Pixels",
     "Sample",
     "Scheme",
     "build_dataset",
     "check_dataset",
+    "check_sets",
     "dataset_writer",
     "label_scenes",
+    "label_sets",
     "merge_votes",
     "read_legend",
+    "set_members",
 ]

@@ -2,7 +2,7 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import binary_dilation, binary_opening
+from scipy.ndimage import maximum_filter, minimum_filter
 
 from lulcmap.sensors import S2_BANDS, S2_NODATA, SCL_DILATED, SCL_MASKED
 
@@ -19,8 +19,9 @@ thin veil of cloud over Congo it is above 600 on 97 % of the pixels."""
 _SNOW_ABOVE = 0.4
 """Normalised difference of B03 and B11 above which a bright pixel is snow or water, not cloud."""
 
-_SMALLEST_PX = 5
-"""Side of the smallest cloud, pixels: single roofs and roads are as bright."""
+_SMALLEST_PX, _SMALLEST_VEIL_PX = 5, 31
+"""Side of the smallest cloud, pixels: single roofs and roads are as bright. Where a classification
+finds the clouds, of the smallest veil that it may have missed: large halls are as bright, too."""
 
 _SCL_REACH_PX, _COLOUR_REACH_PX = 4, 12
 """Pixels of 10 m by which clouds are grown: of the classification as in a composite, of the colours
@@ -33,8 +34,7 @@ def clear_by_classes(codes: NDArray[np.uint8]) -> NDArray[np.bool_]:
     Clouds and their shadows are grown, as in a composite.
     """
     masked = np.isin(codes, SCL_MASKED) & (codes != 0)
-    grown = binary_dilation(np.isin(codes, SCL_DILATED), _square(2 * _SCL_REACH_PX + 1))
-    return np.asarray(~masked & ~grown)
+    return ~masked & ~_grown(np.isin(codes, SCL_DILATED), _SCL_REACH_PX)
 
 
 def clear_by_colours(
@@ -47,16 +47,18 @@ def clear_by_colours(
 
     Args:
         s2: (9, H, W) DN without offset; 0 nodata.
-        codes: (H, W) scene classification, for its snow; None without one.
+        codes: (H, W) scene classification, 0 where there is none; None without one. It knows snow,
+            and where it is, only wide veils are looked for.
 
     Returns:
         (H, W) True where there is data, and neither haze nor its surroundings.
 
     """
-    hazy = binary_opening(_looks_hazy(s2, codes), _square(_SMALLEST_PX))
-    if hazy.any():
-        hazy = binary_dilation(hazy, iterations=_COLOUR_REACH_PX)
-    return np.asarray((s2[0] != S2_NODATA) & ~hazy)
+    hazy = _looks_hazy(s2, codes)
+    clouds = _opened(hazy, _SMALLEST_PX)
+    if codes is not None:
+        clouds = np.where(codes == 0, clouds, _opened(hazy, _SMALLEST_VEIL_PX))
+    return np.asarray((s2[0] != S2_NODATA) & ~_grown(clouds, _COLOUR_REACH_PX))
 
 
 def _looks_hazy(s2: NDArray[np.uint16], codes: NDArray[np.uint8] | None) -> NDArray[np.bool_]:
@@ -69,5 +71,12 @@ def _looks_hazy(s2: NDArray[np.uint16], codes: NDArray[np.uint8] | None) -> NDAr
     return np.asarray((blue - red / 2 > _HAZE_ABOVE) & ~snow)
 
 
-def _square(side: int) -> NDArray[np.bool_]:
-    return np.ones((side, side), bool)
+def _opened(mask: NDArray[np.bool_], side: int) -> NDArray[np.bool_]:
+    """The squares of a side of pixels that fit into a mask."""
+    inner = minimum_filter(mask.view(np.uint8), side)
+    return np.asarray(maximum_filter(inner, side).astype(bool))
+
+
+def _grown(mask: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
+    """The pixels within some pixels of a mask, on both axes."""
+    return np.asarray(maximum_filter(mask.view(np.uint8), 2 * reach + 1).astype(bool))

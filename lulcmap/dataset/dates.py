@@ -68,6 +68,9 @@ class DateChoice:
     left_out: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Kind and reason by date that is left out."""
 
+    tries: int = 0
+    """Dates that may still be read."""
+
 
 def stamp_of(datatake: Datatake) -> str:
     """Day and minute of a datatake, UTC, as in the names of chips."""
@@ -79,7 +82,7 @@ def choose_dates(
 ) -> DateChoice:
     """Choose the dates of a place: the clearest of each of several equal parts of the period.
 
-    Where a part has none, the clearest that are left of the other parts make up for it.
+    Where parts have none, the clearest that are left of the other parts make up for them.
 
     Args:
         reader: reader of the scenes.
@@ -88,26 +91,53 @@ def choose_dates(
         request: number of dates, and what they must meet.
 
     """
-    choice, spare = DateChoice(), list[Observation]()
+    choice = DateChoice(tries=request.max_scenes)
     parts = _parts(request.period, request.dates)
     tries = -(-request.max_scenes // len(parts))
-    for part in parts:
-        inside = [one for one in scenes if part.start <= one.acquired.date() <= part.end]
-        ranked = own_grid_first(rank_s2(inside, part), place.epsg)
-        by_minute = {stamp_of(one): one for one in reversed(ranked)}  # as chips are named
-        usable = sorted(
-            _usable(reader, place, list(by_minute.values())[::-1], tries, request, choice),
-            key=lambda one: -one.share,
-        )
+    looks = [
+        _usable(reader, place, _ranked(scenes, part, place.epsg), request, choice) for part in parts
+    ]
+    spare: list[Observation] = []
+    for look in looks:
+        least = choice.tries - tries
+        usable = sorted(_until_clear(look, choice, least), key=lambda one: -one.share)
         choice.dates += usable[:1]
         spare += usable[1:]
-    spare.sort(key=lambda one: -one.share)
+    for look in looks:
+        while len(choice.dates) + len(spare) < request.dates and choice.tries:
+            more = next(look, None)
+            if more is None:
+                break
+            spare.append(more)
+    spare.sort(key=lambda one: (-one.share, one.stamp))
     missing = request.dates - len(choice.dates)
     choice.dates += spare[:missing]
     for one in spare[missing:]:
         choice.left_out[one.stamp] = "less clear", f"{one.share:.0%} of it is clear, others more"
     choice.dates.sort(key=lambda one: one.stamp)
     return choice
+
+
+def _until_clear(
+    look: Iterator[Observation], choice: DateChoice, least: int
+) -> Iterator[Observation]:
+    """Dates until one is entirely clear, or only ``least`` tries are left."""
+    while choice.tries > least:
+        seen = next(look, None)
+        if seen is None:
+            return
+        yield seen
+        if seen.share >= _CLEAR_ENOUGH:
+            return
+
+
+def _ranked(scenes: Sequence[Scene], part: Period, epsg: int) -> list[Datatake]:
+    """The datatakes of a part of the period, best first, one of each minute, as chips are named."""
+    inside = [one for one in scenes if part.start <= one.acquired.date() <= part.end]
+    by_minute: dict[str, Datatake] = {}
+    for datatake in own_grid_first(rank_s2(inside, part), epsg):
+        by_minute.setdefault(stamp_of(datatake), datatake)
+    return list(by_minute.values())
 
 
 def _parts(period: Period, count: int) -> list[Period]:
@@ -122,15 +152,12 @@ def _usable(
     reader: Reader,
     place: Sample,
     datatakes: Sequence[Datatake],
-    tries: int,
     request: LabelRequest,
     choice: DateChoice,
 ) -> Iterator[Observation]:
-    """The dates that can be labelled, of at most ``tries`` that are read; the reasons are kept."""
+    """The dates that can be labelled, read one by one while tries are left; reasons are kept."""
     for datatake in datatakes:
         stamp = stamp_of(datatake)
-        if tries == 0:
-            return
         sun = scene_zenith(datatake[0]) / 100
         if sun > request.max_sun_zenith:
             choice.left_out[stamp] = (
@@ -139,7 +166,9 @@ def _usable(
                 f"{request.max_sun_zenith:g}",
             )
             continue
-        tries -= 1
+        if choice.tries == 0:
+            return
+        choice.tries -= 1
         try:
             seen = observe(reader, datatake, place.grid, sun, request.min_clear_share)
         except ReadError as error:
@@ -147,8 +176,6 @@ def _usable(
             continue
         if isinstance(seen, Observation):
             yield seen
-            if seen.share >= _CLEAR_ENOUGH:
-                return
         else:
             choice.left_out[stamp] = seen
 

@@ -1,3 +1,4 @@
+from .augment import Sample
 from .checkpoint import load_checkpoint, restore_network, save_checkpoint
 from .chips import ChipFolder, Chips
 from .deployable import BandStatistics, DeployableNetwork, Normalisation
@@ -22,6 +23,7 @@ __all__ = [
     "Epoch",
     "Hardware",
     "Normalisation",
+    "Sample",
     "TrainingSettings",
     "Transform",
     "build_network",
