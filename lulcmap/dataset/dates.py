@@ -1,10 +1,10 @@
 """The clearest dates of a place: what each one shows, and why the others are left out."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import timedelta
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,22 +95,18 @@ def choose_dates(
     parts = _parts(request.period, request.dates)
     tries = -(-request.max_scenes // len(parts))
     looks = [
-        _usable(reader, place, _ranked(scenes, part, place.epsg), request, choice) for part in parts
+        _looked_at(reader, place, _ranked(scenes, part, place.epsg), request, choice)
+        for part in parts
     ]
     spare: list[Observation] = []
     for look in looks:
-        least = choice.tries - tries
-        usable = sorted(_until_clear(look, choice, least), key=lambda one: -one.share)
+        usable = sorted(_until_clear(islice(look, tries)), key=lambda one: -one.share)
         choice.dates += usable[:1]
         spare += usable[1:]
-    for look in looks:
-        while len(choice.dates) + len(spare) < request.dates and choice.tries:
-            more = next(look, None)
-            if more is None:
-                break
-            spare.append(more)
-    spare.sort(key=lambda one: (-one.share, one.stamp))
     missing = request.dates - len(choice.dates)
+    rest = (seen for look in looks for seen in look if seen is not None)
+    spare += islice(rest, max(missing - len(spare), 0))
+    spare.sort(key=lambda one: (-one.share, one.stamp))
     choice.dates += spare[:missing]
     for one in spare[missing:]:
         choice.left_out[one.stamp] = "less clear", f"{one.share:.0%} of it is clear, others more"
@@ -118,17 +114,13 @@ def choose_dates(
     return choice
 
 
-def _until_clear(
-    look: Iterator[Observation], choice: DateChoice, least: int
-) -> Iterator[Observation]:
-    """Dates until one is entirely clear, or only ``least`` tries are left."""
-    while choice.tries > least:
-        seen = next(look, None)
-        if seen is None:
-            return
-        yield seen
-        if seen.share >= _CLEAR_ENOUGH:
-            return
+def _until_clear(looks: Iterable[Observation | None]) -> Iterator[Observation]:
+    """The usable dates, until one is entirely clear."""
+    for seen in looks:
+        if seen is not None:
+            yield seen
+            if seen.share >= _CLEAR_ENOUGH:
+                return
 
 
 def _ranked(scenes: Sequence[Scene], part: Period, epsg: int) -> list[Datatake]:
@@ -148,14 +140,14 @@ def _parts(period: Period, count: int) -> list[Period]:
     return [Period(start, end - timedelta(days=1), period.label) for start, end in pairwise(edges)]
 
 
-def _usable(
+def _looked_at(
     reader: Reader,
     place: Sample,
     datatakes: Sequence[Datatake],
     request: LabelRequest,
     choice: DateChoice,
-) -> Iterator[Observation]:
-    """The dates that can be labelled, read one by one while tries are left; reasons are kept."""
+) -> Iterator[Observation | None]:
+    """Each date that is read, while tries are left; None and a reason where it is left out."""
     for datatake in datatakes:
         stamp = stamp_of(datatake)
         sun = scene_zenith(datatake[0]) / 100
@@ -169,15 +161,16 @@ def _usable(
         if choice.tries == 0:
             return
         choice.tries -= 1
+        seen: Observation | tuple[str, str]
         try:
             seen = observe(reader, datatake, place.grid, sun, request.min_clear_share)
         except ReadError as error:
-            choice.left_out[stamp] = LOST, str(error)
-            continue
+            seen = LOST, str(error)
         if isinstance(seen, Observation):
             yield seen
         else:
             choice.left_out[stamp] = seen
+            yield None
 
 
 def observe(

@@ -37,7 +37,7 @@ def class_probabilities(
         s2: (9, H, W) DN, bands as ``S2_BANDS``; 0 nodata.
         s1: (2, H, W) hundredths of a decibel, VV and VH; -32768 nodata.
         margin: pixels on each side that are only shown to the model; where several windows are
-            needed, they overlap by twice as many.
+            needed, they overlap by twice as many, or by half a window.
         sun_zenith: degrees from the zenith, 0 to 90, for a model that takes it.
 
     Returns:
@@ -51,12 +51,13 @@ def class_probabilities(
     contract, window, shape = session.contract, session.contract.window, s2.shape[1:]
     s2, s1 = _widened(s2, window, S2_NODATA), _widened(s1, window, S1_NODATA)
     usable = usable_pixels(contract, s2, s1)
-    along = _ramp(window, margin)
+    overlap = min(2 * margin, window // 2)
+    along = _ramp(window, overlap)
     weights = along[:, None] * along
     total = np.zeros((len(contract.legend), *usable.shape), np.float32)
     whole = np.zeros(usable.shape, np.float32)
     ids = list(contract.ids)
-    for row, col in product(*(_starts(size, window, margin) for size in usable.shape)):
+    for row, col in product(*(_starts(size, window, overlap) for size in usable.shape)):
         part = slice(row, row + window), slice(col, col + window)
         if not usable[part].any():
             continue
@@ -116,17 +117,16 @@ def _upsampled(cells: NDArray[np.float32], stride: int) -> NDArray[np.float32]:
     return cells
 
 
-def _starts(size: int, window: int, margin: int) -> list[int]:
+def _starts(size: int, window: int, overlap: int) -> list[int]:
     """First pixels of the windows that cover an axis, evenly spread."""
-    step = max(window - 2 * margin, 1)
-    count = 1 + max(-(-(size - window) // step), 0)
+    count = 1 + -(-(size - window) // (window - overlap))
     return [round(i * (size - window) / max(count - 1, 1)) for i in range(count)]
 
 
-def _ramp(window: int, margin: int) -> NDArray[np.float32]:
+def _ramp(window: int, overlap: int) -> NDArray[np.float32]:
     """Weights of a window's pixels on one axis: they rise over the overlap with its neighbours."""
     from_edge = np.minimum(np.arange(window), np.arange(window)[::-1]) + 0.5
-    return np.minimum(from_edge / max(2 * margin, 0.5), 1).astype(np.float32)
+    return np.minimum(from_edge / max(overlap, 0.5), 1).astype(np.float32)
 
 
 def _missing(shape: tuple[int, ...], window: int) -> list[tuple[int, int]]:
