@@ -80,16 +80,20 @@ def _window_probabilities(
     """(K, H, W) mean probabilities over a window's orientations, in the order of the logits."""
     contract = session.contract
     has_sun = SUN_ZENITH in contract.scalars and sun_zenith is not None
-    sun = np.full(len(_ORIENTATIONS), sun_zenith, np.float32) if has_sun else None
-    turned_s2, turned_s1 = (
-        np.stack([_turned(image, *one) for one in _ORIENTATIONS]) for image in (s2, s1)
-    )
-    logits = session.run(turned_s2, turned_s1, sun) / np.float32(contract.temperature)
-    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-    shares = odds / odds.sum(axis=1, keepdims=True)
-    turned_back = [_turned_back(*one) for one in zip(shares, _ORIENTATIONS, strict=True)]
-    mean = np.mean(turned_back, axis=0, dtype=np.float32)
-    return _upsampled(np.asarray(mean, np.float32), contract.stride)
+    cells = tuple(size // contract.stride for size in s2.shape[1:])
+    total = np.zeros((len(contract.classes), *cells), np.float32)
+    for start in range(0, len(_ORIENTATIONS), session.batch_size):
+        batch = _ORIENTATIONS[start : start + session.batch_size]
+        turned_s2, turned_s1 = (
+            np.stack([_turned(image, *one) for one in batch]) for image in (s2, s1)
+        )
+        sun = np.full(len(batch), sun_zenith, np.float32) if has_sun else None
+        odds = session.run(turned_s2, turned_s1, sun) / np.float32(contract.temperature)
+        odds = np.exp(odds - odds.max(axis=1, keepdims=True))
+        odds /= odds.sum(axis=1, keepdims=True)
+        for shares, orientation in zip(odds, batch, strict=True):
+            total += _turned_back(shares, orientation)
+    return _upsampled(total / np.float32(len(_ORIENTATIONS)), contract.stride)
 
 
 def _turned(image: NDArray[Any], turns: int, flips: int) -> NDArray[Any]:
