@@ -93,7 +93,8 @@ def _window_probabilities(
         odds /= odds.sum(axis=1, keepdims=True)
         for shares, orientation in zip(odds, batch, strict=True):
             total += _turned_back(shares, orientation)
-    return _upsampled(total / np.float32(len(_ORIENTATIONS)), contract.stride)
+    total /= len(_ORIENTATIONS)
+    return _upsampled(total, contract.stride)
 
 
 def _turned(image: NDArray[Any], turns: int, flips: int) -> NDArray[Any]:
