@@ -10,9 +10,11 @@ import click
 
 from lulcmap.cli.app import json_option, refuse_given
 from lulcmap.cli.command import Command, CommandGroup
+from lulcmap.cli.label import label
 from lulcmap.cli.logs import configure_logging, logging_options
 from lulcmap.cli.options import option_of
-from lulcmap.cli.terminal import echo, in_line, note_lost_output
+from lulcmap.cli.shown import show_chips, show_reasons
+from lulcmap.cli.terminal import echo, note_lost_output
 from lulcmap.dataset import DatasetRequest, ImageArchive
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ _MAX_SHOWN = 5
 
 @click.group(cls=CommandGroup, short_help="Build and check datasets to train on.")
 def dataset() -> None:
-    """Build a dataset of labelled images, and check one."""
+    """Build a dataset of labelled images, or let a model label them; check one."""
 
 
 @dataset.command(cls=Command, short_help="Build a dataset from labels.")
@@ -234,34 +236,15 @@ def _period(year: int | None, start: datetime | None, end: datetime | None) -> "
 
 def _show_build(result: "BuildResult") -> None:
     """Print the chips by split and by class, and the labels without one."""
-    totals, histogram = result.totals(), result.histogram()
-    echo(f"{result.out}: {len(result.rows):,} chips, {result.new_chips:,} of them new.")
-    echo(f"{'split':<12}{'chips':>9}{'places':>9}{'labelled px':>16}{'unlabelled':>12}")
-    for split, total in totals.items():
-        pixels = total["labelled"] + total["unlabelled"]
-        share = f"{total['unlabelled'] / pixels:.1%}" if pixels else "-"
-        echo(
-            f"{split:<12}{total['chips']:>9,}{total['places']:>9,}{total['labelled']:>16,}"
-            f"{share:>12}"
-        )
-    echo("\nShare of the labelled pixels")
-    width = max(len("class"), *(len(name) for name in result.names)) + 2
-    echo(f"{'class':<{width}}" + "".join(f"{split:>12}" for split in histogram))
-    for name in result.names:
-        shares = [
-            f"{counts[name] / totals[split]['labelled']:.2%}" if totals[split]["labelled"] else "-"
-            for split, counts in histogram.items()
-        ]
-        echo(f"{name:<{width}}" + "".join(f"{share:>12}" for share in shares))
-    for title, reasons in (
-        ("Labels not used", result.left_out),
-        ("Labels without an image", result.skipped),
-        ("Labels that failed; rerun the same command to try them again", result.failed),
-    ):
-        if reasons:
-            echo(f"\n{title}: {len(reasons):,} (all in {result.out / 'report.json'})")
-            for name, reason in sorted(reasons.items())[:_MAX_SHOWN]:
-                echo(f"  {in_line(f'{name}: {reason}')}")
+    show_chips(result)
+    show_reasons(
+        result,
+        {
+            "Labels not used": result.left_out,
+            "Labels without an image": result.skipped,
+            "Labels that failed; rerun the same command to try them again": result.failed,
+        },
+    )
 
 
 @dataset.command(cls=Command, short_help="Check a dataset, and show its statistics.")
@@ -315,3 +298,6 @@ def _show_check(result: "CheckResult") -> None:
         logger.error("and %d more faults", len(result.faults) - _MAX_SHOWN)
     if not result.faults:
         echo(f"{len(result.dataset.rows):,} chips, no faults.")
+
+
+dataset.add_command(label)

@@ -150,14 +150,7 @@ LICENSE_OPTION = setting(
 )
 OVERWRITE_OPTION = setting("overwrite", "Replace the file at --out, if it is another map.")
 
-_OPTIONS = (
-    click.option(
-        "--aoi",
-        required=True,
-        metavar="FILE|W,S,E,N",
-        help="Area of interest: GeoJSON, GeoPackage or Shapefile, or a box in degrees.",
-    ),
-    click.option("--layer", help="Layer of --aoi, where it has several."),
+_PERIOD = (
     click.option("--year", type=int, help="Calendar year."),
     click.option("--month", metavar="YYYY-MM", help="Calendar month."),
     click.option(
@@ -173,6 +166,18 @@ _OPTIONS = (
     ),
     click.option("--start", type=_DAY, metavar="YYYY-MM-DD", help="First day."),
     click.option("--end", type=_DAY, metavar="YYYY-MM-DD", help="Last day, included."),
+)
+"""Ways to give the period."""
+
+_OPTIONS = (
+    click.option(
+        "--aoi",
+        required=True,
+        metavar="FILE|W,S,E,N",
+        help="Area of interest: GeoJSON, GeoPackage or Shapefile, or a box in degrees.",
+    ),
+    click.option("--layer", help="Layer of --aoi, where it has several."),
+    *_PERIOD,
     click.option("--out", type=_PATH, help="COG to write.  [default: <aoi>-<period>.tif]"),
     setting(
         "model",
@@ -300,8 +305,15 @@ def map_options(function: F) -> F:
     return function
 
 
-def request_of(**options: Any) -> tuple["Period", Settings]:
-    """The period and the settings that the options ask for.
+def period_options(function: F) -> F:
+    """The ways to give a period, alone; ``period_of`` makes one of what the command is given."""
+    for option in reversed(_PERIOD):
+        function = option(function)
+    return function
+
+
+def period_of(options: dict[str, Any]) -> "Period":
+    """The period that the options ask for; they are taken out of ``options``.
 
     Raises:
         UsageError: no period is given, or an impossible one.
@@ -312,4 +324,14 @@ def request_of(**options: Any) -> tuple["Period", Settings]:
     period = {name: options.pop(name) for name in ("year", "month", "season", "last")}
     days = {name: options.pop(name) for name in ("start", "end")}
     days = {name: day.date() if day else None for name, day in days.items()}
-    return make_period(**period, **days), Settings.of(options)
+    return make_period(**period, **days)
+
+
+def request_of(**options: Any) -> tuple["Period", Settings]:
+    """The period and the settings that the options ask for.
+
+    Raises:
+        UsageError: no period is given, or an impossible one.
+
+    """
+    return period_of(options), Settings.of(options)

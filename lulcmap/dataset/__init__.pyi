@@ -7,7 +7,8 @@ from .pixels import Pixels
 from .request import build_dataset
 from .sample import Image, Label, Sample
 from .sets import LabelSet, check_sets, label_sets, set_members
-from .settings import DatasetRequest, ImageArchive, Scheme
+from .settings import DatasetRequest, ImageArchive, LabelRequest, Scheme
+from .teacher import LabelResult, label_scenes
 from .votes import merge_votes
 from .writer import dataset_writer
 
@@ -20,6 +21,8 @@ __all__ = [
     "Image",
     "ImageArchive",
     "Label",
+    "LabelRequest",
+    "LabelResult",
     "LabelSet",
     "Pixels",
     "Sample",
@@ -28,6 +31,7 @@ __all__ = [
     "check_dataset",
     "check_sets",
     "dataset_writer",
+    "label_scenes",
     "label_sets",
     "merge_votes",
     "read_legend",

@@ -3,7 +3,8 @@
 import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from lulcmap.dataset.chips import SPLITS, Chip
 from lulcmap.dataset.legend import Legend
 from lulcmap.dataset.sample import Images, Labels, Sample, SkippedError
 from lulcmap.dataset.splits import Assignment, assign_splits
+from lulcmap.dataset.workers import completed
 from lulcmap.dataset.writer import DatasetWriter, dataset_writer
 from lulcmap.errors import NoScenesError, ProviderError
 from lulcmap.legend import NODATA
@@ -20,7 +22,7 @@ from lulcmap.system import Progress, no_progress
 logger = logging.getLogger(__name__)
 
 
-_MAX_FAILURES_IN_A_ROW = 10
+MAX_FAILURES_IN_A_ROW = 10
 """Labels that may fail one after the other before the build gives up: the provider is down."""
 
 
@@ -193,31 +195,18 @@ class _Builder:
                 self.rows.append(row)
         done, in_a_row = len(self.rows), 0
         progress("chips", done, len(samples))
-        pool = ThreadPoolExecutor(workers, "chip")
-        waiting: dict[Future[Chip], Sample] = {}
-        rest = iter(missing)
-        try:
-            while True:
-                for sample in rest:
-                    waiting[pool.submit(self._make, sample)] = sample
-                    if len(waiting) >= 2 * workers:
-                        break
-                if not waiting:
-                    break
-                for future in wait(waiting, return_when=FIRST_COMPLETED).done:
-                    sample, error = waiting.pop(future), future.exception()
-                    in_a_row = in_a_row + 1 if isinstance(error, ProviderError) else 0
-                    self._record(sample, future)
-                    done += 1
-                    progress("chips", done, len(samples))
-                    if in_a_row == _MAX_FAILURES_IN_A_ROW:
-                        raise ProviderError(
-                            f"{in_a_row} labels in a row failed, the last one {sample.source} "
-                            f"({error}). Rerun the same command later to resume."
-                        )
-        finally:
-            # Do not wait after an error or a signal: nobody needs the chips still being made.
-            pool.shutdown(wait=not waiting, cancel_futures=True)
+        with closing(completed(self._make, missing, workers=workers)) as finished:
+            for sample, future in finished:
+                error = future.exception()
+                in_a_row = in_a_row + 1 if isinstance(error, ProviderError) else 0
+                self._record(sample, future)
+                done += 1
+                progress("chips", done, len(samples))
+                if in_a_row == MAX_FAILURES_IN_A_ROW:
+                    raise ProviderError(
+                        f"{in_a_row} labels in a row failed, the last one {sample.source} "
+                        f"({error}). Rerun the same command later to resume."
+                    )
 
     def _make(self, sample: Sample) -> Chip:
         label = self.labels.read(sample)

@@ -27,13 +27,14 @@ from lulcmap.dataset.source import OpenArchive, archive_settings
 from lulcmap.errors import NoScenesError, ReadError
 from lulcmap.imagery import (
     CompositeRules,
+    LostAsset,
     Plane,
     Reader,
     make_composite,
     mean_backscatter,
     pixels_of,
 )
-from lulcmap.sensors import S1_BANDS, S1_NODATA, S2_BANDS, S2_NODATA
+from lulcmap.sensors import S1_BANDS, S2_BANDS, S2_NODATA
 
 _MAX_CLOUD_PERCENT = 95.0
 """Percent of cloud above which a composite skips a scene, as in ``lulcmap predict``."""
@@ -66,11 +67,14 @@ class SceneImages:
             sample.area(), (day, day), (day - reach, day + reach)
         )
         s2, s2_ids = self._read_s2(sample, s2_scenes, day)
-        orbit = self.archive.options.orbit
-        if orbit != "any":
-            s1_scenes = [scene for scene in s1_scenes if scene.orbit_state in (orbit, None)]
-        s1, used = self._read_s1(sample, s1_scenes)
-        return Image(s2, s1, day, tuple(s2_ids), *_s1_summary(used, orbit))
+        options = self.archive.options
+        s1, used, _ = read_s1(self.archive, sample.grid, of_orbit(s1_scenes, options.orbit))
+        if not used and not options.keep_without_s1:
+            orbit = "" if options.orbit == "any" else f"{options.orbit} "
+            raise SkippedError(
+                f"no {orbit}Sentinel-1 scene within {self.s1_days} days shows any of it"
+            )
+        return Image(s2, s1, day, tuple(s2_ids), *s1_summary(used, options.orbit))
 
     def _read_s2(
         self, sample: Sample, scenes: list[Scene], day: date
@@ -92,26 +96,40 @@ class SceneImages:
             raise SkippedError(f"the Sentinel-2 scenes of {day} have no data there")
         return best
 
-    def _read_s1(
-        self, sample: Sample, scenes: list[Scene]
-    ) -> tuple[NDArray[np.int16], list[Scene]]:
-        """The mean of all datatakes, and the scenes in it."""
-        options = self.archive.options
-        datatakes: dict[str, list[Scene]] = {}
-        for scene in sorted(scenes, key=lambda one: (one.acquired, one.id)):
-            datatakes.setdefault(scene.datatake, []).append(scene)
-        image, used, lost = mean_backscatter(
-            self.archive.reader.planes, sample.grid, [tuple(one) for one in datatakes.values()]
-        )
-        if len(lost) > options.max_lost * len(S1_BANDS) * len(scenes):
-            raise ReadError(f"{len(lost)} radar assets could not be read ({lost[0].reason})")
-        if (image == S1_NODATA).all() and not options.keep_without_s1:
-            orbit = "" if options.orbit == "any" else f"{options.orbit} "
-            raise SkippedError(
-                f"no {orbit}Sentinel-1 scene within {self.s1_days} days shows any of it"
-            )
-        ids = set(used)
-        return image, [scene for scene in scenes if scene.id in ids]
+
+def read_s1(
+    archive: OpenArchive, grid: GeoBox, scenes: Sequence[Scene]
+) -> tuple[NDArray[np.int16], list[Scene], tuple[LostAsset, ...]]:
+    """Read the mean of all datatakes of radar scenes.
+
+    Args:
+        archive: archive of the scenes.
+        grid: grid of 10 m.
+        scenes: the scenes.
+
+    Returns:
+        (2, H, W) hundredths of a decibel, -32768 nodata; the scenes in it; assets that could not be
+        read.
+
+    Raises:
+        ReadError: too many assets could not be read.
+
+    """
+    datatakes: dict[str, list[Scene]] = {}
+    for scene in sorted(scenes, key=lambda one: (one.acquired, one.id)):
+        datatakes.setdefault(scene.datatake, []).append(scene)
+    image, used, lost = mean_backscatter(
+        archive.reader.planes, grid, [tuple(one) for one in datatakes.values()]
+    )
+    if len(lost) > archive.options.max_lost * len(S1_BANDS) * len(scenes):
+        raise ReadError(f"{len(lost)} radar assets could not be read ({lost[0].reason})")
+    ids = set(used)
+    return image, [scene for scene in scenes if scene.id in ids], lost
+
+
+def of_orbit(scenes: Sequence[Scene], orbit: Orbit) -> list[Scene]:
+    """The radar scenes of an orbit direction, and those that do not state theirs."""
+    return [scene for scene in scenes if orbit == "any" or scene.orbit_state in (orbit, None)]
 
 
 def read_datatake(
@@ -179,7 +197,7 @@ def _fill(
     return True
 
 
-def _s1_summary(
+def s1_summary(
     scenes: Iterable[Scene], orbit: Orbit
 ) -> tuple[tuple[str, ...], tuple[str, ...], str | None]:
     """Ids, ISO dates and orbit direction of radar scenes, by time."""
@@ -248,32 +266,66 @@ class CompositeImages:
 
     def read(self, sample: Sample) -> Image:
         """Make the composite of a sample."""
-        composite = make_composite(
-            self.archive.reader.planes,
-            sample.grid,
-            s2_dates=own_grid_first(self._s2, sample.epsg),
-            s1_passes=self._s1.passes,
-            s1_others=self._s1.others,
-            rules=self.rules,
+        image, _ = read_composite(
+            self.archive, sample, self._s2, self._s1, period=self.period, rules=self.rules
         )
-        options, lost = self.archive.options, composite.lost
-        if len(lost) - composite.replaced > options.max_lost * composite.opened:
-            raise ReadError(
-                f"{len(lost)} of {composite.opened} assets could not be read ({lost[0].reason})"
-            )
-        if not composite.s2_count.any():
-            raise SkippedError("no clear Sentinel-2 observation was found")
-        if not composite.s1_count.any() and not options.keep_without_s1:
-            raise SkippedError("no Sentinel-1 scene shows any of it")
-        used = set(composite.used)
-        datatakes = (*self._s1.passes, *self._s1.others)
-        s1_scenes = [scene for datatake in datatakes for scene in datatake if scene.id in used]
-        s1_ids = {scene.id for scene in s1_scenes}
-        middle = self.period.start + (self.period.end - self.period.start) / 2
-        return Image(
-            composite.s2,
-            composite.s1,
-            middle,
-            tuple(name for name in composite.used if name not in s1_ids),
-            *_s1_summary(s1_scenes, options.orbit),
+        return image
+
+
+def read_composite(
+    archive: OpenArchive,
+    sample: Sample,
+    s2: Sequence[Datatake],
+    s1: S1Choice,
+    *,
+    period: Period,
+    rules: CompositeRules,
+) -> tuple[Image, tuple[LostAsset, ...]]:
+    """Make the composite of a sample as a map is made from.
+
+    Args:
+        archive: archive of the scenes.
+        sample: the sample.
+        s2: Sentinel-2 datatakes, as ranked.
+        s1: Sentinel-1 datatakes.
+        period: period of the composite.
+        rules: rules of its Sentinel-2 part.
+
+    Returns:
+        The composite, and the assets that could not be read.
+
+    Raises:
+        SkippedError: nothing is clear, or there is no radar and it is wanted.
+        ReadError: too many assets could not be read.
+
+    """
+    composite = make_composite(
+        archive.reader.planes,
+        sample.grid,
+        s2_dates=own_grid_first(s2, sample.epsg),
+        s1_passes=s1.passes,
+        s1_others=s1.others,
+        rules=rules,
+    )
+    options, lost = archive.options, composite.lost
+    if len(lost) - composite.replaced > options.max_lost * composite.opened:
+        raise ReadError(
+            f"{len(lost)} of {composite.opened} assets could not be read ({lost[0].reason})"
         )
+    if not composite.s2_count.any():
+        raise SkippedError("no clear Sentinel-2 observation was found")
+    if not composite.s1_count.any() and not options.keep_without_s1:
+        raise SkippedError("no Sentinel-1 scene shows any of it")
+    used = set(composite.used)
+    datatakes = (*s1.passes, *s1.others)
+    s1_scenes = [scene for datatake in datatakes for scene in datatake if scene.id in used]
+    s1_ids = {scene.id for scene in s1_scenes}
+    middle = period.start + (period.end - period.start) / 2
+    image = Image(
+        composite.s2,
+        composite.s1,
+        middle,
+        tuple(name for name in composite.used if name not in s1_ids),
+        *s1_summary(s1_scenes, options.orbit),
+    )
+    return image, lost

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from lulcmap.catalog import Period
+    from lulcmap.geo import AreaLike
 
 Orbit = Literal["descending", "ascending", "any"]
 
@@ -78,3 +79,77 @@ class DatasetRequest:
 
     limit: int | None = None
     """Most chips to make."""
+
+
+@dataclass(frozen=True)
+class LabelRequest:
+    """Options of labels that a model gives. The defaults are the command's."""
+
+    teacher: str | Path
+    """The model: a name from `lulcmap models`, or an ONNX file."""
+
+    period: "Period"
+    """Period of the images."""
+
+    area: "AreaLike | None" = None
+    """Area whose squares are the places, as in ``load_area``."""
+
+    places: Path | None = None
+    """File of points or polygons to centre places on, in place of an area."""
+
+    layer: str | None = None
+    """Layer of either file, where it has several."""
+
+    archive: ImageArchive = field(default_factory=lambda: ImageArchive(keep_without_s1=True))
+    """Where the images come from."""
+
+    size: int = 448
+    """Pixels a side of a chip, even: with its margin, one window of 512."""
+
+    limit: int | None = None
+    """Most places, drawn at random; a larger limit adds to those of a smaller one."""
+
+    dates: int = 3
+    """Dates of a place, the clearest of as many equal parts of the period."""
+
+    average: bool = True
+    """Whether the dates of a place share one label, the mean of theirs."""
+
+    composites: bool = False
+    """Whether a composite of the period becomes another chip of each place."""
+
+    max_scenes: int = 12
+    """Dates looked at for a place."""
+
+    max_cloud: float = 95.0
+    """Percent of cloud cover above which a scene is not looked at."""
+
+    min_clear_share: float = 0.5
+    """Share of a place that must be clear on a date."""
+
+    max_sun_zenith: float = 65.0
+    """Degrees between sun and zenith above which a date is left out."""
+
+    min_margin: float = 0.0
+    """Difference of the two largest probabilities below which a pixel has no label."""
+
+    s1: Literal["off", "optional", "required"] = "optional"
+    """Use of Sentinel-1; ``required`` skips places without it."""
+
+    s1_days: int = 30
+    """Days of Sentinel-1 before and after a date."""
+
+    s1_dates: int = 4
+    """Sentinel-1 dates averaged in a chip, the nearest to its day."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Device the model runs on."""
+
+    batch_size: int = 8
+    """Windows in one call of the model, on a GPU."""
+
+    validation: float = 0.1
+    """Share of the places for validation, which decides when training stops."""
+
+    test: float = 0.0
+    """Share of the places for testing."""

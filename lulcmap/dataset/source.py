@@ -57,6 +57,8 @@ class OpenArchive:
         s2_period: tuple[date, date],
         s1_period: tuple[date, date],
         max_cloud: float = 100.0,
+        *,
+        s1: bool = True,
     ) -> tuple[list[Scene], list[Scene]]:
         """Find scenes of Sentinel-2 and of Sentinel-1; arguments as in ``find_scenes``."""
         result = find_scenes(
@@ -66,7 +68,7 @@ class OpenArchive:
             catalog=self.options.catalog,
             profile=self.options.profile,
             s1_catalog=self.options.s1_catalog,
-            s1=True,
+            s1=s1,
             max_cloud=max_cloud,
         )
         self._open_reader(result)

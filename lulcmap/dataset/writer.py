@@ -49,6 +49,9 @@ REPORT = "report.json"
 
 CHIP_FILE = "chip.json"
 
+PLACES = "places"
+"""Folder of the records of places that a teacher labelled."""
+
 _LOCK = ".lock"
 
 
@@ -228,6 +231,7 @@ def _remove_if_empty(path: Path) -> None:
     """Remove a folder without a chip: it has nothing to resume."""
     with suppress(OSError):
         (path / CHIPS).rmdir()  # only if it is empty
+        shutil.rmtree(path / PLACES, ignore_errors=True)
         (path / ABOUT).unlink()
         (path / _LOCK).unlink()
         path.rmdir()

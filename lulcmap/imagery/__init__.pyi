@@ -2,11 +2,12 @@ from .area_composite import composite_area
 from .assets.fetch import Fetcher
 from .assets.http import FetchError
 from .assets.tiff import TIFF_HEADER_BYTES
-from .composite import Composite, make_composite, mean_backscatter
+from .composite import Composite, LostAsset, make_composite, mean_backscatter
 from .kernels import median, sorting_network
 from .reader import Plane, Reader, pixels_of
 from .resample import sample_pixels, transform_nodes
 from .rules import RULE_RANGES, CompositeRules
+from .sun import scene_zenith
 
 __all__ = [
     "RULE_RANGES",
@@ -15,6 +16,7 @@ __all__ = [
     "CompositeRules",
     "FetchError",
     "Fetcher",
+    "LostAsset",
     "Plane",
     "Reader",
     "composite_area",
@@ -23,6 +25,7 @@ __all__ = [
     "median",
     "pixels_of",
     "sample_pixels",
+    "scene_zenith",
     "sorting_network",
     "transform_nodes",
 ]

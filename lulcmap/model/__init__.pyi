@@ -25,6 +25,7 @@ from .registry import (
 )
 from .runtime import LOG_FATAL_ONLY, first_line, has_cuda, has_driver, load_runtime
 from .session import Session, open_session
+from .soft import class_probabilities
 from .trial import COVER_SPECTRA
 from .wrap import WrappedModel, wrap_model
 from .wrap_request import WrapRequest
@@ -49,6 +50,7 @@ __all__ = [
     "WrappedModel",
     "bounding_box",
     "cached_models",
+    "class_probabilities",
     "classify",
     "classify_image",
     "deepness_metadata",

@@ -130,7 +130,7 @@ def classify(
             takes the sun's zenith, which is not given.
 
     """
-    usable = _usable(contract, s2, s1)
+    usable = usable_pixels(contract, s2, s1)
     # A window without any usable pixel counts as logits of zero and is not run. Its pixels are the
     # same for every block that needs it, so all blocks skip it alike.
     filled = [
@@ -200,7 +200,7 @@ def _cells(box: Box, *, stride: int) -> Box:
     return Box(row, col, -(-box.stop[0] // stride) - row, -(-box.stop[1] // stride) - col)
 
 
-def _usable(contract: Contract, s2: NDArray[Any], s1: NDArray[Any]) -> NDArray[np.bool_]:
+def usable_pixels(contract: Contract, s2: NDArray[Any], s1: NDArray[Any]) -> NDArray[np.bool_]:
     """Return (H, W) True where a pixel has every required input and at least one."""
     composites, names = {"s2": s2, "s1": s1}, {"s2": S2_BANDS, "s1": S1_BANDS}
     has_any, lacks_required = np.zeros(s2.shape[1:], bool), np.zeros(s2.shape[1:], bool)

@@ -433,7 +433,7 @@ def test_a_provider_that_is_down_ends_the_build(request_of, tmp_path, monkeypatc
     with pytest.raises(ProviderError, match=r"7 labels failed .*The server is down"):
         build_dataset(request_of(), tmp_path / "out")
     assert not (tmp_path / "out").exists()
-    monkeypatch.setattr("lulcmap.dataset.build._MAX_FAILURES_IN_A_ROW", 3)
+    monkeypatch.setattr("lulcmap.dataset.build.MAX_FAILURES_IN_A_ROW", 3)
     with pytest.raises(ProviderError, match="3 labels in a row failed, the last one"):
         build_dataset(request_of(workers=1), tmp_path / "out")
 

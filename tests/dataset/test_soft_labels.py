@@ -1,193 +1,114 @@
-"""Soft labels, weights and sets of classes: written, read, checked, and refused where wrong."""
-
-import json
-from dataclasses import replace
-from datetime import date
+"""Soft labels of several dates, against the arithmetic of one pixel."""
 
 import numpy as np
 import pytest
-import rasterio
-from affine import Affine
-from odc.geo.geobox import GeoBox
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
-from lulcmap.dataset import (
-    Dataset,
-    Image,
-    Label,
-    LabelSet,
-    Pixels,
-    Sample,
-    check_dataset,
-    dataset_writer,
-    label_sets,
-    set_members,
+from lulcmap.dataset.soft_labels import (
+    agreement_of,
+    mean_probabilities,
+    percent,
+    soft_label,
 )
-from lulcmap.errors import UsageError
-from lulcmap.legend import CLASSES, NAMES
 
-SIDE = 8
-SETS = label_sets({"not crops": [name for name in NAMES if name != "crops"], "wet": NAMES[:1]})
+UNKNOWN = 255
 
 
-def sample(number=0):
-    grid = GeoBox((SIDE, SIDE), Affine(10, 0, 5e5 + 1000 * number, 0, -10, 5e6), "EPSG:32632")
-    return Sample(f"chip-{number}", "own", "drawn", (), grid)
+def pixel(*shares):
+    """(K, 1, 1) probabilities of one pixel."""
+    return np.array(shares, np.float32).reshape(-1, 1, 1)
 
 
-def image():
-    s2 = np.full((9, SIDE, SIDE), 700, np.uint16)
-    s1 = np.full((2, SIDE, SIDE), -1200, np.int16)
-    return Image(s2, s1, date(2024, 6, 1), ("a",), ("b",), ("2024-06-02",), None)
+SEEN = np.ones((1, 1), bool)
 
-
-def label():
-    """Rows of certain water, of probably trees, of "not crops", of "wet", and of nothing."""
-    ids = np.full((SIDE, SIDE), 255, np.uint8)
-    ids[0], ids[1], ids[2], ids[3] = 0, 1, 254, 253
-    soft = np.zeros((9, SIDE, SIDE), np.uint8)
-    soft[1, 1], soft[2, 1], soft[5, 1] = 60, 30, 9
-    weight = np.full((SIDE, SIDE), 100, np.uint8)
-    weight[1] = 40
-    return Label(ids, probabilities=soft, weight=weight)
-
-
-@pytest.fixture
-def dataset(tmp_path):
-    with dataset_writer(tmp_path, CLASSES, {}, sets=SETS) as writer:
-        row = writer.write_chip(sample(), "digest", label(), image())
-        writer.finish([replace(row, place="here", split="train")], {})
-    return Dataset.open(tmp_path)
-
-
-def test_what_was_written_is_read(dataset):
-    (chip,) = dataset.rows
-    seen, drawn = dataset.read(chip), label()
-
-    np.testing.assert_array_equal(seen.label, drawn.ids)
-    np.testing.assert_array_equal(seen.probabilities, drawn.probabilities)
-    np.testing.assert_array_equal(seen.weight, drawn.weight)
-    assert dataset.sets == SETS
-    assert seen.nbytes == SIDE**2 * (9 * 2 + 2 * 2 + 1 + 9 + 1)
-
-
-def test_pixels_of_a_set_count_for_no_class(dataset):
-    (chip,) = dataset.rows
-
-    assert chip.counts == (SIDE, SIDE, 0, 0, 0, 0, 0, 0, 0)
-    assert chip.partial == 2 * SIDE
-    assert chip.unlabelled == SIDE**2 - 2 * SIDE
-    assert check_dataset(dataset.folder).faults == ()
-
-
-def test_a_dataset_without_them_says_nothing_of_them(tmp_path):
-    with dataset_writer(tmp_path, CLASSES, {}) as writer:
-        row = writer.write_chip(sample(), "digest", Label(label().ids.clip(0, 1)), image())
-        writer.finish([row], {})
-
-    assert "sets" not in json.loads((tmp_path / "dataset.json").read_text())
-    assert "partial" not in json.loads((tmp_path / "chips/chip-0/chip.json").read_text())
-    assert sorted(path.name for path in (tmp_path / "chips/chip-0").iterdir()) == [
-        *("chip.json", "label.tif", "s1.tif", "s2.tif")
-    ]
-    seen = Dataset.open(tmp_path).read(row)
-    assert seen.probabilities is None
-    assert seen.weight is None
-
-
-def test_other_sets_are_another_dataset(dataset):
-    with (
-        pytest.raises(UsageError, match=r"label sets were .*not crops"),
-        dataset_writer(dataset.folder, CLASSES, {}, sets=SETS[:1]),
-    ):
-        pass
-
-
-@pytest.mark.parametrize(
-    ("sets", "says"),
-    [
-        ([LabelSet(200, "wet", ("water",))], "expected \\[254\\]"),
-        ([LabelSet(254, "wet", ("sea",))], "has the classes sea"),
-        ([LabelSet(254, "wet", ())], "has the classes none"),
-        ([LabelSet(254, "wet", ("water", "water"))], "each once"),
-    ],
+SHARES = st.integers(1, 12).flatmap(
+    lambda k: arrays(np.float32, (k, 3, 4), elements=st.floats(0, 1, width=32))
 )
-def test_sets_that_do_not_fit_the_legend_are_refused(tmp_path, sets, says):
-    with pytest.raises(ValueError, match=says), dataset_writer(tmp_path, CLASSES, {}, sets=sets):
-        pass
 
 
-def with_plane(name, change):
-    drawn = label()
-    planes = getattr(drawn, name).copy()
-    change(planes)
-    return replace(drawn, **{name: planes})
+@given(SHARES)
+def test_percent_sums_to_100_and_moves_no_class_by_one(raw):
+    raw[0] += np.float32(1e-3)
+    shares = raw / raw.sum(axis=0)
+
+    whole = percent(shares)
+
+    exact = 100 * shares.astype(float) / shares.sum(axis=0, dtype=float)
+    assert (whole.sum(axis=0, dtype=int) == 100).all()
+    assert (np.abs(whole - exact) < 1).all()
+    best = np.take_along_axis(whole, shares.argmax(axis=0)[None], 0)[0]
+    assert (best == whole.max(axis=0)).all()  # the label stays the most probable class
 
 
-@pytest.mark.parametrize(
-    ("name", "change", "says"),
-    [
-        ("ids", lambda a: a.__setitem__((0, 0), 250), "label holds id 250; .* sets 253, 254"),
-        ("probabilities", lambda a: a.__setitem__((1, 1, 0), 10), "sum of 49 percent"),
-        ("probabilities", lambda a: a.__setitem__((2, 1, 0), 63), "sum of 132 percent"),
-        ("ids", lambda a: a.__setitem__((1, 0), 2), "1 pixels whose most probable class is not"),
-        ("weight", lambda a: a.__setitem__((0, 0), 101), "weight holds 101"),
-    ],
-)
-def test_wrong_labels_are_neither_written_nor_passed_by_the_check(dataset, name, change, says):
-    wrong = with_plane(name, change)
-
-    with (
-        dataset_writer(dataset.folder, CLASSES, {}, sets=SETS) as writer,
-        pytest.raises(ValueError, match=says),
-    ):
-        writer.write_chip(sample(1), "digest", wrong, image())
-    assert not (dataset.folder / "chips/chip-1").exists()
-
-    (chip,) = dataset.rows
-    files = {"ids": "label.tif", "probabilities": "probabilities.tif", "weight": "weight.tif"}
-    with rasterio.open(dataset.path(chip, files[name]), "r+") as file:
-        file.write(getattr(wrong, name).reshape(-1, SIDE, SIDE))
-    faults = check_dataset(dataset.folder).faults
-    file_says = says.replace("label ", "label.tif ").replace("weight ", "weight.tif ")
-    with pytest.raises(AssertionError, match=file_says):
-        raise AssertionError("\n".join(faults))
+def test_the_largest_remainders_get_what_is_missing():
+    assert percent(pixel(0.334, 0.333, 0.333))[:, 0, 0].tolist() == [34, 33, 33]
+    assert percent(pixel(0.006, 0.006, 0.988))[:, 0, 0].tolist() == [1, 0, 99]
+    assert percent(pixel(0, 0))[:, 0, 0].tolist() == [0, 0]
 
 
-@pytest.mark.parametrize("name", ["probabilities.tif", "weight.tif"])
-def test_the_check_finds_files_of_another_format(dataset, name):
-    (chip,) = dataset.rows
-    grid = sample().grid
-    with rasterio.open(
-        dataset.path(chip, name),
-        "w",
-        driver="GTiff",
-        count=2,
-        height=SIDE,
-        width=SIDE,
-        dtype="uint8",
-        crs="EPSG:32632",
-        transform=grid.affine,
-    ) as file:
-        file.write(np.zeros((2, SIDE, SIDE), np.uint8))
+def test_dates_count_by_their_weight_and_not_where_they_see_nothing():
+    dates = [pixel(1, 0), pixel(0, 1), pixel(np.nan, np.nan)]
+    weights = [np.full((1, 1), weight, np.float32) for weight in (0.75, 0.25, 1)]
 
-    (fault,) = check_dataset(dataset.folder).faults
-
-    assert f"{name} has 2 bands of uint8" in fault
+    assert mean_probabilities(dates, weights)[:, 0, 0].tolist() == [0.75, 0.25]
+    assert np.isnan(mean_probabilities(dates, [0 * weight for weight in weights])).all()
 
 
-def test_arrays_of_another_shape_are_refused():
-    planes = label()
+def test_a_date_alone_weighs_by_its_margin():
+    label = soft_label(pixel(0.2, 0.7, 0.1), seen=SEEN)
 
-    with pytest.raises(ValueError, match=r"probabilities is uint8 .*expected uint8 \(4, 8, 8\)"):
-        Pixels(image().s2, image().s1, planes.ids, planes.probabilities).check(4)
-    with pytest.raises(ValueError, match="s1 is float64"):
-        Pixels(image().s2, image().s1 * 1.0, planes.ids).check(9, frozenset({253, 254}))
+    assert label.ids[0, 0] == 1
+    assert label.probabilities[:, 0, 0].tolist() == [20, 70, 10]
+    assert label.weight[0, 0] == 50
 
 
-def test_the_members_of_sets_are_in_the_order_of_the_legend():
-    members = set_members(SETS, NAMES)
+def test_a_pixel_that_no_date_shows_has_no_label():
+    label = soft_label(pixel(0.2, 0.8), seen=~SEEN)
 
-    assert members.shape == (2, 9)
-    assert [name for name, is_in in zip(NAMES, members[0], strict=True) if not is_in] == ["crops"]
-    assert members[1].tolist() == [True] + [False] * 8
-    assert set_members((), NAMES).shape == (0, 9)
+    assert (label.ids[0, 0], label.weight[0, 0], label.probabilities.max()) == (UNKNOWN, 0, 0)
+
+
+@pytest.mark.parametrize(("least", "known"), [(0.0, True), (0.1, True), (0.3, False)])
+def test_a_margin_below_the_least_one_gives_no_label(least, known):
+    label = soft_label(pixel(0.4, 0.6), seen=SEEN, min_margin=least)
+
+    assert (label.ids[0, 0] != UNKNOWN) == known
+
+
+def test_a_labelled_pixel_always_weighs_something():
+    assert soft_label(pixel(0.5, 0.5), seen=SEEN).weight[0, 0] == 1
+
+
+def test_the_weight_falls_as_a_date_drifts_from_the_label():
+    mean = pixel(0.8, 0.15, 0.05)
+    owns = [pixel(0.8, 0.15, 0.05), pixel(0.6, 0.3, 0.1), pixel(0.4, 0.5, 0.1)]
+
+    labels = [soft_label(mean, own, seen=SEEN) for own in owns]
+
+    weights = [int(label.weight[0, 0]) for label in labels]
+    assert weights == sorted(weights, reverse=True)
+    assert weights[0] == 65  # the margin: both agree
+    assert [label.ids[0, 0] for label in labels] == [0, 0, 0]
+
+
+def test_a_date_that_is_sure_of_another_class_has_no_label():
+    flooded = pixel(0.9, 0.05, 0.05)
+    dry = pixel(0.02, 0.9, 0.08)
+    mean = mean_probabilities([flooded, dry, dry], [np.ones((1, 1), np.float32)] * 3)
+
+    assert soft_label(mean, flooded, seen=SEEN).ids[0, 0] == UNKNOWN
+    assert soft_label(mean, dry, seen=SEEN).ids[0, 0] == 1
+
+
+@given(SHARES, st.randoms(use_true_random=False))
+def test_agreement_is_one_minus_half_the_difference(raw, rng):
+    raw[0] += np.float32(1e-3)
+    one = raw / raw.sum(axis=0)
+    order = list(range(len(one)))
+    rng.shuffle(order)
+    other = one[order]
+
+    expected = 1 - np.abs(one - other).sum(axis=0) / 2
+    np.testing.assert_allclose(agreement_of(one, other), expected, atol=1e-5)
