@@ -180,7 +180,7 @@ def test_without_a_network_the_error_suggests_a_local_file(server):
         ("https://[x/a.onnx", NOTHING, None, "is not an https URL"),
         ("https://example.org/", NOTHING, None, "'' is not a valid name"),
         ("https://example.org/..%2Fa.onnx", NOTHING, "../a", "'../a' is not a valid name"),
-        ("https://example.org/mine.onnx", NOTHING, None, "ships a model named mine"),
+        ("https://example.org/mine.onnx", NOTHING, None, "has a model named mine"),
     ],
 )
 def test_an_invalid_url_sha256_or_name_is_refused_before_any_request(url, sha256, name, message):
