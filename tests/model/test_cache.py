@@ -1,8 +1,6 @@
 import hashlib
 import json
 import os
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from click.testing import CliRunner
@@ -29,37 +27,6 @@ def folder(tmp_path, monkeypatch):
 def model(tmp_path):
     """The bytes of a model."""
     return make_model(tmp_path / "one.onnx", contract()).read_bytes()
-
-
-@pytest.fixture
-def server(socket_enabled):
-    """Serves files by their paths, on this machine; ``requests`` records the paths."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):  # the name is http.server's
-            path = self.path.partition("?")[0]
-            served.requests.append(path)
-            body, length = served.files.get(path, (None, 0))
-            self.send_response(404 if body is None else 200)
-            self.send_header("Content-Length", str(length))
-            self.end_headers()
-            self.wfile.write(body or b"")
-
-        def log_message(self, *_):
-            pass
-
-    class Served:
-        def put(self, path, body, *, length=None):
-            self.files[path] = (body, len(body) if length is None else length)
-            return f"{self.url}{path}"
-
-    served, listening = Served(), ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    served.files, served.requests = {}, []
-    served.url = f"http://127.0.0.1:{listening.server_port}"
-    threading.Thread(target=listening.serve_forever, daemon=True).start()
-    yield served
-    listening.shutdown()
-    listening.server_close()
 
 
 def sha(body):

@@ -108,16 +108,23 @@ THIRD = _block(
 HEAD = Layer(144, (1, 1, 144, N_CLASSES))
 
 
+LAYERS = (
+    *(STEM, *FIRST.layers, FIRST.short, *SECOND.layers, SECOND.short),
+    *(*BRANCH, *THIRD.layers, THIRD.short, HEAD),
+)
+"""All layers."""
+
+
+def tensor_name(number: int) -> str:
+    """Name in the bundle of a variable."""
+    return f"variables/{number}/.ATTRIBUTES/VARIABLE_VALUE"
+
+
 def tensor_shapes() -> dict[str, tuple[int, ...]]:
     """Name in the bundle and shape of every tensor of the network."""
-    blocks = (FIRST, SECOND, THIRD)
-    layers = [
-        STEM,
-        *BRANCH,
-        HEAD,
-        *(one for block in blocks for one in (*block.layers, block.short)),
-    ]
-    return {_name(number): shape for layer in layers for number, shape in layer.variables.items()}
+    return {
+        tensor_name(number): shape for layer in LAYERS for number, shape in layer.variables.items()
+    }
 
 
 def build_graph(tensors: Tensors) -> OnnxGraph:
@@ -166,10 +173,6 @@ def add_network(graph: OnnxGraph, tensors: Tensors, top: str, seen: str) -> None
     kernel, bias = _weights(graph, tensors, HEAD)
     graph.add("Conv", features, kernel, bias, out="logits", kernel_shape=[1, 1])
     graph.add_output("logits", "float32", ["n", N_CLASSES, "h", "w"])
-
-
-def _name(number: int) -> str:
-    return f"variables/{number}/.ATTRIBUTES/VARIABLE_VALUE"
 
 
 def _add_seen(graph: OnnxGraph, surface: str) -> str:
@@ -248,12 +251,12 @@ def _add_mish(graph: OnnxGraph, x: str) -> str:
 
 def _weights(graph: OnnxGraph, tensors: Tensors, layer: Layer) -> tuple[str, str]:
     """Add kernel and bias of a layer, its batch normalisation folded in."""
-    kernel = tensors[_name(layer.kernel)].transpose(
+    kernel = tensors[tensor_name(layer.kernel)].transpose(
         (2, 3, 0, 1) if layer.is_depthwise else (3, 2, 0, 1)
     )
-    bias = tensors[_name(layer.kernel + 1)]
+    bias = tensors[tensor_name(layer.kernel + 1)]
     if layer.norm is not None:
-        gamma, beta, mean, variance = (tensors[_name(layer.norm + at)] for at in range(4))
+        gamma, beta, mean, variance = (tensors[tensor_name(layer.norm + at)] for at in range(4))
         factor = gamma / np.sqrt(variance + np.float32(_EPSILON))
         kernel, bias = kernel * factor[:, None, None, None], bias * factor + (beta - factor * mean)
     return graph.constant(kernel), graph.constant(bias)
