@@ -90,11 +90,12 @@ DYNAMIC_WORLD = Release(
 
 def license_text() -> str:
     """The Apache License 2.0, which is lulcmap's own too; its address if lulcmap's is not found."""
-    checkout = Path(lulcmap.__file__).parents[1] / "LICENSE"
-    if checkout.is_file():
-        return checkout.read_text(encoding="utf-8")
     try:
         text = importlib.metadata.distribution("lulcmap").read_text("licenses/LICENSE")
     except importlib.metadata.PackageNotFoundError:
         text = None
+    if text is None:
+        checkout = Path(lulcmap.__file__).parents[1]
+        if (checkout / "pyproject.toml").is_file():
+            text = (checkout / "LICENSE").read_text(encoding="utf-8")
     return text or f"Apache License, Version 2.0: {_LICENSE_URL}\n"
