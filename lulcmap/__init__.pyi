@@ -1,7 +1,7 @@
 from . import errors
 from .api import Model, composite, map_area, open_map, open_model, plan_map
 from .imagery import Composite, CompositeRules
-from .model import ClassifiedImage, fetch_model, list_models
+from .model import ClassifiedImage, add_model, fetch_model, list_models
 from .output import MapReport, ShardReport
 from .planning import Estimate, Settings
 from .products import (
@@ -43,6 +43,7 @@ __all__ = [
     "PolygonReport",
     "Settings",
     "ShardReport",
+    "add_model",
     "clean_map",
     "composite",
     "draw_areas",

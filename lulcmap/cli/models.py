@@ -1,4 +1,6 @@
-"""``lulcmap models``: list models, show one, fetch one, wrap one made elsewhere."""
+"""``lulcmap models``: list models, show one, fetch, add one, wrap one made elsewhere."""
+
+from pathlib import Path
 
 import click
 
@@ -11,11 +13,11 @@ from lulcmap.cli.wrap import wrap
 @click.group(
     cls=CommandGroup,
     invoke_without_command=True,
-    short_help="List models, show, fetch or wrap one.",
+    short_help="List models; show, fetch, add or wrap one.",
 )
 @click.pass_context
 def models(ctx: click.Context) -> None:
-    """List the shipped and fetched models; * marks the default.
+    """List the shipped, fetched and added models; * marks the default.
 
     \b
         lulcmap models
@@ -23,7 +25,7 @@ def models(ctx: click.Context) -> None:
     """
     if ctx.invoked_subcommand is not None:
         return
-    from lulcmap.model import cached_models, models_folder, shipped_models
+    from lulcmap.model import DYNAMIC_WORLD, cached_models, models_folder, shipped_models
 
     shipped, fetched = shipped_models(), cached_models()
     if not shipped:
@@ -36,7 +38,13 @@ def models(ctx: click.Context) -> None:
         echo(f"{mark} {model.name:<{width}}  {size:>9}  {model.summary}")
     for cached in fetched:
         size = f"{cached.path.stat().st_size / 1e6:.1f} MB"
-        echo(f"  {cached.name:<{width}}  {size:>9}  fetched, sha256 {cached.sha256[:12]}")
+        is_added = cached.name == DYNAMIC_WORLD.name
+        what = DYNAMIC_WORLD.summary if is_added else f"fetched, sha256 {cached.sha256[:12]}"
+        echo(f"  {cached.name:<{width}}  {size:>9}  {what}")
+        if is_added:
+            echo(f"NOTICE of {cached.name}: {' '.join(DYNAMIC_WORLD.notice.split())}")
+    if DYNAMIC_WORLD.name not in names:
+        echo(f"Can be added: {DYNAMIC_WORLD.summary}. lulcmap models add {DYNAMIC_WORLD.name}")
 
 
 @models.command(cls=Command)
@@ -68,6 +76,57 @@ def fetch(*, url: str, sha256: str, name: str | None, as_json: bool) -> None:
         echo(json.dumps(values))
     else:
         echo(f"Fetched {model.name}: {model.path}. See lulcmap models show {model.name}")
+    note_lost_output()
+
+
+@models.command(cls=Command)
+@click.argument("name", metavar="NAME")
+@click.option(
+    "--from",
+    "folder",
+    metavar="FOLDER",
+    type=click.Path(path_type=Path),
+    help="Folder of the released files on this machine, instead of a download.",
+)
+@json_option
+def add(*, name: str, folder: Path | None, as_json: bool) -> None:
+    """Make a model here from weights that others released: dynamic-world.
+
+    \b
+        lulcmap models add dynamic-world
+        lulcmap predict --aoi luxembourg.geojson --year 2024 --model dynamic-world
+
+    dynamic-world is the network of Google's Dynamic World (Apache-2.0), a second opinion: it sees
+    Sentinel-2 only, is good on towns, and weak under low sun and in haze. Its weights, 1 MB, are
+    fetched from Google's repository at a fixed commit, verified, and written as a model to
+    LULCMAP_CACHE, or ~/.cache/lulcmap, with LICENSE and NOTICE. If it does not give the logits
+    that are known of it, nothing is kept.
+
+    Without a network, give the folder of variables.index and variables.data-00000-of-00001, such as
+    model/forward/variables of a clone of github.com/google/dynamicworld, to --from.
+    """
+    import json
+
+    from lulcmap.cli.progress import bars
+    from lulcmap.model import DYNAMIC_WORLD, add_model
+
+    with bars(hidden=as_json) as progress:
+        model = add_model(name, folder=folder, progress=lambda *done: progress("bytes", *done))
+    if as_json:
+        values = {
+            "name": model.name,
+            "file": str(model.path),
+            "sha256": model.sha256,
+            "license": "Apache-2.0",
+            "notice": DYNAMIC_WORLD.notice,
+        }
+        echo(json.dumps(values))
+    else:
+        echo(f"Added {model.name}: {model.path}")
+        echo(f"{DYNAMIC_WORLD.summary}.")
+        echo(f"Licence: {model.path.with_name('LICENSE')}. NOTICE:\n")
+        echo(f"{DYNAMIC_WORLD.notice.strip()}\n")
+        echo(f"See lulcmap models show {model.name}")
     note_lost_output()
 
 

@@ -10,12 +10,14 @@ from .contract import (
     ModelScalar,
     Prior,
 )
+from .dynamic_world.release import DYNAMIC_WORLD
 from .file import read_model
 from .hints import deepness_metadata
 from .image import ClassifiedImage, classify_image
 from .inference import Classified, Network, bounding_box, classify, needed_windows
 from .mirror import mirrored
 from .registry import (
+    add_model,
     fetch_model,
     find_model,
     list_models,
@@ -32,6 +34,7 @@ from .wrap_request import WrapRequest
 
 __all__ = [
     "COVER_SPECTRA",
+    "DYNAMIC_WORLD",
     "LOG_FATAL_ONLY",
     "METADATA_KEY",
     "S1_INPUT",
@@ -48,6 +51,7 @@ __all__ = [
     "Session",
     "WrapRequest",
     "WrappedModel",
+    "add_model",
     "bounding_box",
     "cached_models",
     "class_probabilities",

@@ -11,40 +11,32 @@ import hashlib
 import os
 import re
 import time
-from collections.abc import Callable, Collection
-from contextlib import closing, suppress
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from lulcmap.errors import LulcmapError, ModelError, OutputError, ProviderError, UsageError
+from lulcmap.errors import LulcmapError, ModelError, OutputError, UsageError
+from lulcmap.model.download import check_url, download
 from lulcmap.system import (
     Steps,
-    connection_fault,
     no_progress,
     parts,
     public_url,
     replacing,
     sha256_of,
+    write_atomically,
 )
-
-if TYPE_CHECKING:
-    import requests
 
 MAX_MODEL_BYTES = 2 << 30
 """Largest model file: a protobuf message cannot be larger."""
 
-_TOO_LARGE = f"it is larger than {MAX_MODEL_BYTES >> 30} GB, the limit for a model file"
-
-_TIMEOUTS_S = (10.0, 60.0)
-"""Timeouts: to connect, and between two bytes."""
-
-_MAX_RETRIES = 3
-"""Further attempts of a request that a server does not respond to."""
-
-_CHUNK_BYTES = 1 << 20
-"""Bytes read at once."""
+_REMEDY = (
+    "Check the URL and the network; without a network, copy the file to this machine and use "
+    "--model FILE.onnx."
+)
+"""What to do if a model cannot be fetched."""
 
 _ABANDONED_AFTER_S = 24 * 3600.0
 """Time without a write after which a partial file counts as left by a killed fetch."""
@@ -67,6 +59,11 @@ class CachedModel:
     def sha256(self) -> str:
         """Expected sha256 of the file, 64 hexadecimal digits."""
         return self.path.stem
+
+    @property
+    def card(self) -> Path:
+        """Path of the model card, if it has one."""
+        return self.path.with_suffix(".md")
 
 
 def cache_folder() -> Path:
@@ -120,24 +117,76 @@ def fetch(
             f"{sha256!r} is not a sha256, which has 64 hexadecimal digits. Copy it from where the "
             "model is published."
         )
-    _check_url(url)
+    check_url(url)
     name = _model_name(url, name)
     if name in taken:
-        raise UsageError(f"lulcmap ships a model named {name}. Give another name with --name.")
+        raise UsageError(f"lulcmap has a model named {name}. Give another name with --name.")
     model = CachedModel(name, cache_folder() / name / f"{expected}.onnx")
     if model.path.is_file() and sha256_of(model.path) == expected:
         return model
+    with _new_file(model) as part:
+        download(
+            url,
+            part,
+            sha256=expected,
+            max_bytes=MAX_MODEL_BYTES,
+            remedy=_REMEDY,
+            progress=progress,
+        )
+        try:
+            check(part)
+        except LulcmapError as error:
+            raise ModelError(f"{public_url(url)} is not a usable model: {error}") from None
+    return model
+
+
+def keep(
+    name: str,
+    data: bytes,
+    *,
+    check: Callable[[Path], object],
+    card: str,
+    beside: Mapping[str, str],
+) -> CachedModel:
+    """Write a model that was made here to the cache; keep it only if it is verified.
+
+    Args:
+        name: name for the model.
+        data: content of its file.
+        check: called with the path of the file before it is kept; raises ``ModelError`` if the file
+            is not a usable model.
+        card: its model card, Markdown.
+        beside: texts of other files in its folder, by their names, such as its licence.
+
+    Raises:
+        ModelError: it is not a usable model.
+        OutputError: a file cannot be written.
+
+    """
+    model = CachedModel(name, cache_folder() / name / f"{hashlib.sha256(data).hexdigest()}.onnx")
+    with _new_file(model) as part:
+        part.write_bytes(data)
+        check(part)
+        for other, text in {model.card.name: card, **beside}.items():
+            write_atomically(model.path.with_name(other), text)
+    return model
+
+
+@contextmanager
+def _new_file(model: CachedModel) -> Iterator[Path]:
+    """A temporary path for a model; older ones of its name are removed when it has its place.
+
+    Raises:
+        OutputError: it cannot be written.
+
+    """
     folder = model.path.parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with replacing(model.path, others=True) as part:
-            _download(url, part, expected, progress)
-            try:
-                check(part)
-            except LulcmapError as error:
-                raise ModelError(f"{public_url(url)} is not a usable model: {error}") from None
-        for older in folder.glob("*.onnx"):
-            if older != model.path and older not in parts(folder):
+            yield part
+        for older in (*folder.glob("*.onnx"), *folder.glob("*.md")):
+            if older not in (model.path, model.card, *parts(folder)):
                 older.unlink(missing_ok=True)
         for leftover in parts(folder):
             with suppress(FileNotFoundError):  # another fetch may finish in the meantime
@@ -148,21 +197,6 @@ def fetch(
             f"The model cannot be written to {cache_folder()} ({error.strerror or error}). Free "
             "some space, or set LULCMAP_CACHE to another folder."
         ) from error
-    return model
-
-
-def _check_url(url: str) -> None:
-    try:
-        parts = urlsplit(url)
-        scheme, host = parts.scheme, parts.hostname
-    except ValueError:
-        scheme, host = "", None
-    is_local = host in ("localhost", "127.0.0.1", "::1")
-    if not host or not (scheme == "https" or (scheme == "http" and is_local)):
-        raise UsageError(
-            f"{public_url(url) if host else repr(url)} is not an https URL. To use a local file, "
-            "give it to --model: --model FILE.onnx."
-        )
 
 
 def _model_name(url: str, name: str | None) -> str:
@@ -174,54 +208,3 @@ def _model_name(url: str, name: str | None) -> str:
             "'_' and '-' only."
         )
     return name
-
-
-def _download(url: str, path: Path, expected: str, progress: Steps) -> None:
-    """Download a URL to a file and check its sha256."""
-    import requests
-    from urllib3.util import Retry
-
-    from lulcmap.system import open_session
-
-    retry = Retry(_MAX_RETRIES, backoff_factor=1, status_forcelist=(429, 502, 503, 504))
-    with open_session(retries=retry) as session:
-        try:
-            headers = {"Accept-Encoding": "identity"}
-            with closing(
-                session.get(url, stream=True, timeout=_TIMEOUTS_S, headers=headers)
-            ) as response:
-                if response.status_code != 200:
-                    raise _failed(url, f"HTTP {response.status_code}")
-                actual = _write(response, path, url, progress)
-        except requests.exceptions.RequestException as error:
-            raise _failed(url, connection_fault(error)) from None
-    if actual != expected:
-        raise ModelError(
-            f"{public_url(url)} is another file: its sha256 is {actual}, not {expected}. "
-            "Nothing was kept. Compare both with the one that the publisher gives."
-        )
-
-
-def _write(response: "requests.Response", path: Path, url: str, progress: Steps) -> str:
-    """Write the body of a response; return its sha256."""
-    length = response.headers.get("Content-Length", "")
-    total = int(length) if length.isdecimal() else 0
-    digest, done = hashlib.sha256(), 0
-    if total > MAX_MODEL_BYTES:
-        raise _failed(url, _TOO_LARGE)
-    with path.open("wb") as file:
-        for part in response.iter_content(_CHUNK_BYTES):
-            done += len(part)
-            if done > MAX_MODEL_BYTES:
-                raise _failed(url, _TOO_LARGE)
-            digest.update(part)
-            file.write(part)
-            progress(done, total)
-    return digest.hexdigest()
-
-
-def _failed(url: str, reason: str) -> ProviderError:
-    return ProviderError(
-        f"{public_url(url)} cannot be fetched: {reason}. Check the URL and the network; without a "
-        "network, copy the file to this machine and use --model FILE.onnx."
-    )

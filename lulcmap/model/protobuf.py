@@ -1,4 +1,4 @@
-"""Read ONNX files as protobuf, as far as needed: metadata, and whether a tensor lies outside.
+"""Read protobuf: ONNX files as far as needed, and small messages of other formats.
 
 An ONNX file is one protobuf message. Three things are needed before, or without, ONNX Runtime: the
 metadata, whether a tensor's values are in another file, and whether the file is ONNX at all. These
@@ -45,11 +45,11 @@ def read_metadata(data: memoryview) -> dict[str, str]:
     """
     if data[4:8] == _ORT_FORMAT:
         raise ValueError("it is in ONNX Runtime's own format")
-    fields = list(_fields(data))
+    fields = list(read_fields(data))
     if not any(number == _GRAPH and isinstance(value, memoryview) for number, value in fields):
         raise ValueError("it holds no graph")
     entries = (value for number, value in fields if number == _METADATA)
-    pairs = (dict(_fields(entry)) for entry in entries if isinstance(entry, memoryview))
+    pairs = (dict(read_fields(entry)) for entry in entries if isinstance(entry, memoryview))
     return {_text(pair.get(1, b"")): _text(pair.get(2, b"")) for pair in pairs}
 
 
@@ -74,17 +74,17 @@ def _refers_outside(message: memoryview, kind: str) -> bool:
     if kind == "tensor":
         return any(
             number == _EXTERNAL_DATA or (number == _DATA_LOCATION and value != 0)
-            for number, value in _fields(message)
+            for number, value in read_fields(message)
         )
     paths = _PATHS_TO_TENSORS[kind]
     return any(
         _refers_outside(value, paths[number])
-        for number, value in _fields(message)
+        for number, value in read_fields(message)
         if number in paths and isinstance(value, memoryview)
     )
 
 
-def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+def read_fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     """Yield number and value of each field of a protobuf message, in order.
 
     Source: https://protobuf.dev/programming-guides/encoding.
@@ -95,16 +95,18 @@ def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     """
     at = 0
     while at < len(message):
-        key, at = _varint(message, at, most=_MAX_KEY)
+        key, at = read_varint(message, at, most=_MAX_KEY)
         kind, number = key & 7, key >> 3
         value: int | memoryview
         if number == 0:
             raise ValueError("not protobuf: a field without a number")
         if kind == 0:
-            value, at = _varint(message, at)
+            value, at = read_varint(message, at)
         elif kind in (1, 2, 5):
             size, at = (
-                _varint(message, at, most=_MAX_LENGTH) if kind == 2 else ({1: 8, 5: 4}[kind], at)
+                read_varint(message, at, most=_MAX_LENGTH)
+                if kind == 2
+                else ({1: 8, 5: 4}[kind], at)
             )
             value, at = message[at : at + size], at + size
         else:
@@ -114,7 +116,7 @@ def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
         yield number, value
 
 
-def _varint(message: memoryview, at: int, *, most: int | None = None) -> tuple[int, int]:
+def read_varint(message: memoryview, at: int, *, most: int | None = None) -> tuple[int, int]:
     """Read the number that starts at a byte; return it and the position after it.
 
     Args:

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import lulcmap
-from lulcmap.errors import ModelError
+from lulcmap.errors import ModelError, UsageError
 from lulcmap.model import cache
 from lulcmap.model.cache import CachedModel
+from lulcmap.model.dynamic_world import build, release
 from lulcmap.model.file import read_model
 from lulcmap.system import Steps, check_is_file, no_progress, sha256_of
 
@@ -99,6 +100,9 @@ def find_model(name_or_path: str | Path | None) -> Path:
     if str(name_or_path) in fetched:
         return _verified_fetched(fetched[str(name_or_path)])
     check_is_file(path, ModelError)
+    if str(name_or_path) == release.DYNAMIC_WORLD.name:
+        name = release.DYNAMIC_WORLD.name
+        raise ModelError(f"{name} is not on this machine. Add it: lulcmap models add {name}.")
     raise ModelError(
         f"{str(name_or_path)!r} is neither a file nor an available model "
         f"({', '.join([*models, *fetched]) or 'there are none'}). See lulcmap models."
@@ -127,18 +131,46 @@ def fetch_model(
         OutputError: the file cannot be written.
 
     """
-    taken = [model.name for model in shipped_models()]
+    taken = [*(model.name for model in shipped_models()), release.DYNAMIC_WORLD.name]
     return cache.fetch(
         url, sha256=sha256, check=read_model, name=name, taken=taken, progress=progress
     )
 
 
+def add_model(
+    name: str, *, folder: Path | None = None, progress: Steps = no_progress
+) -> CachedModel:
+    """Make a model here from weights that others released; its name can then be used.
+
+    ``"dynamic-world"`` is the network of Google's Dynamic World, Apache-2.0. Its weights, 1 MB, are
+    fetched from Google's repository; none of it is part of lulcmap.
+
+    Args:
+        name: name of the model.
+        folder: folder of the released files on this machine; None downloads them.
+        progress: called with the bytes downloaded and the bytes in all.
+
+    Raises:
+        UsageError: there is no such model, or the folder lacks a file.
+        ProviderError: a file cannot be downloaded.
+        ModelError: a file is not the released one, or the model does not pass its check.
+        DeviceError: ONNX Runtime, which the check needs, is not installed.
+        OutputError: the model cannot be written.
+
+    """
+    if name != release.DYNAMIC_WORLD.name:
+        raise UsageError(
+            f"lulcmap cannot make a model {name!r}; it can make {release.DYNAMIC_WORLD.name}."
+        )
+    return build.add_dynamic_world(release.DYNAMIC_WORLD, folder, progress=progress)
+
+
 def model_card(name_or_path: str) -> str:
     """Read a model's card, Markdown; for a file, the one beside it with its name; empty if none."""
-    path = next(
-        (model.card for model in shipped_models() if model.name == name_or_path),
-        Path(name_or_path).with_suffix(".md"),
-    )
+    cards = {model.name: model.card for model in shipped_models()}
+    if not Path(name_or_path).is_file():
+        cards = {model.name: model.card for model in cache.cached_models()} | cards
+    path = cards.get(name_or_path, Path(name_or_path).with_suffix(".md"))
     return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
@@ -171,8 +203,9 @@ def _verified_shipped(model: ShippedModel) -> Path:
 def _verified_fetched(model: CachedModel) -> Path:
     """Return the file of a fetched model after checking its sha256."""
     if sha256_of(model.path) != model.sha256:
+        again = f"add {model.name}" if model.name == release.DYNAMIC_WORLD.name else "fetch"
         raise ModelError(
             f"{model.path} is no longer the model that was fetched: its sha256 differs from its "
-            "name. Remove it and fetch it again: lulcmap models fetch."
+            f"name. Remove it and fetch it again: lulcmap models {again}."
         )
     return model.path

@@ -1,8 +1,6 @@
 import hashlib
 import json
 import os
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from click.testing import CliRunner
@@ -29,37 +27,6 @@ def folder(tmp_path, monkeypatch):
 def model(tmp_path):
     """The bytes of a model."""
     return make_model(tmp_path / "one.onnx", contract()).read_bytes()
-
-
-@pytest.fixture
-def server(socket_enabled):
-    """Serves files by their paths, on this machine; ``requests`` records the paths."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):  # the name is http.server's
-            path = self.path.partition("?")[0]
-            served.requests.append(path)
-            body, length = served.files.get(path, (None, 0))
-            self.send_response(404 if body is None else 200)
-            self.send_header("Content-Length", str(length))
-            self.end_headers()
-            self.wfile.write(body or b"")
-
-        def log_message(self, *_):
-            pass
-
-    class Served:
-        def put(self, path, body, *, length=None):
-            self.files[path] = (body, len(body) if length is None else length)
-            return f"{self.url}{path}"
-
-    served, listening = Served(), ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    served.files, served.requests = {}, []
-    served.url = f"http://127.0.0.1:{listening.server_port}"
-    threading.Thread(target=listening.serve_forever, daemon=True).start()
-    yield served
-    listening.shutdown()
-    listening.server_close()
 
 
 def sha(body):
@@ -180,7 +147,7 @@ def test_without_a_network_the_error_suggests_a_local_file(server):
         ("https://[x/a.onnx", NOTHING, None, "is not an https URL"),
         ("https://example.org/", NOTHING, None, "'' is not a valid name"),
         ("https://example.org/..%2Fa.onnx", NOTHING, "../a", "'../a' is not a valid name"),
-        ("https://example.org/mine.onnx", NOTHING, None, "ships a model named mine"),
+        ("https://example.org/mine.onnx", NOTHING, None, "has a model named mine"),
     ],
 )
 def test_an_invalid_url_sha256_or_name_is_refused_before_any_request(url, sha256, name, message):

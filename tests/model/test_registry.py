@@ -158,9 +158,10 @@ def test_the_command_lists_models_and_marks_the_default(folder):
     result = invoke()
 
     assert result.exit_code == 0, result.output
-    small, large = result.output.splitlines()
+    small, large, more = result.output.splitlines()
     assert small.split() == ["small", "0.0", "MB", "The", "small", "one."]
     assert large.startswith("* large")
+    assert more.startswith("Can be added: Google's Dynamic World network (Apache-2.0)")
 
 
 def test_the_command_says_that_there_are_no_shipped_models(no_folder):
