@@ -12,6 +12,7 @@ import click
 
 from lulcmap.cli.app import need_torch
 from lulcmap.cli.command import Command
+from lulcmap.cli.initial import describe_start, init_options, load_init, network_to_train
 from lulcmap.cli.logs import configure_logging, logging_options
 from lulcmap.cli.options import option_of
 from lulcmap.cli.terminal import echo, note_lost_output
@@ -69,6 +70,7 @@ _CACHE_SHARE = 0.4
     default="standardised",
     help="Sentinel-2 input: standardised bands, or logarithms with indices.",
 )
+@init_options
 @option_of(
     TrainingSettings,
     "epochs",
@@ -184,7 +186,10 @@ _CACHE_SHARE = 0.4
     type=click.IntRange(1),
 )
 @logging_options
+@click.pass_context
 def train(
+    ctx: click.Context,
+    /,
     *,
     data: Path,
     out: Path,
@@ -194,6 +199,8 @@ def train(
     dmem: bool,
     mmam: bool,
     transform: "Transform",
+    init: str | None,
+    new_normalisation: bool,
     parts: int,
     device: Literal["auto", "cpu", "cuda"],
     devices: int,
@@ -208,6 +215,7 @@ def train(
     \b
         lulcmap train --data dynamicworld --out run --device cuda --devices 8 --precision bf16
         lulcmap train --data mine --out run --model lulcformer-tiny --epochs 50 --batch-size 8
+        lulcmap train --data mine --out run --init lulcformer-tiny-real --learning-rate 1e-4
 
     The defaults are the paper's: 200 epochs, AdamW at 5e-4, cosine, focal loss, whole tiles. If
     interrupted, rerun the same command; it resumes after the last finished epoch and ends with the
@@ -227,14 +235,16 @@ def train(
         ChipFolder,
         Hardware,
         TrainingSettings,
-        network_config,
         train_network,
     )
 
     if settings["crop"] % 32:
         raise UsageError(f"--crop is {settings['crop']}. Give a multiple of 32.")
     dataset = Dataset.open(data)
-    config = network_config(
+    start = load_init(init, new_normalisation=new_normalisation, out=out)
+    config = network_to_train(
+        ctx,
+        start,
         model,
         classes=len(dataset.classes),
         modalities=modalities.split(","),
@@ -243,7 +253,7 @@ def train(
         mmam=mmam,
         transform=transform,
     )
-    if len(modalities.split(",")) == 1:  # the only sensor is never removed
+    if len(config.inputs) == 1:  # the only sensor is never removed
         settings |= {"missing_s2": 0.0, "missing_s1": 0.0}
     training, validation = dataset.split("train"), dataset.split("validation")
     free = free_memory()
@@ -251,6 +261,8 @@ def train(
     reporter = _Reporter(
         quiet=quiet, bar=not quiet and log_format == "text" and sys.stderr.isatty()
     )
+    if start is not None:
+        echo(describe_start(start, dataset.names))
     with _hold_folder(out):
         path = train_network(
             ChipFolder(dataset, training, cache_bytes=cache_bytes),
@@ -262,6 +274,7 @@ def train(
             validation=ChipFolder(dataset, validation, cache_bytes=cache_bytes / 4)
             if validation
             else None,
+            init=start,
             hardware=Hardware(device, devices, parts, workers),
             on_epoch=reporter.epoch,
             on_step=reporter.step,

@@ -1,5 +1,5 @@
 from .cache import cached_models
-from .contract import METADATA_KEY, S1_INPUT, S2_INPUT, Contract, ModelInput, Prior
+from .contract import METADATA_KEY, S1_INPUT, S2_INPUT, START, Contract, ModelInput, Prior
 from .file import read_model
 from .hints import deepness_metadata
 from .image import ClassifiedImage, classify_image
@@ -25,6 +25,7 @@ __all__ = [
     "METADATA_KEY",
     "S1_INPUT",
     "S2_INPUT",
+    "START",
     "Classified",
     "ClassifiedImage",
     "Contract",

@@ -4,10 +4,11 @@ from .deployable import BandStatistics, DeployableNetwork, Normalisation
 from .export import export_onnx
 from .fit import train_network
 from .folder import CHECKPOINT
+from .initial import TrainedNetwork, load_trained
 from .log import Epoch
 from .loss import focal_loss, upsample_logits
 from .lulcformer import LULCFORMER_TINY, Transform
-from .networks import NETWORKS, build_network, network_config
+from .networks import NETWORKS, NetworkConfig, build_network, network_config
 from .settings import Hardware, TrainingSettings
 from .tiled import checkpoint_predictor, logits_of, measure
 
@@ -21,7 +22,9 @@ __all__ = [
     "DeployableNetwork",
     "Epoch",
     "Hardware",
+    "NetworkConfig",
     "Normalisation",
+    "TrainedNetwork",
     "TrainingSettings",
     "Transform",
     "build_network",
@@ -29,6 +32,7 @@ __all__ = [
     "export_onnx",
     "focal_loss",
     "load_checkpoint",
+    "load_trained",
     "logits_of",
     "measure",
     "network_config",
