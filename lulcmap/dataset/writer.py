@@ -14,8 +14,21 @@ from numpy.typing import NDArray
 from rasterio.io import MemoryFile
 
 from lulcmap.dataset.about import ABOUT, About
-from lulcmap.dataset.chips import CHIPS, INDEX, LABEL, S1, S2, VOTES, Chip
+from lulcmap.dataset.chips import (
+    CHIPS,
+    INDEX,
+    LABEL,
+    PARTIAL,
+    PROBABILITIES,
+    S1,
+    S2,
+    VOTES,
+    WEIGHT,
+    Chip,
+)
+from lulcmap.dataset.pixels import Pixels
 from lulcmap.dataset.sample import Image, Label, Sample
+from lulcmap.dataset.sets import LabelSet, check_sets
 from lulcmap.dataset.splits import grid_centre
 from lulcmap.errors import OutputError, UsageError
 from lulcmap.legend import NODATA, LandCover
@@ -110,17 +123,15 @@ class DatasetWriter:
 
         Raises:
             OutputError: the disk is full, or the chip cannot be written.
+            ValueError: the arrays do not fit each other, the grid or the legend.
 
         """
+        seen = Pixels(image.s2, image.s1, label.ids, label.probabilities, label.weight)
+        seen.check(len(self.about.classes), frozenset(one.code for one in self.about.sets))
+        if seen.shape != sample.grid.shape:
+            raise ValueError(f"the label has shape {seen.shape}, its grid {sample.grid.shape}")
         record = ChipRecord(_chip_row(sample, label, image, len(self.about.classes)), digest)
-        planes: dict[str, tuple[NDArray[Any], int, Sequence[str]]] = {
-            S2: (image.s2, S2_NODATA, S2_BANDS),
-            S1: (image.s1, S1_NODATA, S1_BANDS),
-            LABEL: (label.ids[None], NODATA, ("class",)),
-        }
-        if label.votes is not None:
-            names = ("expert 1", "expert 2", "expert 3", "non-expert")
-            planes[VOTES] = (label.votes, NODATA, names)
+        planes = _planes(label, image, [cover.name for cover in self.about.classes])
         check_disk(self.path, sum(pixels.nbytes for pixels, *_ in planes.values()), "a chip")
         with _write_errors(self.path), replacing(self.chips / sample.name, others=True) as part:
             part.mkdir()
@@ -148,7 +159,11 @@ class DatasetWriter:
 
 @contextmanager
 def dataset_writer(
-    path: Path, classes: Sequence[LandCover], settings: Mapping[str, Any]
+    path: Path,
+    classes: Sequence[LandCover],
+    settings: Mapping[str, Any],
+    *,
+    sets: Sequence[LabelSet] = (),
 ) -> Iterator[DatasetWriter]:
     """Start or resume a dataset; the body holds its folder against other processes.
 
@@ -156,19 +171,22 @@ def dataset_writer(
         path: path of the folder; created if missing.
         classes: classes of the legend.
         settings: settings that the chips are made with, plain JSON.
+        sets: sets of classes that labels may give instead of one class, by code from 254 down.
 
     Raises:
+        ValueError: the sets do not fit the legend.
         UsageError: the dataset was begun with other settings, or pyarrow is not installed.
         OutputError: the folder is something else, cannot be written to, or another process builds
             there.
 
     """
     _check_pyarrow()
+    check_sets(sets, [cover.name for cover in classes])
     check_destination(path, folder=True, parents=True)
     with _write_errors(path):
         if path.exists() and not _is_dataset(path):
             raise OutputError(f"{path} exists and is not a dataset. Give another --out.")
-    about = About(tuple(classes), settings)
+    about = About(tuple(classes), settings, tuple(sets))
     with _write_errors(path):
         (path / CHIPS).mkdir(parents=True, exist_ok=True)
         try:
@@ -237,12 +255,32 @@ def _chip_row(sample: Sample, label: Label, image: Image, n_classes: int) -> Chi
         height=sample.grid.shape[0],
         width=sample.grid.shape[1],
         counts=tuple(counts[:n_classes].tolist()),
-        unlabelled=int(counts[NODATA]),
+        unlabelled=int(counts[n_classes:].sum()),
+        partial=int(counts[n_classes:NODATA].sum()),
     )
 
 
+def _planes(
+    label: Label, image: Image, classes: Sequence[str]
+) -> dict[str, tuple[NDArray[Any], int | None, Sequence[str]]]:
+    """Pixels (C, H, W), nodata value and names of the bands of each file of a chip."""
+    planes: dict[str, tuple[NDArray[Any], int | None, Sequence[str]]] = {
+        S2: (image.s2, S2_NODATA, S2_BANDS),
+        S1: (image.s1, S1_NODATA, S1_BANDS),
+        LABEL: (label.ids[None], NODATA, ("class",)),
+    }
+    if label.votes is not None:
+        names = ("expert 1", "expert 2", "expert 3", "non-expert")
+        planes[VOTES] = (label.votes, NODATA, names)
+    if label.probabilities is not None:
+        planes[PROBABILITIES] = (label.probabilities, None, classes)
+    if label.weight is not None:
+        planes[WEIGHT] = (label.weight[None], None, ("weight",))
+    return planes
+
+
 def _tiff_bytes(
-    pixels: NDArray[Any], sample: Sample, nodata: int, bands: Sequence[str]
+    pixels: NDArray[Any], sample: Sample, nodata: int | None, bands: Sequence[str]
 ) -> memoryview:
     """A GeoTIFF of (C, H, W) pixels on a sample's grid."""
     count, height, width = pixels.shape
@@ -278,11 +316,13 @@ def _write_index(path: Path, rows: Sequence[Chip]) -> None:
         **{field.name: text for field in fields(Chip)},
         **dict.fromkeys(("lon", "lat"), pyarrow.float64()),
         **dict.fromkeys(("s2", "s1", "s1_dates"), texts),
-        **dict.fromkeys(("epsg", "height", "width", "unlabelled"), pyarrow.int64()),
+        **dict.fromkeys(("epsg", "height", "width", "unlabelled", PARTIAL), pyarrow.int64()),
         "counts": pyarrow.list_(pyarrow.int64()),
     }
+    if not any(row.partial for row in rows):
+        del types[PARTIAL]
     table = pyarrow.Table.from_pylist(
-        [row.to_json() for row in sorted(rows, key=lambda row: row.chip)],
+        [{PARTIAL: 0} | row.to_json() for row in sorted(rows, key=lambda row: row.chip)],
         schema=pyarrow.schema(list(types.items())),
     )
     with replacing(path) as part:

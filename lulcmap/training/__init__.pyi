@@ -1,3 +1,4 @@
+from .augment import Sample
 from .checkpoint import load_checkpoint, restore_network, save_checkpoint
 from .chips import ChipFolder, Chips
 from .deployable import BandStatistics, DeployableNetwork, Normalisation
@@ -24,6 +25,7 @@ __all__ = [
     "Hardware",
     "NetworkConfig",
     "Normalisation",
+    "Sample",
     "TrainedNetwork",
     "TrainingSettings",
     "Transform",

@@ -1,20 +1,19 @@
 """Augmentation: random crops, turns, light, noise and gaps of a chip."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lulcmap.dataset import Pixels
 from lulcmap.legend import NODATA
 from lulcmap.sensors import S1_NODATA, S2_NODATA
 from lulcmap.training.settings import Augmentation
 
-T = TypeVar("T", bound=np.generic)
-
-Sample = tuple[NDArray[np.uint16], NDArray[np.int16], NDArray[np.uint8]]
-"""Sentinel-2 (9, H, W) DN, Sentinel-1 (2, H, W) hundredths of a decibel, classes (H, W)."""
+Sample = Pixels
+"""What a network is trained on or measured with: a chip's pixels, or those of a part of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,20 +86,20 @@ def augment(
         strength: how much light and backscatter vary.
 
     """
-    s2, s1, label = random_turn(random_crop(sample, rng, crop=crop), rng)
-    s2, s1 = relight_s2(s2, rng, strength), shift_s1(s1, rng, strength)
+    turned = random_turn(random_crop(sample, rng, crop=crop), rng).each(np.ascontiguousarray)
+    s2, s1 = relight_s2(turned.s2, rng, strength), shift_s1(turned.s1, rng, strength)
     draw = rng.random()
     if draw < missing_s2:
-        s2[:, random_gap(label.shape, rng)] = S2_NODATA
+        s2[:, random_gap(turned.shape, rng)] = S2_NODATA
     elif draw < missing_s2 + missing_s1:
-        s1[:, random_gap(label.shape, rng)] = S1_NODATA
-    return s2, s1, np.ascontiguousarray(label)
+        s1[:, random_gap(turned.shape, rng)] = S1_NODATA
+    return replace(turned, s2=s2, s1=s1)
 
 
 def random_crop(sample: Sample, rng: np.random.Generator, *, crop: int) -> Sample:
     """A random square of the chip that contains a label, since others teach nothing."""
-    label = sample[2]
-    height, width = label.shape
+    label = sample.label
+    height, width = sample.shape
     rows, cols = min(crop, height), min(crop, width)
     row, col = int(rng.integers(height - rows + 1)), int(rng.integers(width - cols + 1))
     if (label[row : row + rows, col : col + cols] == NODATA).all() and (label != NODATA).any():
@@ -109,20 +108,20 @@ def random_crop(sample: Sample, rng: np.random.Generator, *, crop: int) -> Sampl
         y, x = labelled[rng.integers(len(labelled))] - rng.integers((rows, cols))
         row, col = int(np.clip(y, 0, height - rows)), int(np.clip(x, 0, width - cols))
     window = np.s_[..., row : row + rows, col : col + cols]
-    return sample[0][window], sample[1][window], sample[2][window]
+    return sample.each(lambda planes: planes[window])
 
 
 def random_turn(sample: Sample, rng: np.random.Generator) -> Sample:
     """Turn and reflect a square in one of eight ways; a longer chip by a half turn at most."""
-    square = sample[2].shape[0] == sample[2].shape[1]
+    square = sample.shape[0] == sample.shape[1]
     quarters = int(rng.integers(4)) if square else 2 * int(rng.integers(2))
     is_mirrored = bool(rng.integers(2))
     columns = slice(None, None, -1 if is_mirrored else 1)
 
-    def turn(array: NDArray[T]) -> NDArray[T]:
-        return np.rot90(array, quarters, (-2, -1))[..., columns]
+    def turn(planes: NDArray[Any]) -> NDArray[Any]:
+        return np.rot90(planes, quarters, (-2, -1))[..., columns]
 
-    return turn(sample[0]), turn(sample[1]), turn(sample[2])
+    return sample.each(turn)
 
 
 def relight_s2(

@@ -114,9 +114,11 @@ def measure_statistics(deployable: DeployableNetwork, samples: Samples) -> None:
     device = next(deployable.parameters()).device
     count = min(len(samples), _MEASURED_SAMPLES)
     for index in range(count):
-        s2, s1, _ = samples.sample(index * len(samples) // count)
+        sample = samples.sample(index * len(samples) // count)
         # copied: cached chips are read-only
-        deployable(*(torch.from_numpy(image.copy())[None].to(device) for image in (s2, s1)))
+        deployable(
+            *(torch.from_numpy(image.copy())[None].to(device) for image in (sample.s2, sample.s1))
+        )
     for hook in hooks:
         hook.remove()
     for name, (pixels, total, squares) in sums.items():

@@ -4,6 +4,7 @@ import math
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,8 +14,20 @@ from lulcmap.training.augment import STRENGTHS, Sample, augment
 from lulcmap.training.chips import Samples, pad_sample
 from lulcmap.training.settings import TrainingSettings
 
-Batch = tuple[Tensor, Tensor, Tensor]
-"""Sentinel-2 (B, 9, H, W) uint16, Sentinel-1 (B, 2, H, W) int16 and labels (B, H, W) int64."""
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Samples of one size, stacked."""
+
+    s2: Tensor
+    """Sentinel-2 (B, 9, H, W) uint16."""
+
+    s1: Tensor
+    """Sentinel-1 (B, 2, H, W) int16."""
+
+    label: Tensor
+    """Labels (B, H, W) int64: class ids, codes of sets, 255 unknown."""
+
 
 _STEPS_AHEAD = 2
 """Number of steps whose samples are prepared while one is trained on."""
@@ -92,14 +105,13 @@ def _stack_parts(share: list[Future[Sample]], parts: int) -> list[Batch]:
     stacked = []
     for start in range(0, len(share), size):
         samples_of_part = [future.result() for future in share[start : start + size]]
-        rows, cols = (max(label.shape[axis] for *_, label in samples_of_part) for axis in (0, 1))
+        rows, cols = (max(sample.shape[axis] for sample in samples_of_part) for axis in (0, 1))
         padded = [pad_sample(sample, min_size=(rows, cols)) for sample in samples_of_part]
-        s2, s1, label = (np.stack(arrays) for arrays in zip(*padded, strict=True))
         stacked.append(
-            (
-                torch.from_numpy(s2),
-                torch.from_numpy(s1),
-                torch.from_numpy(label.astype(np.int64)),
+            Batch(
+                torch.from_numpy(np.stack([sample.s2 for sample in padded])),
+                torch.from_numpy(np.stack([sample.s1 for sample in padded])),
+                torch.from_numpy(np.stack([sample.label for sample in padded]).astype(np.int64)),
             )
         )
     return stacked

@@ -11,7 +11,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from lulcmap.dataset import Chip, Dataset
+from lulcmap.dataset import Chip, Dataset, LabelSet, check_sets
 from lulcmap.errors import UsageError
 from lulcmap.legend import CLASSES, NODATA, LandCover
 from lulcmap.sensors import S1_BANDS, S1_NODATA, S2_BANDS, S2_NODATA
@@ -28,6 +28,10 @@ class Samples(Protocol):
         """Classes of the labels, in the order of their ids."""
 
     @property
+    def sets(self) -> Sequence[LabelSet]:
+        """Sets of classes that labels may give instead of one class, by code from 254 down."""
+
+    @property
     def digest(self) -> str:
         """Hash of the samples: the same for the same samples."""
 
@@ -35,7 +39,7 @@ class Samples(Protocol):
         """Number of samples."""
 
     def sample(self, index: int) -> Sample:
-        """One sample: (9, H, W), (2, H, W) and (H, W); H and W multiples of 32."""
+        """One sample; its sides are multiples of 32."""
 
 
 @dataclass(frozen=True)
@@ -49,13 +53,25 @@ class Chips:
     """Sentinel-1 (n, 2, H, W), gamma0, hundredths of a decibel, -32768 nodata."""
 
     label: NDArray[np.uint8]
-    """Class ids (n, H, W), 255 where unknown."""
+    """Class ids (n, H, W), codes of sets, 255 where unknown."""
 
     classes: Sequence[LandCover] = CLASSES
     """Classes of the labels, in the order of their ids."""
 
+    probabilities: NDArray[np.uint8] | None = None
+    """Probability of each class (n, K, H, W), percent; 0 in all where the label is certain."""
+
+    weight: NDArray[np.uint8] | None = None
+    """How much a pixel counts (n, H, W), percent; None for 100 everywhere."""
+
+    sets: Sequence[LabelSet] = ()
+    """Sets of classes that labels may give instead of one class, by code from 254 down."""
+
     def __post_init__(self) -> None:
-        shapes = {array.shape[:1] + array.shape[-2:] for array in (self.s2, self.s1, self.label)}
+        check_sets(self.sets, [cover.name for cover in self.classes])
+        planes = (self.s2, self.s1, self.label, self.probabilities, self.weight)
+        arrays = [each for each in planes if each is not None]
+        shapes = {array.shape[:1] + array.shape[-2:] for array in arrays}
         if len(shapes) != 1 or any(size % MULTIPLE for size in self.label.shape[1:]):
             raise ValueError(
                 f"chips of shapes {self.s2.shape}, {self.s1.shape} and {self.label.shape} do not "
@@ -64,20 +80,37 @@ class Chips:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """The chips in ``s2.npy``, ``s1.npy`` and ``label.npy`` of a folder, memory-mapped."""
-        return cls(*(np.load(folder / f"{n}.npy", mmap_mode="r") for n in ("s2", "s1", "label")))
+        """The chips in ``s2.npy``, ``s1.npy`` and ``label.npy`` of a folder, memory-mapped.
+
+        ``probabilities.npy`` and ``weight.npy`` are read too if they are there.
+        """
+        planes = {name: folder / f"{name}.npy" for name in ("s2", "s1", "label")}
+        soft = {name: folder / f"{name}.npy" for name in ("probabilities", "weight")}
+        planes |= {name: path for name, path in soft.items() if path.exists()}
+        return cls(**{name: np.load(path, mmap_mode="r") for name, path in planes.items()})
 
     @property
     def digest(self) -> str:
         """Hash of the labels."""
-        return hashlib.sha256(np.ascontiguousarray(self.label).tobytes()).hexdigest()
+        total = hashlib.sha256()
+        for planes in (self.label, self.probabilities, self.weight):
+            if planes is not None:
+                total.update(np.ascontiguousarray(planes).tobytes())
+        return total.hexdigest()
 
     def __len__(self) -> int:
         return len(self.label)
 
     def sample(self, index: int) -> Sample:
-        """One chip: (9, H, W), (2, H, W) and (H, W)."""
-        return self.s2[index], self.s1[index], self.label[index]
+        """One chip."""
+        soft, weight = self.probabilities, self.weight
+        return Sample(
+            self.s2[index],
+            self.s1[index],
+            self.label[index],
+            None if soft is None else soft[index],
+            None if weight is None else weight[index],
+        )
 
 
 @dataclass(frozen=True)
@@ -104,10 +137,17 @@ class ChipFolder:
         return self.dataset.classes
 
     @property
+    def sets(self) -> Sequence[LabelSet]:
+        """Sets of classes in the dataset, by code from 254 down."""
+        return self.dataset.sets
+
+    @property
     def digest(self) -> str:
         """Hash of the dataset's build settings and of the chips' names and class counts."""
         built = json.dumps(self.dataset.settings, sort_keys=True)
         rows = [f"{chip.chip} {list(chip.counts)}" for chip in self.chips]
+        rows += [f"{chip.chip} {chip.partial}" for chip in self.chips if chip.partial]
+        rows += [str(one) for one in self.sets]
         return hashlib.sha256("\n".join([built, *rows]).encode()).hexdigest()
 
     def __len__(self) -> int:
@@ -120,9 +160,9 @@ class ChipFolder:
             return cached
         sample = pad_sample(self.dataset.read(self.chips[index]))
         # Chips have about the same size; two threads may both find room for the last one.
-        if (len(self._cache) + 1) * sum(array.nbytes for array in sample) <= self.cache_bytes:
-            for array in sample:
-                array.flags.writeable = False
+        if (len(self._cache) + 1) * sample.nbytes <= self.cache_bytes:
+            for planes in sample.planes():
+                planes.flags.writeable = False
             self._cache[index] = sample
         return sample
 
@@ -135,17 +175,19 @@ def pad_sample(sample: Sample, *, min_size: tuple[int, int] = (0, 0)) -> Sample:
         min_size: least number of rows and columns.
 
     """
-    s2, s1, label = sample
-    sides = [max(pair) for pair in zip(label.shape, min_size, strict=True)]
+    sides = [max(pair) for pair in zip(sample.shape, min_size, strict=True)]
     edges = [
-        (0, side - size + -side % MULTIPLE) for side, size in zip(sides, label.shape, strict=True)
+        (0, side - size + -side % MULTIPLE) for side, size in zip(sides, sample.shape, strict=True)
     ]
     if not any(after for _, after in edges):
         return sample
-    return (
-        np.pad(s2, [(0, 0), *edges], constant_values=S2_NODATA),
-        np.pad(s1, [(0, 0), *edges], constant_values=S1_NODATA),
-        np.pad(label, edges, constant_values=NODATA),
+    soft, weight = sample.probabilities, sample.weight
+    return Sample(
+        np.pad(sample.s2, [(0, 0), *edges], constant_values=S2_NODATA),
+        np.pad(sample.s1, [(0, 0), *edges], constant_values=S1_NODATA),
+        np.pad(sample.label, edges, constant_values=NODATA),
+        None if soft is None else np.pad(soft, [(0, 0), *edges]),
+        None if weight is None else np.pad(weight, edges),
     )
 
 
@@ -181,10 +223,10 @@ def histograms_of(
     numbers = range(len(samples))[part]
     with ThreadPoolExecutor(workers) as pool:
         for start in range(0, len(numbers), 64):  # not all at once: they would fill the memory
-            for optical, radar, label in pool.map(samples.sample, numbers[start : start + 64]):
-                _count_values(s2, optical[:, ::step, ::step], S2_NODATA, lowest=0)
-                _count_values(s1, radar[:, ::step, ::step], S1_NODATA, lowest=S1_NODATA)
-                classes += np.bincount(label.ravel(), minlength=NODATA + 1)
+            for sample in pool.map(samples.sample, numbers[start : start + 64]):
+                _count_values(s2, sample.s2[:, ::step, ::step], S2_NODATA, lowest=0)
+                _count_values(s1, sample.s1[:, ::step, ::step], S1_NODATA, lowest=S1_NODATA)
+                classes += np.bincount(sample.label.ravel(), minlength=NODATA + 1)
     return Histograms(s2, s1, classes[: len(samples.classes)])
 
 

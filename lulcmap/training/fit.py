@@ -370,7 +370,7 @@ class _TrainingState:
     def _learn(self, parts: list[Batch]) -> float:
         """Make one step of the optimizer; its loss."""
         device = self.group.device
-        labels = [label.to(device, non_blocking=True) for _, _, label in parts]
+        labels = [part.label.to(device, non_blocking=True) for part in parts]
         # The weight of the whole step's pixels, so that parts and devices add up to the whole.
         weight = torch.stack(
             [pixel_weights(label, alpha=self.alpha).sum() for label in labels]
@@ -378,13 +378,13 @@ class _TrainingState:
         weight = self.group.sum(weight)
         self.optimizer.zero_grad(set_to_none=True)
         loss = torch.zeros((), device=device)
-        for i, ((s2, s1, _), label) in enumerate(zip(parts, labels, strict=True), 1):
+        for i, (part, label) in enumerate(zip(parts, labels, strict=True), 1):
             later = isinstance(self.wrapped, DistributedDataParallel) and i < len(parts)
             with self.wrapped.no_sync() if later else nullcontext():  # type: ignore[operator]
-                part = self._loss(s2.to(device), s1.to(device), label, weight)
+                share = self._loss(part.s2.to(device), part.s1.to(device), label, weight)
                 # Gradients are averaged over the processes, but the loss is a sum.
-                self.scaler.scale(part * self.group.world_size).backward()  # type: ignore[no-untyped-call]
-            loss += part.detach()
+                self.scaler.scale(share * self.group.world_size).backward()  # type: ignore[no-untyped-call]
+            loss += share.detach()
         value = float(self.group.sum(loss))
         if not math.isfinite(value):
             raise ModelError(

@@ -92,13 +92,18 @@ def measure(
         part: the samples to use, by their index.
 
     Returns:
-        (K, K) counts of pixels, truth by prediction.
+        (K, K) counts of pixels, truth by prediction; those of label sets are not among them.
 
     """
     deployable.eval()
     n_classes = len(samples.classes)
     matrix = np.zeros((n_classes, n_classes), np.int64)
-    for s2, s1, label in _batches_of_one_size(samples, range(len(samples))[part], batch=batch):
+    for stack in _batches_of_one_size(samples, range(len(samples))[part], batch=batch):
+        s2, s1, label = (
+            np.stack(planes)
+            for planes in zip(*((one.s2, one.s1, one.label) for one in stack), strict=True)
+        )
+        label[label >= n_classes] = NODATA  # a set of classes has no row in the matrix
         if without == "s2":
             s2[:] = S2_NODATA
         elif without == "s1":
@@ -111,16 +116,16 @@ def measure(
     return matrix
 
 
-def _batches_of_one_size(samples: Samples, numbers: range, *, batch: int) -> Iterator[Sample]:
-    """Stacks of samples that follow each other and have the same size."""
+def _batches_of_one_size(samples: Samples, numbers: range, *, batch: int) -> Iterator[list[Sample]]:
+    """Samples that follow each other and have the same size."""
     stack: list[Sample] = []
     for sample in _read_ahead(samples, numbers, ahead=2 * batch):
-        if stack and (len(stack) == batch or stack[0][2].shape != sample[2].shape):
-            yield _stack(stack)
+        if stack and (len(stack) == batch or stack[0].shape != sample.shape):
+            yield stack
             stack = []
         stack.append(sample)
     if stack:
-        yield _stack(stack)
+        yield stack
 
 
 def _read_ahead(samples: Samples, numbers: range, *, ahead: int) -> Iterator[Sample]:
@@ -133,11 +138,6 @@ def _read_ahead(samples: Samples, numbers: range, *, ahead: int) -> Iterator[Sam
                 yield futures.popleft().result()
         while futures:
             yield futures.popleft().result()
-
-
-def _stack(stack: list[Sample]) -> Sample:
-    s2, s1, label = (np.stack(arrays) for arrays in zip(*stack, strict=True))
-    return s2, s1, label
 
 
 def checkpoint_predictor(path: Path, device: str = "auto") -> tuple[Predict, Contract]:
@@ -160,7 +160,8 @@ def checkpoint_predictor(path: Path, device: str = "auto") -> tuple[Predict, Con
         s2: NDArray[np.uint16], s1: NDArray[np.int16]
     ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         shape = s2.shape[-2:]
-        padded_s2, padded_s1, _ = pad_sample((s2, s1, np.full(shape, NODATA, np.uint8)))
+        padded = pad_sample(Sample(s2, s1, np.full(shape, NODATA, np.uint8)))
+        padded_s2, padded_s1 = padded.s2, padded.s1
         has_data = np.zeros(padded_s2.shape[-2:], np.bool_)
         if "s2" in deployable.inputs:
             has_data |= (padded_s2 != S2_NODATA).all(0)

@@ -138,7 +138,8 @@ def logits_and_truth(
     rng = np.random.default_rng(0)
     parts = []
     for number in range(len(samples)):
-        s2, s1, label = samples.sample(number)
+        sample = samples.sample(number)
+        s2, s1, label = sample.s2, sample.s1, sample.label
         logits = logits_of(
             deployable, torch.from_numpy(s2)[None], torch.from_numpy(s1)[None], lattice=Lattice()
         )[0]

@@ -16,7 +16,7 @@ from lulcmap.dataset.chips import Dataset
 from lulcmap.legend import NAMES, NODATA
 from lulcmap.model.registry import find_model
 from lulcmap.sensors import S1_NODATA, S2_BANDS, S2_NODATA
-from lulcmap.training.augment import STRENGTHS, augment, relight_s2, shift_s1
+from lulcmap.training.augment import STRENGTHS, Sample, augment, relight_s2, shift_s1
 from lulcmap.training.checkpoint import contract_of
 from lulcmap.training.deployable import DeployableNetwork, LogIndices
 from lulcmap.training.networks import build_network, config_from_json, network_config
@@ -496,16 +496,16 @@ def test_augmentation_keeps_nodata_and_makes_none():
     label = np.zeros((32, 32), np.uint8)
 
     for _ in range(20):
-        lit, moved, _ = augment(
-            (s2, s1, label),
+        seen = augment(
+            Sample(s2, s1, label),
             rng,
             crop=32,
             missing_s2=0,
             missing_s1=0,
             strength=STRENGTHS["strong"],
         )
-        assert (lit == S2_NODATA).sum() == (s2 == S2_NODATA).sum()
-        assert (moved == S1_NODATA).sum() == (s1 == S1_NODATA).sum()
+        assert (seen.s2 == S2_NODATA).sum() == (s2 == S2_NODATA).sum()
+        assert (seen.s1 == S1_NODATA).sum() == (s1 == S1_NODATA).sum()
 
 
 def test_the_temperature_calibrates_an_overconfident_network():
@@ -593,7 +593,7 @@ def test_an_interrupted_dataset_resumes_to_the_same_chips(data, tmp_path):
     whole, stopped = Dataset.open(tmp_path / "whole"), Dataset.open(tmp_path / "stopped")
     assert whole.rows == stopped.rows
     for chip in whole.rows:
-        for one, other in zip(whole.read(chip), stopped.read(chip), strict=True):
+        for one, other in zip(whole.read(chip).planes(), stopped.read(chip).planes(), strict=True):
             assert (one == other).all()
 
 

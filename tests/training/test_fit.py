@@ -13,7 +13,7 @@ from torch import nn
 
 from lulcmap.errors import DeviceError, ModelError, OutputError, UsageError
 from lulcmap.evaluation.scores import accuracy, mean_iou
-from lulcmap.training.augment import augment, random_crop, random_gap, random_turn
+from lulcmap.training.augment import Sample, augment, random_crop, random_gap, random_turn
 from lulcmap.training.batches import batches
 from lulcmap.training.checkpoint import load_checkpoint, restore_network, save_checkpoint
 from lulcmap.training.chips import Chips, class_weights_of, histograms_of, normalisation_of
@@ -113,11 +113,11 @@ def test_a_step_in_parts_is_the_step(tmp_path):
     def gradient(batches):
         network.zero_grad()
         total = torch.stack(
-            [pixel_weights(label, alpha=alpha).sum() for *_, label in batches]
+            [pixel_weights(batch.label, alpha=alpha).sum() for batch in batches]
         ).sum()
-        for s2, s1, label in batches:
-            logits = upsample_logits(network(s2, s1), stride=4)
-            focal_loss(logits, label, alpha=alpha, gamma=2, total=total).backward()
+        for batch in batches:
+            logits = upsample_logits(network(batch.s2, batch.s1), stride=4)
+            focal_loss(logits, batch.label, alpha=alpha, gamma=2, total=total).backward()
         return torch.cat([p.grad.flatten() for p in network.parameters()])
 
     torch.testing.assert_close(gradient(parts), gradient([whole]), rtol=1e-3, atol=1e-6)
@@ -370,7 +370,7 @@ def test_a_sample_depends_on_seed_epoch_and_number_only():
 
     def samples_of(epoch, **kwargs):
         return [
-            torch.cat([s2 for s2, _, _ in step])
+            torch.cat([part.s2 for part in step])
             for step in batches(chips, SETTINGS, epoch, **kwargs)
         ]
 
@@ -389,15 +389,13 @@ def test_an_epoch_has_whole_steps_only_but_at_least_one():
 
     for batch, steps in ((2, 2), (5, 1), (9, 1)):
         epoch = list(batches(chips, replace(SETTINGS, batch=batch), 0))
-        assert [sum(len(label) for _, _, label in step) for step in epoch] == [
-            min(batch, 5)
-        ] * steps
+        assert [sum(len(part.label) for part in step) for step in epoch] == [min(batch, 5)] * steps
 
 
 class OfTwoSizes:
     """Chips of 64 and of 32 pixels."""
 
-    classes, digest = make_chips().classes, ""
+    classes, sets, digest = make_chips().classes, (), ""
 
     def __len__(self):
         return 4
@@ -411,7 +409,7 @@ def test_chips_of_several_sizes_share_a_step():
 
     ((step,),) = batches(OfTwoSizes(), settings, 0)
 
-    s2, s1, label = step
+    s2, s1, label = step.s2, step.s1, step.label
     assert (s2.shape, s1.shape, label.shape) == ((4, 9, 64, 64), (4, 2, 64, 64), (4, 64, 64))
     small = [i for i in range(4) if (label[i, 32:] == 255).all()]
     assert len(small) == 2
@@ -426,11 +424,11 @@ def test_a_crop_of_a_sparsely_labelled_chip_has_a_label():
     place = np.arange(96 * 96).reshape(96, 96)
     label = np.full((96, 96), 255, np.uint8)
     label[3, 90] = label[95, 0] = 1
-    sample = (place[None].astype(np.uint16), place[None].astype(np.int16), label)
+    sample = Sample(place[None].astype(np.uint16), place[None].astype(np.int16), label)
 
     values = set()
     for seed in range(40):
-        s2, s1, part = random_crop(sample, np.random.default_rng(seed), crop=32)
+        s2, s1, part = random_crop(sample, np.random.default_rng(seed), crop=32).planes()
         assert part.shape == (32, 32)
         assert (s2 == s1).all()
         values |= set(s2[0][part == 1].tolist())
@@ -440,7 +438,7 @@ def test_a_crop_of_a_sparsely_labelled_chip_has_a_label():
 
 def test_crops_and_turns_keep_pixels_together():
     place = np.arange(48 * 48).reshape(48, 48)
-    sample = (
+    sample = Sample(
         (place + np.zeros((9, 1, 1), int)).astype(np.uint16),
         (place + np.zeros((2, 1, 1), int)).astype(np.int16),
         (place % 200).astype(np.uint8),
@@ -449,7 +447,7 @@ def test_crops_and_turns_keep_pixels_together():
     orientations = set()
     for seed in range(40):
         rng = np.random.default_rng(seed)
-        s2, s1, label = random_turn(random_crop(sample, rng, crop=32), rng)
+        s2, s1, label = random_turn(random_crop(sample, rng, crop=32), rng).planes()
         assert (s2 == s1[0]).all()
         assert (s2 % 200 == label).all()
         orientations.add(
@@ -464,13 +462,14 @@ def test_crops_and_turns_keep_pixels_together():
 
 def test_augmentation_neither_makes_nor_fills_gaps_by_light():
     chips = make_chips()
-    s2, s1, label = (array.copy() for array in chips.sample(0))
+    s2, s1, label = (planes.copy() for planes in chips.sample(0).planes())
     s2[:, :, :9], s1[:, 5] = 0, -32768
     s2[:, 40:] = 3  # noise must not reach nodata
 
     for seed in range(10):
         rng = np.random.default_rng(seed)
-        lit, moved, _ = augment((s2, s1, label), rng, crop=64, missing_s2=0, missing_s1=0)
+        seen = augment(Sample(s2, s1, label), rng, crop=64, missing_s2=0, missing_s1=0)
+        lit, moved = seen.s2, seen.s1
 
         assert (lit == 0).sum() == (s2 == 0).sum()
         assert (moved == -32768).sum() == (s1 == -32768).sum()
@@ -484,7 +483,8 @@ def test_one_sensor_goes_missing_as_often_as_asked_and_never_both():
     lost = np.zeros(2, int)
     for seed in range(400):
         rng = np.random.default_rng(seed)
-        s2, s1, _ = augment(sample, rng, crop=32, missing_s2=0.2, missing_s1=0.3)
+        seen = augment(sample, rng, crop=32, missing_s2=0.2, missing_s1=0.3)
+        s2, s1 = seen.s2, seen.s1
         gone = [(s2 == 0).any(), (s1 == -32768).any()]
         assert not all(gone)
         lost += gone

@@ -57,13 +57,15 @@ def test_chips_are_read_once_while_they_fit_in_the_cache(data, monkeypatch):
     chips, asked = dataset.split("train"), []
     read = Dataset.read
     monkeypatch.setattr(Dataset, "read", lambda self, chip: asked.append(chip) or read(self, chip))
-    one = sum(array.nbytes for array in ChipFolder(dataset, chips).sample(0))
+    one = ChipFolder(dataset, chips).sample(0).nbytes
     few, none = ChipFolder(dataset, chips, cache_bytes=2.5 * one), ChipFolder(dataset, chips)
     asked.clear()
 
     for _ in range(2):
         for index in (0, 1, 2):
-            for kept, fresh in zip(few.sample(index), none.sample(index), strict=True):
+            for kept, fresh in zip(
+                few.sample(index).planes(), none.sample(index).planes(), strict=True
+            ):
                 np.testing.assert_array_equal(kept, fresh)
                 assert kept.flags.writeable == (index == 2)
 
@@ -166,9 +168,9 @@ def test_chips_are_padded_with_nodata_to_multiples_of_32(data):
     dataset = Dataset.open(data)
     chips = ChipFolder(dataset, dataset.split("train"))
 
-    s2, s1, label = chips.sample(0)
+    s2, s1, label = chips.sample(0).planes()
 
-    seen = dataset.read(chips.chips[0])
+    seen = dataset.read(chips.chips[0]).planes()
     assert label.shape == s2.shape[1:] == s1.shape[1:] == (96, 96)
     for padded, chip, nodata in zip((s2, s1, label), seen, (0, -32768, 255), strict=True):
         assert (padded[..., :70, :70] == chip).all()
