@@ -227,13 +227,39 @@ def _show(metrics: dict[str, Any], out: Path | None) -> None:
         )
     _show_rows("sensors", metrics["sensors"])
     _show_rows("region", metrics["regions"])
+    _show_sets(metrics["sets"])
     if metrics["calibration"]:
         echo(f"\nexpected calibration error {_percent(metrics['calibration']['ece'])}")
+    if metrics["temperature"]:
+        echo(_temperature_line(metrics["temperature"]))
     echo()
     for note in metrics["notes"]:
         echo(in_line(note))
     if out is not None:
         echo(f"Written to {out}.")
+
+
+def _show_sets(rows: list[dict[str, Any]]) -> None:
+    """Print how many pixels of each label set are given one of its classes."""
+    if rows:
+        echo(f"\n{'set of classes':<32}{'right':>8}  {'95 % interval':<15}{'pixels':>15}")
+    for row in rows:
+        right = row["accuracy"]
+        echo(
+            f"{in_line(row['set']):<32}{_percent(right['value']):>8}  {_ends(right):<15}"
+            f"{row['pixels']:>15,}"
+        )
+
+
+def _temperature_line(fit: dict[str, Any]) -> str:
+    """The best temperature, and the calibration error with it."""
+    how = "each place with that of the others" if fit["cross_fitted"] else "where it was fitted"
+    return (
+        f"best temperature {fit['temperature']:.2f} on {fit['pixels']:,} pixels of "
+        f"{fit['places']:,} place{'s' * (fit['places'] != 1)}: calibration error "
+        f"{_percent(fit['ece'])} of these pixels, {_percent(fit['ece_with_temperature'])} with it "
+        f"({how})"
+    )
 
 
 def _show_rows(name: str, rows: list[dict[str, Any]]) -> None:

@@ -1,10 +1,11 @@
 from .calibration import Reliability
+from .chips import measure_temperature
 from .classmap import CHANGE_TAG, ClassMap, open_class_map, transformer
 from .crosswalk import load_crosswalk
 from .evaluate import evaluate_map, evaluate_model
 from .metrics import Evaluation
 from .olofsson import Estimate, estimate_adjusted
-from .onnx_predictor import open_onnx_predictor
+from .onnx_predictor import Prediction, Predictor, open_onnx_predictor
 from .pixel_area import pixel_areas, pixel_lonlat
 from .points import SamplePoints, read_points
 from .regions import Regions, load_regions
@@ -18,6 +19,8 @@ __all__ = [
     "ClassMap",
     "Estimate",
     "Evaluation",
+    "Prediction",
+    "Predictor",
     "Regions",
     "Reliability",
     "SamplePoints",
@@ -36,6 +39,7 @@ __all__ = [
     "load_regions",
     "mean_f1",
     "mean_iou",
+    "measure_temperature",
     "open_class_map",
     "open_onnx_predictor",
     "pixel_areas",

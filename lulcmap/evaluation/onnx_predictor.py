@@ -1,9 +1,8 @@
 """Classify single images with a model file, by the code that makes maps, without torch."""
 
-from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +11,39 @@ from lulcmap.geo import Box
 from lulcmap.legend import NODATA
 from lulcmap.model import Contract, Network, Prior, Session, classify_image, open_session
 
-Predictor = Callable[
-    [NDArray[np.uint16], NDArray[np.int16]], tuple[NDArray[np.uint8], NDArray[np.float32]]
-]
-"""Function from an image, (9, H, W) Sentinel-2 and (2, H, W) Sentinel-1, to its classes (H, W), as
-positions in the model's legend, 255 where there is none, and their probabilities (H, W), 0 to 1."""
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a model says of an image."""
+
+    classes: NDArray[np.uint8]
+    """(H, W) classes, as positions in the model's legend; 255 where there is none."""
+
+    confidence: NDArray[np.float32]
+    """(H, W) probability of the class, 0 to 1."""
+
+    logits: NDArray[np.float32] | None = None
+    """(n, K) logits of the pixels that were asked for, before the temperature."""
+
+
+class Predictor(Protocol):
+    """A model that classifies images."""
+
+    def __call__(
+        self,
+        s2: NDArray[np.uint16],
+        s1: NDArray[np.int16],
+        pixels: NDArray[np.intp] | None = None,
+        /,
+    ) -> Prediction:
+        """Classify an image.
+
+        Args:
+            s2: (9, H, W) Sentinel-2.
+            s1: (2, H, W) Sentinel-1.
+            pixels: (n,) pixels whose logits are wanted, counted row by row.
+
+        """
 
 
 def open_onnx_predictor(
@@ -40,12 +67,28 @@ def open_onnx_predictor(
     """
     session = open_session(path, device=device, batch_size=1)
     session.contract.logit_bias(prior)  # fails now if the model lacks class frequencies
-    return lambda s2, s1: classify_chip(session, s2, s1, prior=prior), session.contract
+
+    def predict(
+        s2: NDArray[np.uint16],
+        s1: NDArray[np.int16],
+        pixels: NDArray[np.intp] | None = None,
+        /,
+    ) -> Prediction:
+        # the prior is a bias beside the logits, and no temperature is fitted with it
+        wanted = pixels if prior == "natural" else None
+        return classify_chip(session, s2, s1, prior=prior, pixels=wanted)
+
+    return predict, session.contract
 
 
 def classify_chip(
-    session: Session, s2: NDArray[np.uint16], s1: NDArray[np.int16], *, prior: Prior = "natural"
-) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    session: Session,
+    s2: NDArray[np.uint16],
+    s1: NDArray[np.int16],
+    *,
+    prior: Prior = "natural",
+    pixels: NDArray[np.intp] | None = None,
+) -> Prediction:
     """Classify one image, as a ``Predictor`` does.
 
     An image no larger than a window is classified in one window, as in training: neighbouring
@@ -68,10 +111,15 @@ def classify_chip(
         contract=contract,
         network=network,
         prior=prior,
+        pixels=pixels,
     )
     table = np.full(256, NODATA, np.uint8)
     table[list(contract.ids)] = np.arange(len(contract.classes))
-    return table[classified.classes], (classified.confidence / 100).astype(np.float32)
+    return Prediction(
+        table[classified.classes],
+        (classified.confidence / 100).astype(np.float32),
+        classified.logits,
+    )
 
 
 def _whole(session: Session, edge: int) -> Network:

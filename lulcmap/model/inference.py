@@ -40,6 +40,9 @@ class Classified:
     """(K, H, W) probability of each class of the legend, percent, 255 nodata; None if not asked
     for."""
 
+    logits: NDArray[np.float32] | None = None
+    """(n, K) logits of the pixels asked for, before the temperature; None if none were."""
+
 
 def needed_windows(
     mask: NDArray[np.bool_], box: Box, *, lattice: Lattice, stride: int
@@ -91,6 +94,7 @@ def classify(
     blend: Blend = "hann",
     prior: Prior = "natural",
     probabilities: bool = False,
+    pixels: NDArray[np.intp] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Classified:
     """Classify the pixels of a block.
@@ -111,6 +115,7 @@ def classify(
         blend: how windows are blended.
         prior: class prior, as in ``Contract.logit_bias``.
         probabilities: whether those of all classes are wanted.
+        pixels: (n,) pixels whose logits are wanted, counted row by row in ``box``.
         progress: called with the number of windows finished, after each batch.
 
     Returns:
@@ -153,6 +158,8 @@ def classify(
     ids = np.array(contract.ids, np.uint8)
     _write_pixels(total, *places, wanted, ids, contract.temperature, out)
     made = Classified(*out)
+    if pixels is not None:
+        made = replace(made, logits=_logits_at(total, *places, *np.divmod(pixels, box.width)))
     if not probabilities:
         return made
     shares = np.zeros((len(contract.legend), *box.shape), np.uint8)
@@ -269,6 +276,23 @@ def _interpolate_pixel(
         if logits[k] > logits[best]:
             best = k
     return best
+
+
+def _logits_at(
+    total: NDArray[np.float32],
+    above: NDArray[np.int64],
+    down: NDArray[np.float32],
+    left: NDArray[np.int64],
+    right: NDArray[np.float32],
+    rows: NDArray[np.intp],
+    cols: NDArray[np.intp],
+) -> NDArray[np.float32]:
+    """(n, K) logits of some pixels; arguments and arithmetic as of ``_write_pixels``."""
+    y, x = above[rows], left[cols]
+    lower, beside = down[rows, None], right[cols, None]
+    before, after = (total[y, at] + lower * (total[y + 1, at] - total[y, at]) for at in (x, x + 1))
+    logits: NDArray[np.float32] = before + beside * (after - before)
+    return logits
 
 
 @compiled

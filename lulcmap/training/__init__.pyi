@@ -11,7 +11,8 @@ from .loss import focal_loss, upsample_logits
 from .lulcformer import LULCFORMER_TINY, Transform
 from .networks import NETWORKS, NetworkConfig, build_network, network_config
 from .settings import Hardware, TrainingSettings
-from .tiled import checkpoint_predictor, logits_of, measure
+from .temperature import with_temperature
+from .tiled import checkpoint_predictor, logits_of, measure, predictor_of
 
 __all__ = [
     "CHECKPOINT",
@@ -38,8 +39,10 @@ __all__ = [
     "logits_of",
     "measure",
     "network_config",
+    "predictor_of",
     "restore_network",
     "save_checkpoint",
     "train_network",
     "upsample_logits",
+    "with_temperature",
 ]

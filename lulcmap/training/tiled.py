@@ -1,7 +1,7 @@
 """A network on whole images: overlapping windows, blended; its scores on labelled chips."""
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lulcmap.evaluation import confusion
+from lulcmap.evaluation import Prediction, Predictor, confusion
 from lulcmap.geo import Lattice, blend_weights
 from lulcmap.legend import NODATA
 from lulcmap.model import Contract, mirrored
@@ -22,12 +22,6 @@ from lulcmap.training.chips import Samples, pad_sample
 from lulcmap.training.deployable import DeployableNetwork
 from lulcmap.training.distributed import find_device
 from lulcmap.training.loss import upsample_logits
-
-Predict = Callable[
-    [NDArray[np.uint16], NDArray[np.int16]], tuple[NDArray[np.uint8], NDArray[np.float32]]
-]
-"""From composites (9, H, W) and (2, H, W) to class ids (H, W), 255 where both sensors are missing,
-and their probabilities (H, W)."""
 
 
 @torch.inference_mode()
@@ -140,7 +134,7 @@ def _read_ahead(samples: Samples, numbers: range, *, ahead: int) -> Iterator[Sam
             yield futures.popleft().result()
 
 
-def checkpoint_predictor(path: Path, device: str = "auto") -> tuple[Predict, Contract]:
+def checkpoint_predictor(path: Path, device: str = "auto") -> tuple[Predictor, Contract]:
     """A function that classifies composites with a checkpoint's network, and its contract.
 
     Args:
@@ -152,13 +146,20 @@ def checkpoint_predictor(path: Path, device: str = "auto") -> tuple[Predict, Con
         DeviceError: the device is not available.
 
     """
-    saved: dict[str, Any] = load_checkpoint(path)
+    return predictor_of(load_checkpoint(path), device)
+
+
+def predictor_of(saved: dict[str, Any], device: str = "auto") -> tuple[Predictor, Contract]:
+    """As ``checkpoint_predictor``, of a checkpoint that was read."""
     deployable = restore_network(saved).to(find_device(device))
     contract = contract_of(saved)
 
     def predict(
-        s2: NDArray[np.uint16], s1: NDArray[np.int16]
-    ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        s2: NDArray[np.uint16],
+        s1: NDArray[np.int16],
+        pixels: NDArray[np.intp] | None = None,
+        /,
+    ) -> Prediction:
         shape = s2.shape[-2:]
         padded = pad_sample(Sample(s2, s1, np.full(shape, NODATA, np.uint8)))
         padded_s2, padded_s1 = padded.s2, padded.s1
@@ -179,6 +180,8 @@ def checkpoint_predictor(path: Path, device: str = "auto") -> tuple[Predict, Con
         highest, classes = (logits / contract.temperature).softmax(0).max(0)
         has_data = has_data[: shape[0], : shape[1]]
         ids = np.where(has_data, classes.cpu().numpy(), NODATA).astype(np.uint8)
-        return ids, np.where(has_data, highest.cpu().numpy(), 0).astype(np.float32)
+        wanted = None if pixels is None else logits.flatten(1)[:, pixels].T.cpu().numpy()
+        confidence = np.where(has_data, highest.cpu().numpy(), 0).astype(np.float32)
+        return Prediction(ids, confidence, wanted)
 
     return predict, contract

@@ -185,7 +185,8 @@ def test_a_network_of_one_sensor_needs_no_other(data, tmp_path):
     predict, contract = checkpoint_predictor(tmp_path / "best.pt", "cpu")
     s1 = np.full((2, 50, 70), -1200, np.int16)
     s1[:, :, :9] = -32768
-    classes, confidence = predict(np.zeros((9, 50, 70), np.uint16), s1)
+    made = predict(np.zeros((9, 50, 70), np.uint16), s1)
+    classes, confidence = made.classes, made.confidence
     assert list(contract.inputs) == ["s1"]
     assert not contract.inputs["s1"].optional
     assert (classes[:, :9] == 255).all()
