@@ -77,7 +77,7 @@ class ComparedMaps:
         at = box.row_off, box.col_off, box.height, box.width
         confidence, band = None, class_map.confidence_band
         if band:
-            confidence = class_map.window(*at, band=band)[mask].astype(np.float32) / 100
+            confidence = (class_map.window(*at, band=band)[mask] / 100).astype(np.float32)
         mapped = [table[class_map.window(*at)[mask]]]
         rows, cols = np.nonzero(mask)
         xs, ys = centres(class_map.transform, rows + box.row_off, cols + box.col_off)

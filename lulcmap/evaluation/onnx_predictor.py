@@ -111,7 +111,7 @@ def classify_chip(
         contract=contract,
         network=network,
         prior=prior,
-        pixels=pixels,
+        sampled=pixels,
     )
     table = np.full(256, NODATA, np.uint8)
     table[list(contract.ids)] = np.arange(len(contract.classes))

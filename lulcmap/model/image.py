@@ -69,7 +69,7 @@ def classify_image(
     network: Network | None = None,
     blend: Blend = "hann",
     prior: Prior = "natural",
-    pixels: NDArray[np.intp] | None = None,
+    sampled: NDArray[np.intp] | None = None,
 ) -> Classified:
     """Classify an image in overlapping windows, which see it mirrored beyond its edges.
 
@@ -83,7 +83,7 @@ def classify_image(
         network: network for those windows; None for the session's.
         blend: how windows are blended.
         prior: class prior, as in ``Contract.logit_bias``.
-        pixels: (n,) pixels whose logits are wanted, counted row by row.
+        sampled: (n,) pixels whose logits are wanted, counted row by row.
 
     Returns:
         The classes of the image's pixels.
@@ -110,7 +110,7 @@ def classify_image(
         batch_size=session.batch_size,
         blend=blend,
         prior=prior,
-        pixels=pixels,
+        sampled=sampled,
     )
 
 

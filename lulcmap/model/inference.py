@@ -94,7 +94,7 @@ def classify(
     blend: Blend = "hann",
     prior: Prior = "natural",
     probabilities: bool = False,
-    pixels: NDArray[np.intp] | None = None,
+    sampled: NDArray[np.intp] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Classified:
     """Classify the pixels of a block.
@@ -115,7 +115,7 @@ def classify(
         blend: how windows are blended.
         prior: class prior, as in ``Contract.logit_bias``.
         probabilities: whether those of all classes are wanted.
-        pixels: (n,) pixels whose logits are wanted, counted row by row in ``box``.
+        sampled: (n,) pixels whose logits are wanted, counted row by row in ``box``.
         progress: called with the number of windows finished, after each batch.
 
     Returns:
@@ -158,8 +158,8 @@ def classify(
     ids = np.array(contract.ids, np.uint8)
     _write_pixels(total, *places, wanted, ids, contract.temperature, out)
     made = Classified(*out)
-    if pixels is not None:
-        made = replace(made, logits=_logits_at(total, *places, *np.divmod(pixels, box.width)))
+    if sampled is not None:
+        made = replace(made, logits=_logits_at(total, *places, *np.divmod(sampled, box.width)))
     if not probabilities:
         return made
     shares = np.zeros((len(contract.legend), *box.shape), np.uint8)
