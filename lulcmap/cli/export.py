@@ -60,13 +60,14 @@ def export_onnx(
     if temperature_from is None:
         refuse_given(ctx, ("temperature_split",), "It is the split of --temperature-from.")
     need_torch("Exporting")
-    from lulcmap.training import export_onnx, load_checkpoint
+    from lulcmap.training import check_export, export_onnx, load_checkpoint
 
     saved = load_checkpoint(checkpoint)
     default_name = name or saved["config"]["name"]
+    target = out or checkpoint.with_name(f"{default_name}{'-fp16' if fp16 else ''}.onnx")
+    check_export(target, overwrite=overwrite)
     if temperature_from is not None:
         saved = _calibrated(saved, temperature_from, temperature_split)
-    target = out or checkpoint.with_name(f"{default_name}{'-fp16' if fp16 else ''}.onnx")
     model_file = export_onnx(saved, target, name=name, fp16=fp16, overwrite=overwrite)
     for check in model_file.checks:
         echo(check.describe())

@@ -2,7 +2,7 @@ from .augment import Sample
 from .checkpoint import load_checkpoint, restore_network, save_checkpoint
 from .chips import ChipFolder, Chips
 from .deployable import BandStatistics, DeployableNetwork, Normalisation
-from .export import export_onnx
+from .export import check_export, export_onnx
 from .fit import train_network
 from .folder import CHECKPOINT
 from .initial import TrainedNetwork, load_trained
@@ -31,6 +31,7 @@ __all__ = [
     "TrainingSettings",
     "Transform",
     "build_network",
+    "check_export",
     "checkpoint_predictor",
     "export_onnx",
     "focal_loss",

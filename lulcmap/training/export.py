@@ -129,15 +129,7 @@ def export_onnx(
 
     """
     onnx, ort = _load_onnx(), load_runtime()
-    card = out.with_suffix(".md")
-    for path, is_ours, kind in (
-        (out, _is_model, "a model"),
-        (card, is_card, "the card of a model"),
-    ):
-        check_destination(path, parents=True)
-        if path.exists() and not overwrite:
-            raise OutputError(f"{path} exists. Give another --out, or --overwrite.")
-        check_ours(path, is_ours, kind=kind)
+    card = check_export(out, overwrite=overwrite)
     deployable = restore_network(checkpoint)
     contract = contract_of(checkpoint, name=name, precision="fp16" if fp16 else "fp32")
     contract = replace(contract, training={**contract.training, START: start_of(deployable)})
@@ -151,6 +143,25 @@ def export_onnx(
     card_text = model_card(contract, checkpoint, checks=[check.describe() for check in checks])
     _write_all({out: data, card: card_text.encode()})  # renamed from the last to the first
     return ExportedModel(out, card, tuple(checks))
+
+
+def check_export(out: Path, *, overwrite: bool) -> Path:
+    """Check that a model file and its card may be written; the path of the card.
+
+    Raises:
+        OutputError: they may not: one exists, or is none that lulcmap wrote.
+
+    """
+    card = out.with_suffix(".md")
+    for path, is_ours, kind in (
+        (out, _is_model, "a model"),
+        (card, is_card, "the card of a model"),
+    ):
+        check_destination(path, parents=True)
+        if path.exists() and not overwrite:
+            raise OutputError(f"{path} exists. Give another --out, or --overwrite.")
+        check_ours(path, is_ours, kind=kind)
+    return card
 
 
 def start_of(deployable: DeployableNetwork) -> dict[str, Any]:

@@ -312,7 +312,7 @@ def test_a_comparison_replaces_only_what_lulcmap_wrote(counts, tmp_path):
 
 @pytest.fixture
 def maps(tmp_path):
-    """The truth, and two maps of it, the second on a grid of its own."""
+    """The truth, and two maps of it."""
     rng = np.random.default_rng(5)
     truth = rng.integers(0, 4, (256, 256)).repeat(2, 0).repeat(2, 1).astype(np.uint8)
     first = np.where(rng.random(truth.shape) < 0.8, truth, (truth + 1) % 4).astype(np.uint8)
