@@ -7,11 +7,13 @@ import click
 
 from lulcmap.cli.app import json_option, need_torch, refuse_given
 from lulcmap.cli.command import Command
+from lulcmap.cli.comparison import report_comparison
 from lulcmap.cli.options import PRIOR_OPTION
 from lulcmap.cli.terminal import echo, in_line, note_lost_output
 
 if TYPE_CHECKING:
-    from lulcmap.evaluation import Evaluation, Regions
+    from lulcmap.evaluation import Comparison, Evaluation, Predictor, Regions
+    from lulcmap.model import Contract
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -22,6 +24,11 @@ _CHECKPOINT = ".pt"
 
 @click.command(cls=Command, short_help="Measure a model or a map against labels.")
 @click.argument("subject", metavar="MODEL|MAP")
+@click.option(
+    "--against",
+    metavar="MODEL|MAP",
+    help="Another model or map to compare with, on the same labels.",
+)
 @click.option("--data", type=_FOLDER, help="Dataset to measure a model on.")
 @click.option(
     "--split",
@@ -67,6 +74,7 @@ def evaluate(
     /,
     *,
     subject: str,
+    against: str | None,
     data: Path | None,
     split: str,
     votes: str,
@@ -90,12 +98,16 @@ def evaluate(
         lulcmap evaluate lulcformer-tiny.onnx --data dataset --votes strict
         lulcmap evaluate luxembourg-2024.tif --labels sample.gpkg
         lulcmap evaluate luxembourg-2024.tif --labels worldcover.tif --crosswalk worldcover
+        lulcmap evaluate mine.onnx --against lulcformer-tiny-real --data dataset
 
     A model is a training checkpoint, an ONNX file or a name from `lulcmap models`; a map is a
     GeoTIFF of classes. Prints mean IoU, overall accuracy, F1 and the metrics of each class with
     95 % confidence intervals (a bootstrap over places), metrics by region, calibration, and for a
     model the metrics of each sensor alone. For a sample drawn by `lulcmap sample`, also the
     area-adjusted accuracies and areas of Olofsson et al. (2014).
+
+    With --against, prints instead how much better or worse the first is than the other, with a
+    95 % confidence interval of the difference and a verdict.
     """
     import json
 
@@ -111,6 +123,12 @@ def evaluate(
     _check(ctx, Path(subject).suffix.lower())
     if out is not None:
         check_evaluation_folder(out, overwrite=overwrite)
+    if against is not None:
+        comparison = _compare(ctx, subject, against, as_json=as_json)
+        report_comparison(
+            comparison.to_json(draws=draws, seed=seed), out, overwrite=overwrite, as_json=as_json
+        )
+        return
     areas = Regions() if regions is None else load_regions(regions, column=region_column)
     with bars(hidden=as_json) as progress:
         if labels is not None:
@@ -161,6 +179,79 @@ def _check(ctx: click.Context, suffix: str) -> None:
         raise click.UsageError(reason)
 
 
+def _compare(ctx: click.Context, subject: str, against: str, *, as_json: bool) -> "Comparison":
+    """Compare two models on --data, or two maps against --labels."""
+    from lulcmap.cli.progress import bars
+    from lulcmap.dataset import Dataset
+    from lulcmap.evaluation import compare_maps, compare_models
+
+    given = ctx.params
+    is_map = Path(subject).suffix.lower() in _MAPS
+    if is_map != (Path(against).suffix.lower() in _MAPS):
+        raise click.UsageError("--against compares a model with a model, or a map with a map.")
+    refuse_given(ctx, ("regions", "region_column"), "A comparison is of all regions together.")
+    with bars(hidden=as_json) as progress:
+        if is_map:
+            return compare_maps(
+                Path(subject),
+                Path(against),
+                given["labels"],
+                crosswalk=given["crosswalk"],
+                label_column=given["label_column"],
+                progress=lambda *done: progress("labels", *done),
+            )
+        if given["prior"] != "natural" and Path(against).suffix.lower() == _CHECKPOINT:
+            raise click.UsageError(
+                "--prior is only for model files; export the checkpoint of --against first."
+            )
+        opened = [
+            _open_model(model, given["device"], given["prior"]) for model in (subject, against)
+        ]
+        return compare_models(
+            [(predict, description) for predict, description, _ in opened],
+            Dataset.open(given["data"]),
+            split=given["split"],
+            scheme=given["votes"],
+            subjects=_distinct([named for *_, named in opened]),
+            progress=lambda *done: progress("chips", *done),
+        )
+
+
+def _distinct(subjects: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Subjects whose names differ: by their files', where the models' are the same."""
+    first, second = subjects
+    if first["name"] != second["name"]:
+        return subjects
+    names = [subject["file"] for subject in subjects]
+    if names[0] == names[1]:
+        names = [f"{first['name']} (first)", f"{first['name']} (second)"]
+    return [{**subject, "name": name} for subject, name in zip(subjects, names, strict=True)]
+
+
+def _open_model(
+    subject: str, device: Any, prior: Any
+) -> "tuple[Predictor, Contract, dict[str, Any]]":
+    """Open a checkpoint or a model file; with its contract, and itself as plain JSON."""
+    from lulcmap.errors import UsageError
+    from lulcmap.evaluation import open_onnx_predictor
+    from lulcmap.model import find_model
+
+    path = Path(subject)
+    if path.suffix.lower() == _CHECKPOINT:
+        if not path.is_file():
+            raise UsageError(f"No file {subject}; give the checkpoint of a training.")
+        need_torch("Evaluating a checkpoint")
+        from lulcmap.training import checkpoint_predictor
+
+        predict, description = checkpoint_predictor(path, device)
+        kind = "checkpoint"
+    else:
+        predict, description = open_onnx_predictor(find_model(subject), device, prior)
+        kind = "model file"
+    named = {"name": description.name, "kind": kind, "file": path.name, "prior": prior}
+    return predict, description, named
+
+
 def _evaluate_model(
     subject: str,
     data: Any,
@@ -174,23 +265,10 @@ def _evaluate_model(
 ) -> "Evaluation":
     """Measure a checkpoint or a model file."""
     from lulcmap.dataset import Dataset
-    from lulcmap.errors import UsageError
-    from lulcmap.evaluation import evaluate_model, open_onnx_predictor
-    from lulcmap.model import find_model
+    from lulcmap.evaluation import evaluate_model
 
     dataset = Dataset.open(data)
-    path = Path(subject)
-    if path.suffix.lower() == _CHECKPOINT:
-        if not path.is_file():
-            raise UsageError(f"No file {subject}; give the checkpoint of a training.")
-        need_torch("Evaluating a checkpoint")
-        from lulcmap.training import checkpoint_predictor
-
-        predict, description = checkpoint_predictor(path, device)
-        kind = "checkpoint"
-    else:
-        predict, description = open_onnx_predictor(find_model(subject), device, prior)
-        kind = "model file"
+    predict, description, named = _open_model(subject, device, prior)
     return evaluate_model(
         predict,
         description,
@@ -198,7 +276,7 @@ def _evaluate_model(
         split=split,
         scheme=votes,
         regions=regions,
-        subject={"name": description.name, "kind": kind, "file": path.name, "prior": prior},
+        subject=named,
         progress=progress,
     )
 
@@ -227,13 +305,39 @@ def _show(metrics: dict[str, Any], out: Path | None) -> None:
         )
     _show_rows("sensors", metrics["sensors"])
     _show_rows("region", metrics["regions"])
+    _show_sets(metrics["sets"])
     if metrics["calibration"]:
         echo(f"\nexpected calibration error {_percent(metrics['calibration']['ece'])}")
+    if metrics["temperature"]:
+        echo(_temperature_line(metrics["temperature"]))
     echo()
     for note in metrics["notes"]:
         echo(in_line(note))
     if out is not None:
         echo(f"Written to {out}.")
+
+
+def _show_sets(rows: list[dict[str, Any]]) -> None:
+    """Print how many pixels of each label set are given one of its classes."""
+    if rows:
+        echo(f"\n{'set of classes':<32}{'right':>8}  {'95 % interval':<15}{'pixels':>15}")
+    for row in rows:
+        right = row["accuracy"]
+        echo(
+            f"{in_line(row['set']):<32}{_percent(right['value']):>8}  {_ends(right):<15}"
+            f"{row['pixels']:>15,}"
+        )
+
+
+def _temperature_line(fit: dict[str, Any]) -> str:
+    """The best temperature, and the calibration error with it."""
+    how = "each place with that of the others" if fit["cross_fitted"] else "where it was fitted"
+    return (
+        f"best temperature {fit['temperature']:.2f} on {fit['pixels']:,} pixels of "
+        f"{fit['places']:,} place{'s' * (fit['places'] != 1)}: calibration error "
+        f"{_percent(fit['ece'])} of these pixels, {_percent(fit['ece_with_temperature'])} with it "
+        f"({how})"
+    )
 
 
 def _show_rows(name: str, rows: list[dict[str, Any]]) -> None:

@@ -141,7 +141,7 @@ def show(*, model: str, as_json: bool) -> None:
     """
     import json
 
-    from lulcmap.model import find_model, model_card, read_model
+    from lulcmap.model import START, find_model, model_card, read_model
 
     file = read_model(find_model(model))
     contract, card = file.contract, model_card(model)
@@ -172,6 +172,8 @@ def show(*, model: str, as_json: bool) -> None:
         shares = zip(contract.classes, contract.prior, strict=True)
         echo(f"prior       {', '.join(f'{name} {share:.1%}' for name, share in shares)}")
     for key, value in contract.training.items():
+        if key == START:
+            continue
         echo(f"training    {in_line(f'{key}: {value}')}")
     if card:
         echo(f"\n{card.strip()}")

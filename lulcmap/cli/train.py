@@ -10,6 +10,7 @@ import click
 
 from lulcmap.cli.app import need_torch
 from lulcmap.cli.command import Command
+from lulcmap.cli.initial import describe_start, init_options, load_init, network_to_train
 from lulcmap.cli.logs import configure_logging, logging_options
 from lulcmap.cli.options import option_of
 from lulcmap.cli.terminal import echo, note_lost_output
@@ -66,6 +67,7 @@ _MODELS = ("lulcformer", "lulcformer-tiny", "segformer", "segformer-tiny", "unet
     default="standardised",
     help="Sentinel-2 input: standardised bands, or logarithms with indices.",
 )
+@init_options
 @option_of(
     TrainingSettings,
     "epochs",
@@ -188,7 +190,10 @@ _MODELS = ("lulcformer", "lulcformer-tiny", "segformer", "segformer-tiny", "unet
     type=click.IntRange(1),
 )
 @logging_options
+@click.pass_context
 def train(
+    ctx: click.Context,
+    /,
     *,
     data: tuple[str, ...],
     out: Path,
@@ -198,6 +203,8 @@ def train(
     dmem: bool,
     mmam: bool,
     transform: "Transform",
+    init: str | None,
+    new_normalisation: bool,
     parts: int,
     device: Literal["auto", "cpu", "cuda"],
     devices: int,
@@ -213,6 +220,7 @@ def train(
         lulcmap train --data dynamicworld --out run --device cuda --devices 8 --precision bf16
         lulcmap train --data mine --out run --model lulcformer-tiny --epochs 50 --batch-size 8
         lulcmap train --data mine=1 --data dynamicworld=3 --out run
+        lulcmap train --data mine --out run --init lulcformer-tiny-real --learning-rate 1e-4
 
     The defaults are the paper's: 200 epochs, AdamW at 5e-4, cosine, focal loss, whole tiles. If
     interrupted, rerun the same command; it resumes after the last finished epoch and ends with the
@@ -229,14 +237,16 @@ def train(
     from lulcmap.training import (
         Hardware,
         TrainingSettings,
-        network_config,
         train_network,
     )
 
     if settings["crop"] % 32:
         raise UsageError(f"--crop is {settings['crop']}. Give a multiple of 32.")
     datasets, shares = open_datasets(data)
-    config = network_config(
+    start = load_init(init, new_normalisation=new_normalisation, out=out)
+    config = network_to_train(
+        ctx,
+        start,
         model,
         classes=len(datasets[0].classes),
         modalities=modalities.split(","),
@@ -245,7 +255,7 @@ def train(
         mmam=mmam,
         transform=transform,
     )
-    if len(modalities.split(",")) == 1:  # the only sensor is never removed
+    if len(config.inputs) == 1:  # the only sensor is never removed
         settings |= {"missing_s2": 0.0, "missing_s1": 0.0}
     training = samples_of(datasets, "train", shares, cache_bytes=cache_bytes_of(devices))
     validation = samples_of(datasets, "validation", None, cache_bytes=cache_bytes_of(devices) / 4)
@@ -254,6 +264,8 @@ def train(
     reporter = _Reporter(
         quiet=quiet, bar=not quiet and log_format == "text" and sys.stderr.isatty()
     )
+    if start is not None:
+        echo(describe_start(start, datasets[0].names))
     with _hold_folder(out):
         path = train_network(
             training,
@@ -263,6 +275,7 @@ def train(
             trained_on="simulated" if all(one.about.simulated for one in datasets) else "real",
             source=source_of(datasets),
             validation=validation,
+            init=start,
             hardware=Hardware(device, devices, parts, workers),
             on_epoch=reporter.epoch,
             on_step=reporter.step,

@@ -1,14 +1,17 @@
 from .calibration import Reliability
+from .chips import measure_temperature
 from .classmap import CHANGE_TAG, ClassMap, open_class_map, transformer
+from .compare import compare_maps, compare_models
+from .comparison import Comparison
 from .crosswalk import load_crosswalk
 from .evaluate import evaluate_map, evaluate_model
 from .metrics import Evaluation
 from .olofsson import Estimate, estimate_adjusted
-from .onnx_predictor import open_onnx_predictor
+from .onnx_predictor import Prediction, Predictor, open_onnx_predictor
 from .pixel_area import pixel_areas, pixel_lonlat
 from .points import SamplePoints, read_points
 from .regions import Regions, load_regions
-from .results import check_evaluation_folder, write_evaluation
+from .results import check_evaluation_folder, write_comparison, write_evaluation
 from .sampling import check_sample_path, draw_sample, write_sample
 from .scores import accuracy, confusion, iou, mean_f1, mean_iou
 from .seams.search import SeamReport, find_seams
@@ -16,8 +19,11 @@ from .seams.search import SeamReport, find_seams
 __all__ = [
     "CHANGE_TAG",
     "ClassMap",
+    "Comparison",
     "Estimate",
     "Evaluation",
+    "Prediction",
+    "Predictor",
     "Regions",
     "Reliability",
     "SamplePoints",
@@ -25,6 +31,8 @@ __all__ = [
     "accuracy",
     "check_evaluation_folder",
     "check_sample_path",
+    "compare_maps",
+    "compare_models",
     "confusion",
     "draw_sample",
     "estimate_adjusted",
@@ -36,12 +44,14 @@ __all__ = [
     "load_regions",
     "mean_f1",
     "mean_iou",
+    "measure_temperature",
     "open_class_map",
     "open_onnx_predictor",
     "pixel_areas",
     "pixel_lonlat",
     "read_points",
     "transformer",
+    "write_comparison",
     "write_evaluation",
     "write_sample",
 ]

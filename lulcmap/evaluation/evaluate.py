@@ -13,8 +13,9 @@ from typing import Any
 
 from lulcmap.dataset import Chip, Dataset
 from lulcmap.errors import UsageError
-from lulcmap.evaluation.chips import ChipCounts, ModelDescription, count_chips
+from lulcmap.evaluation.chips import ModelDescription, count_chips
 from lulcmap.evaluation.classmap import ClassMap, open_class_map
+from lulcmap.evaluation.compared_maps import ComparedMaps
 from lulcmap.evaluation.counts import Counts
 from lulcmap.evaluation.crosswalk import (
     OTHER,
@@ -64,12 +65,7 @@ def evaluate_model(
         UsageError: the split is empty, or the model and the dataset do not fit.
 
     """
-    chips: Sequence[Chip] = dataset.rows if split == "all" else dataset.split(split)
-    if not chips:
-        raise UsageError(
-            f"The dataset {dataset.folder} has no chip in the split {split!r}; choose another with "
-            "--split."
-        )
+    chips = chips_of(dataset, split)
     result = count_chips(dataset, chips, predict, description, scheme=scheme, progress=progress)
     first, *others = result.by_sensors.values()
     if not first.places:
@@ -81,23 +77,41 @@ def evaluate_model(
             "name": name,
             "kind": "dataset",
             "chips": len(chips),
-            "votes": _votes_text(result, scheme),
+            "votes": votes_text(result.voted, result.chips, scheme),
         },
         classes=dataset.names,
         counts=first,
         regions=regions,
         sensors=result.by_sensors if others else {},
+        sets=result.sets,
+        temperature=result.temperature,
         notes=result.notes,
     )
 
 
-def _votes_text(result: ChipCounts, scheme: str) -> str:
+def chips_of(dataset: Dataset, split: str) -> Sequence[Chip]:
+    """The chips of a split, or of all.
+
+    Raises:
+        UsageError: there are none.
+
+    """
+    chips: Sequence[Chip] = dataset.rows if split == "all" else dataset.split(split)
+    if not chips:
+        raise UsageError(
+            f"The dataset {dataset.folder} has no chip in the split {split!r}; choose another with "
+            "--split."
+        )
+    return chips
+
+
+def votes_text(voted: int, chips: int, scheme: str) -> str:
     """How votes were merged into labels."""
-    if not result.voted:
+    if not voted:
         return "none, one annotator a chip"
-    if result.voted == result.chips:
+    if voted == chips:
         return scheme
-    return f"{scheme} in {result.voted} of {result.chips} chips, one annotator in the others"
+    return f"{scheme} in {voted} of {chips} chips, one annotator in the others"
 
 
 def evaluate_map(
@@ -125,19 +139,15 @@ def evaluate_map(
 
     """
     with open_class_map(path) as class_map:
-        walk = _crosswalk(class_map, labels, crosswalk)
-        result = compare(class_map, labels, walk, label_column=label_column, progress=progress)
-        if crosswalk is None and result.unknown:
-            raise UsageError(
-                f"{labels} has labels that match no class of the map: {_unknown_names(result)}. "
-                "Give a --crosswalk: a CSV file with code, name and map_classes, or one of "
-                f"{', '.join(SHIPPED_CROSSWALKS)}."
-            )
+        walk = crosswalk_of(class_map, labels, crosswalk)
+        maps = ComparedMaps((class_map,), (walk.values,))
+        result = compare(maps, labels, walk, label_column=label_column, progress=progress)
+        check_known(result, labels, crosswalk)
         notes = [*unknown_note(result.unknown), *_notes(class_map, result, crosswalk)]
     if not result.counts.places:
         raise UsageError(
             f"No label of {labels} that is a class lies on a mapped pixel of {path}"
-            f"{_no_labels_reason(result, label_column)}."
+            f"{no_labels_reason(result, label_column)}."
         )
     counts, classes = _without_other(result.counts, walk.classes)
     return Evaluation(
@@ -159,11 +169,26 @@ def evaluate_map(
     )
 
 
+def check_known(result: Comparison, labels: Path, crosswalk: str | None) -> None:
+    """Check that without a crosswalk every label is a class of the map.
+
+    Raises:
+        UsageError: one is not.
+
+    """
+    if crosswalk is None and result.unknown:
+        raise UsageError(
+            f"{labels} has labels that match no class of the map: {_unknown_names(result)}. "
+            "Give a --crosswalk: a CSV file with code, name and map_classes, or one of "
+            f"{', '.join(SHIPPED_CROSSWALKS)}."
+        )
+
+
 def _unknown_names(result: Comparison) -> str:
     return ", ".join(label for label, _ in result.unknown.most_common(_MAX_NAMES))
 
 
-def _no_labels_reason(result: Comparison, label_column: str) -> str:
+def no_labels_reason(result: Comparison, label_column: str) -> str:
     """What the file holds instead of labels, as the end of a sentence."""
     if result.unlabelled:
         return (
@@ -175,7 +200,8 @@ def _no_labels_reason(result: Comparison, label_column: str) -> str:
     return ". They may lie elsewhere, or their CRS may be wrong"
 
 
-def _crosswalk(class_map: ClassMap, labels: Path, crosswalk: str | None) -> Crosswalk:
+def crosswalk_of(class_map: ClassMap, labels: Path, crosswalk: str | None) -> Crosswalk:
+    """The crosswalk of a name or file; without one, labels have the map's own values or names."""
     if crosswalk is not None:
         return load_crosswalk(crosswalk, class_map.legend)
     if _DYNAMIC_WORLD_TILE.fullmatch(labels.stem):

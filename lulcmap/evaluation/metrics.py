@@ -22,7 +22,9 @@ from lulcmap.evaluation.counts import (
 )
 from lulcmap.evaluation.olofsson import AdjustedEstimates, Estimate
 from lulcmap.evaluation.regions import Regions
+from lulcmap.evaluation.sets import SetCounts
 from lulcmap.evaluation.stratified import LabelledSample
+from lulcmap.evaluation.temperature import TemperatureFit
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,12 @@ class Evaluation:
 
     sensors: Mapping[str, Counts] = field(default_factory=dict)
     """Counts by the sensors used, with each one removed in turn; empty if there is one case."""
+
+    sets: SetCounts | None = None
+    """Counts of the labels that are sets of classes."""
+
+    temperature: TemperatureFit | None = None
+    """Best temperature of the model; None for a map, or if it gives no logits."""
 
     adjusted: AdjustedEstimates | None = None
     """Area-adjusted estimates, if the labels are a stratified sample."""
@@ -86,7 +94,9 @@ class Evaluation:
             "sensors": [
                 {"sensors": name, **_totals(case.matrix)} for name, case in self.sensors.items()
             ],
+            "sets": [] if self.sets is None else self.sets.to_json(draws=draws, seed=seed),
             "calibration": _calibration(counts.reliability),
+            "temperature": None if self.temperature is None else self.temperature.to_json(),
             "bootstrap": None
             if intervals is None
             else {"draws": draws, "seed": seed, "of": "places"},
@@ -109,21 +119,21 @@ class Evaluation:
         ]
 
 
-def _number(value: float) -> float | None:
-    """A number that JSON can hold."""
+def as_number(value: float) -> float | None:
+    """A number that JSON can hold; None for one that is not finite."""
     return float(value) if math.isfinite(value) else None
 
 
 def _with_interval(value: float, intervals: Intervals | None, name: str) -> dict[str, float | None]:
     low, high = (math.nan, math.nan) if intervals is None else intervals[name]
-    return {"value": _number(value), "low": _number(low), "high": _number(high)}
+    return {"value": as_number(value), "low": as_number(low), "high": as_number(high)}
 
 
 def _totals(matrix: NDArray[np.int64]) -> dict[str, Any]:
     """Pixels, and the metrics over all classes."""
     return {
         "pixels": int(matrix.sum()),
-        **{name: _number(total(matrix)) for name, total in TOTAL_METRICS.items()},
+        **{name: as_number(total(matrix)) for name, total in TOTAL_METRICS.items()},
     }
 
 
@@ -149,14 +159,14 @@ def _calibration(reliability: Reliability) -> dict[str, Any] | None:
     if not reliability.pixels.any():
         return None
     return {
-        "ece": _number(reliability.ece),
+        "ece": as_number(reliability.ece),
         "bins": [
             {
                 "from": i / BINS,
                 "to": (i + 1) / BINS,
                 "pixels": int(reliability.pixels[i]),
-                "confidence": _number(reliability.confidences[i]),
-                "accuracy": _number(reliability.accuracies[i]),
+                "confidence": as_number(reliability.confidences[i]),
+                "accuracy": as_number(reliability.accuracies[i]),
             }
             for i in range(BINS)
         ],
@@ -186,7 +196,7 @@ def _adjusted(estimates: AdjustedEstimates | None, names: Sequence[str]) -> dict
 
 
 def _estimate(estimate: Estimate) -> dict[str, float | None]:
-    return {"value": _number(estimate.value), "margin": _number(estimate.margin)}
+    return {"value": as_number(estimate.value), "margin": as_number(estimate.margin)}
 
 
 def unknown_note(unknown: Mapping[str, int]) -> Iterable[str]:

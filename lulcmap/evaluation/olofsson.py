@@ -94,6 +94,31 @@ def estimate_adjusted(
     )
 
 
+def estimate_difference(
+    strata: NDArray[np.int64],
+    first: NDArray[np.bool_],
+    second: NDArray[np.bool_],
+    *,
+    areas: NDArray[np.float64],
+    weights: NDArray[np.float64],
+) -> Estimate:
+    """Estimate how much more of the area the first of two maps has right than the second.
+
+    Both are right or wrong at the same points, so the difference of each point is estimated, not
+    that of two accuracies.
+
+    Args:
+        strata: (n,) stratum of each point, 0 to S - 1; each has at least two.
+        first: (n,) whether the first map is right.
+        second: (n,) whether the second map is right.
+        areas: (S,) areas of the strata, any unit.
+        weights: (n,) area of the pixel of each point, any unit.
+
+    """
+    sample = _Sample(strata, areas / areas.sum(), weights)
+    return sample.shares((first.astype(np.float64) - second)[:, None])[0]
+
+
 @dataclass(frozen=True, slots=True)
 class _Sample:
     """Points of a stratified random sample, equally probable within each stratum."""
@@ -107,12 +132,12 @@ class _Sample:
     weights: NDArray[np.float64]
     """(n,) area of the pixel of each point."""
 
-    def means(self, values: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """(V,) shares of the area where the values (n, V) are true."""
+    def means(self, values: NDArray[np.bool_] | NDArray[np.float64]) -> NDArray[np.float64]:
+        """(V,) means of the values (n, V) over the area: where they are truths, its share."""
         return self.parts @ self._within(values)
 
-    def shares(self, values: NDArray[np.bool_]) -> tuple[Estimate, ...]:
-        """Shares of the area where the values (n, V) are true, as estimates."""
+    def shares(self, values: NDArray[np.bool_] | NDArray[np.float64]) -> tuple[Estimate, ...]:
+        """As ``means``, as estimates."""
         shares = self.means(values)
         errors = self._errors(values - self._within(values)[self.strata])
         return tuple(map(_estimate, shares, errors))
@@ -127,7 +152,7 @@ class _Sample:
         errors = np.divide(self._errors(deviations), wholes, out=unknown.copy(), where=known)
         return tuple(map(_estimate, ratios, errors))
 
-    def _within(self, values: NDArray[np.bool_]) -> NDArray[np.float64]:
+    def _within(self, values: NDArray[np.bool_] | NDArray[np.float64]) -> NDArray[np.float64]:
         """(S, V) mean of values (n, V) in each stratum, weighted by the points' pixel areas."""
         sums = self._sums(self.weights[:, None] * values)
         return sums / self._sums(self.weights[:, None])

@@ -1,10 +1,8 @@
 """Classify single images with a model file, by the code that makes maps, without torch."""
 
-from collections.abc import Callable
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +12,41 @@ from lulcmap.legend import NODATA
 from lulcmap.model import Contract, Network, Prior, Session, classify_image, open_session
 from lulcmap.sensors import NO_SUN, S2_NODATA
 
-Predictor = Callable[..., tuple[NDArray[np.uint8], NDArray[np.float32]]]
-"""Function from an image, (9, H, W) Sentinel-2 and (2, H, W) Sentinel-1, and, for a model that
-takes it, the sun's zenith, degrees, to its classes (H, W), as positions in the model's legend, 255
-where there is none, and their probabilities (H, W), 0 to 1."""
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a model says of an image."""
+
+    classes: NDArray[np.uint8]
+    """(H, W) classes, as positions in the model's legend; 255 where there is none."""
+
+    confidence: NDArray[np.float32]
+    """(H, W) probability of the class, 0 to 1."""
+
+    logits: NDArray[np.float32] | None = None
+    """(n, K) logits of the pixels that were asked for, before the temperature."""
+
+
+class Predictor(Protocol):
+    """A model that classifies images."""
+
+    def __call__(
+        self,
+        s2: NDArray[np.uint16],
+        s1: NDArray[np.int16],
+        pixels: NDArray[np.intp] | None = None,
+        sun_zenith: float | None = None,
+        /,
+    ) -> Prediction:
+        """Classify an image.
+
+        Args:
+            s2: (9, H, W) Sentinel-2.
+            s1: (2, H, W) Sentinel-1.
+            pixels: (n,) pixels whose logits are wanted, counted row by row.
+            sun_zenith: the sun's zenith, degrees, for a model that takes it.
+
+        """
 
 
 def open_onnx_predictor(
@@ -41,7 +70,19 @@ def open_onnx_predictor(
     """
     session = open_session(path, device=device, batch_size=1)
     session.contract.logit_bias(prior)  # fails now if the model lacks class frequencies
-    return partial(classify_chip, session, prior=prior), session.contract
+
+    def predict(
+        s2: NDArray[np.uint16],
+        s1: NDArray[np.int16],
+        pixels: NDArray[np.intp] | None = None,
+        sun_zenith: float | None = None,
+        /,
+    ) -> Prediction:
+        # the prior is a bias beside the logits, and no temperature is fitted with it
+        wanted = pixels if prior == "natural" else None
+        return classify_chip(session, s2, s1, sun_zenith, prior=prior, pixels=wanted)
+
+    return predict, session.contract
 
 
 def classify_chip(
@@ -51,7 +92,8 @@ def classify_chip(
     sun_zenith: float | None = None,
     *,
     prior: Prior = "natural",
-) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    pixels: NDArray[np.intp] | None = None,
+) -> Prediction:
     """Classify one image, as a ``Predictor`` does.
 
     An image no larger than a window is classified in one window, as in training: neighbouring
@@ -74,11 +116,16 @@ def classify_chip(
         contract=contract,
         network=network,
         prior=prior,
+        sampled=pixels,
         sun=None if sun_zenith is None else _sun_of(s2, sun_zenith),
     )
     table = np.full(256, NODATA, np.uint8)
     table[list(contract.ids)] = np.arange(len(contract.classes))
-    return table[classified.classes], (classified.confidence / 100).astype(np.float32)
+    return Prediction(
+        table[classified.classes],
+        (classified.confidence / 100).astype(np.float32),
+        classified.logits,
+    )
 
 
 def _sun_of(s2: NDArray[np.uint16], zenith: float) -> NDArray[np.uint16]:

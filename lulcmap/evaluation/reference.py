@@ -9,19 +9,17 @@ from typing import Any
 
 import numpy as np
 import shapely
-from affine import Affine
 from numpy.typing import NDArray
-from pyproj import CRS
 from rasterio.errors import RasterioError
-from rasterio.features import geometry_mask
 from rasterio.windows import Window
-from rasterio.windows import transform as window_transform
 
 from lulcmap.errors import UsageError
 from lulcmap.evaluation import stratified
-from lulcmap.evaluation.classmap import MAX_PIXELS, ClassMap, transformer
+from lulcmap.evaluation.classmap import transformer
+from lulcmap.evaluation.compared_maps import ComparedMaps, centres, reproject
 from lulcmap.evaluation.counts import Counts
 from lulcmap.evaluation.crosswalk import Crosswalk
+from lulcmap.evaluation.paired import PairedCounts
 from lulcmap.evaluation.stratified import LabelledSample
 from lulcmap.evaluation.vectors import WGS84, Features, load_features
 from lulcmap.geo import datum_doubt, first_line, understood_crs
@@ -67,24 +65,54 @@ class Comparison:
     sample: LabelledSample | None = None
     """The labelled points, if they are a stratified sample of a map."""
 
+    paired: PairedCounts | None = None
+    """Counts of two maps at the same places, instead of ``counts``; None with one map."""
+
+    second_sample: LabelledSample | None = None
+    """The same points as ``sample``, with the classes of the second map."""
+
+    def add(
+        self,
+        name: str,
+        truth: NDArray[np.uint8],
+        mapped: NDArray[np.uint8],
+        *,
+        at: tuple[float, float],
+        confidence: NDArray[np.floating] | None = None,
+    ) -> None:
+        """Count some pixels of a place.
+
+        Args:
+            name: name of the place.
+            truth: (n,) true class ids.
+            mapped: (M, n) class ids of the maps.
+            at: longitude and latitude of the place, degrees.
+            confidence: (n,) probability of the first map's class, 0 to 1.
+
+        """
+        if self.paired is None:
+            self.counts.add(name, truth, mapped[0], at=at, confidence=confidence)
+        else:
+            self.paired.add(name, truth, mapped[0], mapped[1])
+
 
 def compare(
-    class_map: ClassMap,
+    maps: ComparedMaps,
     labels: Path,
     crosswalk: Crosswalk,
     *,
     label_column: str = "label",
     progress: Steps = no_progress,
 ) -> Comparison:
-    """Count the classes of a map where there are labels.
+    """Count the classes of a map, or of two, where there are labels.
 
     A raster of labels, on any grid, is compared at its own pixels' centres; a point at the pixel it
-    lies in; a polygon at the pixels whose centres it holds.
+    lies in; a polygon at the pixels, of the first map, whose centres it holds.
 
     Args:
-        class_map: the map.
+        maps: the map, or both.
         labels: path of a raster (``RASTERS``), or of a file that ``load_features`` reads.
-        crosswalk: from the labels and the map's values to the classes that are compared.
+        crosswalk: from the labels to the classes that are compared.
         label_column: column of points and polygons that holds the label.
         progress: called with the number of parts done, and of all parts.
 
@@ -92,9 +120,11 @@ def compare(
         UsageError: the labels cannot be read.
 
     """
-    comparison = Comparison(Counts(len(crosswalk.classes)), "raster")
+    n_classes = len(crosswalk.classes)
+    paired = PairedCounts(n_classes) if len(maps.maps) > 1 else None
+    comparison = Comparison(Counts(n_classes), "raster", paired=paired)
     if labels.suffix.lower() in RASTERS:
-        _count_raster(class_map, labels, crosswalk, comparison, progress)
+        _count_raster(maps, labels, crosswalk, comparison, progress)
         return comparison
     features = load_features(labels)
     missing = shapely.is_missing(features.shapes)
@@ -103,10 +133,10 @@ def compare(
     truth = _label_classes(features, crosswalk, label_column, comparison)
     if kinds <= {int(shapely.GeometryType.POINT)}:
         comparison.kind = "points"
-        _count_points(class_map, features, truth, crosswalk, comparison)
+        _count_points(maps, features, truth, comparison)
     elif kinds <= areal:
         comparison.kind = "polygons"
-        _count_polygons(class_map, features, truth, crosswalk, comparison, progress)
+        _count_polygons(maps, features, truth, comparison, progress)
     else:
         raise UsageError(f"{labels} mixes kinds of shapes; give points, or polygons.")
     return comparison
@@ -130,25 +160,25 @@ def _label_classes(
 
 
 def _count_points(
-    class_map: ClassMap,
+    maps: ComparedMaps,
     features: Features,
     truth: NDArray[np.uint8],
-    crosswalk: Crosswalk,
     comparison: Comparison,
 ) -> None:
     xy = _coordinates(features.shapes)
-    lon, lat = _reproject(features.crs, WGS84, *xy)
-    values, confidence = class_map.at(*_reproject(features.crs, class_map.crs, *xy))
-    mapped = crosswalk.values[values]
+    lon, lat = reproject(features.crs, WGS84, *xy)
+    mapped, confidence = maps.at(features.crs, *xy)
     cells = np.floor(np.stack([lon, lat]) / _POINT_CELL_DEG)
     _, cell, members = np.unique(cells, axis=1, return_index=True, return_inverse=True)
     for number, group in _groups(members.ravel()):
         first_point = float(lon[cell[number]]), float(lat[cell[number]])
         part = None if confidence is None else confidence[group]
-        comparison.counts.add(
-            str(number), truth[group], mapped[group], at=first_point, confidence=part
-        )
-    comparison.sample = stratified.labelled_sample(features, truth, mapped, lon=lon, lat=lat)
+        comparison.add(str(number), truth[group], mapped[:, group], at=first_point, confidence=part)
+    in_all = np.where((mapped != NODATA).all(0), mapped, NODATA).astype(np.uint8)
+    comparison.sample, *others = (
+        stratified.labelled_sample(features, truth, one, lon=lon, lat=lat) for one in in_all
+    )
+    comparison.second_sample = others[0] if others else None
 
 
 def _coordinates(points: NDArray[np.object_]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -167,10 +197,9 @@ def _groups(members: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]
 
 
 def _count_polygons(
-    class_map: ClassMap,
+    maps: ComparedMaps,
     features: Features,
     truth: NDArray[np.uint8],
-    crosswalk: Crosswalk,
     comparison: Comparison,
     progress: Steps,
 ) -> None:
@@ -180,56 +209,25 @@ def _count_polygons(
     else:
         shapes = shapely.segmentize(shapes, _POINT_CELL_DEG)
     centroids = _coordinates(shapely.centroid(features.shapes))
-    lon, lat = _reproject(features.crs, WGS84, *centroids)
-    to_map = transformer(features.crs, class_map.crs)
+    lon, lat = reproject(features.crs, WGS84, *centroids)
+    to_map = transformer(features.crs, maps.maps[0].crs)
     for i, shape in enumerate(shapes):
         if truth[i] != NODATA and shape is not None:
             on_map = shapely.transform(shape, lambda xy: np.column_stack(to_map.transform(*xy.T)))
             centroid = float(lon[i]), float(lat[i])
-            for values, confidence in _pixels_in(class_map, on_map):
-                comparison.counts.add(
+            for mapped, confidence in maps.pixels_in(on_map):
+                comparison.add(
                     str(i),
-                    np.full(values.shape, truth[i]),
-                    crosswalk.values[values],
+                    np.full(mapped.shape[1], truth[i]),
+                    mapped,
                     at=centroid,
                     confidence=confidence,
                 )
         progress(i + 1, len(shapes))
 
 
-def _pixels_in(
-    class_map: ClassMap, shape: Any
-) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32] | None]]:
-    """Values and confidences of the map's pixels whose centres lie in a polygon of its CRS."""
-    if shape.is_empty or not np.isfinite(shape.bounds).all():
-        return
-    left, bottom, right, top = shape.bounds
-    rows, cols = class_map.pixels(np.array([left, left, right, right]), np.array([bottom, top] * 2))
-    first_row, first_col = max(int(rows.min()), 0), max(int(cols.min()), 0)
-    last_row = min(int(rows.max()) + 1, class_map.shape[0])
-    last_col = min(int(cols.max()) + 1, class_map.shape[1])
-    if first_row >= last_row or first_col >= last_col:
-        return
-    step = max(MAX_PIXELS // (last_col - first_col), 1)
-    for row in range(first_row, last_row, step):
-        height, width = min(step, last_row - row), last_col - first_col
-        window = Window(first_col, row, width, height)
-        mask = geometry_mask(
-            [shape],
-            out_shape=(height, width),
-            transform=window_transform(window, class_map.transform),
-            invert=True,
-        )
-        if mask.any():
-            confidence, band = None, class_map.confidence_band
-            if band:
-                percent = class_map.window(row, first_col, height, width, band=band)
-                confidence = percent[mask].astype(np.float32) / 100
-            yield class_map.window(row, first_col, height, width)[mask], confidence
-
-
 def _count_raster(
-    class_map: ClassMap, path: Path, crosswalk: Crosswalk, comparison: Comparison, progress: Steps
+    maps: ComparedMaps, path: Path, crosswalk: Crosswalk, comparison: Comparison, progress: Steps
 ) -> None:
     with _open_labels(path) as labels:
         side = _SQUARE_PX
@@ -248,25 +246,16 @@ def _count_raster(
                 labels.read(1, window=box), labels.nodata, crosswalk, comparison
             )
             if (truth != NODATA).any():
-                _count_tile(
-                    class_map,
-                    labels,
-                    box,
-                    truth,
-                    crosswalk=crosswalk,
-                    side=side,
-                    comparison=comparison,
-                )
+                _count_tile(maps, labels, box, truth, side=side, comparison=comparison)
             progress(done, len(corners))
 
 
 def _count_tile(
-    class_map: ClassMap,
+    maps: ComparedMaps,
     labels: Any,
     box: Window,
     truth: NDArray[np.uint8],
     *,
-    crosswalk: Crosswalk,
     side: int,
     comparison: Comparison,
 ) -> None:
@@ -274,31 +263,22 @@ def _count_tile(
     crs = understood_crs(labels.crs.to_wkt())
     rows, cols = np.indices(truth.shape)
     rows, cols = rows + box.row_off, cols + box.col_off
-    xs, ys = _centres(labels.transform, rows, cols)
-    values, confidence = class_map.at(*_reproject(crs, class_map.crs, xs.ravel(), ys.ravel()))
-    mapped = crosswalk.values[values].reshape(truth.shape)
+    xs, ys = centres(labels.transform, rows, cols)
+    mapped, confidence = maps.at(crs, xs.ravel(), ys.ravel())
+    mapped = mapped.reshape(-1, *truth.shape)
     confidence = None if confidence is None else confidence.reshape(truth.shape)
     step = min(side, _TILE_PX)
     for y in range(0, truth.shape[0], step):
         for x in range(0, truth.shape[1], step):
             part = slice(y, y + step), slice(x, x + step)
             lon, lat = transformer(crs, WGS84).transform(xs[part].mean(), ys[part].mean())
-            comparison.counts.add(
+            comparison.add(
                 f"{rows[y, x] // side},{cols[y, x] // side}",
                 truth[part],
-                mapped[part],
+                mapped[:, *part],
                 at=(lon, lat),
                 confidence=None if confidence is None else confidence[part],
             )
-
-
-def _centres(
-    transform: Affine, rows: NDArray[np.int64], cols: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Coordinates of the centres of pixels, x before y."""
-    x, y = cols + 0.5, rows + 0.5
-    t = transform
-    return t.a * x + t.b * y + t.c, t.d * x + t.e * y + t.f
 
 
 @contextmanager
@@ -326,13 +306,3 @@ def _raster_classes(
         if code not in (nodata, NODATA) and code == code:
             comparison.unknown[f"{code:g}"] += int(count)
     return np.where(codes == nodata, NODATA, truth).astype(np.uint8)
-
-
-def _reproject(
-    source: CRS, target: CRS, xs: NDArray[np.float64], ys: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Points in another CRS; infinite where they do not exist in it."""
-    if source == target:
-        return xs, ys
-    x, y = transformer(source, target).transform(xs, ys)
-    return np.asarray(x), np.asarray(y)

@@ -1,11 +1,14 @@
 """Write the files of an evaluation: the whole folder, or nothing."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from lulcmap.errors import OutputError
 from lulcmap.evaluation.charts import confusion_chart, reliability_chart
+from lulcmap.evaluation.comparison_chart import comparison_chart
 from lulcmap.evaluation.points import POINTS, write_points
 from lulcmap.evaluation.stratified import LabelledSample
 from lulcmap.system import check_destination, check_ours, read_json, replacing, write_table
@@ -17,7 +20,11 @@ METRICS, MATRIX, PICTURE, RELIABILITY = (
     "reliability.png",
 )
 
+COMPARISON, COMPARISON_PICTURE = "comparison.json", "comparison.png"
+
 _NAMES = {METRICS, MATRIX, PICTURE, RELIABILITY, POINTS}
+
+_COMPARISON_NAMES = {COMPARISON, COMPARISON_PICTURE}
 
 
 def check_evaluation_folder(out: Path, *, overwrite: bool) -> None:
@@ -43,7 +50,10 @@ def _is_evaluation(folder: Path) -> bool:
     """Whether a folder holds the files of an evaluation, and no other that would be lost."""
     names = {path.name.removesuffix(".aux.xml") for path in folder.iterdir()}
     metrics = read_json(folder / METRICS) or {}
-    return names <= _NAMES and {"subject", "labels", "confusion"} <= set(metrics)
+    if names <= _NAMES and {"subject", "labels", "confusion"} <= set(metrics):
+        return True
+    comparison = read_json(folder / COMPARISON) or {}
+    return names <= _COMPARISON_NAMES and {"first", "second", "outcomes"} <= set(comparison)
 
 
 def write_evaluation(
@@ -67,23 +77,50 @@ def write_evaluation(
         OutputError: the folder exists, or cannot be written.
 
     """
+    with _replacing_evaluation(out, overwrite=overwrite) as part:
+        _write_json(part / METRICS, metrics)
+        _write_matrix(part / MATRIX, metrics)
+        confusion_chart(metrics).save(part / PICTURE, optimize=True)
+        if metrics["calibration"]:
+            reliability_chart(metrics).save(part / RELIABILITY, optimize=True)
+        if sample is not None:
+            write_points(part / POINTS, sample, metrics["classes"])
+
+
+def write_comparison(out: Path, comparison: dict[str, Any], *, overwrite: bool) -> None:
+    """Write comparison.json and .png.
+
+    Args:
+        out: path of the folder.
+        comparison: comparison as ``Comparison.to_json`` gives it.
+        overwrite: whether an evaluation in it may be replaced.
+
+    Raises:
+        OutputError: the folder exists, or cannot be written.
+
+    """
+    with _replacing_evaluation(out, overwrite=overwrite) as part:
+        _write_json(part / COMPARISON, comparison)
+        comparison_chart(comparison).save(part / COMPARISON_PICTURE, optimize=True)
+
+
+@contextmanager
+def _replacing_evaluation(out: Path, *, overwrite: bool) -> Iterator[Path]:
+    """A new folder to fill in the body, which takes the place of ``out`` when the body ends."""
     check_evaluation_folder(out, overwrite=overwrite)
     try:
         with replacing(out) as part:
             part.mkdir()
-            text = json.dumps(metrics, indent=1, allow_nan=False)
-            (part / METRICS).write_text(text + "\n", encoding="utf-8")
-            _write_matrix(part / MATRIX, metrics)
-            confusion_chart(metrics).save(part / PICTURE, optimize=True)
-            if metrics["calibration"]:
-                reliability_chart(metrics).save(part / RELIABILITY, optimize=True)
-            if sample is not None:
-                write_points(part / POINTS, sample, metrics["classes"])
+            yield part
     except OSError as error:
         raise OutputError(
             f"The folder {out} cannot be written ({error.strerror or error}). Free some space, or "
             "change --out."
         ) from error
+
+
+def _write_json(path: Path, values: dict[str, Any]) -> None:
+    path.write_text(json.dumps(values, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def _write_matrix(path: Path, metrics: dict[str, Any]) -> None:

@@ -55,13 +55,7 @@ class LabelledSample:
             UsageError: a stratum has fewer than two labelled points.
 
         """
-        sizes = np.bincount(self.strata, minlength=len(self.names))
-        few = [name for name, size in zip(self.names, sizes, strict=True) if size < 2]
-        if few:
-            raise UsageError(
-                f"Fewer than two points are labelled in the strata {', '.join(few)} of this "
-                "sample; each stratum needs two. Label more of its points."
-            )
+        self.check_sizes()
         return estimate_adjusted(
             self.strata,
             self.mapped.astype(np.int64),
@@ -70,6 +64,21 @@ class LabelledSample:
             n_classes=n_classes,
             weights=self.weights,
         )
+
+    def check_sizes(self) -> None:
+        """Check that each stratum has enough points for its variance.
+
+        Raises:
+            UsageError: a stratum has fewer than two labelled points.
+
+        """
+        sizes = np.bincount(self.strata, minlength=len(self.names))
+        few = [name for name, size in zip(self.names, sizes, strict=True) if size < 2]
+        if few:
+            raise UsageError(
+                f"Fewer than two points are labelled in the strata {', '.join(few)} of this "
+                "sample; each stratum needs two. Label more of its points."
+            )
 
 
 def labelled_sample(

@@ -28,6 +28,10 @@ METADATA_KEY = "lulcmap"
 FORMAT = 1
 """Version of the contract's JSON format."""
 
+START = "start"
+"""Key in ``Contract.training`` of what a training that starts from the model needs beside its
+weights; of no use to a reader."""
+
 Prior = Literal["natural", "balanced"]
 """Class prior: ``"natural"`` is that of the training data; ``"balanced"`` finds more of the rare
 classes, with more false alarms."""

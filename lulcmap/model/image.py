@@ -70,6 +70,7 @@ def classify_image(
     blend: Blend = "hann",
     prior: Prior = "natural",
     sun: NDArray[np.uint16] | None = None,
+    sampled: NDArray[np.intp] | None = None,
 ) -> Classified:
     """Classify an image in overlapping windows, which see it mirrored beyond its edges.
 
@@ -84,6 +85,7 @@ def classify_image(
         blend: how windows are blended.
         prior: class prior, as in ``Contract.logit_bias``.
         sun: (H, W) mean zenith of the sun, as of ``classify``.
+        sampled: (n,) pixels whose logits are wanted, counted row by row.
 
     Returns:
         The classes of the image's pixels.
@@ -112,6 +114,7 @@ def classify_image(
         blend=blend,
         prior=prior,
         sun=None if sun is None else _pad(sun[None], box, over, NO_SUN)[0],
+        sampled=sampled,
     )
 
 

@@ -45,6 +45,8 @@ class Classified:
     sun_zenith: tuple[float, float] | None = None
     """Smallest and largest zenith of the sun the model was given, degrees; None if it takes none,
     or no window has Sentinel-2."""
+    logits: NDArray[np.float32] | None = None
+    """(n, K) logits of the pixels asked for, before the temperature; None if none were."""
 
 
 def needed_windows(
@@ -97,6 +99,7 @@ def classify(
     blend: Blend = "hann",
     prior: Prior = "natural",
     probabilities: bool = False,
+    sampled: NDArray[np.intp] | None = None,
     progress: Callable[[int], None] | None = None,
     sun: NDArray[np.uint16] | None = None,
 ) -> Classified:
@@ -118,6 +121,7 @@ def classify(
         blend: how windows are blended.
         prior: class prior, as in ``Contract.logit_bias``.
         probabilities: whether those of all classes are wanted.
+        sampled: (n,) pixels whose logits are wanted, counted row by row in ``box``.
         progress: called with the number of windows finished, after each batch.
         sun: (H, W) mean zenith of the sun over ``over``, hundredths of a degree, ``NO_SUN`` without
             Sentinel-2; for a contract that names ``sun_zenith``.
@@ -168,6 +172,8 @@ def classify(
     ids = np.array(contract.ids, np.uint8)
     _write_pixels(total, *places, wanted, ids, contract.temperature, out)
     made = Classified(out[0], out[1], out[2], sun_zenith=sun_range)
+    if sampled is not None:
+        made = replace(made, logits=_logits_at(total, *places, *np.divmod(sampled, box.width)))
     if not probabilities:
         return made
     shares = np.zeros((len(contract.legend), *box.shape), np.uint8)
@@ -279,6 +285,23 @@ def _interpolate_pixel(
         if logits[k] > logits[best]:
             best = k
     return best
+
+
+def _logits_at(
+    total: NDArray[np.float32],
+    above: NDArray[np.int64],
+    down: NDArray[np.float32],
+    left: NDArray[np.int64],
+    right: NDArray[np.float32],
+    rows: NDArray[np.intp],
+    cols: NDArray[np.intp],
+) -> NDArray[np.float32]:
+    """(n, K) logits of some pixels; arguments and arithmetic as of ``_write_pixels``."""
+    y, x = above[rows], left[cols]
+    lower, beside = down[rows, None], right[cols, None]
+    before, after = (total[y, at] + lower * (total[y + 1, at] - total[y, at]) for at in (x, x + 1))
+    logits: NDArray[np.float32] = before + beside * (after - before)
+    return logits
 
 
 @compiled

@@ -3,16 +3,18 @@ from .cache import ChipCache
 from .checkpoint import load_checkpoint, restore_network, save_checkpoint
 from .chips import ChipFolder, Chips, Samples
 from .deployable import BandStatistics, DeployableNetwork, Normalisation
-from .export import export_onnx
+from .export import check_export, export_onnx
 from .fit import train_network
 from .folder import CHECKPOINT
+from .initial import TrainedNetwork, load_trained
 from .log import Epoch
 from .loss import Target, focal_loss, upsample_logits
 from .lulcformer import LULCFORMER_TINY, Transform
 from .mix import MixedSamples, check_legends
-from .networks import NETWORKS, build_network, network_config
+from .networks import NETWORKS, NetworkConfig, build_network, network_config
 from .settings import Hardware, TrainingSettings
-from .tiled import checkpoint_predictor, logits_of, measure
+from .temperature import with_temperature
+from .tiled import checkpoint_predictor, logits_of, measure, predictor_of
 
 __all__ = [
     "CHECKPOINT",
@@ -26,23 +28,29 @@ __all__ = [
     "Epoch",
     "Hardware",
     "MixedSamples",
+    "NetworkConfig",
     "Normalisation",
     "Sample",
     "Samples",
     "Target",
+    "TrainedNetwork",
     "TrainingSettings",
     "Transform",
     "build_network",
+    "check_export",
     "check_legends",
     "checkpoint_predictor",
     "export_onnx",
     "focal_loss",
     "load_checkpoint",
+    "load_trained",
     "logits_of",
     "measure",
     "network_config",
+    "predictor_of",
     "restore_network",
     "save_checkpoint",
     "train_network",
     "upsample_logits",
+    "with_temperature",
 ]

@@ -46,7 +46,7 @@ def model_card(contract: Contract, checkpoint: Mapping[str, Any], *, checks: Seq
     facts = {
         key: value
         for key, value in training.items()
-        if key not in ("source", "figures", "losses", "validation")
+        if key not in ("source", "figures", "losses", "validation", "calibration")
     }
     lines = [
         f"# {contract.name}",
@@ -73,6 +73,7 @@ def model_card(contract: Contract, checkpoint: Mapping[str, Any], *, checks: Seq
         "",
         "## Accuracy",
         *_quality(training),
+        *_calibration(training),
         "",
         "## Limits",
         f"- {_LAND_WARNINGS[contract.trained_on]}",
@@ -107,6 +108,25 @@ def _quality(training: Mapping[str, Any]) -> list[str]:
             *_table(training["validation"]),
         ]
     return ["Not measured."]
+
+
+def _calibration(training: Mapping[str, Any]) -> list[str]:
+    """Where the temperature comes from, and how honest it makes the confidence."""
+    fit = training.get("calibration")
+    if fit is None:
+        return []
+    how = (
+        "each place judged with the temperature of the others"
+        if fit["cross_fitted"]
+        else "measured where it was fitted, so too low"
+    )
+    return [
+        "",
+        f"Temperature {fit['temperature']:.3g}, fitted to {fit['pixels']:,} pixels of "
+        f"{fit['chips']:,} chips at {fit['places']:,} place{'s' * (fit['places'] != 1)} "
+        f"({fit['labels']}): expected calibration error {fit['ece']:.1%} before, "
+        f"{fit['ece_with_temperature']:.1%} after ({how}).",
+    ]
 
 
 def _limits(contract: Contract) -> list[str]:

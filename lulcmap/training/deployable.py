@@ -34,10 +34,10 @@ class Normalisation:
     """How composites become the network's inputs: clip, subtract the mean, divide by std."""
 
     s2: BandStatistics | None
-    """Statistics of Sentinel-2, DN without offset; None if the network does not take it."""
+    """Statistics of Sentinel-2, DN without offset; None if the network needs none."""
 
     s1: BandStatistics | None
-    """Statistics of Sentinel-1, hundredths of a decibel; None if the network does not take it."""
+    """Statistics of Sentinel-1, hundredths of a decibel; None if the network needs none."""
 
     def to_dict(self) -> dict[str, Any]:
         """The normalisation as plain values, for a checkpoint."""
@@ -152,14 +152,14 @@ class DeployableNetwork(nn.Module):
         self.network = network
         self.sensors = nn.ModuleDict()
         for name in network.inputs:
+            if name == "s2" and network.config.transform == "log-indices":
+                self.sensors[name] = LogIndices()
+                continue
             statistics = normalisation.s2 if name == "s2" else normalisation.s1
             if statistics is None:
                 raise ValueError(
                     f"the network takes {name}, but the normalisation has no statistics of it"
                 )
-            if name == "s2" and network.config.transform == "log-indices":
-                self.sensors[name] = LogIndices()
-                continue
             self.sensors[name] = Standardise(statistics, S2_NODATA if name == "s2" else S1_NODATA)
 
     @property

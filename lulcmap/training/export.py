@@ -3,9 +3,9 @@
 import copy
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
@@ -21,6 +21,7 @@ from lulcmap.model import (
     COVER_SPECTRA,
     LOG_FATAL_ONLY,
     METADATA_KEY,
+    START,
     deepness_metadata,
     load_runtime,
     read_model,
@@ -28,8 +29,9 @@ from lulcmap.model import (
 from lulcmap.sensors import S1_BANDS, S1_NODATA, S2_BANDS, S2_NODATA
 from lulcmap.system import check_destination, check_ours, replacing
 from lulcmap.training.baselines import UNet
+from lulcmap.training.batch_norm import batch_norm_statistics
 from lulcmap.training.card import is_card, model_card
-from lulcmap.training.checkpoint import contract_of, restore_network
+from lulcmap.training.checkpoint import contract_of, json_values, restore_network
 from lulcmap.training.deployable import DeployableNetwork, OneSensor
 from lulcmap.training.loss import upsample_logits
 from lulcmap.training.lulcformer import MULTIPLE, Decoder
@@ -127,17 +129,10 @@ def export_onnx(
 
     """
     onnx, ort = _load_onnx(), load_runtime()
-    card = out.with_suffix(".md")
-    for path, is_ours, kind in (
-        (out, _is_model, "a model"),
-        (card, is_card, "the card of a model"),
-    ):
-        check_destination(path, parents=True)
-        if path.exists() and not overwrite:
-            raise OutputError(f"{path} exists. Give another --out, or --overwrite.")
-        check_ours(path, is_ours, kind=kind)
+    card = check_export(out, overwrite=overwrite)
     deployable = restore_network(checkpoint)
     contract = contract_of(checkpoint, name=name, precision="fp16" if fp16 else "fp32")
+    contract = replace(contract, training={**contract.training, START: start_of(deployable)})
     contract.check()  # a name that no map can carry
     model = trace(fold_decoder(deployable, fp16=fp16))
     metadata = {METADATA_KEY: contract.to_json(), **deepness_metadata(contract)}
@@ -148,6 +143,33 @@ def export_onnx(
     card_text = model_card(contract, checkpoint, checks=[check.describe() for check in checks])
     _write_all({out: data, card: card_text.encode()})  # renamed from the last to the first
     return ExportedModel(out, card, tuple(checks))
+
+
+def check_export(out: Path, *, overwrite: bool) -> Path:
+    """Check that a model file and its card may be written; the path of the card.
+
+    Raises:
+        OutputError: they may not: one exists, or is none that lulcmap wrote.
+
+    """
+    card = out.with_suffix(".md")
+    for path, is_ours, kind in (
+        (out, _is_model, "a model"),
+        (card, is_card, "the card of a model"),
+    ):
+        check_destination(path, parents=True)
+        if path.exists() and not overwrite:
+            raise OutputError(f"{path} exists. Give another --out, or --overwrite.")
+        check_ours(path, is_ours, kind=kind)
+    return card
+
+
+def start_of(deployable: DeployableNetwork) -> dict[str, Any]:
+    """What the graph does not keep, and a training that starts from the file needs."""
+    return {
+        "normalisation": json_values(deployable.normalisation.to_dict()),
+        "batch_norm": batch_norm_statistics(deployable.network),
+    }
 
 
 def _is_model(path: Path) -> bool:
@@ -247,19 +269,22 @@ def composites(
 def compare_with_torch(
     deployable: DeployableNetwork,
     run: Callable[[NDArray[np.uint16], NDArray[np.int16]], NDArray[np.floating[Any]]],
+    *,
+    shapes: Sequence[tuple[int, int, int]] = CHECK_SHAPES,
 ) -> list[ExportCheck]:
     """Compare the exported model with torch at several sizes and with either sensor missing.
 
     Args:
         deployable: network in fp32, its decoder not folded.
         run: exported model, from composites to logits.
+        shapes: images, rows and columns of the composites.
 
     """
     checks = []
     all_cases: tuple[Missing, ...] = ("nothing", "parts", "s1", "s2")
     cases = all_cases if len(deployable.inputs) == 2 else all_cases[:2]
     stride = deployable.network.stride
-    for seed, (shape, missing) in enumerate((s, w) for s in CHECK_SHAPES for w in cases):
+    for seed, (shape, missing) in enumerate((s, w) for s in shapes for w in cases):
         s2, s1 = composites(shape, seed=seed, missing=missing)
         with torch.inference_mode():
             expected = deployable(torch.from_numpy(s2), torch.from_numpy(s1))

@@ -16,6 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 from lulcmap.dataset import set_members
 from lulcmap.errors import ModelError, OutputError, UsageError
 from lulcmap.evaluation import accuracy, iou, mean_f1, mean_iou
+from lulcmap.training.batch_norm import measure_statistics
 from lulcmap.training.batches import Batch, batches, steps_per_epoch
 from lulcmap.training.checkpoint import (
     json_values,
@@ -33,6 +34,7 @@ from lulcmap.training.histograms import (
     histograms_of,
     normalisation_of,
 )
+from lulcmap.training.initial import TrainedNetwork
 from lulcmap.training.log import Epoch, TrainingLog
 from lulcmap.training.loss import SetWeights, Target, focal_loss, pixel_weights, upsample_logits
 from lulcmap.training.networks import NetworkConfig, build_network, config_from_json
@@ -55,6 +57,7 @@ def train_network(
     trained_on: LandKind,
     source: str = "",
     validation: Samples | None = None,
+    init: TrainedNetwork | None = None,
     hardware: Hardware = Hardware(),  # noqa: B008  # it is frozen
     on_epoch: Callable[[Epoch], None] | None = None,
     on_step: Callable[[int, int], None] | None = None,
@@ -72,6 +75,8 @@ def train_network(
         trained_on: kind of land the chips show.
         source: what the chips are and where they come from, a sentence for the model card.
         validation: chips to measure the averaged weights on after each epoch.
+        init: network to start from; None draws random weights. Classes keep the weights of its
+            classes of the same name. Its normalisation is kept, if it has one.
         hardware: devices and threads to use. With several devices, ``on_epoch`` and ``on_step``
             must be module-level functions.
         on_epoch: called with each finished epoch.
@@ -82,8 +87,8 @@ def train_network(
         ``weights`` are the average over the training.
 
     Raises:
-        UsageError: the folder holds a training with other settings, other chips or another
-            network, or the chips, settings and hardware do not fit together.
+        UsageError: the folder holds a training with other settings, other chips, another network
+            or another start, or the chips, settings, hardware and ``init`` do not fit together.
         OutputError: the folder cannot be written to, or holds other files of the same names.
         DeviceError: the device is not available.
         ModelError: the loss is not finite, or the folder's checkpoint cannot be read.
@@ -91,6 +96,8 @@ def train_network(
     """
     device = find_device(hardware.device)
     _check_fit(samples, config, settings, hardware, device)
+    if init is not None:
+        init.check_fits(config)
     if settings.patience is not None and validation is None:
         raise UsageError(
             "--patience needs validation chips, but the dataset has none. Leave it out."
@@ -106,6 +113,7 @@ def train_network(
             "source": source,
             "chips": len(samples),
             "digest": samples.digest,
+            **({} if init is None else {"init": init.origin()}),
             "validated_on": None if validation is None else validation.digest,
             "crop": settings.crop,
             "torch": str(torch.__version__),  # a subclass that would not load again
@@ -113,7 +121,7 @@ def train_network(
     }
     run_processes(
         _train,
-        *(samples, validation, folder, config, settings, hardware, origin, on_epoch, on_step),
+        *(samples, validation, folder, config, settings, hardware, origin, init, on_epoch, on_step),
         device=device,
         devices=hardware.devices,
     )
@@ -154,6 +162,7 @@ def _train(
     settings: TrainingSettings,
     hardware: Hardware,
     origin: Mapping[str, Any],
+    init: TrainedNetwork | None,
     on_epoch: Callable[[Epoch], None] | None,
     on_step: Callable[[int, int], None] | None,
 ) -> None:
@@ -162,7 +171,9 @@ def _train(
     if path.exists():
         state = _TrainingState.resume(path, config, settings, origin, group)
     else:
-        state = _TrainingState.start(samples, config, settings, group, workers=hardware.workers)
+        state = _TrainingState.start(
+            samples, config, settings, group, workers=hardware.workers, init=init
+        )
     state.use_sets(samples)
     is_first = group.rank == 0
     with _explain_os_errors(folder):
@@ -254,6 +265,7 @@ class _TrainingState:
         group: ProcessGroup,
         *,
         workers: int,
+        init: TrainedNetwork | None = None,
     ) -> Self:
         torch.manual_seed(settings.seed)
         part = slice(group.rank, None, group.world_size)
@@ -264,7 +276,14 @@ class _TrainingState:
         )
         histograms = Histograms(s2, s1, classes)
         network = build_network(config)
-        deployable = DeployableNetwork(network, normalisation_of(histograms, network.inputs))
+        normalisation = None if init is None else init.normalisation
+        if init is not None:
+            init.load_into(network, [cover.name for cover in samples.classes])
+        deployable = DeployableNetwork(
+            network, normalisation or normalisation_of(histograms, network.inputs)
+        )
+        if init is not None and init.lacks_statistics:
+            measure_statistics(deployable.to(group.device), samples)
         weights = class_weights_of(histograms.classes, power=settings.balance)
         weighted = histograms.classes * np.array(weights)
         return cls(deployable, settings, weights, (weighted / weighted.sum()).tolist(), group)
@@ -488,6 +507,7 @@ def _check_same_training(
             f"{path} cannot be resumed: it lacks {missing.pop()}. Give another folder."
         )
     for what, old, new in (
+        ("starts", _start_of(saved), _start_of(origin)),
         ("settings", old_settings, asdict(settings)),
         ("networks", old_config, json_values(asdict(config))),
         ("chips", saved["training"], {key: origin["training"][key] for key in chips}),
@@ -502,3 +522,14 @@ def _check_same_training(
                 f"{path} is a training with other {what} ({'; '.join(differences)}). "
                 f"Give the same {what} to resume it, or another folder."
             )
+
+
+def _start_of(checkpoint: Mapping[str, Any]) -> dict[str, str]:
+    """What a training started from, for a message."""
+    init = checkpoint["training"].get("init")
+    if init is None:
+        return {"--init": "none"}
+    return {
+        "--init": f"{init['name']}, sha256 {init['sha256'][:12]}",
+        "normalisation": init["normalisation"],
+    }

@@ -81,6 +81,11 @@ class LulcFormerConfig:
     kind: Literal["lulcformer"] = "lulcformer"
     """Kind of network."""
 
+    @property
+    def inputs(self) -> Inputs:
+        """Sensors the network takes."""
+        return "s2", "s1"
+
 
 LULCFORMER = LulcFormerConfig(
     name="lulcformer",

@@ -1,7 +1,7 @@
 """A network on whole images: overlapping windows, blended; its scores on labelled chips."""
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lulcmap.evaluation import confusion
+from lulcmap.evaluation import Prediction, Predictor, confusion
 from lulcmap.geo import Lattice, blend_weights
 from lulcmap.legend import NODATA
 from lulcmap.model import Contract
@@ -24,12 +24,6 @@ from lulcmap.training.deployable import DeployableNetwork
 from lulcmap.training.distributed import find_device
 from lulcmap.training.loss import upsample_logits
 from lulcmap.training.margins import has_data, mirror_gaps, pad_sample
-
-Predict = Callable[
-    [NDArray[np.uint16], NDArray[np.int16]], tuple[NDArray[np.uint8], NDArray[np.float32]]
-]
-"""From composites (9, H, W) and (2, H, W) to class ids (H, W), 255 where both sensors are missing,
-and their probabilities (H, W)."""
 
 _SENSORS: tuple[Literal["s2", "s1"], ...] = ("s2", "s1")
 
@@ -146,7 +140,7 @@ def _read_ahead(samples: Samples, numbers: range, *, ahead: int) -> Iterator[Sam
             yield futures.popleft().result()
 
 
-def checkpoint_predictor(path: Path, device: str = "auto") -> tuple[Predict, Contract]:
+def checkpoint_predictor(path: Path, device: str = "auto") -> tuple[Predictor, Contract]:
     """A function that classifies composites with a checkpoint's network, and its contract.
 
     Args:
@@ -158,13 +152,21 @@ def checkpoint_predictor(path: Path, device: str = "auto") -> tuple[Predict, Con
         DeviceError: the device is not available.
 
     """
-    saved: dict[str, Any] = load_checkpoint(path)
+    return predictor_of(load_checkpoint(path), device)
+
+
+def predictor_of(saved: dict[str, Any], device: str = "auto") -> tuple[Predictor, Contract]:
+    """As ``checkpoint_predictor``, of a checkpoint that was read."""
     deployable = restore_network(saved).to(find_device(device))
     contract = contract_of(saved)
 
     def predict(
-        s2: NDArray[np.uint16], s1: NDArray[np.int16]
-    ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        s2: NDArray[np.uint16],
+        s1: NDArray[np.int16],
+        pixels: NDArray[np.intp] | None = None,
+        _sun_zenith: float | None = None,  # no network of ours takes it
+        /,
+    ) -> Prediction:
         shape = s2.shape[-2:]
         seen = Sample(s2, s1, np.full(shape, NODATA, np.uint8))
         is_seen = has_data(seen, deployable.inputs)
@@ -177,6 +179,8 @@ def checkpoint_predictor(path: Path, device: str = "auto") -> tuple[Predict, Con
         )[0, :, : shape[0], : shape[1]]
         highest, classes = (logits / contract.temperature).softmax(0).max(0)
         ids = np.where(is_seen, classes.cpu().numpy(), NODATA).astype(np.uint8)
-        return ids, np.where(is_seen, highest.cpu().numpy(), 0).astype(np.float32)
+        wanted = None if pixels is None else logits.flatten(1)[:, pixels].T.cpu().numpy()
+        confidence = np.where(is_seen, highest.cpu().numpy(), 0).astype(np.float32)
+        return Prediction(ids, confidence, wanted)
 
     return predict, contract

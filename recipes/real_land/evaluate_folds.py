@@ -155,7 +155,7 @@ def model_of(path: Path) -> Predict:
         predictor, contract = checkpoint_predictor(path, "cpu")
     if contract.classes != NAMES:
         raise SystemExit(f"The classes of {path} are not those of Dynamic World.")
-    return lambda s2, s1: predictor(s2, s1)[0]
+    return lambda s2, s1: predictor(s2, s1).classes
 
 
 def without_sensor(predict: Predict, sensor: str) -> Predict:

@@ -4,13 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 
 from lulcmap.dataset import Dataset
-from lulcmap.evaluation import Reliability, accuracy, iou, mean_f1, mean_iou
-from lulcmap.geo import Lattice
+from lulcmap.evaluation import accuracy, iou, mean_f1, mean_iou, measure_temperature
 from lulcmap.legend import NAMES
 from lulcmap.training import (
     CHECKPOINT,
@@ -18,8 +14,8 @@ from lulcmap.training import (
     DeployableNetwork,
     export_onnx,
     load_checkpoint,
-    logits_of,
     measure,
+    predictor_of,
     restore_network,
     save_checkpoint,
 )
@@ -42,16 +38,12 @@ QUALITY = (
 MEASURED = "measured.pt"
 """Checkpoint of the last epoch with temperature and scores, but without the state to resume."""
 
-PIXELS_PER_LANDSCAPE = 500
-"""Pixels per landscape that the temperature is fitted on."""
-
 
 def measure_twin(training: Path, dataset: Dataset) -> Path:
     """Fit the temperature on both held-out splits and measure the scores on the test split.
 
     The right temperature differs more between parts of the Earth than a fit to one part can show,
-    so both splits are used together. The fit is evaluated crosswise: each split with the
-    temperature of the other.
+    so both splits are used together. The fit is evaluated crosswise, place by place.
 
     Args:
         training: folder of the training. The last epoch is used; none is chosen.
@@ -62,21 +54,16 @@ def measure_twin(training: Path, dataset: Dataset) -> Path:
 
     """
     checkpoint = _last_epoch(training)
-    deployable = restore_network(checkpoint)
-    held_out = [logits_and_truth(deployable, dataset, split) for split in ("validation", "test")]
-    logits, truth = (np.concatenate(parts) for parts in zip(*held_out, strict=True))
-    crosswise = [
-        split_logits / temperature_of(*other)
-        for (split_logits, _), other in zip(held_out, reversed(held_out), strict=True)
-    ]
-    temperature = temperature_of(logits, truth)
-    checkpoint["temperature"] = temperature
+    held_out = [*dataset.split("validation"), *dataset.split("test")]
+    predict, contract = predictor_of(checkpoint, "cpu")
+    fit = measure_temperature(dataset, held_out, predict, contract)
+    checkpoint["temperature"] = fit.temperature
     checkpoint["training"]["source"] = _source(dataset)
     checkpoint["training"]["figures"] = {
-        **_figures(deployable, dataset),
-        "ece": round(calibration_error(logits, truth), 4),
-        "ece_with_temperature": round(calibration_error(np.concatenate(crosswise), truth), 4),
-        "temperature": round(temperature, 3),
+        **_figures(restore_network(checkpoint), dataset),
+        "ece": round(fit.ece, 4),
+        "ece_with_temperature": round(fit.ece_with_temperature, 4),
+        "temperature": round(fit.temperature, 3),
         "fold": held_out_fold(dataset),
     }
     checkpoint["standing"] = QUALITY.format(**checkpoint["training"]["figures"])
@@ -128,47 +115,6 @@ def _source(dataset: Dataset) -> str:
         blocks=len({chip.place for chip in rows}),
         held=twin if fold is None else f"fold {fold} of {real.N_FOLDS} held out",
     )
-
-
-def logits_and_truth(
-    deployable: DeployableNetwork, dataset: Dataset, split: str
-) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-    """Logits (N, K) and true classes (N,) of some pixels of each landscape of a split."""
-    samples = ChipFolder(dataset, dataset.split(split))
-    rng = np.random.default_rng(0)
-    parts = []
-    for number in range(len(samples)):
-        sample = samples.sample(number)
-        s2, s1, label = sample.s2, sample.s1, sample.label
-        logits = logits_of(
-            deployable, torch.from_numpy(s2)[None], torch.from_numpy(s1)[None], lattice=Lattice()
-        )[0]
-        pixels = rng.choice(label.size, min(PIXELS_PER_LANDSCAPE, label.size), replace=False)
-        labelled = pixels[label.ravel()[pixels] < len(NAMES)]
-        parts.append((logits.flatten(1).numpy().T[labelled], label.ravel()[labelled]))
-    values, truth = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return values.astype(np.float64), truth.astype(np.intp)
-
-
-def temperature_of(logits: NDArray[np.float64], truth: NDArray[np.intp]) -> float:
-    """Divisor of the logits that makes the truth most likely (Guo et al. 2017)."""
-
-    def surprise(log_temperature: float) -> float:
-        scaled = logits / np.exp(log_temperature)
-        return float((_log_sum(scaled) - scaled[np.arange(len(truth)), truth]).mean())
-
-    return float(np.exp(minimize_scalar(surprise, bounds=(-2, 2), method="bounded").x))
-
-
-def calibration_error(logits: NDArray[np.float64], truth: NDArray[np.intp]) -> float:
-    """Expected calibration error of the softmax."""
-    confidence = np.exp(logits.max(1) - _log_sum(logits))
-    return Reliability.of(confidence, logits.argmax(1) == truth).ece
-
-
-def _log_sum(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    highest = logits.max(1)
-    return highest + np.log(np.exp(logits - highest[:, None]).sum(1))
 
 
 def _figures(deployable: DeployableNetwork, dataset: Dataset) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from lulcmap.evaluation.calibration import BINS, Reliability
 from lulcmap.evaluation.counts import Counts, bootstrap_intervals
 from lulcmap.evaluation.crosswalk import SHIPPED_CROSSWALKS
 from lulcmap.evaluation.evaluate import evaluate_model
-from lulcmap.evaluation.onnx_predictor import classify_chip, open_onnx_predictor
+from lulcmap.evaluation.onnx_predictor import Prediction, classify_chip, open_onnx_predictor
 from lulcmap.evaluation.regions import Regions, cell_name, load_regions
 from lulcmap.evaluation.results import check_evaluation_folder, write_evaluation
 from lulcmap.legend import CLASSES
@@ -191,7 +191,8 @@ def test_a_chip_is_seen_whole_mirrored_at_its_end_and_cropped(tmp_path, shape):
     ends = [(0, 0), *((0, 64 - side) for side in shape)]
     padded2, padded1 = (np.pad(image, ends, mode="reflect") for image in (s2, s1))
 
-    classes, confidence = classify_chip(session, s2, s1)
+    made = classify_chip(session, s2, s1)
+    classes, confidence = made.classes, made.confidence
 
     expected = upsampled(session.run(padded2[None], padded1[None]), 4).softmax(0)
     expected = expected[:, : shape[0], : shape[1]].numpy()
@@ -204,7 +205,7 @@ def test_a_chip_larger_than_a_window_is_blended_as_a_map(tmp_path):
     session = open_session(make_model(tmp_path / "model.onnx", agreed), device="cpu")
     s2, s1 = composites(np.random.default_rng(1), (130, 100))
 
-    classes, _ = classify_chip(session, s2, s1)
+    classes = classify_chip(session, s2, s1).classes
 
     # one convolution without overlap sees no further than its cell: windows change nothing
     expected = upsampled(session.run(s2[None, :, :128], s1[None, :, :128]), 4).argmax(0).numpy()
@@ -218,7 +219,7 @@ def test_classes_are_places_in_the_models_own_legend_and_missing_pixels_255(tmp_
     s2, s1 = composites(np.random.default_rng(1), (64, 64))
     s2[:, :8], s1[:, :8] = 0, -32768
 
-    classes, _ = classify_chip(session, s2, s1)
+    classes = classify_chip(session, s2, s1).classes
 
     assert (classes[:8] == 255).all()
     assert set(np.unique(classes[8:])) == {0, 1}
@@ -230,15 +231,16 @@ def test_a_balanced_prior_names_rare_classes_more_often(tmp_path):
     session = open_session(path, device="cpu")
     s2, s1 = composites(np.random.default_rng(1), (64, 64))
 
-    (natural, _), (balanced, confidence) = (
+    natural, made = (
         open_onnx_predictor(path, "cpu", prior)[0](s2, s1) for prior in ("natural", "balanced")
     )
+    balanced, confidence = made.classes, made.confidence
 
     odds = upsampled(session.run(s2[None], s1[None]), 4).softmax(0).numpy()
     odds /= np.sqrt(np.maximum(shares, 0.001))[:, None, None]
     assert (balanced == odds.argmax(0)).mean() > 0.999
     np.testing.assert_allclose(confidence, odds.max(0) / odds.sum(0), atol=0.0051)
-    assert (balanced != natural).any()
+    assert (balanced != natural.classes).any()
 
 
 # --- a dataset -------------------------------------------------------------------------------
@@ -311,6 +313,7 @@ class Described:
     classes = tuple(cover.name for cover in CLASSES)
     inputs = {"s2": S2_INPUT, "s1": S1_INPUT}  # noqa: RUF012
     scalars = ()
+    temperature = 1.0
 
 
 def evaluate_on(dataset, predict, described=Described, **options):
@@ -328,12 +331,12 @@ def perfect_model(dataset):
         labels[s2.tobytes()] = label
     last = []
 
-    def predict(s2, s1):
+    def predict(s2, s1, *_):
         label = labels.get(s2.tobytes())
         last[:] = [label] if label is not None else last
         blind = (s2 == 0).all() or (s1 == -32768).all()
         classes = np.where(last[0] == 255, 0, (last[0] + blind) % 9).astype(np.uint8)
-        return classes, np.full(classes.shape, 0.4 if blind else 0.9, np.float32)
+        return Prediction(classes, np.full(classes.shape, 0.4 if blind else 0.9, np.float32))
 
     return predict
 
@@ -378,7 +381,7 @@ def test_a_model_that_takes_the_sun_gets_that_of_the_chip_s_day_and_place(tmp_pa
     class Lit(Described):
         scalars = {"sun_zenith": SUN_SCALAR}  # noqa: RUF012
 
-    def predict(s2, s1, sun_zenith):
+    def predict(s2, s1, _, sun_zenith):
         given.append(sun_zenith)
         return answer(s2, s1)
 
@@ -395,7 +398,7 @@ def test_a_model_file_sees_a_chip_under_its_sun(tmp_path):
     s2[:, :5] = 0
     predict, agreed = open_onnx_predictor(path, "cpu")
 
-    (classes, _), (others, _) = predict(s2, s1, 30.0), predict(s2, s1, 30.02)
+    classes, others = (predict(s2, s1, None, sun).classes for sun in (30.0, 30.02))
 
     session = open_session(path, device="cpu")
     sun = np.full((64, 64), 3000, np.uint16)
@@ -431,9 +434,9 @@ def test_a_model_with_its_classes_in_another_order_is_compared_by_name(tmp_path)
     class Turned(Described):
         classes = Described.classes[::-1]
 
-    def turned(s2, s1):
-        classes, confidence = predict(s2, s1)
-        return (8 - classes).astype(np.uint8), confidence
+    def turned(s2, s1, *_):
+        made = predict(s2, s1)
+        return Prediction((8 - made.classes).astype(np.uint8), made.confidence)
 
     assert evaluate_on(dataset, turned, Turned).to_json(draws=100)["scores"]["oa"]["value"] == 1
 

@@ -39,7 +39,7 @@ from recipes.real_land.evaluate_folds import (
     on_scene,
 )
 from recipes.real_land.evaluate_maps import classify_scene
-from recipes.real_land.finish import MEASURED, calibration_error, temperature_of
+from recipes.real_land.finish import MEASURED
 from recipes.real_land.generator import (
     EVEN_SHARE,
     GAIN_DEVIATION_WORKS,
@@ -506,19 +506,6 @@ def test_augmentation_keeps_nodata_and_makes_none():
         )
         assert (seen.s2 == S2_NODATA).sum() == (s2 == S2_NODATA).sum()
         assert (seen.s1 == S1_NODATA).sum() == (s1 == S1_NODATA).sum()
-
-
-def test_the_temperature_calibrates_an_overconfident_network():
-    rng = np.random.default_rng(0)
-    honest = rng.normal(0, 2, (20000, 4))
-    odds = np.exp(honest) / np.exp(honest).sum(1, keepdims=True)
-    truth = (odds.cumsum(1) > rng.random((20000, 1))).argmax(1)
-
-    found = temperature_of(3 * honest, truth)
-
-    assert found == pytest.approx(3, rel=0.05)
-    assert calibration_error(3 * honest, truth) > 0.1
-    assert calibration_error(3 * honest / found, truth) < 0.02
 
 
 def test_a_miniature_of_the_recipe_writes_a_model_file(data, points, tmp_path, monkeypatch):

@@ -7,10 +7,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from lulcmap.training.baselines import UNet
 from lulcmap.training.checkpoint import json_values
 from lulcmap.training.chips import Chips
 from lulcmap.training.deployable import BandStatistics, DeployableNetwork, Normalisation
-from lulcmap.training.lulcformer import LulcFormer, LulcFormerConfig
+from lulcmap.training.lulcformer import LulcFormerConfig
+from lulcmap.training.networks import Network, NetworkConfig, build_network
 
 MICRO = LulcFormerConfig(
     name="micro",
@@ -27,12 +29,12 @@ NORMALISATION = Normalisation(
 )
 
 
-def lively(config: LulcFormerConfig, seed: int = 0) -> LulcFormer:
+def lively(config: NetworkConfig, seed: int = 0) -> Network:
     """A network whose logits vary like a trained one's; at first all are near 0."""
     torch.manual_seed(seed)
-    network = LulcFormer(config)
+    network = build_network(config)
     for module in network.modules():
-        if isinstance(module, nn.Linear | nn.Conv2d):
+        if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
             nn.init.normal_(module.weight, std=module.weight[0].numel() ** -0.5)
             if module.bias is not None:
                 nn.init.normal_(module.bias, std=0.1)
@@ -42,16 +44,17 @@ def lively(config: LulcFormerConfig, seed: int = 0) -> LulcFormer:
             nn.init.uniform_(module.weight, 0.5, 1.5)
             nn.init.normal_(module.bias, std=0.1)
     # random logits are often nearly equal, so that fp16 decides; a trained network's seldom are
-    network.decoder.classify.bias.data = torch.arange(float(config.classes))
+    classify = network.classify if isinstance(network, UNet) else network.decoder.classify
+    classify.bias.data = torch.arange(float(config.classes))
     return network.eval()
 
 
-def deployable(config: LulcFormerConfig = MICRO, seed: int = 0) -> DeployableNetwork:
+def deployable(config: NetworkConfig = MICRO, seed: int = 0) -> DeployableNetwork:
     """A lively network with its normalisation."""
     return DeployableNetwork(lively(config, seed), NORMALISATION).eval()
 
 
-def checkpoint(config: LulcFormerConfig = MICRO, seed: int = 0) -> dict[str, Any]:
+def checkpoint(config: NetworkConfig = MICRO, seed: int = 0) -> dict[str, Any]:
     """A checkpoint as a training of a lively network would write it."""
     return {
         "config": json_values(asdict(config)),

@@ -108,6 +108,41 @@ def test_a_rerun_is_done_at_once_and_another_training_is_refused(data, tmp_path)
     assert "seed: 0 in the folder, 3 given" in other.output
 
 
+def test_a_training_starts_from_a_shipped_model_and_takes_its_shape(data, tmp_path):
+    quick = ("--epochs", "1", "--batch-size", "2", "--crop", "32")
+    out = tmp_path / "run"
+
+    made = train("--data", data, "--out", out, *quick, "--init", "lulcformer-tiny")
+    again = train("--data", data, "--out", out, *quick, "--init", "lulcformer-tiny")
+    without = train("--data", data, "--out", out, *quick, "--model", "lulcformer-tiny")
+    other = train(
+        *("--data", data, "--out", tmp_path / "other", *quick),
+        *("--init", "lulcformer-tiny", "--model", "unet-tiny"),
+    )
+
+    assert made.exit_code == again.exit_code == 0, made.output
+    assert "Starts from lulcformer-tiny: 9 of 9 classes keep their weights\n" in made.output
+    saved = load_checkpoint(out / "checkpoint.pt")
+    assert saved["config"]["name"] == "lulcformer-tiny"
+    assert saved["training"]["init"]["name"] == "lulcformer-tiny"
+    assert without.exit_code == other.exit_code == 2
+    assert "--init: lulcformer-tiny, sha256 bac13d7a" in without.output
+    assert "is another network (" in other.output
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_start_that_cannot_be_is_refused(data, tmp_path):
+    trained = train("--data", data, "--out", tmp_path / "run", *QUICK, "--epochs", "1")
+
+    own = train("--data", data, "--out", tmp_path / "run", "--init", tmp_path / "run/best.pt")
+    alone = train("--data", data, "--out", tmp_path / "new", "--new-normalisation")
+
+    assert trained.exit_code == 0, trained.output
+    assert own.exit_code == alone.exit_code == 2
+    assert "lies in --out" in own.output
+    assert "is for a training with --init" in alone.output
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 def test_kill_9_and_the_same_command_give_the_same_weights(data, tmp_path):
     command = [sys.executable, "-m", "lulcmap", "train", "--data", str(data), *QUICK]
@@ -154,7 +189,8 @@ def test_a_network_of_one_sensor_needs_no_other(data, tmp_path):
     predict, contract = checkpoint_predictor(tmp_path / "best.pt", "cpu")
     s1 = np.full((2, 50, 70), -1200, np.int16)
     s1[:, :, :9] = -32768
-    classes, confidence = predict(np.zeros((9, 50, 70), np.uint16), s1)
+    made = predict(np.zeros((9, 50, 70), np.uint16), s1)
+    classes, confidence = made.classes, made.confidence
     assert list(contract.inputs) == ["s1"]
     assert not contract.inputs["s1"].optional
     assert (classes[:, :9] == 255).all()
