@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import datetime
 from typing import Any, Protocol
 
 import numpy as np
@@ -73,7 +73,8 @@ def count_chips(
         progress: called with the number of chips done, and of all chips.
 
     Raises:
-        UsageError: the model has classes that the dataset lacks, or a chip cannot be read.
+        UsageError: the model has classes that the dataset lacks, or a chip cannot be read, or has
+            no date that the sun's zenith can be computed from.
 
     """
     ids = _id_table(description.classes, dataset.names)
@@ -103,7 +104,14 @@ def count_chips(
 
 def _sun_zenith(chip: Chip) -> float:
     """The sun's zenith over a chip at Sentinel-2's overpass on its day, degrees, 0 to 90."""
-    passed = overpass_time(date.fromisoformat(chip.date), chip.lon, chip.lat)
+    try:
+        day = datetime.fromisoformat(chip.date).date()
+    except ValueError:
+        raise UsageError(
+            f"Chip {chip.chip} has the date {chip.date!r}, and the model takes the sun's zenith, "
+            "which is computed from an ISO 8601 date. Build the dataset again."
+        ) from None
+    passed = overpass_time(day, chip.lon, chip.lat)
     return min(float(solar_zenith(passed, chip.lon, chip.lat)), 90.0)
 
 
