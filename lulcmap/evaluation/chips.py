@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import datetime
 from typing import Any, Protocol
 
 import numpy as np
@@ -125,7 +125,8 @@ def count_chips(
         progress: called with the number of chips done, and of all chips.
 
     Raises:
-        UsageError: the model has classes that the dataset lacks, or a chip cannot be read.
+        UsageError: the model has classes that the dataset lacks, or a chip cannot be read, or has
+            no date that the sun's zenith can be computed from.
 
     """
     ids = id_table(description.classes, dataset.names)
@@ -175,7 +176,14 @@ def chip_sun(chip: Chip, description: ModelDescription) -> float | None:
     """
     if SUN_ZENITH not in description.scalars:
         return None
-    passed = overpass_time(date.fromisoformat(chip.date), chip.lon, chip.lat)
+    try:
+        day = datetime.fromisoformat(chip.date).date()
+    except ValueError:
+        raise UsageError(
+            f"Chip {chip.chip} has the date {chip.date!r}, and the model takes the sun's zenith, "
+            "which is computed from an ISO 8601 date. Build the dataset again."
+        ) from None
+    passed = overpass_time(day, chip.lon, chip.lat)
     return min(float(solar_zenith(passed, chip.lon, chip.lat)), 90.0)
 
 

@@ -592,3 +592,14 @@ def test_options_that_do_not_fit_are_refused(words, message):
 
     assert result.exit_code == 2
     assert message in result.output
+
+
+def test_a_chip_without_a_date_is_no_use_to_a_model_that_takes_the_sun(tmp_path):
+    dataset = write_dataset(tmp_path / "data", votes=False)
+    undated = replace(dataset, rows=tuple(replace(row, date="2020") for row in dataset.rows))
+
+    class Lit(Described):
+        scalars = {"sun_zenith": SUN_SCALAR}  # noqa: RUF012
+
+    with pytest.raises(UsageError, match="chip0 has the date '2020'"):
+        evaluate_on(undated, lambda *_: None, Lit)
