@@ -47,14 +47,18 @@ def convolved(tensors: Tensors, one: Layer, image: Image) -> Image:
     def filtered(plane: Image, weights: Image) -> Image:
         return correlate(plane, weights, mode="constant")
 
-    if one.shape[3] == 1:
-        out = [filtered(plane, kernel[:, :, at, 0]) for at, plane in enumerate(image)]
+    if one.shape[:2] == (1, 1):
+        out = np.tensordot(kernel[0, 0], image, axes=(0, 0))
+    elif one.shape[3] == 1:
+        out = np.stack([filtered(plane, kernel[:, :, at, 0]) for at, plane in enumerate(image)])
     else:
-        out = [
-            sum(filtered(plane, kernel[:, :, at, to]) for at, plane in enumerate(image))
-            for to in range(one.shape[3])
-        ]
-    return np.stack(out) + bias[:, None, None]
+        out = np.stack(
+            [
+                sum(filtered(plane, kernel[:, :, at, to]) for at, plane in enumerate(image))
+                for to in range(one.shape[3])
+            ]
+        )
+    return out + bias[:, None, None]
 
 
 def layer(tensors: Tensors, one: Layer, image: Image) -> Image:

@@ -81,7 +81,8 @@ def _check(path: Path, release: Release) -> None:
     except DeviceError:
         raise
     except LulcmapError as error:
-        raise ModelError(f"The model {release.name} was not added: {error}.") from error
+        reason = str(error).removesuffix(".")
+        raise ModelError(f"The model {release.name} was not added: {reason}.") from error
 
 
 def _read(release: Release, folder: Path) -> tuple[bytes, bytes]:

@@ -83,5 +83,5 @@ def check_logits(session: Session, expected: tuple[tuple[float, ...], ...]) -> N
     if not difference <= _TOLERANCE:
         raise ModelError(
             f"its logits of known pixels differ by up to {difference:.3g} from those stored, more "
-            f"than {_TOLERANCE:g}. Update lulcmap and ONNX Runtime, and run it again"
+            f"than {_TOLERANCE:g}. Update lulcmap and ONNX Runtime, and run it again."
         )
