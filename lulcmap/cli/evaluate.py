@@ -212,19 +212,21 @@ def _compare(ctx: click.Context, subject: str, against: str, *, as_json: bool) -
             Dataset.open(given["data"]),
             split=given["split"],
             scheme=given["votes"],
-            subjects=_distinct([named for *_, named in opened]),
+            subjects=_distinct([named for *_, named in opened], (subject, against)),
             progress=lambda *done: progress("chips", *done),
         )
 
 
-def _distinct(subjects: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Subjects whose names differ: by their files', where the models' are the same."""
-    first, second = subjects
-    if first["name"] != second["name"]:
+def _distinct(subjects: list[dict[str, Any]], given: tuple[str, str]) -> list[dict[str, Any]]:
+    """Subjects whose names differ: as they were given, where the models' names are the same."""
+    if subjects[0]["name"] != subjects[1]["name"]:
         return subjects
-    names = [subject["file"] for subject in subjects]
+    files = [Path(one) for one in given]
+    names = [one.name for one in files]
     if names[0] == names[1]:
-        names = [f"{first['name']} (first)", f"{first['name']} (second)"]
+        names = [f"{one.parent.name}/{one.name}" for one in files]
+    if names[0] == names[1]:
+        names = [f"{names[0]} (first)", f"{names[1]} (second)"]
     return [{**subject, "name": name} for subject, name in zip(subjects, names, strict=True)]
 
 
