@@ -1,3 +1,4 @@
+from .arrays import write_chips
 from .build import BuildResult
 from .check import CheckResult, check_dataset
 from .chips import Chip, Dataset
@@ -31,4 +32,5 @@ __all__ = [
     "merge_votes",
     "read_legend",
     "set_members",
+    "write_chips",
 ]

@@ -4,7 +4,7 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -57,7 +57,7 @@ class ChipRecord:
     """A finished chip: the file ``chip.json`` in its folder."""
 
     row: Chip
-    """Row of the index, without place and split: those depend on the other chips."""
+    """Row of the index, without place and split where those depend on the other chips."""
 
     digest: str
     """SHA-256 of the label that the chip was made from, hexadecimal."""
@@ -102,14 +102,27 @@ class DatasetWriter:
             digest: digest of its label now.
 
         """
+        return self.finished_row(sample.name, digest)
+
+    def finished_row(self, name: str, digest: str) -> Chip | None:
+        """The row of the finished chip of a name; None if there is none of this digest."""
         try:
-            path = self.chips / sample.name / CHIP_FILE
+            path = self.chips / name / CHIP_FILE
             record = ChipRecord.from_json(json.loads(path.read_bytes()))
         except (OSError, ValueError, KeyError, TypeError):
             return None
         return record.row if record.digest == digest else None
 
-    def write_chip(self, sample: Sample, digest: str, label: Label, image: Image) -> Chip:
+    def write_chip(
+        self,
+        sample: Sample,
+        digest: str,
+        label: Label,
+        image: Image,
+        *,
+        place: str = "",
+        split: str = "",
+    ) -> Chip:
         """Write a chip: all of it, or nothing.
 
         Args:
@@ -117,9 +130,11 @@ class DatasetWriter:
             digest: digest of its label.
             label: label of the sample.
             image: image of the sample.
+            place: place of the chip, if it does not depend on the other chips.
+            split: split of the chip, likewise.
 
         Returns:
-            Its row, without place and split.
+            Its row.
 
         Raises:
             OutputError: the disk is full, or the chip cannot be written.
@@ -130,7 +145,8 @@ class DatasetWriter:
         seen.check(len(self.about.classes), frozenset(one.code for one in self.about.sets))
         if seen.shape != sample.grid.shape:
             raise ValueError(f"the label has shape {seen.shape}, its grid {sample.grid.shape}")
-        record = ChipRecord(_chip_row(sample, label, image, len(self.about.classes)), digest)
+        row = _chip_row(sample, label, image, len(self.about.classes))
+        record = ChipRecord(replace(row, place=place, split=split), digest)
         planes = _planes(label, image, [cover.name for cover in self.about.classes])
         check_disk(self.path, sum(pixels.nbytes for pixels, *_ in planes.values()), "a chip")
         with _write_errors(self.path), replacing(self.chips / sample.name, others=True) as part:

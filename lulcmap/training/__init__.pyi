@@ -1,14 +1,16 @@
 from .augment import Sample
+from .cache import ChipCache
 from .checkpoint import load_checkpoint, restore_network, save_checkpoint
-from .chips import ChipFolder, Chips
+from .chips import ChipFolder, Chips, Samples
 from .deployable import BandStatistics, DeployableNetwork, Normalisation
 from .export import check_export, export_onnx
 from .fit import train_network
 from .folder import CHECKPOINT
 from .initial import TrainedNetwork, load_trained
 from .log import Epoch
-from .loss import focal_loss, upsample_logits
+from .loss import Target, focal_loss, upsample_logits
 from .lulcformer import LULCFORMER_TINY, Transform
+from .mix import MixedSamples, check_legends
 from .networks import NETWORKS, NetworkConfig, build_network, network_config
 from .settings import Hardware, TrainingSettings
 from .temperature import with_temperature
@@ -19,19 +21,24 @@ __all__ = [
     "LULCFORMER_TINY",
     "NETWORKS",
     "BandStatistics",
+    "ChipCache",
     "ChipFolder",
     "Chips",
     "DeployableNetwork",
     "Epoch",
     "Hardware",
+    "MixedSamples",
     "NetworkConfig",
     "Normalisation",
     "Sample",
+    "Samples",
+    "Target",
     "TrainedNetwork",
     "TrainingSettings",
     "Transform",
     "build_network",
     "check_export",
+    "check_legends",
     "checkpoint_predictor",
     "export_onnx",
     "focal_loss",

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,14 +15,17 @@ from torch import Tensor
 from lulcmap.evaluation import Prediction, Predictor, confusion
 from lulcmap.geo import Lattice, blend_weights
 from lulcmap.legend import NODATA
-from lulcmap.model import Contract, mirrored
+from lulcmap.model import Contract
 from lulcmap.sensors import S1_NODATA, S2_NODATA
 from lulcmap.training.augment import Sample
 from lulcmap.training.checkpoint import contract_of, load_checkpoint, restore_network
-from lulcmap.training.chips import Samples, pad_sample
+from lulcmap.training.chips import Samples
 from lulcmap.training.deployable import DeployableNetwork
 from lulcmap.training.distributed import find_device
 from lulcmap.training.loss import upsample_logits
+from lulcmap.training.margins import has_data, mirror_gaps, pad_sample
+
+_SENSORS: tuple[Literal["s2", "s1"], ...] = ("s2", "s1")
 
 
 @torch.inference_mode()
@@ -92,22 +96,24 @@ def measure(
     deployable.eval()
     n_classes = len(samples.classes)
     matrix = np.zeros((n_classes, n_classes), np.int64)
-    for stack in _batches_of_one_size(samples, range(len(samples))[part], batch=batch):
-        s2, s1, label = (
-            np.stack(planes)
-            for planes in zip(*((one.s2, one.s1, one.label) for one in stack), strict=True)
-        )
+    for samples_of_batch in _batches_of_one_size(samples, range(len(samples))[part], batch=batch):
+        left = [mirror_gaps(_without(one, without), deployable.inputs) for one in samples_of_batch]
+        label = np.stack([one.label for one in left])
         label[label >= n_classes] = NODATA  # a set of classes has no row in the matrix
-        if without == "s2":
-            s2[:] = S2_NODATA
-        elif without == "s1":
-            s1[:] = S1_NODATA
-        logits = logits_of(
-            deployable, torch.from_numpy(s2), torch.from_numpy(s1), lattice=Lattice()
-        )
+        s2, s1 = (torch.from_numpy(np.stack([getattr(one, n) for one in left])) for n in _SENSORS)
+        logits = logits_of(deployable, s2, s1, lattice=Lattice())
         predicted = logits.argmax(1).cpu().numpy().astype(np.uint8)
         matrix += confusion(label, predicted, n_classes=n_classes)
     return matrix
+
+
+def _without(sample: Sample, sensor: Literal["s2", "s1"] | None) -> Sample:
+    """A sample without one sensor."""
+    if sensor == "s2":
+        return replace(sample, s2=np.full_like(sample.s2, S2_NODATA))
+    if sensor == "s1":
+        return replace(sample, s1=np.full_like(sample.s1, S1_NODATA))
+    return sample
 
 
 def _batches_of_one_size(samples: Samples, numbers: range, *, batch: int) -> Iterator[list[Sample]]:
@@ -161,27 +167,19 @@ def predictor_of(saved: dict[str, Any], device: str = "auto") -> tuple[Predictor
         /,
     ) -> Prediction:
         shape = s2.shape[-2:]
-        padded = pad_sample(Sample(s2, s1, np.full(shape, NODATA, np.uint8)))
-        padded_s2, padded_s1 = padded.s2, padded.s1
-        has_data = np.zeros(padded_s2.shape[-2:], np.bool_)
-        if "s2" in deployable.inputs:
-            has_data |= (padded_s2 != S2_NODATA).all(0)
-        if "s1" in deployable.inputs:
-            has_data |= (padded_s1 != S1_NODATA).all(0)
-        if has_data.any():  # as in the windows of a map
-            rows, cols = mirrored(has_data)
-            padded_s2, padded_s1 = padded_s2[:, rows, cols], padded_s1[:, rows, cols]
+        seen = Sample(s2, s1, np.full(shape, NODATA, np.uint8))
+        is_seen = has_data(seen, deployable.inputs)
+        padded = pad_sample(seen, inputs=deployable.inputs)  # as in the windows of a map
         logits = logits_of(
             deployable,
-            torch.from_numpy(padded_s2)[None],
-            torch.from_numpy(padded_s1)[None],
+            torch.from_numpy(padded.s2)[None],
+            torch.from_numpy(padded.s1)[None],
             lattice=contract.lattice,
         )[0, :, : shape[0], : shape[1]]
         highest, classes = (logits / contract.temperature).softmax(0).max(0)
-        has_data = has_data[: shape[0], : shape[1]]
-        ids = np.where(has_data, classes.cpu().numpy(), NODATA).astype(np.uint8)
+        ids = np.where(is_seen, classes.cpu().numpy(), NODATA).astype(np.uint8)
         wanted = None if pixels is None else logits.flatten(1)[:, pixels].T.cpu().numpy()
-        confidence = np.where(has_data, highest.cpu().numpy(), 0).astype(np.float32)
+        confidence = np.where(is_seen, highest.cpu().numpy(), 0).astype(np.float32)
         return Prediction(ids, confidence, wanted)
 
     return predict, contract

@@ -16,10 +16,11 @@ from lulcmap.evaluation.scores import accuracy, mean_iou
 from lulcmap.training.augment import Sample, augment, random_crop, random_gap, random_turn
 from lulcmap.training.batches import batches
 from lulcmap.training.checkpoint import load_checkpoint, restore_network, save_checkpoint
-from lulcmap.training.chips import Chips, class_weights_of, histograms_of, normalisation_of
+from lulcmap.training.chips import Chips
 from lulcmap.training.deployable import DeployableNetwork
 from lulcmap.training.fit import _TrainingState, train_network
-from lulcmap.training.loss import focal_loss, pixel_weights, upsample_logits
+from lulcmap.training.histograms import class_weights_of, histograms_of, normalisation_of
+from lulcmap.training.loss import Target, focal_loss, pixel_weights, upsample_logits
 from lulcmap.training.lulcformer import LULCFORMER, LulcFormer
 from lulcmap.training.settings import Hardware, TrainingSettings
 from lulcmap.training.tiled import checkpoint_predictor, measure
@@ -113,11 +114,11 @@ def test_a_step_in_parts_is_the_step(tmp_path):
     def gradient(batches):
         network.zero_grad()
         total = torch.stack(
-            [pixel_weights(batch.label, alpha=alpha).sum() for batch in batches]
+            [pixel_weights(batch.target, alpha=alpha).sum() for batch in batches]
         ).sum()
         for batch in batches:
             logits = upsample_logits(network(batch.s2, batch.s1), stride=4)
-            focal_loss(logits, batch.label, alpha=alpha, gamma=2, total=total).backward()
+            focal_loss(logits, batch.target, alpha=alpha, gamma=2, total=total).backward()
         return torch.cat([p.grad.flatten() for p in network.parameters()])
 
     torch.testing.assert_close(gradient(parts), gradient([whole]), rtol=1e-3, atol=1e-6)
@@ -204,7 +205,7 @@ def test_lulcformer_memorises_eight_chips():
     losses = [math.inf]
     while losses[-1] > 0.01 and len(losses) < 150:
         logits = upsample_logits(network(s2, s1), stride=4)
-        loss = focal_loss(logits, label, alpha=torch.ones(9), gamma=2)
+        loss = focal_loss(logits, Target(label), alpha=torch.ones(9), gamma=2)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -347,14 +348,14 @@ def test_focal_loss_without_focus_is_weighted_cross_entropy():
 
     expected = F.cross_entropy(logits, label, alpha, ignore_index=255)
 
-    torch.testing.assert_close(focal_loss(logits, label, alpha=alpha, gamma=0), expected)
+    torch.testing.assert_close(focal_loss(logits, Target(label), alpha=alpha, gamma=0), expected)
 
 
 def test_focal_loss_of_one_pixel_follows_lin():
     logits = torch.tensor([2.0, 0.0]).view(1, 2, 1, 1)
     label, right = torch.zeros(1, 1, 1, dtype=torch.long), 1 / (1 + math.exp(-2))
 
-    loss = focal_loss(logits, label, alpha=torch.ones(2), gamma=2)
+    loss = focal_loss(logits, Target(label), alpha=torch.ones(2), gamma=2)
 
     assert loss.item() == pytest.approx(-((1 - right) ** 2) * math.log(right), rel=1e-5)
 
@@ -362,7 +363,7 @@ def test_focal_loss_of_one_pixel_follows_lin():
 def test_chips_without_a_label_give_no_loss():
     label = torch.full((1, 2, 2), 255)
 
-    assert focal_loss(torch.randn(1, 9, 2, 2), label, alpha=torch.ones(9), gamma=2) == 0
+    assert focal_loss(torch.randn(1, 9, 2, 2), Target(label), alpha=torch.ones(9), gamma=2) == 0
 
 
 def test_a_sample_depends_on_seed_epoch_and_number_only():
@@ -389,7 +390,9 @@ def test_an_epoch_has_whole_steps_only_but_at_least_one():
 
     for batch, steps in ((2, 2), (5, 1), (9, 1)):
         epoch = list(batches(chips, replace(SETTINGS, batch=batch), 0))
-        assert [sum(len(part.label) for part in step) for step in epoch] == [min(batch, 5)] * steps
+        assert [sum(len(part.target.label) for part in step) for step in epoch] == [
+            min(batch, 5)
+        ] * steps
 
 
 class OfTwoSizes:
@@ -409,15 +412,18 @@ def test_chips_of_several_sizes_share_a_step():
 
     ((step,),) = batches(OfTwoSizes(), settings, 0)
 
-    s2, s1, label = step.s2, step.s1, step.label
+    s2, s1, label = step.s2, step.s1, step.target.label
     assert (s2.shape, s1.shape, label.shape) == ((4, 9, 64, 64), (4, 2, 64, 64), (4, 64, 64))
     small = [i for i in range(4) if (label[i, 32:] == 255).all()]
     assert len(small) == 2
-    for planes, nodata in ((s2, 0), (s1, -32768), (label, 255)):
-        outside = planes[small].numpy().copy()
-        assert (outside[..., :32, :32] != nodata).all()
-        outside[..., :32, :32] = nodata
-        assert (outside == nodata).all()
+    for planes in (s2, s1):
+        inside = planes[small].numpy()[..., :32, :32]
+        edges = [(0, 0), (0, 0), (0, 32), (0, 32)]
+        assert (planes[small].numpy() == np.pad(inside, edges, mode="reflect")).all()
+    labels = label[small].numpy().copy()
+    assert (labels[:, :32, :32] != 255).all()
+    labels[:, :32, :32] = 255
+    assert (labels == 255).all()
 
 
 def test_a_crop_of_a_sparsely_labelled_chip_has_a_label():
@@ -568,6 +574,7 @@ def test_chips_that_do_not_match_are_refused():
 def test_measuring_counts_every_labelled_pixel_at_full_size():
     class Water(nn.Module):
         network = types.SimpleNamespace(stride=4)
+        inputs = ("s2", "s1")
 
         def __init__(self):
             super().__init__()
