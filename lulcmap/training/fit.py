@@ -37,7 +37,8 @@ from lulcmap.training.histograms import (
 from lulcmap.training.initial import TrainedNetwork
 from lulcmap.training.log import Epoch, TrainingLog
 from lulcmap.training.loss import SetWeights, Target, focal_loss, pixel_weights, upsample_logits
-from lulcmap.training.networks import NetworkConfig, build_network, config_from_json
+from lulcmap.training.networks import NetworkConfig, build_network
+from lulcmap.training.resume import check_same_training
 from lulcmap.training.settings import Hardware, TrainingSettings, learning_rate
 from lulcmap.training.tiled import measure
 
@@ -298,7 +299,7 @@ class _TrainingState:
         group: ProcessGroup,
     ) -> Self:
         saved = load_checkpoint(path)
-        _check_same_training(path, saved, config, settings, origin)
+        check_same_training(path, saved, config, settings, origin)
         resume = saved["resume"]
         deployable = DeployableNetwork(
             build_network(config), Normalisation.from_dict(saved["normalisation"])
@@ -478,58 +479,3 @@ class _TrainingState:
     def _best(self) -> int:
         values = [scores["mean_iou"] for scores in self.validations]
         return values.index(max(values))
-
-
-def _check_same_training(
-    path: Path,
-    saved: Mapping[str, Any],
-    config: NetworkConfig,
-    settings: TrainingSettings,
-    origin: Mapping[str, Any],
-) -> None:
-    """Check that a folder's training has the same settings, network and chips.
-
-    Raises:
-        UsageError: something differs; the message names it.
-        ModelError: the checkpoint cannot be resumed.
-
-    """
-    chips = ("chips", "digest", "validated_on")
-    try:
-        # older trainings lack newer settings, and used what is their default now
-        old_settings = asdict(TrainingSettings(**saved["settings"]))
-        old_config = json_values(asdict(config_from_json(saved["config"])))
-        missing = {"resume"} - set(saved)
-    except (TypeError, KeyError):
-        missing = {"settings of this version"}
-    if missing:
-        raise ModelError(
-            f"{path} cannot be resumed: it lacks {missing.pop()}. Give another folder."
-        )
-    for what, old, new in (
-        ("starts", _start_of(saved), _start_of(origin)),
-        ("settings", old_settings, asdict(settings)),
-        ("networks", old_config, json_values(asdict(config))),
-        ("chips", saved["training"], {key: origin["training"][key] for key in chips}),
-    ):
-        differences = [
-            f"{key}: {old.get(key)} in the folder, {new[key]} given"
-            for key in new
-            if old.get(key) != new[key]
-        ]
-        if differences:
-            raise UsageError(
-                f"{path} is a training with other {what} ({'; '.join(differences)}). "
-                f"Give the same {what} to resume it, or another folder."
-            )
-
-
-def _start_of(checkpoint: Mapping[str, Any]) -> dict[str, str]:
-    """What a training started from, for a message."""
-    init = checkpoint["training"].get("init")
-    if init is None:
-        return {"--init": "none"}
-    return {
-        "--init": f"{init['name']}, sha256 {init['sha256'][:12]}",
-        "normalisation": init["normalisation"],
-    }

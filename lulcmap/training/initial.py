@@ -17,7 +17,7 @@ from lulcmap.system import sha256_of
 from lulcmap.training.batch_norm import set_statistics
 from lulcmap.training.checkpoint import load_checkpoint, restore_network
 from lulcmap.training.deployable import BandStatistics, DeployableNetwork, Normalisation
-from lulcmap.training.export import CHECK_SHAPES, check_same_map, compare_with_torch
+from lulcmap.training.export_check import CHECK_SHAPES, check_same_map, compare_with_torch
 from lulcmap.training.networks import Network, NetworkConfig, build_network, config_from_json
 from lulcmap.training.onnx_weights import OnnxWeights, read_onnx_weights
 

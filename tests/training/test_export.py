@@ -18,7 +18,8 @@ from lulcmap.model.file import read_model
 from lulcmap.training import export
 from lulcmap.training.card import model_card
 from lulcmap.training.checkpoint import contract_of, restore_network, save_checkpoint
-from lulcmap.training.export import composites, export_onnx
+from lulcmap.training.export import export_onnx
+from lulcmap.training.export_check import composites
 from lulcmap.training.loss import upsample_logits
 from lulcmap.training.lulcformer import LULCFORMER, LULCFORMER_TINY
 from tests.support.networks import MICRO, checkpoint

@@ -20,7 +20,8 @@ from lulcmap.training.checkpoint import (
     save_checkpoint,
 )
 from lulcmap.training.deployable import DeployableNetwork
-from lulcmap.training.export import composites, export_onnx
+from lulcmap.training.export import export_onnx
+from lulcmap.training.export_check import composites
 from lulcmap.training.fit import train_network
 from lulcmap.training.initial import load_trained
 from lulcmap.training.networks import NETWORKS, build_network

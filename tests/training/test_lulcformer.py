@@ -10,7 +10,7 @@ from torch import nn
 from lulcmap.errors import UsageError
 from lulcmap.training.baselines import SegFormer, UNet, UNetConfig
 from lulcmap.training.deployable import DeployableNetwork, Normalisation, Standardise
-from lulcmap.training.export import composites
+from lulcmap.training.export_check import composites
 from lulcmap.training.lulcformer import LULCFORMER, LULCFORMER_TINY, Attention, LulcFormer
 from lulcmap.training.networks import (
     NETWORKS,
