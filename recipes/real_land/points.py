@@ -60,6 +60,9 @@ BLOCK_DEGREES = 8.0
 N_FOLDS = 5
 """Number of folds."""
 
+HELD_OUT_FOLD = 0
+"""Fold that never trains."""
+
 MIN_DEGREES_APART = 2.0
 """Least distance between training and test places, degrees of arc."""
 
@@ -225,6 +228,12 @@ def split_points(points: Points, fold: int | None) -> dict[str, Points]:
         "validation": points[validation],
         "test": points[test],
     }
+
+
+def held_out_points(points: Points) -> tuple[Points, Points]:
+    """Points that train, and those of fold ``HELD_OUT_FOLD``, ``MIN_DEGREES_APART`` from them."""
+    held_out = folds_of(points) == HELD_OUT_FOLD
+    return points[~held_out & far_from(points, held_out)], points[held_out]
 
 
 def _unit(points: Points) -> NDArray[np.float64]:
