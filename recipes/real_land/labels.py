@@ -68,12 +68,10 @@ def main() -> None:
     parser.add_argument("labels", type=Path, help="folder of the labels")
     parser.add_argument("--data", type=Path, required=True, help="folder with scenes/ and archive/")
     options = parser.parse_args()
+    training = real_scenes(options.data, use="train")
+    scenes = chain(held_out_scenes(options.data), training)
     with tqdm(desc="scenes labelled") as bar:
-        for _ in label_scenes(
-            options.data,
-            options.labels,
-            chain(held_out_scenes(options.data), real_scenes(options.data, use="train")),
-        ):
+        for _ in label_scenes(options.data, options.labels, scenes):
             bar.update()
 
 

@@ -10,12 +10,12 @@ CORINE               share of the pixels that an image's labels allow, and of la
 low sun              what of the above has its sun 60 degrees or more from the zenith
 points               of WorldCover, of single months and of a year's medians, as even squares
 Lesotho, Africa      points as even squares; Africa's say only crops or not
-landscapes           made-up landscapes of each kind of what the teacher does not know
+made deserts, ...    landscapes of what the teacher does not know, made of held-out points
 hazed, ...           the parts by eye and the held-out places, disturbed
 ===================  ==============================================================================
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -43,6 +43,9 @@ from recipes.real_land.regional_points import (
 from recipes.real_land.samples import N_OPTICAL, fill_missing_radar, nan_median
 from recipes.real_land.scenes import LABELLED, interpreted_scenes, labelled_scenes, load_items
 from recipes.real_land.usable import MAX_SUN, clear
+from recipes.real_land.wild.land import SETS
+from recipes.real_land.wild.make import KINDS, make_landscape
+from recipes.real_land.wild.materials import load_materials
 
 SURE = 0.15
 """Margin of the teacher's probabilities from which its class is taken as true."""
@@ -58,6 +61,9 @@ PATCHES_PER_POINT = 2
 
 REGIONAL_POINTS = 300
 """Points of Lesotho and of Africa that are shown."""
+
+LANDSCAPES, LANDSCAPE_PX, LANDSCAPE_SEED = 8, 192, 1000
+"""Landscapes of each kind, their side, pixels, and their seed, which no training has."""
 
 NOON = Sky(40.0)
 """Sky over what has no date."""
@@ -90,15 +96,12 @@ class Suite:
     """Whether the mean over kinds is of all images' pixels together; else of each image's own."""
 
 
-def all_suites(
-    data: Path, labels: Path, landscapes: Callable[[], Iterator[Suite]] | None = None
-) -> Iterator[Suite]:
+def all_suites(data: Path, labels: Path) -> Iterator[Suite]:
     """Make the suites, one after the other.
 
     Args:
         data: folder with ``archive``, ``scenes``, ``points`` and ``teacher``.
         labels: folder of ``python -m recipes.real_land.labels``.
-        landscapes: makes the suites of landscapes; None leaves them out.
 
     """
     labelled, (by_eye, punjab) = _labelled(data / "archive"), _by_eye(data / "archive")
@@ -117,8 +120,7 @@ def all_suites(
     for name, disturb in DISTURBANCES.items():
         yield Suite(name, [_disturbed(image, disturb) for image in (*by_eye, *places)])
     yield from point_suites(data / "points")
-    if landscapes is not None:
-        yield from landscapes()
+    yield from landscape_suites(data)
 
 
 def _labelled(archive: Path) -> list[Judged]:
@@ -228,6 +230,22 @@ def point_suites(folder: Path) -> Iterator[Suite]:
         spectra, label = _some(regional, rng)
         label = np.where(label == NOT_CROPS, len(NAMES), label).astype(np.uint8)
         yield Suite(name, _patches(spectra, label, kinds), is_pooled=True)
+
+
+def landscape_suites(data: Path) -> Iterator[Suite]:
+    """Suites of wild landscapes, made of the spectra of held-out points."""
+    materials = load_materials(data / "points", held_out=True)
+    kinds = [*classes_as_kinds(), *_kinds([" or ".join(names) for names in SETS.values()])]
+    table = np.full(256, NODATA, np.uint8)
+    table[: len(NAMES)] = np.arange(len(NAMES))
+    table[NOT_CROPS - np.arange(len(SETS))] = len(NAMES) + np.arange(len(SETS))
+    for kind in KINDS:
+        images = []
+        for number in range(LANDSCAPES):
+            made = make_landscape(kind, number, materials, size=LANDSCAPE_PX, seed=LANDSCAPE_SEED)
+            view = View(made.s2, made.s1, replace(NOON, sun_zenith=made.sun_zenith))
+            images.append(Judged(f"{kind} {number}", view, table[made.label], kinds))
+        yield Suite(f"made {kind}", images, is_pooled=True)
 
 
 def _some(
