@@ -45,6 +45,7 @@ def build_landscapes(
     size: int = 256,
     seed: int = 0,
     workers: int = 1,
+    validation: bool = True,
     progress: Callable[[int, int], object] = lambda *_: None,
 ) -> None:
     """Build a dataset of landscapes, or resume one that was interrupted.
@@ -58,6 +59,7 @@ def build_landscapes(
         size: side of a landscape, pixels.
         seed: seed of all random draws.
         workers: number of processes that make landscapes.
+        validation: whether the next fold is held out too; if not, it trains.
         progress: called with the number of finished landscapes and the total.
 
     """
@@ -69,6 +71,7 @@ def build_landscapes(
         "seed": seed,
         "look": asdict(Look()),
         **{f"{name}_chips": counts.get(name, 0) for name in SPLITS},
+        **({} if validation else {"validation": "trains"}),
     }
     digest = json.dumps(settings, sort_keys=True)
     total = sum(counts.values())
@@ -88,7 +91,7 @@ def build_landscapes(
             }
             rows += [_with_split(row, split) for row in finished.values()]
             missing = [number for number in numbers if number not in finished]
-            make = partial(_make, data, fold, split, size, seed)
+            make = partial(_make, data, fold, split, size, seed, validation)
             for number, (block, landscape) in zip(
                 missing, _in_batches(pool, make, missing), strict=True
             ):
@@ -117,12 +120,19 @@ _generators: dict[tuple[Any, ...], Generator] = {}
 
 
 def _make(
-    data: Path, fold: int | None, split: str, size: int, seed: int, number: int
+    data: Path,
+    fold: int | None,
+    split: str,
+    size: int,
+    seed: int,
+    validation: bool,
+    number: int,
 ) -> tuple[int, Landscape]:
     """Make one landscape, and the block of its place; each process reads the points once."""
-    key = (data, fold, split, size, seed)
+    key = (data, fold, split, size, seed, validation)
     if key not in _generators:
-        points = real.split_points(real.load_points(data / "points"), fold)[split]
+        points = real.load_points(data / "points")
+        points = real.split_points(points, fold, validation=validation)[split]
         archive = data / "archive"
         clips = load_textures(archive) if archive.is_dir() else []
         split_seed = seed * len(SPLITS) + SPLITS.index(split)

@@ -36,6 +36,9 @@ SENSORS = {"both": None, "S2 only": "s1", "S1 only": "s2"}
 TOLERANCE = 0.01
 """How much lower than without it an image's share may be with radar."""
 
+SHIPPED_FILE = Path("models/lulcformer-tiny-real.onnx")
+"""Model file that is shipped now, from the root of the project."""
+
 FOREST, TEACHER, SHIPPED = "forest", "teacher", "shipped"
 
 FOREST_PIXELS = 2000
@@ -175,6 +178,26 @@ def spread(seeds: Sequence[Figures]) -> str:
     return "\n".join(lines)
 
 
+def report(
+    figures: Mapping[str, Figures],
+    data: Path,
+    labels: Path,
+    suites: Sequence[Suite],
+    *,
+    shipped: Path = SHIPPED_FILE,
+) -> str:
+    """The figures beside the references, the harm of radar, and the spread of seeds, as text."""
+    beside = references(data, labels, suites, shipped=shipped)
+    parts = [table({**figures, **beside}, [suite.name for suite in suites])]
+    for name, of_model in {**figures, SHIPPED: beside[SHIPPED]}.items():
+        found = harmed(of_model)
+        parts.append("\n  ".join([f"{name}: radar harms on {len(found)} images", *found]))
+    if len(figures) > 1:
+        seeds = list(figures.values())
+        parts.append(f"mean and deviation of {len(seeds)} seeds\n{spread(seeds)}")
+    return "\n\n".join(parts)
+
+
 def main() -> None:
     """Measure the models, print the table and write the figures."""
     parser = argparse.ArgumentParser(
@@ -183,7 +206,7 @@ def main() -> None:
     parser.add_argument("models", nargs="*", type=Path)
     parser.add_argument("--data", type=Path, required=True, help="folder of the data")
     parser.add_argument("--labels", type=Path, required=True, help="folder of the teacher's labels")
-    parser.add_argument("--shipped", type=Path, default=Path("models/lulcformer-tiny-real.onnx"))
+    parser.add_argument("--shipped", type=Path, default=SHIPPED_FILE)
     parser.add_argument("--out", type=Path, help="JSON file to write")
     options = parser.parse_args()
 
@@ -191,16 +214,7 @@ def main() -> None:
         pass
     suites = [*tqdm(all_suites(options.data, options.labels), desc="suites")]
     figures = {path.stem: measure(open_model(path), suites) for path in options.models}
-    seeds = list(figures.values())
-    figures |= references(options.data, options.labels, suites, shipped=options.shipped)
-    print(table(figures, [suite.name for suite in suites]))
-    for name, of_model in figures.items():
-        if name in (FOREST, TEACHER):
-            continue
-        found = harmed(of_model)
-        print(f"\n{name}: radar harms on {len(found)} images", *found, sep="\n  ")
-    if len(seeds) > 1:
-        print(f"\nmean and deviation of {len(seeds)} seeds\n{spread(seeds)}")
+    print(report(figures, options.data, options.labels, suites, shipped=options.shipped))
     if options.out is not None:
         options.out.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 

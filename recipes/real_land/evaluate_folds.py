@@ -187,7 +187,8 @@ def on_landscapes(
     matrix = np.zeros((len(NAMES), len(NAMES)), np.int64)
     rng = np.random.default_rng(0)
     for chip in dataset.split(split):
-        s2, s1, label = dataset.read(chip)
+        seen = dataset.read(chip)
+        s2, s1, label = seen.s2, seen.s1, seen.label
         if pixels is not None:
             place = rng.choice(label.size, pixels, replace=False)
             s2 = s2.reshape(len(s2), 1, -1)[..., place]

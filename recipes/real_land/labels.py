@@ -8,7 +8,6 @@ sun. A rerun makes what is missing. 470 km2 take about 10 minutes of one core.
 
 import argparse
 from collections.abc import Iterable, Iterator
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +36,12 @@ def taught(labels: Path, scene: RealScene) -> NDArray[np.float32]:
 def held_out_scenes(data: Path) -> Iterator[RealScene]:
     """The scenes of held-out places that the teacher is asked about."""
     return (scene for scene in real_scenes(data, use="held-out") if scene.name not in KNOWN)
+
+
+def all_taught_scenes(data: Path) -> Iterator[RealScene]:
+    """All scenes that the teacher is asked about, those of held-out places first."""
+    yield from held_out_scenes(data)
+    yield from real_scenes(data, use="train")
 
 
 def label_scenes(data: Path, labels: Path, scenes: Iterable[RealScene]) -> Iterator[str]:
@@ -68,8 +73,7 @@ def main() -> None:
     parser.add_argument("labels", type=Path, help="folder of the labels")
     parser.add_argument("--data", type=Path, required=True, help="folder with scenes/ and archive/")
     options = parser.parse_args()
-    training = real_scenes(options.data, use="train")
-    scenes = chain(held_out_scenes(options.data), training)
+    scenes = all_taught_scenes(options.data)
     with tqdm(desc="scenes labelled") as bar:
         for _ in label_scenes(options.data, options.labels, scenes):
             bar.update()

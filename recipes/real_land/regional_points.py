@@ -29,13 +29,6 @@ BLOCK_METRES = 20_000
 HELD_OUT_REGION = "southern"
 """Region of Africa that is held out."""
 
-REGION_CENTRES = {
-    **{"central": (4.0, 18.0), "eastern": (2.0, 36.0), "indian_ocean": (-19.0, 46.5)},
-    **{"northern": (32.0, 3.0), "sahel": (13.0, 5.0), "south_eastern": (-15.0, 33.0)},
-    **{"southern": (-25.0, 24.0), "western": (8.5, -2.0)},
-}
-"""Latitude and longitude in the middle of each region, degrees: all that is known of a point."""
-
 NOT_CROPS = 254
 """Code of the label set of all classes but crops."""
 
@@ -51,12 +44,6 @@ class RegionalPoints:
 
     label: NDArray[np.uint8]
     """Class ids, or ``NOT_CROPS``, (P,)."""
-
-    lat: NDArray[np.float64]
-    """Latitude, degrees, (P,); of Africa's points the middle of their region's."""
-
-    lon: NDArray[np.float64]
-    """Longitude, likewise."""
 
     held_out: NDArray[np.bool_]
     """Whether no training may see the point, (P,)."""
@@ -76,8 +63,6 @@ class RegionalPoints:
 
 def load_lesotho(folder: Path) -> RegionalPoints:
     """Read Lesotho's points: six periods of two months."""
-    from pyproj import Transformer
-
     columns = _columns(folder / LESOTHO_FILE)
     keys = np.stack([columns["x"], columns["y"], columns["label"]], 1)
     places, first, place_of_row = np.unique(keys, axis=0, return_index=True, return_inverse=True)
@@ -87,9 +72,7 @@ def load_lesotho(folder: Path) -> RegionalPoints:
     spectra[place_of_row.ravel(), columns["step"].astype(int)] = values
     ids = [NAMES.index(LESOTHO_CLASSES[int(code)]) for code in columns["label"][first]]
     column, row = (np.floor(places[:, axis] / BLOCK_METRES) for axis in (0, 1))
-    to_degrees = Transformer.from_crs(32735, 4326, always_xy=True)
-    lon, lat = to_degrees.transform(places[:, 0], places[:, 1])
-    return RegionalPoints(spectra, np.array(ids, np.uint8), lat, lon, (column + row) % 4 == 0)
+    return RegionalPoints(spectra, np.array(ids, np.uint8), (column + row) % 4 == 0)
 
 
 def load_africa(folder: Path) -> RegionalPoints:
@@ -99,12 +82,9 @@ def load_africa(folder: Path) -> RegionalPoints:
         [np.stack([columns[f"{band}_s{half}"] for band in S2_BANDS], 1) for half in (1, 2)], 1
     ).astype(np.float32)
     spectra[(spectra <= 0).any(2)] = np.nan
-    centres = np.array([REGION_CENTRES[region] for region in columns["region"]])
     return RegionalPoints(
         spectra,
         np.where(columns["crop"] == 1, CROPS, NOT_CROPS).astype(np.uint8),
-        centres[:, 0],
-        centres[:, 1],
         columns["region"] == HELD_OUT_REGION,
     )
 

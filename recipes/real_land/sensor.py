@@ -68,6 +68,9 @@ LOOKS_RANGE = (1.6, 60.0)
 """Range of the radar's looks before the grain is smoothed, from one pass to the mean of many: the
 remaining deviation is 2 dB or less, as in single scenes of the archive."""
 
+NOISE_FLOOR_DB = (-34.0, -22.0)
+"""Range of the radar's own noise, which hides calm water and sand; a little less in VV."""
+
 CORNER_DEVIATION = 0.9
 """Deviation of the logarithm of the power in towns, where some walls reflect straight back."""
 
@@ -203,7 +206,9 @@ def to_radar(
         level = np.float32(1.0)
         if rng.random() < 0.5:
             level = np.float32(1 / np.cos(np.radians(rng.uniform(30, 46))))
-        power = power * speckle * np.exp(2 * look.speckle * rough) * level
+        floor = 10 ** (rng.uniform(*NOISE_FLOOR_DB) / 10) * np.array([0.7, 1], np.float32)
+        power = power * np.exp(2 * look.speckle * rough) + floor[:, None, None]
+        power = power * speckle * level
     decibels = 10 * np.log10(np.maximum(power, 1e-5))
     if look.relief and rng.random() < 0.45:
         slopes = np.gradient(height * canvas.rough)

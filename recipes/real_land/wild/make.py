@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from recipes.real_land.canvas import BUILT, CROPS
 from recipes.real_land.samples import N_OPTICAL
 from recipes.real_land.sensor import Look, to_optical, to_radar
+from recipes.real_land.towns import fade_towns
 from recipes.real_land.wild.deserts import draw_desert
 from recipes.real_land.wild.land import Land
 from recipes.real_land.wild.materials import Materials
@@ -36,9 +37,6 @@ and a desert or a marsh must not look ploughed."""
 
 GAIN_DEVIATION = 0.07
 """Deviation of the logarithm of each patch's own gain."""
-
-FAINT_TOWN_SHARE = 0.35
-"""Share of the landscapes whose towns radar does not tell from the land around them."""
 
 HAZE_COLOUR = np.array([1, 0.75, 0.55, 0.45, 0.3, 0.27, 0.22, 0.08, 0.05], np.float32)
 """Haze in each band, relative to B02."""
@@ -113,37 +111,13 @@ def _coloured(rng: np.random.Generator, land: Land, materials: Materials) -> NDA
         pool = palette[int(material)]
         few = rng.choice(len(pool), min(len(pool), 30 if material in (CROPS, BUILT) else 6))
         by_patch[rows] = pool[few[rng.integers(len(few), size=len(rows))]]
-    if rng.random() < FAINT_TOWN_SHARE:
-        fade_towns(rng, by_patch, covers)
+    fade_towns(rng, by_patch, covers)
     by_patch[:, N_OPTICAL:] = 10 ** (by_patch[:, N_OPTICAL:] / 10)
     uneven = np.where(np.isin(covers, (CROPS, BUILT)), 2.5, 1) * GAIN_DEVIATION
     by_patch[:, :N_OPTICAL] *= np.exp(rng.normal(0, 1, len(covers)) * uneven)[:, None]
     share = canvas.share[..., None]
     mixed = by_patch[canvas.first] * (1 - share) + by_patch[canvas.second] * share
     return np.ascontiguousarray(mixed.transpose(2, 0, 1), np.float32)
-
-
-def fade_towns(
-    rng: np.random.Generator, spectra: NDArray[np.float32], covers: NDArray[np.integer]
-) -> None:
-    """Give towns the radar of the land around them, in place.
-
-    In dry land with low houses of earth, and where streets lie across the radar's look, towns are
-    no brighter than fields.
-
-    Args:
-        rng: source of all random draws.
-        spectra: (P, 11) spectrum of each patch, radar in decibels.
-        covers: (P,) class or material of each patch.
-
-    """
-    towns = np.flatnonzero(covers == BUILT)
-    others = np.flatnonzero((covers != BUILT) & np.isfinite(spectra).all(1))
-    if len(towns) and len(others):
-        middle = np.median(spectra[others, N_OPTICAL:], 0)
-        own = spectra[towns, N_OPTICAL:]
-        strength = rng.uniform(0.6, 1)
-        spectra[towns, N_OPTICAL:] = own + strength * (middle - np.median(own, 0))
 
 
 def _under_low_sun(rng: np.random.Generator, s2: NDArray[np.uint16]) -> NDArray[np.uint16]:
