@@ -6,21 +6,10 @@ from pathlib import Path
 
 from recipes.real_land.dataset import build_landscapes
 from recipes.real_land.labelled import build_labelled
+from recipes.real_land.mix_amounts import FIELDS, REAL, SHARES, WILD, WILD_SHARES
 from recipes.real_land.points import HELD_OUT_FOLD
 from recipes.real_land.wild.dataset import build_wild
 from recipes.real_land.wild.make import KINDS
-
-REAL, FIELDS, WILD = "real", "fields", "wild"
-"""Folders of the three datasets."""
-
-SHARES = {REAL: 0.45, FIELDS: 0.27, WILD: 0.28}
-"""Share of each in the draws. More than half of the draws real made a student worse."""
-
-WILD_SHARES = {
-    **{"desert": 0.2, "steppe": 0.17, "shrubland": 0.12, "bare": 0.11},
-    **{"wetland": 0.15, "winter": 0.08, "autumn": 0.17},
-}
-"""Share of each kind in the wild landscapes."""
 
 
 @dataclass(frozen=True)

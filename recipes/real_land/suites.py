@@ -96,12 +96,13 @@ class Suite:
     """Whether the mean over kinds is of all images' pixels together; else of each image's own."""
 
 
-def all_suites(data: Path, labels: Path) -> Iterator[Suite]:
+def all_suites(data: Path, labels: Path, *, with_made: bool = True) -> Iterator[Suite]:
     """Make the suites, one after the other.
 
     Args:
         data: folder with ``archive``, ``scenes``, ``points`` and ``teacher``.
         labels: folder of ``python -m recipes.real_land.labels``.
+        with_made: whether those of points and landscapes are made too.
 
     """
     labelled, (by_eye, punjab) = _labelled(data / "archive"), _by_eye(data / "archive")
@@ -119,8 +120,9 @@ def all_suites(data: Path, labels: Path) -> Iterator[Suite]:
     yield Suite("low sun", [one for one in candidates if one.view.sky.sun_zenith >= LOW_SUN])
     for name, disturb in DISTURBANCES.items():
         yield Suite(name, [_disturbed(image, disturb) for image in (*by_eye, *places)])
-    yield from point_suites(data / "points")
-    yield from landscape_suites(data)
+    if with_made:
+        yield from point_suites(data / "points")
+        yield from landscape_suites(data)
 
 
 def _labelled(archive: Path) -> list[Judged]:

@@ -19,6 +19,9 @@ CLOUD_PX, AROUND_CLOUD_PX = 5, 12
 HAZY_BLUE_DN = 900
 """Blue of a scene's darkest pixels above which all of it is under haze, DN."""
 
+LEAST_LAND = 0.1
+"""Share of a scene without snow and water from which its haze can be told."""
+
 BLUE, GREEN, SWIR = (S2_BANDS.index(band) for band in ("B02", "B03", "B11"))
 
 
@@ -27,7 +30,9 @@ def clear(scene: RealScene) -> NDArray[np.bool_]:
     s2 = scene.s2_smooth.astype(np.float32)
     seen = (scene.s2 > 0).all(0)
     snow = snowy(scene.s2)
-    if not seen.any() or (not snow.any() and np.quantile(s2[BLUE][seen], 0.02) > HAZY_BLUE_DN):
+    ground = seen & ~snow
+    is_land = ground.mean() > LEAST_LAND
+    if not seen.any() or (is_land and np.quantile(s2[BLUE][ground], 0.02) > HAZY_BLUE_DN):
         return np.zeros_like(seen)
     cloud = binary_opening((s2[BLUE] > CLOUD_BLUE_DN) & ~snow, np.ones((CLOUD_PX, CLOUD_PX)))
     if cloud.any():

@@ -125,6 +125,7 @@ def load_materials(folder: Path, *, held_out: bool) -> Materials:
     donors = donors[np.isfinite(donors).all(1)]
     pools |= _of_deserts(africa, donors)
     pools[DRY_GRASS] = _at_least(_dry(pools[GRASS], below=0.35), pools[GRASS])
+    pools[STEPPE] = _at_least(pools[STEPPE], pools[DRY_GRASS])
     pools[STUBBLE] = _at_least(_dry(pools[CROPS], below=0.3), pools[CROPS])
     pools[DRY_SHRUB] = np.concatenate([_dry(pools[SHRUB], below=0.3), pools[DRY_SHRUB]])
     pools[MUD] = _mud(pools[BARE], pools[WATER])
