@@ -1,10 +1,10 @@
 """Train for a fixed time on a GPU, from a pack; leave the averaged weights and figures."""
 
 import json
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -174,10 +174,10 @@ class Run:
         plan, total_s = self.plan, 60 * self.plan.minutes
         rng = np.random.default_rng((plan.seed, self.step))
         sets = _sets(self.device)
-        saved_at = time.monotonic()
+        saved_at = monotonic()
         began = saved_at - self.trained_s
         self.deployable.train()
-        while (elapsed := time.monotonic() - began) < total_s:
+        while (elapsed := monotonic() - began) < total_s:
             rate = plan.learning_rate * _schedule(elapsed / total_s)
             for group in self.optimiser.param_groups:
                 group["lr"] = rate
@@ -188,8 +188,8 @@ class Run:
                 yield (
                     f"step {self.step}, {elapsed:.0f} s, loss {float(loss):.4f}, rate {rate:.2e}"
                 )
-            if time.monotonic() - saved_at > SAVE_SECONDS:
-                self.trained_s, saved_at = time.monotonic() - began, time.monotonic()
+            if monotonic() - saved_at > SAVE_SECONDS:
+                self.trained_s, saved_at = monotonic() - began, monotonic()
                 self._save(state)
                 self.write_parts(out)
         self.trained_s = total_s
