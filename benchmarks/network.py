@@ -31,6 +31,7 @@ from lulcmap.training import (
     BandStatistics,
     DeployableNetwork,
     Normalisation,
+    Target,
     build_network,
     focal_loss,
     upsample_logits,
@@ -103,7 +104,9 @@ def measured(name: str, what: str, *, batch: int, device: str, mode: str) -> dic
     def learn() -> None:
         with half:
             logits = deployable(s2, s1)
-        loss = focal_loss(upsample_logits(logits, stride=stride), label, alpha=alpha, gamma=2.0)
+        loss = focal_loss(
+            upsample_logits(logits, stride=stride), Target(label), alpha=alpha, gamma=2.0
+        )
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()

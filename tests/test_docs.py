@@ -95,8 +95,12 @@ def run_block(code: str) -> None:
 
 
 @pytest.fixture
-def quick_api(monkeypatch):
-    """The Python API without provider and map: it takes the same arguments, and answers at once."""
+def quick_api(monkeypatch, tmp_path):
+    """The Python API without provider and map: it takes the same arguments, and answers at once.
+
+    What is shown writes into the current folder.
+    """
+    monkeypatch.chdir(tmp_path)
 
     def stub(name, value):
         monkeypatch.setattr(api, name, create_autospec(getattr(api, name), return_value=value))

@@ -1,10 +1,8 @@
 """``lulcmap train``: train a network on a dataset."""
 
 import sys
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,27 +13,26 @@ from lulcmap.cli.command import Command
 from lulcmap.cli.logs import configure_logging, logging_options
 from lulcmap.cli.options import option_of
 from lulcmap.cli.terminal import echo, note_lost_output
+from lulcmap.cli.train_data import cache_bytes_of, open_datasets, samples_of, source_of
 from lulcmap.training import Hardware, TrainingSettings
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-    from lulcmap.dataset import Dataset
     from lulcmap.training import Epoch, Transform
 
 _MODELS = ("lulcformer", "lulcformer-tiny", "segformer", "segformer-tiny", "unet", "unet-tiny")
 """Keys of ``lulcmap.training.NETWORKS``, repeated here so that ``--help`` does not need torch."""
-
-_CACHE_SHARE = 0.4
-"""Share of the free memory that cached chips may fill."""
 
 
 @click.command(cls=Command, short_help="Train a network on a dataset.")
 @click.option(
     "--data",
     required=True,
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Dataset, as built by `lulcmap dataset build`.",
+    multiple=True,
+    metavar="FOLDER[=SHARE]",
+    help="Dataset, as built by `lulcmap dataset build`; several may be given, with "
+    "their shares of each epoch (=2 and =1: two thirds and a third). Default: every chip once.",
 )
 @click.option(
     "--out",
@@ -144,6 +141,13 @@ _CACHE_SHARE = 0.4
 )
 @option_of(
     TrainingSettings,
+    "pixel_shift",
+    "Share of samples whose sensors are each shifted by up to half a pixel against the label.",
+    type=click.FloatRange(0, 1),
+    show_default="0 of gentle, 0.5 of strong",
+)
+@option_of(
+    TrainingSettings,
     "average",
     "Share of the averaged weights that each step keeps; 0 takes the last weights.",
     type=click.FloatRange(0, 1, max_open=True),
@@ -186,7 +190,7 @@ _CACHE_SHARE = 0.4
 @logging_options
 def train(
     *,
-    data: Path,
+    data: tuple[str, ...],
     out: Path,
     model: str,
     modalities: str,
@@ -208,6 +212,7 @@ def train(
     \b
         lulcmap train --data dynamicworld --out run --device cuda --devices 8 --precision bf16
         lulcmap train --data mine --out run --model lulcformer-tiny --epochs 50 --batch-size 8
+        lulcmap train --data mine=1 --data dynamicworld=3 --out run
 
     The defaults are the paper's: 200 epochs, AdamW at 5e-4, cosine, focal loss, whole tiles. If
     interrupted, rerun the same command; it resumes after the last finished epoch and ends with the
@@ -220,11 +225,8 @@ def train(
     """
     configure_logging(verbose=verbose, quiet=quiet, log_format=log_format)
     need_torch("Training")
-    from lulcmap.dataset import Dataset
     from lulcmap.errors import UsageError
-    from lulcmap.system import free_memory
     from lulcmap.training import (
-        ChipFolder,
         Hardware,
         TrainingSettings,
         network_config,
@@ -233,10 +235,10 @@ def train(
 
     if settings["crop"] % 32:
         raise UsageError(f"--crop is {settings['crop']}. Give a multiple of 32.")
-    dataset = Dataset.open(data)
+    datasets, shares = open_datasets(data)
     config = network_config(
         model,
-        classes=len(dataset.classes),
+        classes=len(datasets[0].classes),
         modalities=modalities.split(","),
         allocation=allocation,
         dmem=dmem,
@@ -245,31 +247,31 @@ def train(
     )
     if len(modalities.split(",")) == 1:  # the only sensor is never removed
         settings |= {"missing_s2": 0.0, "missing_s1": 0.0}
-    training, validation = dataset.split("train"), dataset.split("validation")
-    free = free_memory()
-    cache_bytes = free * _CACHE_SHARE / devices if isfinite(free) else 0.0
+    training = samples_of(datasets, "train", shares, cache_bytes=cache_bytes_of(devices))
+    validation = samples_of(datasets, "validation", None, cache_bytes=cache_bytes_of(devices) / 4)
+    if training is None:
+        raise UsageError(f"{' and '.join(data)} has no chip for training. Check the splits.")
     reporter = _Reporter(
         quiet=quiet, bar=not quiet and log_format == "text" and sys.stderr.isatty()
     )
     with _hold_folder(out):
         path = train_network(
-            ChipFolder(dataset, training, cache_bytes=cache_bytes),
+            training,
             out,
             config=config,
             settings=TrainingSettings(**settings),
-            trained_on="simulated" if dataset.about.simulated else "real",
-            source=_source(dataset, len(training)),
-            validation=ChipFolder(dataset, validation, cache_bytes=cache_bytes / 4)
-            if validation
-            else None,
+            trained_on="simulated" if all(one.about.simulated for one in datasets) else "real",
+            source=source_of(datasets),
+            validation=validation,
             hardware=Hardware(device, devices, parts, workers),
             on_epoch=reporter.epoch,
             on_step=reporter.step,
         )
     echo(f"Trained {config.name}: {path}")
-    split = next((name for name in ("test", "validation") if dataset.split(name)), None)
-    if split is not None:
-        echo(f"Evaluate it:  lulcmap evaluate {path} --data {data} --split {split}")
+    for dataset in datasets:
+        split = next((name for name in ("test", "validation") if dataset.split(name)), None)
+        if split is not None:
+            echo(f"Evaluate it:  lulcmap evaluate {path} --data {dataset.folder} --split {split}")
     echo(f"Export it:    lulcmap export-onnx {path}")
     note_lost_output()
 
@@ -301,18 +303,6 @@ def _hold_folder(out: Path) -> Iterator[None]:
         raise OutputError(
             f"{out} cannot be written to ({error.strerror}). Give another --out."
         ) from error
-
-
-def _source(dataset: "Dataset", count: int) -> str:
-    """What the network is trained on, for its model card."""
-    rows = dataset.split("train")
-    days = sorted(row.date for row in rows)
-    span = f" of {days[0]} to {days[-1]}" if days else ""
-    kinds = Counter(row.annotator for row in rows)
-    annotators = ", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items()))
-    return (
-        f"{count} labelled images{span} ({annotators}) at {len({row.place for row in rows})} places"
-    )
 
 
 class _Reporter:

@@ -1,9 +1,12 @@
+from .arrays import write_chips
 from .build import BuildResult
 from .check import CheckResult, check_dataset
 from .chips import Chip, Dataset
 from .legend import read_legend
+from .pixels import Pixels
 from .request import build_dataset
 from .sample import Image, Label, Sample
+from .sets import LabelSet, check_sets, label_sets, set_members
 from .settings import DatasetRequest, ImageArchive, Scheme
 from .votes import merge_votes
 from .writer import dataset_writer
@@ -17,11 +20,17 @@ __all__ = [
     "Image",
     "ImageArchive",
     "Label",
+    "LabelSet",
+    "Pixels",
     "Sample",
     "Scheme",
     "build_dataset",
     "check_dataset",
+    "check_sets",
     "dataset_writer",
+    "label_sets",
     "merge_votes",
     "read_legend",
+    "set_members",
+    "write_chips",
 ]

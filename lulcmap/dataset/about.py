@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from lulcmap import __version__
+from lulcmap.dataset.sets import LabelSet, check_sets
 from lulcmap.errors import UsageError
 from lulcmap.legend import LandCover
 
@@ -31,6 +32,9 @@ class About:
 
     settings: Mapping[str, Any]
     """Settings of the labels, the images and the splits, plain JSON."""
+
+    sets: tuple[LabelSet, ...] = ()
+    """Sets of classes that labels may give instead of one class, by code from 254 down."""
 
     version: str = __version__
     """Version of lulcmap that wrote the file."""
@@ -80,6 +84,9 @@ class About:
         ]
         if self.classes != other.classes:
             phrases.append(f"classes were {_names(self.classes)}, are {_names(other.classes)}")
+        if self.sets != other.sets:
+            were, are = ([one.to_json() for one in about.sets] for about in (self, other))
+            phrases.append(f"label sets were {_short(were)}, are {_short(are)}")
         return phrases
 
     def to_json(self) -> dict[str, Any]:
@@ -90,6 +97,8 @@ class About:
             "classes": [{"name": cover.name, "colour": cover.colour} for cover in self.classes],
             "settings": dict(self.settings),
         }
+        if self.sets:
+            values["sets"] = [one.to_json() for one in self.sets]
         return json.loads(json.dumps(values))
 
     @classmethod
@@ -104,8 +113,14 @@ class About:
             LandCover(number, str(cover["name"]), str(cover["colour"]))
             for number, cover in enumerate(values["classes"])
         )
+        sets = tuple(LabelSet.from_json(one) for one in values.get("sets", ()))
+        check_sets(sets, [cover.name for cover in classes])
         return cls(
-            classes, dict(values["settings"]), str(values.get("lulcmap", "")), values["format"]
+            classes,
+            dict(values["settings"]),
+            sets,
+            str(values.get("lulcmap", "")),
+            values["format"],
         )
 
 

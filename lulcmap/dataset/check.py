@@ -12,8 +12,20 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from rasterio.errors import RasterioError
 
-from lulcmap.dataset.chips import CHIPS, LABEL, S1, S2, SPLITS, VOTES, Chip, Dataset
+from lulcmap.dataset.chips import (
+    CHIPS,
+    LABEL,
+    PROBABILITIES,
+    S1,
+    S2,
+    SPLITS,
+    VOTES,
+    WEIGHT,
+    Chip,
+    Dataset,
+)
 from lulcmap.dataset.contact_sheet import contact_sheet
+from lulcmap.dataset.pixels import label_faults, soft_faults, weight_faults
 from lulcmap.dataset.splits import overlapping_pairs
 from lulcmap.dataset.statistics import Band
 from lulcmap.dataset.votes import N_EXPERTS
@@ -24,13 +36,14 @@ from lulcmap.system import Steps, no_progress, open_geotiff, write_atomically
 
 STATISTICS, SHEET = "statistics.json", "contact-sheet.png"
 
-_FILE_FORMATS = {
+_FILE_FORMATS: dict[str, tuple[int, str, int | None]] = {
     S2: (len(S2_BANDS), "uint16", S2_NODATA),
     S1: (len(S1_BANDS), "int16", S1_NODATA),
     LABEL: (1, "uint8", NODATA),
     VOTES: (N_EXPERTS + 1, "uint8", NODATA),
+    WEIGHT: (1, "uint8", None),
 }
-"""Bands, data type and nodata value of each file."""
+"""Bands, data type and nodata value of each file; probabilities have a band for each class."""
 
 
 @dataclass(frozen=True)
@@ -117,14 +130,15 @@ def _check_chip(
     pixels: dict[str, NDArray[Any]] = {}
     boxes: dict[str, GeoBox] = {}
     faults: list[str] = []
-    names = [S2, S1, LABEL]
-    if dataset.path(chip, VOTES).exists():
-        names.append(VOTES)
-    for name in names:
+    optional = [
+        name for name in (VOTES, PROBABILITIES, WEIGHT) if dataset.path(chip, name).exists()
+    ]
+    formats = _FILE_FORMATS | {PROBABILITIES: (len(dataset.classes), "uint8", None)}
+    for name in (S2, S1, LABEL, *optional):
         try:
             with open_geotiff(dataset.path(chip, name)) as file:
                 boxes[name] = GeoBox(file.shape, file.transform, file.crs)
-                faults += _format_faults(name, file, chip)
+                faults += _format_faults(name, file, chip, formats[name])
                 pixels[name] = file.read()
         except (RasterioError, OSError):
             faults.append(f"{name} is missing or broken")
@@ -136,8 +150,10 @@ def _check_chip(
     return pixels, faults
 
 
-def _format_faults(name: str, file: Any, chip: Chip) -> Iterator[str]:
-    count, dtype, nodata = _FILE_FORMATS[name]
+def _format_faults(
+    name: str, file: Any, chip: Chip, expected: tuple[int, str, int | None]
+) -> Iterator[str]:
+    count, dtype, nodata = expected
     if (file.count, file.dtypes[0], file.nodata) != (count, dtype, nodata):
         bands = "band" if file.count == 1 else "bands"
         yield (
@@ -151,14 +167,22 @@ def _format_faults(name: str, file: Any, chip: Chip) -> Iterator[str]:
 
 
 def _pixel_faults(dataset: Dataset, chip: Chip, pixels: dict[str, NDArray[Any]]) -> Iterator[str]:
-    classes = len(dataset.classes)
-    for name in (LABEL, VOTES):
-        ids = np.unique(pixels.get(name, pixels[LABEL]))
-        unknown = ids[(ids >= classes) & (ids != NODATA)]
-        if unknown.size:
-            yield f"{name} holds id {unknown[0]}; the legend has 0 to {classes - 1}"
-    counts = np.bincount(pixels[LABEL].ravel(), minlength=NODATA + 1)
-    if tuple(counts[:classes].tolist()) != chip.counts or counts[NODATA] != chip.unlabelled:
+    classes, label = len(dataset.classes), pixels[LABEL][0]
+    codes = frozenset(one.code for one in dataset.sets)
+    weight = pixels.get(WEIGHT)
+    yield from (f"{LABEL} {fault}" for fault in label_faults(label, classes, codes))
+    if VOTES in pixels:
+        yield from (f"{VOTES} {fault}" for fault in label_faults(pixels[VOTES], classes))
+    soft = soft_faults(label, pixels.get(PROBABILITIES), classes)
+    yield from (f"{PROBABILITIES} {fault}" for fault in soft)
+    yield from (f"{WEIGHT} {fault}" for fault in weight_faults(weight))
+    counts = np.bincount(label.ravel(), minlength=NODATA + 1)
+    counted = (
+        tuple(counts[:classes].tolist()),
+        int(counts[classes:].sum()),
+        int(counts[classes:NODATA].sum()),
+    )
+    if counted != (chip.counts, chip.unlabelled, chip.partial):
         yield "its label has other pixels by class than the index says"
     for name, nodata in ((S2, S2_NODATA), (S1, S1_NODATA)):
         missing = pixels[name] == nodata

@@ -5,7 +5,8 @@
     dataset.json     the legend and the settings it was built with
     index.parquet    one row for each chip, sorted by chip
     report.json      what was built, and what was skipped and why
-    chips/<chip>/    s2.tif, s1.tif, label.tif, and votes.tif where several annotators labelled it
+    chips/<chip>/    s2.tif, s1.tif, label.tif, and votes.tif where several annotators labelled it;
+                     probabilities.tif where labels are soft, weight.tif where pixels count less
 
 ``lulcmap.dataset.writer`` writes it.
 """
@@ -20,12 +21,17 @@ from numpy.typing import NDArray
 from rasterio.errors import RasterioIOError
 
 from lulcmap.dataset.about import About
+from lulcmap.dataset.pixels import Pixels
+from lulcmap.dataset.sets import LabelSet
 from lulcmap.errors import UsageError
 from lulcmap.legend import LandCover
 from lulcmap.system import open_geotiff
 
 INDEX, CHIPS = "index.parquet", "chips"
 S2, S1, LABEL, VOTES = "s2.tif", "s1.tif", "label.tif", "votes.tif"
+PROBABILITIES, WEIGHT = "probabilities.tif", "weight.tif"
+
+PARTIAL = "partial"
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -84,13 +90,17 @@ class Chip:
     """Pixels of each class of the legend."""
 
     unlabelled: int
-    """Pixels without a class."""
+    """Pixels without a class, those with a set of classes among them."""
+
+    partial: int = 0
+    """Pixels with a set of classes."""
 
     def to_json(self) -> dict[str, Any]:
-        """The row as plain JSON values."""
+        """The row as plain JSON values; without partial labels it says nothing of them."""
         return {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in asdict(self).items()
+            if name != PARTIAL or value
         }
 
     @classmethod
@@ -143,6 +153,11 @@ class Dataset:
         return self.about.settings
 
     @property
+    def sets(self) -> tuple[LabelSet, ...]:
+        """Sets of classes that labels may give instead of one class, by code from 254 down."""
+        return self.about.sets
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Names of the classes, by id."""
         return tuple(cover.name for cover in self.classes)
@@ -158,18 +173,24 @@ class Dataset:
             raise ValueError(f"no such split: {name!r}; expected one of {', '.join(SPLITS)}")
         return [chip for chip in self.rows if chip.split == name]
 
-    def read(self, chip: Chip) -> tuple[NDArray[np.uint16], NDArray[np.int16], NDArray[np.uint8]]:
-        """A chip's pixels.
-
-        Returns:
-            (9, H, W) Sentinel-2 DN without offset, 0 nodata; (2, H, W) Sentinel-1 gamma0 in
-            hundredths of a decibel, -32768 nodata; (H, W) class ids, 255 unknown.
+    def read(self, chip: Chip) -> Pixels:
+        """A chip's pixels and label.
 
         Raises:
             UsageError: a file is missing or broken.
 
         """
-        return self._pixels(chip, S2), self._pixels(chip, S1), self._pixels(chip, LABEL)[0]
+        soft, weight = (
+            self._pixels(chip, name) if self.path(chip, name).exists() else None
+            for name in (PROBABILITIES, WEIGHT)
+        )
+        return Pixels(
+            self._pixels(chip, S2),
+            self._pixels(chip, S1),
+            self._pixels(chip, LABEL)[0],
+            soft,
+            None if weight is None else weight[0],
+        )
 
     def votes(self, chip: Chip) -> NDArray[np.uint8] | None:
         """(4, H, W) class ids by annotator: experts 1 to 3, then the non-expert; 255 for none.
@@ -212,8 +233,10 @@ def _read_index(folder: Path) -> tuple[Chip, ...]:
             f"The dataset in {folder} is not finished: it has no {INDEX}. Rerun lulcmap dataset "
             "build, which resumes it."
         )
-    columns = [field.name for field in fields(Chip)]
     try:
+        found = pyarrow.parquet.read_schema(path).names
+        # the index of a dataset without partial labels lacks their column
+        columns = [each.name for each in fields(Chip) if each.name in found or each.name != PARTIAL]
         table = pyarrow.parquet.read_table(path, columns=columns)
         return tuple(Chip.from_json(row) for row in table.to_pylist())
     except (OSError, ValueError, KeyError, TypeError, pyarrow.ArrowException) as error:

@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from lulcmap.dataset.chips import Chip, Dataset
 from lulcmap.errors import OutputError
+from lulcmap.legend import NODATA
 from lulcmap.output import coloured, true_colour
 from lulcmap.sensors import S1_NODATA
 from lulcmap.system import replacing
@@ -53,9 +54,12 @@ def contact_sheet(out: Path, dataset: Dataset, rows: Sequence[Chip]) -> None:
         top = _GAP_PX + number // _COLUMNS * cell
         title = f"{chip.split}: {chip.chip}"
         draw.text((left, top), title[:86], _INK, ImageFont.load_default(_TEXT_PX))
-        s2, s1, label = dataset.read(chip)
+        seen = dataset.read(chip)
+        known = np.where(
+            seen.label < len(dataset.classes), seen.label, NODATA
+        )  # sets have no colour
         for place, pixels in enumerate(
-            (true_colour(s2), false_colour(s1), coloured(label, dataset.classes))
+            (true_colour(seen.s2), false_colour(seen.s1), coloured(known, dataset.classes))
         ):
             nearest = place == 2
             page.paste(

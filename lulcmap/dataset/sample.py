@@ -70,10 +70,17 @@ class Label:
     """The class of each pixel of a sample."""
 
     ids: NDArray[np.uint8]
-    """(H, W) class ids, 255 unknown."""
+    """(H, W) class ids, codes of label sets, 255 unknown."""
 
     votes: NDArray[np.uint8] | None = None
     """(4, H, W) class ids by experts 1 to 3 and the non-expert, 255 where one gave none."""
+
+    probabilities: NDArray[np.uint8] | None = None
+    """(K, H, W) probability of each class, percent, 0 in all where the label is certain or unknown;
+    None without soft labels. ``ids`` then holds the most probable class."""
+
+    weight: NDArray[np.uint8] | None = None
+    """(H, W) how much a pixel counts in training, percent; None for 100 everywhere."""
 
 
 @dataclass(frozen=True, slots=True)

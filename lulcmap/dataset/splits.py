@@ -115,6 +115,8 @@ def overlapping_pairs(grids: Sequence[GeoBox]) -> list[tuple[int, int]]:
         Pairs of indices, the smaller first, sorted.
 
     """
+    if not grids:
+        return []
     boxes, owners = [], []
     for number, grid in enumerate(grids):
         west, south, east, north = footprint(grid)

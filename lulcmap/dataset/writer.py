@@ -4,7 +4,7 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,8 +14,21 @@ from numpy.typing import NDArray
 from rasterio.io import MemoryFile
 
 from lulcmap.dataset.about import ABOUT, About
-from lulcmap.dataset.chips import CHIPS, INDEX, LABEL, S1, S2, VOTES, Chip
+from lulcmap.dataset.chips import (
+    CHIPS,
+    INDEX,
+    LABEL,
+    PARTIAL,
+    PROBABILITIES,
+    S1,
+    S2,
+    VOTES,
+    WEIGHT,
+    Chip,
+)
+from lulcmap.dataset.pixels import Pixels
 from lulcmap.dataset.sample import Image, Label, Sample
+from lulcmap.dataset.sets import LabelSet, check_sets
 from lulcmap.dataset.splits import grid_centre
 from lulcmap.errors import OutputError, UsageError
 from lulcmap.legend import NODATA, LandCover
@@ -44,7 +57,7 @@ class ChipRecord:
     """A finished chip: the file ``chip.json`` in its folder."""
 
     row: Chip
-    """Row of the index, without place and split: those depend on the other chips."""
+    """Row of the index, without place and split where those depend on the other chips."""
 
     digest: str
     """SHA-256 of the label that the chip was made from, hexadecimal."""
@@ -89,14 +102,27 @@ class DatasetWriter:
             digest: digest of its label now.
 
         """
+        return self.finished_row(sample.name, digest)
+
+    def finished_row(self, name: str, digest: str) -> Chip | None:
+        """The row of the finished chip of a name; None if there is none of this digest."""
         try:
-            path = self.chips / sample.name / CHIP_FILE
+            path = self.chips / name / CHIP_FILE
             record = ChipRecord.from_json(json.loads(path.read_bytes()))
         except (OSError, ValueError, KeyError, TypeError):
             return None
         return record.row if record.digest == digest else None
 
-    def write_chip(self, sample: Sample, digest: str, label: Label, image: Image) -> Chip:
+    def write_chip(
+        self,
+        sample: Sample,
+        digest: str,
+        label: Label,
+        image: Image,
+        *,
+        place: str = "",
+        split: str = "",
+    ) -> Chip:
         """Write a chip: all of it, or nothing.
 
         Args:
@@ -104,23 +130,24 @@ class DatasetWriter:
             digest: digest of its label.
             label: label of the sample.
             image: image of the sample.
+            place: place of the chip, if it does not depend on the other chips.
+            split: split of the chip, likewise.
 
         Returns:
-            Its row, without place and split.
+            Its row.
 
         Raises:
             OutputError: the disk is full, or the chip cannot be written.
+            ValueError: the arrays do not fit each other, the grid or the legend.
 
         """
-        record = ChipRecord(_chip_row(sample, label, image, len(self.about.classes)), digest)
-        planes: dict[str, tuple[NDArray[Any], int, Sequence[str]]] = {
-            S2: (image.s2, S2_NODATA, S2_BANDS),
-            S1: (image.s1, S1_NODATA, S1_BANDS),
-            LABEL: (label.ids[None], NODATA, ("class",)),
-        }
-        if label.votes is not None:
-            names = ("expert 1", "expert 2", "expert 3", "non-expert")
-            planes[VOTES] = (label.votes, NODATA, names)
+        seen = Pixels(image.s2, image.s1, label.ids, label.probabilities, label.weight)
+        seen.check(len(self.about.classes), frozenset(one.code for one in self.about.sets))
+        if seen.shape != sample.grid.shape:
+            raise ValueError(f"the label has shape {seen.shape}, its grid {sample.grid.shape}")
+        row = _chip_row(sample, label, image, len(self.about.classes))
+        record = ChipRecord(replace(row, place=place, split=split), digest)
+        planes = _planes(label, image, [cover.name for cover in self.about.classes])
         check_disk(self.path, sum(pixels.nbytes for pixels, *_ in planes.values()), "a chip")
         with _write_errors(self.path), replacing(self.chips / sample.name, others=True) as part:
             part.mkdir()
@@ -148,7 +175,11 @@ class DatasetWriter:
 
 @contextmanager
 def dataset_writer(
-    path: Path, classes: Sequence[LandCover], settings: Mapping[str, Any]
+    path: Path,
+    classes: Sequence[LandCover],
+    settings: Mapping[str, Any],
+    *,
+    sets: Sequence[LabelSet] = (),
 ) -> Iterator[DatasetWriter]:
     """Start or resume a dataset; the body holds its folder against other processes.
 
@@ -156,19 +187,22 @@ def dataset_writer(
         path: path of the folder; created if missing.
         classes: classes of the legend.
         settings: settings that the chips are made with, plain JSON.
+        sets: sets of classes that labels may give instead of one class, by code from 254 down.
 
     Raises:
+        ValueError: the sets do not fit the legend.
         UsageError: the dataset was begun with other settings, or pyarrow is not installed.
         OutputError: the folder is something else, cannot be written to, or another process builds
             there.
 
     """
     _check_pyarrow()
+    check_sets(sets, [cover.name for cover in classes])
     check_destination(path, folder=True, parents=True)
     with _write_errors(path):
         if path.exists() and not _is_dataset(path):
             raise OutputError(f"{path} exists and is not a dataset. Give another --out.")
-    about = About(tuple(classes), settings)
+    about = About(tuple(classes), settings, tuple(sets))
     with _write_errors(path):
         (path / CHIPS).mkdir(parents=True, exist_ok=True)
         try:
@@ -237,12 +271,32 @@ def _chip_row(sample: Sample, label: Label, image: Image, n_classes: int) -> Chi
         height=sample.grid.shape[0],
         width=sample.grid.shape[1],
         counts=tuple(counts[:n_classes].tolist()),
-        unlabelled=int(counts[NODATA]),
+        unlabelled=int(counts[n_classes:].sum()),
+        partial=int(counts[n_classes:NODATA].sum()),
     )
 
 
+def _planes(
+    label: Label, image: Image, classes: Sequence[str]
+) -> dict[str, tuple[NDArray[Any], int | None, Sequence[str]]]:
+    """Pixels (C, H, W), nodata value and names of the bands of each file of a chip."""
+    planes: dict[str, tuple[NDArray[Any], int | None, Sequence[str]]] = {
+        S2: (image.s2, S2_NODATA, S2_BANDS),
+        S1: (image.s1, S1_NODATA, S1_BANDS),
+        LABEL: (label.ids[None], NODATA, ("class",)),
+    }
+    if label.votes is not None:
+        names = ("expert 1", "expert 2", "expert 3", "non-expert")
+        planes[VOTES] = (label.votes, NODATA, names)
+    if label.probabilities is not None:
+        planes[PROBABILITIES] = (label.probabilities, None, classes)
+    if label.weight is not None:
+        planes[WEIGHT] = (label.weight[None], None, ("weight",))
+    return planes
+
+
 def _tiff_bytes(
-    pixels: NDArray[Any], sample: Sample, nodata: int, bands: Sequence[str]
+    pixels: NDArray[Any], sample: Sample, nodata: int | None, bands: Sequence[str]
 ) -> memoryview:
     """A GeoTIFF of (C, H, W) pixels on a sample's grid."""
     count, height, width = pixels.shape
@@ -278,11 +332,13 @@ def _write_index(path: Path, rows: Sequence[Chip]) -> None:
         **{field.name: text for field in fields(Chip)},
         **dict.fromkeys(("lon", "lat"), pyarrow.float64()),
         **dict.fromkeys(("s2", "s1", "s1_dates"), texts),
-        **dict.fromkeys(("epsg", "height", "width", "unlabelled"), pyarrow.int64()),
+        **dict.fromkeys(("epsg", "height", "width", "unlabelled", PARTIAL), pyarrow.int64()),
         "counts": pyarrow.list_(pyarrow.int64()),
     }
+    if not any(row.partial for row in rows):
+        del types[PARTIAL]
     table = pyarrow.Table.from_pylist(
-        [row.to_json() for row in sorted(rows, key=lambda row: row.chip)],
+        [{PARTIAL: 0} | row.to_json() for row in sorted(rows, key=lambda row: row.chip)],
         schema=pyarrow.schema(list(types.items())),
     )
     with replacing(path) as part:

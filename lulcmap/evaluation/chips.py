@@ -75,7 +75,10 @@ def count_chips(
     by_sensors = {name: Counts(len(dataset.names)) for name in cases}
     voted = 0
     for done, chip in enumerate(chips, 1):
-        s2, s1, truth = dataset.read(chip)
+        seen = dataset.read(chip)
+        s2, s1 = seen.s2, seen.s1
+        # a set of classes has no row in the matrix
+        truth = np.where(seen.label < len(dataset.names), seen.label, NODATA).astype(np.uint8)
         votes = dataset.votes(chip)
         if votes is not None:
             truth = merge_votes(votes, scheme)

@@ -1,12 +1,15 @@
+from .augment import Sample
+from .cache import ChipCache
 from .checkpoint import load_checkpoint, restore_network, save_checkpoint
-from .chips import ChipFolder, Chips
+from .chips import ChipFolder, Chips, Samples
 from .deployable import BandStatistics, DeployableNetwork, Normalisation
 from .export import export_onnx
 from .fit import train_network
 from .folder import CHECKPOINT
 from .log import Epoch
-from .loss import focal_loss, upsample_logits
+from .loss import Target, focal_loss, upsample_logits
 from .lulcformer import LULCFORMER_TINY, Transform
+from .mix import MixedSamples, check_legends
 from .networks import NETWORKS, build_network, network_config
 from .settings import Hardware, TrainingSettings
 from .tiled import checkpoint_predictor, logits_of, measure
@@ -16,15 +19,21 @@ __all__ = [
     "LULCFORMER_TINY",
     "NETWORKS",
     "BandStatistics",
+    "ChipCache",
     "ChipFolder",
     "Chips",
     "DeployableNetwork",
     "Epoch",
     "Hardware",
+    "MixedSamples",
     "Normalisation",
+    "Sample",
+    "Samples",
+    "Target",
     "TrainingSettings",
     "Transform",
     "build_network",
+    "check_legends",
     "checkpoint_predictor",
     "export_onnx",
     "focal_loss",

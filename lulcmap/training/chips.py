@@ -1,23 +1,22 @@
-"""Chips: labelled composites to train on, and their statistics."""
+"""Chips: labelled composites to train on."""
 
 import hashlib
 import json
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lulcmap.dataset import Chip, Dataset
-from lulcmap.errors import UsageError
-from lulcmap.legend import CLASSES, NODATA, LandCover
-from lulcmap.sensors import S1_BANDS, S1_NODATA, S2_BANDS, S2_NODATA
+from lulcmap.dataset import Chip, Dataset, LabelSet, check_sets
+from lulcmap.legend import CLASSES, LandCover
 from lulcmap.training.augment import Sample
-from lulcmap.training.deployable import BandStatistics, Normalisation
-from lulcmap.training.lulcformer import MULTIPLE, Inputs
+from lulcmap.training.cache import ChipCache
+from lulcmap.training.lulcformer import MULTIPLE
+from lulcmap.training.margins import pad_sample
 
 
 class Samples(Protocol):
@@ -28,6 +27,10 @@ class Samples(Protocol):
         """Classes of the labels, in the order of their ids."""
 
     @property
+    def sets(self) -> Sequence[LabelSet]:
+        """Sets of classes that labels may give instead of one class, by code from 254 down."""
+
+    @property
     def digest(self) -> str:
         """Hash of the samples: the same for the same samples."""
 
@@ -35,7 +38,7 @@ class Samples(Protocol):
         """Number of samples."""
 
     def sample(self, index: int) -> Sample:
-        """One sample: (9, H, W), (2, H, W) and (H, W); H and W multiples of 32."""
+        """One sample; its sides are multiples of 32."""
 
 
 @dataclass(frozen=True)
@@ -49,13 +52,25 @@ class Chips:
     """Sentinel-1 (n, 2, H, W), gamma0, hundredths of a decibel, -32768 nodata."""
 
     label: NDArray[np.uint8]
-    """Class ids (n, H, W), 255 where unknown."""
+    """Class ids (n, H, W), codes of sets, 255 where unknown."""
 
     classes: Sequence[LandCover] = CLASSES
     """Classes of the labels, in the order of their ids."""
 
+    probabilities: NDArray[np.uint8] | None = None
+    """Probability of each class (n, K, H, W), percent; 0 in all where the label is certain."""
+
+    weight: NDArray[np.uint8] | None = None
+    """How much a pixel counts (n, H, W), percent; None for 100 everywhere."""
+
+    sets: Sequence[LabelSet] = ()
+    """Sets of classes that labels may give instead of one class, by code from 254 down."""
+
     def __post_init__(self) -> None:
-        shapes = {array.shape[:1] + array.shape[-2:] for array in (self.s2, self.s1, self.label)}
+        check_sets(self.sets, [cover.name for cover in self.classes])
+        planes = (self.s2, self.s1, self.label, self.probabilities, self.weight)
+        arrays = [each for each in planes if each is not None]
+        shapes = {array.shape[:1] + array.shape[-2:] for array in arrays}
         if len(shapes) != 1 or any(size % MULTIPLE for size in self.label.shape[1:]):
             raise ValueError(
                 f"chips of shapes {self.s2.shape}, {self.s1.shape} and {self.label.shape} do not "
@@ -64,20 +79,37 @@ class Chips:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """The chips in ``s2.npy``, ``s1.npy`` and ``label.npy`` of a folder, memory-mapped."""
-        return cls(*(np.load(folder / f"{n}.npy", mmap_mode="r") for n in ("s2", "s1", "label")))
+        """The chips in ``s2.npy``, ``s1.npy`` and ``label.npy`` of a folder, memory-mapped.
+
+        ``probabilities.npy`` and ``weight.npy`` are read too if they are there.
+        """
+        planes = {name: folder / f"{name}.npy" for name in ("s2", "s1", "label")}
+        soft = {name: folder / f"{name}.npy" for name in ("probabilities", "weight")}
+        planes |= {name: path for name, path in soft.items() if path.exists()}
+        return cls(**{name: np.load(path, mmap_mode="r") for name, path in planes.items()})
 
     @property
     def digest(self) -> str:
         """Hash of the labels."""
-        return hashlib.sha256(np.ascontiguousarray(self.label).tobytes()).hexdigest()
+        total = hashlib.sha256()
+        for planes in (self.label, self.probabilities, self.weight):
+            if planes is not None:
+                total.update(np.ascontiguousarray(planes).tobytes())
+        return total.hexdigest()
 
     def __len__(self) -> int:
         return len(self.label)
 
     def sample(self, index: int) -> Sample:
-        """One chip: (9, H, W), (2, H, W) and (H, W)."""
-        return self.s2[index], self.s1[index], self.label[index]
+        """One chip."""
+        soft, weight = self.probabilities, self.weight
+        return Sample(
+            self.s2[index],
+            self.s1[index],
+            self.label[index],
+            None if soft is None else soft[index],
+            None if weight is None else weight[index],
+        )
 
 
 @dataclass(frozen=True)
@@ -93,10 +125,8 @@ class ChipFolder:
     chips: Sequence[Chip]
     """Chips of the dataset to use."""
 
-    cache_bytes: float = 0.0
-    """Largest size of the cache, bytes; 0 caches nothing."""
-
-    _cache: dict[int, Sample] = field(default_factory=dict, init=False, repr=False, compare=False)
+    cache: ChipCache = field(default_factory=ChipCache, compare=False)
+    """Where chips are kept once they are read; the default keeps none."""
 
     @property
     def classes(self) -> Sequence[LandCover]:
@@ -104,149 +134,30 @@ class ChipFolder:
         return self.dataset.classes
 
     @property
+    def sets(self) -> Sequence[LabelSet]:
+        """Sets of classes in the dataset, by code from 254 down."""
+        return self.dataset.sets
+
+    @property
     def digest(self) -> str:
         """Hash of the dataset's build settings and of the chips' names and class counts."""
         built = json.dumps(self.dataset.settings, sort_keys=True)
         rows = [f"{chip.chip} {list(chip.counts)}" for chip in self.chips]
+        rows += [f"{chip.chip} {chip.partial}" for chip in self.chips if chip.partial]
+        rows += [str(one) for one in self.sets]
         return hashlib.sha256("\n".join([built, *rows]).encode()).hexdigest()
 
     def __len__(self) -> int:
         return len(self.chips)
 
     def sample(self, index: int) -> Sample:
-        """One chip, padded with nodata to sides that are multiples of 32: 510 px become 512."""
-        cached = self._cache.get(index)
-        if cached is not None:
-            return cached
-        sample = pad_sample(self.dataset.read(self.chips[index]))
-        # Chips have about the same size; two threads may both find room for the last one.
-        if (len(self._cache) + 1) * sum(array.nbytes for array in sample) <= self.cache_bytes:
-            for array in sample:
-                array.flags.writeable = False
-            self._cache[index] = sample
-        return sample
+        """One chip, padded with mirrored land to sides that are multiples of 32: 510 px become 512.
 
+        The padding has no label; gaps of both sensors are mirrored too.
+        """
+        chip = self.chips[index]
+        return self.cache.get((self._place, chip.chip), lambda: pad_sample(self.dataset.read(chip)))
 
-def pad_sample(sample: Sample, *, min_size: tuple[int, int] = (0, 0)) -> Sample:
-    """A sample padded with nodata at its lower and right edge, to sides that are multiples of 32.
-
-    Args:
-        sample: sample of any size.
-        min_size: least number of rows and columns.
-
-    """
-    s2, s1, label = sample
-    sides = [max(pair) for pair in zip(label.shape, min_size, strict=True)]
-    edges = [
-        (0, side - size + -side % MULTIPLE) for side, size in zip(sides, label.shape, strict=True)
-    ]
-    if not any(after for _, after in edges):
-        return sample
-    return (
-        np.pad(s2, [(0, 0), *edges], constant_values=S2_NODATA),
-        np.pad(s1, [(0, 0), *edges], constant_values=S1_NODATA),
-        np.pad(label, edges, constant_values=NODATA),
-    )
-
-
-@dataclass(frozen=True)
-class Histograms:
-    """Number of pixels of each value, and of each class, in the chips."""
-
-    s2: NDArray[np.int64]
-    """Number of valid pixels of each DN, (9, 65536)."""
-
-    s1: NDArray[np.int64]
-    """Number of valid pixels of each value, from -32768 up, (2, 65536)."""
-
-    classes: NDArray[np.int64]
-    """Number of pixels of each class, (K,)."""
-
-
-def histograms_of(
-    samples: Samples, *, step: int = 4, workers: int = 2, part: slice = slice(None)
-) -> Histograms:
-    """Count the values of every band and class.
-
-    Args:
-        samples: samples to count; each is read once.
-        step: use every ``step``-th row and column of the bands.
-        workers: number of reader threads.
-        part: the samples to use, by their index.
-
-    """
-    s2 = np.zeros((len(S2_BANDS), 1 << 16), np.int64)
-    s1 = np.zeros((len(S1_BANDS), 1 << 16), np.int64)
-    classes = np.zeros(NODATA + 1, np.int64)
-    numbers = range(len(samples))[part]
-    with ThreadPoolExecutor(workers) as pool:
-        for start in range(0, len(numbers), 64):  # not all at once: they would fill the memory
-            for optical, radar, label in pool.map(samples.sample, numbers[start : start + 64]):
-                _count_values(s2, optical[:, ::step, ::step], S2_NODATA, lowest=0)
-                _count_values(s1, radar[:, ::step, ::step], S1_NODATA, lowest=S1_NODATA)
-                classes += np.bincount(label.ravel(), minlength=NODATA + 1)
-    return Histograms(s2, s1, classes[: len(samples.classes)])
-
-
-def _count_values(
-    counts: NDArray[np.int64], bands: NDArray[Any], nodata: int, *, lowest: int
-) -> None:
-    valid = (bands != nodata).all(0)
-    for band, values in enumerate(bands):
-        indices = values[valid].astype(np.int64) - lowest
-        counts[band] += np.bincount(indices, minlength=counts.shape[1])
-
-
-def normalisation_of(histograms: Histograms, inputs: Inputs = ("s2", "s1")) -> Normalisation:
-    """Percentiles, mean and standard deviation of every band, over its valid pixels.
-
-    Args:
-        histograms: histograms of the training set.
-        inputs: sensors the network takes; the others get no statistics.
-
-    Raises:
-        UsageError: one of the sensors has no valid pixel.
-
-    """
-    return Normalisation(
-        s2=_band_statistics(histograms.s2, 0, "Sentinel-2") if "s2" in inputs else None,
-        s1=_band_statistics(histograms.s1, S1_NODATA, "Sentinel-1") if "s1" in inputs else None,
-    )
-
-
-def _band_statistics(counts: NDArray[np.int64], lowest: int, sensor: str) -> BandStatistics:
-    if not counts[0].any():
-        raise UsageError(f"No chip has a {sensor} pixel. Give chips with both sensors.")
-    values = np.arange(counts.shape[1], dtype=np.float64) + lowest
-    columns = []
-    for band in counts:
-        p01, p99 = _percentile(band, 1) + lowest, _percentile(band, 99) + lowest
-        clipped = values.clip(p01, p99)
-        mean = np.average(clipped, weights=band)
-        std = np.sqrt(np.average((clipped - mean) ** 2, weights=band))
-        columns.append((float(p01), float(p99), float(mean), float(std) or 1.0))
-    return BandStatistics(*zip(*columns, strict=True))
-
-
-def _percentile(counts: NDArray[np.int64], q: float) -> float:
-    """Percentile of values 0, 1, 2, ... with these counts; interpolated linearly, as in numpy."""
-    below = np.cumsum(counts)
-    position = q / 100 * (below[-1] - 1)
-    first, second = np.searchsorted(below, [np.floor(position), np.ceil(position)], side="right")
-    return float(first + (second - first) * (position % 1))
-
-
-def class_weights_of(counts: NDArray[np.int64], *, power: float) -> list[float]:
-    """Weight of a pixel of each class: frequency to the power of ``-power``, 1 on average.
-
-    A class without pixels has weight 0.
-
-    Raises:
-        UsageError: no class has a pixel.
-
-    """
-    if not counts.any():
-        raise UsageError("No chip has a labelled pixel. Check the labels: lulcmap dataset check.")
-    share = counts / counts.sum()
-    weights = np.where(counts > 0, np.maximum(share, 1e-4) ** -power, 0)
-    return [float(weight) for weight in weights / (share * weights).sum()]
+    @cached_property
+    def _place(self) -> Path:
+        return self.dataset.folder.resolve()

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from lulcmap.dataset import set_members
 from lulcmap.errors import ModelError, OutputError, UsageError
 from lulcmap.evaluation import accuracy, iou, mean_f1, mean_iou
 from lulcmap.training.batches import Batch, batches, steps_per_epoch
@@ -22,18 +23,18 @@ from lulcmap.training.checkpoint import (
     remove_leftovers,
     save_checkpoint,
 )
-from lulcmap.training.chips import (
+from lulcmap.training.chips import Samples
+from lulcmap.training.deployable import DeployableNetwork, Normalisation
+from lulcmap.training.distributed import ProcessGroup, find_device, run_processes
+from lulcmap.training.folder import BEST_CHECKPOINT, CHECKPOINT, check_folder
+from lulcmap.training.histograms import (
     Histograms,
-    Samples,
     class_weights_of,
     histograms_of,
     normalisation_of,
 )
-from lulcmap.training.deployable import DeployableNetwork, Normalisation
-from lulcmap.training.distributed import ProcessGroup, find_device, run_processes
-from lulcmap.training.folder import BEST_CHECKPOINT, CHECKPOINT, check_folder
 from lulcmap.training.log import Epoch, TrainingLog
-from lulcmap.training.loss import focal_loss, pixel_weights, upsample_logits
+from lulcmap.training.loss import SetWeights, Target, focal_loss, pixel_weights, upsample_logits
 from lulcmap.training.networks import NetworkConfig, build_network, config_from_json
 from lulcmap.training.settings import Hardware, TrainingSettings, learning_rate
 from lulcmap.training.tiled import measure
@@ -162,6 +163,7 @@ def _train(
         state = _TrainingState.resume(path, config, settings, origin, group)
     else:
         state = _TrainingState.start(samples, config, settings, group, workers=hardware.workers)
+    state.use_sets(samples)
     is_first = group.rank == 0
     with _explain_os_errors(folder):
         log = TrainingLog(folder, done=state.done) if is_first else None
@@ -227,6 +229,7 @@ class _TrainingState:
         self.prior = prior
         self.deployable = deployable.to(group.device)
         self.alpha = torch.tensor(class_weights, device=group.device)
+        self.sets: SetWeights | None = None
         self.average = {k: v.clone() for k, v in deployable.network.state_dict().items()}
         matrices = [p for p in deployable.network.parameters() if p.ndim > 1]
         others = [p for p in deployable.network.parameters() if p.ndim <= 1]
@@ -292,6 +295,17 @@ class _TrainingState:
         torch.set_rng_state(resume["rng"])
         return state
 
+    def use_sets(self, samples: Samples) -> None:
+        """Take the label sets of the samples into the loss."""
+        if not samples.sets:
+            return
+        members = set_members(samples.sets, [cover.name for cover in samples.classes])
+        device = self.group.device
+        prior = torch.tensor(self.prior, device=device)
+        self.sets = SetWeights.of(
+            torch.from_numpy(members).to(device), alpha=self.alpha, prior=prior
+        )
+
     def checkpoint(self, origin: Mapping[str, Any]) -> dict[str, Any]:
         """Values and tensors to save; the keys are the file's format."""
         training = {**origin["training"], "losses": self.losses}
@@ -333,6 +347,7 @@ class _TrainingState:
             samples,
             settings,
             number,
+            inputs=self.deployable.inputs,
             rank=self.group.rank,
             world_size=self.group.world_size,
             parts=hardware.parts,
@@ -351,21 +366,21 @@ class _TrainingState:
     def _learn(self, parts: list[Batch]) -> float:
         """Make one step of the optimizer; its loss."""
         device = self.group.device
-        labels = [label.to(device, non_blocking=True) for _, _, label in parts]
+        targets = [part.target.to(device) for part in parts]
         # The weight of the whole step's pixels, so that parts and devices add up to the whole.
         weight = torch.stack(
-            [pixel_weights(label, alpha=self.alpha).sum() for label in labels]
+            [pixel_weights(one, alpha=self.alpha, sets=self.sets).sum() for one in targets]
         ).sum()
         weight = self.group.sum(weight)
         self.optimizer.zero_grad(set_to_none=True)
         loss = torch.zeros((), device=device)
-        for i, ((s2, s1, _), label) in enumerate(zip(parts, labels, strict=True), 1):
+        for i, (part, target) in enumerate(zip(parts, targets, strict=True), 1):
             later = isinstance(self.wrapped, DistributedDataParallel) and i < len(parts)
             with self.wrapped.no_sync() if later else nullcontext():  # type: ignore[operator]
-                part = self._loss(s2.to(device), s1.to(device), label, weight)
+                share = self._loss(part.s2.to(device), part.s1.to(device), target, weight)
                 # Gradients are averaged over the processes, but the loss is a sum.
-                self.scaler.scale(part * self.group.world_size).backward()  # type: ignore[no-untyped-call]
-            loss += part.detach()
+                self.scaler.scale(share * self.group.world_size).backward()  # type: ignore[no-untyped-call]
+            loss += share.detach()
         value = float(self.group.sum(loss))
         if not math.isfinite(value):
             raise ModelError(
@@ -378,7 +393,7 @@ class _TrainingState:
         self.step += 1
         return value
 
-    def _loss(self, s2: Tensor, s1: Tensor, label: Tensor, weight: Tensor) -> Tensor:
+    def _loss(self, s2: Tensor, s1: Tensor, target: Target, weight: Tensor) -> Tensor:
         precision = self.settings.precision
         half = (
             nullcontext()
@@ -389,9 +404,10 @@ class _TrainingState:
             logits = self.wrapped(s2, s1)
         return focal_loss(
             upsample_logits(logits, stride=self.deployable.network.stride),
-            label,
+            target,
             alpha=self.alpha,
             gamma=self.settings.gamma,
+            sets=self.sets,
             total=weight,
         )
 

@@ -51,6 +51,10 @@ class TrainingSettings:
     """How much light, haze and backscatter vary: ``"gentle"`` as between composites of one archive,
     ``"strong"`` so much that a network of few samples cannot rely on absolute levels."""
 
+    pixel_shift: float | None = None
+    """Share of the samples whose sensors are each shifted against the label, by up to half a pixel;
+    None: as ``augmentation`` has it, none of ``"gentle"`` and half of ``"strong"``."""
+
     average: float = 0.999
     """Share of the averaged weights that each step keeps."""
 

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,20 +15,23 @@ from torch import Tensor
 from lulcmap.evaluation import confusion
 from lulcmap.geo import Lattice, blend_weights
 from lulcmap.legend import NODATA
-from lulcmap.model import Contract, mirrored
+from lulcmap.model import Contract
 from lulcmap.sensors import S1_NODATA, S2_NODATA
 from lulcmap.training.augment import Sample
 from lulcmap.training.checkpoint import contract_of, load_checkpoint, restore_network
-from lulcmap.training.chips import Samples, pad_sample
+from lulcmap.training.chips import Samples
 from lulcmap.training.deployable import DeployableNetwork
 from lulcmap.training.distributed import find_device
 from lulcmap.training.loss import upsample_logits
+from lulcmap.training.margins import has_data, mirror_gaps, pad_sample
 
 Predict = Callable[
     [NDArray[np.uint16], NDArray[np.int16]], tuple[NDArray[np.uint8], NDArray[np.float32]]
 ]
 """From composites (9, H, W) and (2, H, W) to class ids (H, W), 255 where both sensors are missing,
 and their probabilities (H, W)."""
+
+_SENSORS: tuple[Literal["s2", "s1"], ...] = ("s2", "s1")
 
 
 @torch.inference_mode()
@@ -92,35 +96,42 @@ def measure(
         part: the samples to use, by their index.
 
     Returns:
-        (K, K) counts of pixels, truth by prediction.
+        (K, K) counts of pixels, truth by prediction; those of label sets are not among them.
 
     """
     deployable.eval()
     n_classes = len(samples.classes)
     matrix = np.zeros((n_classes, n_classes), np.int64)
-    for s2, s1, label in _batches_of_one_size(samples, range(len(samples))[part], batch=batch):
-        if without == "s2":
-            s2[:] = S2_NODATA
-        elif without == "s1":
-            s1[:] = S1_NODATA
-        logits = logits_of(
-            deployable, torch.from_numpy(s2), torch.from_numpy(s1), lattice=Lattice()
-        )
+    for samples_of_batch in _batches_of_one_size(samples, range(len(samples))[part], batch=batch):
+        left = [mirror_gaps(_without(one, without), deployable.inputs) for one in samples_of_batch]
+        label = np.stack([one.label for one in left])
+        label[label >= n_classes] = NODATA  # a set of classes has no row in the matrix
+        s2, s1 = (torch.from_numpy(np.stack([getattr(one, n) for one in left])) for n in _SENSORS)
+        logits = logits_of(deployable, s2, s1, lattice=Lattice())
         predicted = logits.argmax(1).cpu().numpy().astype(np.uint8)
         matrix += confusion(label, predicted, n_classes=n_classes)
     return matrix
 
 
-def _batches_of_one_size(samples: Samples, numbers: range, *, batch: int) -> Iterator[Sample]:
-    """Stacks of samples that follow each other and have the same size."""
+def _without(sample: Sample, sensor: Literal["s2", "s1"] | None) -> Sample:
+    """A sample without one sensor."""
+    if sensor == "s2":
+        return replace(sample, s2=np.full_like(sample.s2, S2_NODATA))
+    if sensor == "s1":
+        return replace(sample, s1=np.full_like(sample.s1, S1_NODATA))
+    return sample
+
+
+def _batches_of_one_size(samples: Samples, numbers: range, *, batch: int) -> Iterator[list[Sample]]:
+    """Samples that follow each other and have the same size."""
     stack: list[Sample] = []
     for sample in _read_ahead(samples, numbers, ahead=2 * batch):
-        if stack and (len(stack) == batch or stack[0][2].shape != sample[2].shape):
-            yield _stack(stack)
+        if stack and (len(stack) == batch or stack[0].shape != sample.shape):
+            yield stack
             stack = []
         stack.append(sample)
     if stack:
-        yield _stack(stack)
+        yield stack
 
 
 def _read_ahead(samples: Samples, numbers: range, *, ahead: int) -> Iterator[Sample]:
@@ -133,11 +144,6 @@ def _read_ahead(samples: Samples, numbers: range, *, ahead: int) -> Iterator[Sam
                 yield futures.popleft().result()
         while futures:
             yield futures.popleft().result()
-
-
-def _stack(stack: list[Sample]) -> Sample:
-    s2, s1, label = (np.stack(arrays) for arrays in zip(*stack, strict=True))
-    return s2, s1, label
 
 
 def checkpoint_predictor(path: Path, device: str = "auto") -> tuple[Predict, Contract]:
@@ -160,24 +166,17 @@ def checkpoint_predictor(path: Path, device: str = "auto") -> tuple[Predict, Con
         s2: NDArray[np.uint16], s1: NDArray[np.int16]
     ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         shape = s2.shape[-2:]
-        padded_s2, padded_s1, _ = pad_sample((s2, s1, np.full(shape, NODATA, np.uint8)))
-        has_data = np.zeros(padded_s2.shape[-2:], np.bool_)
-        if "s2" in deployable.inputs:
-            has_data |= (padded_s2 != S2_NODATA).all(0)
-        if "s1" in deployable.inputs:
-            has_data |= (padded_s1 != S1_NODATA).all(0)
-        if has_data.any():  # as in the windows of a map
-            rows, cols = mirrored(has_data)
-            padded_s2, padded_s1 = padded_s2[:, rows, cols], padded_s1[:, rows, cols]
+        seen = Sample(s2, s1, np.full(shape, NODATA, np.uint8))
+        is_seen = has_data(seen, deployable.inputs)
+        padded = pad_sample(seen, inputs=deployable.inputs)  # as in the windows of a map
         logits = logits_of(
             deployable,
-            torch.from_numpy(padded_s2)[None],
-            torch.from_numpy(padded_s1)[None],
+            torch.from_numpy(padded.s2)[None],
+            torch.from_numpy(padded.s1)[None],
             lattice=contract.lattice,
         )[0, :, : shape[0], : shape[1]]
         highest, classes = (logits / contract.temperature).softmax(0).max(0)
-        has_data = has_data[: shape[0], : shape[1]]
-        ids = np.where(has_data, classes.cpu().numpy(), NODATA).astype(np.uint8)
-        return ids, np.where(has_data, highest.cpu().numpy(), 0).astype(np.float32)
+        ids = np.where(is_seen, classes.cpu().numpy(), NODATA).astype(np.uint8)
+        return ids, np.where(is_seen, highest.cpu().numpy(), 0).astype(np.float32)
 
     return predict, contract

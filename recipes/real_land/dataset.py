@@ -8,28 +8,27 @@ A landscape has no real location: it gets a free spot in the block of degrees wh
 shows, so that regions are meaningful and no two landscapes overlap.
 """
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import date
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from affine import Affine
 from odc.geo.geobox import GeoBox
 from pyproj import Transformer
 
-from lulcmap.dataset import Chip, Dataset, Image, Label, Sample, dataset_writer
+from lulcmap.dataset import Dataset, write_chips
 from lulcmap.legend import CLASSES
 from recipes.real_land import points as real
 from recipes.real_land.generator import Generator, Landscape
 from recipes.real_land.scenes import load_textures
 from recipes.real_land.sensor import Look
 
-SPLITS = ("train", "validation", "test")
+SPLITS: tuple[Literal["train", "validation", "test"], ...] = ("train", "validation", "test")
 """Splits of the dataset."""
 
 LANDSCAPES_PER_ROW = 64
@@ -73,33 +72,32 @@ def build_landscapes(
         **{f"{name}_chips": counts.get(name, 0) for name in SPLITS},
         **({} if validation else {"validation": "trains"}),
     }
-    digest = json.dumps(settings, sort_keys=True)
     total = sum(counts.values())
-    rows: list[Chip] = []
     # new processes read OMP_NUM_THREADS as set now: threads within them only slow them down
     context = get_context("spawn")
     with (
-        dataset_writer(out, CLASSES, settings) as writer,
+        write_chips(out, CLASSES, settings=settings) as chips,
         ProcessPoolExecutor(workers, mp_context=context) as pool,
     ):
         for split in SPLITS:
             numbers = range(counts.get(split, 0))
-            finished = {
-                number: row
-                for number in numbers
-                if (row := writer.finished_chip(_sample(split, number), digest)) is not None
-            }
-            rows += [_with_split(row, split) for row in finished.values()]
-            missing = [number for number in numbers if number not in finished]
+            missing = [number for number in numbers if not chips.keep(_name(split, number))]
             make = partial(_make, data, fold, split, size, seed, validation)
             for number, (block, landscape) in zip(
                 missing, _in_batches(pool, make, missing), strict=True
             ):
-                sample = _sample(split, number, block=block, size=size)
-                row = writer.write_chip(sample, digest, Label(landscape.label), _image(landscape))
-                rows.append(_with_split(row, split))
-                progress(len(rows), total)
-        writer.finish(rows, {"built": len(rows), "skipped": {}})
+                chips.add(
+                    _name(split, number),
+                    s2=landscape.s2,
+                    s1=landscape.s1,
+                    label=landscape.label,
+                    day=_day(landscape),
+                    grid=_grid_of(block, number, size),
+                    place=f"block-{block:04d}",
+                    split=split,
+                    source="points",
+                )
+                progress(len(chips), total)
 
 
 def held_out_fold(dataset: Dataset) -> int | None:
@@ -142,14 +140,8 @@ def _make(
     return int(generator.source.points.block[landscape.anchor]), landscape
 
 
-def _sample(split: str, number: int, *, block: int = 0, size: int = 2) -> Sample:
-    return Sample(
-        name=f"{split}-{number:05d}",
-        annotator="own",
-        source=f"block-{block:04d}",
-        files=(),
-        grid=_grid_of(block, number, size),
-    )
+def _name(split: str, number: int) -> str:
+    return f"{split}-{number:05d}"
 
 
 def _grid_of(block: int, number: int, size: int) -> GeoBox:
@@ -164,13 +156,6 @@ def _grid_of(block: int, number: int, size: int) -> GeoBox:
     return GeoBox((size, size), Affine(10, 0, left, 0, -10, top), f"EPSG:{epsg}")
 
 
-def _image(landscape: Landscape) -> Image:
+def _day(landscape: Landscape) -> date:
     months = landscape.season.months
-    day = date(2021, months[len(months) // 2] + 1, 15)  # WorldCover's year
-    return Image(
-        landscape.s2, landscape.s1, day, ("points",), ("points",), (day.isoformat(),), None
-    )
-
-
-def _with_split(row: Chip, split: str) -> Chip:
-    return replace(row, place=row.source, split=split)
+    return date(2021, months[len(months) // 2] + 1, 15)  # WorldCover's year

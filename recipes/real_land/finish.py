@@ -139,9 +139,10 @@ def logits_and_truth(
     parts = []
     for number in range(len(samples)):
         sample = samples.sample(number)
-        label = sample.label
-        s2, s1 = torch.from_numpy(sample.s2)[None], torch.from_numpy(sample.s1)[None]
-        logits = logits_of(deployable, s2, s1, lattice=Lattice())[0]
+        s2, s1, label = sample.s2, sample.s1, sample.label
+        logits = logits_of(
+            deployable, torch.from_numpy(s2)[None], torch.from_numpy(s1)[None], lattice=Lattice()
+        )[0]
         pixels = rng.choice(label.size, min(PIXELS_PER_LANDSCAPE, label.size), replace=False)
         labelled = pixels[label.ravel()[pixels] < len(NAMES)]
         parts.append((logits.flatten(1).numpy().T[labelled], label.ravel()[labelled]))

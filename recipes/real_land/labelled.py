@@ -13,12 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from affine import Affine
 from numpy.typing import NDArray
-from odc.geo.geobox import GeoBox
-from pyproj import Transformer
 
-from lulcmap.dataset import Chip, Image, Label, Sample, dataset_writer
+from lulcmap.dataset import Label, write_chips
 from lulcmap.legend import CLASSES, NAMES, NODATA
 from lulcmap.sensors import S1_NODATA
 from recipes.real_land.corine import FORESTS, prior
@@ -225,33 +222,20 @@ def build_labelled(data: Path, labels: Path, out: Path) -> None:
         "outside_corine": [OUTSIDE_CORINE, OUTSIDE_CORINE_LOW_SUN],
         "tile": TILE_PX,
     }
-    digest = str(sorted(settings.items()))
-    rows: list[Chip] = []
-    with dataset_writer(out, CLASSES, settings) as writer:
-        for number, tile in enumerate(labelled_tiles(data, labels)):
-            sample = _sample(tile, number)
-            row = writer.finished_chip(sample, digest)
-            if row is None:
-                row = writer.write_chip(sample, digest, tile.label.percent(), _image(tile.scene))
-            rows.append(replace(row, place=tile.scene.place.place, split="train"))
-        writer.finish(rows, {"built": len(rows), "skipped": {}})
-
-
-def _sample(tile: LabelledTile, number: int) -> Sample:
-    """A tile's sample on a free spot near its place; tiles of two kinds must not overlap."""
-    scene = tile.scene
-    zone = int((scene.lon + 180) // 6) + 1
-    epsg = (32600 if scene.lat >= 0 else 32700) + zone
-    east, north = Transformer.from_crs(4326, epsg, always_xy=True).transform(scene.lon, scene.lat)
-    down, along = divmod(number, 40)
-    left, top = round(east / 20) * 20 + (along - 20) * 1400, round(north / 20) * 20 - down * 1400
-    grid = GeoBox(scene.s2.shape[1:], Affine(10, 0, left, 0, -10, top), f"EPSG:{epsg}")
-    return Sample(name=tile.name, annotator="own", source=scene.place.place, files=(), grid=grid)
-
-
-def _image(scene: RealScene) -> Image:
-    day = scene.day.date()
-    radar = (scene.name,) if scene.has_radar else ()
-    dates = tuple(day.isoformat() for _ in radar)
-    s2, s1 = np.ascontiguousarray(scene.s2), np.ascontiguousarray(scene.s1)
-    return Image(s2, s1, day, (scene.name,), radar, dates, None)
+    with write_chips(out, CLASSES, settings=settings) as chips:
+        for tile in labelled_tiles(data, labels):
+            if not chips.keep(tile.name):
+                scene, label = tile.scene, tile.label.percent()
+                chips.add(
+                    tile.name,
+                    s2=np.ascontiguousarray(scene.s2),
+                    s1=np.ascontiguousarray(scene.s1),
+                    label=label.ids,
+                    probabilities=label.probabilities,
+                    weight=label.weight,
+                    day=scene.day.date(),
+                    lon=scene.lon,
+                    lat=scene.lat,
+                    place=scene.place.place,
+                    source=scene.name,
+                )

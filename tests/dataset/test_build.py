@@ -152,7 +152,8 @@ def test_chips_hold_exactly_the_pixels_of_their_scene_and_the_true_classes(
 
     assert len(dataset.rows) == 3
     for chip in dataset.rows:
-        s2, _, label = dataset.read(chip)
+        seen = dataset.read(chip)
+        s2, label = seen.s2, seen.label
         grid, (name,) = grid_of(dataset, chip), chip.s2
         for band in FINE:
             scene = without_offset(by_id[name], window(scenes, by_id[name], band, grid))
@@ -181,7 +182,8 @@ def test_a_tile_on_odd_multiples_of_ten_metres_gets_the_same_pixels(
     build_dataset(request_of(tmp_path / "labels", s1_days=366), tmp_path / "out")
     dataset = Dataset.open(tmp_path / "out")
     (chip,) = dataset.rows
-    s2, s1, _ = dataset.read(chip)
+    seen = dataset.read(chip)
+    s2, s1 = seen.s2, seen.s1
     grid = grid_of(dataset, chip)
     even = GeoBox(COUNTRY.shape, Affine(10, 0, COUNTRY.west, 0, -10, COUNTRY.north), "EPSG:32632")
     rows, cols = slice(120 + down, 120 + down + grid.shape[0]), slice(100 + right, 175)
@@ -229,7 +231,7 @@ def test_scenes_and_tiles_off_the_multiples_of_ten_metres_match_pixel_by_pixel(t
         assert (grid.affine.c - 3.7) % 10 == pytest.approx(0, abs=1e-6)
         for band in FINE:
             scene = without_offset(item, window(simulated, item, band, grid))
-            np.testing.assert_array_equal(dataset.read(chip)[0][S2_BANDS.index(band)], scene)
+            np.testing.assert_array_equal(dataset.read(chip).s2[S2_BANDS.index(band)], scene)
 
 
 def test_a_tile_between_the_scenes_pixels_gets_their_bilinear_mean(scenes, tmp_path, request_of):
@@ -266,7 +268,7 @@ def test_the_radar_is_the_mean_of_the_power_of_every_pass(
     dataset = Dataset.open(tmp_path / "out")
 
     for chip in dataset.rows:
-        s1 = dataset.read(chip)[1]
+        s1 = dataset.read(chip).s1
         for index, band in enumerate(("VV", "VH")):
             expected = decibels(scenes, dataset, chip, band, states)
             np.testing.assert_array_equal(s1[index] == S1_NODATA, expected == S1_NODATA)
@@ -298,7 +300,7 @@ def test_the_index_describes_each_chip(built, labels):
     assert kinds == ["expert"] * 3 + ["holdout"] + ["nonexpert"] * 3
     assert [chip.chip for chip in built.rows] == sorted(chip.chip for chip in built.rows)
     for chip in built.rows:
-        _, _, label = built.read(chip)
+        label = built.read(chip).label
         assert (labels / chip.source).is_file()
         assert sum(chip.counts) + chip.unlabelled == label.size == chip.height * chip.width
         assert [int((label == number).sum()) for number in range(9)] == list(chip.counts)
@@ -536,7 +538,8 @@ def test_a_real_tile_gets_exactly_the_pixels_of_its_real_scene(
 
     dataset = Dataset.open(tmp_path / "out")
     (chip,) = dataset.rows
-    s2, s1, label = dataset.read(chip)
+    seen = dataset.read(chip)
+    s2, s1, label = seen.planes()
     grid = grid_of(dataset, chip)
     assert chip.s2 == (scene,)
     for index, band in enumerate(S2_BANDS):

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -85,9 +85,11 @@ def test_statistics_are_those_of_numpy_over_the_training_split(built):
     chips = [dataset.read(chip) for chip in dataset.split("train")]
     assert json.loads((built / "statistics.json").read_text()) == result.statistics
     assert result.statistics["chips"] == len(chips)
-    for place, names, nodata in ((0, S2_BANDS, 0), (1, S1_BANDS, S1_NODATA)):
+    for sensor, names, nodata in (("s2", S2_BANDS, 0), ("s1", S1_BANDS, S1_NODATA)):
         for number, name in enumerate(names):
-            values = np.concatenate([one[place][number].ravel() for one in chips]).astype(float)
+            values = np.concatenate([getattr(one, sensor)[number].ravel() for one in chips]).astype(
+                float
+            )
             values = values[values != nodata]
             band = result.statistics["bands"][name]
             assert band["pixels"] == values.size
@@ -250,6 +252,6 @@ def test_the_index_can_be_read_by_any_reader_of_parquet(copy):
     table = pandas.read_parquet(copy.folder / INDEX)
 
     assert list(table.chip) == [row.chip for row in copy.rows]
-    assert list(table.columns) == list(asdict(copy.rows[0]))
+    assert list(table.columns) == list(copy.rows[0].to_json())
     with pytest.raises(ValueError, match="no such split"):
         copy.split("exam")

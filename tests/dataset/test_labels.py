@@ -283,7 +283,7 @@ def test_a_simulated_hold_out_has_four_who_disagree_a_little(scenes, tmp_path):
     assert votes.shape == (4, 90, 90)
     both = (votes[0] != 255) & (votes[1] != 255)
     assert 0.85 < (votes[0] == votes[1])[both].mean() < 1
-    np.testing.assert_array_equal(dataset.read(chip)[2], merge_votes(votes, "majority"))
+    np.testing.assert_array_equal(dataset.read(chip).label, merge_votes(votes, "majority"))
     assert not dataset.path(dataset.split("train")[0], VOTES).exists()
     codes = {
         code
@@ -570,7 +570,8 @@ def test_own_labels_get_the_composites_a_map_would_be_made_from(scenes, tmp_path
         with rasterio.open(dataset.path(chip, "s2.tif")) as file:
             grid = GeoBox(file.shape, file.transform, file.crs)
         expected = composite_area(everywhere, grid, period=YEAR, catalog=str(scenes.items))
-        s2, s1, _ = dataset.read(chip)
+        seen = dataset.read(chip)
+        s2, s1 = seen.s2, seen.s1
         np.testing.assert_array_equal(s2, expected.s2)
         np.testing.assert_array_equal(s1, expected.s1)
         assert set(chip.s2) | set(chip.s1) == set(expected.used)

@@ -321,7 +321,8 @@ def perfect_model(dataset):
     """A model that gives each chip's label, less sure of it where a sensor is missing."""
     labels = {}
     for chip in dataset.rows:
-        s2, _, label = dataset.read(chip)
+        seen = dataset.read(chip)
+        s2, label = seen.s2, seen.label
         labels[s2.tobytes()] = label
     last = []
 

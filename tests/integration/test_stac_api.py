@@ -62,7 +62,7 @@ def test_a_dataset_from_an_api_is_that_of_its_items(world, api, tmp_path):
     assert ours.rows == theirs.rows
     assert len(ours.rows) == 4
     for chip in ours.rows:
-        for one, other in zip(ours.read(chip), theirs.read(chip), strict=True):
+        for one, other in zip(ours.read(chip).planes(), theirs.read(chip).planes(), strict=True):
             np.testing.assert_array_equal(one, other)
 
 

@@ -13,13 +13,14 @@ from torch import nn
 
 from lulcmap.errors import DeviceError, ModelError, OutputError, UsageError
 from lulcmap.evaluation.scores import accuracy, mean_iou
-from lulcmap.training.augment import augment, random_crop, random_gap, random_turn
+from lulcmap.training.augment import Sample, augment, random_crop, random_gap, random_turn
 from lulcmap.training.batches import batches
 from lulcmap.training.checkpoint import load_checkpoint, restore_network, save_checkpoint
-from lulcmap.training.chips import Chips, class_weights_of, histograms_of, normalisation_of
+from lulcmap.training.chips import Chips
 from lulcmap.training.deployable import DeployableNetwork
 from lulcmap.training.fit import _TrainingState, train_network
-from lulcmap.training.loss import focal_loss, pixel_weights, upsample_logits
+from lulcmap.training.histograms import class_weights_of, histograms_of, normalisation_of
+from lulcmap.training.loss import Target, focal_loss, pixel_weights, upsample_logits
 from lulcmap.training.lulcformer import LULCFORMER, LulcFormer
 from lulcmap.training.settings import Hardware, TrainingSettings
 from lulcmap.training.tiled import checkpoint_predictor, measure
@@ -113,11 +114,11 @@ def test_a_step_in_parts_is_the_step(tmp_path):
     def gradient(batches):
         network.zero_grad()
         total = torch.stack(
-            [pixel_weights(label, alpha=alpha).sum() for *_, label in batches]
+            [pixel_weights(batch.target, alpha=alpha).sum() for batch in batches]
         ).sum()
-        for s2, s1, label in batches:
-            logits = upsample_logits(network(s2, s1), stride=4)
-            focal_loss(logits, label, alpha=alpha, gamma=2, total=total).backward()
+        for batch in batches:
+            logits = upsample_logits(network(batch.s2, batch.s1), stride=4)
+            focal_loss(logits, batch.target, alpha=alpha, gamma=2, total=total).backward()
         return torch.cat([p.grad.flatten() for p in network.parameters()])
 
     torch.testing.assert_close(gradient(parts), gradient([whole]), rtol=1e-3, atol=1e-6)
@@ -204,7 +205,7 @@ def test_lulcformer_memorises_eight_chips():
     losses = [math.inf]
     while losses[-1] > 0.01 and len(losses) < 150:
         logits = upsample_logits(network(s2, s1), stride=4)
-        loss = focal_loss(logits, label, alpha=torch.ones(9), gamma=2)
+        loss = focal_loss(logits, Target(label), alpha=torch.ones(9), gamma=2)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -347,14 +348,14 @@ def test_focal_loss_without_focus_is_weighted_cross_entropy():
 
     expected = F.cross_entropy(logits, label, alpha, ignore_index=255)
 
-    torch.testing.assert_close(focal_loss(logits, label, alpha=alpha, gamma=0), expected)
+    torch.testing.assert_close(focal_loss(logits, Target(label), alpha=alpha, gamma=0), expected)
 
 
 def test_focal_loss_of_one_pixel_follows_lin():
     logits = torch.tensor([2.0, 0.0]).view(1, 2, 1, 1)
     label, right = torch.zeros(1, 1, 1, dtype=torch.long), 1 / (1 + math.exp(-2))
 
-    loss = focal_loss(logits, label, alpha=torch.ones(2), gamma=2)
+    loss = focal_loss(logits, Target(label), alpha=torch.ones(2), gamma=2)
 
     assert loss.item() == pytest.approx(-((1 - right) ** 2) * math.log(right), rel=1e-5)
 
@@ -362,7 +363,7 @@ def test_focal_loss_of_one_pixel_follows_lin():
 def test_chips_without_a_label_give_no_loss():
     label = torch.full((1, 2, 2), 255)
 
-    assert focal_loss(torch.randn(1, 9, 2, 2), label, alpha=torch.ones(9), gamma=2) == 0
+    assert focal_loss(torch.randn(1, 9, 2, 2), Target(label), alpha=torch.ones(9), gamma=2) == 0
 
 
 def test_a_sample_depends_on_seed_epoch_and_number_only():
@@ -370,7 +371,7 @@ def test_a_sample_depends_on_seed_epoch_and_number_only():
 
     def samples_of(epoch, **kwargs):
         return [
-            torch.cat([s2 for s2, _, _ in step])
+            torch.cat([part.s2 for part in step])
             for step in batches(chips, SETTINGS, epoch, **kwargs)
         ]
 
@@ -389,7 +390,7 @@ def test_an_epoch_has_whole_steps_only_but_at_least_one():
 
     for batch, steps in ((2, 2), (5, 1), (9, 1)):
         epoch = list(batches(chips, replace(SETTINGS, batch=batch), 0))
-        assert [sum(len(label) for _, _, label in step) for step in epoch] == [
+        assert [sum(len(part.target.label) for part in step) for step in epoch] == [
             min(batch, 5)
         ] * steps
 
@@ -397,7 +398,7 @@ def test_an_epoch_has_whole_steps_only_but_at_least_one():
 class OfTwoSizes:
     """Chips of 64 and of 32 pixels."""
 
-    classes, digest = make_chips().classes, ""
+    classes, sets, digest = make_chips().classes, (), ""
 
     def __len__(self):
         return 4
@@ -411,26 +412,29 @@ def test_chips_of_several_sizes_share_a_step():
 
     ((step,),) = batches(OfTwoSizes(), settings, 0)
 
-    s2, s1, label = step
+    s2, s1, label = step.s2, step.s1, step.target.label
     assert (s2.shape, s1.shape, label.shape) == ((4, 9, 64, 64), (4, 2, 64, 64), (4, 64, 64))
     small = [i for i in range(4) if (label[i, 32:] == 255).all()]
     assert len(small) == 2
-    for planes, nodata in ((s2, 0), (s1, -32768), (label, 255)):
-        outside = planes[small].numpy().copy()
-        assert (outside[..., :32, :32] != nodata).all()
-        outside[..., :32, :32] = nodata
-        assert (outside == nodata).all()
+    for planes in (s2, s1):
+        inside = planes[small].numpy()[..., :32, :32]
+        edges = [(0, 0), (0, 0), (0, 32), (0, 32)]
+        assert (planes[small].numpy() == np.pad(inside, edges, mode="reflect")).all()
+    labels = label[small].numpy().copy()
+    assert (labels[:, :32, :32] != 255).all()
+    labels[:, :32, :32] = 255
+    assert (labels == 255).all()
 
 
 def test_a_crop_of_a_sparsely_labelled_chip_has_a_label():
     place = np.arange(96 * 96).reshape(96, 96)
     label = np.full((96, 96), 255, np.uint8)
     label[3, 90] = label[95, 0] = 1
-    sample = (place[None].astype(np.uint16), place[None].astype(np.int16), label)
+    sample = Sample(place[None].astype(np.uint16), place[None].astype(np.int16), label)
 
     values = set()
     for seed in range(40):
-        s2, s1, part = random_crop(sample, np.random.default_rng(seed), crop=32)
+        s2, s1, part = random_crop(sample, np.random.default_rng(seed), crop=32).planes()
         assert part.shape == (32, 32)
         assert (s2 == s1).all()
         values |= set(s2[0][part == 1].tolist())
@@ -440,7 +444,7 @@ def test_a_crop_of_a_sparsely_labelled_chip_has_a_label():
 
 def test_crops_and_turns_keep_pixels_together():
     place = np.arange(48 * 48).reshape(48, 48)
-    sample = (
+    sample = Sample(
         (place + np.zeros((9, 1, 1), int)).astype(np.uint16),
         (place + np.zeros((2, 1, 1), int)).astype(np.int16),
         (place % 200).astype(np.uint8),
@@ -449,7 +453,7 @@ def test_crops_and_turns_keep_pixels_together():
     orientations = set()
     for seed in range(40):
         rng = np.random.default_rng(seed)
-        s2, s1, label = random_turn(random_crop(sample, rng, crop=32), rng)
+        s2, s1, label = random_turn(random_crop(sample, rng, crop=32), rng).planes()
         assert (s2 == s1[0]).all()
         assert (s2 % 200 == label).all()
         orientations.add(
@@ -464,13 +468,14 @@ def test_crops_and_turns_keep_pixels_together():
 
 def test_augmentation_neither_makes_nor_fills_gaps_by_light():
     chips = make_chips()
-    s2, s1, label = (array.copy() for array in chips.sample(0))
+    s2, s1, label = (planes.copy() for planes in chips.sample(0).planes())
     s2[:, :, :9], s1[:, 5] = 0, -32768
     s2[:, 40:] = 3  # noise must not reach nodata
 
     for seed in range(10):
         rng = np.random.default_rng(seed)
-        lit, moved, _ = augment((s2, s1, label), rng, crop=64, missing_s2=0, missing_s1=0)
+        seen = augment(Sample(s2, s1, label), rng, crop=64, missing_s2=0, missing_s1=0)
+        lit, moved = seen.s2, seen.s1
 
         assert (lit == 0).sum() == (s2 == 0).sum()
         assert (moved == -32768).sum() == (s1 == -32768).sum()
@@ -484,7 +489,8 @@ def test_one_sensor_goes_missing_as_often_as_asked_and_never_both():
     lost = np.zeros(2, int)
     for seed in range(400):
         rng = np.random.default_rng(seed)
-        s2, s1, _ = augment(sample, rng, crop=32, missing_s2=0.2, missing_s1=0.3)
+        seen = augment(sample, rng, crop=32, missing_s2=0.2, missing_s1=0.3)
+        s2, s1 = seen.s2, seen.s1
         gone = [(s2 == 0).any(), (s1 == -32768).any()]
         assert not all(gone)
         lost += gone
@@ -568,6 +574,7 @@ def test_chips_that_do_not_match_are_refused():
 def test_measuring_counts_every_labelled_pixel_at_full_size():
     class Water(nn.Module):
         network = types.SimpleNamespace(stride=4)
+        inputs = ("s2", "s1")
 
         def __init__(self):
             super().__init__()

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from lulcmap.dataset.settings import DatasetRequest, ImageArchive
 from lulcmap.simulation.build import Country, simulate
 from lulcmap.simulation.labels import LabelSet, simulate_labels
 from lulcmap.system.lock import hold_file
+from lulcmap.training.cache import ChipCache
 from lulcmap.training.checkpoint import load_checkpoint
 from lulcmap.training.chips import ChipFolder
 from lulcmap.training.networks import NETWORKS
@@ -57,13 +59,15 @@ def test_chips_are_read_once_while_they_fit_in_the_cache(data, monkeypatch):
     chips, asked = dataset.split("train"), []
     read = Dataset.read
     monkeypatch.setattr(Dataset, "read", lambda self, chip: asked.append(chip) or read(self, chip))
-    one = sum(array.nbytes for array in ChipFolder(dataset, chips).sample(0))
-    few, none = ChipFolder(dataset, chips, cache_bytes=2.5 * one), ChipFolder(dataset, chips)
+    one = ChipFolder(dataset, chips).sample(0).nbytes
+    few, none = ChipFolder(dataset, chips, ChipCache(2.5 * one)), ChipFolder(dataset, chips)
     asked.clear()
 
     for _ in range(2):
         for index in (0, 1, 2):
-            for kept, fresh in zip(few.sample(index), none.sample(index), strict=True):
+            for kept, fresh in zip(
+                few.sample(index).planes(), none.sample(index).planes(), strict=True
+            ):
                 np.testing.assert_array_equal(kept, fresh)
                 assert kept.flags.writeable == (index == 2)
 
@@ -127,18 +131,20 @@ def test_kill_9_and_the_same_command_give_the_same_weights(data, tmp_path):
     assert not list(killed.glob(".*"))
 
 
-def test_chips_are_padded_with_nodata_to_multiples_of_32(data):
+def test_chips_are_padded_with_mirrored_land_to_multiples_of_32(data):
     dataset = Dataset.open(data)
     chips = ChipFolder(dataset, dataset.split("train"))
 
-    s2, s1, label = chips.sample(0)
+    sample = chips.sample(0)
 
     seen = dataset.read(chips.chips[0])
-    assert label.shape == s2.shape[1:] == s1.shape[1:] == (96, 96)
-    for padded, chip, nodata in zip((s2, s1, label), seen, (0, -32768, 255), strict=True):
-        assert (padded[..., :70, :70] == chip).all()
-        assert (padded[..., 70:, :] == nodata).all()
-        assert (padded[..., 70:] == nodata).all()
+    assert sample.shape == (96, 96)
+    edges = [(0, 0), (0, 26), (0, 26)]
+    assert (sample.s2 == np.pad(seen.s2, edges, mode="reflect")).all()
+    assert (sample.s1 == np.pad(seen.s1, edges, mode="reflect")).all()
+    assert (sample.label[:70, :70] == seen.label).all()
+    assert (sample.label[70:] == 255).all()
+    assert (sample.label[:, 70:] == 255).all()
 
 
 def test_a_network_of_one_sensor_needs_no_other(data, tmp_path):
@@ -201,3 +207,47 @@ def test_a_folder_that_is_not_a_dataset_is_refused(tmp_path):
 
     assert made.exit_code == 2
     assert "No dataset in" in made.output
+
+
+def test_several_datasets_share_an_epoch(data, tmp_path):
+    named = tmp_path / "a=b"
+    shutil.copytree(data, named)
+
+    made = train("--data", f"{data}=3", "--data", f"{named}=1", "--out", tmp_path / "run", *QUICK)
+
+    assert made.exit_code == 0, made.output
+    saved = load_checkpoint(tmp_path / "run/best.pt")
+    one = len(Dataset.open(data).split("train"))
+    assert saved["training"]["chips"] == 2 * one
+    assert saved["training"]["source"].count("labelled images") == 2
+    again = train("--data", data, "--data", named, "--out", tmp_path / "run", *QUICK)
+    assert again.exit_code == 2
+    assert "other chips" in again.output
+    plain = train("--data", named, "--out", tmp_path / "plain", *QUICK)
+    assert plain.exit_code == 0, plain.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--data", "{data}=two"), "'two' in --data"),
+        (("--data", "{data}=0"), "not a number above 0"),
+        (("--data", "{data}", "--data", "{data}=1"), "1 of 2 --data have a share"),
+        (("--data", "{data}", "--data", "{other}"), "Give datasets with the same legend"),
+        (("--data", "{data}", "--data", "nowhere"), "No dataset in nowhere"),
+    ],
+)
+def test_wrong_data_get_a_message_of_one_line(data, tmp_path, arguments, says):
+    other = tmp_path / "other"
+    shutil.copytree(data, other)
+    about = json.loads((other / "dataset.json").read_text())
+    about["classes"][0]["name"] = "lake"
+    (other / "dataset.json").write_text(json.dumps(about))
+    given = [text.format(data=data, other=other) for text in arguments]
+
+    made = train(*given, "--out", tmp_path / "run", *QUICK)
+
+    assert made.exit_code == 2
+    assert says in made.output
+    assert made.output.count("\n") == 1
+    assert not (tmp_path / "run").exists()

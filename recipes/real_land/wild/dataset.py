@@ -1,9 +1,7 @@
 """Write wild landscapes as a dataset for ``lulcmap train``."""
 
-import json
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
 from datetime import date
 from functools import partial
 from multiprocessing import get_context
@@ -13,7 +11,7 @@ from typing import Any
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
-from lulcmap.dataset import Chip, Image, Label, Sample, dataset_writer, label_sets
+from lulcmap.dataset import label_sets, write_chips
 from lulcmap.legend import CLASSES
 from recipes.real_land.scenes import load_textures
 from recipes.real_land.wild.land import SETS
@@ -51,33 +49,34 @@ def build_wild(
     """
     settings = {"landscapes": "wild, of real samples", "counts": dict(counts)}
     settings |= {"size": size, "seed": seed}
-    digest = json.dumps(settings, sort_keys=True)
     wanted = [(kind, number) for kind in KINDS for number in range(counts.get(kind, 0))]
-    rows: list[Chip] = []
     context = get_context("spawn")  # new processes read OMP_NUM_THREADS as set now
     with (
-        dataset_writer(out, CLASSES, settings, sets=label_sets(SETS)) as writer,
+        write_chips(out, CLASSES, settings=settings, sets=label_sets(SETS)) as chips,
         ProcessPoolExecutor(workers, mp_context=context) as pool,
     ):
-        missing = []
-        for place, (kind, number) in enumerate(wanted):
-            row = writer.finished_chip(_sample(kind, number, place, size), digest)
-            if row is None:
-                missing.append((place, kind, number))
-            else:
-                rows.append(_with_place(row))
+        missing = [(spot, task) for spot, task in enumerate(wanted) if not chips.keep(_name(task))]
         for start in range(0, len(missing), 256):  # in batches: not all are in memory at once
             batch = missing[start : start + 256]
             make = partial(_make, data, size, seed)
-            tasks = [(kind, number) for _, kind, number in batch]
-            for (place, kind, number), made in zip(
-                batch, pool.map(make, tasks, chunksize=8), strict=True
-            ):
-                sample = _sample(kind, number, place, size)
-                row = writer.write_chip(sample, digest, Label(made.label), _image(made))
-                rows.append(_with_place(row))
-                progress(len(rows), len(wanted))
-        writer.finish(rows, {"built": len(rows), "skipped": {}})
+            tasks = [task for _, task in batch]
+            landscapes = pool.map(make, tasks, chunksize=8)
+            for (spot, task), made in zip(batch, landscapes, strict=True):
+                chips.add(
+                    _name(task),
+                    s2=made.s2,
+                    s1=made.s1,
+                    label=made.label,
+                    day=DAY,
+                    grid=_grid_of(spot, size),
+                    source=task[0],
+                )
+                progress(len(chips), len(wanted))
+
+
+def _name(task: tuple[str, int]) -> str:
+    kind, number = task
+    return f"{kind}-{number:05d}"
 
 
 _read: dict[Path, tuple[Materials, list[Any]]] = {}
@@ -93,17 +92,8 @@ def _make(data: Path, size: int, seed: int, task: tuple[str, int]) -> WildLandsc
     return make_landscape(*task, materials, clips, size=size, seed=seed)
 
 
-def _sample(kind: str, number: int, place: int, size: int) -> Sample:
-    """A landscape's sample, on a free spot of a zone of its own."""
-    down, along = divmod(place, PER_ROW)
+def _grid_of(spot: int, size: int) -> GeoBox:
+    """A free spot for a landscape."""
+    down, along = divmod(spot, PER_ROW)
     corner = Affine(10, 0, 200_000 + along * size * 10, 0, -10, 9_000_000 - down * size * 10)
-    grid = GeoBox((size, size), corner, "EPSG:32631")
-    return Sample(name=f"{kind}-{number:05d}", annotator="own", source=kind, files=(), grid=grid)
-
-
-def _image(made: WildLandscape) -> Image:
-    return Image(made.s2, made.s1, DAY, ("points",), ("points",), (DAY.isoformat(),), None)
-
-
-def _with_place(row: Chip) -> Chip:
-    return replace(row, place=row.chip, split="train")
+    return GeoBox((size, size), corner, "EPSG:32631")
