@@ -44,6 +44,7 @@ def build_landscapes(
     size: int = 256,
     seed: int = 0,
     workers: int = 1,
+    validation: bool = True,
     progress: Callable[[int, int], object] = lambda *_: None,
 ) -> None:
     """Build a dataset of landscapes, or resume one that was interrupted.
@@ -57,6 +58,7 @@ def build_landscapes(
         size: side of a landscape, pixels.
         seed: seed of all random draws.
         workers: number of processes that make landscapes.
+        validation: whether the next fold is held out too; if not, it trains.
         progress: called with the number of finished landscapes and the total.
 
     """
@@ -68,6 +70,7 @@ def build_landscapes(
         "seed": seed,
         "look": asdict(Look()),
         **{f"{name}_chips": counts.get(name, 0) for name in SPLITS},
+        **({} if validation else {"validation": "trains"}),
     }
     total = sum(counts.values())
     # new processes read OMP_NUM_THREADS as set now: threads within them only slow them down
@@ -79,7 +82,7 @@ def build_landscapes(
         for split in SPLITS:
             numbers = range(counts.get(split, 0))
             missing = [number for number in numbers if not chips.keep(_name(split, number))]
-            make = partial(_make, data, fold, split, size, seed)
+            make = partial(_make, data, fold, split, size, seed, validation)
             for number, (block, landscape) in zip(
                 missing, _in_batches(pool, make, missing), strict=True
             ):
@@ -115,12 +118,19 @@ _generators: dict[tuple[Any, ...], Generator] = {}
 
 
 def _make(
-    data: Path, fold: int | None, split: str, size: int, seed: int, number: int
+    data: Path,
+    fold: int | None,
+    split: str,
+    size: int,
+    seed: int,
+    validation: bool,
+    number: int,
 ) -> tuple[int, Landscape]:
     """Make one landscape, and the block of its place; each process reads the points once."""
-    key = (data, fold, split, size, seed)
+    key = (data, fold, split, size, seed, validation)
     if key not in _generators:
-        points = real.split_points(real.load_points(data / "points"), fold)[split]
+        points = real.load_points(data / "points")
+        points = real.split_points(points, fold, validation=validation)[split]
         archive = data / "archive"
         clips = load_textures(archive) if archive.is_dir() else []
         split_seed = seed * len(SPLITS) + SPLITS.index(split)

@@ -223,9 +223,9 @@ class Generator:
             rows[patches] = palette.choose(
                 rng, int(cover), len(patches), kinds=2 if is_uniform else None
             )
-        spectra = palette.spectra.copy()
-        spectra[:, N_OPTICAL:] = 10 ** (spectra[:, N_OPTICAL:] / 10)
-        by_patch = spectra[rows]
+        by_patch = palette.spectra[rows]
+        towns.fade_towns(rng, by_patch, covers)
+        by_patch[:, N_OPTICAL:] = 10 ** (by_patch[:, N_OPTICAL:] / 10)
         uneven = self.look.gain * np.where(
             np.isin(covers, (CROPS, BUILT)), GAIN_DEVIATION_WORKS, GAIN_DEVIATION
         )

@@ -60,6 +60,9 @@ BLOCK_DEGREES = 8.0
 N_FOLDS = 5
 """Number of folds."""
 
+HELD_OUT_FOLD = 0
+"""Fold that never trains."""
+
 MIN_DEGREES_APART = 2.0
 """Least distance between training and test places, degrees of arc."""
 
@@ -201,30 +204,40 @@ def far_from(points: Points, held_out: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return is_far
 
 
-def split_points(points: Points, fold: int | None) -> dict[str, Points]:
+def split_points(points: Points, fold: int | None, *, validation: bool = True) -> dict[str, Points]:
     """Split the points into training, validation and test points.
 
     Args:
         points: all points.
         fold: fold to test on; the next fold is the validation. None holds nothing out.
+        validation: whether the next fold is held out too; if not, it trains.
 
     Returns:
         Points by split, ``"train"``, ``"validation"`` and ``"test"``, at least
         ``MIN_DEGREES_APART`` degrees apart; places in between are in none. Only ``"train"`` if
-        nothing is held out.
+        nothing is held out, no ``"validation"`` if that is not wanted.
 
     """
     if fold is None:
         return {"train": points}
+    if not validation:
+        train, test = held_out_points(points, fold)
+        return {"train": train, "test": test}
     folds = folds_of(points)
     test = folds == fold
-    validation = (folds == (fold + 1) % N_FOLDS) & far_from(points, test)
-    train = ~test & (folds != (fold + 1) % N_FOLDS) & far_from(points, test | validation)
+    near = (folds == (fold + 1) % N_FOLDS) & far_from(points, test)
+    train = ~test & (folds != (fold + 1) % N_FOLDS) & far_from(points, test | near)
     return {
         "train": points[train],
-        "validation": points[validation],
+        "validation": points[near],
         "test": points[test],
     }
+
+
+def held_out_points(points: Points, fold: int = HELD_OUT_FOLD) -> tuple[Points, Points]:
+    """Points that train, and those of one fold, ``MIN_DEGREES_APART`` from them."""
+    held_out = folds_of(points) == fold
+    return points[~held_out & far_from(points, held_out)], points[held_out]
 
 
 def _unit(points: Points) -> NDArray[np.float64]:

@@ -69,9 +69,7 @@ def labelled_scenes(archive: Path) -> list[LabelledScene]:
         with rasterio.open(archive / "labels" / f"{name}.tif") as file:
             label = file.read(1)
         pixels = read_optical(archive, items[s2])
-        scenes.append(
-            LabelledScene(name, pixels, _read_radar(archive, items[s1], items[s2]), label)
-        )
+        scenes.append(LabelledScene(name, pixels, read_radar(archive, items[s1], items[s2]), label))
     return scenes
 
 
@@ -107,7 +105,7 @@ def interpreted_scenes(archive: Path) -> list[InterpretedScene]:
         s1 = np.full((len(S1_BANDS), *pixels.shape[1:]), S1_NODATA, np.int16)
         if name in S1_OF_SCENE:
             radar = next(item for key, item in items.items() if key.startswith(S1_OF_SCENE[name]))
-            s1 = _read_radar(archive, radar, items[name])
+            s1 = read_radar(archive, radar, items[name])
         scenes.append(InterpretedScene(name, pixels, s1, parts_of_scene))
     return scenes
 
@@ -140,7 +138,9 @@ def _high_frequencies(clip: NDArray[np.uint16]) -> NDArray[np.float32]:
     return (high / np.maximum(strong, 0.005)).clip(-3, 3)
 
 
-def read_optical(archive: Path, item: dict[str, Any]) -> NDArray[np.uint16]:
+def read_optical(
+    archive: Path, item: dict[str, Any], *, resampling: Resampling = Resampling.nearest
+) -> NDArray[np.uint16]:
     """Read a Sentinel-2 item's nine bands (9, H, W) on the grid of its 10 m bands, 0 nodata."""
     with rasterio.open(archive / item["assets"]["B02"]["href"]) as file:
         shape = file.shape
@@ -149,13 +149,13 @@ def read_optical(archive: Path, item: dict[str, Any]) -> NDArray[np.uint16]:
         asset = item["assets"][band]
         offset = s2_offset(item["properties"], asset) or 0
         with rasterio.open(archive / asset["href"]) as file:
-            raw = file.read(1, out_shape=shape, resampling=Resampling.nearest).astype(np.int32)
+            raw = file.read(1, out_shape=shape, resampling=resampling).astype(np.int32)
         planes.append(np.where(raw == 0, 0, (raw - offset).clip(1)))
     stacked = np.stack(planes)
     return np.where((stacked == 0).any(0), 0, stacked).astype(np.uint16)
 
 
-def _read_radar(archive: Path, item: dict[str, Any], onto: dict[str, Any]) -> NDArray[np.int16]:
+def read_radar(archive: Path, item: dict[str, Any], onto: dict[str, Any]) -> NDArray[np.int16]:
     """Read a Sentinel-1 item's bands (2, H, W), 0.01 dB, on the grid of an optical item."""
     with rasterio.open(archive / onto["assets"]["B02"]["href"]) as file:
         grid = {"dst_transform": file.transform, "dst_crs": file.crs}

@@ -68,6 +68,9 @@ LOOKS_RANGE = (1.6, 60.0)
 """Range of the radar's looks before the grain is smoothed, from one pass to the mean of many: the
 remaining deviation is 2 dB or less, as in single scenes of the archive."""
 
+NOISE_FLOOR_DB = (-34.0, -22.0)
+"""Range of the radar's own noise, which hides calm water and sand; a little less in VV."""
+
 CORNER_DEVIATION = 0.9
 """Deviation of the logarithm of the power in towns, where some walls reflect straight back."""
 
@@ -80,13 +83,17 @@ def to_optical(
     *,
     textures: Sequence[NDArray[np.float32]],
     look: Look,
+    sun_zenith: float | None = None,
 ) -> NDArray[np.uint16]:
-    """Sentinel-2 of a landscape, (9, N, N) DN, from its reflectances (9, N, N)."""
+    """Sentinel-2 of a landscape, (9, N, N) DN, from its reflectances (9, N, N).
+
+    Relief is lit from ``sun_zenith``, degrees; for None in some landscapes from any.
+    """
     light = np.zeros(planes.shape, np.float32)
     if look.texture:
         light += look.texture * _texture(canvas, rng, textures)
-    if look.relief and rng.random() < 0.45:
-        light += look.relief * _shade(height * canvas.rough, rng)
+    if look.relief and (sun_zenith is not None or rng.random() < 0.45):
+        light += look.relief * _shade(height * canvas.rough, rng, sun_zenith)
     pixels = planes * np.exp(light)
     if look.blur:
         spread = look.blur * rng.uniform(0.35, 0.75)
@@ -139,11 +146,14 @@ def _window(clip: NDArray[np.float32], rng: np.random.Generator, size: int) -> N
     return square[:, :, :: 1 if rng.random() < 0.5 else -1]
 
 
-def _shade(height: Field, rng: np.random.Generator) -> NDArray[np.float32]:
+def _shade(
+    height: Field, rng: np.random.Generator, sun_zenith: float | None
+) -> NDArray[np.float32]:
     """Logarithm of the light on slopes relative to flat ground, (9, N, N)."""
     steep = float(np.exp(rng.uniform(np.log(1.5), np.log(12))))
     south, east = np.gradient(steep * height)
-    zenith, azimuth = np.radians(rng.uniform(20, 70)), rng.uniform(0, 2 * np.pi)
+    zenith = np.radians(rng.uniform(20, 70) if sun_zenith is None else sun_zenith)
+    azimuth = rng.uniform(0, 2 * np.pi)
     direct = np.cos(zenith) + np.sin(zenith) * (np.cos(azimuth) * south + np.sin(azimuth) * east)
     direct = (direct / np.sqrt(1 + south**2 + east**2) / np.cos(zenith)).clip(0, 2.5)
     diffuse = DIFFUSE_LIGHT[:, None, None]
@@ -196,7 +206,9 @@ def to_radar(
         level = np.float32(1.0)
         if rng.random() < 0.5:
             level = np.float32(1 / np.cos(np.radians(rng.uniform(30, 46))))
-        power = power * speckle * np.exp(2 * look.speckle * rough) * level
+        floor = 10 ** (rng.uniform(*NOISE_FLOOR_DB) / 10) * np.array([0.7, 1], np.float32)
+        power = power * np.exp(2 * look.speckle * rough) + floor[:, None, None]
+        power = power * speckle * level
     decibels = 10 * np.log10(np.maximum(power, 1e-5))
     if look.relief and rng.random() < 0.45:
         slopes = np.gradient(height * canvas.rough)

@@ -6,9 +6,14 @@ from numpy.typing import NDArray
 from recipes.real_land.canvas import BARE, BUILT, GRASS, TREES, WATER, Canvas
 from recipes.real_land.nature import distance_to_line
 from recipes.real_land.noise import coordinates, fractal, smooth
+from recipes.real_land.samples import N_OPTICAL
 
 N_ROOFS, N_GARDENS = 10, 6
 """Numbers of roof and garden samples of a settlement."""
+
+
+FAINT_SHARE = 0.35
+"""Share of the landscapes whose towns radar does not tell from the land around them."""
 
 
 def add_town(canvas: Canvas, rng: np.random.Generator, *, share: float) -> None:
@@ -110,3 +115,28 @@ def add_farms(canvas: Canvas, rng: np.random.Generator) -> None:
         canvas.paint(
             house & dry, BUILT, canvas.patches(BUILT), second=canvas.patches(GRASS), share=green
         )
+
+
+def fade_towns(
+    rng: np.random.Generator, spectra: NDArray[np.float32], covers: NDArray[np.integer]
+) -> None:
+    """Give the towns of some landscapes the radar of the land around them, in place.
+
+    In dry land with low houses of earth, and where streets lie across the radar's look, towns are
+    no brighter than fields.
+
+    Args:
+        rng: source of all random draws.
+        spectra: (P, 11) spectrum of each patch, radar in decibels.
+        covers: (P,) class or material of each patch.
+
+    """
+    if rng.random() >= FAINT_SHARE:
+        return
+    towns = np.flatnonzero(covers == BUILT)
+    others = np.flatnonzero((covers != BUILT) & np.isfinite(spectra).all(1))
+    if len(towns) and len(others):
+        middle = np.median(spectra[others, N_OPTICAL:], 0)
+        own = spectra[towns, N_OPTICAL:]
+        strength = rng.uniform(0.6, 1)
+        spectra[towns, N_OPTICAL:] = own + strength * (middle - np.median(own, 0))

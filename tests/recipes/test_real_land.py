@@ -6,8 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pyarrow
-import pyarrow.parquet
 import pytest
 import torch
 
@@ -60,49 +58,9 @@ from recipes.real_land.sensor import (
     to_optical,
     to_radar,
 )
+from tests.recipes.spectra import SPECTRA
 from tests.support.networks import MICRO, NORMALISATION, checkpoint
 from tests.support.stubs import contract, make_model
-
-SPECTRA = {  # DN of nine bands, VV and VH in decibels; rounded from typical land
-    10: (300, 450, 350, 750, 1800, 2300, 2500, 1500, 700, -9, -15),
-    20: (600, 800, 1000, 1300, 1700, 1900, 2000, 2600, 1900, -11, -18),
-    30: (500, 800, 700, 1200, 2300, 2700, 2900, 2200, 1300, -11, -18),
-    40: (550, 850, 750, 1350, 2500, 2950, 3150, 2300, 1350, -10, -17),
-    50: (1200, 1400, 1550, 1750, 1950, 2100, 2250, 2300, 2050, -5, -12),
-    60: (1300, 1700, 2150, 2400, 2550, 2650, 2800, 3500, 3000, -13, -21),
-    80: (420, 480, 380, 350, 300, 280, 250, 200, 150, -21, -27),
-    90: (400, 600, 500, 900, 1900, 2200, 2300, 1300, 700, -9, -15),
-}
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    """A folder of synthetic points: four places of each class in each of eight distant regions."""
-    folder = tmp_path_factory.mktemp("data")
-    rng = np.random.default_rng(5)
-    rows = []
-    for region in range(8):
-        for code, spectrum in SPECTRA.items():
-            for _ in range(4):
-                lat, lon = 40 + rng.uniform(0, 5), -120 + 30 * region + rng.uniform(0, 5)
-                for step in range(12):
-                    seen = np.array(spectrum, np.float64)
-                    seen[:9] = np.rint(seen[:9] * np.exp(rng.normal(0, 0.05, 9)))
-                    if step == 3 and code in (30, 40):  # January
-                        seen[:9] = (7000, 6800, 6600, 6500, 6300, 6200, 6100, 1200, 900)
-                    if step == 5:
-                        seen[9:] = np.nan
-                    rows.append((lat, lon, step, *seen, code, "global"))
-    names = ("lat", "lon", "step", *real.BANDS, "worldcover", "source")
-    columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
-    (folder / "points").mkdir()
-    pyarrow.parquet.write_table(pyarrow.table(columns), folder / "points" / real.POINTS_FILE)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def points(data):
-    return real.load_points(data / "points")
 
 
 def spectrum(**bands):
@@ -509,7 +467,7 @@ def test_augmentation_keeps_nodata_and_makes_none():
 
 
 def test_a_miniature_of_the_recipe_writes_a_model_file(data, points, tmp_path, monkeypatch):
-    import recipes.real_land.__main__ as recipe
+    import recipes.real_land.version1 as recipe
 
     exported = []
 

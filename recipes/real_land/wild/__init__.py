@@ -1,0 +1,1 @@
+"""Landscapes of what the teacher does not know: deserts, steppe, wetland, shrub, snow, low sun."""
