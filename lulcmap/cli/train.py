@@ -260,7 +260,7 @@ def train(
     training = samples_of(datasets, "train", shares, cache_bytes=cache_bytes_of(devices))
     validation = samples_of(datasets, "validation", None, cache_bytes=cache_bytes_of(devices) / 4)
     if training is None:
-        raise UsageError(f"{' and '.join(data)} has no chip for training. Check the splits.")
+        raise UsageError(f"No chip to train on in {', '.join(data)}. Check the splits.")
     reporter = _Reporter(
         quiet=quiet, bar=not quiet and log_format == "text" and sys.stderr.isatty()
     )

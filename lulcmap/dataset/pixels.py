@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lulcmap.legend import NODATA
+from lulcmap.sensors import S1_BANDS, S2_BANDS
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,8 +75,8 @@ class Pixels:
 
         """
         expected: dict[str, tuple[tuple[int, ...], type]] = {
-            "s2": ((9, *self.shape), np.uint16),
-            "s1": ((2, *self.shape), np.int16),
+            "s2": ((len(S2_BANDS), *self.shape), np.uint16),
+            "s1": ((len(S1_BANDS), *self.shape), np.int16),
             "label": (self.shape, np.uint8),
             "probabilities": ((n_classes, *self.shape), np.uint8),
             "weight": (self.shape, np.uint8),

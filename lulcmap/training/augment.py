@@ -73,14 +73,6 @@ from terrain-flattened gamma0. Its speckle and blur go from a single date to the
 Sentinel-2 gets no noise of single pixels."""
 
 
-def strength_of(settings: TrainingSettings) -> Strength:
-    """The augmentation of a training."""
-    strength = STRENGTHS[settings.augmentation]
-    if settings.pixel_shift is None:
-        return strength
-    return replace(strength, pixel_shift=settings.pixel_shift)
-
-
 HAZE_COLOUR = np.array([1, 0.75, 0.55, 0.45, 0.3, 0.27, 0.22, 0.08, 0.05], np.float32)
 """Haze in each band, relative to B02."""
 
@@ -92,6 +84,14 @@ _LEAST_SPECKLE, _LEAST_BLUR = 0.02, 0.2
 
 WHOLE_GAP_SHARE = 0.6
 """Share of the gaps that cover the whole sample; the others end at a straight swath edge."""
+
+
+def strength_of(settings: TrainingSettings) -> Strength:
+    """The augmentation of a training."""
+    strength = STRENGTHS[settings.augmentation]
+    if settings.pixel_shift is None:
+        return strength
+    return replace(strength, pixel_shift=settings.pixel_shift)
 
 
 def augment(

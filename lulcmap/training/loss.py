@@ -118,7 +118,7 @@ def _distance(logits: Tensor, target: Target, sets: SetWeights | None) -> Tensor
         divergence = (torch.xlogy(q, q) - q * log_p).sum(1).clamp(min=0)  # rounded below 0
         distance = torch.where(is_soft, divergence, distance)
     if sets is not None and is_set is not None and row is not None:
-        members = sets.members[row].movedim(-1, 1) | ~is_set[:, None]  # (B, K, H, W)
+        members = sets.members[row].movedim(-1, 1)  # (B, K, H, W); any row where it is no set
         surprise = -log_p.masked_fill(~members, -torch.inf).logsumexp(1)
         distance = torch.where(is_set, surprise.clamp(min=0), distance)
     return distance

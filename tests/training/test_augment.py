@@ -104,11 +104,12 @@ def test_a_blur_lowers_contrast_and_takes_nothing_from_nodata():
         assert ((blurred == -32768) == (s1 == -32768)).all()
         spreads.append(blurred[:, :, 9:].std() / s1[:, :, 9:].std())
     even = np.where(s1 == -32768, s1, -1234).astype(np.int16)
-    blurred = blur_s1(even, np.random.default_rng(0), only)
 
     assert max(spreads) == 1
     assert min(spreads) < 0.6
-    assert np.abs(blurred.astype(int) - even).max() <= 1
+    for seed in range(20):
+        blurred = blur_s1(even, np.random.default_rng(seed), only)
+        assert np.abs(blurred.astype(int) - even).max() <= 1
 
 
 def test_strong_backscatter_covers_sigma0_and_gamma0():
