@@ -15,6 +15,7 @@ from .results import check_evaluation_folder, write_comparison, write_evaluation
 from .sampling import check_sample_path, draw_sample, write_sample
 from .scores import accuracy, confusion, iou, mean_f1, mean_iou
 from .seams.search import SeamReport, find_seams
+from .temperature import LogitSample, calibration_error, fit_temperature
 
 __all__ = [
     "CHANGE_TAG",
@@ -22,6 +23,7 @@ __all__ = [
     "Comparison",
     "Estimate",
     "Evaluation",
+    "LogitSample",
     "Prediction",
     "Predictor",
     "Regions",
@@ -29,6 +31,7 @@ __all__ = [
     "SamplePoints",
     "SeamReport",
     "accuracy",
+    "calibration_error",
     "check_evaluation_folder",
     "check_sample_path",
     "compare_maps",
@@ -39,6 +42,7 @@ __all__ = [
     "evaluate_map",
     "evaluate_model",
     "find_seams",
+    "fit_temperature",
     "iou",
     "load_crosswalk",
     "load_regions",

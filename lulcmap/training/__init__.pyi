@@ -14,7 +14,7 @@ from .mix import MixedSamples, check_legends
 from .networks import NETWORKS, NetworkConfig, build_network, network_config
 from .settings import Hardware, TrainingSettings
 from .temperature import with_temperature
-from .tiled import checkpoint_predictor, logits_of, measure, predictor_of
+from .tiled import checkpoint_predictor, measure, predictor_of
 
 __all__ = [
     "CHECKPOINT",
@@ -44,7 +44,6 @@ __all__ = [
     "focal_loss",
     "load_checkpoint",
     "load_trained",
-    "logits_of",
     "measure",
     "network_config",
     "predictor_of",
