@@ -163,7 +163,7 @@ class _Run:
 
     records: list[PlaceRecord] = field(default_factory=list)
     rows: list[Chip] = field(default_factory=list)
-    grids: dict[str, Sample] = field(default_factory=dict)
+    places: dict[str, Sample] = field(default_factory=dict)
     """Places by name."""
     new_chips: int = 0
     failed: dict[str, str] = field(default_factory=dict)
@@ -171,7 +171,7 @@ class _Run:
     def label(self, places: Sequence[Sample], *, workers: int, progress: Progress) -> None:
         """Label the missing places, several at a time."""
         (self.writer.path / PLACES).mkdir(exist_ok=True)
-        self.grids = {place.name: place for place in places}
+        self.places = {place.name: place for place in places}
         missing = [place for place in places if not self._is_finished(place)]
         self._remove_unfinished(missing)
         done, in_a_row = len(places) - len(missing), 0
@@ -246,7 +246,7 @@ class _Run:
         """What was made, the places in their splits."""
         with_chips = {row.place for row in self.rows}
         assignment = assign_splits(
-            [place for name, place in self.grids.items() if name in with_chips],
+            [place for name, place in self.places.items() if name in with_chips],
             validation=request.validation,
             test=request.test,
         )
