@@ -5,7 +5,7 @@ from .chips import Chip, Dataset
 from .legend import read_legend
 from .pixels import Pixels
 from .request import build_dataset
-from .sample import Image, Label, Sample
+from .sample import Label, Sample
 from .sets import LabelSet, check_sets, label_sets, set_members
 from .settings import DatasetRequest, ImageArchive, LabelRequest, Scheme
 from .teacher import LabelResult, label_scenes
@@ -18,7 +18,6 @@ __all__ = [
     "Chip",
     "Dataset",
     "DatasetRequest",
-    "Image",
     "ImageArchive",
     "Label",
     "LabelRequest",
