@@ -182,16 +182,16 @@ def _decibels(values: NDArray[np.float32]) -> NDArray[np.int16]:
 
 def _archive(data: Path, places: Mapping[str, list[Place]]) -> Iterator[RealScene]:
     archive = data / "archive"
-    items = load_items(archive)
-    for name, key in S2_OF_ARCHIVE.items():
-        for place in places.get(name, ()):
-            yield archive_scene(archive, items, name, key, place)
+    for name in sorted(S2_OF_ARCHIVE.keys() & places.keys()):
+        for place in places[name]:
+            yield archive_scene(archive, load_items(archive), name, place)
 
 
 def archive_scene(
-    archive: Path, items: Mapping[str, dict[str, Any]], name: str, key: str, place: Place
+    archive: Path, items: Mapping[str, dict[str, Any]], name: str, place: Place
 ) -> RealScene:
-    """Read one of the archive's Sentinel-2 items, with its Sentinel-1 if there is one."""
+    """Read one of ``S2_OF_ARCHIVE``, with its Sentinel-1 if there is one."""
+    key = S2_OF_ARCHIVE[name]
     item = items[key]
     near, smooth = (
         read_optical(archive, item, resampling=how)

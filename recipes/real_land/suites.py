@@ -237,7 +237,8 @@ def point_suites(folder: Path) -> Iterator[Suite]:
 def landscape_suites(data: Path) -> Iterator[Suite]:
     """Suites of wild landscapes, made of the spectra of held-out points."""
     materials = load_materials(data / "points", held_out=True)
-    kinds = [*classes_as_kinds(), *_kinds([" or ".join(names) for names in SETS.values()])]
+    of_sets = zip(SETS, _kinds([" or ".join(names) for names in SETS.values()]), strict=True)
+    kinds = [*classes_as_kinds(), *((name, ids) for name, (_, ids) in of_sets)]
     table = np.full(256, NODATA, np.uint8)
     table[: len(NAMES)] = np.arange(len(NAMES))
     table[NOT_CROPS - np.arange(len(SETS))] = len(NAMES) + np.arange(len(SETS))
