@@ -287,3 +287,18 @@ def test_texture_comes_from_scenes_that_train(shared_data: Path, monkeypatch):
     held = {one.s2.shape[1:] for one in real_scenes(shared_data, use="held-out")}
     assert len(used) == 4
     assert not set(used) & held
+
+
+def test_snow_that_cannot_be_is_taken_out_and_the_rest_counts_less(said):
+    snow = NAMES.index("snow_and_ice")
+    marsh, real = scene(name="a"), scene(name="b")
+    real.s2[:7], real.s2[7:] = 6000, 800
+    real.s2_smooth[:] = real.s2
+    said |= {name: {snow: 0.7, CROPS: 0.3} for name in "ab"}
+
+    ((of_marsh,), (of_snow,)) = (label_place([one], Path()) for one in (marsh, real))
+
+    assert (of_marsh.ids == CROPS).all()
+    assert of_marsh.weight == pytest.approx(0.3, abs=1e-3)
+    assert of_marsh.probabilities.sum(0) == pytest.approx(1)
+    assert (of_snow.ids == snow).all()
