@@ -27,6 +27,7 @@ from recipes.real_land import points as real
 from recipes.real_land.generator import Generator, Landscape
 from recipes.real_land.scenes import load_textures
 from recipes.real_land.sensor import Look
+from recipes.real_land.textures import training_textures
 
 SPLITS: tuple[Literal["train", "validation", "test"], ...] = ("train", "validation", "test")
 """Splits of the dataset."""
@@ -132,7 +133,10 @@ def _make(
         points = real.load_points(data / "points")
         points = real.split_points(points, fold, validation=validation)[split]
         archive = data / "archive"
-        clips = load_textures(archive) if archive.is_dir() else []
+        if validation:  # version 1 took its texture from all unlabelled scenes
+            clips = load_textures(archive) if archive.is_dir() else []
+        else:
+            clips = training_textures(data)
         split_seed = seed * len(SPLITS) + SPLITS.index(split)
         _generators[key] = Generator(points, clips, size=size, seed=split_seed)
     generator = _generators[key]

@@ -21,7 +21,7 @@ from lulcmap.sensors import S1_NODATA
 from recipes.real_land.corine import FORESTS, prior
 from recipes.real_land.labels import taught
 from recipes.real_land.real_scenes import RealScene, real_scenes
-from recipes.real_land.usable import BLUE, MAX_SUN, clear, snowy
+from recipes.real_land.usable import BLUE, MAX_SUN, SNOW, clear, snowy, without_false_snow
 
 TILE_PX = 128
 """Largest side of a chip, pixels."""
@@ -53,7 +53,7 @@ OPEN_SNOW_DN, DARK_FOREST_DN = 3000, 1400
 
 SNOW_FOREST_WEIGHT = 0.5
 
-TREES, SNOW = NAMES.index("trees"), NAMES.index("snow_and_ice")
+TREES = NAMES.index("trees")
 
 
 @dataclass(frozen=True)
@@ -85,10 +85,12 @@ def label_place(scenes: Sequence[RealScene], labels: Path) -> list[SoftLabel]:
     """The labels of one place's scenes: the teacher's mean over those it can be asked about."""
     asked = [scene.sky.sun_zenith <= MAX_SUN for scene in scenes]
     usable = np.stack([clear(scene) for scene in scenes])
-    seen = [taught(labels, scene) for scene in scenes]
+    taken = [without_false_snow(scene, taught(labels, scene)) for scene in scenes]
+    seen = [probabilities for probabilities, _ in taken]
+    usable = usable * np.stack([share for _, share in taken])
     counts = np.sum([ok * use for ok, use in zip(usable, asked, strict=True)], 0)
     total = np.sum([p * ok * use for p, ok, use in zip(seen, usable, asked, strict=True)], 0)
-    mean = total / np.maximum(counts, 1)
+    mean = total / np.maximum(counts, 1e-6)
     found = []
     for scene, own, ok, is_asked in zip(scenes, seen, usable, asked, strict=True):
         probabilities = mean if is_asked else own
@@ -99,7 +101,7 @@ def label_place(scenes: Sequence[RealScene], labels: Path) -> list[SoftLabel]:
 def _with_corine(
     scene: RealScene,
     probabilities: NDArray[np.float32],
-    usable: NDArray[np.bool_],
+    usable: NDArray[np.float32],
     *,
     is_asked: bool,
 ) -> SoftLabel:

@@ -7,7 +7,7 @@ bilinear. A scene of several dates is several scenes of one place.
 import csv
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -90,14 +90,22 @@ class RealScene:
         return bool((self.s1 != S1_NODATA).any())
 
 
-def real_scenes(data: Path, *, use: str) -> Iterator[RealScene]:
-    """Read the scenes that are for a use: ``"train"`` or ``"held-out"``."""
+def real_scenes(
+    data: Path, *, use: str, sources: Collection[str] | None = None
+) -> Iterator[RealScene]:
+    """Read the scenes that are for a use: ``"train"`` or ``"held-out"``.
+
+    Args:
+        data: folder with ``scenes``, ``archive`` and ``teacher``.
+        use: what the scenes are for.
+        sources: only scenes whose names begin so; None for all.
+
+    """
     by_scene: dict[str, list[Place]] = {}
     for place in load_places():
-        if place.use == use:
+        if place.use == use and (sources is None or place.scene.split("-")[0] in sources):
             by_scene.setdefault(place.scene, []).append(place)
-    readers = (_gascony, _chesapeake, _parana, _bigearthnet, _archive)
-    for reader in readers:
+    for reader in (_gascony, _chesapeake, _parana, _bigearthnet, _archive):
         yield from reader(data, by_scene)
 
 
@@ -144,6 +152,8 @@ def _parana(data: Path, places: Mapping[str, list[Place]]) -> Iterator[RealScene
 
 
 def _bigearthnet(data: Path, places: Mapping[str, list[Place]]) -> Iterator[RealScene]:
+    if not any(name.startswith("bigearthnet") for name in places):
+        return
     with np.load(data / "scenes" / "bigearthnet.npz") as file:
         fine, coarse, decibels = (file[name] for name in ("s2_10m", "s2_20m", "s1_db"))
     with (data / "scenes" / "bigearthnet.csv").open(encoding="utf-8", newline="") as table:
@@ -182,16 +192,16 @@ def _decibels(values: NDArray[np.float32]) -> NDArray[np.int16]:
 
 def _archive(data: Path, places: Mapping[str, list[Place]]) -> Iterator[RealScene]:
     archive = data / "archive"
-    items = load_items(archive)
-    for name, key in S2_OF_ARCHIVE.items():
-        for place in places.get(name, ()):
-            yield archive_scene(archive, items, name, key, place)
+    for name in sorted(S2_OF_ARCHIVE.keys() & places.keys()):
+        for place in places[name]:
+            yield archive_scene(archive, load_items(archive), name, place)
 
 
 def archive_scene(
-    archive: Path, items: Mapping[str, dict[str, Any]], name: str, key: str, place: Place
+    archive: Path, items: Mapping[str, dict[str, Any]], name: str, place: Place
 ) -> RealScene:
-    """Read one of the archive's Sentinel-2 items, with its Sentinel-1 if there is one."""
+    """Read one of ``S2_OF_ARCHIVE``, with its Sentinel-1 if there is one."""
+    key = S2_OF_ARCHIVE[name]
     item = items[key]
     near, smooth = (
         read_optical(archive, item, resampling=how)

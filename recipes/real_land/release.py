@@ -33,7 +33,7 @@ MULTIPLE = 32
 """Sides of a network's input are multiples of this, pixels."""
 
 SOURCE = (
-    "360 km2 of real Sentinel-1 and Sentinel-2 scenes in Europe, the Americas and South Asia, "
+    "340 km2 of real Sentinel-1 and Sentinel-2 scenes in Europe, the Americas and South Asia, "
     "labelled by Google's Dynamic World network (Apache-2.0) behind an atmosphere of 6SV, and "
     "{made} made-up landscapes of real samples: ESA WorldCover 2021 (CC BY 4.0), Digital Earth "
     "Africa (Apache-2.0). Contains modified Copernicus Sentinel data 2017-2025. "

@@ -121,12 +121,18 @@ def load_textures(archive: Path) -> list[NDArray[np.float32]]:
     for name, item in sorted(load_items(archive).items()):
         if item["collection"] != "sentinel-2-l2a" or name in labelled:
             continue
-        pixels = read_optical(archive, item)
-        for top in range(0, pixels.shape[1] - 63, CLIP_PX):
-            for left in range(0, pixels.shape[2] - 63, CLIP_PX):
-                clip = pixels[:, top : top + CLIP_PX, left : left + CLIP_PX]
-                if (clip > 0).all() and np.median(clip[0]) < MAX_BLUE_DN:
-                    clips.append(_high_frequencies(clip))
+        clips += textures_of(read_optical(archive, item))
+    return clips
+
+
+def textures_of(pixels: NDArray[np.uint16]) -> list[NDArray[np.float32]]:
+    """Texture clips of one scene, (9, H, W) DN; none of parts with gaps, cloud or snow."""
+    clips = []
+    for top in range(0, pixels.shape[1] - 63, CLIP_PX):
+        for left in range(0, pixels.shape[2] - 63, CLIP_PX):
+            clip = pixels[:, top : top + CLIP_PX, left : left + CLIP_PX]
+            if (clip > 0).all() and np.median(clip[0]) < MAX_BLUE_DN:
+                clips.append(_high_frequencies(clip))
     return clips
 
 

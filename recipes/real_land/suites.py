@@ -42,13 +42,16 @@ from recipes.real_land.regional_points import (
 )
 from recipes.real_land.samples import N_OPTICAL, fill_missing_radar, nan_median
 from recipes.real_land.scenes import LABELLED, interpreted_scenes, labelled_scenes, load_items
-from recipes.real_land.usable import MAX_SUN, clear
+from recipes.real_land.usable import MAX_SUN, clear, without_false_snow
 from recipes.real_land.wild.land import SETS
 from recipes.real_land.wild.make import KINDS, make_landscape
 from recipes.real_land.wild.materials import load_materials
 
 SURE = 0.15
 """Margin of the teacher's probabilities from which its class is taken as true."""
+
+LEAST_KEPT = 0.9
+"""Share of the teacher's probabilities that must be left without snow that cannot be."""
 
 LOW_SUN = 60.0
 """Sun zenith from which the sun is low, degrees."""
@@ -174,7 +177,8 @@ def _sure(scene: RealScene, labels: Path) -> Judged | None:
     usable = clear(scene)
     if scene.sky.sun_zenith > MAX_SUN or not usable.any():
         return None
-    kind = _sure_classes(taught(labels, scene), usable)
+    probabilities, kept = without_false_snow(scene, taught(labels, scene))
+    kind = _sure_classes(probabilities, usable & (kept > LEAST_KEPT))
     return Judged(scene.name, _view(scene), kind, classes_as_kinds())
 
 
@@ -194,7 +198,7 @@ def _composite(scenes: Sequence[RealScene], labels: Path) -> Judged:
     """The median of Parana's dates, and what the teacher says of them on average."""
     dates = [scene for scene in scenes if scene.source == "parana"]
     s2 = np.median(np.stack([scene.s2 for scene in dates]), 0).astype(np.uint16)
-    mean = np.mean([taught(labels, scene) for scene in dates], 0)
+    mean = np.mean([without_false_snow(one, taught(labels, one))[0] for one in dates], 0)
     kind = _sure_classes(mean, np.all([clear(scene) for scene in dates], 0))
     return Judged("parana, 5 dates", View(s2, dates[0].s1, NOON), kind, classes_as_kinds())
 
@@ -237,7 +241,8 @@ def point_suites(folder: Path) -> Iterator[Suite]:
 def landscape_suites(data: Path) -> Iterator[Suite]:
     """Suites of wild landscapes, made of the spectra of held-out points."""
     materials = load_materials(data / "points", held_out=True)
-    kinds = [*classes_as_kinds(), *_kinds([" or ".join(names) for names in SETS.values()])]
+    of_sets = zip(SETS, _kinds([" or ".join(names) for names in SETS.values()]), strict=True)
+    kinds = [*classes_as_kinds(), *((name, ids) for name, (_, ids) in of_sets)]
     table = np.full(256, NODATA, np.uint8)
     table[: len(NAMES)] = np.arange(len(NAMES))
     table[NOT_CROPS - np.arange(len(SETS))] = len(NAMES) + np.arange(len(SETS))

@@ -5,7 +5,14 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
+from lulcmap.sensors import S2_BANDS
 from recipes.real_land import points as real
+from recipes.real_land.regional_points import (
+    AFRICA_FILE,
+    HELD_OUT_REGION,
+    LESOTHO_CLASSES,
+    LESOTHO_FILE,
+)
 from tests.recipes.spectra import SPECTRA
 
 
@@ -37,3 +44,33 @@ def data(tmp_path_factory):
 @pytest.fixture(scope="session")
 def points(data):
     return real.load_points(data / "points")
+
+
+@pytest.fixture(scope="session")
+def regional(data):
+    """The folder of the points, with synthetic ones of Africa and Lesotho too."""
+    rng, points = np.random.default_rng(1), data / "points"
+    rows = []
+    for number in range(400):
+        code = list(LESOTHO_CLASSES)[number % len(LESOTHO_CLASSES)]
+        x, y = rng.integers(0, 100, 2) * 2000.0 + 500_000
+        for step in range(6):
+            green = rng.uniform(0.1, 0.8)
+            dn = [500, 700, 700, 1100, 1700, 2000, 700 * (1 + green) / (1 - green), 2400, 1700]
+            rows.append((code, x, y, step, *(0.0 if number == 0 else v for v in dn)))
+    _write(points / LESOTHO_FILE, ("label", "x", "y", "step", *S2_BANDS), rows)
+    rows = []
+    for number in range(600):
+        bright, green = rng.uniform(0.4, 1.6), rng.choice([0.05, 0.2, 0.3])
+        dn = np.array([1500, 2400, 3600, 4000, 4100, 4200, 0, 5700, 5000]) * bright
+        dn[6] = dn[2] * (1 + green) / (1 - green)
+        region = (HELD_OUT_REGION, "sahel", "northern")[number % 3]
+        rows.append((region, int(green > 0.25 and number % 2), *np.repeat(dn, 2)))
+    names = [f"{band}_s{half}" for band in S2_BANDS for half in (1, 2)]
+    _write(points / AFRICA_FILE, ("region", "crop", *names), rows)
+    return points
+
+
+def _write(path, names, rows):
+    columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+    pyarrow.parquet.write_table(pyarrow.table(columns), path)

@@ -12,6 +12,7 @@ from recipes.real_land import development
 from recipes.real_land.atmosphere import Sky
 from recipes.real_land.development import harmed, measure, report, table
 from recipes.real_land.judged import Judged, View, classes_as_kinds, judge, sampled, summarise
+from recipes.real_land.model_card import TEMPLATE, fill_card
 from recipes.real_land.models import forest_model, open_model
 from recipes.real_land.suites import Suite, all_suites
 from tests.support.stubs import contract, make_model
@@ -185,3 +186,23 @@ def test_the_suites_judge_what_never_trains(shared_data: Path, tmp_path, monkeyp
             assert known.max() < len(each.kinds)
     made = [name for name in suites if name.startswith("made ")]
     assert len(made) == 7
+
+
+def test_the_card_has_every_figure_and_no_gap():
+    suites = [
+        Suite("denmark", [image(np.zeros((4, 4)), name="a")]),
+        Suite("held-out places", [image(np.ones((4, 4)), name="b")]),
+    ]
+    seeds = {"seed-0": measure(says(0, blind=1), suites), "seed-1": measure(says(0), suites)}
+    beside = {name: measure(says(1), suites) for name in ("teacher", "shipped", "forest")}
+    exported = "# x\n\n## Inputs and outputs\nboth\n\n## Settings\nz\n"
+
+    text = fill_card(TEMPLATE.read_text(encoding="utf-8"), exported, seeds, beside)
+
+    assert "$" not in text
+    assert "\nboth\n" in text
+    assert "| denmark | 1.000 ± 0.000 / 1.000 | 0.500 ± 0.707 / 0.500 |" in text
+    assert "| held-out places | a" not in text
+    assert "| held-out places | b | 0.000 | 1.000 |" in text
+    assert "- held-out places, b: 0.000 with radar, 1.000 without" in text
+    assert "| denmark | water | 1.000 | 0.000 | 0.000 |" in text

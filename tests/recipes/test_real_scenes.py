@@ -17,6 +17,7 @@ from recipes.real_land.places import LINK_KM, Place, load_places, make_places
 from recipes.real_land.real_scenes import RealScene, _doubled, _doubled_smoothly, real_scenes
 from recipes.real_land.scenes import load_items, read_optical
 from recipes.real_land.teacher import Teacher
+from recipes.real_land.textures import training_textures
 from recipes.real_land.usable import clear
 
 TREES, CROPS, SHRUB = (NAMES.index(name) for name in ("trees", "crops", "shrub_and_scrub"))
@@ -270,3 +271,34 @@ def test_the_scenes_of_the_data_have_both_sensors_and_a_sun(shared_data: Path):
         # the two ways of bringing bands to 10 m agree but for edges, if the grids fit
         near, smooth = (np.log(x[:, 2:-2, 2:-2] + 50.0) for x in (one.s2, one.s2_smooth))
         assert np.abs(near - smooth).mean() < 0.06
+
+
+def test_texture_comes_from_scenes_that_train(shared_data: Path, monkeypatch):
+    used = []
+
+    def of(pixels):
+        used.append(pixels.shape[1:])
+        return []
+
+    monkeypatch.setattr("recipes.real_land.textures.textures_of", of)
+
+    training_textures(shared_data)
+
+    held = {one.s2.shape[1:] for one in real_scenes(shared_data, use="held-out")}
+    assert len(used) == 4
+    assert not set(used) & held
+
+
+def test_snow_that_cannot_be_is_taken_out_and_the_rest_counts_less(said):
+    snow = NAMES.index("snow_and_ice")
+    marsh, real = scene(name="a"), scene(name="b")
+    real.s2[:7], real.s2[7:] = 6000, 800
+    real.s2_smooth[:] = real.s2
+    said |= {name: {snow: 0.7, CROPS: 0.3} for name in "ab"}
+
+    ((of_marsh,), (of_snow,)) = (label_place([one], Path()) for one in (marsh, real))
+
+    assert (of_marsh.ids == CROPS).all()
+    assert of_marsh.weight == pytest.approx(0.3, abs=1e-3)
+    assert of_marsh.probabilities.sum(0) == pytest.approx(1)
+    assert (of_snow.ids == snow).all()

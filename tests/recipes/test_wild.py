@@ -1,19 +1,12 @@
 """Wild landscapes and the points they are made of."""
 
 import numpy as np
-import pyarrow
-import pyarrow.parquet
 import pytest
 
 from lulcmap.dataset import Dataset, check_dataset
 from lulcmap.legend import NAMES
-from lulcmap.sensors import S2_BANDS
 from recipes.real_land.canvas import BUILT, CROPS
 from recipes.real_land.regional_points import (
-    AFRICA_FILE,
-    HELD_OUT_REGION,
-    LESOTHO_CLASSES,
-    LESOTHO_FILE,
     NOT_CROPS,
     load_africa,
     load_lesotho,
@@ -37,46 +30,16 @@ CODES = {NOT_CROPS - row for row in range(len(SETS))}
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory, data):
-    """Points of the three sources, Africa's and Lesotho's made up."""
-    rng, points = np.random.default_rng(1), data / "points"
-    rows = []
-    for number in range(400):
-        code = list(LESOTHO_CLASSES)[number % len(LESOTHO_CLASSES)]
-        x, y = rng.integers(0, 100, 2) * 2000.0 + 500_000
-        for step in range(6):
-            green = rng.uniform(0.1, 0.8)
-            dn = [500, 700, 700, 1100, 1700, 2000, 700 * (1 + green) / (1 - green), 2400, 1700]
-            rows.append((code, x, y, step, *(0.0 if number == 0 else v for v in dn)))
-    _write(points / LESOTHO_FILE, ("label", "x", "y", "step", *S2_BANDS), rows)
-    rows = []
-    for number in range(600):
-        bright, green = rng.uniform(0.4, 1.6), rng.choice([0.05, 0.2, 0.3])
-        dn = np.array([1500, 2400, 3600, 4000, 4100, 4200, 0, 5700, 5000]) * bright
-        dn[6] = dn[2] * (1 + green) / (1 - green)
-        region = (HELD_OUT_REGION, "sahel", "northern")[number % 3]
-        rows.append((region, int(green > 0.25 and number % 2), *np.repeat(dn, 2)))
-    names = [f"{band}_s{half}" for band in S2_BANDS for half in (1, 2)]
-    _write(points / AFRICA_FILE, ("region", "crop", *names), rows)
-    return points
+def materials(regional):
+    return load_materials(regional, held_out=False)
 
 
-def _write(path, names, rows):
-    columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
-    pyarrow.parquet.write_table(pyarrow.table(columns), path)
-
-
-@pytest.fixture(scope="module")
-def materials(folder):
-    return load_materials(folder, held_out=False)
-
-
-def test_sides_of_the_points_share_nothing(folder):
-    for points in (load_africa(folder), load_lesotho(folder)):
+def test_sides_of_the_points_share_nothing(regional):
+    for points in (load_africa(regional), load_lesotho(regional)):
         assert 0.1 < points.held_out.mean() < 0.6
         kinds = set(points.label.tolist())
         assert kinds <= {*range(9), NOT_CROPS}
-    sides = [load_materials(folder, held_out=side) for side in (False, True)]
+    sides = [load_materials(regional, held_out=side) for side in (False, True)]
     for material in (SAND, STONE):
         seen = [{row.tobytes() for row in side.pools[material][:, :9]} for side in sides]
         assert seen[0]
@@ -84,8 +47,8 @@ def test_sides_of_the_points_share_nothing(folder):
         assert not seen[0] & seen[1]
 
 
-def test_a_period_without_a_band_is_missing(folder):
-    lesotho = load_lesotho(folder)
+def test_a_period_without_a_band_is_missing(regional):
+    lesotho = load_lesotho(regional)
 
     assert (~lesotho.seen).all(1).sum() == 1
     assert lesotho.seen.mean() > 0.99
@@ -181,7 +144,7 @@ def test_some_landscapes_have_towns_that_radar_does_not_tell():
     assert faded / 200 == pytest.approx(FAINT_SHARE, abs=0.1)
 
 
-def test_a_dataset_of_wild_landscapes_is_sound_and_resumes(folder, tmp_path):
+def test_a_dataset_of_wild_landscapes_is_sound_and_resumes(regional, tmp_path):
     counts = {"desert": 2, "wetland": 1}
 
     def build(out, stop=99):
@@ -189,7 +152,7 @@ def test_a_dataset_of_wild_landscapes_is_sound_and_resumes(folder, tmp_path):
             if done == stop:
                 raise KeyboardInterrupt
 
-        build_wild(folder.parent, out, counts=counts, size=32, progress=progress)
+        build_wild(regional.parent, out, counts=counts, size=32, progress=progress)
 
     with pytest.raises(KeyboardInterrupt):
         build(tmp_path / "made", stop=1)

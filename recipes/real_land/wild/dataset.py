@@ -13,7 +13,7 @@ from odc.geo.geobox import GeoBox
 
 from lulcmap.dataset import label_sets, write_chips
 from lulcmap.legend import CLASSES
-from recipes.real_land.scenes import load_textures
+from recipes.real_land.textures import training_textures
 from recipes.real_land.wild.land import SETS
 from recipes.real_land.wild.make import KINDS, WildLandscape, make_landscape
 from recipes.real_land.wild.materials import Materials, load_materials
@@ -38,7 +38,7 @@ def build_wild(
     """Build a dataset of wild landscapes of the points that train, or resume one.
 
     Args:
-        data: folder with ``points`` and, for the texture of fields, ``archive``.
+        data: folder with ``points`` and, for the texture of fields, ``scenes``.
         out: folder of the dataset.
         counts: number of landscapes of each kind of ``KINDS``.
         size: side of a landscape, pixels.
@@ -85,9 +85,8 @@ _read: dict[Path, tuple[Materials, list[Any]]] = {}
 def _make(data: Path, size: int, seed: int, task: tuple[str, int]) -> WildLandscape:
     """Make one landscape; each process reads the points once."""
     if data not in _read:
-        archive = data / "archive"
-        clips = load_textures(archive) if archive.is_dir() else []
-        _read[data] = (load_materials(data / "points", held_out=False), clips)
+        materials = load_materials(data / "points", held_out=False)
+        _read[data] = (materials, training_textures(data))
     materials, clips = _read[data]
     return make_landscape(*task, materials, clips, size=size, seed=seed)
 

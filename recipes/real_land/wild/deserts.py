@@ -142,5 +142,5 @@ def _plant(land: Land, rng: np.random.Generator, density: NDArray[np.floating]) 
     ground = (land.canvas.label == BARE) & (land.canvas.rough < 0.9)
     share = crowns(rng, land.size, density) * (density > 0.01)
     land.dot(rng, ground & (share > 0.05), DRY_SHRUB, share * rng.uniform(0.4, 0.9))
-    land.canvas.label[ground & (density > 0.22)] = SHRUB
-    land.doubt[ground & (density > 0.06) & (density <= 0.22)] = SHRUB_OR_BARE
+    land.canvas.label[ground & (density > 0.35)] = SHRUB
+    land.doubt[ground & (density > 0.06) & (density <= 0.35)] = SHRUB_OR_BARE
