@@ -27,9 +27,12 @@ def open_model(path: Path) -> Model:
         predictor, contract = checkpoint_predictor(path, "cpu")
     if contract.classes != NAMES:
         raise SystemExit(f"The classes of {path} are not those of Dynamic World.")
-    if getattr(contract, "scalars", None):
-        return lambda view: predictor(view.s2, view.s1, sun_zenith=view.sky.sun_zenith)
-    return lambda view: predictor(view.s2, view.s1)
+
+    def predict(view: View) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        made = predictor(view.s2, view.s1, None, view.sky.sun_zenith)
+        return made.classes, made.confidence
+
+    return predict
 
 
 def teacher_model(data: Path, *, flips: int = 1) -> Model:

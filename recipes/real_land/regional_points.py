@@ -58,7 +58,7 @@ class RegionalPoints:
     @property
     def seen(self) -> NDArray[np.bool_]:
         """Whether a period has a spectrum, (P, periods)."""
-        return np.isfinite(self.s2).all(2)
+        return np.asarray(np.isfinite(self.s2).all(2))
 
 
 def load_lesotho(folder: Path) -> RegionalPoints:

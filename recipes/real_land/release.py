@@ -5,32 +5,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 
-from lulcmap.geo import Lattice
+from lulcmap.evaluation import LogitSample
 from lulcmap.legend import NODATA
 from lulcmap.training import (
     CHECKPOINT,
-    DeployableNetwork,
     export_onnx,
     load_checkpoint,
-    logits_of,
-    restore_network,
+    predictor_of,
     save_checkpoint,
 )
-from recipes.real_land.finish import MEASURED, calibration_error, temperature_of
+from recipes.real_land.finish import MEASURED
 from recipes.real_land.judged import Judged
 from recipes.real_land.suites import Suite
 
 FITTED_ON = ("denmark", "ontario", "by eye", "held-out places")
 """Suites of real scenes that the temperature is fitted on, each image alike."""
-
-PIXELS_PER_IMAGE = 400
-"""Pixels of an image that the temperature is fitted on."""
-
-MULTIPLE = 32
-"""Sides of a network's input are multiples of this, pixels."""
 
 SOURCE = (
     "340 km2 of real Sentinel-1 and Sentinel-2 scenes in Europe, the Americas and South Asia, "
@@ -50,9 +40,6 @@ QUALITY = (
 def fit_temperature(training: Path, suites: Sequence[Suite], *, made: int) -> Path:
     """Fit the temperature of a training's last epoch; no epoch is chosen.
 
-    The error after the fit is measured crosswise: each half of the images with the temperature of
-    the other.
-
     Args:
         training: folder of the training.
         suites: suites of ``suites.all_suites``.
@@ -64,56 +51,29 @@ def fit_temperature(training: Path, suites: Sequence[Suite], *, made: int) -> Pa
     """
     checkpoint = load_checkpoint(training / CHECKPOINT)
     checkpoint.pop("resume", None)
-    deployable = restore_network(checkpoint)
     images = [image for suite in suites if suite.name in FITTED_ON for image in suite.images]
-    pixels = [_pixels(deployable, image, number) for number, image in enumerate(images)]
-    halves = [_together(pixels[part::2]) for part in (0, 1)]
-    crosswise = [
-        logits / temperature_of(*other)
-        for (logits, _), other in zip(halves, reversed(halves), strict=True)
-    ]
-    logits, truth = _together(pixels)
-    temperature = temperature_of(logits, truth)
-    truth_of_halves = np.concatenate([truth for _, truth in halves])
-    checkpoint["temperature"] = temperature
+    fit = _sample(checkpoint, images).fit(checkpoint["temperature"])
+    if fit is None:
+        raise SystemExit("The held-out scenes have no pixel of a single known class.")
+    checkpoint["temperature"] = fit.temperature
     checkpoint["training"]["source"] = SOURCE.format(made=made)
-    checkpoint["training"]["figures"] = {
-        "temperature": round(temperature, 3),
-        "ece": round(calibration_error(logits, truth), 4),
-        "ece_with_temperature": round(
-            calibration_error(np.concatenate(crosswise), truth_of_halves), 4
-        ),
-    }
+    checkpoint["training"]["figures"] = fit.to_json()
     save_checkpoint(training / MEASURED, checkpoint)
     return training / MEASURED
 
 
-def _pixels(
-    deployable: DeployableNetwork, image: Judged, seed: int
-) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-    """Logits (N, K) and classes (N,) of some of an image's pixels of a single possible class."""
-    only = np.array([of[0] if len(of) == 1 else NODATA for _, of in image.kinds] + [NODATA])
-    kind = np.where(image.kind == NODATA, len(image.kinds), image.kind)
-    truth = only[kind].ravel()
-    known = np.flatnonzero(truth != NODATA)
-    rng = np.random.default_rng(seed)
-    if len(known) > PIXELS_PER_IMAGE:
-        known = rng.choice(known, PIXELS_PER_IMAGE, replace=False)
-    rows, cols = image.kind.shape
-    edges = [(0, 0), (0, -rows % MULTIPLE), (0, -cols % MULTIPLE)]
-    s2 = np.pad(image.view.s2, edges, mode="symmetric")
-    s1 = np.pad(image.view.s1, edges, mode="symmetric")
-    planes = (torch.from_numpy(np.ascontiguousarray(x))[None] for x in (s2, s1))
-    logits = logits_of(deployable, *planes, lattice=Lattice())[0, :, :rows, :cols]
-    values = logits.flatten(1).numpy().T[known].astype(np.float64)
-    return values, truth[known].astype(np.intp)
-
-
-def _together(
-    parts: Sequence[tuple[NDArray[np.float64], NDArray[np.intp]]],
-) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-    logits, truth = zip(*parts, strict=True)
-    return np.concatenate(logits), np.concatenate(truth)
+def _sample(checkpoint: dict[str, Any], images: Sequence[Judged]) -> LogitSample:
+    """Logits of some pixels of every image whose class is known; each image is a place."""
+    predict, _ = predictor_of(checkpoint, "cpu")
+    sample = LogitSample(len(images))
+    for number, image in enumerate(images):
+        only = np.array([of[0] if len(of) == 1 else NODATA for _, of in image.kinds] + [NODATA])
+        truth = only[np.where(image.kind == NODATA, len(image.kinds), image.kind)]
+        pixels = sample.choose(truth != NODATA, seed=number)
+        logits = predict(image.view.s2, image.view.s1, pixels).logits
+        assert logits is not None
+        sample.add(image.name, logits, truth.ravel()[pixels].astype(np.int64))
+    return sample
 
 
 def add_figures(measured: Path, figures: Mapping[str, Any]) -> None:

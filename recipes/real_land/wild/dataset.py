@@ -47,7 +47,7 @@ def build_wild(
         progress: called with the number of finished landscapes and the total.
 
     """
-    settings = {"landscapes": "wild, of real samples", "counts": dict(counts)}
+    settings: dict[str, Any] = {"landscapes": "wild, of real samples", "counts": dict(counts)}
     settings |= {"size": size, "seed": seed}
     wanted = [(kind, number) for kind in KINDS for number in range(counts.get(kind, 0))]
     context = get_context("spawn")  # new processes read OMP_NUM_THREADS as set now
