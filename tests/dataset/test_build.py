@@ -252,7 +252,7 @@ def test_a_tile_between_the_scenes_pixels_gets_their_bilinear_mean(scenes, tmp_p
     mixed = across[:-1] * (1 - up / 10) + across[1:] * up / 10
     offset = without_offset(item, np.array([5000]))[0] - 5000
 
-    shown = dataset.read(dataset.rows[0])[0][S2_BANDS.index("B04")]
+    shown = dataset.read(dataset.rows[0]).s2[S2_BANDS.index("B04")]
 
     assert abs(shown - (mixed + offset)).max() <= 0.51
 
@@ -357,7 +357,7 @@ def test_only_the_chip_of_a_changed_label_is_made_again(labels, request_of, tmp_
     changed = [row for row in again.rows if row.counts[8] == 96 * 96]
     assert again.new_chips == 1
     assert [row.chip for row in changed] == [f"expert-{path.stem}"]
-    assert (Dataset.open(out).read(changed[0])[2] == 8).all()
+    assert (Dataset.open(out).read(changed[0]).label == 8).all()
 
 
 def test_a_folder_begun_with_other_settings_is_refused_with_the_difference(request_of, tmp_path):
@@ -421,7 +421,7 @@ def test_tiles_without_a_scene_or_without_radar_are_skipped(scenes, request_of, 
     }
     assert not (tmp_path / "none").exists()
     assert (bare.rows[0].s1, bare.rows[0].s1_orbit) == ((), None)
-    assert (Dataset.open(tmp_path / "bare").read(bare.rows[0])[1] == S1_NODATA).all()
+    assert (Dataset.open(tmp_path / "bare").read(bare.rows[0]).s1 == S1_NODATA).all()
 
 
 def test_a_provider_that_is_down_ends_the_build(request_of, tmp_path, monkeypatch):
