@@ -222,7 +222,7 @@ def _distinct(subjects: list[dict[str, Any]], given: tuple[str, str]) -> list[di
     """Subjects whose names differ: as they were given, where the models' names are the same."""
     if subjects[0]["name"] != subjects[1]["name"]:
         return subjects
-    files = [Path(one) for one in given]
+    files = [Path(one).absolute() for one in given]
     names = [one.name for one in files]
     if names[0] == names[1]:
         names = [f"{one.parent.name}/{one.name}" for one in files]

@@ -48,7 +48,7 @@ def load_init(init: str | None, *, new_normalisation: bool, out: Path) -> "Train
         if new_normalisation:
             raise UsageError("--new-normalisation is for a training with --init. Leave it out.")
         return None
-    if Path(init).absolute().parent == out.absolute():
+    if Path(init).is_file() and Path(init).resolve().parent == out.resolve():
         raise UsageError(
             f"--init {init} lies in --out, where the training replaces it. Give another --out, or "
             "leave out --init to resume the training there."

@@ -126,9 +126,12 @@ def compare_maps(
             "The labels are a stratified sample: only the area-adjusted difference describes the "
             "maps; the others describe the points."
         )
+    names = [first.name, second.name]
+    if names[0] == names[1]:
+        names = [f"{path.absolute().parent.name}/{path.name}" for path in (first, second)]
     return Comparison(
-        first={"name": first.name, "kind": "map"},
-        second={"name": second.name, "kind": "map"},
+        first={"name": names[0], "kind": "map"},
+        second={"name": names[1], "kind": "map"},
         labels={
             "name": labels.name,
             "kind": found.kind,

@@ -191,9 +191,11 @@ class _Tensors:
         keys = [key for key, _ in layer.named_parameters()]  # weight, then bias
         if isinstance(layer, nn.BatchNorm2d):
             keys += ["running_mean", "running_var"]
-        if len(node.constants) < len(keys):
-            raise _other_graph(f"{name} has no {keys[len(node.constants)]}")
         state = {}
+        if keys[len(node.constants) :] == ["bias"]:  # the export drops one that is 0
+            state[f"{name}.bias"] = torch.zeros(layer.get_parameter("bias").shape)
+        elif len(node.constants) < len(keys):
+            raise _other_graph(f"{name} has no {keys[len(node.constants)]}")
         for key, constant in zip(keys, node.constants, strict=False):
             shape = layer.get_parameter(key).shape if key in ("weight", "bias") else None
             shape = layer.get_buffer(key).shape if shape is None else shape

@@ -91,6 +91,16 @@ def test_an_export_becomes_a_network_with_its_logits(exported, name):
     assert_gives_the_logits_of(exported[name][1])
 
 
+def test_a_bias_of_zeros_that_the_export_dropped_comes_back(exported, tmp_path):
+    model = onnx.load(exported["micro-unet"][1])
+    (conv,) = [node for node in model.graph.node if "network.classify.bias" in str(node.input)]
+    del conv.input[2]
+    onnx.save(model, tmp_path / "dropped.onnx")
+
+    assert_gives_the_logits_of(tmp_path / "dropped.onnx")
+    assert not load_trained(tmp_path / "dropped.onnx").state["classify.bias"].any()
+
+
 @pytest.mark.skipif("LULCMAP_SLOW" not in os.environ, reason="an hour: set LULCMAP_SLOW=1")
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_network_comes_back_from_its_export(name, tmp_path):
