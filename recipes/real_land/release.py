@@ -52,7 +52,7 @@ def fit_temperature(training: Path, suites: Sequence[Suite], *, made: int) -> Pa
     checkpoint = load_checkpoint(training / CHECKPOINT)
     checkpoint.pop("resume", None)
     images = [image for suite in suites if suite.name in FITTED_ON for image in suite.images]
-    fit = _sample(checkpoint, images).fit(checkpoint["temperature"])
+    fit = _sample(checkpoint, images).fit(checkpoint.get("temperature", 1.0))
     if fit is None:
         raise SystemExit("The held-out scenes have no pixel of a single known class.")
     checkpoint["temperature"] = fit.temperature

@@ -52,7 +52,7 @@ class Teacher:
             columns = slice(None, None, -1 if number >= 4 else 1)
             turned = np.rot90(toa[:, :, columns], number % 4, (1, 2))
             total += np.rot90(self._once(turned), -number % 4, (1, 2))[:, :, columns]
-        return total / np.float32(flips)
+        return (total / flips).astype(np.float32)
 
     def _once(self, toa: NDArray[np.float32]) -> NDArray[np.float32]:
         height, width = toa.shape[1:]
