@@ -178,12 +178,14 @@ def _kinds(names: Sequence[str]) -> list[tuple[str, tuple[int, ...]]]:
 
 def _sure(scene: RealScene, labels: Path) -> Judged | None:
     """A scene where the teacher is sure; None where it cannot be trusted at all."""
-    usable = clear(scene)
-    if scene.sky.sun_zenith > MAX_SUN or not usable.any():
+    if scene.sky.sun_zenith > MAX_SUN:
         return None
+    usable = clear(scene)
     probabilities, kept = without_false_snow(scene, taught(labels, scene))
     # what is told by eye is judged by that
     kind = _sure_classes(probabilities, usable & (kept > LEAST_KEPT) & (told(scene) == NODATA))
+    if (kind == NODATA).all():
+        return None
     return Judged(scene.name, _view(scene), kind, classes_as_kinds())
 
 
