@@ -19,9 +19,11 @@ from lulcmap.dataset import Label, write_chips
 from lulcmap.legend import CLASSES, NAMES, NODATA
 from lulcmap.sensors import S1_NODATA
 from recipes.real_land.corine import FORESTS, prior
+from recipes.real_land.corrections import SNOW, TREES, without_bright_forest, without_false_snow
 from recipes.real_land.labels import taught
 from recipes.real_land.real_scenes import RealScene, real_scenes
-from recipes.real_land.usable import BLUE, MAX_SUN, SNOW, clear, snowy, without_false_snow
+from recipes.real_land.told import told
+from recipes.real_land.usable import BLUE, MAX_SUN, clear, snowy
 
 TILE_PX = 128
 """Largest side of a chip, pixels."""
@@ -52,8 +54,6 @@ OPEN_SNOW_DN, DARK_FOREST_DN = 3000, 1400
 """Blue above which snowy ground is open, and below which it is forest, in a snowy scene."""
 
 SNOW_FOREST_WEIGHT = 0.5
-
-TREES = NAMES.index("trees")
 
 
 @dataclass(frozen=True)
@@ -93,8 +93,9 @@ def label_place(scenes: Sequence[RealScene], labels: Path) -> list[SoftLabel]:
     mean = total / np.maximum(counts, 1e-6)
     found = []
     for scene, own, ok, is_asked in zip(scenes, seen, usable, asked, strict=True):
-        probabilities = mean if is_asked else own
-        found.append(_with_corine(scene, probabilities, ok, is_asked=is_asked))
+        probabilities = without_bright_forest(scene, mean) if is_asked else own
+        label = _with_corine(scene, probabilities, ok, is_asked=is_asked)
+        found.append(_as_told(label, told(scene)))
     return found
 
 
@@ -115,6 +116,14 @@ def _with_corine(
         probabilities = probabilities * prior(scene.corine, others=others)
         probabilities = probabilities / np.maximum(probabilities.sum(0), 1e-6)
     return SoftLabel(probabilities, weight_of(probabilities) * usable * np.float32(strength))
+
+
+def _as_told(label: SoftLabel, ids: NDArray[np.uint8]) -> SoftLabel:
+    """A label with what is told by eye instead of the teacher's opinion."""
+    known = ids != NODATA
+    certain = ids == np.arange(len(NAMES), dtype=np.uint8)[:, None, None]
+    probabilities = np.where(known, certain.astype(np.float32), label.probabilities)
+    return SoftLabel(probabilities, np.where(known, np.float32(1), label.weight))
 
 
 def _is_plain(scene: RealScene) -> bool:

@@ -3,6 +3,7 @@
 ===================  ==============================================================================
 denmark, ontario     the labelled scenes; rangeland there is grass or shrub
 by eye               parts of seven scenes whose cover is plain to see
+by eye, marsh        Chesapeake's southern salt marsh and its channels
 by eye, Punjab       of two dates whose scenes train, with the teacher's labels
 held-out places      of the new scenes, where the teacher is sure
 a composite          of Parana's five dates, against the mean of the teacher's labels
@@ -28,6 +29,7 @@ from lulcmap.legend import NAMES, NODATA
 from lulcmap.sensors import S1_NODATA
 from recipes.real_land.atmosphere import Sky, sun_zenith
 from recipes.real_land.corine import allowed_ids
+from recipes.real_land.corrections import without_false_snow
 from recipes.real_land.evaluate_folds import DISTURBED, Disturb
 from recipes.real_land.judged import Judged, View, classes_as_kinds
 from recipes.real_land.labels import KNOWN, taught
@@ -42,7 +44,8 @@ from recipes.real_land.regional_points import (
 )
 from recipes.real_land.samples import N_OPTICAL, fill_missing_radar, nan_median
 from recipes.real_land.scenes import LABELLED, interpreted_scenes, labelled_scenes, load_items
-from recipes.real_land.usable import MAX_SUN, clear, without_false_snow
+from recipes.real_land.told import told
+from recipes.real_land.usable import MAX_SUN, clear
 from recipes.real_land.wild.land import SETS
 from recipes.real_land.wild.make import KINDS, make_landscape
 from recipes.real_land.wild.materials import load_materials
@@ -116,6 +119,7 @@ def all_suites(data: Path, labels: Path, *, with_made: bool = True) -> Iterator[
     yield from (Suite(image.name, [image]) for image in labelled)
     yield Suite("by eye", by_eye)
     yield Suite("by eye, Punjab", punjab)
+    yield Suite("by eye, marsh", [image for scene in scenes for image in _told(scene)])
     yield Suite("held-out places", places)
     yield Suite("a composite", [_composite(scenes, labels)])
     yield Suite("CORINE", corine)
@@ -174,11 +178,14 @@ def _kinds(names: Sequence[str]) -> list[tuple[str, tuple[int, ...]]]:
 
 def _sure(scene: RealScene, labels: Path) -> Judged | None:
     """A scene where the teacher is sure; None where it cannot be trusted at all."""
-    usable = clear(scene)
-    if scene.sky.sun_zenith > MAX_SUN or not usable.any():
+    if scene.sky.sun_zenith > MAX_SUN:
         return None
+    usable = clear(scene)
     probabilities, kept = without_false_snow(scene, taught(labels, scene))
-    kind = _sure_classes(probabilities, usable & (kept > LEAST_KEPT))
+    # what is told by eye is judged by that
+    kind = _sure_classes(probabilities, usable & (kept > LEAST_KEPT) & (told(scene) == NODATA))
+    if (kind == NODATA).all():
+        return None
     return Judged(scene.name, _view(scene), kind, classes_as_kinds())
 
 
@@ -188,6 +195,14 @@ def _sure_classes(
     ordered = np.sort(probabilities, 0)
     sure = (ordered[-1] - ordered[-2] >= SURE) & usable
     return np.where(sure, probabilities.argmax(0), NODATA).astype(np.uint8)
+
+
+def _told(scene: RealScene) -> list[Judged]:
+    """A new scene with parts told by eye; none if it has none."""
+    kind = told(scene)
+    if (kind == NODATA).all():
+        return []
+    return [Judged(scene.name, _view(scene), kind, classes_as_kinds())]
 
 
 def _view(scene: RealScene) -> View:

@@ -4,7 +4,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, binary_opening
 
-from lulcmap.legend import NAMES
 from lulcmap.sensors import S2_BANDS
 from recipes.real_land.real_scenes import RealScene
 
@@ -19,11 +18,6 @@ CLOUD_PX, AROUND_CLOUD_PX = 5, 12
 
 HAZY_BLUE_DN = 900
 """Blue of a scene's darkest pixels above which all of it is under haze, DN."""
-
-SNOW_BLUE_DN = 1500
-"""Blue below which nothing is snow, DN."""
-
-SNOW = NAMES.index("snow_and_ice")
 
 LEAST_LAND = 0.1
 """Share of a scene without snow and water from which its haze can be told."""
@@ -44,24 +38,6 @@ def clear(scene: RealScene) -> NDArray[np.bool_]:
     if cloud.any():
         cloud = binary_dilation(cloud, iterations=AROUND_CLOUD_PX)
     return seen & ~cloud
-
-
-def without_false_snow(
-    scene: RealScene, probabilities: NDArray[np.float32]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The teacher's probabilities (9, H, W) with snow only where there can be some.
-
-    It calls salt marsh, surf and rests of cloud snow.
-
-    Returns:
-        The probabilities, which sum to 1 again; and how much of them is kept, (H, W).
-
-    """
-    bright = scene.s2[BLUE] > SNOW_BLUE_DN
-    kept = probabilities.copy()
-    kept[SNOW] *= snowy(scene.s2) & bright
-    share = kept.sum(0)
-    return kept / np.maximum(share, 1e-6), share
 
 
 def snowy(s2: NDArray[np.generic]) -> NDArray[np.bool_]:

@@ -12,12 +12,14 @@ from lulcmap.sensors import S1_NODATA
 from recipes.real_land import labelled, places
 from recipes.real_land.atmosphere import Atmosphere, Sky, sun_zenith
 from recipes.real_land.corine import ALLOWED, allowed_ids, prior, share_found
+from recipes.real_land.corrections import without_bright_forest
 from recipes.real_land.labelled import SoftLabel, composite, label_place, labelled_tiles, weight_of
 from recipes.real_land.places import LINK_KM, Place, load_places, make_places
 from recipes.real_land.real_scenes import RealScene, _doubled, _doubled_smoothly, real_scenes
 from recipes.real_land.scenes import load_items, read_optical
 from recipes.real_land.teacher import Teacher
 from recipes.real_land.textures import training_textures
+from recipes.real_land.told import told
 from recipes.real_land.usable import clear
 
 TREES, CROPS, SHRUB = (NAMES.index(name) for name in ("trees", "crops", "shrub_and_scrub"))
@@ -302,3 +304,55 @@ def test_snow_that_cannot_be_is_taken_out_and_the_rest_counts_less(said):
     assert of_marsh.weight == pytest.approx(0.3, abs=1e-3)
     assert of_marsh.probabilities.sum(0) == pytest.approx(1)
     assert (of_snow.ids == snow).all()
+
+
+def test_what_is_brighter_than_a_scenes_forests_is_less_likely_forest(said):
+    land = scene(side=32)
+    land.s2[:, :16] = 300  # forest
+    land.s2[:, 16:24] = 1200  # bright in the red and in the infrared
+    land.s2[2, 24:], land.s2[7, 24:] = 1200, 300  # in the red alone
+    probabilities = np.zeros((9, 32, 32), np.float32)
+    probabilities[TREES, :16], probabilities[CROPS, :16] = 0.8, 0.2
+    probabilities[TREES, 16:], probabilities[CROPS, 16:] = 0.5, 0.4
+    probabilities[SHRUB, 16:] = 0.1
+
+    found = without_bright_forest(land, probabilities)
+
+    assert (found[:, :16] == probabilities[:, :16]).all()
+    assert (found[:, 24:] == probabilities[:, 24:]).all()
+    assert found[TREES, 16:24] == pytest.approx(0.1 / 0.6)
+    assert found.sum(0) == pytest.approx(1)
+    few = without_bright_forest(scene(), np.full((9, 16, 16), 1 / 9, np.float32))
+    assert (few == np.float32(1 / 9)).all()  # nothing is known of its forests
+
+
+def test_what_is_told_by_eye_overrides_the_teacher(said, monkeypatch, tmp_path):
+    table = tmp_path / "told.csv"
+    table.write_text(
+        "place,map_class,top,bottom,left,right,darkest,brightest\n"
+        "here,flooded_vegetation,2,6,0,16,500,700\n"
+        "here,water,2,6,0,16,1,100\n"
+        "there,trees,0,16,0,16,1,9999\n"
+    )
+    monkeypatch.setattr("recipes.real_land.told.TOLD_CSV", table)
+    said["x"] = {CROPS: 0.6, TREES: 0.4}
+    marsh = scene()
+    marsh.s2[7, 4:6, :8] = 50
+    marsh.s2[7, 4:6, 8:] = 300
+
+    (label,) = label_place([marsh], Path())
+
+    assert set(label.ids[:2].ravel().tolist()) == {CROPS}
+    assert set(label.ids[2:4].ravel().tolist()) == {NAMES.index("flooded_vegetation")}
+    assert set(label.ids[4:6, :8].ravel().tolist()) == {NAMES.index("water")}
+    assert set(label.ids[4:6, 8:].ravel().tolist()) == {CROPS}
+    assert (label.weight[2:4] == 1).all()
+
+
+def test_told_boxes_lie_in_their_places(shared_data: Path):
+    for use in ("train", "held-out"):
+        for one in real_scenes(shared_data, use=use, sources=("chesapeake",)):
+            ids = told(one)
+            marsh = ids == NAMES.index("flooded_vegetation")
+            assert 0.6 < marsh.sum() / (ids != NODATA).sum() < 0.98
+            assert marsh.sum() > 10_000
