@@ -208,7 +208,7 @@ def observe(
 
 
 def _too_cloudy(share: float | np.floating) -> tuple[str, str]:
-    return "cloud or haze", f"only {share:.0%} of it is clear"
+    return "too little clear", f"only {share:.0%} of it is clear"
 
 
 def _classification(reader: Reader, datatake: Datatake, grid: GeoBox) -> NDArray[np.uint8] | None:

@@ -49,7 +49,7 @@ def choose(monkeypatch):
                 raise ReadError(f"Scene {name}: B02 could not be read")
             clear = (np.arange(100) < 100 * shares[name]).reshape(10, 10)
             if clear.mean() < min_clear:
-                return "cloud or haze", f"only {clear.mean():.0%} of it is clear"
+                return "too little clear", f"only {clear.mean():.0%} of it is clear"
             image = np.ones((9, 74, 74), np.uint16)
             return Observation(datatake, image, (name,), clear, sun)
 
@@ -78,7 +78,7 @@ def test_parts_without_a_date_are_made_up_for_by_the_others(choose):
     chosen, choice, _ = choose(shares, dates=3)
 
     assert chosen == ["06-10", "06-20", "07-10"]
-    assert choice.left_out["20240210T1020"] == ("cloud or haze", "only 10% of it is clear")
+    assert choice.left_out["20240210T1020"] == ("too little clear", "only 10% of it is clear")
     assert choice.left_out["20241110T1020"][0] == "lost"
 
 
