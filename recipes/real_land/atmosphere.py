@@ -10,7 +10,6 @@ root of the water vapour.
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -102,29 +101,3 @@ def _mixed(
     one: NDArray[np.floating], other: NDArray[np.floating], share: float
 ) -> NDArray[np.floating]:
     return (1 - share) * one + share * other
-
-
-def sun_zenith(when: datetime, lon: float, lat: float) -> float:
-    """Zenith angle of the sun, degrees, right to 0.05 degrees (the Astronomical Almanac's formula).
-
-    Args:
-        when: time; UTC if it has no zone.
-        lon: longitude, degrees.
-        lat: latitude, degrees.
-
-    """
-    when = when if when.tzinfo else when.replace(tzinfo=UTC)
-    days = (when - datetime(2000, 1, 1, 12, tzinfo=UTC)).total_seconds() / 86400
-    mean_longitude = np.radians((280.460 + 0.9856474 * days) % 360)
-    anomaly = np.radians((357.528 + 0.9856003 * days) % 360)
-    ecliptic = mean_longitude + np.radians(1.915 * np.sin(anomaly) + 0.020 * np.sin(2 * anomaly))
-    tilt = np.radians(23.439 - 4e-7 * days)
-    declination = np.arcsin(np.sin(tilt) * np.sin(ecliptic))
-    ascension = np.arctan2(np.cos(tilt) * np.sin(ecliptic), np.cos(ecliptic))
-    sidereal = np.radians((280.46061837 + 360.98564736629 * days) % 360)
-    hour = sidereal + np.radians(lon) - ascension
-    place = np.radians(lat)
-    height = np.sin(place) * np.sin(declination) + np.cos(place) * np.cos(declination) * np.cos(
-        hour
-    )
-    return float(np.degrees(np.arccos(height)))

@@ -18,8 +18,9 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.enums import Resampling
 
+from lulcmap.geo import solar_zenith
 from lulcmap.sensors import S1_BANDS, S1_NODATA, S2_BANDS
-from recipes.real_land.atmosphere import Atmosphere, Sky, sun_zenith
+from recipes.real_land.atmosphere import Atmosphere, Sky
 from recipes.real_land.places import Place, load_places
 from recipes.real_land.scenes import LABELLED, S1_OF_SCENE, load_items, read_optical, read_radar
 
@@ -233,7 +234,7 @@ def _scene(
         for planes in (near, smooth)
     ]
     no_radar = np.full((len(S1_BANDS), *seen.shape), S1_NODATA, np.int16)
-    sky = Sky.over(sun_zenith(day, lon, lat), lat, day.month)
+    sky = Sky.over(float(solar_zenith(day, lon, lat)), lat, day.month)
     return RealScene(name, place, pixels[0], pixels[1], no_radar, sky, day, lat, lon)
 
 

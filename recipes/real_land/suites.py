@@ -25,9 +25,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lulcmap.geo import solar_zenith
 from lulcmap.legend import NAMES, NODATA
 from lulcmap.sensors import S1_NODATA
-from recipes.real_land.atmosphere import Sky, sun_zenith
+from recipes.real_land.atmosphere import Sky
 from recipes.real_land.corine import allowed_ids
 from recipes.real_land.corrections import without_false_snow
 from recipes.real_land.evaluate_folds import DISTURBED, Disturb
@@ -169,7 +170,7 @@ def _sky_of(item: dict[str, Any]) -> Sky:
     west, south, east, north = item["bbox"]
     day = datetime.fromisoformat(item["properties"]["datetime"].replace("Z", ""))
     lon, lat = (west + east) / 2, (south + north) / 2
-    return Sky.over(sun_zenith(day, lon, lat), lat, day.month)
+    return Sky.over(float(solar_zenith(day, lon, lat)), lat, day.month)
 
 
 def _kinds(names: Sequence[str]) -> list[tuple[str, tuple[int, ...]]]:

@@ -10,7 +10,7 @@ import pytest
 from lulcmap.legend import NAMES, NODATA
 from lulcmap.sensors import S1_NODATA
 from recipes.real_land import labelled, places
-from recipes.real_land.atmosphere import Atmosphere, Sky, sun_zenith
+from recipes.real_land.atmosphere import Atmosphere, Sky
 from recipes.real_land.corine import ALLOWED, allowed_ids, prior, share_found
 from recipes.real_land.corrections import without_bright_forest
 from recipes.real_land.labelled import SoftLabel, composite, label_place, labelled_tiles, weight_of
@@ -88,12 +88,6 @@ def test_training_patches_lie_far_from_held_out_ones(shared_data: Path):
             if one.place.scene != other.place.scene and one.source == "bigearthnet":
                 at = (one.lat, one.lon), (other.lat, other.lon)
                 assert places._km(*at) >= LINK_KM
-
-
-def test_the_sun_stands_where_the_almanac_says():
-    assert sun_zenith(datetime(2024, 6, 20, 12, 2), 0.0, 23.44) == pytest.approx(0, abs=0.3)
-    assert sun_zenith(datetime(2024, 3, 20, 12, 7), 0.0, 0.0) == pytest.approx(0, abs=0.3)
-    assert sun_zenith(datetime(2024, 12, 21, 12), 0.0, 66.6) == pytest.approx(90, abs=0.3)
 
 
 def test_light_goes_through_the_air_and_back(shared_data: Path):
