@@ -1,5 +1,4 @@
 import json
-import os
 from dataclasses import replace
 
 import numpy as np
@@ -24,7 +23,7 @@ from lulcmap.training.export import export_onnx
 from lulcmap.training.export_check import composites
 from lulcmap.training.fit import train_network
 from lulcmap.training.initial import load_trained
-from lulcmap.training.networks import NETWORKS, build_network
+from lulcmap.training.networks import build_network
 from lulcmap.training.settings import TrainingSettings
 from tests.support.networks import MICRO, NORMALISATION, checkpoint, make_chips
 
@@ -99,14 +98,6 @@ def test_a_bias_of_zeros_that_the_export_dropped_comes_back(exported, tmp_path):
 
     assert_gives_the_logits_of(tmp_path / "dropped.onnx")
     assert not load_trained(tmp_path / "dropped.onnx").state["classify.bias"].any()
-
-
-@pytest.mark.skipif("LULCMAP_SLOW" not in os.environ, reason="an hour: set LULCMAP_SLOW=1")
-@pytest.mark.parametrize("name", NETWORKS)
-def test_every_network_comes_back_from_its_export(name, tmp_path):
-    path = export_onnx(checkpoint(NETWORKS[name]), tmp_path / "model.onnx").path
-
-    assert_gives_the_logits_of(path)
 
 
 @pytest.mark.parametrize("name", ["micro", "micro-segformer", "micro-unet"])
