@@ -10,6 +10,7 @@ import click
 
 from lulcmap.cli.app import json_option, refuse_given
 from lulcmap.cli.command import Command, CommandGroup
+from lulcmap.cli.images import archive_options, reading_options
 from lulcmap.cli.label import label
 from lulcmap.cli.logs import configure_logging, logging_options
 from lulcmap.cli.options import option_of
@@ -44,30 +45,7 @@ def dataset() -> None:
     help="Folder of Dynamic World's label tiles, or your own raster or vector file.",
 )
 @click.option("--out", required=True, type=_PATH, help="Folder of the dataset.")
-@option_of(
-    ImageArchive,
-    "catalog",
-    "planetary-computer, earth-search, cdse, a STAC API, or an ItemCollection file.",
-    metavar="NAME|URL|FILE",
-)
-@option_of(
-    ImageArchive,
-    "profile",
-    "Provider whose layout a URL or a file has.  [default: planetary-computer]",
-    metavar="NAME",
-    show_default=False,
-)
-@option_of(
-    ImageArchive,
-    "s1_catalog",
-    "Another catalogue for Sentinel-1.",
-    metavar="NAME|URL",
-)
-@option_of(
-    ImageArchive,
-    "orbit",
-    "Orbit direction of Sentinel-1.",
-)
+@archive_options
 @option_of(
     DatasetRequest,
     "s1_days",
@@ -126,24 +104,7 @@ def dataset() -> None:
     "Make at most this many chips, for a trial.",
     type=click.IntRange(1),
 )
-@option_of(
-    ImageArchive,
-    "max_lost",
-    "Share of a chip's radar assets that may be unreadable; in composites, of all assets.",
-    type=click.FloatRange(0, 1),
-)
-@option_of(
-    ImageArchive,
-    "patience",
-    "Seconds to wait for an image server that is busy or down.",
-    type=click.FloatRange(0),
-)
-@option_of(
-    ImageArchive,
-    "workers",
-    "Chips made at a time, and reader threads.",
-    type=click.IntRange(1, 256),
-)
+@reading_options("Chips made at a time, and reader threads.")
 @logging_options
 @json_option
 @click.pass_context

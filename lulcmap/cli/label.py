@@ -9,6 +9,7 @@ import click
 
 from lulcmap.cli.app import json_option
 from lulcmap.cli.command import Command
+from lulcmap.cli.images import archive_options, reading_options
 from lulcmap.cli.logs import configure_logging, logging_options
 from lulcmap.cli.options import option_of, period_of, period_options
 from lulcmap.cli.shown import show_chips, show_reasons
@@ -89,20 +90,7 @@ _PATH = click.Path(path_type=Path)
     "Percent of cloud above which a Sentinel-2 scene is not looked at.",
     type=click.FloatRange(0, 100),
 )
-@option_of(
-    ImageArchive,
-    "catalog",
-    "planetary-computer, earth-search, cdse, a STAC API, or an ItemCollection file.",
-    metavar="NAME|URL|FILE",
-)
-@option_of(
-    ImageArchive,
-    "profile",
-    "Provider whose layout a URL or a file has.  [default: planetary-computer]",
-    metavar="NAME",
-    show_default=False,
-)
-@option_of(ImageArchive, "s1_catalog", "Another catalogue for Sentinel-1.", metavar="NAME|URL")
+@archive_options
 @option_of(LabelRequest, "s1", "Use of Sentinel-1; required leaves out dates without it.")
 @option_of(
     LabelRequest,
@@ -116,7 +104,6 @@ _PATH = click.Path(path_type=Path)
     "Sentinel-1 dates averaged in a chip, the nearest to its day.",
     type=click.IntRange(1, 1000),
 )
-@option_of(ImageArchive, "orbit", "Orbit direction of Sentinel-1.")
 @option_of(
     LabelRequest,
     "validation",
@@ -131,24 +118,7 @@ _PATH = click.Path(path_type=Path)
     "Windows in one call of the model, on a GPU.",
     type=click.IntRange(1, 1024),
 )
-@option_of(
-    ImageArchive,
-    "max_lost",
-    "Share of a chip's radar assets that may be unreadable; in composites, of all assets.",
-    type=click.FloatRange(0, 1),
-)
-@option_of(
-    ImageArchive,
-    "patience",
-    "Seconds to wait for an image server that is busy or down.",
-    type=click.FloatRange(0),
-)
-@option_of(
-    ImageArchive,
-    "workers",
-    "Places read at a time, and reader threads.",
-    type=click.IntRange(1, 256),
-)
+@reading_options("Places read at a time, and reader threads.")
 @logging_options
 @json_option
 def label(

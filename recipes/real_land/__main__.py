@@ -12,10 +12,7 @@ is that of the first seed: none is chosen. If interrupted, rerun the same comman
 import argparse
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 
 from tqdm import tqdm
@@ -26,17 +23,7 @@ from recipes.real_land.mix import Amounts, build_mix
 from recipes.real_land.models import open_model
 from recipes.real_land.release import add_figures, export, fit_temperature
 from recipes.real_land.suites import Suite, all_suites
-
-TRAIN_OPTIONS = (
-    *("--augmentation", "strong"),
-    *("--missing-s1", "0.4"),
-    *("--missing-s2", "0.05"),
-    *("--balance", "0"),
-    *("--gamma", "0"),
-)
-"""Options of ``lulcmap train`` set by the recipe. Radar is missing from two samples of five, so
-that the map without it is as good as it can be; neither rare classes nor hard pixels get more
-weight, so that the confidence stays valid."""
+from recipes.real_land.trainings import run_trainings
 
 PASSED_OPTIONS = (
     *("model", "transform", "epochs", "batch_size", "crop", "learning_rate", "average"),
@@ -103,33 +90,15 @@ def _label(data: Path, labels: Path) -> None:
 def _train(
     options: argparse.Namespace, shares: Mapping[Path, float], folders: Sequence[Path]
 ) -> None:
-    """Train each seed, some side by side.
-
-    Each training has one thread: a second one hardly speeds up such a small network, and with a
-    fixed number of threads the same command gives the same file.
-    """
+    """Train each seed, some side by side."""
     for start in range(0, len(folders), options.together):
         part = folders[start : start + options.together]
-        with ExitStack() as stack:
-            running = []
-            for number, folder in enumerate(part):
-                # only one training can show its progress on the terminal
-                log = None if not number else stack.enter_context(Path(f"{folder}.log").open("w"))
-                process = subprocess.Popen(
-                    _command(options, shares, folder), stdout=log, stderr=log
-                )
-                stack.callback(process.terminate)
-                running.append(process)
-            codes = [process.wait() for process in running]
-        for folder, code in zip(part, codes, strict=True):
-            if code:
-                raise SystemExit(
-                    f"The training in {folder} failed with exit code {code}. See its output above "
-                    f"or in {folder}.log, then rerun the same command to resume."
-                )
+        run_trainings({folder: _own_options(options, shares, folder) for folder in part})
 
 
-def _command(options: argparse.Namespace, shares: Mapping[Path, float], folder: Path) -> list[str]:
+def _own_options(
+    options: argparse.Namespace, shares: Mapping[Path, float], folder: Path
+) -> list[str]:
     passed = [
         word
         for name in PASSED_OPTIONS
@@ -139,10 +108,7 @@ def _command(options: argparse.Namespace, shares: Mapping[Path, float], folder: 
         passed += ["--init", options.init]
     data = [word for path, share in shares.items() for word in ("--data", f"{path}={share:g}")]
     seed = folder.name.removeprefix("seed-")
-    return [
-        *(sys.executable, "-m", "lulcmap", "train", *data, "--out", str(folder)),
-        *("--seed", seed, *passed, *TRAIN_OPTIONS),
-    ]
+    return [*data, "--seed", seed, *passed]
 
 
 def _finish(

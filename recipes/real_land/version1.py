@@ -11,10 +11,7 @@ resumes. See ``README.md`` beside this file.
 
 import argparse
 import os
-import subprocess
-import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 
 from tqdm import tqdm
@@ -22,16 +19,7 @@ from tqdm import tqdm
 from lulcmap.dataset import Dataset
 from recipes.real_land.dataset import build_landscapes
 from recipes.real_land.finish import copy_figures, export, measure_twin
-
-TRAIN_OPTIONS = (
-    *("--augmentation", "strong"),
-    *("--missing-s1", "0.4"),
-    *("--missing-s2", "0.05"),
-    *("--balance", "0"),
-    *("--gamma", "0"),
-)
-"""Options of ``lulcmap train`` set by the recipe: neither rare classes nor hard pixels get more
-weight, so that the confidence stays valid for real land."""
+from recipes.real_land.trainings import run_trainings
 
 PASSED_OPTIONS = (
     *("model", "transform", "epochs", "batch_size", "crop", "learning_rate", "average"),
@@ -100,41 +88,19 @@ def _landscapes(options: argparse.Namespace, *, fold: int | None) -> Dataset:
 
 
 def _train(options: argparse.Namespace, datasets: Sequence[Dataset]) -> list[Path]:
-    """Train on each dataset, side by side; return the folders.
-
-    Each training has one thread: a second one hardly speeds up such a small network, and with a
-    fixed number of threads the same command gives the same file.
-    """
-    folders = [dataset.folder.parent / f"seed-{options.seed}" for dataset in datasets]
+    """Train on each dataset, side by side; return the folders."""
     passed = [
         word
         for name in PASSED_OPTIONS
         for word in (f"--{name.replace('_', '-')}", str(getattr(options, name)))
     ]
-    with ExitStack() as stack:
-        trainings = []
-        for dataset, folder in zip(datasets, folders, strict=True):
-            # only one training can show its progress on the terminal
-            log = None if not trainings else stack.enter_context(Path(f"{folder}.log").open("w"))
-            training = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "lulcmap", "train"),
-                    *("--data", str(dataset.folder), "--out", str(folder)),
-                    *passed,
-                    *TRAIN_OPTIONS,
-                ],
-                stdout=log,
-                stderr=log,
-            )
-            stack.callback(training.terminate)
-            trainings.append(training)
-        codes = [training.wait() for training in trainings]
-    for folder, code in zip(folders, codes, strict=True):
-        if code:
-            raise SystemExit(
-                f"The training in {folder} failed with exit code {code}. See its output above or "
-                f"in {folder}.log, then rerun the same command to resume."
-            )
+    folders = [dataset.folder.parent / f"seed-{options.seed}" for dataset in datasets]
+    run_trainings(
+        {
+            folder: ["--data", str(dataset.folder), *passed]
+            for dataset, folder in zip(datasets, folders, strict=True)
+        }
+    )
     return folders
 
 

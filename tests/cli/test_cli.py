@@ -478,28 +478,3 @@ def test_a_signal_stops_at_once_and_the_same_command_goes_on(
     assert all(path.stat().st_mtime_ns == then for path, then in times.items())
     with rasterio.open("map.tif") as made:
         assert (made.read(1) != NODATA).any()
-
-
-DROPPED = """
-import os, signal, time
-from lulcmap.cli import main
-class Finalised:
-    def __del__(self):
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(0)  # Python raises it here, and drops what leaves a finaliser
-def work(**_):
-    Finalised()
-    time.sleep(30)
-    print("went on")
-main.commands["doctor"].callback = work
-main(["doctor"])
-"""
-
-
-def test_a_signal_that_python_drops_stops_all_the_same():
-    ended = subprocess.run(
-        [sys.executable, "-c", DROPPED], capture_output=True, text=True, check=False
-    )
-
-    assert (ended.returncode, ended.stdout) == (143, "")
-    assert ended.stderr == "Error: Stopped. Run the same command again to resume.\n"
