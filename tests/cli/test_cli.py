@@ -430,14 +430,14 @@ def test_every_option_of_predict_is_there():
 
 
 STUCK = """
-import signal, sys, time
+import glob, signal, sys, time
 from pathlib import Path
 from lulcmap.imagery import reader as read
 from lulcmap.cli import main
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 reads = read.Reader.read
-def read_or_hang(*args):  # a server that no longer answers, once there is a block
-    if any(Path("map.tif.run").glob("blocks/*.tif")):
+def read_or_hang(*args):  # a server that no longer answers, once a block has its name
+    if glob.glob("map.tif.run/blocks/*.tif"):
         Path("hangs").touch()
         time.sleep(100)
     return reads(*args)

@@ -61,7 +61,8 @@ class Run:
     @property
     def blocks(self) -> dict[str, int]:
         """The blocks in the run folder, and when each was written, ns."""
-        return {p.name: p.stat().st_mtime_ns for p in (self.folder / "blocks").glob("*.tif")}
+        paths = (self.folder / "blocks").glob("[!.]*.tif")  # a kill leaves hidden temporary files
+        return {path.name: path.stat().st_mtime_ns for path in paths}
 
 
 @dataclass(frozen=True)
