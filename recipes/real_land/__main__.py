@@ -3,10 +3,10 @@
     python -m recipes.real_land RUN_FOLDER --data ../shared/data
 
 It labels the real scenes (``RUN_FOLDER/labels``), builds the datasets (``RUN_FOLDER/data``), trains
-three seeds side by side, two at a time, each on one thread, fits each one's temperature on held-out
-real scenes, measures all of them (``RUN_FOLDER/figures.json``) and exports each. The model to ship
-is that of the first seed: none is chosen. If interrupted, rerun the same command; it resumes. See
-``README.md`` beside this file.
+three seeds, each starting from version 1, two at a time, each on one thread, fits each one's
+temperature on held-out real scenes, measures all of them (``RUN_FOLDER/figures.json``) and exports
+each. The model to ship is that of the first seed: none is chosen. If interrupted, rerun the same
+command; it resumes. See ``README.md`` beside this file.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from recipes.real_land.development import measure, report
+from recipes.real_land.development import VERSION_1_FILE, measure, report
 from recipes.real_land.labels import all_taught_scenes, label_scenes
 from recipes.real_land.mix import Amounts, build_mix
 from recipes.real_land.models import open_model
@@ -64,16 +64,18 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="folder of the data")
     parser.add_argument("--labels", type=Path, help="labels made before; default: in the run")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="one training each")
-    parser.add_argument("--fields", type=int, default=3600, help="landscapes and quilts")
-    parser.add_argument("--wild", type=int, default=2800, help="wild landscapes")
+    parser.add_argument("--fields", type=int, default=1600, help="landscapes and quilts")
+    parser.add_argument("--wild", type=int, default=1400, help="wild landscapes")
     parser.add_argument("--size", type=int, default=256, help="side of a landscape, pixels")
-    parser.add_argument("--init", help="model or checkpoint to start from, as of lulcmap train")
+    parser.add_argument(
+        "--init", default=str(VERSION_1_FILE), help="as of lulcmap train; empty to start anew"
+    )
     parser.add_argument("--model", default="lulcformer-tiny")
     parser.add_argument("--transform", default="log-indices")
-    parser.add_argument("--epochs", type=int, default=32)
+    parser.add_argument("--epochs", type=int, default=44)
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--crop", type=int, default=64)
-    parser.add_argument("--learning-rate", type=float, default=2e-3)
+    parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--average", type=float, default=0.998)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--workers", type=int, default=2)

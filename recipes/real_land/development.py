@@ -4,8 +4,8 @@
         [--out figures.json] [--landscapes 0]
 
 MODEL is an ONNX file, run by the code that makes maps, or a checkpoint. Several are taken as seeds
-of one recipe: their mean and spread are printed too. The teacher (under each scene's own sun), the
-shipped model and a forest of single pixels stand beside them; they are measured once and kept in
+of one recipe: their mean and spread are printed too. The teacher (under each scene's own sun),
+version 1 and a forest of single pixels stand beside them; they are measured once and kept in
 ``LABELS_FOLDER/references.json``. ``suites.py`` says what each row is.
 
 A figure is the mean over a suite's images, then the mean over kinds of cover; each model with both
@@ -36,10 +36,10 @@ SENSORS = {"both": None, "S2 only": "s1", "S1 only": "s2"}
 TOLERANCE = 0.01
 """How much lower than without it an image's share may be with radar."""
 
-SHIPPED_FILE = Path("models/lulcformer-tiny-real.onnx")
-"""Model file that is shipped now, from the root of the project."""
+VERSION_1_FILE = Path(__file__).parent / "version1.onnx"
+"""The default model of lulcmap 0.1.0, which version 2 starts from."""
 
-FOREST, TEACHER, SHIPPED = "forest", "teacher", "shipped"
+FOREST, TEACHER, VERSION_1 = "forest", "teacher", "version 1"
 
 FOREST_PIXELS = 2000
 """Pixels of an image that the forest classifies; it is slow."""
@@ -101,14 +101,12 @@ def _figures_of(suite: Suite, scores: Mapping[str, Score]) -> Figures:
     }
 
 
-def references(
-    data: Path, labels: Path, suites: Sequence[Suite], *, shipped: Path
-) -> dict[str, Figures]:
-    """Figures of the teacher, the shipped model and the forest, measured once."""
+def references(data: Path, labels: Path, suites: Sequence[Suite]) -> dict[str, Figures]:
+    """Figures of the teacher, version 1 and the forest, measured once."""
     path = labels / "references.json"
     kept: dict[str, Figures] = json.loads(path.read_text()) if path.exists() else {}
     makers: dict[str, Callable[[Sequence[Suite]], Figures]] = {
-        SHIPPED: lambda missing: measure(open_model(shipped), missing),
+        VERSION_1: lambda missing: measure(open_model(VERSION_1_FILE), missing),
         TEACHER: lambda missing: measure(teacher_model(data), missing, is_optical=True),
         FOREST: lambda missing: measure(_forest(data), missing, pixels=FOREST_PIXELS),
     }
@@ -186,13 +184,11 @@ def report(
     data: Path,
     labels: Path,
     suites: Sequence[Suite],
-    *,
-    shipped: Path = SHIPPED_FILE,
 ) -> str:
     """The figures beside the references, the harm of radar, and the spread of seeds, as text."""
-    beside = references(data, labels, suites, shipped=shipped)
+    beside = references(data, labels, suites)
     parts = [table({**figures, **beside}, [suite.name for suite in suites])]
-    for name, of_model in {**figures, SHIPPED: beside[SHIPPED]}.items():
+    for name, of_model in {**figures, VERSION_1: beside[VERSION_1]}.items():
         found = harmed(of_model)
         parts.append("\n  ".join([f"{name}: radar harms on {len(found)} images", *found]))
     if len(figures) > 1:
@@ -209,7 +205,6 @@ def main() -> None:
     parser.add_argument("models", nargs="*", type=Path)
     parser.add_argument("--data", type=Path, required=True, help="folder of the data")
     parser.add_argument("--labels", type=Path, required=True, help="folder of the teacher's labels")
-    parser.add_argument("--shipped", type=Path, default=SHIPPED_FILE)
     parser.add_argument("--out", type=Path, help="JSON file to write")
     options = parser.parse_args()
 
@@ -217,7 +212,7 @@ def main() -> None:
         pass
     suites = [*tqdm(all_suites(options.data, options.labels), desc="suites")]
     figures = {path.stem: measure(open_model(path), suites) for path in options.models}
-    print(report(figures, options.data, options.labels, suites, shipped=options.shipped))
+    print(report(figures, options.data, options.labels, suites))
     if options.out is not None:
         options.out.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 

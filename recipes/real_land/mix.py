@@ -16,10 +16,10 @@ from recipes.real_land.wild.make import KINDS
 class Amounts:
     """How much is made up."""
 
-    fields: int = 3600
+    fields: int = 1600
     """Landscapes of fields, towns and all that is between, and quilts."""
 
-    wild: int = 2800
+    wild: int = 1400
     """Wild landscapes."""
 
     size: int = 256

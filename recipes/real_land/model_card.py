@@ -3,7 +3,7 @@
     python -m recipes.real_land.model_card RUN_FOLDER --labels LABELS_FOLDER --out CARD.md
 
 It fills ``model_card.md`` with the figures of ``RUN_FOLDER/figures.json`` beside those of the
-teacher, the model shipped before and a forest (``LABELS_FOLDER/references.json``), and with the
+teacher, version 1 and a forest (``LABELS_FOLDER/references.json``), and with the
 inputs and outputs of the card that the export wrote.
 """
 
@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from recipes.real_land.development import FOREST, SENSORS, SHIPPED, TEACHER, harmed
+from recipes.real_land.development import FOREST, SENSORS, TEACHER, VERSION_1, harmed
 
 TEMPLATE = Path(__file__).parent / "model_card.md"
 
@@ -55,12 +55,12 @@ def section(card: str, title: str) -> str:
 
 def suites_table(seeds: Sequence[Figures], beside: Mapping[str, Figures]) -> str:
     """Rows of suites: mean over seeds with both sensors and each alone, beside the references."""
-    lines = ["| | both | S2 only | S1 only | teacher | before | forest |", "|" + "---|" * 7]
+    lines = ["| | both | S2 only | S1 only | teacher | version 1 | forest |", "|" + "---|" * 7]
     for suite in seeds[0]["both"]:
         if suite == "ece":
             continue
         cells = [_over_seeds([seed[sensors].get(suite) for seed in seeds]) for sensors in SENSORS]
-        cells += [_cell(beside[name]["both"].get(suite)) for name in (TEACHER, SHIPPED, FOREST)]
+        cells += [_cell(beside[name]["both"].get(suite)) for name in (TEACHER, VERSION_1, FOREST)]
         lines.append(f"| {suite} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -127,7 +127,7 @@ def test_the_table_has_every_suite_of_every_model(tmp_path, monkeypatch):
 
         return make
 
-    monkeypatch.setattr(development, "open_model", of("shipped"))
+    monkeypatch.setattr(development, "open_model", of("version 1"))
     monkeypatch.setattr(development, "teacher_model", of("teacher"))
     monkeypatch.setattr(development, "_forest", of("forest"))
     seeds = {"seed 0": measure(says(0), suites), "seed 1": measure(says(1), suites)}
@@ -135,14 +135,14 @@ def test_the_table_has_every_suite_of_every_model(tmp_path, monkeypatch):
     text = report(seeds, Path(), tmp_path, suites)
     again = report(seeds, Path(), tmp_path, [*suites, Suite("new", [image(np.zeros((4, 4)))])])
 
-    assert calls == ["shipped", "teacher", "forest"] * 2  # the second time for what is new
+    assert calls == ["version 1", "teacher", "forest"] * 2  # the second time for what is new
     assert json.loads((tmp_path / "references.json").read_text())["teacher"]["both"]["denmark"]
     (row,) = (line for line in text.splitlines() if line.startswith("denmark") and "+-" not in line)
-    assert row.count("1.000 / 1.000") == 3 + 3 + 2  # the first seed, shipped, teacher, forest
+    assert row.count("1.000 / 1.000") == 3 + 3 + 2  # the first seed, version 1, teacher, forest
     assert row.count("0.000 / 0.000") == 3
     assert "denmark                0.500 +- 0.707" in text
     assert "\nnew " in again
-    assert "shipped: radar harms on 0 images" in text
+    assert "version 1: radar harms on 0 images" in text
     assert table(seeds, ["laos"]).count("1.000 / 1.000") == 3  # one seed, three sets of sensors
 
 
@@ -194,7 +194,7 @@ def test_the_card_has_every_figure_and_no_gap():
         Suite("held-out places", [image(np.ones((4, 4)), name="b")]),
     ]
     seeds = {"seed-0": measure(says(0, blind=1), suites), "seed-1": measure(says(0), suites)}
-    beside = {name: measure(says(1), suites) for name in ("teacher", "shipped", "forest")}
+    beside = {name: measure(says(1), suites) for name in ("teacher", "version 1", "forest")}
     exported = "# x\n\n## Inputs and outputs\nboth\n\n## Settings\nz\n"
 
     text = fill_card(TEMPLATE.read_text(encoding="utf-8"), exported, seeds, beside)
