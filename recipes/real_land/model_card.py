@@ -4,7 +4,7 @@
 
 It fills ``model_card.md`` with the figures of ``RUN_FOLDER/figures.json`` beside those of the
 teacher, version 1 and a forest (``LABELS_FOLDER/references.json``), and with the
-inputs and outputs of the card that the export wrote.
+sections of the card that the export wrote.
 """
 
 import argparse
@@ -38,6 +38,8 @@ def fill_card(
     first = next(iter(seeds.values()))
     return Template(template).substitute(
         inputs=section(exported, "Inputs and outputs"),
+        settings=section(exported, "Settings"),
+        comparison=section(exported, "Comparison with torch"),
         suites=suites_table(list(seeds.values()), beside),
         kinds=kinds_table(first, beside[TEACHER]),
         scenes=scenes_table(first),

@@ -196,11 +196,12 @@ def test_the_card_has_every_figure_and_no_gap():
     seeds = {"seed-0": measure(says(0, blind=1), suites), "seed-1": measure(says(0), suites)}
     beside = {name: measure(says(1), suites) for name in ("teacher", "version 1", "forest")}
     exported = "# x\n\n## Inputs and outputs\nboth\n\n## Settings\nz\n"
+    exported += "\n## Comparison with torch\nsame\n"
 
     text = fill_card(TEMPLATE.read_text(encoding="utf-8"), exported, seeds, beside)
 
     assert "$" not in text
-    assert "\nboth\n" in text
+    assert all(f"\n{section}\n" in text for section in ("both", "z", "same"))
     assert "| denmark | 1.000 ± 0.000 / 1.000 | 0.500 ± 0.707 / 0.500 |" in text
     assert "| held-out places | a" not in text
     assert "| held-out places | b | 0.000 | 1.000 |" in text
