@@ -10,7 +10,7 @@ from pathlib import Path
 DEFAULT = "lulcformer-tiny-real"
 
 SUMMARIES = {
-    "lulcformer-tiny-real": "LULC-Former, 3.6 M parameters, trained on landscapes of real pixels",
+    "lulcformer-tiny-real": "LULC-Former, 3.6 M parameters, taught by Dynamic World on real scenes",
     "lulcformer-tiny": "LULC-Former of the demo, trained on simulated landscapes only",
     "random-forest-simulated": "random forest on single pixels, the demo's baseline",
 }
