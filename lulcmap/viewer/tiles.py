@@ -49,14 +49,14 @@ def check_tile(zoom: int, x: int, y: int) -> Tile:
     return zoom, x, y
 
 
-def class_tile(raster: Raster, tile: Tile) -> NDArray[np.uint8]:
-    """(256, 256) values of the first band of a class map, 255 where it has none.
+def class_tile(raster: Raster, tile: Tile, *, band: int = 1) -> NDArray[np.uint8]:
+    """(256, 256) values of a band of a class map, or of a layer of it, 255 where it has none.
 
     Each is that of the pixel its centre lies in, of the file or of the overview that is as fine as
     the tile.
     """
     with raster.opened() as dataset:
-        image = _read(dataset, tile, [1], resampling="nearest")
+        image = _read(dataset, tile, [band], resampling="nearest")
     if image is None:
         return np.full((TILE_PX, TILE_PX), NODATA, np.uint8)
     return image.array[0].astype(np.uint8).filled(NODATA)
