@@ -21,6 +21,7 @@ FLOORS = (
         "api dataset",
         "evaluation",
         "training simulation products",
+        "viewer",
         "cli",
     ),
 )
@@ -30,6 +31,7 @@ DOORS = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.pyi"))
 HEAVY = {
     *("numpy", "scipy", "numba", "torch", "onnxruntime", "rasterio", "shapely", "pyproj", "odc"),
     *("PIL", "xarray", "requests", "pystac", "pystac_client", "tqdm"),
+    *("rio_tiler", "starlette", "uvicorn"),
 }
 
 

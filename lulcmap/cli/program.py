@@ -20,6 +20,7 @@ from lulcmap.cli.sample import sample
 from lulcmap.cli.seams import seams
 from lulcmap.cli.stac import stac
 from lulcmap.cli.train import train
+from lulcmap.cli.view import view
 
 
 @click.group(cls=Group, context_settings={"show_default": True, "max_content_width": 100})
@@ -35,7 +36,7 @@ def main() -> None:
 
 for command in (
     *(predict, plan, status, assemble, seams, demo),
-    *(areas, change, clean, polygons, stac),
+    *(view, areas, change, clean, polygons, stac),
     *(dataset, train, evaluate, sample, export_onnx, models, doctor),
 ):
     main.add_command(command)
