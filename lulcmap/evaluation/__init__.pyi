@@ -4,6 +4,7 @@ from .classmap import CHANGE_TAG, ClassMap, open_class_map, transformer
 from .compare import compare_maps, compare_models
 from .comparison import Comparison
 from .crosswalk import load_crosswalk
+from .design import DESIGN, DRAWN
 from .evaluate import evaluate_map, evaluate_model
 from .metrics import Evaluation
 from .olofsson import Estimate, estimate_adjusted
@@ -12,7 +13,14 @@ from .pixel_area import pixel_areas, pixel_lonlat
 from .points import SamplePoints, read_points
 from .regions import Regions, load_regions
 from .results import check_evaluation_folder, write_comparison, write_evaluation
-from .sample_file import check_sample_path, write_sample, write_training_sample
+from .sample_file import (
+    ANSWERS,
+    DRAWN_LAYER,
+    SAMPLE_LAYER,
+    check_sample_path,
+    write_sample,
+    write_training_sample,
+)
 from .sampling import MapSample, draw_sample
 from .scores import accuracy, confusion, iou, mean_f1, mean_iou
 from .seams.search import SeamReport, find_seams
@@ -20,7 +28,12 @@ from .temperature import LogitSample, calibration_error, fit_temperature
 from .training_sample import TrainingSample, draw_training_sample
 
 __all__ = [
+    "ANSWERS",
     "CHANGE_TAG",
+    "DESIGN",
+    "DRAWN",
+    "DRAWN_LAYER",
+    "SAMPLE_LAYER",
     "ClassMap",
     "Comparison",
     "Estimate",
