@@ -11,6 +11,7 @@ from lulcmap.cli.demo import demo
 from lulcmap.cli.doctor import doctor
 from lulcmap.cli.evaluate import evaluate
 from lulcmap.cli.export import export_onnx
+from lulcmap.cli.label_sample import label
 from lulcmap.cli.models import models
 from lulcmap.cli.plan import plan
 from lulcmap.cli.polygons import polygons
@@ -37,6 +38,6 @@ def main() -> None:
 for command in (
     *(predict, plan, status, assemble, seams, demo),
     *(view, areas, change, clean, polygons, stac),
-    *(dataset, train, evaluate, sample, export_onnx, models, doctor),
+    *(dataset, train, evaluate, sample, label, export_onnx, models, doctor),
 ):
     main.add_command(command)

@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
-from contextlib import closing
+from contextlib import closing, contextmanager
 
 import numpy as np
 import pyogrio
@@ -234,9 +234,12 @@ with AnswerStore(Path(sys.argv[1])) as store:
 """
 
 
+@contextmanager
 def started(path, body):
     code = WRITER + textwrap.indent(textwrap.dedent(body), "    ")
-    return subprocess.Popen([sys.executable, "-c", code, path], stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, "-c", code, path]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        yield process
 
 
 def check_whole(path, acknowledged):
@@ -262,11 +265,11 @@ def test_nothing_is_lost_by_a_kill_between_writes(path):
     """
     acknowledged = {}
     for attempt in range(4):
-        process = started(path, body)
-        lines = [process.stdout.readline() for _ in range(random.Random(attempt).randint(1, 30))]
-        process.send_signal(signal.SIGKILL)
-        lines += process.stdout.readlines()
-        process.wait()
+        with started(path, body) as process:
+            count = random.Random(attempt).randint(1, 30)
+            lines = [process.stdout.readline() for _ in range(count)]
+            process.send_signal(signal.SIGKILL)
+            lines += process.stdout.readlines()
         last = dict(line.strip().split("|") for line in lines if line.endswith("\n"))
         acknowledged |= {int(point): name for point, name in last.items()}
         held = check_whole(path, ())
@@ -280,14 +283,12 @@ def test_nothing_is_lost_by_a_kill_between_writes(path):
 def test_a_kill_during_a_write_leaves_the_answers_before_it(path, when):
     with AnswerStore(path) as store:
         store.answer(1, "anna", "trees", is_sure=True)
-    process = started(
-        path,
-        f"""
+    body = f"""
         kill_at(store, {when!r})
         store.answer(2, "anna", "grass", is_sure=True, comment="x" * 2000)
-        """,
-    )
-    assert process.wait() == -signal.SIGKILL
+    """
+    with started(path, body) as process:
+        assert process.wait() == -signal.SIGKILL
 
     held = check_whole(path, [(1, "trees")])
     assert 2 not in held
@@ -297,14 +298,13 @@ def test_gdal_reads_the_file_after_a_kill_before_it_is_opened_again(path, class_
     with AnswerStore(path) as store:
         for point in range(1, 61):
             store.answer(point, "anna", "trees", is_sure=True)
-    process = started(
-        path,
-        """
+    body = """
         kill_at(store, "COMMIT")
         store.answer(2, "anna", "crops", is_sure=True, comment="x" * 2000)
-        """,
-    )
-    assert process.wait() == -signal.SIGKILL
+    """
+    with started(path, body) as process:
+        assert process.wait() == -signal.SIGKILL
+    assert path.with_name("sample.gpkg-journal").exists()
 
     result = evaluate_map(class_map, path, crosswalk=None, label_column=None, regions=Regions())
 
