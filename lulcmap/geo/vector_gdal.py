@@ -101,7 +101,7 @@ def gdal_layers(path: Path, driver: str, name: str) -> list[str]:
 def _recover(path: Path) -> None:
     """Take back what a killed program left by half in a GeoPackage.
 
-    Every SQLite program does so as it opens the file to write; GDAL, which opens it to read, cannot.
+    Every SQLite program does so as it opens the file to write; GDAL opens it to read, and cannot.
     """
     if not path.with_name(f"{path.name}-journal").exists():
         return

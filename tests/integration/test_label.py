@@ -78,6 +78,7 @@ def serving(sample, land, *options):
 def opened(browser, address, **options):
     """The page, when it shows a point; whatever it throws or blocks is a fault."""
     context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}} | options)
+    context.set_default_timeout(240_000)  # a busy machine is slow, not wrong
     page = context.new_page()
     faults = []
     page.on("pageerror", lambda error: faults.append(str(error)))
@@ -214,7 +215,7 @@ def test_points_and_polygons_are_drawn(browser, sample, land):
             page.keyboard.press("2")
             question(page, 2)
             page.get_by_role("button", name="Erase 2").click()
-            page.wait_for_function("document.querySelectorAll('#drawn li').length === 1")
+            page.wait_for_function("() => document.querySelectorAll('#drawn li').length === 1")
             assert page.faults == []
 
     layer = pyogrio.read_dataframe(sample, layer="drawn")
@@ -271,10 +272,10 @@ def test_the_page_fits_and_every_control_has_a_name(browser, sample, land, width
         serving(sample, land) as server,
         opened(browser, server.address, viewport={"width": width, "height": 844}) as page,
     ):
-        overflow = "document.documentElement.scrollWidth - innerWidth"
+        overflow = "() => document.documentElement.scrollWidth - innerWidth"
         assert page.evaluate(overflow) <= 0
         nameless = page.evaluate(
-            """[...document.querySelectorAll('button, input, select, textarea')].filter(one =>
+            """() => [...document.querySelectorAll('button, input, select, textarea')].filter(one =>
                 one.offsetParent && !one.textContent.trim() && !one.labels?.length
                 && !one.ariaLabel).length"""
         )

@@ -250,7 +250,6 @@ def test_agreement_is_printed_and_copies_are_merged(land, sample, tmp_path):
 
 def test_wrong_calls_end_in_one_line(land, sample, tmp_path):
     path, _ = land
-    other, _ = write_labelled_land(tmp_path)
     for arguments, told in [
         ((sample,), "Give --map"),
         ((sample, "--agreement", "--port", 8000), "--agreement opens no page"),

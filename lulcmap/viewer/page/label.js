@@ -70,6 +70,7 @@ class Page {
     on("filter", "change", () => this.applyFilter());
     on("skip", "change", () => this.applyFilter());
     on("show-map", "change", () => this.showMapped());
+    on("brightness", "input", () => this.brighten(0));
     on("comment", "change", () => this.saveComment());
     on("draw-point", "click", () => this.drawing.start("Point"));
     on("draw-polygon", "click", () => this.drawing.start("Polygon"));
@@ -92,6 +93,8 @@ class Page {
       "+": () => this.pictures.zoom(1),
       "=": () => this.pictures.zoom(1),
       "-": () => this.pictures.zoom(-1),
+      ",": () => this.brighten(-25),
+      ".": () => this.brighten(25),
       h: () => this.pictures.show(this.point(), true),
       m: () => byId("show-map").click(),
       o: () => this.drawing.start("Point"),
@@ -108,6 +111,7 @@ class Page {
       }
       if (event.ctrlKey || event.metaKey || event.altKey || byId("keys").open) return;
       if (!byId("keys-on").checked || field.matches("textarea, select")) return;
+      if (field.type === "range" && event.key.startsWith("Arrow")) return;
       if (event.key === " " && field.matches("button, input, summary")) return;
       const key = event.key.toLowerCase();
       const act = this.byKey.has(key) ? () => this.choose(this.byKey.get(key)) : acts[key];
@@ -140,13 +144,17 @@ class Page {
 
   step(by) {
     if (this.isSaving) return;
+    const at = this.nextAt(by);
+    if (at !== null) this.go(at);
+    else this.say(by > 0 ? "This is the last point." : "This is the first point.");
+  }
+
+  nextAt(by) {
+    // Place of the next point that is shown, after or before this one; null if there is none.
     for (let at = this.at + by; at >= 0 && at < this.points.length; at += by) {
-      if (this.isShown(this.points[at])) {
-        this.go(at);
-        return;
-      }
+      if (this.isShown(this.points[at])) return at;
     }
-    this.say(by > 0 ? "This is the last point." : "This is the first point.");
+    return null;
   }
 
   async applyFilter() {
@@ -171,6 +179,8 @@ class Page {
     this.showAnswer();
     this.showSaid();
     this.pictures.show(point);
+    const next = this.nextAt(1);
+    if (next !== null) this.pictures.prefetch(this.points[next]);
   }
 
   showAnswer() {
@@ -199,7 +209,7 @@ class Page {
       const spoken = name === null ? "not sure" : name.replaceAll("_", " ");
       const done = this.points.every((one) => !one.square || one.answer);
       this.say(`Point ${this.point().id}: ${spoken}.${done ? " All points are answered." : ""}`);
-      this.step(1);
+      if (!done) this.step(1);
     }
   }
 
@@ -302,6 +312,12 @@ class Page {
       }
     }
     byId("people").replaceChildren(table, ...lines.map((line) => element("p", line)));
+  }
+
+  brighten(by) {
+    const bar = byId("brightness");
+    bar.value = Number(bar.value) + by;
+    this.pictures.brighten(bar.value);
   }
 
   async attempt(ask) {

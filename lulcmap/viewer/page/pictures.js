@@ -1,9 +1,9 @@
 // The pictures around a point: one large, all small, and the surroundings.
 import { element } from "./legend.js";
-import { PictureLayer } from "./tiles.js";
+import { PictureLayer, TILE_PX } from "./tiles.js";
 
 const MAX_ZOOM = 22;
-const CLOSER = 4; // zooms beyond that of the map's pixels
+const CLOSER = 3; // zooms beyond that of the map's pixels
 const FURTHER = 4; // zooms back, for the surroundings
 const SQUARE = { color: "#ffee00", weight: 2, fill: false, interactive: false };
 const HALO = { color: "#000000", weight: 4, fill: false, interactive: false, opacity: 0.6 };
@@ -101,6 +101,10 @@ export class Pictures {
     this.choose((this.shown + 1) % Math.max(this.choices.length, 1));
   }
 
+  brighten(percent) {
+    document.documentElement.style.setProperty("--brightness", `${percent}%`);
+  }
+
   zoom(by) {
     this.map.setZoom(this.map.getZoom() + by);
   }
@@ -119,6 +123,16 @@ export class Pictures {
     }
     this.map.setView(this.centre, zoom, { animate: false });
     this.follow();
+  }
+
+  prefetch(point) {
+    // Have the browser load the pictures around the next point while this one is looked at.
+    for (const { number } of this.choices) {
+      if (number === null) continue;
+      const zoom = this.site.pictures[number].max_zoom;
+      const place = this.map.project([point.lat, point.lon], zoom).divideBy(TILE_PX).floor();
+      new Image().src = this.source.picture(number, zoom, place.x, place.y);
+    }
   }
 
   follow() {
