@@ -99,7 +99,8 @@ def _page(site: Site, data: dict[str, Any]) -> bytes:
     images = ["data:", *([] if site.basemap is None else [basemap_origin(site.basemap)])]
     policy = (
         f"default-src 'none'; script-src {_hash(leaflet)} {_hash(script)}; "
-        f"style-src {_hash(styles)}; img-src {' '.join(images)}; base-uri 'none'; form-action 'none'"
+        f"style-src {_hash(styles)}; img-src {' '.join(images)}; "
+        "base-uri 'none'; form-action 'none'"
     )
     head = (
         f'<meta charset="utf-8">\n<meta http-equiv="Content-Security-Policy" content="{policy}">\n'

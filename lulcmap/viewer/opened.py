@@ -1,10 +1,13 @@
 """Open what a user names, and serve it."""
 
+import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from lulcmap.errors import LulcmapError
 from lulcmap.products import load_named_regions
+from lulcmap.viewer.areas import areas_within, view_box
 from lulcmap.viewer.maps import open_maps, open_pictures
 from lulcmap.viewer.server import make_app, served
 from lulcmap.viewer.site import Site, basemap_origin, site_routes
@@ -58,5 +61,12 @@ def serve_site(site: Site, *, port: int | None = None) -> Iterator[str]:
 
     """
     origins = () if site.basemap is None else (basemap_origin(site.basemap),)
+    # Counting is compiled at its first use: not while the user waits for the first view.
+    threading.Thread(target=_warm_up, args=(site,), name="warm-up", daemon=True).start()
     with served(make_app(site_routes(site)), port=port, image_origins=origins) as address:
         yield address
+
+
+def _warm_up(site: Site) -> None:
+    with suppress(LulcmapError):  # told where it is asked for
+        areas_within(site.maps[0], view_box(site.maps[0].bounds))

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,29 +25,30 @@ class Raster:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._idle: list[Any] = []
+        self.pyramid: tuple[float, tuple[int, ...]] | None = None
+        """Side of a pixel in metres of Web Mercator, and how many times coarser each overview
+        is; None until a tile is read."""
+        self._idle: dict[int | None, list[Any]] = {}
 
     @contextmanager
-    def opened(self) -> Iterator[Any]:
+    def opened(self, overview: int | None = None) -> Iterator[Any]:
         """The dataset, which no other thread uses meanwhile.
+
+        Args:
+            overview: number of an overview to read instead, 0 the finest.
 
         Raises:
             UsageError: it cannot be read.
 
         """
         with _AT_ONCE, rasterio.Env(**GDAL_OPTIONS):
+            idle = self._idle.setdefault(overview, [])
             try:
-                dataset = self._idle.pop() if self._idle else open_geotiff(self.path)
+                dataset = idle.pop() if idle else open_geotiff(self.path, overview=overview)
                 yield dataset
             except RasterioError as error:
                 raise UsageError(
                     f"{self.path} cannot be read ({first_line(error)}). It may have been changed "
                     "or be truncated; start again with a whole file."
                 ) from error
-            self._idle.append(dataset)
-
-    def close(self) -> None:
-        """Close the datasets that nobody uses."""
-        while self._idle:
-            with suppress(RasterioError):
-                self._idle.pop().close()
+            idle.append(dataset)

@@ -185,6 +185,7 @@ def basemap_origin(url: str) -> str:
     plain = host and all(one.isascii() and (one.isalnum() or one in ".-") for one in host)
     if (
         not plain
+        or not url.isprintable()
         or parts.scheme not in ("http", "https")
         or "@" in parts.netloc
         or not all(key in url for key in ("{z}", "{x}", "{y}"))

@@ -1,6 +1,7 @@
 """Tiles of 256 pixels in Web Mercator, read from the overviews of a raster."""
 
 import math
+import threading
 import warnings
 import zlib
 from collections.abc import Sequence
@@ -9,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from rasterio.crs import CRS
+from rasterio.transform import from_origin
 from rasterio.warp import transform_bounds
-from rio_tiler.errors import RioTilerError
+from rio_tiler.errors import NoOverviewWarning, RioTilerError
 from rio_tiler.io import Reader
 from rio_tiler.utils import render
 
@@ -29,6 +31,14 @@ _EQUATOR_M = 2 * math.pi * 6_378_137
 """Width of the world in Web Mercator, metres."""
 
 _MERCATOR, _DEGREES = CRS.from_epsg(3857), CRS.from_epsg(4326)
+
+_TOLERANCE_PX = 0.01
+"""Pixels of the raster by which places may be off; GDAL's default is an eighth."""
+
+_QUIET = threading.Lock()
+
+_COARSER = 1.2
+"""Pixels of a tile by which those of an overview may be larger."""
 
 _MAX_LAT = 85.05
 """Latitude at which Web Mercator ends, degrees."""
@@ -55,8 +65,7 @@ def class_tile(raster: Raster, tile: Tile, *, band: int = 1) -> NDArray[np.uint8
     Each is that of the pixel its centre lies in, of the file or of the overview that is as fine as
     the tile.
     """
-    with raster.opened() as dataset:
-        image = _read(dataset, tile, [band], resampling="nearest")
+    image = _read(raster, tile, [band], resampling="nearest")
     if image is None:
         return np.full((TILE_PX, TILE_PX), NODATA, np.uint8)
     return image.array[0].astype(np.uint8).filled(NODATA)
@@ -85,8 +94,7 @@ def picture_tile(
         form: format of the picture, ``"PNG"`` or ``"WEBP"``.
 
     """
-    with raster.opened() as dataset:
-        image = _read(dataset, tile, bands, resampling="bilinear")
+    image = _read(raster, tile, bands, resampling="bilinear")
     if image is None:
         return None
     valid: NDArray[np.bool_] = ~np.ma.getmaskarray(image.array).any(axis=0)
@@ -102,13 +110,18 @@ _GAMMA = 1.5
 """Gamma that brightens the shadows for a screen, as in the preview of a map."""
 
 
-def _read(dataset: Any, tile: Tile, bands: Sequence[int], *, resampling: Any) -> Any:
+def _read(raster: Raster, tile: Tile, bands: Sequence[int], *, resampling: Any) -> Any:
     """The tile's image; None where the raster does not reach."""
     zoom, x, y = tile
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # rio-tiler's, on files without overviews
-            reader = Reader(None, dataset=dataset)
+    size = _EQUATOR_M / 2**zoom
+    grid = from_origin(x * size - _EQUATOR_M / 2, _EQUATOR_M / 2 - y * size, *[size / TILE_PX] * 2)
+    # rio-tiler would warp at the raster's own resolution, and take every n-th pixel of that.
+    options = {"transform": grid, "width": TILE_PX, "height": TILE_PX, "tolerance": _TOLERANCE_PX}
+    with raster.opened(_overview(raster, size / TILE_PX)) as dataset:
+        try:
+            with _QUIET, warnings.catch_warnings():  # filters are those of all threads
+                warnings.simplefilter("ignore", NoOverviewWarning)  # told at the start
+                reader = Reader(None, dataset=dataset)
             return reader.tile(
                 x,
                 y,
@@ -116,13 +129,29 @@ def _read(dataset: Any, tile: Tile, bands: Sequence[int], *, resampling: Any) ->
                 tilesize=TILE_PX,
                 indexes=list(bands),
                 nodata=NODATA if dataset.nodata is None else None,
-                resampling_method=resampling,
                 reproject_method=resampling,
+                vrt_options=options,
             )
-    except RioTilerError:
-        return None
-    except ValueError as error:
-        raise UsageError(f"{dataset.name} cannot be shown ({first_line(error)}).") from error
+        except RioTilerError:
+            return None
+        except ValueError as error:
+            raise UsageError(f"{raster.path} cannot be shown ({first_line(error)}).") from error
+
+
+def _overview(raster: Raster, size: float) -> int | None:
+    """Number of the overview that is about as fine as a tile; None for the raster itself.
+
+    Args:
+        raster: the raster.
+        size: side of a pixel of the tile, metres of Web Mercator.
+
+    """
+    if raster.pyramid is None:
+        with raster.opened() as dataset:
+            raster.pyramid = _pixel_size(dataset), tuple(map(int, dataset.overviews(1)))
+    own, factors = raster.pyramid
+    fitting = [number for number, factor in enumerate(factors) if own * factor <= _COARSER * size]
+    return max(fitting, default=None)
 
 
 def degree_bounds(dataset: Any) -> tuple[float, float, float, float]:
@@ -135,7 +164,12 @@ def degree_bounds(dataset: Any) -> tuple[float, float, float, float]:
 
 def finest_zoom(dataset: Any) -> int:
     """The zoom at which a pixel of a tile is as small as one of the raster, or smaller."""
+    exact = math.log2(_EQUATOR_M / TILE_PX / _pixel_size(dataset))
+    return min(max(math.ceil(exact - 0.1), 0), MAX_ZOOM)
+
+
+def _pixel_size(dataset: Any) -> float:
+    """Side of a pixel of a raster, metres of Web Mercator."""
     west, south, east, north = transform_bounds(dataset.crs, _MERCATOR, *dataset.bounds)
     height, width = dataset.shape
-    size = math.sqrt(max((east - west) * (north - south), 1e-9) / (height * width))
-    return min(max(math.ceil(math.log2(_EQUATOR_M / TILE_PX / size) - 0.1), 0), MAX_ZOOM)
+    return math.sqrt(max((east - west) * (north - south), 1e-9) / (height * width))

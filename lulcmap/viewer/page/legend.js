@@ -44,7 +44,7 @@ export class Legend {
     const two = maps.length === 2;
     this.list.classList.toggle("two", two);
     this.columns.hidden = !two;
-    this.columns.replaceChildren(...(two ? maps.map((map) => element("span", map.label)) : []));
+    this.columns.textContent = two ? `Shares in ${maps[0].label}, then in ${maps[1].label}` : "";
     const covers = new Map();
     for (const map of maps) {
       for (const cover of map.legend) {

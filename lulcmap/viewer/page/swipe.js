@@ -1,9 +1,11 @@
 // The border between two maps, moved by mouse, finger and keys.
 
 export class Swipe {
-  constructor(map, divider, onMove) {
+  constructor(map, divider, tags, onMove) {
+    // tags: what names the map on each side, kept beside the border
     this.map = map;
     this.divider = divider;
+    this.tags = tags;
     this.onMove = onMove;
     this.share = 50;
     this.isOn = false;
@@ -43,6 +45,8 @@ export class Swipe {
   clip() {
     const [left, right] = ["left", "right"].map((name) => this.map.getPane(name));
     this.divider.style.left = `${this.share}%`;
+    this.tags[0].style.right = `calc(${100 - this.share}% + 12px)`;
+    this.tags[1].style.left = `calc(${this.share}% + 12px)`;
     this.divider.setAttribute("aria-valuenow", Math.round(this.share));
     if (!this.isOn) {
       left.style.clipPath = right.style.clipPath = "";

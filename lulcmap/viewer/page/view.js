@@ -29,7 +29,8 @@ class Page {
     this.legend = new Legend(byId("legend"), byId("total"), byId("columns"), (name, isShown) =>
       this.toggle(name, isShown));
     this.makeMap();
-    this.swipe = new Swipe(this.map, byId("divider"), () => this.keepState());
+    const tags = [byId("tag-left"), byId("tag-right")];
+    this.swipe = new Swipe(this.map, byId("divider"), tags, () => this.keepState());
     this.fillForms();
     this.turnTheme = startTheme(byId("theme"));
     this.addKeys();
@@ -53,7 +54,7 @@ class Page {
       worldCopyJump: true,
     });
     L.control.zoom({ position: "topright" }).addTo(map);
-    L.control.scale({ position: "bottomright" }).addTo(map);
+    L.control.scale({ position: "bottomright", imperial: false }).addTo(map);
     for (const [name, order] of [["base", 200], ["left", 300], ["right", 310]]) {
       map.createPane(name).style.zIndex = order;
     }
@@ -166,7 +167,8 @@ class Page {
   tell(map) {
     byId("title").textContent = map.title;
     document.title = `${map.title} · lulcmap`;
-    byId("subtitle").textContent = map.facts.find(([name]) => name === "Model")?.[1] ?? "";
+    const model = map.facts.find(([name]) => name === "Model")?.[1];
+    byId("subtitle").textContent = model ? `Model ${model}` : "";
     byId("facts").replaceChildren(
       ...map.facts.flatMap(([name, value]) => [element("dt", name), element("dd", value)]),
     );
@@ -234,6 +236,7 @@ class Page {
   async updateAreas() {
     this.areasStop?.abort();
     const stop = (this.areasStop = new AbortController());
+    this.legend.total.textContent = "Measuring …";
     const bounds = this.map.getBounds();
     const view = {
       west: bounds.getWest(), south: bounds.getSouth(),
