@@ -2,11 +2,9 @@
 
 import json
 import re
-import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -16,31 +14,9 @@ from pyproj import Transformer
 
 from lulcmap.evaluation import draw_sample, write_sample
 from lulcmap.viewer import AnswerStore
-from tests.integration.services import Missing
 from tests.viewer.pictures import write_labelled_land
 
 NAMES = {1: "trees", 4: "crops", 6: "built"}
-
-
-@contextmanager
-def chromium() -> Iterator[object]:
-    """A headless Chromium of the system."""
-    path = shutil.which("chromium")
-    if path is None:
-        raise Missing("chromium is missing: apt-get install chromium")
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError as error:
-        raise Missing("playwright is missing: pip install playwright") from error
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def browser(start):
-    return start(chromium())
 
 
 @pytest.fixture(scope="module")
@@ -196,27 +172,27 @@ def test_a_kill_in_between_loses_nothing_and_the_next_start_goes_on(browser, sam
 
 
 def test_points_and_polygons_are_drawn(browser, sample, land):
-    with serving(sample, land, "--add-class", "oil palm") as server:
-        with opened(browser, server.address) as page:
-            box = page.locator("#map").bounding_box()
-            x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-            page.keyboard.press("p")
-            for dx, dy in ((-90, -60), (90, -60), (90, 60)):
-                page.mouse.click(x + dx, y + dy)
-            page.get_by_role("button", name="oil palm").click()
-            page.wait_for_selector("#drawn li:has-text('oil palm, polygon')")
-            page.keyboard.press("o")
-            page.mouse.click(x + 10, y + 10)
-            page.keyboard.press("2")
-            page.wait_for_selector("#drawn li:has-text('trees, point')")
-            page.keyboard.press("o")
-            page.keyboard.press("Escape")
-            assert held(sample) == {}
-            page.keyboard.press("2")
-            question(page, 2)
-            page.get_by_role("button", name="Erase 2").click()
-            page.wait_for_function("() => document.querySelectorAll('#drawn li').length === 1")
-            assert page.faults == []
+    palms = "--add-class", "oil palm"
+    with serving(sample, land, *palms) as server, opened(browser, server.address) as page:
+        box = page.locator("#map").bounding_box()
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        page.keyboard.press("p")
+        for dx, dy in ((-90, -60), (90, -60), (90, 60)):
+            page.mouse.click(x + dx, y + dy)
+        page.get_by_role("button", name="oil palm").click()
+        page.wait_for_selector("#drawn li:has-text('oil palm, polygon')")
+        page.keyboard.press("o")
+        page.mouse.click(x + 10, y + 10)
+        page.keyboard.press("2")
+        page.wait_for_selector("#drawn li:has-text('trees, point')")
+        page.keyboard.press("o")
+        page.keyboard.press("Escape")
+        assert held(sample) == {}
+        page.keyboard.press("2")
+        question(page, 2)
+        page.get_by_role("button", name="Erase 2").click()
+        page.wait_for_function("() => document.querySelectorAll('#drawn li').length === 1")
+        assert page.faults == []
 
     layer = pyogrio.read_dataframe(sample, layer="drawn")
     assert layer["class"].tolist() == ["oil palm"]
@@ -264,6 +240,28 @@ def test_the_whole_line_to_accuracy_and_areas(browser, sample, land, tmp_path):
     metrics = json.loads((tmp_path / "accuracy" / "metrics.json").read_text())
     assert re.search(r'"overall_accuracy": *(\{"value": *)?1\.0', json.dumps(metrics))
     assert "adjusted_ha" in (tmp_path / "areas.csv").read_text()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "light")])
+def test_axe_finds_nothing(browser, axe, sample, land, width, scheme):
+    with AnswerStore(sample) as store:
+        store.answer(1, "ben", "trees", is_sure=True)
+    options = {"viewport": {"width": width, "height": 844}, "color_scheme": scheme}
+    with (
+        serving(sample, land) as server,
+        opened(browser, server.address, **options, bypass_csp=True) as page,
+    ):
+        page.keyboard.press("p")
+        page.keyboard.press("m")
+        page.wait_for_selector("#mapped:has-text('The map says')")
+        page.locator("#agreement summary").click()
+        page.wait_for_selector("#people table")
+        for key in ("", "?"):
+            if key:
+                page.keyboard.press(key)
+            page.evaluate(axe)
+            found = page.evaluate("axe.run()")["violations"]
+            assert [(one["id"], one["impact"], one["help"]) for one in found] == []
 
 
 @pytest.mark.parametrize("width", [1280, 768, 390])

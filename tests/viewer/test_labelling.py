@@ -16,7 +16,7 @@ from tests.viewer.pictures import write_labelled_land
 pytest.importorskip("rio_tiler")
 testclient = pytest.importorskip("starlette.testclient")
 
-from lulcmap.viewer.labelling import label_routes, open_labelling  # noqa: E402
+from lulcmap.viewer.labelling import label_routes, open_labelling, serve_labelling  # noqa: E402
 from lulcmap.viewer.server import make_app  # noqa: E402
 
 NAMES = {1: "trees", 4: "crops", 6: "built"}
@@ -144,6 +144,21 @@ def test_drawings_are_kept_and_erased(client, sample):
         assert refused.status_code == 400
 
     assert post(client, "/api/erase", number=drawn.json()[0]["number"]).json() == []
+
+
+def test_another_site_cannot_answer(land, sample, socket_enabled):
+    httpx = pytest.importorskip("httpx")
+    body = {"point": 1, "class": "trees", "sure": True, "comment": "", "map_shown": False}
+    with (
+        open_labelling(sample, map_path=land[0], interpreter="anna") as labelling,
+        serve_labelling(labelling) as address,
+    ):
+        own = address.rsplit("/", 2)[0]
+        for origin, status in (("https://example.org", 403), (None, 403), (own, 200)):
+            headers = {} if origin is None else {"Origin": origin}
+            answered = httpx.post(f"{address}api/answers", json=body, headers=headers)
+            assert answered.status_code == status
+            assert len(labelling.store.answers()) == (status == 200)
 
 
 def test_from_a_sample_to_answers_to_accuracy_and_areas(land, sample, tmp_path):

@@ -290,7 +290,7 @@ class Page {
     if (!result) return;
     const table = element("table");
     const head = element("tr");
-    head.append(...["", "answered", "unsure", "no class"].map((text) => {
+    head.append(...["interpreter", "answered", "unsure", "no class"].map((text) => {
       const cell = element("th", text);
       cell.scope = "col";
       return cell;
