@@ -121,7 +121,8 @@ def _page(site: Site, data: dict[str, Any]) -> bytes:
 
 
 def _file(name: str) -> str:
-    return page_files()[name].decode()
+    # As browsers read a page: its line ends decide the hash of a script or style.
+    return page_files()[name].decode().replace("\r\n", "\n")
 
 
 def _unmoduled(name: str) -> str:

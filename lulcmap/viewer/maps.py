@@ -31,6 +31,9 @@ _LOOK_PX = 1024
 _SLOW_PX = 2**25
 """Pixels from which a file without overviews is slow to show."""
 
+_BRIGHTEST = {"true colour": 3000, "false colour": 5000}
+"""Reflectance x 10000 above which a pixel is white, so that snow does not darken the rest."""
+
 _MIXES = {"true colour": ("B04", "B03", "B02"), "false colour": ("B08", "B04", "B03")}
 """Bands, shown as red, green and blue, of the ways to look at a composite."""
 
@@ -276,16 +279,15 @@ def _pictures(raster: Raster, label: str) -> list[Picture]:
                 "and B08, as lulcmap predict --save-composite does; a picture has red, green and "
                 "blue."
             )
-        return [
-            Picture(
-                f"{label}, {title.lower()}", raster, bands, _stretch(dataset, bands), bounds, zoom
-            )
-            for title, bands in mixes.items()
-        ]
+        pictures = []
+        for mix, bands in mixes.items():
+            stretch = _stretch(dataset, bands, _BRIGHTEST.get(mix, math.inf))
+            pictures.append(Picture(f"{label}, {mix}", raster, bands, stretch, bounds, zoom))
+        return pictures
 
 
-def _stretch(dataset: Any, bands: tuple[int, ...]) -> tuple[float, float]:
-    """Values shown as black and white: the 2nd and the 98th percentile of all three bands.
+def _stretch(dataset: Any, bands: tuple[int, ...], brightest: float) -> tuple[float, float]:
+    """Values shown as black and white: the 2nd and the 98th percentile of all three bands, or less.
 
     One stretch for the three, so that grey stays grey, and for the whole file, so that tiles fit.
     """
@@ -297,5 +299,5 @@ def _stretch(dataset: Any, bands: tuple[int, ...]) -> tuple[float, float]:
     known = known[np.isfinite(known)]
     if not known.size:
         return 0.0, 1.0
-    low, high = np.percentile(known, (2, 98))
+    low, high = np.minimum(np.percentile(known, (2, 98)), (brightest / 2, brightest))
     return float(low), float(max(high, low + 1e-6))

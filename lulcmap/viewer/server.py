@@ -1,10 +1,12 @@
 """The server for one user: on the loopback interface, with a token in its address."""
 
+import logging
 import secrets
 import socket
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
@@ -14,6 +16,8 @@ from starlette.routing import BaseRoute
 
 from lulcmap.errors import LulcmapError, UsageError
 from lulcmap.viewer.guard import Guard
+
+logger = logging.getLogger(__name__)
 
 _HOST = "127.0.0.1"
 
@@ -30,12 +34,19 @@ def make_app(routes: Sequence[BaseRoute]) -> Starlette:
         routes: its routes, with paths as they are after the token.
 
     """
-    return Starlette(routes=routes, exception_handlers={LulcmapError: _told})
+    handlers: Any = {LulcmapError: _told, Exception: _bug}
+    return Starlette(routes=routes, exception_handlers=handlers)
 
 
 def _told(request: Request, error: Exception) -> Response:  # noqa: ARG001 - as Starlette calls it
     status = 400 if isinstance(error, UsageError) else 500
     return JSONResponse({"error": str(error)}, status)
+
+
+def _bug(request: Request, error: Exception) -> Response:
+    logger.error("Unexpected error in %s:", request.url.path, exc_info=error)
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    return JSONResponse({"error": f"This is a bug in lulcmap, please report it: {text}"}, 500)
 
 
 @contextmanager
@@ -65,7 +76,8 @@ def served(
             lifespan="off",
             loop="asyncio",
             ws="none",
-            log_level="warning",
+            log_config=None,
+            log_level="critical",  # errors are told by the application; a stop is none
             access_log=False,
             server_header=False,
             proxy_headers=False,

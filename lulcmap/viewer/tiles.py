@@ -97,7 +97,7 @@ def picture_tile(
     image = _read(raster, tile, bands, resampling="bilinear")
     if image is None:
         return None
-    valid: NDArray[np.bool_] = ~np.ma.getmaskarray(image.array).any(axis=0)
+    valid: NDArray[np.bool_] = np.logical_not(np.ma.getmaskarray(image.array).any(axis=0))
     if not valid.any():
         return None
     low, high = stretch

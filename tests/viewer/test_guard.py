@@ -22,7 +22,9 @@ async def _echo(request: Request) -> JSONResponse:
 
 
 async def _broken(request: Request) -> JSONResponse:
-    raise {"usage": UsageError, "output": OutputError}[request.path_params["kind"]]("what to do")
+    raise {"usage": UsageError, "output": OutputError, "bug": ZeroDivisionError}[
+        request.path_params["kind"]
+    ]("what to do")
 
 
 APP = make_app(
@@ -40,7 +42,7 @@ def ask(
     async def answer() -> httpx.Response:
         guard = Guard(APP, token=TOKEN, port=PORT, image_origins=images)
         async with httpx.AsyncClient(
-            transport=httpx.ASGITransport(guard), base_url=ORIGIN
+            transport=httpx.ASGITransport(guard, raise_app_exceptions=False), base_url=ORIGIN
         ) as client:
             return await client.request(method, path, **options)
 
@@ -161,3 +163,11 @@ def test_an_error_of_lulcmap_is_told_as_json():
 
     assert (wrong.status_code, wrong.json()) == (400, {"error": "what to do"})
     assert (broken.status_code, broken.json()) == (500, {"error": "what to do"})
+
+
+def test_a_bug_is_told_as_json_and_logged(caplog):
+    answer = ask(f"/{TOKEN}/broken/bug")
+
+    assert answer.status_code == 500
+    assert "please report it: ZeroDivisionError" in answer.json()["error"]
+    assert "Unexpected error in /broken/bug" in caplog.text
