@@ -21,8 +21,8 @@ _TABLES = {".csv", ".parquet"}
 LABEL, CLASS = "label", "class"
 """Columns of the class of a point: as people write it themselves, and as ``lulcmap label`` does."""
 
-INTERPRETER, SURE, COMMENT, ANSWERED_AT = "interpreter", "sure", "comment", "answered_at"
-"""Further columns of what was answered there."""
+INTERPRETER, ANSWERED_AT = "interpreter", "answered_at"
+"""Columns of who answered it there, and when."""
 
 ANSWERED = {CLASS, INTERPRETER, ANSWERED_AT}
 """Columns by which a file is known to hold answers."""
