@@ -51,7 +51,11 @@ _CHECKPOINT = ".pt"
 )
 @PRIOR_OPTION
 @click.option("--labels", type=_FILE, help="Raster, points or polygons to measure a map against.")
-@click.option("--label-column", default="label", help="Column of points and polygons.")
+@click.option(
+    "--label-column",
+    show_default=False,
+    help="Column of points and polygons.  [default: label, or class of lulcmap label]",
+)
 @click.option(
     "--crosswalk",
     metavar="FILE|NAME",
@@ -82,7 +86,7 @@ def evaluate(
     device: str,
     prior: str,
     labels: Path | None,
-    label_column: str,
+    label_column: str | None,
     crosswalk: str | None,
     regions: Path | None,
     region_column: str,

@@ -11,6 +11,7 @@ from lulcmap.cli.demo import demo
 from lulcmap.cli.doctor import doctor
 from lulcmap.cli.evaluate import evaluate
 from lulcmap.cli.export import export_onnx
+from lulcmap.cli.label_sample import label
 from lulcmap.cli.models import models
 from lulcmap.cli.plan import plan
 from lulcmap.cli.polygons import polygons
@@ -20,6 +21,7 @@ from lulcmap.cli.sample import sample
 from lulcmap.cli.seams import seams
 from lulcmap.cli.stac import stac
 from lulcmap.cli.train import train
+from lulcmap.cli.view import view
 
 
 @click.group(cls=Group, context_settings={"show_default": True, "max_content_width": 100})
@@ -35,7 +37,7 @@ def main() -> None:
 
 for command in (
     *(predict, plan, status, assemble, seams, demo),
-    *(areas, change, clean, polygons, stac),
-    *(dataset, train, evaluate, sample, export_onnx, models, doctor),
+    *(view, areas, change, clean, polygons, stac),
+    *(dataset, train, evaluate, sample, label, export_onnx, models, doctor),
 ):
     main.add_command(command)

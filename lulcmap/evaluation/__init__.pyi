@@ -4,6 +4,7 @@ from .classmap import CHANGE_TAG, ClassMap, open_class_map, transformer
 from .compare import compare_maps, compare_models
 from .comparison import Comparison
 from .crosswalk import load_crosswalk
+from .design import DESIGN, DRAWN
 from .evaluate import evaluate_map, evaluate_model
 from .metrics import Evaluation
 from .olofsson import Estimate, estimate_adjusted
@@ -12,24 +13,40 @@ from .pixel_area import pixel_areas, pixel_lonlat
 from .points import SamplePoints, read_points
 from .regions import Regions, load_regions
 from .results import check_evaluation_folder, write_comparison, write_evaluation
-from .sampling import check_sample_path, draw_sample, write_sample
+from .sample_file import (
+    ANSWERS,
+    DRAWN_LAYER,
+    SAMPLE_LAYER,
+    check_sample_path,
+    write_sample,
+    write_training_sample,
+)
+from .sampling import MapSample, draw_sample
 from .scores import accuracy, confusion, iou, mean_f1, mean_iou
 from .seams.search import SeamReport, find_seams
 from .temperature import LogitSample, calibration_error, fit_temperature
+from .training_sample import TrainingSample, draw_training_sample
 
 __all__ = [
+    "ANSWERS",
     "CHANGE_TAG",
+    "DESIGN",
+    "DRAWN",
+    "DRAWN_LAYER",
+    "SAMPLE_LAYER",
     "ClassMap",
     "Comparison",
     "Estimate",
     "Evaluation",
     "LogitSample",
+    "MapSample",
     "Prediction",
     "Predictor",
     "Regions",
     "Reliability",
     "SamplePoints",
     "SeamReport",
+    "TrainingSample",
     "accuracy",
     "calibration_error",
     "check_evaluation_folder",
@@ -38,6 +55,7 @@ __all__ = [
     "compare_models",
     "confusion",
     "draw_sample",
+    "draw_training_sample",
     "estimate_adjusted",
     "evaluate_map",
     "evaluate_model",
@@ -58,4 +76,5 @@ __all__ = [
     "write_comparison",
     "write_evaluation",
     "write_sample",
+    "write_training_sample",
 ]

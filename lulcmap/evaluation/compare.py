@@ -90,7 +90,7 @@ def compare_maps(
     labels: Path,
     *,
     crosswalk: str | None,
-    label_column: str,
+    label_column: str | None,
     progress: Steps = no_progress,
 ) -> Comparison:
     """Compare two finished maps where there are labels.
@@ -101,7 +101,8 @@ def compare_maps(
         labels: path of a raster, points or polygons.
         crosswalk: path or name of a crosswalk; None where labels have the first map's own values
             or names. Both maps' classes then match by their names.
-        label_column: column of points and polygons that holds the label.
+        label_column: column of points and polygons that holds the label; None as in
+            ``evaluate_map``.
         progress: called with the number of parts of the labels done, and of all parts.
 
     Raises:

@@ -28,6 +28,7 @@ from lulcmap.evaluation.metrics import Evaluation, unknown_note
 from lulcmap.evaluation.onnx_predictor import Predictor
 from lulcmap.evaluation.reference import Comparison, compare
 from lulcmap.evaluation.regions import Regions
+from lulcmap.evaluation.vectors import LABEL
 from lulcmap.legend import NAMES
 from lulcmap.system import Steps, no_progress
 
@@ -119,7 +120,7 @@ def evaluate_map(
     labels: Path,
     *,
     crosswalk: str | None,
-    label_column: str,
+    label_column: str | None,
     regions: Regions,
     progress: Steps = no_progress,
 ) -> Evaluation:
@@ -130,7 +131,8 @@ def evaluate_map(
         labels: path of a raster, points or polygons.
         crosswalk: path or name of a crosswalk; None where labels have the map's own values or
             names.
-        label_column: column of points and polygons that holds the label.
+        label_column: column of points and polygons that holds the label; None takes ``class`` where
+            ``lulcmap label`` wrote it, and else ``label``.
         regions: regions to give metrics for.
         progress: called with the number of parts of the labels done, and of all parts.
 
@@ -188,12 +190,12 @@ def _unknown_names(result: Comparison) -> str:
     return ", ".join(label for label, _ in result.unknown.most_common(_MAX_NAMES))
 
 
-def no_labels_reason(result: Comparison, label_column: str) -> str:
+def no_labels_reason(result: Comparison, label_column: str | None) -> str:
     """What the file holds instead of labels, as the end of a sentence."""
     if result.unlabelled:
         return (
-            f": {result.unlabelled:,} {result.kind} have an empty column {label_column!r}; write "
-            "the classes into it"
+            f": {result.unlabelled:,} {result.kind} have an empty column "
+            f"{label_column or LABEL!r}; write the classes into it, or give them with lulcmap label"
         )
     if result.unknown:
         return f": they are {_unknown_names(result)}, which the --crosswalk lacks"
@@ -222,6 +224,12 @@ def _notes(class_map: ClassMap, result: Comparison, crosswalk: str | None) -> li
     if result.unlabelled:
         notes.append(
             f"{result.kind.capitalize()} without a label, not counted: {result.unlabelled:,}."
+        )
+    if result.undecided:
+        notes.append(
+            f"Of these, {result.undecided:,} were answered without one class: nobody was sure, or "
+            "interpreters disagree. They may be the hard ones, so the map may be worse than "
+            "estimated; decide on them together in lulcmap label."
         )
     if result.sample is not None:
         notes.append(

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lulcmap.errors import UsageError
+from lulcmap.evaluation.design import DESIGN, check_random, is_random
 from lulcmap.evaluation.stratified import AREA, PIXEL_AREA, STRATUM, LabelledSample
+from lulcmap.evaluation.vectors import load_features
 from lulcmap.system import write_table
 
 POINTS = "points.csv"
@@ -81,9 +83,11 @@ def read_points(folder: Path) -> SamplePoints:
         folder: path of the folder that ``write_evaluation`` wrote, or of one of its files.
 
     Raises:
-        UsageError: there are none, or they cannot be read.
+        UsageError: there are none, they cannot be read, or were chosen for training.
 
     """
+    if folder.suffix.lower() == ".gpkg" and folder.is_file():
+        check_random(load_features(folder))
     path = (folder if folder.is_dir() else folder.parent) / POINTS
     if not path.is_file():
         raise UsageError(
@@ -114,6 +118,12 @@ def read_points(folder: Path) -> SamplePoints:
             f"{path} cannot be read as the points of an evaluation ({error}). Run lulcmap evaluate "
             "again."
         ) from error
+    designs = np.array([row.get(DESIGN) for row in rows], object)
+    if not is_random(designs).all():
+        raise UsageError(
+            f"{path} has points that were chosen for training, not drawn at random (column "
+            "design): no area can be estimated from them. Evaluate a random sample alone."
+        )
     if not rows or not (np.isfinite([lon, lat, km2, m2]).all() and (km2 > 0).all()):
         raise UsageError(f"{path} has no points, or areas that are no numbers. Evaluate again.")
     return SamplePoints(path, lon, lat, text[STRATUM], km2, m2, text["mapped"], text["true"])

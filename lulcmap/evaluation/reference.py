@@ -19,9 +19,17 @@ from lulcmap.evaluation.classmap import transformer
 from lulcmap.evaluation.compared_maps import ComparedMaps, centres, reproject
 from lulcmap.evaluation.counts import Counts
 from lulcmap.evaluation.crosswalk import Crosswalk
+from lulcmap.evaluation.design import check_random
 from lulcmap.evaluation.paired import PairedCounts
 from lulcmap.evaluation.stratified import LabelledSample
-from lulcmap.evaluation.vectors import WGS84, Features, load_features
+from lulcmap.evaluation.vectors import (
+    ANSWERED,
+    ANSWERED_AT,
+    WGS84,
+    Features,
+    is_blank,
+    load_features,
+)
 from lulcmap.geo import datum_doubt, first_line, understood_crs
 from lulcmap.legend import NODATA
 from lulcmap.system import Steps, check_is_file, no_progress, open_geotiff
@@ -62,6 +70,10 @@ class Comparison:
     unlabelled: int = 0
     """Points or polygons with an empty label."""
 
+    undecided: int = 0
+    """Of these, the ones that were answered: with "not sure", or with as many answers for one class
+    as for another."""
+
     sample: LabelledSample | None = None
     """The labelled points, if they are a stratified sample of a map."""
 
@@ -101,7 +113,7 @@ def compare(
     labels: Path,
     crosswalk: Crosswalk,
     *,
-    label_column: str = "label",
+    label_column: str | None = None,
     progress: Steps = no_progress,
 ) -> Comparison:
     """Count the classes of a map, or of two, where there are labels.
@@ -113,11 +125,12 @@ def compare(
         maps: the map, or both.
         labels: path of a raster (``RASTERS``), or of a file that ``load_features`` reads.
         crosswalk: from the labels to the classes that are compared.
-        label_column: column of points and polygons that holds the label.
+        label_column: column of points and polygons that holds the label; None as of
+            ``Features.labels``.
         progress: called with the number of parts done, and of all parts.
 
     Raises:
-        UsageError: the labels cannot be read.
+        UsageError: the labels cannot be read, or were chosen for training.
 
     """
     n_classes = len(crosswalk.classes)
@@ -127,6 +140,7 @@ def compare(
         _count_raster(maps, labels, crosswalk, comparison, progress)
         return comparison
     features = load_features(labels)
+    check_random(features)
     missing = shapely.is_missing(features.shapes)
     kinds = set(shapely.get_type_id(features.shapes[~missing]).tolist())
     areal = {int(shapely.GeometryType.POLYGON), int(shapely.GeometryType.MULTIPOLYGON)}
@@ -143,13 +157,17 @@ def compare(
 
 
 def _label_classes(
-    features: Features, crosswalk: Crosswalk, column: str, comparison: Comparison
+    features: Features, crosswalk: Crosswalk, column: str | None, comparison: Comparison
 ) -> NDArray[np.uint8]:
     """(n,) class of each feature's label, 255 for none."""
     truth = np.full(len(features.shapes), NODATA, np.uint8)
-    for i, label in enumerate(features.column(column)):
-        if label is None or label != label or str(label).strip() == "":
+    answered = [False] * len(truth)
+    if column is None and set(features.columns) >= ANSWERED:
+        answered = [not is_blank(when) for when in features.column(ANSWERED_AT)]
+    for i, label in enumerate(features.labels(column)):
+        if is_blank(label):
             comparison.unlabelled += 1
+            comparison.undecided += answered[i]
             continue
         index = crosswalk.of_label(label)
         if index is None:

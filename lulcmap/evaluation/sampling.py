@@ -5,32 +5,23 @@ twice in windows: to count the pixels, then to find those whose ranks were drawn
 on the sample, not on the map.
 """
 
-import sqlite3
-from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyogrio
-import shapely
 from numpy.typing import NDArray
 
-from lulcmap.errors import OutputError, UsageError
+from lulcmap.errors import UsageError
 from lulcmap.evaluation.classmap import ClassMap, open_class_map
 from lulcmap.evaluation.pixel_area import pixel_areas, pixel_lonlat
-from lulcmap.evaluation.stratified import AREA, PIXEL_AREA, PIXELS, STRATUM
 from lulcmap.geo import has_known_areas
 from lulcmap.legend import NODATA
-from lulcmap.system import Progress, check_destination, check_ours, no_progress, replacing
+from lulcmap.system import Progress, no_progress
 
 _WINDOW_PX = 2048
 """Side of the windows that are read at once, pixels. The sample depends on it: pixels are ranked
 window by window."""
-
-_LAYER, _SQLITE = "sample", b"SQLite format 3\0"
-"""Layer of a sample's file, and the first bytes of such a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +98,7 @@ def draw_sample(
     with open_class_map(path) as class_map:
         if not has_known_areas(class_map.crs):
             raise UsageError(f"{path} has a CRS with unknown areas; warp it to UTM.")
-        windows = _windows(class_map.shape)
+        windows = sample_windows(class_map.shape)
         counts = np.zeros((len(windows), NODATA), np.int64)
         square_metres = np.zeros(NODATA)
         for i, box in enumerate(windows):
@@ -192,7 +183,7 @@ def _round_shares(shares: NDArray[np.float64], total: int) -> NDArray[np.int64]:
     return whole
 
 
-def _windows(shape: tuple[int, int]) -> list[tuple[int, int, int, int]]:
+def sample_windows(shape: tuple[int, int]) -> list[tuple[int, int, int, int]]:
     """Row, column, height and width of the windows of a map, row by row."""
     height, width = shape
     return [
@@ -245,87 +236,3 @@ def _draw_points(
     order = np.random.default_rng([seed, NODATA]).permutation(len(rows))
     lon, lat = pixel_lonlat(class_map, rows[order] + 0.5, cols[order] + 0.5)
     return MapSample(strata, stratum[order].astype(np.int64), lon, lat, pixel[order])
-
-
-def check_sample_path(out: Path, *, overwrite: bool) -> None:
-    """Check that the sample may be written, before the work begins.
-
-    Args:
-        out: path of the file.
-        overwrite: whether an existing sample may be replaced.
-
-    Raises:
-        OutputError: the file exists or is none that lulcmap wrote, or cannot be written there.
-
-    """
-    check_destination(out)
-    if out.exists() and not overwrite:
-        raise OutputError(
-            f"{out} exists and may hold labels. Give --overwrite to replace it, or another --out."
-        )
-    check_ours(out, _is_sample, kind="a sample")
-
-
-def _is_sample(path: Path) -> bool:
-    """Whether a file is a GeoPackage with the table of a sample and no other.
-
-    Its labels may be filled in and columns added; QGIS adds a table of styles.
-    """
-    with path.open("rb") as file:
-        if file.read(len(_SQLITE)) != _SQLITE:
-            return False
-    try:
-        with closing(
-            sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
-        ) as database:
-            tables = {name for (name,) in database.execute("SELECT table_name FROM gpkg_contents")}
-            columns = {row[1] for row in database.execute(f"PRAGMA table_info({_LAYER})")}
-    except sqlite3.Error:
-        return False
-    return tables - {"layer_styles"} == {_LAYER} and columns >= {"label", STRATUM, PIXELS, AREA}
-
-
-def write_sample(out: Path, sample: MapSample, *, overwrite: bool = False) -> None:
-    """Write the points as a GeoPackage: the whole file, or nothing.
-
-    Its columns begin with ``id`` and the empty ``label``. The stratum, which would tell the
-    labeller the class of the map, comes last, and the points are in random order.
-
-    Args:
-        out: path of the file to write.
-        sample: the points.
-        overwrite: whether an existing sample may be replaced.
-
-    Raises:
-        OutputError: the file exists or is none that lulcmap wrote, or cannot be written.
-
-    """
-    check_sample_path(out, overwrite=overwrite)
-    strata = sample.strata
-    columns: Mapping[str, NDArray[np.generic] | NDArray[np.object_]] = {
-        "id": np.arange(1, len(sample.lon) + 1),
-        "label": np.full(len(sample.lon), None, object),
-        "lon": sample.lon,
-        "lat": sample.lat,
-        PIXEL_AREA: sample.pixel_m2,
-        STRATUM: np.array([one.value for one in strata])[sample.stratum],
-        PIXELS: np.array([one.pixels for one in strata])[sample.stratum],
-        AREA: np.array([one.km2 for one in strata])[sample.stratum],
-    }
-    try:
-        with replacing(out) as part:
-            pyogrio.raw.write(
-                part,
-                geometry=shapely.to_wkb(shapely.points(sample.lon, sample.lat)),
-                field_data=list(columns.values()),
-                fields=list(columns),
-                layer=_LAYER,
-                driver="GPKG",
-                geometry_type="Point",
-                crs="EPSG:4326",
-            )
-    except (pyogrio.errors.DataSourceError, OSError) as error:
-        raise OutputError(
-            f"The sample cannot be written to {out} ({error}). Check that the folder exists and is "
-            "writable, and that the disk is not full."
-        ) from error

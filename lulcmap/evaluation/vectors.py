@@ -18,6 +18,18 @@ WGS84 = CRS.from_epsg(4326)
 
 _TABLES = {".csv", ".parquet"}
 
+LABEL, CLASS = "label", "class"
+"""Columns of the class of a point: as people write it themselves, and as ``lulcmap label`` does."""
+
+INTERPRETER, ANSWERED_AT = "interpreter", "answered_at"
+"""Columns of who answered it there, and when."""
+
+ANSWERED = {CLASS, INTERPRETER, ANSWERED_AT}
+"""Columns by which a file is known to hold answers."""
+
+_FIRST_LAYER = "sample"
+"""Layer that is read of several, if it is there."""
+
 
 @dataclass(frozen=True)
 class Features:
@@ -49,6 +61,28 @@ class Features:
             )
         return self.columns[name]
 
+    def labels(self, name: str | None) -> NDArray[Any]:
+        """(n,) labels: a column, or without its name what was written as the label.
+
+        That is the ``class`` of a file that ``lulcmap label`` answered, or else the ``label``,
+        which people fill in by themselves.
+
+        Raises:
+            UsageError: the file has no such column.
+
+        """
+        if name is not None or not set(self.columns) >= ANSWERED:
+            return self.column(name or LABEL)
+        answered = self.columns[CLASS]
+        if LABEL not in self.columns:
+            return answered
+        return np.where([is_blank(one) for one in answered], self.columns[LABEL], answered)
+
+
+def is_blank(value: object) -> bool:
+    """Whether a value of a column is empty: None, NaN or blanks."""
+    return value is None or value != value or str(value).strip() == ""
+
 
 def load_features(path: Path) -> Features:
     """Load the features of a file; of a table, points at its columns ``lon`` and ``lat``.
@@ -66,9 +100,10 @@ def load_features(path: Path) -> Features:
 
 
 def _from_vectors(path: Path) -> Features:
-    """The features of a vector file, of the first layer if it has several."""
+    """The features of a vector file; of several layers the sample, or else the first."""
     with open_vectors(path) as file:
-        layer = file.read(next(iter(file.layers), None))
+        first = next(iter(file.layers), None)
+        layer = file.read(_FIRST_LAYER if _FIRST_LAYER in file.layers else first)
     if layer.crs is None:
         raise UsageError(f"{path} has no CRS; save it with one, such as EPSG:4326.")
     datum_doubt(layer.crs, shapely.get_coordinates(layer.shapes), str(path))

@@ -1,8 +1,10 @@
 """Read vector files through GDAL, each by the one driver that its content calls for."""
 
 import re
+import sqlite3
 import warnings
 from collections.abc import Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 from xml.parsers import expat
@@ -81,6 +83,8 @@ def gdal_layers(path: Path, driver: str, name: str) -> list[str]:
 
     """
     source = _source(path, name)
+    if driver == "GPKG":
+        _recover(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # GDAL's remarks; what matters is checked below
@@ -92,6 +96,19 @@ def gdal_layers(path: Path, driver: str, name: str) -> list[str]:
     except (*_ERRORS, ValueError) as error:
         raise _unreadable(name, _reason(error, source), driver) from error
     return [str(layer) for layer, kind in layers if kind is not None]  # tables have no kind
+
+
+def _recover(path: Path) -> None:
+    """Take back what a killed program left by half in a GeoPackage.
+
+    Every SQLite program does so as it opens the file to write; GDAL opens it to read, and cannot.
+    """
+    if not path.with_name(f"{path.name}-journal").exists():
+        return
+    with suppress(sqlite3.Error):  # where it cannot be done, GDAL says so
+        address = f"{path.absolute().as_uri()}?mode=rw"
+        with closing(sqlite3.connect(address, uri=True)) as database:
+            database.execute("SELECT count(*) FROM sqlite_master").fetchone()
 
 
 def _layers_one_by_one(source: str, driver: str) -> Iterator[str]:

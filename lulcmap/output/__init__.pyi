@@ -1,8 +1,8 @@
 from .assemble import assemble_map, assemble_run
-from .cog import cog_bytes, write_cog
+from .cog import PLAN_TAG, cog_bytes, write_cog
 from .existing import finished_map, made_before
 from .extras import Extras, checked_license
-from .layers import COMPOSITE, PROBABILITIES, QUALITY
+from .layers import COMPOSITE, PROBABILITIES, QUALITY, layer_path
 from .mosaic import JOINED_BYTES_PER_PIXEL, write_mosaic
 from .paths import check_writable, run_path
 from .preview import coloured, draw_preview, true_colour
@@ -16,6 +16,7 @@ from .zone_reader import ZoneBlocks
 __all__ = [
     "COMPOSITE",
     "JOINED_BYTES_PER_PIXEL",
+    "PLAN_TAG",
     "PROBABILITIES",
     "QUALITY",
     "STAC_VERSION",
@@ -34,6 +35,7 @@ __all__ = [
     "finished_map",
     "is_our_sidecar",
     "item_text",
+    "layer_path",
     "made_before",
     "read_map",
     "run_path",

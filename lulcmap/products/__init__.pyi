@@ -7,7 +7,10 @@ from .chart import draw_areas
 from .clean import clean_map
 from .clean_report import CleanedClass, CleanReport
 from .collection import Collection, write_collection
+from .coverage import covered_classes, polygon_edges
+from .maps import class_colours, class_names
 from .polygons import PolygonClass, PolygonReport, write_polygons
+from .regions import NamedRegions, load_named_regions
 from .tables import check_table_path, write_areas
 
 __all__ = [
@@ -17,15 +20,21 @@ __all__ = [
     "CleanReport",
     "CleanedClass",
     "Collection",
+    "NamedRegions",
     "PolygonClass",
     "PolygonReport",
     "check_change_path",
     "check_table_path",
+    "class_colours",
+    "class_names",
     "clean_map",
+    "covered_classes",
     "draw_areas",
     "draw_change",
+    "load_named_regions",
     "map_change",
     "measure_areas",
+    "polygon_edges",
     "write_areas",
     "write_change",
     "write_collection",

@@ -9,7 +9,7 @@ from rasterio.errors import RasterioIOError
 from lulcmap.system.proj import check_proj
 
 
-def open_geotiff(path: Path) -> Any:
+def open_geotiff(path: Path, *, overview: int | None = None) -> Any:
     """A GeoTIFF, opened for reading with rasterio.
 
     GDAL would also open rasters that name other files or servers (VRT, WMS), and prefixes and
@@ -18,6 +18,7 @@ def open_geotiff(path: Path) -> Any:
 
     Args:
         path: path of a file.
+        overview: number of an overview in the file to read instead of it, 0 the finest.
 
     Raises:
         RasterioIOError: it is no file, or no GeoTIFF.
@@ -27,4 +28,5 @@ def open_geotiff(path: Path) -> Any:
     check_proj()
     if not path.is_file():
         raise RasterioIOError(f"{path}: No such file")
-    return rasterio.open(path.absolute(), driver="GTiff")
+    options = {} if overview is None else {"overview_level": overview}
+    return rasterio.open(path.absolute(), driver="GTiff", **options)

@@ -18,7 +18,8 @@ from lulcmap.evaluation.classmap import open_class_map
 from lulcmap.evaluation.crosswalk import SHIPPED_CROSSWALKS, identity_crosswalk, load_crosswalk
 from lulcmap.evaluation.evaluate import evaluate_map
 from lulcmap.evaluation.regions import Regions
-from lulcmap.evaluation.sampling import draw_sample, write_sample
+from lulcmap.evaluation.sample_file import write_sample
+from lulcmap.evaluation.sampling import draw_sample
 from lulcmap.legend import CLASSES, NAMES
 
 LEGEND = {cover.id: cover.name for cover in CLASSES}

@@ -16,7 +16,8 @@ from lulcmap.evaluation.onnx_predictor import Prediction
 from lulcmap.evaluation.paired import PairedCounts, PairedPlace, paired_intervals, scores_of
 from lulcmap.evaluation.regions import Regions
 from lulcmap.evaluation.results import check_evaluation_folder, write_comparison
-from lulcmap.evaluation.sampling import draw_sample, write_sample
+from lulcmap.evaluation.sample_file import write_sample
+from lulcmap.evaluation.sampling import draw_sample
 from lulcmap.evaluation.scores import accuracy, f1, mean_f1, mean_iou
 from lulcmap.legend import CLASS_TAG
 from tests.evaluation.test_chips import Described, perfect_model, write_dataset

@@ -14,7 +14,8 @@ from pyproj import Geod, Transformer
 from lulcmap.cli.sample import sample
 from lulcmap.errors import OutputError, UsageError
 from lulcmap.evaluation import sampling
-from lulcmap.evaluation.sampling import allocate, draw_sample, write_sample
+from lulcmap.evaluation.sample_file import write_sample
+from lulcmap.evaluation.sampling import allocate, draw_sample
 
 
 def write_map(path, values, *, epsg=32632, transform=None, nodata=255):

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
@@ -61,6 +61,18 @@ def world(tmp_path_factory) -> World:
 def offline(world, tmp_path_factory) -> Run:
     """The run of the same items from files: what every other run must equal."""
     return world.predict(world.folder / "items.json", tmp_path_factory.mktemp("offline") / "m.tif")
+
+
+@pytest.fixture(scope="session")
+def browser(start) -> Any:
+    """Chromium."""
+    return start(services.chromium())
+
+
+@pytest.fixture(scope="session")
+def axe(start) -> str:
+    """The script of axe-core."""
+    return start(services.axe())
 
 
 @pytest.fixture

@@ -79,6 +79,34 @@ def qgis() -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
     yield run
 
 
+@contextmanager
+def chromium() -> Iterator[Any]:
+    """Debian's Chromium without a display, driven by Playwright; no browser is downloaded."""
+    need("chromium", modules=["playwright"])
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"),
+            args=["--no-sandbox"],  # tests may run as root, in a container
+        )
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@contextmanager
+def axe() -> Iterator[str]:
+    """The script of axe-core, which finds what keeps people from using a page."""
+    for folder in os.environ["PATH"].split(os.pathsep):
+        script = Path(folder).parent / "axe-core" / "axe.min.js"
+        if Path(folder).name == ".bin" and script.exists():
+            yield script.read_text(encoding="utf-8")
+            return
+    raise Missing("not installed: axe-core (tests/services.sh installs it)")
+
+
 def _path() -> str:
     """Where programs are looked for: also where Debian keeps servers, and beside this Python."""
     versions = sorted(Path(_POSTGRES).glob("*/bin"), reverse=True)

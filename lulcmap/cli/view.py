@@ -1,0 +1,134 @@
+"""``lulcmap view``: a map in a browser."""
+
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lulcmap.cli.app import refuse_given
+from lulcmap.cli.command import Command
+from lulcmap.cli.options import region_options
+from lulcmap.cli.terminal import echo, in_line, note_lost_output
+
+if TYPE_CHECKING:
+    from lulcmap.viewer import Site
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.command(cls=Command, short_help="Show maps in a browser, or export them as a page.")
+@click.argument("maps", metavar="MAP...", type=_FILE, nargs=-1, required=True)
+@click.option(
+    "--composite",
+    "composites",
+    type=_FILE,
+    multiple=True,
+    help="Composite to compare with; give it again for more. That of a map, beside it, is found.",
+)
+@region_options
+@click.option(
+    "--basemap",
+    metavar="URL",
+    help="Base map to load from a server: tiles with {z}, {x} and {y}. Without it nothing is "
+    "loaded from anywhere.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    help="Port on 127.0.0.1.  [default: a free one]",
+    show_default=False,
+)
+@click.option("--no-browser", is_flag=True, help="Print the address only; do not open a browser.")
+@click.option(
+    "--export",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Write a page that opens without a server, and end.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace an exported page.")
+@click.pass_context
+def view(
+    ctx: click.Context,
+    /,
+    *,
+    maps: tuple[Path, ...],
+    composites: tuple[Path, ...],
+    regions: Path | None,
+    region_column: str | None,
+    layer: str | None,
+    basemap: str | None,
+    port: int | None,
+    no_browser: bool,
+    export: Path | None,
+    overwrite: bool,
+) -> None:
+    """Show MAP in a browser: classes, areas of the view, single pixels, other years, composites.
+
+    \b
+        lulcmap view luxembourg-2024.tif
+        lulcmap view luxembourg-2020.tif luxembourg-2024.tif --regions cantons.gpkg
+        lulcmap view luxembourg-2024.tif --export page
+
+    The page is served on this machine to its user alone, at an address with a secret in it. Ctrl-C
+    stops the server. Give several maps to compare them, and all files of a map that has several
+    parts.
+    """
+    from lulcmap.viewer import check_view_extra, open_site
+
+    check_view_extra()
+    if regions is None:
+        refuse_given(ctx, ("region_column", "layer"), "They are for --regions.")
+    if export is None:
+        refuse_given(ctx, ("overwrite",), "It is for --export.")
+    else:
+        refuse_given(ctx, ("port", "no_browser"), "They are for the server; --export needs none.")
+    site = open_site(
+        maps,
+        composites=composites,
+        regions=regions,
+        region_column=region_column,
+        layer=layer,
+        basemap=basemap,
+    )
+    for note in site.notes:
+        echo(f"Note: {in_line(note)}", err=True)
+    if export is not None:
+        from lulcmap.cli.progress import bars
+        from lulcmap.viewer import export_page
+
+        with bars(hidden=False) as progress:
+            written = export_page(site, export, overwrite=overwrite, progress=progress)
+        echo(f"Wrote {written}. Open it in a browser.")
+    else:
+        _serve(site, port, opens=not no_browser)
+    note_lost_output()
+
+
+def _serve(site: "Site", port: int | None, *, opens: bool) -> None:
+    """Serve until the command is stopped."""
+    from lulcmap.viewer import serve_site
+
+    with serve_site(site, port=port) as address:
+        show_address(address, opens=opens)
+        threading.Event().wait()
+
+
+def show_address(address: str, *, opens: bool) -> None:
+    """Print the address of a page, and open it where there is a screen.
+
+    Args:
+        address: the address, with its token.
+        opens: whether a browser may be opened.
+
+    """
+    import webbrowser
+
+    echo(f"{address}\nOnly this machine can open it. Stop with Ctrl-C.")
+    has_screen = sys.platform in ("darwin", "win32") or bool(
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    )
+    if opens and has_screen:
+        webbrowser.open(address)

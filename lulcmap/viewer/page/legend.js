@@ -1,0 +1,136 @@
+// The legend, which is the chart of areas too: a row for each class, with its share of the view.
+
+export function element(name, text = "", classes = "") {
+  // An element with a text: never HTML, for names come from files.
+  const made = document.createElement(name);
+  made.textContent = text;
+  made.className = classes;
+  return made;
+}
+
+export function spoken(name) {
+  return name.replaceAll("_", " ");
+}
+
+export function hectaresText(hectares) {
+  const km2 = hectares / 100;
+  if (hectares === 0) return "0";
+  if (km2 >= 1) {
+    return `${km2.toLocaleString("en", { maximumSignificantDigits: km2 >= 1000 ? 5 : 3 })} km²`;
+  }
+  return `${hectares.toLocaleString("en", { maximumSignificantDigits: 3 })} ha`;
+}
+
+export function percentText(share) {
+  const percent = 100 * share;
+  if (percent === 0) return "0%";
+  if (percent < 0.1) return "<0.1%";
+  return `${percent.toFixed(percent < 10 ? 1 : 0)}%`;
+}
+
+export class Legend {
+  constructor(list, total, columns, onToggle) {
+    this.list = list;
+    this.total = total;
+    this.columns = columns;
+    this.onToggle = onToggle;
+    this.rows = new Map();
+  }
+
+  show(maps, hidden) {
+    // Show the classes of one map, or of two that are compared.
+    this.maps = maps;
+    this.rows.clear();
+    const two = maps.length === 2;
+    this.list.classList.toggle("two", two);
+    this.columns.hidden = !two;
+    this.columns.textContent = two ? `Shares in ${maps[0].label}, then in ${maps[1].label}` : "";
+    const covers = new Map();
+    for (const map of maps) {
+      for (const cover of map.legend) {
+        if (!covers.has(cover.name)) covers.set(cover.name, cover);
+      }
+    }
+    this.list.replaceChildren(
+      ...[...covers.values()].map((cover) => this.#row(cover, two, !hidden.has(cover.name))),
+    );
+  }
+
+  #row(cover, two, isShown) {
+    const item = element("li");
+    const label = element("label");
+    const box = element("input");
+    box.type = "checkbox";
+    box.checked = isShown;
+    box.style.setProperty("--swatch", cover.colour);
+    box.addEventListener("change", () => this.onToggle(cover.name, box.checked));
+    const texts = two
+      ? [element("span", "", "share"), element("span", "", "share")]
+      : [element("span", "", "area"), element("span", "", "share")];
+    const bars = (two ? ["bar", "bar second"] : ["bar"]).map((kind) => {
+      const bar = element("span", "", kind);
+      const inner = element("span");
+      inner.style.background = cover.colour;
+      bar.append(inner);
+      return bar;
+    });
+    label.append(box, element("span", spoken(cover.name), "name"), ...texts, ...bars);
+    item.append(label);
+    item.classList.toggle("off", !isShown);
+    this.rows.set(cover.name, { item, box, texts, bars: bars.map((bar) => bar.firstChild) });
+    return item;
+  }
+
+  setHidden(hidden) {
+    for (const [name, row] of this.rows) {
+      row.box.checked = !hidden.has(name);
+      row.item.classList.toggle("off", hidden.has(name));
+    }
+  }
+
+  names() {
+    return [...this.rows.keys()];
+  }
+
+  setAreas(found, place) {
+    // Areas of each map shown, in their order, and what they are of.
+    const tables = found.map((areas, i) => {
+      const named = new Map(
+        this.maps[i].legend.map((cover) => [cover.name, areas.hectares[cover.id] ?? 0]),
+      );
+      return { named, sum: [...named.values()].reduce((a, b) => a + b, 0) };
+    });
+    const shares = (name) =>
+      tables.map(({ named, sum }) => (sum ? (named.get(name) ?? 0) / sum : 0));
+    const largest = Math.max(...this.names().flatMap(shares), 1e-9);
+    for (const [name, row] of this.rows) {
+      const own = shares(name);
+      row.bars.forEach((bar, i) => {
+        bar.style.width = `${(100 * own[i]) / largest}%`;
+      });
+      if (own.length === 2) own.forEach((share, i) => (row.texts[i].textContent = percentText(share)));
+      else {
+        row.texts[0].textContent = hectaresText(tables[0].named.get(name) ?? 0);
+        row.texts[1].textContent = percentText(own[0]);
+      }
+      row.item.classList.toggle("absent", own.every((share) => share === 0));
+    }
+    const sums = tables.map(({ sum }) => hectaresText(sum)).join(" and ");
+    this.total.textContent = `${sums} mapped in ${place}, ${precision(found)}.`;
+  }
+
+  clearAreas(text) {
+    for (const row of this.rows.values()) {
+      row.texts.forEach((one) => (one.textContent = ""));
+      row.bars.forEach((bar) => (bar.style.width = "0"));
+    }
+    this.total.textContent = text;
+  }
+}
+
+function precision(found) {
+  const coarsest = Math.max(...found.map((areas) => areas.coarseness));
+  if (found.some((areas) => areas.screen)) return "about, from the pixels on the screen";
+  if (coarsest === 1) return "every pixel counted";
+  return `about, from an overview ${coarsest} times coarser; zoom in for exact areas`;
+}

@@ -1,0 +1,181 @@
+"""Tiles against each pixel found by itself, and against the overviews."""
+
+import math
+import zlib
+from io import BytesIO
+
+import numpy as np
+import pytest
+import rasterio
+from PIL import Image
+from pyproj import Transformer
+
+from lulcmap.errors import UsageError
+from lulcmap.viewer.maps import open_maps, open_pictures
+from lulcmap.viewer.rasters import Raster
+from lulcmap.viewer.tiles import check_tile, class_tile, packed, picture_tile
+from tests.products.maps import GRID, write_map
+from tests.viewer.maps import patches, write_layers, write_whole
+
+SIDE_M = 2 * math.pi * 6_378_137
+
+
+def tiles_of(bounds, zoom):
+    """Tiles of a zoom that touch an extent in degrees."""
+    to_metres = Transformer.from_crs(4326, 3857, always_xy=True)
+    (left, right), (foot, top) = to_metres.transform(bounds[::2], bounds[1::2])
+    size = SIDE_M / 2**zoom
+    for y in range(int((SIDE_M / 2 - top) // size), int((SIDE_M / 2 - foot) // size) + 1):
+        for x in range(int((left + SIDE_M / 2) // size), int((right + SIDE_M / 2) // size) + 1):
+            yield zoom, x, y
+
+
+def pixels_of(tile, dataset, factor=1):
+    """Fractional rows and columns, in pixels ``factor`` times coarser, of a tile's centres."""
+    zoom, x, y = tile
+    size = SIDE_M / 2**zoom / 256
+    xs = -SIDE_M / 2 + (256 * x + np.arange(256) + 0.5) * size
+    ys = SIDE_M / 2 - (256 * y + np.arange(256) + 0.5) * size
+    places = Transformer.from_crs(3857, dataset.crs, always_xy=True).transform(*np.meshgrid(xs, ys))
+    cols, rows = ~dataset.transform * places
+    return rows / factor, cols / factor
+
+
+def expected(values, rows, cols):
+    inside = (rows >= 0) & (rows < values.shape[0]) & (cols >= 0) & (cols < values.shape[1])
+    out = np.full(rows.shape, 255, np.uint8)
+    out[inside] = values[np.floor(rows[inside]).astype(int), np.floor(cols[inside]).astype(int)]
+    return out
+
+
+@pytest.mark.parametrize("crs", ["EPSG:32632", "EPSG:3035", "EPSG:3857"])
+def test_each_pixel_of_a_tile_is_that_of_the_map_at_its_centre(tmp_path, crs):
+    rng = np.random.default_rng(1)
+    values = rng.integers(0, 9, (300, 400), np.uint8)
+    path = write_map(tmp_path / "m.tif", values, crs=crs)
+    (one,) = open_maps([path])
+    zoom = one.parts[0].max_zoom
+
+    with rasterio.open(path) as dataset:
+        for tile in tiles_of(one.bounds, zoom):
+            rows, cols = pixels_of(tile, dataset)
+            near_edge = (np.abs(rows - rows.round()) < 0.02) | (np.abs(cols - cols.round()) < 0.02)
+            same = class_tile(one.parts[0].raster, tile) == expected(values, rows, cols)
+            assert (same | near_edge).all()
+
+
+def test_a_far_view_reads_the_overview_that_is_as_fine(tmp_path):
+    path = write_whole(tmp_path / "m.tif", patches((2048, 2048), side=64))
+    (one,) = open_maps([path])
+
+    with rasterio.open(path) as dataset:
+        factors = dataset.overviews(1)
+        overviews = {
+            factor: rasterio.open(path, overview_level=level).read(1)
+            for level, factor in enumerate(factors)
+        }
+        for zoom, factor in ((one.parts[0].max_zoom - 1, 2), (one.parts[0].max_zoom - 2, 4)):
+            for tile in tiles_of(one.bounds, zoom):
+                found = class_tile(one.parts[0].raster, tile)
+                wanted = [
+                    expected(overviews[one], *pixels_of(tile, dataset, one))
+                    for one in factors
+                    if factor / 2 <= one <= factor
+                ]
+                assert max((found == each).mean() for each in wanted) > 0.97
+
+
+def test_every_pixel_has_its_place_at_the_finest_zoom(tmp_path):
+    values = (np.arange(300 * 200) % 251).astype(np.uint8).reshape(300, 200)
+    (one,) = open_maps([write_map(tmp_path / "m.tif", values, names={0: "a"})])
+    zoom = one.parts[0].max_zoom
+    size = SIDE_M / 2**zoom / 256 * math.cos(math.radians(one.bounds[1]))
+
+    assert 5 < size <= 10.8
+
+
+def test_outside_and_nodata_are_255(tmp_path):
+    values = np.full((64, 64), 3, np.uint8)
+    values[:, 32:] = 0
+    (one,) = open_maps([write_map(tmp_path / "m.tif", values, nodata=0)])
+
+    assert (class_tile(one.parts[0].raster, (5, 0, 0)) == 255).all()
+    found = np.concatenate(
+        [
+            class_tile(one.parts[0].raster, tile).ravel()
+            for tile in tiles_of(one.bounds, one.parts[0].max_zoom)
+        ]
+    )
+    assert set(found.tolist()) == {3, 255}
+
+
+def test_packed_tiles_are_their_bytes(tmp_path):
+    values = np.arange(65536).astype(np.uint8).reshape(256, 256)
+
+    assert zlib.decompress(packed(values)) == values.tobytes()
+
+
+@pytest.mark.parametrize("tile", [(-1, 0, 0), (25, 0, 0), (3, 8, 0), (3, 0, 8), (3, 0, -1)])
+def test_tiles_that_do_not_exist_are_refused(tile):
+    with pytest.raises(UsageError, match="no tile"):
+        check_tile(*tile)
+
+
+def test_a_composite_is_shown_in_two_mixes_of_one_stretch(tmp_path):
+    path = write_whole(tmp_path / "m.tif", patches((300, 300)))
+    write_layers(path, (300, 300))
+    pictures = open_pictures(open_maps([path]), [])
+
+    assert [one.label for one in pictures] == ["m, true colour", "m, false colour"]
+    assert [one.bands for one in pictures] == [(1, 2, 3), (4, 1, 2)]
+    true = pictures[0]
+    zoom = true.max_zoom
+    for tile in tiles_of(true.bounds, zoom):
+        drawn = picture_tile(true.raster, tile, true.bands, true.stretch)
+        if drawn is None:
+            continue
+        image = np.asarray(Image.open(BytesIO(drawn)))
+        assert image.shape == (256, 256, 4)
+        shown = image[image[..., 3] == 255]
+        assert (shown[:, 0].astype(int) >= shown[:, 1]).all()  # red is the brightest everywhere
+        assert (shown[:, 1].astype(int) >= shown[:, 2]).all()
+    assert picture_tile(true.raster, (3, 0, 0), true.bands, true.stretch) is None
+
+
+def test_a_picture_without_bands_to_show_is_refused(tmp_path):
+    path = write_map(tmp_path / "m.tif", np.ones((20, 20), np.uint8))
+
+    with pytest.raises(UsageError, match="no bands to show"):
+        open_pictures(open_maps([path]), [path])
+
+
+def test_a_file_that_vanishes_is_told(tmp_path):
+    path = write_map(tmp_path / "m.tif", np.ones((20, 20), np.uint8))
+    raster = Raster(path)
+    path.unlink()
+
+    with pytest.raises(UsageError, match="cannot be read"):
+        class_tile(raster, (0, 0, 0))
+
+
+def test_files_of_one_run_are_one_map(tmp_path):
+    far = GRID * GRID.translation(5000, 0)
+    paths = [
+        write_whole(tmp_path / "m.tif", patches((100, 100), seed=1)),
+        write_whole(tmp_path / "m-2.tif", patches((100, 100), seed=2), transform=far),
+        write_whole(tmp_path / "other.tif", patches((100, 100), seed=3), plan="b"),
+    ]
+
+    maps = open_maps(paths)
+
+    assert [(one.label, len(one.parts)) for one in maps] == [("m", 2), ("other", 1)]
+    assert maps[0].bounds[2] > maps[1].bounds[2] + 0.5
+
+
+def test_maps_of_one_name_are_told_apart(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    values = np.ones((20, 20), np.uint8)
+    paths = [write_map(tmp_path / folder / "m.tif", values) for folder in "ab"]
+
+    assert [one.label for one in open_maps(paths)] == ["m", "b/m"]
