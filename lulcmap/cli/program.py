@@ -2,6 +2,7 @@
 
 import click
 
+from lulcmap.cli.adapt import adapt
 from lulcmap.cli.app import Group
 from lulcmap.cli.areas import areas
 from lulcmap.cli.change import change
@@ -36,6 +37,6 @@ def main() -> None:
 for command in (
     *(predict, plan, status, assemble, seams, demo),
     *(areas, change, clean, polygons, stac),
-    *(dataset, train, evaluate, sample, export_onnx, models, doctor),
+    *(dataset, train, adapt, evaluate, sample, export_onnx, models, doctor),
 ):
     main.add_command(command)

@@ -67,7 +67,9 @@ class FeatureNetwork:
         composites = {"s2": s2[None], "s1": s1[None]}
         if not usable.all():
             at = mirrored(usable)
-            composites = {name: np.ascontiguousarray(p[:, :, *at]) for name, p in composites.items()}
+            composites = {
+                name: np.ascontiguousarray(p[:, :, *at]) for name, p in composites.items()
+            }
         feeds: dict[str, Any] = {
             name: select_bands(composites[name], name, needed.bands)
             for name, needed in self.contract.inputs.items()
@@ -75,8 +77,8 @@ class FeatureNetwork:
         if SUN_ZENITH in self.contract.scalars:
             if sun is None:
                 raise UsageError(
-                    f"Model {self.contract.name!r} takes the sun's zenith, which a composite's file "
-                    "does not tell. Give --aoi, a period and --catalog instead of --composite."
+                    f"Model {self.contract.name!r} takes the sun's zenith, which a composite's "
+                    "file does not tell. Give --aoi, a period and --catalog instead of --composite."
                 )
             whole = Box(0, 0, *usable.shape)
             feeds[SUN_ZENITH] = zeniths_of([whole], sun, usable, whole)[0]
@@ -85,7 +87,9 @@ class FeatureNetwork:
         except Exception as error:  # the runtime's exceptions have no common base
             raise ModelError(f"Model {self.contract.name!r} failed: {first_line(error)}") from error
         if not np.isfinite(found).all():
-            raise ModelError(f"Model {self.contract.name!r} gave features that are NaN or infinite.")
+            raise ModelError(
+                f"Model {self.contract.name!r} gave features that are NaN or infinite."
+            )
         features: NDArray[np.float32] = np.asarray(found[0], np.float32)
         return features
 

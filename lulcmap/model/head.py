@@ -28,7 +28,7 @@ FEATURES = "lulcmap/features"
 
 _GRAPH, _METADATA = 7, 14
 _NODE, _INITIALIZER, _OUTPUT, _VALUE_INFO = 1, 5, 12, 13
-_DTYPES = {1: np.dtype("<f4"), 10: np.dtype("<f2")}
+_DTYPES: Mapping[int, np.dtype[np.floating]] = {1: np.dtype("<f4"), 10: np.dtype("<f2")}
 """Types of a head's numbers by ``onnx.TensorProto.DataType``."""
 
 Fields = list[tuple[int, int | memoryview]]
