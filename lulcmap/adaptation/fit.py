@@ -68,11 +68,11 @@ def fit_head(
 
     """
     n_classes, n_features = start.weight.shape
-    scale = float(np.sqrt(np.maximum(np.mean(seen.features**2), 1e-12)))
-    inputs = np.column_stack([seen.features / scale, np.ones(len(seen.features))])
-    first = np.column_stack([start.weight * scale, start.bias]) / temperature
     each = (weights / np.bincount(seen.label, minlength=seen.n))[seen.label]
     each = each / each.sum()
+    scale = float(np.sqrt(np.maximum((each @ seen.features**2).mean(), 1e-12)))
+    inputs = np.column_stack([seen.features / scale, np.ones(len(seen.features))])
+    first = np.column_stack([start.weight * scale, start.bias]) / temperature
     target = np.zeros((len(each), n_classes))
     target[np.arange(len(each)), truth[seen.label]] = 1.0
 

@@ -37,7 +37,7 @@ _HEAD_KEYS = ("decoder.classify.", "classify.")
 class FineTuneSettings:
     """Settings of a training that goes on."""
 
-    epochs: int = 6
+    epochs: int = 4
     """Times each crop is seen."""
 
     batch: int = 16
