@@ -67,6 +67,7 @@ class Land:
 
     @property
     def composite(self) -> Path:
+        """Its composite."""
         return self.folder / "before-composite.tif"
 
     def right(self, classes: NDArray[np.uint8]) -> float:
@@ -227,14 +228,13 @@ def run_commands(land: Land, model: str) -> dict[str, Any]:
     after = land.folder / "after.tif"
     command = partial(subprocess.run, check=True, capture_output=True, text=True)
     lulcmap = [sys.executable, "-m", "lulcmap"]
+    labels = ["--labels", sample, "--composite", land.composite]
     adapted = command(
-        [*lulcmap, "adapt", "--model", model, "--labels", sample, "--composite", land.composite]
-        + ["--out", out, "--overwrite", "--json"]
+        [*lulcmap, "adapt", "--model", model, *labels, "--out", out, "--overwrite", "--json"]
     )
-    command(
-        [*lulcmap, "predict", "--aoi", land.folder / "aoi.geojson", "--year", "2024", "--quiet"]
-        + ["--catalog", land.folder / "items.json", "--model", out, "--out", after, "--overwrite"]
-    )
+    scenes = ["--year", "2024", "--catalog", land.folder / "items.json"]
+    area = ["--aoi", land.folder / "aoi.geojson", *scenes]
+    command([*lulcmap, "predict", *area, "--model", out, "--out", after, "--overwrite"])
     with rasterio.open(after) as file:
         right = land.right(file.read(1))
     return {"adapt": json.loads(adapted.stdout), "after": right}

@@ -1,7 +1,7 @@
 from .adapt import Adaptation, adapt_model, fitted_head
 from .catalogue import CatalogImagery
-from .labels import read_labels
-from .seen import see_labels
+from .labels import Labels, read_labels
+from .seen import SeenLabels, see_labels
 from .ways import WayName
 from .windows import Imagery, KeptComposite, decoded
 
@@ -10,6 +10,8 @@ __all__ = [
     "CatalogImagery",
     "Imagery",
     "KeptComposite",
+    "Labels",
+    "SeenLabels",
     "WayName",
     "adapt_model",
     "decoded",

@@ -98,7 +98,7 @@ def test_labels_without_sense_give_nothing(folder, adapt, tmp_path):
     rng = np.random.default_rng(0)
     labels = label_points(tmp_path / "noise.gpkg", rng.integers(0, 4, (SIDE, SIDE)))
 
-    result, out = adapt(labels)
+    result, _out = adapt(labels)
 
     assert result.out is None
     assert not result.tried[0].gain.is_better
@@ -207,7 +207,7 @@ def test_other_files_are_not_replaced(folder, adapt, tmp_path):
     theirs = tmp_path / "mine.md"
     theirs.write_text("my notes")
 
-    with pytest.raises(OutputError, match="mine.md exists"):
+    with pytest.raises(OutputError, match=r"mine\.md exists"):
         adapt()
     with pytest.raises(OutputError, match="is not a model's card"):
         adapt(overwrite=True)
