@@ -2,7 +2,6 @@ from .adapt import Adaptation, adapt_model, fitted_head
 from .catalogue import CatalogImagery
 from .labels import Labels, read_labels
 from .seen import SeenLabels, see_labels
-from .ways import WayName
 from .windows import Imagery, KeptComposite, decoded
 
 __all__ = [
@@ -12,7 +11,6 @@ __all__ = [
     "KeptComposite",
     "Labels",
     "SeenLabels",
-    "WayName",
     "adapt_model",
     "decoded",
     "fitted_head",

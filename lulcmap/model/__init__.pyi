@@ -13,7 +13,7 @@ from .contract import (
 )
 from .dynamic_world.release import DYNAMIC_WORLD
 from .features import FeatureNetwork, at_pixels, open_features
-from .file import ModelFile, read_model
+from .file import read_model
 from .head import Head, with_head, with_metadata
 from .hints import deepness_metadata
 from .image import ClassifiedImage, classify_image
@@ -50,7 +50,6 @@ __all__ = [
     "Contract",
     "FeatureNetwork",
     "Head",
-    "ModelFile",
     "ModelInput",
     "ModelScalar",
     "Network",

@@ -62,7 +62,7 @@ def scene_splits(network: FeatureNetwork, data: Path, seed: int) -> Iterator[Spl
     """Both halves of each labelled scene."""
     codes = {code: NAMES.index(name) for code, name in ESRI.items()}
     for scene in labelled_scenes(data / "archive"):
-        height, width = scene.label.shape
+        width = scene.label.shape[1]
         cells = network.features(scene.s2, scene.s1)
         rows, cols = np.indices(scene.label.shape)
         values = at_pixels(cells, rows.ravel(), cols.ravel(), stride=network.contract.stride)
