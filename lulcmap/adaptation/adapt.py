@@ -160,6 +160,7 @@ def adapt_model(
     classes = (*contract.classes, *new)
     with ExitStack() as stack:
         store = stack.enter_context(WindowStore()) if "whole" in ways else None
+        able = [_way_of(one, path, store) for one in ways]
         seen, kept = see_labels(
             network,
             labels,
@@ -173,7 +174,6 @@ def adapt_model(
         task = _task(network, labels, seen, kept, classes, seed)
         truth, places = task.truth, task.places
         _check_enough(labels_path, truth, places, classes, new, left_out)
-        able: list[Way] = [_way_of(one, path, store) for one in ways]
         tried = [(way, _try(way, task, progress)) for way in able]
         better = [(way, one) for way, one in tried if one.gain.is_better]
         notes = _notes(labels, truth, classes)
@@ -231,7 +231,7 @@ def _task(
 
 
 def _way_of(name: WayName, path: Path, store: WindowStore | None) -> Way:
-    return HeadWay() if name == "head" or store is None else WholeWay(path, store)
+    return HeadWay() if name == "head" or store is None else WholeWay.open(path, store)
 
 
 def _check_out(out: Path, model: Path, *, overwrite: bool) -> None:
@@ -411,6 +411,7 @@ def _contract(
             f"was adapted from {contract.name} to {adapted['labels']} labels of one land; it is "
             f"{best.gain.describe()}"
         ),
+        precision=made.precision,
         training={**training, **made.training, "adapted": adapted},
     )
     changed.check()

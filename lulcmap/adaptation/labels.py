@@ -89,11 +89,17 @@ def read_labels(
     left_out: Counter[str] = Counter()
     parts = [_rows(shapes, columns, name, reader, left_out) for shapes, columns, name in known]
     reader.check(path)
+    parts = [part for part in parts if len(part.shapes)]
+    if not parts:
+        gone = ", ".join(f"{n} {reason}" for reason, n in left_out.items())
+        raise UsageError(
+            f"{path} has no label to use ({gone or 'it is empty'}). Label some points."
+        )
     shapes = np.concatenate([part.shapes for part in parts])
     others = set(shapely.get_type_id(shapes).tolist()) - {_POINT, *_AREAL}
     if others:
         raise UsageError(f"{path} holds shapes other than points and polygons; leave them out.")
-    is_random = all(part.weights is not None for part in parts) and bool(len(shapes))
+    is_random = all(part.weights is not None for part in parts)
     weights = np.ones(len(shapes))
     if is_random:
         weights = np.concatenate([part.weights for part in parts if part.weights is not None])
@@ -245,7 +251,7 @@ def _land_of(
     rows: NDArray[np.intp], columns: Mapping[str, NDArray[Any]]
 ) -> NDArray[np.float64] | None:
     """(n,) land that each row of a stratified random sample stands for; None of other rows."""
-    if not {STRATUM, AREA} <= set(columns) or not len(rows):
+    if not {STRATUM, AREA} <= set(columns):
         return None
     designs = columns["design"][rows].tolist() if "design" in columns else []
     if any(not _is_blank(one) and str(one).strip() != "random" for one in designs):

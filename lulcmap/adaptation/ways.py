@@ -99,6 +99,9 @@ class Made:
     settings: dict[str, Any]
     """How it learnt, plain JSON."""
 
+    precision: Literal["fp32", "fp16"]
+    """Precision of the file."""
+
     training: dict[str, Any]
     """Entries of the contract's ``training`` that it changes."""
 
@@ -136,7 +139,8 @@ class HeadWay:
         def file(metadata: dict[str, str]) -> bytes:
             return with_head(network.file.data, network.place, ordered, metadata)
 
-        return Made(file, {"hold": hold, "features": head.weight.shape[1]}, changed)
+        settings = {"hold": hold, "features": head.weight.shape[1]}
+        return Made(file, settings, network.contract.precision, changed)
 
     def fit(self, task: Task, chosen: NDArray[np.bool_]) -> tuple[Head, float]:
         """The head fitted to some labels, and how strongly it was held to its start."""

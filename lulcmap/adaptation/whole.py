@@ -1,7 +1,7 @@
 """The whole network trained on with labels: crops around them, and windows to judge it in."""
 
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -70,14 +70,31 @@ class WindowStore:
 class WholeWay:
     """The whole network, from the head that was fitted to the same labels."""
 
-    model: Path
-    """File of the model as it is."""
+    tuning: "FineTuning"
+    """The model as it is, in torch."""
 
     store: WindowStore
     """Windows of the labels."""
 
     name: WayName = "whole"
-    _start: list["FineTuning"] = field(default_factory=list, repr=False)
+
+    @classmethod
+    def open(cls, model: Path, store: WindowStore) -> Self:
+        """Load a model to train on.
+
+        Raises:
+            DeviceError: torch is not installed.
+            ModelError: the model is none that lulcmap can train.
+
+        """
+        try:
+            from lulcmap.training import FineTuning
+        except ImportError as error:
+            raise DeviceError(
+                "--way whole needs torch. Install it: pip install 'lulcmap[train]'; or give "
+                "--way head."
+            ) from error
+        return cls(FineTuning.of(model), store)
 
     def held_out_logits(self, task: Task, progress: Progress) -> NDArray[np.float64]:
         """As of ``Way``."""
@@ -98,28 +115,14 @@ class WholeWay:
         def file(metadata: dict[str, str]) -> bytes:
             return with_metadata(data, metadata)
 
-        return Made(file, tuned.settings(), training)
-
-    def _tuning(self) -> "FineTuning":
-        """The model in torch."""
-        if not self._start:
-            try:
-                from lulcmap.training import FineTuning
-            except ImportError as error:
-                raise DeviceError(
-                    "--way whole needs torch. Install it: pip install 'lulcmap[train]'; or give "
-                    "--way head."
-                ) from error
-            self._start.append(FineTuning.of(self.model))
-        return self._start[0]
+        return Made(file, tuned.settings(), "fp32", training)
 
     def _tune(
         self, task: Task, chosen: NDArray[np.bool_], progress: Progress, stage: str
     ) -> "TunedNetwork":
-        tuning = self._tuning()
         head, _ = HeadWay().fit(task, chosen)
         crops = self._crops(task, chosen)
-        return tuning.tune(
+        return self.tuning.tune(
             crops,
             classes=task.classes,
             weight=head.weight,

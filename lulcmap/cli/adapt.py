@@ -191,9 +191,8 @@ def _show(result: "Adaptation", aoi: str | None) -> None:
         echo(f"Note: {in_line(note)}", err=True)
     if result.out is None:
         echo(
-            f"Nothing is written: {' and '.join(one.way for one in result.tried)} not shown to be "
-            f"better than {in_line(result.parent)} on labels left out. Label more, spread over the "
-            "land and the classes that the map confuses."
+            f"Nothing is written: on labels left out, {in_line(result.parent)} is not shown to be "
+            "worse. Label more, spread over the land and the classes that the map confuses."
         )
         return
     echo(f"\n{result.out}: {in_line(result.parent)}, adapted ({result.chosen}). Map with it:\n")

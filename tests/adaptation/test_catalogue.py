@@ -81,7 +81,7 @@ def test_labels_outside_the_area_are_left_out(imagery, labels, country):
     _, folder = country
     moved = replace(labels, shapes=shapely.transform(labels.shapes, lambda xy: xy + 5))
 
-    with pytest.raises(UsageError, match="No label of .* has data"):
+    with pytest.raises(UsageError, match=r"No label of .* has data"):
         see_labels(open_features(folder / "small.onnx"), moved, [imagery])
 
 

@@ -114,6 +114,34 @@ def test_a_random_sample_is_weighted_by_its_strata_and_another_is_not(tmp_path, 
     assert np.allclose(labels.weights, weights)
 
 
+def test_a_file_as_labelling_leaves_it_is_a_random_sample_although_nothing_was_drawn(tmp_path):
+    path = write_labels(
+        tmp_path / "a.gpkg",
+        points(3),
+        "sample",
+        id=np.arange(3),
+        class_=np.array(["water", "flooded_vegetation", None], object),
+        interpreter=np.array(["ann; ben", "ann", None], object),
+        sure=np.array([True, True, False]),
+        stratum=np.array([3, 5, 5]),
+        stratum_area_km2=np.array([30.0, 10.0, 10.0]),
+    )
+    columns = {"class_": np.array([], object), "sure": np.array([], bool)}
+    write_labels(path, np.array([], object), "drawn", append=True, **columns)
+
+    labels = read_labels(path, LEGEND)
+
+    assert labels.is_random
+    assert np.allclose(labels.weights, [1.5, 0.5])
+
+
+def test_a_file_without_any_answer_is_refused(tmp_path):
+    path = write_labels(tmp_path / "a.gpkg", points(2), class_=np.array([None, None], object))
+
+    with pytest.raises(UsageError, match=r"no label to use \(2 without a class\)"):
+        read_labels(path, LEGEND)
+
+
 def test_a_table_of_points_is_read(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("lon,lat,class\n9.0,45.0,water\n9.1,45.0,1\n")
