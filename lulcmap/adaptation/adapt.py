@@ -2,24 +2,32 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lulcmap.adaptation.card import adapted_card, is_card
+from lulcmap.adaptation.card import adapted_card
+from lulcmap.adaptation.checks import check_enough, check_names, check_out
+from lulcmap.adaptation.described import (
+    Tried,
+    adapted_contract,
+    class_order,
+    id_notes,
+    notes_of,
+    origin_of,
+)
 from lulcmap.adaptation.labels import Labels, read_labels
-from lulcmap.adaptation.measure import Gain, gain
+from lulcmap.adaptation.measure import gain
 from lulcmap.adaptation.places import places_of
 from lulcmap.adaptation.seen import SeenLabels, see_labels
-from lulcmap.adaptation.ways import FOLDS, HeadWay, Made, Task, Way, WayName
+from lulcmap.adaptation.ways import HeadWay, Made, Task, Way, WayName
 from lulcmap.adaptation.whole import WholeWay, WindowStore
 from lulcmap.adaptation.windows import Imagery
-from lulcmap.errors import ModelError, OutputError, UsageError
+from lulcmap.errors import OutputError, UsageError
 from lulcmap.evaluation import calibration_error, fit_temperature
-from lulcmap.legend import default_colour, is_plain_name
 from lulcmap.model import (
     METADATA_KEY,
     Contract,
@@ -30,45 +38,12 @@ from lulcmap.model import (
     model_card,
     open_features,
     open_session,
-    read_model,
 )
 from lulcmap.system import (
     Progress,
-    check_destination,
-    check_ours,
     no_progress,
     replacing,
-    sha256_of,
 )
-
-MIN_LABELS, MIN_PLACES = 50, 10
-"""Fewest labels, and places of 1 km, that a model is adapted to."""
-
-MIN_NEW_LABELS, MIN_NEW_PLACES = 15, 5
-"""Fewest labels and places of a new class."""
-
-_FEW_LABELS = 10
-"""Labels of a class below which its figures say little."""
-
-_PRIOR_LABELS = 50
-"""Labels that the class shares of the model's own training count for, beside the new ones."""
-
-
-@dataclass(frozen=True)
-class Tried:
-    """One way to adapt a model, and what it brought."""
-
-    way: WayName
-    """The way."""
-
-    gain: Gain
-    """How much better it is at places left out."""
-
-    temperature: float
-    """Temperature that makes its confidence honest there."""
-
-    calibration_error: float
-    """Expected calibration error with it, 0 to 1."""
 
 
 @dataclass(frozen=True)
@@ -152,12 +127,14 @@ def adapt_model(
     """
     new = dict(new_classes or {})
     path = find_model(model)
-    _check_out(out, path, overwrite=overwrite)
+    check_out(out, path, overwrite=overwrite)
     network = open_features(path)
     contract = network.contract
-    _check_new(new, contract)
+    check_names(name or out.stem, new, contract)
     labels = read_labels(labels_path, contract.legend, new_classes=list(new))
     classes = (*contract.classes, *new)
+    every = _positions(labels, classes), places_of(labels)
+    check_enough(labels_path, *every, classes, new, labels.left_out)
     with ExitStack() as stack:
         store = stack.enter_context(WindowStore()) if "whole" in ways else None
         able = [_way_of(one, path, store) for one in ways]
@@ -173,18 +150,17 @@ def adapt_model(
             left_out["no imagery"] = len(labels) - len(kept)
         task = _task(network, labels, seen, kept, classes, seed)
         truth, places = task.truth, task.places
-        _check_enough(labels_path, truth, places, classes, new, left_out)
+        check_enough(labels_path, truth, places, classes, new, left_out)
         tried = [(way, _try(way, task, progress)) for way in able]
         better = [(way, one) for way, one in tried if one.gain.is_better]
-        notes = _notes(labels, truth, classes)
+        notes = notes_of(labels, truth, classes)
         written = None
         if better:
             way, best = max(better, key=lambda pair: pair[1].gain.after)
-            order = _order(contract, len(classes))
-            made = way.make(task, order, progress)
-            notes += _id_notes(contract, new)
-            adapted = _origin(task, best, made, labels, imagery)
-            changed = _contract(task, best, made, order, new, adapted, name or out.stem)
+            made = way.make(task, class_order(contract, len(classes)), progress)
+            notes += id_notes(contract, new)
+            adapted = origin_of(task, best, made, labels, imagery)
+            changed = adapted_contract(task, best, made, new, adapted, name or out.stem)
             _write(out, made, changed, adapted, parent=str(model or contract.name), notes=notes)
             written = best.way
     return Adaptation(
@@ -226,7 +202,7 @@ def _task(
     """What a model is to learn of the labels that are seen."""
     places = np.unique(places_of(labels)[kept], return_inverse=True)[1].ravel().astype(np.intp)
     weights = labels.weights[kept] / labels.weights[kept].mean()
-    truth = np.array([_position(one, classes, labels) for one in labels.classes[kept]], np.intp)
+    truth = _positions(labels, classes)[kept]
     return Task(network, seen, truth, weights, places, classes, seed)
 
 
@@ -234,75 +210,15 @@ def _way_of(name: WayName, path: Path, store: WindowStore | None) -> Way:
     return HeadWay() if name == "head" or store is None else WholeWay.open(path, store)
 
 
-def _check_out(out: Path, model: Path, *, overwrite: bool) -> None:
-    card = out.with_suffix(".md")
-    for path, is_ours, kind in ((out, _is_model, "a model"), (card, is_card, "a model's card")):
-        check_destination(path)
-        if path.exists() and path.samefile(model):
-            raise OutputError(f"{path} is the model that is adapted. Change --out.")
-        if path.exists() and not overwrite:
-            raise OutputError(f"{path} exists. Give another --out, or --overwrite.")
-        check_ours(path, is_ours, kind=kind)
-
-
-def _is_model(path: Path) -> bool:
-    try:
-        read_model(path)
-    except ModelError:
-        return False
-    return True
-
-
-def _check_new(new: Mapping[str, str | None], contract: Contract) -> None:
-    for name in new:
-        if not is_plain_name(name):
-            raise UsageError(f"--new-class {name!r} is no plain name.")
-        if name in contract.classes:
-            raise UsageError(f"--new-class {name}: the model has this class already. Leave it out.")
-
-
-def _position(name: str, classes: Sequence[str], labels: Labels) -> int:
-    """Position of a class; a model may lack one of the legend's."""
-    if name not in classes:
+def _positions(labels: Labels, classes: tuple[str, ...]) -> NDArray[np.intp]:
+    """(n,) position of each label's class; a model may lack one of the legend's."""
+    lacking = sorted({*labels.classes.tolist()} - {*classes})
+    if lacking:
         raise UsageError(
-            f"{labels.path} has labels of the class {name}, which the model cannot give; it gives "
-            f"{', '.join(classes)}. Add it: --new-class {name}."
+            f"{labels.path} has labels of the class {lacking[0]}, which the model cannot give; it "
+            f"gives {', '.join(classes)}. Add it: --new-class {lacking[0]}."
         )
-    return list(classes).index(name)
-
-
-def _check_enough(
-    path: Path,
-    truth: NDArray[np.intp],
-    places: NDArray[np.intp],
-    classes: Sequence[str],
-    new: Mapping[str, str | None],
-    left_out: Mapping[str, int],
-) -> None:
-    """Check that there are labels enough to learn from and to judge by.
-
-    Raises:
-        UsageError: there are too few.
-
-    """
-    n_places = len(np.unique(places))
-    gone = ", ".join(f"{n} {reason}" for reason, n in left_out.items())
-    if len(truth) < MIN_LABELS or n_places < MIN_PLACES:
-        raise UsageError(
-            f"{path} has {len(truth)} labels to use at {n_places} places of 1 km"
-            f"{f' (left out: {gone})' if gone else ''}; adapting needs {MIN_LABELS} labels at "
-            f"{MIN_PLACES} places at least. Label more, spread over the land."
-        )
-    if len(np.unique(truth)) < 2:
-        raise UsageError(f"{path} has labels of one class only; label others too.")
-    for name in new:
-        own = truth == classes.index(name)
-        near = len(np.unique(places[own]))
-        if own.sum() < MIN_NEW_LABELS or near < MIN_NEW_PLACES:
-            raise UsageError(
-                f"{path} has {own.sum()} labels of the new class {name} at {near} places; a new "
-                f"class needs {MIN_NEW_LABELS} at {MIN_NEW_PLACES} places at least. Label more."
-            )
+    return np.array([classes.index(one) for one in labels.classes.tolist()], np.intp)
 
 
 def _try(way: Way, task: Task, progress: Progress) -> Tried:
@@ -320,102 +236,6 @@ def _try(way: Way, task: Task, progress: Progress) -> Tried:
         classes=task.classes,
     )
     return Tried(way.name, measured, temperature, calibration_error(logits / temperature, truth))
-
-
-def _order(contract: Contract, n_classes: int) -> NDArray[np.intp]:
-    """Classes in the order of the new logits: with new ones, by their ids, so that ids stay."""
-    n_old = len(contract.classes)
-    if n_classes == n_old:
-        return np.arange(n_old)
-    return np.concatenate([np.argsort(contract.ids), np.arange(n_old, n_classes)])
-
-
-def _id_notes(contract: Contract, new: Mapping[str, str | None]) -> list[str]:
-    if new and sorted(contract.ids) != list(range(len(contract.ids))):
-        return ["The ids of the classes in its maps are others than in maps of the model before."]
-    return []
-
-
-def _notes(labels: Labels, truth: NDArray[np.intp], classes: Sequence[str]) -> list[str]:
-    counts = np.bincount(truth, minlength=len(classes))
-    few = [f"{classes[i]} ({n})" for i, n in enumerate(counts.tolist()) if 0 < n < _FEW_LABELS]
-    none = [classes[i] for i, n in enumerate(counts.tolist()) if not n]
-    notes = []
-    if few:
-        notes.append(f"Few labels, so that figures of these classes say little: {', '.join(few)}.")
-    if none:
-        notes.append(f"No labels, so that nothing was learnt of them: {', '.join(none)}.")
-    if not labels.is_random:
-        notes.append(
-            "The labels are no random sample, so these figures are of the labels, not of the land."
-        )
-    return notes
-
-
-def _origin(
-    task: Task, best: Tried, made: Made, labels: Labels, imagery: Sequence[Imagery]
-) -> dict[str, Any]:
-    counts = np.bincount(task.truth, minlength=len(task.classes)).tolist()
-    return {
-        "way": best.way,
-        "parent": {"name": task.network.contract.name, "sha256": task.network.file.sha256},
-        "labels": len(task.truth),
-        "places": len(np.unique(task.places)),
-        "classes": {name: n for name, n in zip(task.classes, counts, strict=True) if n},
-        "label_file": labels.path.name,
-        "label_sha256": sha256_of(labels.path) if labels.path.is_file() else "",
-        "imagery": ", ".join(one.describe() for one in imagery),
-        "weighted": labels.is_random,
-        "folds": FOLDS,
-        "seed": task.seed,
-        "settings": made.settings,
-        "cross_validation": best.gain.to_json(),
-        "calibration_error": round(best.calibration_error, 4),
-    }
-
-
-def _contract(
-    task: Task,
-    best: Tried,
-    made: Made,
-    order: NDArray[np.intp],
-    new: Mapping[str, str | None],
-    adapted: dict[str, Any],
-    name: str,
-) -> Contract:
-    """The contract of the adapted model."""
-    contract = task.network.contract
-    n = len(task.classes)
-    colours = [
-        *contract.colours,
-        *(
-            colour or default_colour(n - len(new) + i, one, n)
-            for i, (one, colour) in enumerate(new.items())
-        ),
-    ]
-    prior: tuple[float, ...] = ()
-    if contract.prior:
-        own = np.bincount(task.truth, task.weights, minlength=n)
-        before = _PRIOR_LABELS * np.array([*contract.prior, *(0.0 for _ in new)])
-        prior = tuple(((own + before) / (own + before).sum())[order].tolist())
-    dropped = ("figures", "calibration", "adapted")
-    training = {key: value for key, value in contract.training.items() if key not in dropped}
-    changed = replace(
-        contract,
-        name=name,
-        classes=tuple(task.classes[i] for i in order),
-        colours=tuple(colours[i] for i in order),
-        temperature=best.temperature,
-        prior=prior,
-        quality=(
-            f"was adapted from {contract.name} to {adapted['labels']} labels of one land; it is "
-            f"{best.gain.describe()}"
-        ),
-        precision=made.precision,
-        training={**training, **made.training, "adapted": adapted},
-    )
-    changed.check()
-    return changed
 
 
 def _write(
