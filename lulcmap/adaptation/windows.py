@@ -27,6 +27,12 @@ from lulcmap.system import check_is_file, open_geotiff
 POLYGON_PIXELS = 25
 """Most pixels of a polygon that are looked at, spread over it evenly."""
 
+_MAX_TRIED = 1_000_000
+"""Most pixels in the box of a polygon that are tried for it."""
+
+_NEAR_M = 0.01
+"""Pixels that differ by less from 10 m are of 10 m."""
+
 
 @dataclass(frozen=True)
 class LabelledWindow:
@@ -137,7 +143,8 @@ def _pixels(shape: shapely.Geometry) -> tuple[NDArray[np.intp], NDArray[np.intp]
     """Rows and columns of a shape given in pixels: a point's own, or some of a polygon's."""
     if shape.area > 0:
         west, north, east, south = shape.bounds
-        step = max(1, int(np.sqrt(shape.area / POLYGON_PIXELS)))
+        box = (east - west) * (south - north)  # parts may lie far apart
+        step = max(1, int(np.sqrt(max(shape.area / POLYGON_PIXELS, box / _MAX_TRIED))))
         cols, rows = np.meshgrid(
             np.arange(np.floor(west), np.ceil(east), step),
             np.arange(np.floor(north), np.ceil(south), step),
@@ -178,29 +185,21 @@ class KeptComposite:
         check_is_file(path, UsageError)
         try:
             with open_geotiff(path) as file:
-                is_composite = (
-                    file.descriptions == (*S2_BANDS, *S1_BANDS)
-                    and set(file.dtypes) == {"uint16"}
-                    and file.crs is not None
-                )
-                size = abs(file.transform.a), abs(file.transform.e)
-                found = cls(
-                    path,
-                    CRS.from_wkt(file.crs.to_wkt()) if file.crs else None,  # type: ignore[arg-type]
-                    file.transform,
-                    file.shape,
-                )
+                bands, kinds = file.descriptions, set(file.dtypes)
+                crs, affine, shape = file.crs, file.transform, file.shape
         except RasterioError as error:
             raise UsageError(
                 f"{path} cannot be read ({first_line(error)}); give a composite that lulcmap "
                 "predict --save-composite wrote."
             ) from error
-        if not is_composite or max(abs(side - RESOLUTION_M) for side in size) > 0.01:
+        is_10_m = max(abs(abs(side) - RESOLUTION_M) for side in (affine.a, affine.e)) < _NEAR_M
+        is_composite = bands == (*S2_BANDS, *S1_BANDS) and kinds == {"uint16"}
+        if crs is None or not is_composite or not is_10_m:
             raise UsageError(
                 f"{path} is no composite of lulcmap, with pixels of 10 m and the bands "
                 f"{', '.join((*S2_BANDS, *S1_BANDS))}. Make one: lulcmap predict --save-composite."
             )
-        return found
+        return cls(path, CRS.from_wkt(crs.to_wkt()), affine, shape)
 
     def describe(self) -> str:
         """Its name."""

