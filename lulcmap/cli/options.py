@@ -169,20 +169,11 @@ _PERIOD = (
 )
 """Ways to give the period."""
 
-_OPTIONS = (
-    click.option(
-        "--aoi",
-        required=True,
-        metavar="FILE|W,S,E,N",
-        help="Area of interest: GeoJSON, GeoPackage or Shapefile, or a box in degrees.",
-    ),
-    click.option("--layer", help="Layer of --aoi, where it has several."),
-    *_PERIOD,
-    click.option("--out", type=_PATH, help="COG to write.  [default: <aoi>-<period>.tif]"),
-    setting(
-        "model",
-        "A name from `lulcmap models`, or an ONNX file.  [default: the one marked * there]",
-    ),
+MAX_LOST_OPTION = setting("max_lost", "Share of a block's assets that may be unreadable.")
+PATIENCE_OPTION = setting("patience", "Seconds to wait for a data server that is busy or down.")
+WORKERS_OPTION = setting("workers", "Reader threads.")
+
+_CATALOG = (
     setting(
         "catalog",
         "planetary-computer, earth-search, cdse, a STAC API, or an ItemCollection file.",
@@ -209,14 +200,10 @@ _OPTIONS = (
         "max_cloud",
         "Percent of cloud above which a Sentinel-2 scene is skipped.",
     ),
-    setting(
-        "crs", "CRS of the map: auto (a UTM zone, or equal-area for a wide area) or EPSG:<code>."
-    ),
-    setting("device", "Device the model runs on."),
-    setting(
-        "batch_size",
-        "Windows in one call of the model, on a GPU.",
-    ),
+)
+"""Where the scenes come from."""
+
+_COMPOSITE = (
     setting(
         "max_scenes",
         "Sentinel-2 dates tried at a pixel.",
@@ -241,16 +228,40 @@ _OPTIONS = (
         "Sentinel-1 dates of each relative orbit.",
     ),
     setting("orbit", "Preferred orbit direction of Sentinel-1."),
+)
+"""How scenes become one image."""
+
+_OPTIONS = (
+    click.option(
+        "--aoi",
+        required=True,
+        metavar="FILE|W,S,E,N",
+        help="Area of interest: GeoJSON, GeoPackage or Shapefile, or a box in degrees.",
+    ),
+    click.option("--layer", help="Layer of --aoi, where it has several."),
+    *_PERIOD,
+    click.option("--out", type=_PATH, help="COG to write.  [default: <aoi>-<period>.tif]"),
+    setting(
+        "model",
+        "A name from `lulcmap models`, or an ONNX file.  [default: the one marked * there]",
+    ),
+    *_CATALOG,
+    setting(
+        "crs", "CRS of the map: auto (a UTM zone, or equal-area for a wide area) or EPSG:<code>."
+    ),
+    setting("device", "Device the model runs on."),
+    setting(
+        "batch_size",
+        "Windows in one call of the model, on a GPU.",
+    ),
+    *_COMPOSITE,
     setting("blend", "Join windows: hann blends their overlap, centre cuts in its middle."),
     PRIOR_OPTION,
     setting(
         "block_size",
         "Pixels a side of a block, a multiple of the model's step (384); memory grows with it.",
     ),
-    setting(
-        "max_lost",
-        "Share of a block's assets that may be unreadable.",
-    ),
+    MAX_LOST_OPTION,
     MIN_COVERAGE_OPTION,
     ZONES_OPTION,
     click.option(
@@ -259,14 +270,8 @@ _OPTIONS = (
         is_flag=True,
         help="Proceed even if less than 1 % of the map lies in the area.",
     ),
-    setting(
-        "patience",
-        "Seconds to wait for a data server that is busy or down.",
-    ),
-    setting(
-        "workers",
-        "Reader threads.",
-    ),
+    PATIENCE_OPTION,
+    WORKERS_OPTION,
     setting(
         "max_memory",
         "Memory the process may take, such as 8GB.  [default: 80 % of what is free]",
@@ -301,6 +306,14 @@ def region_options(function: F) -> F:
 def map_options(function: F) -> F:
     """Every option of a map; ``request_of`` makes values of what the command is given."""
     for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+def imagery_options(function: F) -> F:
+    """The options of a map that decide its composite, the area and the period aside."""
+    reading = MAX_LOST_OPTION, PATIENCE_OPTION, WORKERS_OPTION
+    for option in reversed((*_CATALOG, *_COMPOSITE, *reading)):
         function = option(function)
     return function
 

@@ -2,6 +2,7 @@
 
 import click
 
+from lulcmap.cli.adapt import adapt
 from lulcmap.cli.app import Group
 from lulcmap.cli.areas import areas
 from lulcmap.cli.change import change
@@ -38,6 +39,6 @@ def main() -> None:
 for command in (
     *(predict, plan, status, assemble, seams, demo),
     *(view, areas, change, clean, polygons, stac),
-    *(dataset, train, evaluate, sample, label, export_onnx, models, doctor),
+    *(dataset, train, adapt, evaluate, sample, label, export_onnx, models, doctor),
 ):
     main.add_command(command)

@@ -9,6 +9,7 @@ from .evaluate import evaluate_map, evaluate_model
 from .metrics import Evaluation
 from .olofsson import Estimate, estimate_adjusted
 from .onnx_predictor import Prediction, Predictor, open_onnx_predictor
+from .paired import PairedCounts, PairedPlace, paired_intervals, scores_of
 from .pixel_area import pixel_areas, pixel_lonlat
 from .points import SamplePoints, read_points
 from .regions import Regions, load_regions
@@ -24,22 +25,28 @@ from .sample_file import (
 from .sampling import MapSample, draw_sample
 from .scores import accuracy, confusion, iou, mean_f1, mean_iou
 from .seams.search import SeamReport, find_seams
+from .stratified import AREA, STRATUM
 from .temperature import LogitSample, calibration_error, fit_temperature
 from .training_sample import TrainingSample, draw_training_sample
+from .vectors import load_features
 
 __all__ = [
     "ANSWERS",
+    "AREA",
     "CHANGE_TAG",
     "DESIGN",
     "DRAWN",
     "DRAWN_LAYER",
     "SAMPLE_LAYER",
+    "STRATUM",
     "ClassMap",
     "Comparison",
     "Estimate",
     "Evaluation",
     "LogitSample",
     "MapSample",
+    "PairedCounts",
+    "PairedPlace",
     "Prediction",
     "Predictor",
     "Regions",
@@ -63,15 +70,18 @@ __all__ = [
     "fit_temperature",
     "iou",
     "load_crosswalk",
+    "load_features",
     "load_regions",
     "mean_f1",
     "mean_iou",
     "measure_temperature",
     "open_class_map",
     "open_onnx_predictor",
+    "paired_intervals",
     "pixel_areas",
     "pixel_lonlat",
     "read_points",
+    "scores_of",
     "transformer",
     "write_comparison",
     "write_evaluation",

@@ -1,4 +1,4 @@
-from .area_composite import composite_area
+from .area_composite import composite_area, composite_grids
 from .assets.fetch import Fetcher
 from .assets.http import FetchError
 from .assets.tiff import TIFF_HEADER_BYTES
@@ -20,6 +20,7 @@ __all__ = [
     "Plane",
     "Reader",
     "composite_area",
+    "composite_grids",
     "make_composite",
     "mean_backscatter",
     "median",

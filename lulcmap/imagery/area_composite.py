@@ -1,5 +1,7 @@
 """Composite any area as a map of it would be composited: search, select, read, composite."""
 
+from collections.abc import Iterable, Iterator
+
 import shapely
 from odc.geo.geobox import GeoBox
 
@@ -63,6 +65,72 @@ def composite_area(
         ProviderError: the provider failed.
 
     """
+    return next(
+        composite_grids(
+            area,
+            [grid],
+            period=period,
+            catalog=catalog,
+            profile=profile,
+            s1_catalog=s1_catalog,
+            fallback=fallback,
+            s1=s1,
+            max_cloud=max_cloud,
+            orbit=orbit,
+            max_s1_scenes=max_s1_scenes,
+            rules=rules,
+            workers=workers,
+            patience=patience,
+            sun=sun,
+        )
+    )
+
+
+def composite_grids(
+    area: shapely.MultiPolygon,
+    grids: Iterable[GeoBox],
+    *,
+    period: Period,
+    catalog: Catalog,
+    profile: str | None = None,
+    s1_catalog: str | None = None,
+    fallback: str | None = None,
+    s1: bool = True,
+    max_cloud: float = 100.0,
+    orbit: str = "descending",
+    max_s1_scenes: int = 12,
+    rules: CompositeRules | None = None,
+    workers: int = 4,
+    patience: float = 300.0,
+    sun: bool = False,
+) -> Iterator[Composite]:
+    """Composite many grids of one area, one after the other, with one search.
+
+    Args:
+        area: area in which to search for scenes, as for ``composite_area``, like what follows.
+        grids: grids, each as there.
+        period: period of the composites.
+        catalog: catalogue.
+        profile: provider whose layout an API or a file follows.
+        s1_catalog: provider or API to take Sentinel-1 from.
+        fallback: provider or API of the same products.
+        s1: whether to use Sentinel-1.
+        max_cloud: cloud cover above which a Sentinel-2 scene is skipped, percent.
+        orbit: preferred Sentinel-1 orbit direction.
+        max_s1_scenes: maximum Sentinel-1 dates per relative orbit.
+        rules: rules of the Sentinel-2 composite.
+        workers: number of reader threads.
+        patience: seconds to wait for a server that is busy or down.
+        sun: whether the sun's zenith is wanted.
+
+    Yields:
+        The composite of each grid.
+
+    Raises:
+        UsageError: the catalogue is neither a known provider nor a readable ItemCollection.
+        ProviderError: the provider failed.
+
+    """
     scenes = find_scenes(
         area,
         s2_period=(period.start, period.end),
@@ -74,10 +142,7 @@ def composite_area(
         s1=s1,
         max_cloud=max_cloud,
     )
-    zone = grid.crs.epsg if grid.crs else None
-    if zone is None:
-        raise ValueError("the grid has no EPSG code")
-    s2_dates = own_grid_first(rank_s2(scenes.of("s2"), period), zone)
+    s2_ranked = rank_s2(scenes.of("s2"), period)
     s1_choice = choose_s1(scenes.of("s1"), period, orbit=orbit, max_scenes=max_s1_scenes)
     with Reader(
         workers=workers,
@@ -85,12 +150,16 @@ def composite_area(
         private=scenes.private,
         patience=patience,
     ) as reader:
-        return make_composite(
-            reader.planes,
-            grid,
-            s2_dates=s2_dates,
-            s1_passes=s1_choice.passes,
-            s1_others=s1_choice.others,
-            rules=rules,
-            sun=sun,
-        )
+        for grid in grids:
+            zone = grid.crs.epsg if grid.crs else None
+            if zone is None:
+                raise ValueError("the grid has no EPSG code")
+            yield make_composite(
+                reader.planes,
+                grid,
+                s2_dates=own_grid_first(s2_ranked, zone),
+                s1_passes=s1_choice.passes,
+                s1_others=s1_choice.others,
+                rules=rules,
+                sun=sun,
+            )

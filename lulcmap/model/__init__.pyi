@@ -12,7 +12,9 @@ from .contract import (
     Prior,
 )
 from .dynamic_world.release import DYNAMIC_WORLD
+from .features import FeatureNetwork, at_pixels, open_features
 from .file import read_model
+from .head import Head, with_head, with_metadata
 from .hints import deepness_metadata
 from .image import ClassifiedImage, classify_image
 from .inference import Classified, Network, bounding_box, classify, needed_windows
@@ -46,6 +48,8 @@ __all__ = [
     "Classified",
     "ClassifiedImage",
     "Contract",
+    "FeatureNetwork",
+    "Head",
     "ModelInput",
     "ModelScalar",
     "Network",
@@ -54,6 +58,7 @@ __all__ = [
     "WrapRequest",
     "WrappedModel",
     "add_model",
+    "at_pixels",
     "bounding_box",
     "cached_models",
     "class_probabilities",
@@ -71,8 +76,11 @@ __all__ = [
     "model_card",
     "models_folder",
     "needed_windows",
+    "open_features",
     "open_session",
     "read_model",
     "shipped_models",
+    "with_head",
+    "with_metadata",
     "wrap_model",
 ]

@@ -90,7 +90,7 @@ class Session:
         """
         composites = {"s2": s2, "s1": s1}
         feeds = {
-            name: _select_bands(composites[name], name, needed.bands)
+            name: select_bands(composites[name], name, needed.bands)
             for name, needed in self.contract.inputs.items()
         }
         if SUN_ZENITH in self.contract.scalars:
@@ -201,7 +201,7 @@ def open_session(
     )
 
 
-def _select_bands(batch: NDArray[Any], name: str, bands: tuple[str, ...]) -> NDArray[Any]:
+def select_bands(batch: NDArray[Any], name: str, bands: tuple[str, ...]) -> NDArray[Any]:
     """Select the bands a model needs, in its order."""
     ours = _BANDS[name]
     selected = batch if bands == ours else batch[:, [ours.index(band) for band in bands]]

@@ -4,6 +4,7 @@ from .checkpoint import load_checkpoint, restore_network, save_checkpoint
 from .chips import ChipFolder, Chips, Samples
 from .deployable import BandStatistics, DeployableNetwork, Normalisation
 from .export import check_export, export_onnx
+from .fine_tune import FineTuning, LabelledCrops, TunedNetwork
 from .fit import train_network
 from .folder import CHECKPOINT
 from .initial import TrainedNetwork, load_trained
@@ -26,7 +27,9 @@ __all__ = [
     "Chips",
     "DeployableNetwork",
     "Epoch",
+    "FineTuning",
     "Hardware",
+    "LabelledCrops",
     "MixedSamples",
     "NetworkConfig",
     "Normalisation",
@@ -36,6 +39,7 @@ __all__ = [
     "TrainedNetwork",
     "TrainingSettings",
     "Transform",
+    "TunedNetwork",
     "build_network",
     "check_export",
     "check_legends",
