@@ -40,15 +40,19 @@ class Block:
 
     code: str
 
-    reason: str | None
+    reason: str | None = None
     """Why it is not run; None if it is."""
+
+    expected: str = ""
+    """What a session in a terminal shows below its commands, line by line."""
 
 
 def blocks(text: str) -> Iterator[Block]:
     """The blocks of a page that a reader could run, in their order.
 
-    Commands stand in fences marked ``sh`` or ``console`` (there, after ``$``), or indented as
-    Markdown's first code blocks were. What installs lulcmap itself needs the network.
+    Commands stand in fences marked ``sh``, or indented, as Markdown's first code blocks were. A
+    fence marked ``console`` is a session: commands after ``$``, and below them what they print. What
+    installs lulcmap needs the network.
     """
     for found in _BLOCK.finditer(text):
         language, code, reason = found["language"], found["fenced"], found["reason"]
@@ -56,11 +60,27 @@ def blocks(text: str) -> Iterator[Block]:
             language, code = "sh", textwrap.dedent(found["indented"])
         else:
             code = textwrap.dedent(code)
+        expected = ""
         if language == "console":
+            lines = code.splitlines()
             language = "sh"
-            code = "".join(f"{line[2:]}\n" for line in code.splitlines() if line.startswith("$ "))
+            code = "".join(f"{line[2:]}\n" for line in lines if line.startswith("$ "))
+            expected = "".join(f"{line}\n" for line in lines if not line.startswith("$ "))
         if language not in ("sh", "bash", "python"):
             continue
         if reason is None and _INSTALLS.search(code):
             reason = "needs the network"
-        yield Block("python" if language == "python" else "sh", code, reason)
+        yield Block("python" if language == "python" else "sh", code, reason, expected)
+
+
+def shows(block: Block, printed: str) -> bool:
+    """Whether a session prints the lines expected of it, in their order; ``…`` is any text."""
+    lines = (".*".join(map(re.escape, line.split("…"))) for line in block.expected.splitlines())
+    return re.search("(?:^|\n)" + "\n(?:.*\n)*?".join(lines) + "(?:\n|$)", printed) is not None
+
+
+def sections(text: str) -> Iterator[tuple[str, str]]:
+    """Heading and text of each section of the second level."""
+    for part in re.split(r"^## ", text, flags=re.M)[1:]:
+        heading, _, rest = part.partition("\n")
+        yield heading, rest

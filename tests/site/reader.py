@@ -12,7 +12,9 @@ things differ from a user's machine, and nothing else:
 """
 
 import functools
+import json
 import os
+import signal
 import runpy
 import socket
 import sqlite3
@@ -131,37 +133,38 @@ def _serve(listening: socket.socket) -> None:
         call, _ = listening.accept()
         if os.fork() == 0:
             listening.close()
-            code = 1
-            try:
-                head, streams, _, _ = socket.recv_fds(call, 4, 3)
-                code = _answer(call, head, streams)
-            finally:
-                call.sendall(struct.pack("!i", code))
-                os._exit(0)
+            head, streams, _, _ = socket.recv_fds(call, 4, 3)
+            program, folder, environment, words = json.loads(_received(call, head))
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            command = os.fork()  # on its own, for it may end at once, as after --timeout
+            if command == 0:
+                for stream, fd in enumerate(streams):
+                    os.dup2(fd, stream)
+                os.chdir(folder)
+                os.environ.clear()
+                os.environ.update(environment)
+                code = _run(program, words)
+                for stream in (sys.stdout, sys.stderr):
+                    stream.flush()
+                os._exit(code)
+            code = os.waitstatus_to_exitcode(os.waitpid(command, 0)[1])
+            call.sendall(struct.pack("!i", code if code >= 0 else 128 - code))
+            os._exit(0)
         call.close()
 
 
-def _answer(call: socket.socket, head: bytes, streams: list[int]) -> int:
-    import json
-
+def _received(call: socket.socket, head: bytes) -> bytes:
     (length,) = struct.unpack("!I", head)
     text = b""
     while len(text) < length:
         text += call.recv(length - len(text))
-    program, folder, environment, words = json.loads(text)
-    for stream, fd in enumerate(streams):
-        os.dup2(fd, stream)
-    os.chdir(folder)
-    os.environ.clear()
-    os.environ.update(environment)
-    code = _run(program, words)
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-    return code
+    return text
 
 
 def main(folder: Path) -> None:
     """Serve until stdin closes."""
+    sys.modules["__main__"].__package__ = None  # help texts name the program, not this module
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     every = simulate_archive(folder / "archive")
     _answer_for_providers(every)
     _shrink_demo()
@@ -174,7 +177,7 @@ def main(folder: Path) -> None:
     if os.fork() == 0:
         print("ready", flush=True)
         sys.stdin.read()
-        os.killpg(0, 9)
+        os.killpg(0, signal.SIGKILL)
     _serve(listening)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.site.given import give_files
-from tests.site.pages import PAGES, PROJECT, REASONS, Block, blocks
+from tests.site.pages import PAGES, PROJECT, REASONS, Block, blocks, sections, shows
 
 READABLE = [path for path in PAGES if any(blocks(path.read_text(encoding="utf-8")))]
 
@@ -27,16 +27,30 @@ class Reader:
         }
 
     def run(self, block: Block) -> subprocess.CompletedProcess:
-        words = ["sh", "-eu", "-c"] if block.language == "sh" else ["python", "-c"]
+        """Run a block; a session goes on after a command that fails, and shows its code."""
+        if block.language == "python":
+            words = ["python", "-c", block.code]
+        elif "Error: " in block.expected:
+            words = ["sh", "-uc", "".join(f"{line}\n" for line in block.code.splitlines())]
+        else:
+            words = ["sh", "-euc", block.code]
         return subprocess.run(
-            [*words, block.code],
+            words,
             cwd=self.folder,
             env=self._environment,
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
             check=False,
         )
+
+    def check(self, block: Block) -> None:
+        """Run a block that has to end well, or as its page shows."""
+        done = self.run(block)
+        told = f"{block.code}\n{done.stdout}"
+        assert done.returncode == 0 or "Error: " in block.expected, told
+        assert shows(block, done.stdout), f"{block.expected}\nis not what was printed:\n{told}"
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +74,7 @@ def given(programs, tmp_path_factory):
     folder = tmp_path_factory.mktemp("given")
 
     def run(commands):
-        done = Reader(folder, programs).run(Block("sh", commands, None))
-        assert done.returncode == 0, done.stderr
+        Reader(folder, programs).check(Block("sh", commands))
 
     give_files(folder, programs.parent / "archive", run)
     return folder
@@ -78,8 +91,7 @@ def reader(programs, given, tmp_path):
 def test_what_a_page_shows_runs(path, reader):
     for block in blocks(path.read_text(encoding="utf-8")):
         if block.reason is None:
-            done = reader.run(block)
-            assert done.returncode == 0, f"{block.code}\n{done.stdout}{done.stderr}"
+            reader.check(block)
 
 
 @pytest.mark.parametrize("path", READABLE, ids=lambda path: path.stem)
@@ -96,6 +108,7 @@ def test_what_is_not_run_has_a_reason(path):
         "```sh\nlulcmap areas luxembourg-2024.tif --nope\nlulcmap models\n```\n",
         "Text\n\n    lulcmap areas nowhere.tif\n",
         "```console\n$ lulcmap areas nowhere.tif\nall\n```\n",
+        "```console\n$ lulcmap areas nowhere.tif\nError: No map nowhere.tiff.\n```\n",
         "1. Say\n\n    ```sh\n    lulcmap status nowhere.run | cat && false\n    ```\n",
         "```python\nimport lulcmap\nlulcmap.open_map('nowhere.tif')\n```\n",
         "```python\nimport lulcmap\nlulcmap.map_area('laos.geojson', year=2024, wokers=4)\n```\n",
@@ -105,10 +118,28 @@ def test_what_does_not_run_is_found(page, reader):
     (block,) = blocks(page)
 
     assert block.reason is None
-    assert reader.run(block).returncode != 0
+    with pytest.raises(AssertionError):
+        reader.check(block)
 
 
 def test_a_marked_block_is_found_with_its_reason():
     page = "Say\n\n<!-- not run: needs a cluster -->\n```sh\nsbatch x\n```\n\n```sh\nls\n```\n"
 
     assert [block.reason for block in blocks(page)] == ["needs a cluster", None]
+
+
+TROUBLE = PROJECT / "docs" / "troubleshooting.md"
+
+
+@pytest.mark.parametrize(
+    ("code", "command"),
+    [
+        (heading.split(":")[0].split(",")[0], command)
+        for heading, text in sections(TROUBLE.read_text(encoding="utf-8"))
+        for block in blocks(text)
+        if block.expected
+        for command in block.code.splitlines()
+    ],
+)
+def test_a_trouble_ends_with_the_code_of_its_heading(code, command, reader):
+    assert reader.run(Block("sh", command)).returncode == int(code)
