@@ -24,7 +24,7 @@ COUNTRY = Country(
     seed=7, height=192, width=192, west=290_000, north=5_499_200, s2_dates=4, s1_dates=2, cloud=0.2
 )
 YEARS = range(2015, 2028)
-AREAS = "area country fiji france laos luxembourg togo".split()
+AREAS = ["area", "country", "fiji", "france", "laos", "luxembourg", "togo"]
 
 EARLIER = """
 lulcmap predict --aoi luxembourg.geojson --year 2024 --confidence --out luxembourg-2024.tif

@@ -51,8 +51,8 @@ def blocks(text: str) -> Iterator[Block]:
     """The blocks of a page that a reader could run, in their order.
 
     Commands stand in fences marked ``sh``, or indented, as Markdown's first code blocks were. A
-    fence marked ``console`` is a session: commands after ``$``, and below them what they print. What
-    installs lulcmap needs the network.
+    fence marked ``console`` is a session: commands after ``$``, and below them what they print.
+    What installs lulcmap needs the network.
     """
     for found in _BLOCK.finditer(text):
         language, code, reason = found["language"], found["fenced"], found["reason"]

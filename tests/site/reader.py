@@ -1,9 +1,9 @@
 """Who reads the documentation and types what it says: a server that answers its commands.
 
 ``python -m tests.site.reader FOLDER`` simulates an archive in FOLDER, puts a ``lulcmap`` and a
-``python`` into FOLDER/bin, and answers them until its stdin closes. Importing the libraries takes longer
-than most commands on a small country, so they are imported once and each command is a fork. Four
-things differ from a user's machine, and nothing else:
+``python`` into FOLDER/bin, and answers them until its stdin closes. Importing the libraries takes
+longer than most commands on a small country, so they are imported once and each command is a fork.
+Four things differ from a user's machine, and nothing else:
 
 - providers (``--catalog planetary-computer``) answer with the scenes of the simulated archive;
 - the demo's country is small;
@@ -11,11 +11,12 @@ things differ from a user's machine, and nothing else:
 - a training ends after one epoch of small crops.
 """
 
+import dataclasses
 import functools
 import json
 import os
-import signal
 import runpy
+import signal
 import socket
 import sqlite3
 import struct
@@ -39,9 +40,7 @@ def _put_clients(folder: Path, address: str) -> None:
     (folder / "bin").mkdir()
     for program in ("lulcmap", "python"):
         client = folder / "bin" / program
-        client.write_text(
-            _CLIENT.format(python=sys.executable, address=address, program=program)
-        )
+        client.write_text(_CLIENT.format(python=sys.executable, address=address, program=program))
         client.chmod(0o755)
 
 
@@ -52,10 +51,13 @@ def _answer_for_providers(every: Path) -> None:
     find_scenes, is_remote = search.find_scenes, search.is_remote
 
     @functools.wraps(find_scenes)
-    def found(area, *, catalog, profile=None, s1_catalog=None, fallback=None, **options):
+    def found(area, *, catalog, profile=None, s1_catalog=None, fallback=None, s1, **options):
         if not is_remote(catalog):
-            return find_scenes(area, catalog=catalog, profile=profile, **options)
-        return find_scenes(area, catalog=str(every), **options)
+            return find_scenes(area, catalog=catalog, profile=profile, s1=s1, **options)
+        asked = {"profile": profile, "s1_catalog": s1_catalog, "s1": s1}
+        sources, _ = search.sources_of(catalog, None, **asked)
+        result = find_scenes(area, catalog=str(every), s1="s1" in sources, **options)
+        return dataclasses.replace(result, sources=sources)  # a rerun compares them
 
     search.find_scenes = found
 
@@ -175,7 +177,8 @@ def main(folder: Path) -> None:
     listening.listen()
     _put_clients(folder, address)
     if os.fork() == 0:
-        print("ready", flush=True)
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
         sys.stdin.read()
         os.killpg(0, signal.SIGKILL)
     _serve(listening)
