@@ -1,6 +1,8 @@
 """Every command and every Python of the documentation runs, on a small simulated country."""
 
+import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -129,6 +131,28 @@ def test_a_marked_block_is_found_with_its_reason():
 
 
 TROUBLE = PROJECT / "docs" / "troubleshooting.md"
+
+
+def literals():
+    """Every text in the package, with … for what a message fills in."""
+    for path in (PROJECT / "lulcmap").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                parts = (getattr(part, "value", "") for part in node.values)
+                yield "".join(part if isinstance(part, str) else "…" for part in parts)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield node.value
+
+
+def test_the_messages_that_troubles_are_told_by_are_those_of_the_code():
+    page = re.sub(r"^```.*?^```", "", TROUBLE.read_text(encoding="utf-8"), flags=re.M | re.S)
+    told = re.findall(r"`([A-Z…][^`]* [^`]*|--[^`]*…)`", page)
+    texts = list(literals())
+
+    assert len(told) > 4
+    for message in told:
+        pattern = re.compile(".*".join(map(re.escape, message.split("…"))), re.S)
+        assert any(map(pattern.search, texts)), message
 
 
 @pytest.mark.parametrize(
