@@ -82,9 +82,17 @@ def given(programs, tmp_path_factory):
     return folder
 
 
+def _copy(source, target):
+    """Models and checkpoints are large, and nothing changes them in place: they are linked."""
+    if Path(source).stat().st_size > 1_000_000:
+        os.link(source, target)
+    else:
+        shutil.copy2(source, target)
+
+
 @pytest.fixture
 def reader(programs, given, tmp_path):
-    shutil.copytree(given, tmp_path / "work")
+    shutil.copytree(given, tmp_path / "work", copy_function=_copy)
     return Reader(tmp_path / "work", programs)
 
 
