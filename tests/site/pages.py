@@ -13,11 +13,9 @@ REASONS = frozenset(
     {
         "needs a browser",
         "needs a cluster",
-        "needs a desktop",
         "needs a GPU",
         "needs Docker",
         "needs the network",
-        "needs Windows",
     }
 )
 """Why a block may not be run: ``<!-- not run: needs a cluster -->`` on the line before it."""

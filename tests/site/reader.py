@@ -23,6 +23,8 @@ import struct
 import sys
 from pathlib import Path
 
+import pytest_socket
+
 from tests.site.given import simulate_archive
 
 _CLIENT = """#!{python} -IS
@@ -167,6 +169,7 @@ def main(folder: Path) -> None:
     """Serve until stdin closes."""
     sys.modules["__main__"].__package__ = None  # help texts name the program, not this module
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    pytest_socket.socket_allow_hosts(["127.0.0.1"], allow_unix_socket=True)
     every = simulate_archive(folder / "archive")
     _answer_for_providers(every)
     _shrink_demo()
