@@ -8,7 +8,7 @@ Four things differ from a user's machine, and nothing else:
 - providers (``--catalog planetary-computer``) answer with the scenes of the simulated archive;
 - the demo's country is small;
 - a sample is labelled as soon as it is drawn;
-- a training ends after one epoch of small crops.
+- a training ends after one epoch of small crops, of a very small network if it starts from none.
 """
 
 import dataclasses
@@ -64,10 +64,14 @@ def _answer_for_providers(every: Path) -> None:
     search.find_scenes = found
 
 
-def _shrink_demo() -> None:
+def _shrink() -> None:
+    """Make the demo's country small, and the network that is trained from nothing."""
     from lulcmap import simulation
+    from lulcmap.training.networks import NETWORKS
+    from tests.support.networks import MICRO
 
     simulation.Country = functools.partial(simulation.Country, height=288, width=288)
+    NETWORKS["lulcformer-tiny"] = dataclasses.replace(MICRO, name="lulcformer-tiny")
 
 
 def _import_all() -> None:
@@ -172,7 +176,7 @@ def main(folder: Path) -> None:
     pytest_socket.socket_allow_hosts(["127.0.0.1"], allow_unix_socket=True)
     every = simulate_archive(folder / "archive")
     _answer_for_providers(every)
-    _shrink_demo()
+    _shrink()
     _import_all()
     address = str(folder / "reader.sock")
     listening = socket.socket(socket.AF_UNIX)

@@ -33,7 +33,7 @@ class Reader:
         if block.language == "python":
             words = ["python", "-c", block.code]
         elif "Error: " in block.expected:
-            words = ["sh", "-uc", "".join(f"{line}\n" for line in block.code.splitlines())]
+            words = ["sh", "-uc", block.code]
         else:
             words = ["sh", "-euc", block.code]
         return subprocess.run(
