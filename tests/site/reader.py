@@ -75,7 +75,6 @@ def _shrink() -> None:
 
 
 def _import_all() -> None:
-    import onnxruntime  # noqa: F401
     import torch  # noqa: F401
     import xarray  # noqa: F401
 
