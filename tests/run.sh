@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 
 python -m pip install --quiet --disable-pip-version-check 'pip>=25.1' # knows dependency groups
 python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
-python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[cpu,train]' --group dev
+python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[cpu,train]' --group dev --group docs
 ruff check .
 ruff format --check .
 mypy
