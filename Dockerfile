@@ -30,7 +30,7 @@ CMD ["--help"]
 
 FROM base AS cpu
 RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
-    python -m pip install --no-cache-dir "$(echo /wheels/*.whl)[cpu,s3,dask,areas,xarray]" \
+    python -m pip install --no-cache-dir "$(echo /wheels/*.whl)[cpu,s3,dask,areas,xarray,view]" \
     # The demo proves the image, and leaves the compiled loops in the cache; nothing of root's in /tmp.
     && HOME=/root lulcmap demo /tmp/demo \
     && rm -r /tmp/demo \
@@ -42,7 +42,7 @@ FROM base AS cuda
 ENV NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility
 RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
-    python -m pip install --no-cache-dir "$(echo /wheels/*.whl)[gpu,s3,dask,areas,xarray]" \
+    python -m pip install --no-cache-dir "$(echo /wheels/*.whl)[gpu,s3,dask,areas,xarray,view]" \
     && HOME=/root lulcmap models show lulcformer-tiny-real >/dev/null \
     && chmod -R a+rwX /cache
 USER 10001:10001

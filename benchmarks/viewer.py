@@ -53,7 +53,8 @@ def make_map(path: Path, side: int) -> None:
 def memory_mb(pid: int) -> tuple[float, float]:
     """Resident memory of a process now and at most, MB."""
     text = Path(f"/proc/{pid}/status").read_text()
-    return tuple(int(re.search(rf"{key}:\s+(\d+)", text)[1]) / 1024 for key in ("VmRSS", "VmHWM"))
+    now, most = (int(re.search(rf"{key}:\s+(\d+)", text)[1]) / 1024 for key in ("VmRSS", "VmHWM"))
+    return now, most
 
 
 def cpu_ms(pid: int) -> float:

@@ -11,6 +11,7 @@ from lulcmap.errors import OutputError, UsageError
 from lulcmap.system import Progress, check_destination, check_ours, no_progress, replacing
 from lulcmap.viewer.embedded import kept_zooms, page_data, pyramid
 from lulcmap.viewer.files import page_files
+from lulcmap.viewer.maps import OpenMap, Picture
 from lulcmap.viewer.site import Site, basemap_origin
 from lulcmap.viewer.tiles import TILE_PX
 
@@ -51,7 +52,7 @@ def export_page(
     """
     page = folder / "index.html"
     _check_place(page, folder, overwrite=overwrite)
-    layers = [*site.maps, *site.pictures]
+    layers: list[OpenMap | Picture] = [*site.maps, *site.pictures]
     count = sum(len(list(pyramid(one.bounds, kept_zooms(one)))) for one in layers)
     if count > MAX_TILES:
         raise UsageError(

@@ -13,6 +13,7 @@ REASONS = frozenset(
     {
         "needs a browser",
         "needs a cluster",
+        "needs more land",
         "needs a GPU",
         "needs Docker",
         "needs the network",
