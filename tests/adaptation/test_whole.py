@@ -29,7 +29,7 @@ def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("whole")
     export_onnx(checkpoint(MICRO), path / "micro.onnx")
     truth, bands = land(n_classes=3)
-    bands[9:] = 19_000 + 500 * truth[None]
+    bands[9:] = 19_000 + 500 * truth[None].astype(bands.dtype)
     write_composite(path / "composite.tif", bands)
     label_points(path / "labels.gpkg", truth, 80, names=("water", "crops", "rice"))
     return path

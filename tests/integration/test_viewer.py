@@ -60,8 +60,7 @@ def open_page(browser):
         page.on("console", lambda said: _note(said, faults))
         page.on("request", lambda asked: _check_own(asked.url, address, faults))
         page.goto(address)
-        wait(page, "globalThis.lulcmapPage")
-        wait(page, "document.getElementById('total').textContent.includes('mapped')")
+        wait_until_shown(page)
         return page
 
     yield opened
@@ -80,6 +79,12 @@ def _check_own(url, address, faults):
     start = re.match(r"http://[^/]+/[^/]+/|file:///", address)[0]
     if not url.startswith((start, "data:", "blob:")):
         faults.append(f"asked {url}")
+
+
+def wait_until_shown(page):
+    """Wait until the page shows its maps and their areas."""
+    wait(page, "globalThis.lulcmapPage")
+    wait(page, "document.getElementById('total').textContent.includes('mapped')")
 
 
 def wait(page, condition):
@@ -287,6 +292,7 @@ def test_dark_and_light_follow_the_system_until_one_is_chosen(site, open_page):
         page.keyboard.press("d")
         second = page.evaluate(theme)
         page.reload()
+        wait_until_shown(page)
         third = page.evaluate(theme)
 
     assert (first, second, third) == ("dark", "light", "light")

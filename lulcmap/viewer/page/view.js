@@ -203,6 +203,13 @@ class Page {
     });
   }
 
+  middle() {
+    // Of the part of the map that the panel leaves free.
+    const { paddingTopLeft: [left, top], paddingBottomRight: [right, bottom] } = this.room();
+    const { x, y } = this.map.getSize();
+    return this.map.containerPointToLatLng([(left + x - right) / 2, (top + y - bottom) / 2]);
+  }
+
   room() {
     // The part of the map that the panel covers stays free.
     const panel = byId("panel").getBoundingClientRect();
@@ -350,7 +357,7 @@ class Page {
       ".": () => this.swipe.isOn && this.swipe.set(this.swipe.share + 5),
       "[": () => this.setOpacity(this.opacity - 10),
       "]": () => this.setOpacity(this.opacity + 10),
-      i: () => this.inspect(this.map.getCenter()),
+      i: () => this.inspect(this.middle()),
       h: () => this.home(),
       p: () => this.fold(),
       d: () => this.turnTheme(),
