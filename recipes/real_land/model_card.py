@@ -45,8 +45,14 @@ def fill_card(
         scenes=scenes_table(first),
         harmed=_list(harmed(dict(first))),
         ece=f"{first['both']['ece']:.3f}",
-        seeds=str(len(seeds)),
+        seeds=_of_seeds(len(seeds)),
     )
+
+
+def _of_seeds(count: int) -> str:
+    if count == 1:
+        return "one seed was trained"
+    return f"mean and deviation of {count} seeds, of which the file is the first: none is chosen"
 
 
 def section(card: str, title: str) -> str:
