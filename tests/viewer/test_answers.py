@@ -196,6 +196,39 @@ def test_what_is_no_sample_is_refused_and_stays_as_it_is(tmp_path, class_map):
         AnswerStore(tmp_path / "missing.gpkg")
 
 
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("class", ["trees", *[None] * 59]),
+        ("comment", ["at a road", *[None] * 59]),
+        ("Interpreter", [None] * 60),
+        ("class", [7.0] * 60),
+    ],
+)
+def test_columns_of_the_user_are_not_written_over(path, name, values):
+    layer = pyogrio.read_dataframe(path, layer="sample")
+    layer[name] = values
+    pyogrio.write_dataframe(layer, path, layer="sample")
+    held = path.read_bytes()
+
+    with pytest.raises(UsageError, match=f"has a column {name} of its own"):
+        AnswerStore(path)
+
+    assert path.read_bytes() == held
+
+
+def test_empty_columns_of_the_user_take_the_answers(path):
+    layer = pyogrio.read_dataframe(path, layer="sample")
+    layer["class"], layer["comment"] = None, ""
+    pyogrio.write_dataframe(layer, path, layer="sample")
+
+    with AnswerStore(path) as store:
+        store.answer(1, "anna", "trees", is_sure=True)
+
+    layer = pyogrio.read_dataframe(path, layer="sample").set_index("id")
+    assert layer.loc[1, "class"] == "trees"
+
+
 def test_a_file_that_another_program_writes_is_told_and_not_harmed(path, monkeypatch):
     monkeypatch.setattr("lulcmap.viewer.geopackage._BUSY_S", 0.1)
     with (
