@@ -33,6 +33,9 @@ _KINDS = {
 
 _ANSWER_COLUMNS = ", ".join(f"{name} {kind}" for name, kind in _KINDS.items())
 
+ERASED = "erased"
+"""Table of what names the drawings that were erased; no layer, so that other programs show none."""
+
 _TABLES = f"""
 CREATE TABLE IF NOT EXISTS {ANSWERS} (
     fid INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,
@@ -47,6 +50,11 @@ CREATE TABLE IF NOT EXISTS {DRAWN_LAYER} (
     {_ANSWER_COLUMNS},
     {DESIGN} TEXT NOT NULL DEFAULT '{DRAWN}'
 );
+CREATE TABLE IF NOT EXISTS {ERASED} (
+    geom BLOB,
+    interpreter TEXT,
+    answered_at DATETIME
+);
 INSERT OR IGNORE INTO gpkg_contents (table_name, data_type, identifier)
     VALUES ('{ANSWERS}', 'attributes', '{ANSWERS}');
 INSERT OR IGNORE INTO gpkg_contents (table_name, data_type, identifier, srs_id)
@@ -60,6 +68,7 @@ _NEEDED = {"id", "lon", "lat"}
 _TABLE_COLUMNS = {
     ANSWERS: ("fid", "point", *_KINDS, "map_shown", "undone"),
     DRAWN_LAYER: ("fid", "geom", *_KINDS),
+    ERASED: ("geom", "interpreter", "answered_at"),
 }
 """Columns that are read of each table."""
 
@@ -94,7 +103,7 @@ def open_database(path: Path, *, writes: bool = True) -> sqlite3.Connection:
     try:
         with reading(path):
             _check_sample(database, path)
-            if not _columns(database, ANSWERS):
+            if not columns_of(database, ANSWERS):
                 if not writes:
                     raise UsageError(f"{path} has no answers of lulcmap label.")
                 _check_no_own_values(database, path)
@@ -159,7 +168,7 @@ def shape_of(blob: bytes) -> shapely.Geometry:
 
 def _check_sample(database: sqlite3.Connection, path: Path) -> None:
     advice = "Give a file that lulcmap sample wrote."
-    columns = _columns(database, SAMPLE_LAYER)
+    columns = columns_of(database, SAMPLE_LAYER)
     if not columns.keys() >= _NEEDED:
         raise UsageError(
             f"{path} has no layer {SAMPLE_LAYER} with the columns id, lon and lat. {advice}"
@@ -176,7 +185,7 @@ def _check_sample(database: sqlite3.Connection, path: Path) -> None:
 def _check_tables(database: sqlite3.Connection, path: Path) -> None:
     """Refuse tables of the names of ours that are not ours."""
     for table, needed in _TABLE_COLUMNS.items():
-        columns = _columns(database, table)
+        columns = columns_of(database, table)
         missing = [name for name in needed if name not in columns]
         if columns and missing:
             raise UsageError(
@@ -187,7 +196,7 @@ def _check_tables(database: sqlite3.Connection, path: Path) -> None:
 
 def _check_no_own_values(database: sqlite3.Connection, path: Path) -> None:
     """Refuse columns of the user that the first answers would write over."""
-    columns = _columns(database, SAMPLE_LAYER)
+    columns = columns_of(database, SAMPLE_LAYER)
     for name, kind in _KINDS.items():
         own = next((one for one in columns if one.lower() == name), None)
         if own is None:
@@ -204,7 +213,7 @@ def _check_no_own_values(database: sqlite3.Connection, path: Path) -> None:
             )
 
 
-def _columns(database: sqlite3.Connection, table: str) -> dict[str, str]:
+def columns_of(database: sqlite3.Connection, table: str) -> dict[str, str]:
     """Type of each column of a table; nothing if there is no such table."""
     return {row[1]: row[2] for row in database.execute(f"PRAGMA table_info({table})")}
 
@@ -217,7 +226,7 @@ def _prepare(database: sqlite3.Connection, path: Path) -> None:
         with suppress(sqlite3.OperationalError):
             database.execute("PRAGMA journal_mode=DELETE")
         database.execute("PRAGMA synchronous=EXTRA")
-        present = _columns(database, SAMPLE_LAYER)
+        present = columns_of(database, SAMPLE_LAYER)
     except sqlite3.Error as error:
         raise _unwritable(path, error) from error
     with writing(database, path):

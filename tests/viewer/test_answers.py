@@ -162,6 +162,50 @@ def test_a_copy_of_somebody_else_is_merged_once(path, tmp_path):
     assert copy.read_bytes() == held
 
 
+def test_what_was_erased_does_not_come_back_from_an_older_copy(path, tmp_path):
+    copy = tmp_path / "ben.gpkg"
+    with AnswerStore(path) as store:
+        place = shapely.Point(9, 57)
+        first = store.draw(place, "anna", "water")
+        store.draw(shapely.Point(9, 58), "anna", "trees")
+        shutil.copy(path, copy)
+        store.erase(first)
+        assert store.merge(copy) == 0
+        assert [one[2] for one in store.drawn()] == ["trees"]
+        store.draw(place, "anna", "crops")
+    with AnswerStore(copy) as other:
+        assert other.merge(path) == 1
+        assert [one[2] for one in other.drawn()] == ["trees", "crops"]
+
+    assert pyogrio.read_dataframe(path, layer="drawn")["class"].tolist() == ["trees", "crops"]
+    assert "erased" not in pyogrio.list_layers(path)[:, 0]
+    check_sample_path(path, overwrite=True)
+
+
+def test_a_copy_of_an_earlier_version_remembers_nothing_erased(path, tmp_path):
+    copy = tmp_path / "ben.gpkg"
+    shutil.copy(path, copy)
+    with AnswerStore(copy) as other:
+        other.draw(shapely.Point(9, 57), "ben", "water")
+    with closing(sqlite3.connect(copy)) as database:
+        database.execute("DROP TABLE erased")
+    with AnswerStore(path) as store:
+        assert store.merge(copy) == 1
+
+
+def test_what_another_program_drew_is_taken_once(path, tmp_path):
+    copy = tmp_path / "ben.gpkg"
+    shutil.copy(path, copy)
+    with AnswerStore(copy) as other:
+        other.draw(shapely.Point(9, 57), "ben", "water")
+    with closing(sqlite3.connect(copy)) as database:
+        database.execute("UPDATE drawn SET interpreter = NULL, answered_at = NULL")
+        database.commit()
+    with AnswerStore(path) as store:
+        assert store.merge(copy) == 1
+        assert store.merge(copy) == 0
+
+
 def test_a_copy_of_another_sample_is_not_merged(path, class_map, tmp_path):
     other = tmp_path / "other.gpkg"
     write_sample(other, draw_sample(class_map, size=60, min_per_class=15, seed=1))
