@@ -17,7 +17,7 @@ from lulcmap.errors import UsageError
 from lulcmap.evaluation import ANSWERS, DRAWN_LAYER, SAMPLE_LAYER
 from lulcmap.legend import is_plain_name
 from lulcmap.viewer.agreement import Answer, decide, summary
-from lulcmap.viewer.geopackage import geometry_blob, open_database, shape_of, writing
+from lulcmap.viewer.geopackage import geometry_blob, open_database, reading, shape_of, writing
 from lulcmap.viewer.merging import COLUMNS, DRAWING, check_same, erase, read_copy, take
 from lulcmap.viewer.points import read_points
 
@@ -39,7 +39,11 @@ class AnswerStore:
         self.path = path
         self._lock = threading.Lock()
         self._database = open_database(path)
-        self.points = read_points(self._database)
+        try:
+            self.points = read_points(self._database, path)
+        except BaseException:
+            self._database.close()
+            raise
         self._ids = {point.id for point in self.points}
 
     def __enter__(self) -> Self:
@@ -54,8 +58,13 @@ class AnswerStore:
             self._database.close()
 
     def answers(self) -> list[Answer]:
-        """The answers that hold: the last of each interpreter to each point that is not undone."""
-        with self._lock:
+        """The answers that hold: the last of each interpreter to each point that is not undone.
+
+        Raises:
+            UsageError: the file cannot be read.
+
+        """
+        with self._lock, reading(self.path):
             return _holding(self._database, "")
 
     def summary(self) -> dict[str, Any]:
@@ -176,10 +185,16 @@ class AnswerStore:
             return row is not None
 
     def drawn(self) -> list[tuple[int, shapely.Geometry, str, str]]:
-        """Number, geometry, class and interpreter of everything that was drawn."""
-        with self._lock:
+        """Number, geometry, class and interpreter of everything that was drawn.
+
+        Raises:
+            UsageError: the file cannot be read.
+
+        """
+        with self._lock, reading(self.path):
             rows = self._database.execute(
-                f"SELECT fid, geom, class, interpreter FROM {DRAWN_LAYER} ORDER BY fid"
+                "SELECT fid, geom, coalesce(class, ''), coalesce(interpreter, '') "
+                f"FROM {DRAWN_LAYER} WHERE geom IS NOT NULL ORDER BY fid"
             ).fetchall()
         return [(number, shape_of(blob), name, who) for number, blob, name, who in rows]
 
@@ -232,7 +247,13 @@ def _holding(database: sqlite3.Connection, where: str, *values: object) -> list[
     last = {}
     for point, name, interpreter, sure, comment, answered_at, map_shown in rows:
         last[point, interpreter] = Answer(
-            point, interpreter, name, bool(sure), comment or "", answered_at, bool(map_shown)
+            point,
+            interpreter or "unknown",  # emptied by another program
+            name,
+            bool(sure),
+            comment or "",
+            answered_at or "",
+            bool(map_shown),
         )
     return list(last.values())
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from lulcmap.errors import UsageError
 from lulcmap.evaluation import ANSWERS, DRAWN_LAYER
-from lulcmap.viewer.geopackage import ERASED, columns_of, open_database
+from lulcmap.viewer.geopackage import ERASED, columns_of, open_database, reading
 from lulcmap.viewer.points import Point, read_points
 
 COLUMNS = "point, class, interpreter, sure, comment, answered_at, map_shown"
@@ -55,10 +55,10 @@ def read_copy(path: Path) -> Copy:
         UsageError: it is no sample of lulcmap, or has no answers.
 
     """
-    with closing(open_database(path, writes=False)) as copy:
+    with closing(open_database(path, writes=False)) as copy, reading(path):
         has_erased = columns_of(copy, ERASED)  # not in a file of an earlier version
         return Copy(
-            read_points(copy),
+            read_points(copy, path),
             copy.execute(f"SELECT {COLUMNS}, undone FROM {ANSWERS}").fetchall(),
             copy.execute(
                 "SELECT geom, class, interpreter, sure, comment, answered_at "

@@ -35,6 +35,12 @@ def path(tmp_path, class_map):
     return path
 
 
+def make_functions(database):
+    """What the spatial index calls when a row of a layer is changed."""
+    for name in ("ST_IsEmpty", "ST_MinX", "ST_MinY", "ST_MaxX", "ST_MaxY"):
+        database.create_function(name, 1, lambda _: 0)
+
+
 def test_an_answer_is_in_the_layer_and_in_the_table(path):
     before = pyogrio.read_dataframe(path, layer="sample")
     with AnswerStore(path) as store:
@@ -271,6 +277,88 @@ def test_empty_columns_of_the_user_take_the_answers(path):
 
     layer = pyogrio.read_dataframe(path, layer="sample").set_index("id")
     assert layer.loc[1, "class"] == "trees"
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("UPDATE sample SET lon = NULL WHERE id = 7", "The point 7 of .* lacks lon or lat"),
+        ("UPDATE sample SET lat = 'north' WHERE id = 7", "The point 7 of .* lacks lon or lat"),
+        ("UPDATE sample SET id = 'seven' WHERE id = 7", "has the id 'seven'"),
+        ("UPDATE sample SET id = 7.5 WHERE id = 7", "has the id '7.5'"),
+        ("UPDATE sample SET id = NULL WHERE id = 7", "has a row without an id"),
+        ("UPDATE sample SET id = NULL WHERE id < 7", "has a row without an id"),
+        ("UPDATE sample SET id = 6 WHERE id = 7", "has the id 6 more than once"),
+        ("CREATE TABLE answers (point, class)", "has a table answers without the column fid"),
+    ],
+)
+def test_rows_that_name_no_point_are_told_in_a_line(path, change, told):
+    with closing(sqlite3.connect(path)) as database:
+        make_functions(database)
+        database.execute(change)
+        database.commit()
+
+    with pytest.raises(UsageError, match=told) as error:
+        AnswerStore(path)
+
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("kind", [float, str])
+def test_ids_that_another_program_keeps_otherwise_name_their_points(path, kind):
+    layer = pyogrio.read_dataframe(path, layer="sample")
+    layer["id"] = layer["id"].astype(int).map(kind)
+    pyogrio.write_dataframe(layer, path, layer="sample")
+
+    with AnswerStore(path) as store:
+        store.answer(7, "anna", "trees", is_sure=True)
+
+    layer = pyogrio.read_dataframe(path, layer="sample").set_index("id")
+    assert layer.loc[kind(7), "class"] == "trees"
+
+
+@pytest.mark.parametrize("table", ["answers", "drawn"])
+def test_a_copy_that_lacks_a_table_or_column_is_told_in_a_line(path, tmp_path, table):
+    copy = tmp_path / "ben.gpkg"
+    shutil.copy(path, copy)
+    AnswerStore(copy).close()
+    with closing(sqlite3.connect(copy)) as database:
+        database.execute(f"ALTER TABLE {table} DROP COLUMN comment")
+    with AnswerStore(path) as store:
+        with pytest.raises(UsageError, match=f"has a table {table} without the column comment"):
+            store.merge(copy)
+        with closing(sqlite3.connect(copy)) as database:
+            database.execute(f"DROP TABLE {table}")
+        with pytest.raises(UsageError, match=r"no answers|no such table"):
+            store.merge(copy)
+
+
+def test_a_file_that_cannot_be_read_is_told_in_a_line(path, monkeypatch):
+    monkeypatch.setattr("lulcmap.viewer.geopackage._BUSY_S", 0.1)
+    with (
+        AnswerStore(path) as store,
+        closing(sqlite3.connect(path, isolation_level=None)) as other,
+    ):
+        other.execute("BEGIN EXCLUSIVE")
+        for read in (store.answers, store.drawn, lambda: AnswerStore(path)):
+            with pytest.raises(UsageError, match=r"cannot be read .*locked"):
+                read()
+
+
+def test_rows_that_another_program_emptied_are_read(path):
+    with AnswerStore(path) as store:
+        store.answer(1, "anna", "trees", is_sure=True)
+        store.draw(shapely.Point(9, 57), "anna", "trees")
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("UPDATE answers SET interpreter = NULL, answered_at = NULL")
+        database.execute("UPDATE drawn SET class = NULL")
+        database.execute("INSERT INTO drawn (class) VALUES ('trees')")
+        database.commit()
+
+    with AnswerStore(path) as store:
+        assert store.summary()["answered"] == 1
+        assert [one[2] for one in store.drawn()] == [""]
+        store.answer(1, "ben", "trees", is_sure=True)
 
 
 def test_a_file_that_another_program_writes_is_told_and_not_harmed(path, monkeypatch):
