@@ -89,7 +89,8 @@ class AnswerStore:
             name: name of the class; None for "not sure" without any.
             is_sure: whether the interpreter is sure.
             comment: what the interpreter remarks.
-            map_shown: whether the class of the map was shown.
+            map_shown: whether the class of the map was shown; it was, if it was shown before any
+                earlier answer of the interpreter to the point, undone or not.
 
         Raises:
             UsageError: there is no such point, or a text is not plain.
@@ -101,6 +102,7 @@ class AnswerStore:
         _check_texts(interpreter, name, comment)
         with self._lock, writing(self._database, self.path):
             now = _next_moment(self._database)
+            map_shown = map_shown or _was_map_shown(self._database, point, interpreter)
             answer = Answer(
                 point, interpreter, name, is_sure and name is not None, comment, now, map_shown
             )
@@ -256,6 +258,14 @@ def _holding(database: sqlite3.Connection, where: str, *values: object) -> list[
             bool(map_shown),
         )
     return list(last.values())
+
+
+def _was_map_shown(database: sqlite3.Connection, point: int, interpreter: str) -> bool:
+    row = database.execute(
+        f"SELECT 1 FROM {ANSWERS} WHERE point = ? AND interpreter = ? AND map_shown LIMIT 1",
+        (point, interpreter),
+    ).fetchone()
+    return row is not None
 
 
 def _check_texts(interpreter: str, name: str | None, comment: str) -> None:

@@ -69,6 +69,19 @@ def test_answers_are_there_when_it_is_opened_again(path):
     assert (held[2].name, held[2].is_sure) == (None, False)
 
 
+def test_who_saw_the_class_of_the_map_has_seen_it_in_every_later_answer(path):
+    with AnswerStore(path) as store:
+        store.answer(1, "anna", "trees", is_sure=True, map_shown=True)
+        store.undo("anna")
+    with AnswerStore(path) as store:
+        answers = [
+            store.answer(point, who, "trees", is_sure=True)
+            for point, who in ((1, "anna"), (2, "anna"), (1, "ben"))
+        ]
+
+    assert [one.map_shown for one in answers] == [True, False, False]
+
+
 def test_undo_brings_the_answer_before_back_also_after_a_restart(path):
     with AnswerStore(path) as store:
         store.answer(1, "anna", "trees", is_sure=True)
