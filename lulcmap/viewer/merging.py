@@ -85,7 +85,7 @@ def _take_answer(database: sqlite3.Connection, row: _Row) -> bool:
     *values, undone = row
     point, name, interpreter, _, _, answered_at, _ = values
     known = database.execute(
-        f"SELECT fid FROM {ANSWERS} WHERE point = ? AND interpreter = ? AND answered_at = ? "
+        f"SELECT fid FROM {ANSWERS} WHERE point = ? AND interpreter IS ? AND answered_at IS ? "
         "AND class IS ?",
         (point, interpreter, answered_at, name),
     ).fetchone()

@@ -212,16 +212,18 @@ def test_a_copy_of_an_earlier_version_remembers_nothing_erased(path, tmp_path):
         assert store.merge(copy) == 1
 
 
-def test_what_another_program_drew_is_taken_once(path, tmp_path):
+def test_what_another_program_emptied_is_taken_once(path, tmp_path):
     copy = tmp_path / "ben.gpkg"
     shutil.copy(path, copy)
     with AnswerStore(copy) as other:
+        other.answer(1, "ben", "water", is_sure=True)
         other.draw(shapely.Point(9, 57), "ben", "water")
     with closing(sqlite3.connect(copy)) as database:
-        database.execute("UPDATE drawn SET interpreter = NULL, answered_at = NULL")
+        for table in ("answers", "drawn"):
+            database.execute(f"UPDATE {table} SET interpreter = NULL, answered_at = NULL")
         database.commit()
     with AnswerStore(path) as store:
-        assert store.merge(copy) == 1
+        assert store.merge(copy) == 2
         assert store.merge(copy) == 0
 
 

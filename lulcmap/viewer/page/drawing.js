@@ -80,17 +80,18 @@ export class Drawing {
       ? { type: "Point", coordinates: places[0] }
       : { type: "Polygon", coordinates: [[...places, places[0]]] };
     this.isKeeping = true;
+    let drawn = null;
     try {
-      this.show(await this.api.draw({
+      drawn = await this.api.draw({
         geometry, class: name, sure: !this.tell.isUnsure(), comment: this.tell.comment(),
-      }));
-      this.isKeeping = false;
-      this.stop();
+      });
     } catch (error) {
       this.tell.onFault(error);
-    } finally {
-      this.isKeeping = false;
     }
+    this.isKeeping = false;
+    if (!drawn) return;
+    this.show(drawn);
+    this.stop();
   }
 
   async erase(number) {
