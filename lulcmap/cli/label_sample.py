@@ -11,7 +11,7 @@ import click
 from lulcmap.cli.app import json_option, refuse_given
 from lulcmap.cli.command import Command
 from lulcmap.cli.terminal import echo, in_line, note_lost_output
-from lulcmap.cli.view import show_address
+from lulcmap.cli.view import shown_address
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -159,8 +159,10 @@ def _serve(port: int | None, *, opens: bool, **opening: Any) -> None:
             echo(f"Note: {in_line(note)}", err=True)
         if off:
             echo(f"Note: {off:,} of {len(points):,} points lie off the map.", err=True)
-        with serve_labelling(labelling, port=port) as address:
-            show_address(address, opens=opens)
+        with (
+            serve_labelling(labelling, port=port) as address,
+            shown_address(address, opens=opens),
+        ):
             threading.Event().wait()
 
 

@@ -3,7 +3,10 @@
 import os
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import click
@@ -111,24 +114,46 @@ def _serve(site: "Site", port: int | None, *, opens: bool) -> None:
     """Serve until the command is stopped."""
     from lulcmap.viewer import serve_site
 
-    with serve_site(site, port=port) as address:
-        show_address(address, opens=opens)
+    with serve_site(site, port=port) as address, shown_address(address, opens=opens):
         threading.Event().wait()
 
 
-def show_address(address: str, *, opens: bool) -> None:
+@contextmanager
+def shown_address(address: str, *, opens: bool) -> Iterator[None]:
     """Print the address of a page, and open it where there is a screen.
+
+    The browser is given a file that leads to the address: all users of the machine can read its
+    command line, and this file only its owner.
 
     Args:
         address: the address, with its token.
         opens: whether a browser may be opened.
 
     """
-    import webbrowser
-
     echo(f"{address}\nOnly this machine can open it. Stop with Ctrl-C.")
     has_screen = sys.platform in ("darwin", "win32") or bool(
         os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     )
-    if opens and has_screen:
-        webbrowser.open(address)
+    with ExitStack() as stack:
+        if opens and has_screen:
+            import webbrowser
+
+            with suppress(OSError):  # the address is printed anyhow
+                webbrowser.open(stack.enter_context(_leading_to(address)).as_uri())
+        yield
+
+
+@contextmanager
+def _leading_to(address: str) -> Iterator[Path]:
+    """A file that leads a browser to an address, in a folder that only its owner can open."""
+    # A browser packed by snap, as on Ubuntu, sees files of the home folder, not those of /tmp.
+    place = Path.home() if Path("/var/lib/snapd").is_dir() else None
+    with TemporaryDirectory(prefix="lulcmap-", dir=place, ignore_cleanup_errors=True) as folder:
+        path = Path(folder, "open.html")
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(
+                '<!doctype html><meta charset="utf-8"><title>lulcmap</title>'
+                f'<meta http-equiv="refresh" content="0; url={address}">'
+                f'<a href="{address}">Open the page</a>'
+            )
+        yield path

@@ -7,45 +7,22 @@ them. Both change in one transaction.
 
 import sqlite3
 import threading
-from collections.abc import Sequence
-from contextlib import closing
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
 import shapely
 
 from lulcmap.errors import UsageError
 from lulcmap.evaluation import ANSWERS, DRAWN_LAYER, SAMPLE_LAYER
 from lulcmap.legend import is_plain_name
 from lulcmap.viewer.agreement import Answer, decide, summary
-from lulcmap.viewer.geopackage import geometry_blob, open_database, shape_of, writing
+from lulcmap.viewer.geopackage import geometry_blob, open_database, reading, shape_of, writing
+from lulcmap.viewer.merging import COLUMNS, DRAWING, check_same, erase, read_copy, take
+from lulcmap.viewer.points import read_points
 
 MAX_COMMENT = 2000
 """Longest comment, characters."""
-
-_COLUMNS = "point, class, interpreter, sure, comment, answered_at, map_shown"
-
-_SAME_PLACE_DEG = 1e-9
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """A point of a sample."""
-
-    id: int
-    """Its id."""
-
-    lon: float
-    """Longitude, degrees."""
-
-    lat: float
-    """Latitude, degrees."""
-
-    is_labelled: bool
-    """Whether its column ``label`` was filled in by hand."""
 
 
 class AnswerStore:
@@ -62,7 +39,11 @@ class AnswerStore:
         self.path = path
         self._lock = threading.Lock()
         self._database = open_database(path)
-        self.points = _points(self._database)
+        try:
+            self.points = read_points(self._database, path)
+        except BaseException:
+            self._database.close()
+            raise
         self._ids = {point.id for point in self.points}
 
     def __enter__(self) -> Self:
@@ -77,8 +58,13 @@ class AnswerStore:
             self._database.close()
 
     def answers(self) -> list[Answer]:
-        """The answers that hold: the last of each interpreter to each point that is not undone."""
-        with self._lock:
+        """The answers that hold: the last of each interpreter to each point that is not undone.
+
+        Raises:
+            UsageError: the file cannot be read.
+
+        """
+        with self._lock, reading(self.path):
             return _holding(self._database, "")
 
     def summary(self) -> dict[str, Any]:
@@ -103,7 +89,8 @@ class AnswerStore:
             name: name of the class; None for "not sure" without any.
             is_sure: whether the interpreter is sure.
             comment: what the interpreter remarks.
-            map_shown: whether the class of the map was shown.
+            map_shown: whether the class of the map was shown; it was, if it was shown before any
+                earlier answer of the interpreter to the point, undone or not.
 
         Raises:
             UsageError: there is no such point, or a text is not plain.
@@ -115,11 +102,12 @@ class AnswerStore:
         _check_texts(interpreter, name, comment)
         with self._lock, writing(self._database, self.path):
             now = _next_moment(self._database)
+            map_shown = map_shown or _was_map_shown(self._database, point, interpreter)
             answer = Answer(
                 point, interpreter, name, is_sure and name is not None, comment, now, map_shown
             )
             self._database.execute(
-                f"INSERT INTO {ANSWERS} ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                f"INSERT INTO {ANSWERS} ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (point, name, interpreter, answer.is_sure, comment, now, map_shown),
             )
             self._settle([point])
@@ -184,28 +172,39 @@ class AnswerStore:
             return int(row.lastrowid or 0)
 
     def erase(self, number: int) -> bool:
-        """Remove something that was drawn; whether it was there.
+        """Remove something that was drawn, for good; whether it was there.
 
         Raises:
             OutputError: it cannot be written; the file is as it was.
 
         """
         with self._lock, writing(self._database, self.path):
-            row = self._database.execute(f"DELETE FROM {DRAWN_LAYER} WHERE fid = ?", (number,))
-            return bool(row.rowcount)
+            row = self._database.execute(
+                f"SELECT {DRAWING} FROM {DRAWN_LAYER} WHERE fid = ?", (number,)
+            ).fetchone()
+            if row is not None:
+                erase(self._database, row)
+            return row is not None
 
     def drawn(self) -> list[tuple[int, shapely.Geometry, str, str]]:
-        """Number, geometry, class and interpreter of everything that was drawn."""
-        with self._lock:
+        """Number, geometry, class and interpreter of everything that was drawn.
+
+        Raises:
+            UsageError: the file cannot be read.
+
+        """
+        with self._lock, reading(self.path):
             rows = self._database.execute(
-                f"SELECT fid, geom, class, interpreter FROM {DRAWN_LAYER} ORDER BY fid"
+                "SELECT fid, geom, coalesce(class, ''), coalesce(interpreter, '') "
+                f"FROM {DRAWN_LAYER} WHERE geom IS NOT NULL ORDER BY fid"
             ).fetchall()
         return [(number, shape_of(blob), name, who) for number, blob, name, who in rows]
 
     def merge(self, other: Path) -> int:
         """Take over the answers and drawings of a copy of the file, such as another interpreter's.
 
-        What is there already is not taken twice; the copy stays as it is.
+        What is there already is not taken twice, nor what was erased in either; the copy stays as
+        it is.
 
         Returns:
             Answers and drawings that were taken.
@@ -215,21 +214,11 @@ class AnswerStore:
             OutputError: it cannot be written; the file is as it was.
 
         """
-        with closing(open_database(other, writes=False)) as copy:
-            _check_same(self.path, self.points, other, _points(copy))
-            rows = copy.execute(f"SELECT {_COLUMNS}, undone FROM {ANSWERS}").fetchall()
-            drawn = copy.execute(
-                "SELECT geom, class, interpreter, sure, comment, answered_at "
-                f"FROM {DRAWN_LAYER} ORDER BY fid"
-            ).fetchall()
+        copy = read_copy(other)
+        check_same(self.path, self.points, other, copy.points)
         with self._lock, writing(self._database, self.path):
-            taken, touched = 0, set()
-            for row in rows:
-                touched.add(row[0])
-                taken += _take_answer(self._database, row)
-            for row in drawn:
-                taken += _take_drawn(self._database, row)
-            self._settle(sorted(touched))
+            taken = take(self._database, copy)
+            self._settle(sorted({row[0] for row in copy.answers}))
         return taken
 
     def _settle(self, points: list[int]) -> None:
@@ -252,72 +241,31 @@ class AnswerStore:
             )
 
 
-def _points(database: sqlite3.Connection) -> tuple[Point, ...]:
-    columns = {row[1] for row in database.execute(f"PRAGMA table_info({SAMPLE_LAYER})")}
-    label = "label" if "label" in columns else "NULL"
-    with closing(
-        database.execute(f"SELECT id, lon, lat, {label} FROM {SAMPLE_LAYER} ORDER BY id")
-    ) as rows:
-        return tuple(
-            Point(int(number), float(lon), float(lat), bool(str(text or "").strip()))
-            for number, lon, lat, text in rows
-        )
-
-
 def _holding(database: sqlite3.Connection, where: str, *values: object) -> list[Answer]:
     rows = database.execute(
-        f"SELECT {_COLUMNS} FROM {ANSWERS} WHERE NOT undone {where} ORDER BY answered_at, fid",
+        f"SELECT {COLUMNS} FROM {ANSWERS} WHERE NOT undone {where} ORDER BY answered_at, fid",
         values,
     )
     last = {}
     for point, name, interpreter, sure, comment, answered_at, map_shown in rows:
         last[point, interpreter] = Answer(
-            point, interpreter, name, bool(sure), comment or "", answered_at, bool(map_shown)
+            point,
+            interpreter or "unknown",  # emptied by another program
+            name,
+            bool(sure),
+            comment or "",
+            answered_at or "",
+            bool(map_shown),
         )
     return list(last.values())
 
 
-def _take_answer(database: sqlite3.Connection, row: tuple[Any, ...]) -> bool:
-    """Take over an answer, or that it was undone; whether it is new."""
-    *values, undone = row
-    point, name, interpreter, _, _, answered_at, _ = values
-    known = database.execute(
-        f"SELECT fid FROM {ANSWERS} WHERE point = ? AND interpreter = ? AND answered_at = ? "
-        "AND class IS ?",
-        (point, interpreter, answered_at, name),
+def _was_map_shown(database: sqlite3.Connection, point: int, interpreter: str) -> bool:
+    row = database.execute(
+        f"SELECT 1 FROM {ANSWERS} WHERE point = ? AND interpreter = ? AND map_shown LIMIT 1",
+        (point, interpreter),
     ).fetchone()
-    if known is None:
-        database.execute(
-            f"INSERT INTO {ANSWERS} ({_COLUMNS}, undone) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row
-        )
-    elif undone:
-        database.execute(f"UPDATE {ANSWERS} SET undone = 1 WHERE fid = ?", known)
-    return known is None
-
-
-def _take_drawn(database: sqlite3.Connection, row: tuple[Any, ...]) -> bool:
-    """Take over a drawing; whether it is new."""
-    geometry, _, interpreter, _, _, answered_at = row
-    known = database.execute(
-        f"SELECT 1 FROM {DRAWN_LAYER} WHERE geom = ? AND interpreter = ? AND answered_at = ?",
-        (geometry, interpreter, answered_at),
-    ).fetchone()
-    if known is None:
-        database.execute(
-            f"INSERT INTO {DRAWN_LAYER} (geom, class, interpreter, sure, comment, answered_at) "
-            "VALUES (?, ?, ?, ?, ?, ?)",
-            row,
-        )
-    return known is None
-
-
-def _check_same(path: Path, own: Sequence[Point], other: Path, others: Sequence[Point]) -> None:
-    one, another = (np.array([[p.id, p.lon, p.lat] for p in some]) for some in (own, others))
-    if one.shape != another.shape or not (abs(one - another) < _SAME_PLACE_DEG).all():
-        raise UsageError(
-            f"{other} has other points than {path}; --merge takes a copy of the same sample with "
-            "the answers of somebody else."
-        )
+    return row is not None
 
 
 def _check_texts(interpreter: str, name: str | None, comment: str) -> None:

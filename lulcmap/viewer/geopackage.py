@@ -22,25 +22,38 @@ _BUSY_S = 10.0
 
 _SRS = 4326
 
-_ANSWER_COLUMNS = """
-    class TEXT,
-    interpreter TEXT,
-    sure BOOLEAN,
-    comment TEXT,
-    answered_at DATETIME"""
-"""Columns of an answer, in each of the three tables."""
+_KINDS = {
+    "class": "TEXT",
+    "interpreter": "TEXT",
+    "sure": "BOOLEAN",
+    "comment": "TEXT",
+    "answered_at": "DATETIME",
+}
+"""Columns of an answer in each of the three tables, and their types."""
+
+_ANSWER_COLUMNS = ", ".join(f"{name} {kind}" for name, kind in _KINDS.items())
+
+ERASED = "erased"
+"""Table of what names the drawings that were erased; no layer, so that other programs show none."""
 
 _TABLES = f"""
 CREATE TABLE IF NOT EXISTS {ANSWERS} (
     fid INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,
-    point INTEGER NOT NULL,{_ANSWER_COLUMNS},
+    point INTEGER NOT NULL,
+    {_ANSWER_COLUMNS},
     map_shown BOOLEAN NOT NULL DEFAULT 0,
     undone BOOLEAN NOT NULL DEFAULT 0
 );
 CREATE TABLE IF NOT EXISTS {DRAWN_LAYER} (
     fid INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,
-    geom BLOB,{_ANSWER_COLUMNS},
+    geom BLOB,
+    {_ANSWER_COLUMNS},
     {DESIGN} TEXT NOT NULL DEFAULT '{DRAWN}'
+);
+CREATE TABLE IF NOT EXISTS {ERASED} (
+    geom BLOB,
+    interpreter TEXT,
+    answered_at DATETIME
 );
 INSERT OR IGNORE INTO gpkg_contents (table_name, data_type, identifier)
     VALUES ('{ANSWERS}', 'attributes', '{ANSWERS}');
@@ -51,6 +64,13 @@ INSERT OR IGNORE INTO gpkg_geometry_columns VALUES
 """
 
 _NEEDED = {"id", "lon", "lat"}
+
+_TABLE_COLUMNS = {
+    ANSWERS: ("fid", "point", *_KINDS, "map_shown", "undone"),
+    DRAWN_LAYER: ("fid", "geom", *_KINDS),
+    ERASED: ("geom", "interpreter", "answered_at"),
+}
+"""Columns that are read of each table."""
 
 
 def open_database(path: Path, *, writes: bool = True) -> sqlite3.Connection:
@@ -81,15 +101,36 @@ def open_database(path: Path, *, writes: bool = True) -> sqlite3.Connection:
     except sqlite3.Error as error:
         raise _unwritable(path, error) from error
     try:
-        _check_sample(database, path)
+        with reading(path):
+            _check_sample(database, path)
+            if not columns_of(database, ANSWERS):
+                if not writes:
+                    raise UsageError(f"{path} has no answers of lulcmap label.")
+                _check_no_own_values(database, path)
+            _check_tables(database, path)
         if writes:
             _prepare(database, path)
-        elif not list(database.execute(f"PRAGMA table_info({ANSWERS})")):
-            raise UsageError(f"{path} has no answers of lulcmap label.")
     except BaseException:
         database.close()
         raise
     return database
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Tells in a line what keeps a file from being read.
+
+    Raises:
+        UsageError: it cannot be read.
+
+    """
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise UsageError(
+            f"{path} cannot be read as a GeoPackage ({error}). Give a file that lulcmap sample "
+            "wrote, and close other programs that edit it, such as QGIS."
+        ) from error
 
 
 @contextmanager
@@ -127,21 +168,54 @@ def shape_of(blob: bytes) -> shapely.Geometry:
 
 def _check_sample(database: sqlite3.Connection, path: Path) -> None:
     advice = "Give a file that lulcmap sample wrote."
-    try:
-        columns = {row[1] for row in database.execute(f"PRAGMA table_info({SAMPLE_LAYER})")}
-    except sqlite3.Error as error:
-        raise UsageError(f"{path} cannot be read as a GeoPackage ({error}). {advice}") from error
-    if not columns >= _NEEDED:
+    columns = columns_of(database, SAMPLE_LAYER)
+    if not columns.keys() >= _NEEDED:
         raise UsageError(
             f"{path} has no layer {SAMPLE_LAYER} with the columns id, lon and lat. {advice}"
         )
     repeated = database.execute(
-        f"SELECT id FROM {SAMPLE_LAYER} GROUP BY id HAVING count(*) > 1 OR id IS NULL"
+        f"SELECT id FROM {SAMPLE_LAYER} WHERE id IS NOT NULL GROUP BY id HAVING count(*) > 1"
     ).fetchone()
     if repeated is not None:
         raise UsageError(
             f"{path} has the id {repeated[0]} more than once; ids name its points. {advice}"
         )
+
+
+def _check_tables(database: sqlite3.Connection, path: Path) -> None:
+    """Refuse tables of the names of ours that are not ours."""
+    for table, needed in _TABLE_COLUMNS.items():
+        columns = columns_of(database, table)
+        missing = [name for name in needed if name not in columns]
+        if columns and missing:
+            raise UsageError(
+                f"{path} has a table {table} without the column {missing[0]}: lulcmap label did "
+                "not write it. Rename the table, or give a file that lulcmap sample wrote."
+            )
+
+
+def _check_no_own_values(database: sqlite3.Connection, path: Path) -> None:
+    """Refuse columns of the user that the first answers would write over."""
+    columns = columns_of(database, SAMPLE_LAYER)
+    for name, kind in _KINDS.items():
+        own = next((one for one in columns if one.lower() == name), None)
+        if own is None:
+            continue
+        held = database.execute(
+            f"SELECT count(*) FROM {SAMPLE_LAYER} WHERE trim(\"{own}\") != ''"
+        ).fetchone()[0]
+        if held or own != name or columns[own].partition("(")[0].upper() != kind:
+            raise UsageError(
+                f"{path} has a column {own} of its own, {columns[own]} with {held:,} values, and "
+                f"no answers of lulcmap label, which writes its answers into {name}. Rename the "
+                "column. Classes that are known belong in the column label: evaluate reads it "
+                "where nobody answered."
+            )
+
+
+def columns_of(database: sqlite3.Connection, table: str) -> dict[str, str]:
+    """Type of each column of a table; nothing if there is no such table."""
+    return {row[1]: row[2] for row in database.execute(f"PRAGMA table_info({table})")}
 
 
 def _prepare(database: sqlite3.Connection, path: Path) -> None:
@@ -152,14 +226,13 @@ def _prepare(database: sqlite3.Connection, path: Path) -> None:
         with suppress(sqlite3.OperationalError):
             database.execute("PRAGMA journal_mode=DELETE")
         database.execute("PRAGMA synchronous=EXTRA")
-        present = {row[1] for row in database.execute(f"PRAGMA table_info({SAMPLE_LAYER})")}
-        wanted = [one.split() for one in _ANSWER_COLUMNS.split(",")]
+        present = columns_of(database, SAMPLE_LAYER)
     except sqlite3.Error as error:
         raise _unwritable(path, error) from error
     with writing(database, path):
         for statement in _TABLES.split(";\n"):
             database.execute(statement)
-        for name, kind in wanted:
+        for name, kind in _KINDS.items():
             if name not in present:
                 database.execute(f"ALTER TABLE {SAMPLE_LAYER} ADD COLUMN {name} {kind}")
 

@@ -298,6 +298,9 @@ def _corners(
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """(n, 4, 2) latitudes and longitudes of pixels' corners; (n,) whether they are on the map."""
     xs, ys = transformer(_WGS84, part.crs).transform(lon, lat)
+    if part.crs.is_geographic:
+        west = part.transform.c
+        xs = (np.asarray(xs) - west) % 360 + west
     cols, rows = ~part.transform * (np.asarray(xs), np.asarray(ys))
     height, width = part.shape
     inside = (rows >= 0) & (rows < height) & (cols >= 0) & (cols < width)  # also if not finite
@@ -305,4 +308,5 @@ def _corners(
     down, across = np.array([0, 0, 1, 1]), np.array([0, 1, 1, 0])
     xs, ys = part.transform * (cols[:, None] + across, rows[:, None] + down)
     lons, lats = transformer(part.crs, _WGS84).transform(xs, ys)
+    lons = lons - 360 * np.round((lons - lon[:, None]) / 360)  # beside the point, also at 180 E
     return np.stack([lats, lons], axis=-1), inside

@@ -150,6 +150,164 @@ def test_the_map_is_hidden_until_it_is_asked_for_and_this_is_kept(browser, sampl
     assert [held(sample)[i].map_shown for i in (1, 2)] == [True, False]
 
 
+def test_a_look_at_the_map_is_kept_after_a_reload_and_an_edit(browser, sample, land):
+    with serving(sample, land) as server, opened(browser, server.address) as page:
+        question(page, 1)
+        page.keyboard.press("m")
+        page.wait_for_selector("#mapped:has-text('The map says')")
+        page.reload()
+        question(page, 1)
+        page.keyboard.press("2")
+        question(page, 2)
+        assert held(sample)[1].map_shown
+        page.keyboard.press("ArrowLeft")
+        question(page, 1)
+        page.keyboard.press("5")
+        question(page, 2)
+        assert held(sample)[1].name == "crops"
+        assert held(sample)[1].map_shown
+        page.keyboard.press("2")
+        question(page, 3)
+        assert not held(sample)[2].map_shown
+
+
+def hold(page, path):
+    """Hold what the page sends to a path, as a slow disk does, until it is released."""
+    page.evaluate(
+        """path => {
+            const send = fetch;
+            const gate = new Promise(open => (globalThis.release = open));
+            globalThis.sent = [];
+            globalThis.fetch = async (to, options) => {
+                if (to === path) {
+                    sent.push(JSON.parse(options.body));
+                    await gate;
+                }
+                return send(to, options);
+            };
+        }""",
+        path,
+    )
+
+
+def comment_on(page, text):
+    """Type a comment, and stay in it."""
+    page.keyboard.press("c")
+    page.locator("#comment").fill(text)
+
+
+def test_a_comment_waits_for_the_answer_of_its_point(browser, sample, land):
+    with serving(sample, land) as server, opened(browser, server.address) as page:
+        question(page, 1)
+        comment_on(page, "a palm")
+        page.get_by_role("button", name="Next").click()
+        question(page, 2)
+        assert page.locator("#comment").input_value() == ""
+        assert held(sample) == {}
+        page.reload()
+        question(page, 1)
+        assert page.locator("#comment").input_value() == "a palm"
+        page.keyboard.press("2")
+        question(page, 2)
+        page.keyboard.press("2")
+        question(page, 3)
+        assert page.faults == []
+
+    assert [held(sample)[i].comment for i in (1, 2)] == ["a palm", ""]
+
+
+def test_a_class_or_next_right_after_an_edited_comment_is_not_lost(browser, sample, land):
+    with serving(sample, land) as server, opened(browser, server.address) as page:
+        question(page, 1)
+        page.keyboard.press("2")
+        question(page, 2)
+        page.keyboard.press("ArrowLeft")
+        question(page, 1)
+        hold(page, "api/answers")
+        comment_on(page, "a field")
+        page.get_by_role("button", name="crops").click()
+        assert [one["class"] for one in page.evaluate("sent")] == ["trees"]
+        page.evaluate("release()")
+        question(page, 2)
+        assert [one["class"] for one in page.evaluate("sent")] == ["trees", "crops"]
+        assert {one["point"] for one in page.evaluate("sent")} == {1}
+        page.keyboard.press("ArrowLeft")
+        question(page, 1)
+        comment_on(page, "two fields")
+        page.get_by_role("button", name="Next").click()
+        question(page, 2)
+        assert page.faults == []
+
+    answer = held(sample)[1]
+    assert (answer.name, answer.comment) == ("crops", "two fields")
+
+
+def test_a_second_press_does_not_answer_a_point_that_was_not_seen(browser, sample, land):
+    with serving(sample, land) as server, opened(browser, server.address) as page:
+        question(page, 1)
+        hold(page, "api/answers")
+        page.keyboard.press("2")
+        page.keyboard.press("2")
+        page.evaluate("release()")
+        question(page, 2)
+        page.keyboard.press("5")
+        question(page, 3)
+
+    assert {point: one.name for point, one in held(sample).items()} == {1: "trees", 2: "crops"}
+
+
+def draw_point(page, dx=10):
+    box = page.locator("#map").bounding_box()
+    page.mouse.click(box["x"] + box["width"] / 2 + dx, box["y"] + box["height"] / 2)
+
+
+def test_the_comment_of_a_drawing_is_not_that_of_the_point(browser, sample, land):
+    with serving(sample, land) as server, opened(browser, server.address) as page:
+        question(page, 1)
+        comment_on(page, "of the point")
+        page.keyboard.press("Escape")
+        page.keyboard.press("2")
+        question(page, 2)
+        page.keyboard.press("ArrowLeft")
+        question(page, 1)
+        page.keyboard.press("o")
+        assert page.locator("#comment").input_value() == ""
+        draw_point(page)
+        comment_on(page, "of the drawing")
+        page.keyboard.press("Escape")  # leaves the comment, not the drawing
+        page.keyboard.press("n")
+        page.keyboard.press("5")
+        page.wait_for_selector("#drawn li:has-text('crops, point')")
+        assert page.locator("#comment").input_value() == "of the point"
+        assert not page.locator("#unsure").is_checked()
+        page.keyboard.press("ArrowRight")
+        question(page, 2)
+        assert page.faults == []
+
+    assert held(sample)[1].comment == "of the point"
+    drawn = pyogrio.read_dataframe(sample, layer="drawn")
+    assert drawn["comment"].tolist() == ["of the drawing"]
+    assert drawn["sure"].tolist() == [False]
+
+
+def test_a_drawing_is_kept_once_however_often_its_class_is_pressed(browser, sample, land):
+    with serving(sample, land) as server, opened(browser, server.address) as page:
+        question(page, 1)
+        page.keyboard.press("o")
+        draw_point(page)
+        hold(page, "api/drawn")
+        page.keyboard.press("2")
+        page.keyboard.press("2")
+        page.keyboard.press("Escape")  # it is being kept
+        assert len(page.evaluate("sent")) == 1
+        page.evaluate("release()")
+        page.wait_for_selector("#drawn li:has-text('trees, point')")
+        assert held(sample) == {}
+        assert page.faults == []
+
+    assert len(pyogrio.read_dataframe(sample, layer="drawn")) == 1
+
+
 def test_a_kill_in_between_loses_nothing_and_the_next_start_goes_on(browser, sample, land):
     with serving(sample, land) as server, opened(browser, server.address) as page:
         for number in range(1, 6):

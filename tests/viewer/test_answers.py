@@ -35,6 +35,12 @@ def path(tmp_path, class_map):
     return path
 
 
+def make_functions(database):
+    """What the spatial index calls when a row of a layer is changed."""
+    for name in ("ST_IsEmpty", "ST_MinX", "ST_MinY", "ST_MaxX", "ST_MaxY"):
+        database.create_function(name, 1, lambda _: 0)
+
+
 def test_an_answer_is_in_the_layer_and_in_the_table(path):
     before = pyogrio.read_dataframe(path, layer="sample")
     with AnswerStore(path) as store:
@@ -61,6 +67,19 @@ def test_answers_are_there_when_it_is_opened_again(path):
 
     assert held[1].name == "trees"
     assert (held[2].name, held[2].is_sure) == (None, False)
+
+
+def test_who_saw_the_class_of_the_map_has_seen_it_in_every_later_answer(path):
+    with AnswerStore(path) as store:
+        store.answer(1, "anna", "trees", is_sure=True, map_shown=True)
+        store.undo("anna")
+    with AnswerStore(path) as store:
+        answers = [
+            store.answer(point, who, "trees", is_sure=True)
+            for point, who in ((1, "anna"), (2, "anna"), (1, "ben"))
+        ]
+
+    assert [one.map_shown for one in answers] == [True, False, False]
 
 
 def test_undo_brings_the_answer_before_back_also_after_a_restart(path):
@@ -162,6 +181,52 @@ def test_a_copy_of_somebody_else_is_merged_once(path, tmp_path):
     assert copy.read_bytes() == held
 
 
+def test_what_was_erased_does_not_come_back_from_an_older_copy(path, tmp_path):
+    copy = tmp_path / "ben.gpkg"
+    with AnswerStore(path) as store:
+        place = shapely.Point(9, 57)
+        first = store.draw(place, "anna", "water")
+        store.draw(shapely.Point(9, 58), "anna", "trees")
+        shutil.copy(path, copy)
+        store.erase(first)
+        assert store.merge(copy) == 0
+        assert [one[2] for one in store.drawn()] == ["trees"]
+        store.draw(place, "anna", "crops")
+    with AnswerStore(copy) as other:
+        assert other.merge(path) == 1
+        assert [one[2] for one in other.drawn()] == ["trees", "crops"]
+
+    assert pyogrio.read_dataframe(path, layer="drawn")["class"].tolist() == ["trees", "crops"]
+    assert "erased" not in pyogrio.list_layers(path)[:, 0]
+    check_sample_path(path, overwrite=True)
+
+
+def test_a_copy_of_an_earlier_version_remembers_nothing_erased(path, tmp_path):
+    copy = tmp_path / "ben.gpkg"
+    shutil.copy(path, copy)
+    with AnswerStore(copy) as other:
+        other.draw(shapely.Point(9, 57), "ben", "water")
+    with closing(sqlite3.connect(copy)) as database:
+        database.execute("DROP TABLE erased")
+    with AnswerStore(path) as store:
+        assert store.merge(copy) == 1
+
+
+def test_what_another_program_emptied_is_taken_once(path, tmp_path):
+    copy = tmp_path / "ben.gpkg"
+    shutil.copy(path, copy)
+    with AnswerStore(copy) as other:
+        other.answer(1, "ben", "water", is_sure=True)
+        other.draw(shapely.Point(9, 57), "ben", "water")
+    with closing(sqlite3.connect(copy)) as database:
+        for table in ("answers", "drawn"):
+            database.execute(f"UPDATE {table} SET interpreter = NULL, answered_at = NULL")
+        database.commit()
+    with AnswerStore(path) as store:
+        assert store.merge(copy) == 2
+        assert store.merge(copy) == 0
+
+
 def test_a_copy_of_another_sample_is_not_merged(path, class_map, tmp_path):
     other = tmp_path / "other.gpkg"
     write_sample(other, draw_sample(class_map, size=60, min_per_class=15, seed=1))
@@ -194,6 +259,121 @@ def test_what_is_no_sample_is_refused_and_stays_as_it_is(tmp_path, class_map):
         assert file.read_bytes() == held
     with pytest.raises(UsageError, match="No file"):
         AnswerStore(tmp_path / "missing.gpkg")
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("class", ["trees", *[None] * 59]),
+        ("comment", ["at a road", *[None] * 59]),
+        ("Interpreter", [None] * 60),
+        ("class", [7.0] * 60),
+    ],
+)
+def test_columns_of_the_user_are_not_written_over(path, name, values):
+    layer = pyogrio.read_dataframe(path, layer="sample")
+    layer[name] = values
+    pyogrio.write_dataframe(layer, path, layer="sample")
+    held = path.read_bytes()
+
+    with pytest.raises(UsageError, match=f"has a column {name} of its own"):
+        AnswerStore(path)
+
+    assert path.read_bytes() == held
+
+
+def test_empty_columns_of_the_user_take_the_answers(path):
+    layer = pyogrio.read_dataframe(path, layer="sample")
+    layer["class"], layer["comment"] = None, ""
+    pyogrio.write_dataframe(layer, path, layer="sample")
+
+    with AnswerStore(path) as store:
+        store.answer(1, "anna", "trees", is_sure=True)
+
+    layer = pyogrio.read_dataframe(path, layer="sample").set_index("id")
+    assert layer.loc[1, "class"] == "trees"
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("UPDATE sample SET lon = NULL WHERE id = 7", "The point 7 of .* lacks lon or lat"),
+        ("UPDATE sample SET lat = 'north' WHERE id = 7", "The point 7 of .* lacks lon or lat"),
+        ("UPDATE sample SET id = 'seven' WHERE id = 7", "has the id 'seven'"),
+        ("UPDATE sample SET id = 7.5 WHERE id = 7", "has the id '7.5'"),
+        ("UPDATE sample SET id = NULL WHERE id = 7", "has a row without an id"),
+        ("UPDATE sample SET id = NULL WHERE id < 7", "has a row without an id"),
+        ("UPDATE sample SET id = 6 WHERE id = 7", "has the id 6 more than once"),
+        ("CREATE TABLE answers (point, class)", "has a table answers without the column fid"),
+    ],
+)
+def test_rows_that_name_no_point_are_told_in_a_line(path, change, told):
+    with closing(sqlite3.connect(path)) as database:
+        make_functions(database)
+        database.execute(change)
+        database.commit()
+
+    with pytest.raises(UsageError, match=told) as error:
+        AnswerStore(path)
+
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("kind", [float, str])
+def test_ids_that_another_program_keeps_otherwise_name_their_points(path, kind):
+    layer = pyogrio.read_dataframe(path, layer="sample")
+    layer["id"] = layer["id"].astype(int).map(kind)
+    pyogrio.write_dataframe(layer, path, layer="sample")
+
+    with AnswerStore(path) as store:
+        store.answer(7, "anna", "trees", is_sure=True)
+
+    layer = pyogrio.read_dataframe(path, layer="sample").set_index("id")
+    assert layer.loc[kind(7), "class"] == "trees"
+
+
+@pytest.mark.parametrize("table", ["answers", "drawn"])
+def test_a_copy_that_lacks_a_table_or_column_is_told_in_a_line(path, tmp_path, table):
+    copy = tmp_path / "ben.gpkg"
+    shutil.copy(path, copy)
+    AnswerStore(copy).close()
+    with closing(sqlite3.connect(copy)) as database:
+        database.execute(f"ALTER TABLE {table} DROP COLUMN comment")
+    with AnswerStore(path) as store:
+        with pytest.raises(UsageError, match=f"has a table {table} without the column comment"):
+            store.merge(copy)
+        with closing(sqlite3.connect(copy)) as database:
+            database.execute(f"DROP TABLE {table}")
+        with pytest.raises(UsageError, match=r"no answers|no such table"):
+            store.merge(copy)
+
+
+def test_a_file_that_cannot_be_read_is_told_in_a_line(path, monkeypatch):
+    monkeypatch.setattr("lulcmap.viewer.geopackage._BUSY_S", 0.1)
+    with (
+        AnswerStore(path) as store,
+        closing(sqlite3.connect(path, isolation_level=None)) as other,
+    ):
+        other.execute("BEGIN EXCLUSIVE")
+        for read in (store.answers, store.drawn, lambda: AnswerStore(path)):
+            with pytest.raises(UsageError, match=r"cannot be read .*locked"):
+                read()
+
+
+def test_rows_that_another_program_emptied_are_read(path):
+    with AnswerStore(path) as store:
+        store.answer(1, "anna", "trees", is_sure=True)
+        store.draw(shapely.Point(9, 57), "anna", "trees")
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("UPDATE answers SET interpreter = NULL, answered_at = NULL")
+        database.execute("UPDATE drawn SET class = NULL")
+        database.execute("INSERT INTO drawn (class) VALUES ('trees')")
+        database.commit()
+
+    with AnswerStore(path) as store:
+        assert store.summary()["answered"] == 1
+        assert [one[2] for one in store.drawn()] == [""]
+        store.answer(1, "ben", "trees", is_sure=True)
 
 
 def test_a_file_that_another_program_writes_is_told_and_not_harmed(path, monkeypatch):

@@ -1,12 +1,14 @@
 """From a sample to answers to accuracy and areas; and what the page may ask."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pyogrio
 import pytest
+from affine import Affine
 from click.testing import CliRunner
-from pyproj import Transformer
+from pyproj import CRS, Transformer
 
 from lulcmap.cli.program import main
 from lulcmap.errors import UsageError
@@ -16,7 +18,12 @@ from tests.viewer.pictures import write_labelled_land
 pytest.importorskip("rio_tiler")
 testclient = pytest.importorskip("starlette.testclient")
 
-from lulcmap.viewer.labelling import label_routes, open_labelling, serve_labelling  # noqa: E402
+from lulcmap.viewer.labelling import (  # noqa: E402
+    _corners,
+    label_routes,
+    open_labelling,
+    serve_labelling,
+)
 from lulcmap.viewer.server import make_app  # noqa: E402
 
 NAMES = {1: "trees", 4: "crops", 6: "built"}
@@ -88,6 +95,32 @@ def test_the_square_is_the_pixel_of_the_map(client):
         x, y = to_map.transform(point["lon"], point["lat"])
         np.testing.assert_allclose(xs - x, [-5, 5, 5, -5], atol=0.01)
         np.testing.assert_allclose(ys - y, [5, 5, -5, -5], atol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("epsg", "transform", "size"),
+    [
+        (4326, Affine(0.001, 0, 179.85, 0, -0.001, -17.0), 0.001),
+        (4326, Affine(0.001, 0, -180.15, 0, -0.001, -17.0), 0.001),
+        (32760, Affine(100, 0, 800_000, 0, -100, 8_110_000), 0.00094),
+    ],
+)
+def test_the_square_lies_around_its_point_on_both_sides_of_180_degrees(
+    tmp_path, epsg, transform, size
+):
+    height, width = 20, 300
+    to_world = Transformer.from_crs(epsg, 4326, always_xy=True)
+    part = SimpleNamespace(crs=CRS.from_epsg(epsg), transform=transform, shape=(height, width))
+    cols, rows = np.arange(width) + 0.5, np.full(width, 7.5)
+    lon, lat = map(np.array, to_world.transform(*(transform * (cols, rows))))
+    lon = (lon + 180) % 360 - 180  # as a sample has them
+    assert lon.min() < -179.9 < 179.9 < lon.max()
+
+    corners, inside = _corners(part, lon, lat)
+
+    assert inside.all()
+    np.testing.assert_allclose(corners[..., 1].mean(axis=1), lon, atol=1e-6)
+    np.testing.assert_allclose(np.ptp(corners[..., 1], axis=1), size, rtol=0.05)
 
 
 def test_an_answer_is_kept_undone_and_given_again(client, sample):
@@ -278,8 +311,6 @@ def test_wrong_calls_end_in_one_line(land, sample, tmp_path):
 
 
 def test_a_map_elsewhere_or_without_a_picture_is_refused(land, sample, tmp_path):
-    from affine import Affine
-
     from tests.evaluation.test_sampling import write_map
 
     far = write_map(

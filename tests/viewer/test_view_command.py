@@ -1,13 +1,18 @@
 """The command: what it refuses, and what it prints."""
 
+from pathlib import Path
+from urllib.parse import urlsplit
+
 import pytest
 from click.testing import CliRunner
 
 from lulcmap.cli import main
-from lulcmap.cli.view import show_address
+from lulcmap.cli.view import shown_address
 from lulcmap.viewer import extra
 from tests.products.maps import write_map
 from tests.viewer.maps import patches
+
+ADDRESS = "http://127.0.0.1:1/secret/"
 
 
 @pytest.fixture
@@ -72,10 +77,42 @@ def test_a_browser_is_opened_only_where_there_is_a_screen(monkeypatch, capsys):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("sys.platform", "linux")
 
-    show_address("http://127.0.0.1:1/x/", opens=True)
+    with shown_address(ADDRESS, opens=True):
+        pass
     monkeypatch.setenv("DISPLAY", ":0")
-    show_address("http://127.0.0.1:1/x/", opens=False)
-    show_address("http://127.0.0.1:1/x/", opens=True)
+    with shown_address(ADDRESS, opens=False):
+        pass
+    assert opened == []
+    with shown_address(ADDRESS, opens=True):
+        assert len(opened) == 1
+    assert capsys.readouterr().out.startswith(f"{ADDRESS}\n")
 
-    assert opened == ["http://127.0.0.1:1/x/"]
-    assert capsys.readouterr().out.startswith("http://127.0.0.1:1/x/\n")
+
+@pytest.mark.parametrize("has_snap", [False, True])
+def test_other_users_cannot_read_the_address_that_a_browser_opens(monkeypatch, tmp_path, has_snap):
+    opened = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    monkeypatch.setenv("DISPLAY", ":0")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    is_dir = Path.is_dir
+    monkeypatch.setattr(
+        Path, "is_dir", lambda one: has_snap if one.name == "snapd" else is_dir(one)
+    )
+
+    with shown_address(ADDRESS, opens=True):
+        path = Path(urlsplit(opened[0]).path)
+        assert "secret" not in opened[0]
+        assert f"url={ADDRESS}" in path.read_text()
+        assert path.stat().st_mode & 0o077 == path.parent.stat().st_mode & 0o077 == 0
+        assert path.is_relative_to(tmp_path) == has_snap
+    assert not path.parent.exists()
+
+
+def test_an_address_is_printed_where_no_file_can_be_written(monkeypatch, capsys):
+    def full(*_, **__):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("lulcmap.cli.view.TemporaryDirectory", full)
+    monkeypatch.setenv("DISPLAY", ":0")
+    with shown_address(ADDRESS, opens=True):
+        assert capsys.readouterr().out.startswith(ADDRESS)

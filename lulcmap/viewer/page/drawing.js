@@ -4,12 +4,13 @@ import { element } from "./legend.js";
 const LINE = { color: "#ff3df2", weight: 3, fillOpacity: 0.15 };
 
 export class Drawing {
-  constructor(map, api, about, { onMode, onFault, comment, isUnsure }) {
+  constructor(map, api, about, { onMode, onStart, onStop, onFault, comment, isUnsure }) {
     this.map = map;
     this.api = api;
     this.colours = new Map(about.classes.map(({ name, colour }) => [name, colour]));
-    this.tell = { onMode, onFault, comment, isUnsure };
+    this.tell = { onMode, onStart, onStop, onFault, comment, isUnsure };
     this.kind = null;
+    this.isKeeping = false; // while the server is asked to keep what was drawn
     this.corners = [];
     this.sketch = L.layerGroup().addTo(map);
     this.kept = L.layerGroup().addTo(map);
@@ -18,7 +19,9 @@ export class Drawing {
   }
 
   start(kind) {
-    this.stop();
+    if (this.isKeeping) return;
+    if (this.kind) this.clear();
+    else this.tell.onStart();
     document.getElementById("drawing").open = true;
     document.body.classList.add("drawing-now");
     this.map.doubleClickZoom.disable();
@@ -27,17 +30,22 @@ export class Drawing {
   }
 
   stop() {
-    if (!this.kind) return;
+    if (!this.kind || this.isKeeping) return;
     this.kind = null;
-    this.corners = [];
-    this.sketch.clearLayers();
+    this.clear();
     document.body.classList.remove("drawing-now");
     this.map.doubleClickZoom.enable();
     this.tell.onMode("");
+    this.tell.onStop();
+  }
+
+  clear() {
+    this.corners = [];
+    this.sketch.clearLayers();
   }
 
   add(latlng) {
-    if (!this.kind) return;
+    if (!this.kind || this.isKeeping) return;
     if (this.kind === "Point") this.corners = [latlng];
     else this.corners.push(latlng);
     this.sketch.clearLayers();
@@ -62,6 +70,7 @@ export class Drawing {
   }
 
   async finish(name) {
+    if (this.isKeeping) return;
     if (!this.isWhole()) {
       this.hint();
       return;
@@ -70,14 +79,19 @@ export class Drawing {
     const geometry = this.kind === "Point"
       ? { type: "Point", coordinates: places[0] }
       : { type: "Polygon", coordinates: [[...places, places[0]]] };
+    this.isKeeping = true;
+    let drawn = null;
     try {
-      this.show(await this.api.draw({
+      drawn = await this.api.draw({
         geometry, class: name, sure: !this.tell.isUnsure(), comment: this.tell.comment(),
-      }));
-      this.stop();
+      });
     } catch (error) {
       this.tell.onFault(error);
     }
+    this.isKeeping = false;
+    if (!drawn) return;
+    this.show(drawn);
+    this.stop();
   }
 
   async erase(number) {
@@ -96,7 +110,7 @@ export class Drawing {
         style, interactive: false,
         pointToLayer: (_, latlng) => L.circleMarker(latlng, { ...style, radius: 6, interactive: false }),
       }).addTo(this.kept);
-      const row = element("li", `${one.number}: ${one.class.replaceAll("_", " ")}, ${one.geometry.type.toLowerCase()}`);
+      const row = element("li", `${one.number}: ${one.class.replaceAll("_", " ") || "no class"}, ${one.geometry.type.toLowerCase()}`);
       const button = element("button", "Erase");
       button.type = "button";
       button.ariaLabel = `Erase ${one.number}`;

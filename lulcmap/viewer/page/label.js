@@ -3,6 +3,7 @@ import { element } from "./legend.js";
 import { ServerSource } from "./source.js";
 import { LabelApi } from "./labelapi.js";
 import { Drawing } from "./drawing.js";
+import { Memory } from "./memory.js";
 import { Pictures } from "./pictures.js";
 import { startTheme } from "./theme.js";
 
@@ -18,15 +19,18 @@ class Page {
     this.points = about.points;
     this.at = 0;
     this.ties = new Set();
-    this.isSaving = false;
-    this.mapShown = new Set(); // ids of the points whose class of the map was looked at
+    this.memory = new Memory(about);
+    this.isActing = false;
+    this.saved = Promise.resolve(); // when the comments that were left are kept
     byId("title").textContent = about.sample;
     byId("who").textContent = `Interpreter: ${about.interpreter}`;
     this.pictures = new Pictures(new ServerSource(), site, about.max_zoom);
     this.drawing = new Drawing(this.pictures.map, api, about, {
       onMode: (text) => (byId("mode").textContent = text),
       onFault: (error) => this.tellFault(error),
-      comment: () => this.takeComment(),
+      onStart: () => this.lendFields(),
+      onStop: () => this.showFields(),
+      comment: () => byId("comment").value,
       isUnsure: () => byId("unsure").checked,
     });
     this.makeClasses();
@@ -71,6 +75,7 @@ class Page {
     on("skip", "change", () => this.applyFilter());
     on("show-map", "change", () => this.showMapped());
     on("brightness", "input", () => this.brighten(0));
+    on("comment", "input", () => this.typeComment());
     on("comment", "change", () => this.saveComment());
     on("draw-point", "click", () => this.drawing.start("Point"));
     on("draw-polygon", "click", () => this.drawing.start("Polygon"));
@@ -105,8 +110,8 @@ class Page {
     addEventListener("keydown", (event) => {
       const field = event.target;
       if (event.key === "Escape") {
-        this.drawing.stop();
         if (field.id === "comment") field.blur();
+        else this.drawing.stop();
         return;
       }
       if (event.ctrlKey || event.metaKey || event.altKey || byId("keys").open) return;
@@ -142,11 +147,33 @@ class Page {
     return open < 0 ? Math.max(this.points.findIndex((one) => this.isShown(one)), 0) : open;
   }
 
+  async alone(act) {
+    // Act when the comment that was left is kept. Who acts again meanwhile has not seen what comes
+    // next: that is dropped.
+    if (this.isActing) return;
+    this.isActing = true;
+    try {
+      await this.saved;
+      await act();
+      await this.keepComment(); // it was typed on meanwhile
+    } finally {
+      this.isActing = false;
+    }
+  }
+
   step(by) {
-    if (this.isSaving) return;
+    return this.alone(() => this.move(by));
+  }
+
+  async move(by) {
+    await this.keepComment();
+    const { id, answer } = this.point();
     const at = this.nextAt(by);
     if (at !== null) this.go(at);
     else this.say(by > 0 ? "This is the last point." : "This is the first point.");
+    if (at !== null && !answer && this.memory.comments.get(id)?.trim()) {
+      this.say(`The comment to point ${id} waits for its answer.`);
+    }
   }
 
   nextAt(by) {
@@ -166,14 +193,14 @@ class Page {
       this.say("There are no such points.");
       return;
     }
-    if (!this.isShown(this.point())) this.go(this.firstOpen());
+    if (!this.isShown(this.point())) this.alone(() => this.go(this.firstOpen()));
   }
 
   go(at) {
     this.at = at;
     const point = this.point();
-    byId("unsure").checked = Boolean(point.answer?.class) && !point.answer.sure;
-    byId("comment").value = point.answer?.comment ?? "";
+    this.isUnsure = Boolean(point.answer?.class) && !point.answer.sure;
+    if (!this.drawing.isReady()) this.showFields();
     byId("show-map").checked = false;
     this.showMapped();
     this.showAnswer();
@@ -197,58 +224,86 @@ class Page {
     byId("progress-text").textContent = `${done} of ${total} points answered`;
   }
 
-  async choose(name) {
+  choose(name) {
     // The answer to the point, or the class of what is being drawn.
-    if (this.drawing.isReady()) {
-      if (name !== null) await this.drawing.finish(name);
-      return;
-    }
-    if (this.isSaving || !this.point().square) return;
+    return this.alone(() => (this.drawing.isReady() ? this.classDrawing(name) : this.answer(name)));
+  }
+
+  async classDrawing(name) {
+    if (name !== null) await this.drawing.finish(name);
+  }
+
+  async answer(name) {
+    const point = this.point();
+    if (!point.square) return;
     const sure = name !== null && !byId("unsure").checked;
-    if (await this.save(name, sure)) {
+    if (await this.save(point, name, sure)) {
       const spoken = name === null ? "not sure" : name.replaceAll("_", " ");
       const done = this.points.every((one) => !one.square || one.answer);
-      this.say(`Point ${this.point().id}: ${spoken}.${done ? " All points are answered." : ""}`);
-      if (!done) this.step(1);
+      this.say(`Point ${point.id}: ${spoken}.${done ? " All points are answered." : ""}`);
+      if (!done) await this.move(1);
     }
   }
 
-  async save(name, sure) {
+  async save(point, name, sure) {
     // Whether the server has the answer on its disk.
-    const point = this.point();
-    this.isSaving = true;
+    const comment = this.commentOf(point);
     const result = await this.attempt(() => this.api.answer({
       point: point.id,
       class: name,
       sure,
-      comment: byId("comment").value,
-      map_shown: this.mapShown.has(point.id),
+      comment,
+      map_shown: this.memory.looks.has(point.id),
     }));
-    this.isSaving = false;
     if (!result) return false;
     point.answer = result.answer;
+    this.memory.forget(point.id, comment);
     this.showAnswer();
     return true;
   }
 
+  commentOf(point) {
+    return this.memory.comments.get(point.id) ?? point.answer?.comment ?? "";
+  }
+
+  typeComment() {
+    if (!this.drawing.isReady()) this.memory.type(this.point().id, byId("comment").value);
+  }
+
   saveComment() {
-    const { answer } = this.point();
-    if (answer && answer.comment !== byId("comment").value.trim()) {
-      this.save(answer.class, answer.sure);
+    if (this.isActing) return; // what acts keeps it at its end
+    this.saved = this.saved.then(() => this.keepComment());
+  }
+
+  async keepComment() {
+    // Save what was typed at a point that has an answer; at others it waits for the answer.
+    const point = this.point();
+    for (;;) {
+      const typed = this.memory.comments.get(point.id);
+      if (typed === undefined || !point.answer) return;
+      if (typed.trim() === point.answer.comment) this.memory.forget(point.id, typed);
+      else if (!await this.save(point, point.answer.class, point.answer.sure)) return;
     }
   }
 
-  takeComment() {
-    const text = byId("comment").value;
-    byId("comment").value = this.point().answer?.comment ?? "";
-    return text;
+  lendFields() {
+    // What is ticked and typed while something is drawn belongs to the drawing.
+    this.isUnsure = byId("unsure").checked;
+    byId("unsure").checked = false;
+    byId("comment").value = "";
   }
 
-  async undo() {
-    if (this.isSaving) return;
-    this.isSaving = true;
+  showFields() {
+    byId("unsure").checked = this.isUnsure;
+    byId("comment").value = this.commentOf(this.point());
+  }
+
+  undo() {
+    return this.alone(() => this.takeBack());
+  }
+
+  async takeBack() {
     const result = await this.attempt(() => this.api.undo());
-    this.isSaving = false;
     if (!result) return;
     if (result.point === null) {
       this.say("There is no answer of yours to undo.");
@@ -265,7 +320,7 @@ class Page {
     place.textContent = "";
     if (!byId("show-map").checked) return;
     const { id, lon, lat } = this.point();
-    this.mapShown.add(id);
+    this.memory.look(id);
     const pixels = await this.attempt(() => this.api.pixel(lon, lat));
     if (!pixels || this.point().id !== id || !byId("show-map").checked) return;
     const said = pixels[0]?.class;
