@@ -72,7 +72,8 @@ class Guard:
         origin = headers.get("origin")
         if origin is not None and origin not in self._origins:
             return "the request comes from another site"
-        if headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
+        site = headers.get("sec-fetch-site", "none")
+        if site not in ("same-origin", "none") and not self._is_visit(scope, headers):
             return "the request comes from another site"
         first = str(scope["path"]).encode()[: len(self._token) + 2]
         if not secrets.compare_digest(first, b"/" + self._token + b"/"):
@@ -80,6 +81,18 @@ class Guard:
         if scope["method"] not in _READING:
             return _body_fault(headers)
         return None
+
+    def _is_visit(self, scope: Scope, headers: Headers) -> bool:
+        """Whether the first page is opened in a tab, as the file does that a browser is given.
+
+        A link says it comes from another site; who follows it has to know the token.
+        """
+        return (
+            scope["method"] in _READING
+            and str(scope["path"]).encode() == b"/" + self._token + b"/"
+            and headers.get("sec-fetch-mode") == "navigate"
+            and headers.get("sec-fetch-dest") == "document"
+        )
 
 
 def _body_fault(headers: Headers) -> str | None:

@@ -84,6 +84,24 @@ def test_another_host_or_origin_is_refused(headers):
     assert "path" not in answer.text
 
 
+def test_a_file_of_the_user_leads_to_the_first_page_and_to_nothing_else():
+    visit = {
+        "Sec-Fetch-Site": "cross-site",
+        "Sec-Fetch-Mode": "navigate",
+        "Sec-Fetch-Dest": "document",
+    }
+
+    assert ask(f"/{TOKEN}/", headers=visit).status_code == 200
+    for path, method, headers in (
+        (f"/{TOKEN}/echo", "GET", visit),
+        (f"/{TOKEN}/", "POST", visit),
+        ("/wrong/", "GET", visit),
+        (f"/{TOKEN}/", "GET", visit | {"Sec-Fetch-Dest": "iframe"}),
+        (f"/{TOKEN}/", "GET", visit | {"Sec-Fetch-Mode": "cors"}),
+    ):
+        assert ask(path, method, headers=headers).status_code == 403
+
+
 @pytest.mark.parametrize(
     "path",
     ["/", "/echo", "/secreT/echo", "/secret", "//secret/echo", "/secrets/echo", "/x/secret/"],
