@@ -7,10 +7,12 @@ from io import BytesIO
 import numpy as np
 import pytest
 import rasterio
+from affine import Affine
 from PIL import Image
 from pyproj import Transformer
 
 from lulcmap.errors import UsageError
+from lulcmap.viewer.embedded import pyramid
 from lulcmap.viewer.maps import open_maps, open_pictures
 from lulcmap.viewer.rasters import Raster
 from lulcmap.viewer.tiles import check_tile, class_tile, packed, picture_tile
@@ -62,6 +64,55 @@ def test_each_pixel_of_a_tile_is_that_of_the_map_at_its_centre(tmp_path, crs):
             near_edge = (np.abs(rows - rows.round()) < 0.02) | (np.abs(cols - cols.round()) < 0.02)
             same = class_tile(one.parts[0].raster, tile) == expected(values, rows, cols)
             assert (same | near_edge).all()
+
+
+FIJI = Transformer.from_crs(4326, 32760, always_xy=True).transform(180, -17)
+
+
+@pytest.mark.parametrize(
+    ("crs", "transform"),
+    [
+        ("EPSG:32760", Affine(10, 0, round(FIJI[0]) - 3000, 0, -10, round(FIJI[1]))),
+        ("EPSG:4326", Affine(1e-4, 0, 179.97, 0, -1e-4, -17)),
+        ("EPSG:4326", Affine(1e-4, 0, -180.03, 0, -1e-4, -17)),
+    ],
+)
+def test_a_map_across_180_degrees_is_shown_to_its_pixels_on_both_sides(tmp_path, crs, transform):
+    values = np.random.default_rng(1).integers(0, 9, (200, 600), np.uint8)
+    path = write_map(tmp_path / "m.tif", values, crs=crs, transform=transform)
+    (one,) = open_maps([path])
+    zoom = one.parts[0].max_zoom
+
+    assert zoom == 14
+    tiles = list(pyramid(one.bounds, range(zoom, zoom + 1)))
+    assert {x for _, x, _ in tiles} >= {0, 2**zoom - 1}
+    with rasterio.open(path) as dataset:
+        for tile in tiles:
+            rows, cols = pixels_of(tile, dataset)
+            if crs == "EPSG:4326":
+                cols %= 3_600_000
+            wanted = expected(values, rows, cols)
+            assert (wanted != 255).any()
+            assert (class_tile(one.parts[0].raster, tile) == wanted).mean() > 0.995
+
+
+@pytest.mark.parametrize(
+    ("crs", "transform", "zoom"),
+    [
+        ("EPSG:4326", Affine(1, 0, -180, 0, -1, 90), 1),
+        ("EPSG:4326", Affine(1, 0, 0, 0, -1, 90), 1),
+        ("EPSG:3857", Affine(10, 0, 20_037_000, 0, -10, 500_000), 14),
+        ("EPSG:3413", Affine(10_000, 0, -1_800_000, 0, -10_000, 900_000), 2),
+    ],
+)
+def test_the_finest_zoom_is_that_of_a_pixel_wherever_the_map_lies(tmp_path, crs, transform, zoom):
+    path = write_map(
+        tmp_path / "m.tif", np.ones((180, 360), np.uint8), crs=crs, transform=transform
+    )
+
+    (one,) = open_maps([path])
+
+    assert one.parts[0].max_zoom == zoom
 
 
 def test_a_far_view_reads_the_overview_that_is_as_fine(tmp_path):
