@@ -106,7 +106,7 @@ def picture_tile(
         form: format of the picture, ``"PNG"`` or ``"WEBP"``.
 
     """
-    values = _read(raster, tile, bands, resampling="bilinear", nodata=NODATA)
+    values = _read(raster, tile, bands, resampling="bilinear")
     if values is None:
         return None
     valid: NDArray[np.bool_] = np.logical_not(np.ma.getmaskarray(values).any(axis=0))
@@ -147,7 +147,8 @@ def _read(
             if values is None:
                 values = found
             else:
-                values = np.ma.where(np.ma.getmaskarray(values), found, values)
+                empty = np.ma.getmaskarray(values)
+                values[empty] = found[empty]
     return values
 
 

@@ -10,6 +10,7 @@ import rasterio
 from affine import Affine
 from PIL import Image
 from pyproj import Transformer
+from rasterio.enums import ColorInterp
 
 from lulcmap.errors import UsageError
 from lulcmap.viewer.embedded import pyramid
@@ -191,6 +192,29 @@ def test_a_composite_is_shown_in_two_mixes_of_one_stretch(tmp_path):
         assert (shown[:, 0].astype(int) >= shown[:, 1]).all()  # red is the brightest everywhere
         assert (shown[:, 1].astype(int) >= shown[:, 2]).all()
     assert picture_tile(true.raster, (3, 0, 0), true.bands, true.stretch) is None
+
+
+@pytest.mark.parametrize(("dtype", "count"), [("uint8", 3), ("uint16", 4), ("float32", 4)])
+def test_white_and_255_of_a_picture_without_nodata_are_shown(tmp_path, dtype, count):
+    path = tmp_path / "p.tif"
+    profile = {"driver": "GTiff", "dtype": dtype, "count": count, "crs": "EPSG:32632"}
+    with rasterio.open(path, "w", height=256, width=256, transform=GRID, **profile) as file:
+        file.write(np.full((count, 256, 256), 255, dtype))
+        if count == 3:
+            file.colorinterp = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
+        else:
+            file.colorinterp = (ColorInterp.gray, *[ColorInterp.undefined] * 3)
+            for band, name in enumerate(("B04", "B03", "B02", "B08"), 1):
+                file.set_band_description(band, name)
+    one = open_pictures([], [path])[0]
+
+    with rasterio.open(path) as dataset:
+        for tile in tiles_of(one.bounds, one.max_zoom):
+            rows, cols = pixels_of(tile, dataset)
+            inside = (rows > 0) & (rows < 256) & (cols > 0) & (cols < 256)
+            drawn = picture_tile(one.raster, tile, one.bands, one.stretch)
+            image = np.asarray(Image.open(BytesIO(drawn)))
+            assert ((image[..., 3] == 255) == inside).mean() > 0.995
 
 
 def test_a_picture_without_bands_to_show_is_refused(tmp_path):
