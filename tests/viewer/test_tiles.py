@@ -13,6 +13,7 @@ from pyproj import Transformer
 from rasterio.enums import ColorInterp
 
 from lulcmap.errors import UsageError
+from lulcmap.output.cog import PLAN_TAG
 from lulcmap.viewer.embedded import pyramid
 from lulcmap.viewer.maps import open_maps, open_pictures
 from lulcmap.viewer.rasters import Raster
@@ -245,6 +246,72 @@ def test_files_of_one_run_are_one_map(tmp_path):
 
     assert [(one.label, len(one.parts)) for one in maps] == [("m", 2), ("other", 1)]
     assert maps[0].bounds[2] > maps[1].bounds[2] + 0.5
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_copy_of_a_map_or_a_piece_of_it_is_another_map(tmp_path, turned):
+    values = patches((100, 100), seed=1)
+    far = GRID * GRID.translation(5000, 0)
+    paths = [
+        write_whole(tmp_path / "m.tif", values),
+        write_whole(tmp_path / "m-2.tif", values, transform=far),
+        write_whole(tmp_path / "copy.tif", values),
+        write_whole(tmp_path / "piece.tif", values[50:58, 50:58]),
+    ]
+    (tmp_path / "link.tif").symlink_to(paths[0])
+
+    maps = open_maps([*(paths[::-1] if turned else paths), tmp_path / "link.tif", paths[1]])
+
+    found = {tuple(sorted(part.raster.path.stem for part in one.parts)) for one in maps}
+    if turned:
+        assert found == {("m-2", "piece"), ("copy",), ("m",)}
+    else:
+        assert found == {("m", "m-2"), ("copy",), ("piece",)}
+
+
+def test_a_value_that_few_pixels_have_is_a_class(tmp_path):
+    values = np.zeros((2000, 3000), np.uint8)
+    values[501:504, 703:706] = 7
+    path = write_map(tmp_path / "m.tif", values, names={0: "a", 1: "b"}, tiled=True)
+
+    (one,) = open_maps([path])
+
+    assert {cover.id: cover.name for cover in one.legend} == {0: "a", 1: "b", 7: "class 7"}
+
+
+def test_a_value_of_a_further_part_is_a_class_of_the_map(tmp_path):
+    far = GRID * GRID.translation(5000, 0)
+    paths = [tmp_path / "a.tif", tmp_path / "b.tif"]
+    for path, value, grid in zip(paths, (2, 9), (GRID, far), strict=True):
+        write_map(path, np.full((20, 20), value, np.uint8), names={2: "a"}, transform=grid)
+        with rasterio.open(path, "r+") as file:
+            file.update_tags(**{PLAN_TAG: "a"})
+
+    (one,) = open_maps(paths)
+
+    assert [cover.name for cover in one.legend] == ["a", "class 9"]
+
+
+def test_a_value_that_no_class_can_have_is_told(tmp_path):
+    values = np.ones((20, 20), np.uint8)
+    values[3, 3] = 254
+    names = {1: "a", 254: "clouds", 255: "nodata", 999: "x"}
+
+    with pytest.raises(UsageError, match="has the value 254; classes are 0 to 253"):
+        open_maps([write_map(tmp_path / "m.tif", values, names=names)])
+    (one,) = open_maps([write_map(tmp_path / "m.tif", values, names=names, nodata=254)])
+
+    assert [cover.name for cover in one.legend] == ["a"]
+
+
+def test_long_names_that_begin_alike_stay_apart(tmp_path):
+    values = np.ones((20, 20), np.uint8)
+    names = {1: "x" * 100 + " dense", 2: "x" * 100 + " open", 3: "y" * 150, 4: "z", 5: "z"}
+
+    (one,) = open_maps([write_map(tmp_path / "m.tif", values, names=names)])
+
+    found = [cover.name for cover in one.legend]
+    assert found == ["x" * 96 + " (1)", "x" * 96 + " (2)", "y" * 100, "z", "z"]
 
 
 def test_maps_of_one_name_are_told_apart(tmp_path):
