@@ -42,10 +42,11 @@ class ViewAreas:
     """How many times coarser than the map the pixels are that were counted; 1 is exact."""
 
     def to_json(self, one: OpenMap) -> dict[str, Any]:
-        """Hectares by the classes' ids, as plain JSON values."""
+        """Hectares by the classes' ids, and by values of no class, as plain JSON values."""
         hectares = self.square_metres / 10_000
+        ids = {cover.id for cover in one.legend} | set(np.flatnonzero(hectares[:NODATA]).tolist())
         return {
-            "hectares": {cover.id: round(float(hectares[cover.id]), 4) for cover in one.legend},
+            "hectares": {value: round(float(hectares[value]), 4) for value in sorted(ids)},
             "coarseness": self.coarseness,
         }
 

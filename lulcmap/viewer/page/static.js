@@ -115,7 +115,9 @@ export class StaticSource {
         }
       }
     }
-    const hectares = Object.fromEntries(map.legend.map(({ id }) => [id, sums[id] / 10000]));
+    const ids = new Set(map.legend.map(({ id }) => id));
+    sums.forEach((sum, id) => sum && id !== NODATA && ids.add(id));
+    const hectares = Object.fromEntries([...ids].map((id) => [id, sums[id] / 10000]));
     return { hectares, screen: true, coarseness: 1 };
   }
 }
