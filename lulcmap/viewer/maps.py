@@ -20,10 +20,7 @@ from lulcmap.legend import MAX_CLASSES, MAX_NAME_CHARS, NODATA, LandCover, defau
 from lulcmap.output import COMPOSITE, PLAN_TAG, PROBABILITIES, QUALITY, MapReport, layer_path
 from lulcmap.products import class_colours, class_names, map_the_same, map_values
 from lulcmap.viewer.rasters import Raster
-from lulcmap.viewer.tiles import degree_bounds, finest_zoom
-
-Bounds = tuple[float, float, float, float]
-"""West, south, east and north, degrees; east may lie beyond 180."""
+from lulcmap.viewer.tiles import Bounds, degree_bounds, finest_zoom, shown_bounds
 
 _LOOK_PX = 1024
 """Side of the overview that is looked through for values and for the stretch of a composite."""
@@ -54,8 +51,11 @@ class Part:
     crs: CRS
     """CRS of the file."""
 
-    bounds: Bounds
+    extent: Bounds
     """Its extent."""
+
+    bounds: Bounds
+    """Its extent as far as it can be shown: Web Mercator ends before the poles."""
 
     max_zoom: int
     """Zoom at which each of its pixels is shown."""
@@ -198,8 +198,8 @@ def _open_part(class_map: ClassMap) -> Part:
         raise UsageError(f"{path} has a CRS with unknown places; warp it to UTM.")
     raster = Raster(path)
     with raster.opened() as dataset:
-        bounds = degree_bounds(dataset)
-        if not all(map(math.isfinite, bounds)):
+        extent = degree_bounds(dataset)
+        if not all(map(math.isfinite, extent)):
             raise UsageError(f"{path} lies outside its CRS ({class_map.crs.name}).")
         zoom = finest_zoom(dataset)
         overviews = tuple(int(one) for one in dataset.overviews(1))
@@ -208,7 +208,8 @@ def _open_part(class_map: ClassMap) -> Part:
         class_map.shape,
         class_map.transform,
         class_map.crs,
-        bounds,
+        extent,
+        shown_bounds(extent),
         zoom,
         overviews,
         _layers(path, class_map),
@@ -309,7 +310,7 @@ def _pictures(raster: Raster, label: str) -> list[Picture]:
     with raster.opened() as dataset:
         if dataset.crs is None:
             raise UsageError(f"{raster.path} has no CRS; a composite lies somewhere.")
-        bounds, zoom = degree_bounds(dataset), finest_zoom(dataset)
+        bounds, zoom = shown_bounds(degree_bounds(dataset)), finest_zoom(dataset)
         names = list(dataset.descriptions)
         mixes = {
             mix: tuple(names.index(band) + 1 for band in bands)

@@ -54,6 +54,9 @@ _MAX_LAT = 85.05
 _PLACES = (0.1, 0.3, 0.5, 0.7, 0.9)
 """Shares of the height and of the width of a raster at which its pixels are measured."""
 
+Bounds = tuple[float, float, float, float]
+"""West, south, east and north, degrees; east may lie beyond 180."""
+
 Tile = tuple[int, int, int]
 """Zoom, column and row."""
 
@@ -219,11 +222,17 @@ def _overview(raster: Raster, size: float) -> int | None:
     return max(fitting, default=None)
 
 
-def degree_bounds(dataset: Any) -> tuple[float, float, float, float]:
-    """West, south, east and north of a raster in degrees, cut where Web Mercator ends."""
+def degree_bounds(dataset: Any) -> Bounds:
+    """West, south, east and north of a raster in degrees; east may lie beyond 180."""
     west, south, east, north = transform_bounds(dataset.crs, _DEGREES, *dataset.bounds)
     if east < west:  # across 180 degrees
         east += 360
+    return west, south, east, north
+
+
+def shown_bounds(bounds: Bounds) -> Bounds:
+    """Bounds in degrees, cut where Web Mercator ends."""
+    west, south, east, north = bounds
     return west, max(south, -_MAX_LAT), east, min(north, _MAX_LAT)
 
 
