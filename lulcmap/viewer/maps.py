@@ -219,18 +219,7 @@ def _open_part(class_map: ClassMap) -> Part:
 def _legend(
     files: Sequence[ClassMap], values: NDArray[np.int64]
 ) -> tuple[tuple[LandCover, ...], list[str]]:
-    """Classes of a map, with its own names and colours where it has them, and notes.
-
-    Raises:
-        UsageError: a value is none of a class.
-
-    """
-    if values.size and values[-1] >= MAX_CLASSES:
-        raise UsageError(
-            f"{files[0].path} has the value {values[-1]}; classes are 0 to {MAX_CLASSES - 1}, and "
-            f"{NODATA} is nodata. If it is nodata too, say so (gdal_edit -a_nodata {values[-1]}); "
-            "else give the class another value."
-        )
+    """Classes of a map, with its own names and colours where it has them, and notes."""
     names, notes = class_names(files, values)
     colours = class_colours(files[0])
     named = {value: name for value, name in sorted(names.items()) if value < MAX_CLASSES}
@@ -256,14 +245,26 @@ def _short(value: int, name: str, names: Collection[str]) -> str:
 def _values(class_map: ClassMap) -> NDArray[np.int64]:
     """Values that occur in a map; in one that lulcmap named, those of an overview.
 
-    A map made elsewhere is read through: a value that no class has would not be shown.
+    A map made elsewhere is read through: it may name its classes, and have other values too.
+
+    Raises:
+        UsageError: a value is none that a class can have.
+
     """
-    if not class_map.is_named or PLAN_TAG not in class_map.tags:
-        return map_values(class_map)
-    with Raster(class_map.path).opened() as dataset:
-        shape = tuple(min(side, _LOOK_PX) for side in dataset.shape)
-        values = np.unique(dataset.read(1, out_shape=shape)).astype(np.int64)
-        return values[(values < NODATA) & (values != dataset.nodata)]
+    if class_map.is_named and PLAN_TAG in class_map.tags:
+        with Raster(class_map.path).opened() as dataset:
+            shape = tuple(min(side, _LOOK_PX) for side in dataset.shape)
+            values = np.unique(dataset.read(1, out_shape=shape)).astype(np.int64)
+            values = values[(values < NODATA) & (values != dataset.nodata)]
+    else:
+        values = map_values(class_map)
+    if values.size and values[-1] >= MAX_CLASSES:
+        raise UsageError(
+            f"{class_map.path} has the value {values[-1]}; classes are 0 to {MAX_CLASSES - 1}, and "
+            f"{NODATA} is nodata. If it is nodata too, say so (gdal_edit.py -a_nodata "
+            f"{values[-1]}); else give the class another value."
+        )
+    return values
 
 
 def _layers(path: Path, class_map: ClassMap) -> dict[str, Raster]:
