@@ -8,7 +8,7 @@ from .clean import clean_map
 from .clean_report import CleanedClass, CleanReport
 from .collection import Collection, write_collection
 from .coverage import covered_classes, polygon_edges
-from .maps import class_colours, class_names
+from .maps import class_colours, class_names, map_the_same, map_values
 from .polygons import PolygonClass, PolygonReport, write_polygons
 from .regions import NamedRegions, load_named_regions
 from .tables import check_table_path, write_areas
@@ -33,6 +33,8 @@ __all__ = [
     "draw_change",
     "load_named_regions",
     "map_change",
+    "map_the_same",
+    "map_values",
     "measure_areas",
     "polygon_edges",
     "write_areas",

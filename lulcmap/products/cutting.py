@@ -14,7 +14,7 @@ from lulcmap.errors import UsageError
 from lulcmap.evaluation import ClassMap, transformer
 from lulcmap.geo import understood_crs
 from lulcmap.legend import NODATA
-from lulcmap.products.maps import chosen_classes, class_names
+from lulcmap.products.maps import chosen_classes, class_names, map_values
 from lulcmap.products.minimum import MinimumArea, PixelMeasure
 from lulcmap.products.polygon_files import Chunk
 from lulcmap.products.tiles import TilePolygons, tile_boxes, tile_polygons
@@ -53,10 +53,7 @@ def _names(class_map: ClassMap) -> tuple[dict[int, str], list[str]]:
     """Names of all values of a map, and notes on them; one without names is read through first."""
     if class_map.is_named:
         return class_names([class_map], np.arange(NODATA))
-    found = np.zeros(256, np.bool_)
-    for box in class_map.boxes():
-        found[np.unique(class_map.window(*box))] = True
-    return class_names([class_map], np.flatnonzero(found[:NODATA]))
+    return class_names([class_map], map_values(class_map))
 
 
 @dataclass

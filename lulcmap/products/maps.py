@@ -48,6 +48,19 @@ def class_names(
     return names, notes
 
 
+def map_values(class_map: ClassMap) -> NDArray[np.int64]:
+    """Values that occur in a map, in ascending order; each pixel is read.
+
+    Raises:
+        UsageError: the map cannot be read.
+
+    """
+    found = np.zeros(256, np.bool_)
+    for box in class_map.boxes():
+        found[class_map.window(*box)] = True
+    return np.flatnonzero(found[:NODATA])
+
+
 def class_colours(class_map: ClassMap) -> Mapping[int, tuple[int, int, int]]:
     """Colours of the values of a map: its palette's, or Dynamic World's for its classes."""
     return class_map.palette or {
@@ -68,11 +81,21 @@ def check_one_map(class_maps: Sequence[ClassMap]) -> None:
                 raise UsageError(
                     f"{one.path} and {other.path} have other classes; measure them one by one."
                 )
-            if _shared(one, other) > _MAX_SHARED:
+            if map_the_same(one, other):
                 raise UsageError(
                     f"{one.path} and {other.path} map the same place, which would count twice. "
                     "Several files are the parts of one map; measure other maps one by one."
                 )
+
+
+def map_the_same(one: ClassMap, other: ClassMap) -> bool:
+    """Whether two files map the same place, or one a part of the other's: areas would count twice.
+
+    Raises:
+        UsageError: a file cannot be read.
+
+    """
+    return max(_shared(one, other), _shared(other, one)) > _MAX_SHARED
 
 
 def _shared(one: ClassMap, other: ClassMap) -> float:

@@ -17,7 +17,8 @@ from lulcmap.evaluation import transformer
 from lulcmap.geo import grid_areas
 from lulcmap.legend import NODATA
 from lulcmap.products import covered_classes, polygon_edges
-from lulcmap.viewer.maps import Bounds, OpenMap, Part
+from lulcmap.viewer.maps import OpenMap, Part
+from lulcmap.viewer.tiles import Bounds
 
 MAX_PIXELS = 2**22
 """Most pixels that are counted for a view: it has to follow the mouse."""
@@ -42,10 +43,11 @@ class ViewAreas:
     """How many times coarser than the map the pixels are that were counted; 1 is exact."""
 
     def to_json(self, one: OpenMap) -> dict[str, Any]:
-        """Hectares by the classes' ids, as plain JSON values."""
+        """Hectares by the classes' ids, and by values of no class, as plain JSON values."""
         hectares = self.square_metres / 10_000
+        ids = {cover.id for cover in one.legend} | set(np.flatnonzero(hectares[:NODATA]).tolist())
         return {
-            "hectares": {cover.id: round(float(hectares[cover.id]), 4) for cover in one.legend},
+            "hectares": {value: round(float(hectares[value]), 4) for value in sorted(ids)},
             "coarseness": self.coarseness,
         }
 
@@ -89,7 +91,7 @@ def view_box(bounds: Bounds) -> shapely.Geometry:
 
 def _edges(part: Part, outline: shapely.Geometry) -> NDArray[np.float64]:
     """(n, 4) edges of an outline in columns and rows of a file, cut off near it."""
-    west, south, east, north = part.bounds
+    west, south, east, north = part.extent
     near = shapely.box(west - _ROOM_DEG, south - _ROOM_DEG, east + _ROOM_DEG, north + _ROOM_DEG)
     to_map, to_pixel = transformer(_WGS84, part.crs), ~part.transform
     copies = [shapely.transform(outline, _turned(turn)) for turn in (-360, 0, 360)]

@@ -12,9 +12,9 @@ from lulcmap.legend import NODATA
 from lulcmap.output import QUALITY
 from lulcmap.system import Progress
 from lulcmap.viewer.areas import areas_within
-from lulcmap.viewer.maps import Bounds, OpenMap, Part, Picture
+from lulcmap.viewer.maps import OpenMap, Part, Picture
 from lulcmap.viewer.site import Site, map_json, map_tile
-from lulcmap.viewer.tiles import TILE_PX, Tile, class_tile, packed, picture_tile
+from lulcmap.viewer.tiles import TILE_PX, Bounds, Tile, class_tile, packed, picture_tile
 
 _PLANES = ("confidence", "margin", "s2_count", "s1_count", "origin")
 """Bands of the layer of quality that a page keeps."""

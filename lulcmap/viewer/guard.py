@@ -14,6 +14,9 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _HOSTS = ("127.0.0.1", "localhost")
 
+_DEFAULT_PORT = 80
+"""Port that browsers leave out."""
+
 _READING = ("GET", "HEAD")
 
 _MAX_BODY_BYTES = 4 * 2**20
@@ -41,6 +44,8 @@ class Guard:
         self._app = app
         self._token = token.encode()
         self._hosts = {f"{host}:{port}" for host in _HOSTS}
+        if port == _DEFAULT_PORT:
+            self._hosts |= set(_HOSTS)
         self._origins = {f"http://{host}" for host in self._hosts}
         self._headers = security_headers(image_origins)
 

@@ -40,7 +40,7 @@ def pixel_at(one: OpenMap, lon: float, lat: float) -> dict[str, Any] | None:
         names = {cover.id: cover.name for cover in one.legend}
         pixel: dict[str, Any] = {
             "value": known,
-            "class": names.get(known) if known is not None else None,
+            "class": names.get(known, f"class {known}") if known is not None else None,
         }
         if known is None:
             return pixel

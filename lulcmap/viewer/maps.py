@@ -1,8 +1,8 @@
 """What a user opened: maps with their parts and layers, and pictures of composites."""
 
 import math
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Collection, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,14 +16,11 @@ from rasterio.enums import ColorInterp
 from lulcmap.errors import LulcmapError, UsageError
 from lulcmap.evaluation import ClassMap, open_class_map
 from lulcmap.geo import has_known_areas
-from lulcmap.legend import NODATA, LandCover, default_colour
+from lulcmap.legend import MAX_CLASSES, MAX_NAME_CHARS, NODATA, LandCover, default_colour
 from lulcmap.output import COMPOSITE, PLAN_TAG, PROBABILITIES, QUALITY, MapReport, layer_path
-from lulcmap.products import class_colours, class_names
+from lulcmap.products import class_colours, class_names, map_the_same, map_values
 from lulcmap.viewer.rasters import Raster
-from lulcmap.viewer.tiles import degree_bounds, finest_zoom
-
-Bounds = tuple[float, float, float, float]
-"""West, south, east and north, degrees; east may lie beyond 180."""
+from lulcmap.viewer.tiles import Bounds, degree_bounds, finest_zoom, shown_bounds
 
 _LOOK_PX = 1024
 """Side of the overview that is looked through for values and for the stretch of a composite."""
@@ -54,8 +51,11 @@ class Part:
     crs: CRS
     """CRS of the file."""
 
-    bounds: Bounds
+    extent: Bounds
     """Its extent."""
+
+    bounds: Bounds
+    """Its extent as far as it can be shown: Web Mercator ends before the poles."""
 
     max_zoom: int
     """Zoom at which each of its pixels is shown."""
@@ -122,27 +122,57 @@ def united(bounds: Sequence[Bounds]) -> Bounds:
 
 
 def open_maps(paths: Sequence[Path]) -> tuple[OpenMap, ...]:
-    """Open some maps; files of one run are the parts of one map.
+    """Open some maps; files of one run are the parts of one map, if they map different places.
 
     Raises:
         UsageError: a file is no class map.
 
     """
-    opened = [_open_file(path) for path in paths]
-    groups: dict[str, list[OpenMap]] = {}
-    for path, (one, plan) in zip(paths, opened, strict=True):
-        groups.setdefault(plan or str(path.absolute()), []).append(one)
-    maps = [_joined(group) for group in groups.values()]
-    return tuple(_unique(maps))
+    own: dict[Path, Path] = {}
+    for path in paths:
+        own.setdefault(path.resolve(), path)  # the same file twice counts once
+    with ExitStack() as stack:
+        files = [stack.enter_context(open_class_map(path)) for path in own.values()]
+        groups: list[list[ClassMap]] = []
+        for one in files:
+            group = next((group for group in groups if _belongs(one, group)), None)
+            if group is None:
+                groups.append([one])
+            else:
+                group.append(one)
+        return tuple(_unique([_open_map(group) for group in groups]))
 
 
-def _joined(group: Sequence[OpenMap]) -> OpenMap:
-    """The map of some parts of one run; the same file twice counts once."""
-    first = group[0]
-    parts = {part.raster.path.absolute(): part for one in group for part in one.parts}
-    notes = dict.fromkeys(note for one in group for note in one.notes)
-    report = next((one.report for one in group if one.report is not None), None)
-    return OpenMap(first.label, tuple(parts.values()), first.legend, report, tuple(notes))
+def _belongs(one: ClassMap, group: Sequence[ClassMap]) -> bool:
+    """Whether a file is a further part of the map of some files.
+
+    A copy or a cleaned map of the same run is not: its areas would count twice.
+    """
+    plan = one.tags.get(PLAN_TAG)
+    return plan is not None and all(
+        plan == other.tags.get(PLAN_TAG)
+        and one.legend == other.legend
+        and not map_the_same(one, other)
+        for other in group
+    )
+
+
+def _open_map(files: Sequence[ClassMap]) -> OpenMap:
+    """The map of some files, its parts."""
+    parts = tuple(_open_part(one) for one in files)
+    values: NDArray[np.int64] = np.unique(np.concatenate([_values(one) for one in files]))
+    legend, notes = _legend(files, values)
+    notes += [
+        f"{part.raster.path.name} has no overviews in the file, so that far views of it are slow. "
+        "Make it a COG: rio cogeo create --overview-resampling mode."
+        for part in parts
+        if part.shape[0] * part.shape[1] > _SLOW_PX and not part.overviews
+    ]
+    report = None
+    for one in files:
+        with suppress(LulcmapError):  # a report of another version: the map is shown without
+            report = report or MapReport.read(one.path, min_coverage=0)
+    return OpenMap(files[0].path.stem, parts, legend, report, tuple(notes))
 
 
 def _unique(maps: Sequence[OpenMap]) -> list[OpenMap]:
@@ -161,61 +191,80 @@ def _unique(maps: Sequence[OpenMap]) -> list[OpenMap]:
     ]
 
 
-def _open_file(path: Path) -> tuple[OpenMap, str | None]:
-    """A map of one file, and the digest of its plan."""
-    with open_class_map(path) as class_map:
-        if not has_known_areas(class_map.crs):
-            raise UsageError(f"{path} has a CRS with unknown places; warp it to UTM.")
-        plan = class_map.tags.get(PLAN_TAG)
-        raster = Raster(path)
-        with raster.opened() as dataset:
-            values = _look(dataset)
-            bounds, zoom = degree_bounds(dataset), finest_zoom(dataset)
-            overviews = tuple(int(one) for one in dataset.overviews(1))
-        if not all(map(math.isfinite, bounds)):
+def _open_part(class_map: ClassMap) -> Part:
+    """A file of a map."""
+    path = class_map.path
+    if not has_known_areas(class_map.crs):
+        raise UsageError(f"{path} has a CRS with unknown places; warp it to UTM.")
+    raster = Raster(path)
+    with raster.opened() as dataset:
+        extent = degree_bounds(dataset)
+        if not all(map(math.isfinite, extent)):
             raise UsageError(f"{path} lies outside its CRS ({class_map.crs.name}).")
-        legend, notes = _legend(class_map, values)
-        part = Part(
-            raster,
-            class_map.shape,
-            class_map.transform,
-            class_map.crs,
-            bounds,
-            zoom,
-            overviews,
-            _layers(path, class_map),
-        )
-    if class_map.shape[0] * class_map.shape[1] > _SLOW_PX and not overviews:
-        notes.append(
-            f"{path.name} has no overviews in the file, so that far views of it are slow. Make it "
-            "a COG: rio cogeo create --overview-resampling mode."
-        )
-    report = None
-    with suppress(LulcmapError):  # a report of another version: the map is shown without
-        report = MapReport.read(path, min_coverage=0)
-    return OpenMap(path.stem, (part,), legend, report, tuple(notes)), plan
+        zoom = finest_zoom(dataset)
+        overviews = tuple(int(one) for one in dataset.overviews(1))
+    return Part(
+        raster,
+        class_map.shape,
+        class_map.transform,
+        class_map.crs,
+        extent,
+        shown_bounds(extent),
+        zoom,
+        overviews,
+        _layers(path, class_map),
+    )
 
 
 def _legend(
-    class_map: ClassMap, values: NDArray[np.int64]
+    files: Sequence[ClassMap], values: NDArray[np.int64]
 ) -> tuple[tuple[LandCover, ...], list[str]]:
     """Classes of a map, with its own names and colours where it has them, and notes."""
-    names, notes = class_names([class_map], values)
-    colours = class_colours(class_map)
-    covers = []
-    for number, (value, name) in enumerate(sorted(names.items())):
-        colour = default_colour(number, name, len(names))
+    names, notes = class_names(files, values)
+    colours = class_colours(files[0])
+    named = {value: name for value, name in sorted(names.items()) if value < MAX_CLASSES}
+    covers: list[LandCover] = []
+    for number, (value, name) in enumerate(named.items()):
+        colour = default_colour(number, name, len(named))
         if value in colours:
             colour = "{:02X}{:02X}{:02X}".format(*colours[value])
-        covers.append(LandCover(value, name[:100].strip() or f"class {value}", colour))
+        covers.append(LandCover(value, _short(value, name, named.values()), colour))
     return tuple(covers), notes
 
 
-def _look(dataset: Any) -> NDArray[np.int64]:
-    """Values that occur in an overview of a class map."""
-    shape = tuple(min(side, _LOOK_PX) for side in dataset.shape)
-    values = np.unique(dataset.read(1, out_shape=shape)).astype(np.int64)
-    return values[(values < NODATA) & (values != dataset.nodata)]
+def _short(value: int, name: str, names: Collection[str]) -> str:
+    """The name of a class, cut so that no class of another name has it."""
+    short = name[:MAX_NAME_CHARS].strip() or f"class {value}"
+    alike = {one for one in names if one[:MAX_NAME_CHARS].strip() == short}
+    if len(alike) < 2 or name == short:
+        return short
+    end = f" ({value})"
+    return name[: MAX_NAME_CHARS - len(end)].strip() + end
+
+
+def _values(class_map: ClassMap) -> NDArray[np.int64]:
+    """Values that occur in a map; in one that lulcmap named, those of an overview.
+
+    A map made elsewhere is read through: it may name its classes, and have other values too.
+
+    Raises:
+        UsageError: a value is none that a class can have.
+
+    """
+    if class_map.is_named and PLAN_TAG in class_map.tags:
+        with Raster(class_map.path).opened() as dataset:
+            shape = tuple(min(side, _LOOK_PX) for side in dataset.shape)
+            values = np.unique(dataset.read(1, out_shape=shape)).astype(np.int64)
+            values = values[(values < NODATA) & (values != dataset.nodata)]
+    else:
+        values = map_values(class_map)
+    if values.size and values[-1] >= MAX_CLASSES:
+        raise UsageError(
+            f"{class_map.path} has the value {values[-1]}; classes are 0 to {MAX_CLASSES - 1}, and "
+            f"{NODATA} is nodata. If it is nodata too, say so (gdal_edit.py -a_nodata "
+            f"{values[-1]}); else give the class another value."
+        )
+    return values
 
 
 def _layers(path: Path, class_map: ClassMap) -> dict[str, Raster]:
@@ -250,9 +299,9 @@ def open_pictures(maps: Sequence[OpenMap], paths: Sequence[Path]) -> tuple[Pictu
             if COMPOSITE in part.layers:
                 label = one.label if len(one.parts) == 1 else part.raster.path.stem
                 pictures += _pictures(part.layers[COMPOSITE], label)
-    known = {picture.raster.path.absolute() for picture in pictures}
+    known = {picture.raster.path.resolve() for picture in pictures}
     for path in paths:
-        if path.absolute() not in known:
+        if path.resolve() not in known:
             pictures += _pictures(Raster(path), path.stem)
     return tuple(pictures)
 
@@ -262,7 +311,7 @@ def _pictures(raster: Raster, label: str) -> list[Picture]:
     with raster.opened() as dataset:
         if dataset.crs is None:
             raise UsageError(f"{raster.path} has no CRS; a composite lies somewhere.")
-        bounds, zoom = degree_bounds(dataset), finest_zoom(dataset)
+        bounds, zoom = shown_bounds(degree_bounds(dataset)), finest_zoom(dataset)
         names = list(dataset.descriptions)
         mixes = {
             mix: tuple(names.index(band) + 1 for band in bands)

@@ -63,9 +63,7 @@ class Site:
             "bounds": united([one.bounds for one in self.maps]),
             "regions": self.regions is not None,
             "basemap": self.basemap,
-            "notes": list(
-                dict.fromkeys((*self.notes, *(n for one in self.maps for n in one.notes)))
-            ),
+            "notes": list(self.notes),
         }
 
     @cached_property

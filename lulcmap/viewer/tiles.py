@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pyproj
+from affine import Affine
 from numpy.typing import NDArray
 from rasterio.crs import CRS
 from rasterio.transform import from_origin
@@ -17,7 +19,8 @@ from rio_tiler.io import Reader
 from rio_tiler.utils import render
 
 from lulcmap.errors import UsageError
-from lulcmap.geo import first_line
+from lulcmap.evaluation import transformer
+from lulcmap.geo import first_line, understood_crs
 from lulcmap.legend import NODATA
 from lulcmap.viewer.rasters import Raster
 
@@ -27,10 +30,15 @@ TILE_PX = 256
 MAX_ZOOM = 24
 """Zoom beyond which there are no tiles."""
 
-_EQUATOR_M = 2 * math.pi * 6_378_137
+_RADIUS_M = 6_378_137
+"""Radius of the sphere of Web Mercator, metres."""
+
+_EQUATOR_M = 2 * math.pi * _RADIUS_M
 """Width of the world in Web Mercator, metres."""
 
 _MERCATOR, _DEGREES = CRS.from_epsg(3857), CRS.from_epsg(4326)
+
+_WGS84 = pyproj.CRS.from_epsg(4326)
 
 _TOLERANCE_PX = 0.01
 """Pixels of the raster by which places may be off; GDAL's default is an eighth."""
@@ -42,6 +50,12 @@ _COARSER = 1.2
 
 _MAX_LAT = 85.05
 """Latitude at which Web Mercator ends, degrees."""
+
+_PLACES = (0.1, 0.3, 0.5, 0.7, 0.9)
+"""Shares of the height and of the width of a raster at which its pixels are measured."""
+
+Bounds = tuple[float, float, float, float]
+"""West, south, east and north, degrees; east may lie beyond 180."""
 
 Tile = tuple[int, int, int]
 """Zoom, column and row."""
@@ -65,10 +79,11 @@ def class_tile(raster: Raster, tile: Tile, *, band: int = 1) -> NDArray[np.uint8
     Each is that of the pixel its centre lies in, of the file or of the overview that is as fine as
     the tile.
     """
-    image = _read(raster, tile, [band], resampling="nearest")
-    if image is None:
+    values = _read(raster, tile, [band], resampling="nearest", nodata=NODATA)
+    if values is None:
         return np.full((TILE_PX, TILE_PX), NODATA, np.uint8)
-    return image.array[0].astype(np.uint8).filled(NODATA)
+    classes: NDArray[np.uint8] = values[0].astype(np.uint8).filled(NODATA)
+    return classes
 
 
 def packed(values: NDArray[np.uint8]) -> bytes:
@@ -94,14 +109,14 @@ def picture_tile(
         form: format of the picture, ``"PNG"`` or ``"WEBP"``.
 
     """
-    image = _read(raster, tile, bands, resampling="bilinear")
-    if image is None:
+    values = _read(raster, tile, bands, resampling="bilinear")
+    if values is None:
         return None
-    valid: NDArray[np.bool_] = np.logical_not(np.ma.getmaskarray(image.array).any(axis=0))
+    valid: NDArray[np.bool_] = np.logical_not(np.ma.getmaskarray(values).any(axis=0))
     if not valid.any():
         return None
     low, high = stretch
-    shares = ((image.data.astype(np.float32) - low) / max(high - low, 1e-6)).clip(0, 1)
+    shares = ((values.data.astype(np.float32) - low) / max(high - low, 1e-6)).clip(0, 1)
     colours = (255 * shares ** (1 / _GAMMA)).round().astype(np.uint8)
     return bytes(render(colours, np.where(valid, np.uint8(255), np.uint8(0)), img_format=form))
 
@@ -110,32 +125,85 @@ _GAMMA = 1.5
 """Gamma that brightens the shadows for a screen, as in the preview of a map."""
 
 
-def _read(raster: Raster, tile: Tile, bands: Sequence[int], *, resampling: Any) -> Any:
-    """The tile's image; None where the raster does not reach."""
+def _read(
+    raster: Raster, tile: Tile, bands: Sequence[int], *, resampling: Any, nodata: int | None = None
+) -> Any:
+    """(bands, 256, 256) masked values of a tile; None where the raster does not reach.
+
+    Args:
+        raster: the raster.
+        tile: the tile.
+        bands: numbers of the bands.
+        resampling: how pixels are chosen.
+        nodata: value of no data in a raster that states none.
+
+    """
+    values = None
+    with raster.opened(_overview(raster, _EQUATOR_M / 2 ** tile[0] / TILE_PX)) as dataset:
+        for turn in _turns(dataset, tile):
+            try:
+                found = _warped(dataset, tile, bands, turn, resampling=resampling, nodata=nodata)
+            except RioTilerError:
+                continue
+            except ValueError as error:
+                raise UsageError(f"{raster.path} cannot be shown ({first_line(error)}).") from error
+            if values is None:
+                values = found
+            else:
+                empty = np.ma.getmaskarray(values)
+                values[empty] = found[empty]
+    return values
+
+
+def _turns(dataset: Any, tile: Tile) -> list[int]:
+    """Degrees by which a raster is turned around the world to lie on a tile.
+
+    GDAL knows one of the two longitudes of a place, so that degrees beyond 180 lie nowhere for it.
+    """
+    west, _, east, _ = dataset.bounds
+    if not dataset.crs.is_geographic or (west >= -180 and east <= 180):
+        return [0]
+    zoom, x, _ = tile
+    left, right = (360 * column / 2**zoom - 180 for column in (x, x + 1))
+    return [turn for turn in (0, -360, 360) if west + turn < right and east + turn > left]
+
+
+def _warped(
+    dataset: Any,
+    tile: Tile,
+    bands: Sequence[int],
+    turn: int,
+    *,
+    resampling: Any,
+    nodata: int | None,
+) -> Any:
+    """(bands, 256, 256) masked values of a dataset on a tile, turned by some degrees."""
     zoom, x, y = tile
     size = _EQUATOR_M / 2**zoom
-    grid = from_origin(x * size - _EQUATOR_M / 2, _EQUATOR_M / 2 - y * size, *[size / TILE_PX] * 2)
+    left, top = x * size - _EQUATOR_M / 2, _EQUATOR_M / 2 - y * size
+    grid = from_origin(left, top, *[size / TILE_PX] * 2)
     # rio-tiler would warp at the raster's own resolution, and take every n-th pixel of that.
     options = {"transform": grid, "width": TILE_PX, "height": TILE_PX, "tolerance": _TOLERANCE_PX}
-    with raster.opened(_overview(raster, size / TILE_PX)) as dataset:
-        try:
-            with _QUIET, warnings.catch_warnings():  # filters are those of all threads
-                warnings.simplefilter("ignore", NoOverviewWarning)  # told at the start
-                reader = Reader(None, dataset=dataset)
-            return reader.tile(
-                x,
-                y,
-                zoom,
-                tilesize=TILE_PX,
-                indexes=list(bands),
-                nodata=NODATA if dataset.nodata is None else None,
-                reproject_method=resampling,
-                vrt_options=options,
-            )
-        except RioTilerError:
-            return None
-        except ValueError as error:
-            raise UsageError(f"{raster.path} cannot be shown ({first_line(error)}).") from error
+    asked = {
+        "indexes": list(bands),
+        "nodata": nodata if dataset.nodata is None else None,
+        "reproject_method": resampling,
+    }
+    with _QUIET, warnings.catch_warnings():  # filters are those of all threads
+        warnings.simplefilter("ignore", NoOverviewWarning)  # told at the start
+        reader = Reader(None, dataset=dataset)
+    if not turn:
+        return reader.tile(x, y, zoom, tilesize=TILE_PX, vrt_options=options, **asked).array
+    options["src_transform"] = Affine.translation(turn, 0) * dataset.transform
+    return reader.part(
+        (left, top - size, left + size, top),
+        dst_crs=_MERCATOR,
+        bounds_crs=_MERCATOR,
+        height=TILE_PX,
+        width=TILE_PX,
+        vrt_options=options,
+        **asked,
+    ).array
 
 
 def _overview(raster: Raster, size: float) -> int | None:
@@ -154,22 +222,51 @@ def _overview(raster: Raster, size: float) -> int | None:
     return max(fitting, default=None)
 
 
-def degree_bounds(dataset: Any) -> tuple[float, float, float, float]:
-    """West, south, east and north of a raster in degrees, cut where Web Mercator ends."""
+def degree_bounds(dataset: Any) -> Bounds:
+    """West, south, east and north of a raster in degrees; east may lie beyond 180."""
     west, south, east, north = transform_bounds(dataset.crs, _DEGREES, *dataset.bounds)
     if east < west:  # across 180 degrees
         east += 360
+    return west, south, east, north
+
+
+def shown_bounds(bounds: Bounds) -> Bounds:
+    """Bounds in degrees, cut where Web Mercator ends."""
+    west, south, east, north = bounds
     return west, max(south, -_MAX_LAT), east, min(north, _MAX_LAT)
 
 
 def finest_zoom(dataset: Any) -> int:
-    """The zoom at which a pixel of a tile is as small as one of the raster, or smaller."""
+    """The zoom at which a pixel of a tile is as small as one of the raster, or smaller.
+
+    Raises:
+        UsageError: the raster lies outside its CRS.
+
+    """
     exact = math.log2(_EQUATOR_M / TILE_PX / _pixel_size(dataset))
     return min(max(math.ceil(exact - 0.1), 0), MAX_ZOOM)
 
 
 def _pixel_size(dataset: Any) -> float:
-    """Side of a pixel of a raster, metres of Web Mercator."""
-    west, south, east, north = transform_bounds(dataset.crs, _MERCATOR, *dataset.bounds)
+    """Side of a pixel of a raster, metres of Web Mercator: the median of some.
+
+    Measured on a sphere: bounds in Web Mercator are those of the world where a raster crosses 180
+    degrees, or a pole.
+    """
     height, width = dataset.shape
-    return math.sqrt(max((east - west) * (north - south), 1e-9) / (height * width))
+    rows, cols = (size * np.array(_PLACES) for size in (height, width))
+    cols, rows = (one.ravel() for one in np.meshgrid(cols, rows))
+    places = [
+        dataset.transform * (cols + right, rows + down) for right, down in ((0, 0), (1, 0), (0, 1))
+    ]
+    lon, lat = transformer(understood_crs(dataset.crs.to_wkt()), _WGS84).transform(
+        *np.hstack(places)
+    )
+    lon, lat = np.radians(lon).reshape(3, -1), np.radians(lat).reshape(3, -1)
+    at = np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=-1)
+    areas = np.linalg.norm(np.cross(at[1] - at[0], at[2] - at[0]), axis=-1)
+    known = np.isfinite(areas) & (areas > 0)
+    if not known.any():
+        raise UsageError(f"{dataset.name} lies outside its CRS.")
+    scales = np.cos(np.minimum(np.abs(lat[0]), math.radians(_MAX_LAT)))
+    return float(np.median(_RADIUS_M * np.sqrt(areas[known]) / scales[known]))

@@ -363,6 +363,19 @@ def test_two_years_are_not_added_up(tmp_path, values):
         measure_areas([first, third])
 
 
+def test_a_piece_of_a_map_is_not_added_to_it_in_either_order(tmp_path):
+    whole = write_map(tmp_path / "whole.tif", np.ones((400, 400), np.uint8))
+    piece = write_map(
+        tmp_path / "piece.tif",
+        np.ones((20, 20), np.uint8),
+        transform=GRID * Affine.translation(50, 50),
+    )
+
+    for paths in ([whole, piece], [piece, whole]):
+        with pytest.raises(UsageError, match="map the same place, which would count twice"):
+            measure_areas(paths)
+
+
 def test_values_without_a_name_are_called_by_their_number(tmp_path, values):
     named = write_map(tmp_path / "own.tif", values + 10, names={10: "Wald", 11: "=2+3\n"})
     bare = write_map(tmp_path / "dw.tif", values, names={})

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import shapely
+from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -95,6 +96,18 @@ def test_views_side_by_side_add_up(tmp_path_factory, cuts):
 
     whole = areas_within(one, shapely.box(west - 1, south - 1, east + 1, north + 1)).square_metres
     assert parts == pytest.approx(whole, rel=1e-6, abs=1e-3)
+
+
+def test_a_region_at_a_pole_is_not_cut_where_the_screen_ends(tmp_path):
+    values = np.repeat(np.arange(9, dtype=np.uint8), 100)[:, None] * np.ones(900, np.uint8)
+    grid = Affine(1000, 0, -450_000, 0, -1000, 450_000)
+    path = write_map(tmp_path / "m.tif", values, crs="EPSG:3413", transform=grid)
+    (one,) = open_maps([path])
+
+    found = areas_within(one, shapely.box(-180, 60, 180, 90)).square_metres[:9] / 1e4
+
+    rows = {row.class_id: row.ha for row in measure_areas(path).rows}
+    assert found == pytest.approx([rows[value] for value in range(9)], rel=1e-3)
 
 
 def test_a_view_elsewhere_has_nothing(tmp_path):

@@ -37,10 +37,10 @@ APP = make_app(
 
 
 def ask(
-    path: str, method: str = "GET", *, images: tuple[str, ...] = (), **options
+    path: str, method: str = "GET", *, images: tuple[str, ...] = (), port: int = PORT, **options
 ) -> httpx.Response:
     async def answer() -> httpx.Response:
-        guard = Guard(APP, token=TOKEN, port=PORT, image_origins=images)
+        guard = Guard(APP, token=TOKEN, port=port, image_origins=images)
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(guard, raise_app_exceptions=False), base_url=ORIGIN
         ) as client:
@@ -59,6 +59,14 @@ def test_the_own_page_is_answered():
         answer = ask(f"/{TOKEN}/echo", headers=headers)
 
         assert (answer.status_code, answer.json()["path"]) == (200, "/echo"), headers
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.0.0.1:80"])
+def test_browsers_leave_out_port_80(host):
+    headers = {"Host": host, "Origin": f"http://{host}"}
+
+    assert ask(f"/{TOKEN}/echo", headers=headers, port=80).status_code == 200
+    assert ask(f"/{TOKEN}/echo", headers={"Host": "example.org"}, port=80).status_code == 403
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,12 @@ import asyncio
 import httpx
 import numpy as np
 import pytest
+import rasterio
 import shapely
+from rasterio.windows import Window
 
 from lulcmap.errors import UsageError
+from lulcmap.viewer import maps
 from lulcmap.viewer.guard import Guard
 from lulcmap.viewer.opened import open_site
 from lulcmap.viewer.server import make_app
@@ -89,6 +92,26 @@ def test_a_pixel_has_its_class_and_what_the_layers_know(site, values):
             "s1_count": col % 5,
             "origin": "s2_only",
         }
+
+
+def test_a_value_that_came_into_a_finished_map_is_counted_and_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(maps, "_LOOK_PX", 250)
+    values = np.zeros((2000, 2000), np.uint8)
+    path = write_whole(tmp_path / "land.tif", values)
+    with rasterio.open(path, "r+", IGNORE_COG_LAYOUT_BREAK="YES") as file:
+        file.write(np.full((1, 3, 3), 77, np.uint8), window=Window(501, 701, 3, 3))
+    site = open_site([path])
+    lon, lat = centre(702, 502)
+    assert 77 not in {cover.id for cover in site.maps[0].legend}
+
+    pixel, areas = ask(
+        site,
+        f"api/pixel?lon={lon}&lat={lat}",
+        f"api/areas/0?west={lon - 0.01}&south={lat - 0.01}&east={lon + 0.01}&north={lat + 0.01}",
+    )
+
+    assert pixel.json() == [{"value": 77, "class": "class 77"}]
+    assert areas.json()["hectares"]["77"] == pytest.approx(0.09, rel=0.01)
 
 
 def test_a_pixel_beside_the_map_is_none(site):

@@ -28,6 +28,37 @@ export function percentText(share) {
   return `${percent.toFixed(percent < 10 ? 1 : 0)}%`;
 }
 
+export function namedHectares(legend, hectares) {
+  // Hectares by name: all values of one name are one class, and one without a name has its number.
+  const names = new Map(legend.map((cover) => [cover.id, cover.name]));
+  const named = new Map(legend.map((cover) => [cover.name, 0]));
+  for (const [id, own] of Object.entries(hectares)) {
+    const name = names.get(Number(id)) ?? `class ${id}`;
+    named.set(name, (named.get(name) ?? 0) + own);
+  }
+  return named;
+}
+
+export function namedColours(maps) {
+  // Of each name, the different colours that its values have in each map.
+  const colours = new Map();
+  maps.forEach((map, i) => {
+    for (const { name, colour } of map.legend) {
+      if (!colours.has(name)) colours.set(name, maps.map(() => []));
+      const own = colours.get(name)[i];
+      if (!own.includes(colour)) own.push(colour);
+    }
+  });
+  return colours;
+}
+
+function striped(colours) {
+  // One or several colours beside each other.
+  const stops = colours.map((colour, i) =>
+    `${colour} ${(100 * i) / colours.length}% ${(100 * (i + 1)) / colours.length}%`);
+  return `linear-gradient(90deg, ${stops.join(", ")})`;
+}
+
 export class Legend {
   constructor(list, total, columns, onToggle) {
     this.list = list;
@@ -45,39 +76,37 @@ export class Legend {
     this.list.classList.toggle("two", two);
     this.columns.hidden = !two;
     this.columns.textContent = two ? `Shares in ${maps[0].label}, then in ${maps[1].label}` : "";
-    const covers = new Map();
-    for (const map of maps) {
-      for (const cover of map.legend) {
-        if (!covers.has(cover.name)) covers.set(cover.name, cover);
-      }
-    }
     this.list.replaceChildren(
-      ...[...covers.values()].map((cover) => this.#row(cover, two, !hidden.has(cover.name))),
+      ...[...namedColours(maps)].map(([name, colours]) =>
+        this.#row(name, colours, two, !hidden.has(name))),
     );
   }
 
-  #row(cover, two, isShown) {
+  #row(name, colours, two, isShown) {
+    // colours: those of each map
+    const all = [...new Set(colours.flat())];
     const item = element("li");
     const label = element("label");
     const box = element("input");
     box.type = "checkbox";
     box.checked = isShown;
-    box.style.setProperty("--swatch", cover.colour);
-    box.addEventListener("change", () => this.onToggle(cover.name, box.checked));
+    box.style.setProperty("--swatch", all[0]);
+    box.style.setProperty("--swatches", striped(all));
+    box.addEventListener("change", () => this.onToggle(name, box.checked));
     const texts = two
       ? [element("span", "", "share"), element("span", "", "share")]
       : [element("span", "", "area"), element("span", "", "share")];
-    const bars = (two ? ["bar", "bar second"] : ["bar"]).map((kind) => {
+    const bars = (two ? ["bar", "bar second"] : ["bar"]).map((kind, i) => {
       const bar = element("span", "", kind);
       const inner = element("span");
-      inner.style.background = cover.colour;
+      inner.style.background = striped(colours[i].length ? colours[i] : all);
       bar.append(inner);
       return bar;
     });
-    label.append(box, element("span", spoken(cover.name), "name"), ...texts, ...bars);
+    label.append(box, element("span", spoken(name), "name"), ...texts, ...bars);
     item.append(label);
     item.classList.toggle("off", !isShown);
-    this.rows.set(cover.name, { item, box, texts, bars: bars.map((bar) => bar.firstChild) });
+    this.rows.set(name, { item, box, texts, bars: bars.map((bar) => bar.firstChild) });
     return item;
   }
 
@@ -95,9 +124,7 @@ export class Legend {
   setAreas(found, place) {
     // Areas of each map shown, in their order, and what they are of.
     const tables = found.map((areas, i) => {
-      const named = new Map(
-        this.maps[i].legend.map((cover) => [cover.name, areas.hectares[cover.id] ?? 0]),
-      );
+      const named = namedHectares(this.maps[i].legend, areas.hectares);
       return { named, sum: [...named.values()].reduce((a, b) => a + b, 0) };
     });
     const shares = (name) =>
@@ -116,7 +143,16 @@ export class Legend {
       row.item.classList.toggle("absent", own.every((share) => share === 0));
     }
     const sums = tables.map(({ sum }) => hectaresText(sum)).join(" and ");
-    this.total.textContent = `${sums} mapped in ${place}, ${precision(found)}.`;
+    this.total.textContent =
+      `${sums} mapped in ${place}, ${precision(found)}.${this.#unnamedText(tables)}`;
+  }
+
+  #unnamedText(tables) {
+    // What is counted, and has no row.
+    const others = tables.flatMap(({ named }) => [...named].filter(([name]) => !this.rows.has(name)));
+    if (!others.length) return "";
+    const told = others.map(([name, own]) => `${hectaresText(own)} of ${name}`);
+    return ` The legend lacks ${told.join(", ")}.`;
   }
 
   clearAreas(text) {

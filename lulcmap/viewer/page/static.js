@@ -68,7 +68,8 @@ export class StaticSource {
 
   async #pixel(map, number, lon, lat) {
     const z = map.max_zoom;
-    const [column, row] = place(lon, lat, z);
+    const [turnedColumn, row] = place(lon, lat, z);
+    const column = mod(turnedColumn, TILE_PX * 2 ** z);
     const [west, south, east, north] = map.bounds;
     const turned = lon + 360 * Math.round(((west + east) / 2 - lon) / 360);
     if (turned < west || turned > east || lat < south || lat > north) return null;
@@ -114,7 +115,9 @@ export class StaticSource {
         }
       }
     }
-    const hectares = Object.fromEntries(map.legend.map(({ id }) => [id, sums[id] / 10000]));
+    const ids = new Set(map.legend.map(({ id }) => id));
+    sums.forEach((sum, id) => sum && id !== NODATA && ids.add(id));
+    const hectares = Object.fromEntries([...ids].map((id) => [id, sums[id] / 10000]));
     return { hectares, screen: true, coarseness: 1 };
   }
 }

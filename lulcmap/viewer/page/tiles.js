@@ -3,11 +3,18 @@
 export const TILE_PX = 256;
 export const NODATA = 255;
 
+const OF_NO_CLASS = [255, 0, 255, 255];
+
 export function colourTable(legend, hidden) {
-  // Colours of the 256 values as bytes, red first; classes that are hidden are transparent.
+  // Colours of the 256 values as bytes, red first; classes that are hidden are transparent, values
+  // of no class stand out.
   const table = new Uint8ClampedArray(256 * 4);
+  for (let value = 0; value < NODATA; value++) table.set(OF_NO_CLASS, 4 * value);
   for (const cover of legend) {
-    if (hidden.has(cover.name)) continue;
+    if (hidden.has(cover.name)) {
+      table.set([0, 0, 0, 0], 4 * cover.id);
+      continue;
+    }
     const value = parseInt(cover.colour.slice(1), 16);
     table.set([value >> 16, (value >> 8) & 255, value & 255, 255], 4 * cover.id);
   }
