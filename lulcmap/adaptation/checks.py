@@ -28,9 +28,12 @@ def check_out(out: Path, model: Path, *, overwrite: bool) -> None:
         overwrite: whether a model at ``out`` may be replaced.
 
     Raises:
+        UsageError: ``out`` is not named as an ONNX file, so that its card could take its place.
         OutputError: they may not.
 
     """
+    if out.suffix.lower() != ".onnx":
+        raise UsageError(f"{out} is not named as an ONNX file. Give --out a name that ends in .onnx.")
     card = out.with_suffix(".md")
     for path, is_ours, kind in ((out, _is_model, "a model"), (card, is_card, "a model's card")):
         check_destination(path)

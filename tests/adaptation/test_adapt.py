@@ -216,6 +216,13 @@ def test_other_files_are_not_replaced(folder, adapt, tmp_path):
     assert theirs.read_text() == "my notes"
 
 
+@pytest.mark.parametrize("name", ["mine.md", "mine", "mine.pt"])
+def test_a_model_is_written_to_an_onnx_file_only(adapt, tmp_path, name):
+    with pytest.raises(UsageError, match=r"ends in \.onnx"):
+        adapt(out=tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
 def test_another_raster_is_no_composite(tmp_path):
     path = write_composite(tmp_path / "three.tif", land()[1][:3])
 
