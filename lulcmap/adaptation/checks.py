@@ -33,7 +33,9 @@ def check_out(out: Path, model: Path, *, overwrite: bool) -> None:
 
     """
     if out.suffix.lower() != ".onnx":
-        raise UsageError(f"{out} is not named as an ONNX file. Give --out a name that ends in .onnx.")
+        raise UsageError(
+            f"{out} is not named as an ONNX file. Give --out a name that ends in .onnx."
+        )
     card = out.with_suffix(".md")
     for path, is_ours, kind in ((out, _is_model, "a model"), (card, is_card, "a model's card")):
         check_destination(path)
@@ -66,6 +68,28 @@ def check_names(name: str, new: Mapping[str, str | None], contract: Contract) ->
             raise UsageError(f"--new-class {name!r}: {PLAIN_NAME}.")
         if name in contract.classes:
             raise UsageError(f"--new-class {name}: the model has this class already. Leave it out.")
+
+
+def check_judging(
+    path: Path, places: NDArray[np.intp], judging: NDArray[np.bool_], contract: Contract
+) -> None:
+    """Check that there are labels enough where an adapted model has learnt nothing.
+
+    Raises:
+        UsageError: there are too few.
+
+    """
+    n_places = len(np.unique(places[judging]))
+    if judging.all() or (judging.sum() >= MIN_LABELS and n_places >= MIN_PLACES):
+        return
+    adapted = contract.training["adapted"]
+    origin = adapted.get("origin") or adapted["parent"]["name"]
+    raise UsageError(
+        f"{path} has {judging.sum()} labels at {n_places} places of 1 km where {contract.name} has "
+        f"learnt nothing; it was adapted to labels of the others, and judging it needs "
+        f"{MIN_LABELS} new ones at {MIN_PLACES} places at least. Adapt {origin} to all labels "
+        f"together: --model {origin}."
+    )
 
 
 def check_enough(

@@ -54,6 +54,17 @@ def id_notes(contract: Contract, new: Mapping[str, str | None]) -> list[str]:
     return []
 
 
+def judging_notes(judging: NDArray[np.bool_]) -> list[str]:
+    """What to say where the model was adapted before, to labels at some of the places."""
+    known = int((~judging).sum())
+    if not known:
+        return []
+    return [
+        f"{known} labels lie at places that the model learnt from already; it learnt from them "
+        f"again, and the figures are of the other {int(judging.sum())}."
+    ]
+
+
 def notes_of(labels: Labels, truth: NDArray[np.intp], classes: Sequence[str]) -> list[str]:
     """What to say of classes with few labels or none, and of labels that are no random sample."""
     counts = np.bincount(truth, minlength=len(classes))
@@ -76,10 +87,13 @@ def origin_of(
 ) -> dict[str, Any]:
     """What the contract's ``training`` says of the adaptation, plain JSON."""
     counts = np.bincount(task.truth, minlength=len(task.classes)).tolist()
+    contract = task.network.contract
     return {
         "way": best.way,
-        "parent": {"name": task.network.contract.name, "sha256": task.network.file.sha256},
+        "origin": contract.training.get("adapted", {}).get("origin", contract.name),
+        "parent": {"name": contract.name, "sha256": task.network.file.sha256},
         "labels": len(task.truth),
+        "judging": int(task.judging.sum()),
         "places": len(np.unique(task.places)),
         "classes": {name: n for name, n in zip(task.classes, counts, strict=True) if n},
         "label_file": labels.path.name,

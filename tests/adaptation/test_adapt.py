@@ -8,11 +8,19 @@ import shapely
 from click.testing import CliRunner
 
 from lulcmap.adaptation.adapt import adapt_model
+from lulcmap.adaptation.checks import MIN_LABELS
 from lulcmap.adaptation.windows import KeptComposite
 from lulcmap.cli import main
-from lulcmap.errors import OutputError, UsageError
+from lulcmap.errors import ModelError, OutputError, UsageError
 from lulcmap.geo import Box
-from lulcmap.model import classify_image, open_session, read_model
+from lulcmap.model import (
+    METADATA_KEY,
+    SUN_SCALAR,
+    classify_image,
+    open_session,
+    read_model,
+    with_metadata,
+)
 from lulcmap.sensors import S1_NODATA
 from tests.support.adaptable import (
     AFFINE,
@@ -203,6 +211,39 @@ def test_few_labels_of_a_new_class_are_refused(adapt, tmp_path):
         adapt(labels, new_classes={"rice": None})
 
 
+def test_labels_that_a_model_learnt_do_not_judge_it(folder, adapt, tmp_path):
+    """The parent knows half of the labels by heart; the figures are of the others."""
+    truth, _ = land()
+    rows, cols = pixels(400, seed=3)
+    at = rows < SIDE // 2
+    names = np.array(CLASSES, object)[truth[rows, cols]]
+    points = np.asarray(shapely.points(*lonlat(rows, cols)))
+    first = write_labels(tmp_path / "first.gpkg", points[at], class_=names[at])
+    every = write_labels(tmp_path / "every.gpkg", points, class_=names)
+    _, mine = adapt(first)
+    imagery = [KeptComposite.open(folder / "composite.tif")]
+
+    result = adapt_model(mine, every, imagery, tmp_path / "next.onnx")
+
+    judged = sum(n for n, _, _ in result.tried[0].gain.of_classes.values())
+    assert MIN_LABELS <= judged < (~at).sum()  # places on the border are learnt
+    assert any(f"{400 - judged} labels lie at places" in note for note in result.notes)
+    with pytest.raises(UsageError, match=r"has learnt nothing; .* --model small"):
+        adapt_model(mine, first, imagery, tmp_path / "again.onnx")
+
+
+def test_an_adapted_model_that_does_not_tell_where_it_learnt_is_refused(folder, adapt, tmp_path):
+    data = (folder / "small.onnx").read_bytes()
+    contract = read_model(folder / "small.onnx").contract
+    told = replace(contract, training={"adapted": {"parent": {"name": "x"}}})
+    path = tmp_path / "old.onnx"
+    path.write_bytes(with_metadata(data, {METADATA_KEY: told.to_json()}))
+    imagery = [KeptComposite.open(folder / "composite.tif")]
+
+    with pytest.raises(ModelError, match="does not tell where its labels lay"):
+        adapt_model(path, folder / "labels.gpkg", imagery, tmp_path / "mine.onnx")
+
+
 def test_other_files_are_not_replaced(folder, adapt, tmp_path):
     theirs = tmp_path / "mine.md"
     theirs.write_text("my notes")
@@ -281,8 +322,6 @@ def test_wrong_options_end_in_a_line(folder, options, message):
 
 
 def test_a_model_that_takes_the_sun_needs_a_catalogue(folder, tmp_path):
-    from lulcmap.model import METADATA_KEY, SUN_SCALAR, with_metadata
-
     contract = replace(
         read_model(folder / "small.onnx").contract, scalars={"sun_zenith": SUN_SCALAR}
     )
