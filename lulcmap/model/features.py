@@ -92,6 +92,14 @@ class FeatureNetwork:
             raise ModelError(
                 f"Model {self.contract.name!r} gave features that are NaN or infinite."
             )
+        stride = self.contract.stride
+        expected = (1, self.head.weight.shape[1], *(side // stride for side in usable.shape))
+        if found.shape != expected:
+            raise ModelError(
+                f"Model {self.contract.name!r} gave features of the shape {found.shape}, where its "
+                f"contract has {expected}: one cell per {stride} x {stride} pixels. Export it "
+                "again with the contract it keeps."
+            )
         features: NDArray[np.float32] = np.asarray(found[0], np.float32)
         return features
 
