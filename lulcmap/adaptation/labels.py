@@ -25,7 +25,7 @@ _TABLES = {".csv"}
 _EDGE_DEG, _EDGE_M = 0.01, 1000.0
 """Longest edge of a polygon before it is projected, degrees or metres."""
 
-_FALSE = {"0", "false", "f", "no", "n"}
+_FALSE = {"false", "f", "no", "n"}
 _POINT = int(shapely.GeometryType.POINT)
 _AREAL = {int(shapely.GeometryType.POLYGON), int(shapely.GeometryType.MULTIPOLYGON)}
 
@@ -205,7 +205,7 @@ def _rows(
     for number, value in enumerate(columns[name].tolist()):
         if _is_blank(value):
             left_out["without a class"] += 1
-        elif "sure" in columns and str(columns["sure"][number]).strip().lower() in _FALSE:
+        elif "sure" in columns and _is_false(columns["sure"][number]):
             left_out["not sure"] += 1
         elif shapes[number] is None or shapes[number].is_empty:
             left_out["without a place"] += 1
@@ -216,6 +216,15 @@ def _rows(
                 classes.append(given)
     kept, agreed = _by_majority(np.array(chosen, np.intp), classes, columns, left_out)
     return _Rows(shapes[kept], np.array(agreed, object), _land_of(kept, columns))
+
+
+def _is_false(value: object) -> bool:
+    """Whether a value means no: a word, or 0 as any number or text."""
+    text = str(value).strip().lower()
+    try:
+        return float(text) == 0  # booleans with a NULL among them are read as 0.0 and 1.0
+    except ValueError:
+        return text in _FALSE
 
 
 def _is_blank(value: object) -> bool:

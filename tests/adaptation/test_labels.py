@@ -48,6 +48,36 @@ def test_rows_that_are_not_sure_are_left_out(tmp_path):
     assert labels.left_out == {"not sure": 1}
 
 
+@pytest.mark.parametrize(
+    "sure", [[1.0, 0.0, np.nan], np.array(["1.0", " 0.0", None], object), [1, 0, 2]]
+)
+def test_any_zero_is_not_sure_and_an_empty_one_says_nothing(tmp_path, sure):
+    columns = {"class_": np.array([0, 1, 1]), "sure": np.array(sure)}
+    path = write_labels(tmp_path / "a.gpkg", points(3), **columns)
+
+    labels = read_labels(path, LEGEND)
+
+    assert labels.classes.tolist() == ["water", "flooded_vegetation"]
+    assert labels.left_out == {"not sure": 1}
+
+
+def test_not_sure_is_read_of_a_geopackage_of_booleans_with_one_missing(tmp_path):
+    import sqlite3
+
+    path = write_labels(
+        tmp_path / "a.gpkg",
+        points(3),
+        class_=np.array([0, 1, 1]),
+        sure=np.array([True, False, True]),
+    )
+    with sqlite3.connect(path) as file:
+        for trigger in file.execute("select name from sqlite_master where type='trigger'"):
+            file.execute(f'drop trigger "{trigger[0]}"')  # they call functions of GDAL
+        file.execute("update labels set sure = null where rowid = 3")
+
+    assert read_labels(path, LEGEND).left_out == {"not sure": 1}
+
+
 def test_several_interpreters_decide_by_majority_and_a_tie_is_no_label(tmp_path):
     path = write_labels(
         tmp_path / "a.gpkg",
