@@ -25,6 +25,14 @@ _TABLES = {".csv"}
 _EDGE_DEG, _EDGE_M = 0.01, 1000.0
 """Longest edge of a polygon before it is projected, degrees or metres."""
 
+_MOST_EDGES = 10_000
+"""Most of them along a side."""
+
+_WIDEST_KM = 50
+"""Largest side of a polygon's box: no land of one class is larger, and a mistake soon is."""
+
+_KM_PER_DEGREE = 111.32
+
 _FALSE = {"false", "f", "no", "n"}
 _POINT = int(shapely.GeometryType.POINT)
 _AREAL = {int(shapely.GeometryType.POLYGON), int(shapely.GeometryType.MULTIPOLYGON)}
@@ -61,7 +69,8 @@ def read_labels(
 ) -> Labels:
     """Read labels: every layer of points or polygons with a column ``class`` (or ``label``).
 
-    Rows without a class, and rows whose column ``sure`` is false, are left out. Rows of one ``id``
+    Rows without a class, rows whose column ``sure`` is false, and rows that lie nowhere on the
+    globe are left out. Rows of one ``id``
     by several ``interpreter`` are one label, of the class that most of them gave; none if there is
     no such class.
 
@@ -71,8 +80,8 @@ def read_labels(
         new_classes: names of further classes.
 
     Raises:
-        UsageError: the file cannot be read, has no such column, mixes in other shapes, or gives
-            classes that are neither the model's nor new.
+        UsageError: the file cannot be read, has no such column, mixes in other shapes or polygons
+            of a whole region, or gives classes that are neither the model's nor new.
 
     """
     layers = list(_layers(path))
@@ -99,6 +108,7 @@ def read_labels(
     others = set(shapely.get_type_id(shapes).tolist()) - {_POINT, *_AREAL}
     if others:
         raise UsageError(f"{path} holds shapes other than points and polygons; leave them out.")
+    _check_sizes(path, shapes)
     is_random = all(part.weights is not None for part in parts)
     weights = np.ones(len(shapes))
     if is_random:
@@ -181,11 +191,38 @@ def _in_degrees(shapes: NDArray[np.object_], crs: CRS) -> NDArray[np.object_]:
     edge = _EDGE_M if crs.is_projected else _EDGE_DEG
     to_degrees = Transformer.from_crs(crs, _WGS84, always_xy=True)
     is_areal = np.isin(shapely.get_type_id(shapes), list(_AREAL))
-    fine = np.where(is_areal, shapely.segmentize(shapes, edge), shapes)
+    west, south, east, north = shapely.bounds(shapes).T
+    # of inf and of 1e300 metres no edges could be made; such shapes are refused or left out later
+    with np.errstate(invalid="ignore"):
+        is_sane = np.fmax(east - west, north - south) < _MOST_EDGES * edge
+    fine = shapes.copy()
+    fine[is_areal & is_sane] = shapely.segmentize(shapes[is_areal & is_sane], edge)
     moved: NDArray[np.object_] = shapely.transform(
         fine, lambda xy: np.column_stack(to_degrees.transform(*xy.T))
     )
     return moved
+
+
+def _is_on_globe(shape: shapely.Geometry) -> bool:
+    lon, lat = shapely.get_coordinates(shape).T
+    return bool((np.abs(lon) <= 180).all() and (np.abs(lat) <= 90).all())  # NaN is not
+
+
+def _check_sizes(path: Path, shapes: NDArray[np.object_]) -> None:
+    """Check that no polygon is as wide as a region.
+
+    Raises:
+        UsageError: one is.
+
+    """
+    west, south, east, north = shapely.bounds(shapes).T
+    width = (east - west) * np.cos(np.radians((south + north) / 2))
+    largest = float((np.maximum(width, north - south) * _KM_PER_DEGREE).max())
+    if largest > _WIDEST_KM:
+        raise UsageError(
+            f"{path} has a polygon that spans {largest:,.0f} km; a label is land of one class, of "
+            f"at most {_WIDEST_KM} km. Split it, or leave it out."
+        )
 
 
 def _column(columns: Mapping[str, NDArray[Any]]) -> str | None:
@@ -209,6 +246,8 @@ def _rows(
             left_out["not sure"] += 1
         elif shapes[number] is None or shapes[number].is_empty:
             left_out["without a place"] += 1
+        elif not _is_on_globe(shapes[number]):
+            left_out["outside the globe"] += 1
         else:
             given = reader.read(value)
             if given is not None:

@@ -78,6 +78,41 @@ def test_not_sure_is_read_of_a_geopackage_of_booleans_with_one_missing(tmp_path)
     assert read_labels(path, LEGEND).left_out == {"not sure": 1}
 
 
+@pytest.mark.parametrize("place", ["nan,nan", "inf,47", "9,-inf", "9,90.1", "500000,5000000"])
+def test_rows_outside_the_globe_are_left_out(tmp_path, place):
+    path = tmp_path / "a.csv"
+    path.write_text(f"lon,lat,class\n9.0,45.0,water\n{place},water\n")
+
+    labels = read_labels(path, LEGEND)
+
+    assert shapely.get_coordinates(labels.shapes).tolist() == [[9.0, 45.0]]
+    assert sum(labels.left_out.values()) == 1
+
+
+def test_points_that_cannot_be_reprojected_are_left_out(tmp_path):
+    shapes = shapely.points([500_000.0, np.inf], [5_000_000.0, np.inf])
+    path = write_labels(tmp_path / "a.gpkg", shapes, crs="EPSG:32632", class_=np.array([0, 1]))
+
+    assert read_labels(path, LEGEND).left_out == {"outside the globe": 1}
+
+
+@pytest.mark.parametrize(
+    ("box", "crs"),
+    [
+        ((-180, -90, 180, 90), "EPSG:4326"),
+        ((9, 45, 9.1, 46), "EPSG:4326"),
+        ((300_000, 5_000_000, 700_000, 5_001_000), "EPSG:32632"),
+        ((-180, -90, 180, 90), "EPSG:4258"),
+    ],
+)
+def test_a_polygon_of_a_region_is_refused(tmp_path, box, crs):
+    shapes = [shapely.box(*box)]
+    path = write_labels(tmp_path / "a.gpkg", shapes, crs=crs, class_=np.array([0]))
+
+    with pytest.raises(UsageError, match=r"a polygon that spans [0-9,]+ km"):
+        read_labels(path, LEGEND)
+
+
 def test_several_interpreters_decide_by_majority_and_a_tie_is_no_label(tmp_path):
     path = write_labels(
         tmp_path / "a.gpkg",
