@@ -36,14 +36,22 @@ def check_out(out: Path, model: Path, *, overwrite: bool) -> None:
         raise UsageError(
             f"{out} is not named as an ONNX file. Give --out a name that ends in .onnx."
         )
-    card = out.with_suffix(".md")
+    card, replaces = out.with_suffix(".md"), overwrite and out.exists()
     for path, is_ours, kind in ((out, _is_model, "a model"), (card, is_card, "a model's card")):
         check_destination(path)
         if path.exists() and path.samefile(model):
             raise OutputError(f"{path} is the model that is adapted. Change --out.")
+        if path == card and card.exists() and _is_same(card, model.with_suffix(".md")):
+            raise OutputError(f"{card} is the card of the model that is adapted. Change --out.")
         if path.exists() and not overwrite:
             raise OutputError(f"{path} exists. Give another --out, or --overwrite.")
+        if path == card and card.exists() and not replaces:
+            raise OutputError(f"{card} exists, and no {out.name} whose card it is. Change --out.")
         check_ours(path, is_ours, kind=kind)
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    return other.exists() and path.samefile(other)
 
 
 def _is_model(path: Path) -> bool:

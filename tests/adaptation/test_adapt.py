@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -257,6 +258,20 @@ def test_other_files_are_not_replaced(folder, adapt, tmp_path):
     assert theirs.read_text() == "my notes"
 
 
+def test_the_card_of_another_model_is_not_replaced(folder, adapt, tmp_path):
+    _, out = adapt()
+    card = out.with_suffix(".md").read_text()
+    other = out.rename(tmp_path / "mine.ONNX")
+
+    with pytest.raises(OutputError, match=r"mine\.md exists, and no mine\.onnx"):
+        adapt(overwrite=True)
+    imagery = [KeptComposite.open(folder / "composite.tif")]
+    shutil.copy(folder / "small.onnx", out)
+    with pytest.raises(OutputError, match="the card of the model that is adapted"):
+        adapt_model(other, folder / "labels.gpkg", imagery, out, overwrite=True)
+    assert out.with_suffix(".md").read_text() == card
+
+
 @pytest.mark.parametrize("name", ["mine.md", "mine", "mine.pt"])
 def test_a_model_is_written_to_an_onnx_file_only(adapt, tmp_path, name):
     with pytest.raises(UsageError, match=r"ends in \.onnx"):
@@ -312,6 +327,9 @@ def test_the_command_exits_with_1_if_nothing_is_better(folder, tmp_path):
         (["--composite", "a.tif", "--year", "2024"], "its period already"),
         (["--composite", "a.tif", "--new-class", "rice=red"], "six hexadecimal"),
         (["--composite", "none.tif"], "none.tif"),
+        (["--composite", "a.tif", "--max-cloud", "20"], "--max-cloud has no effect"),
+        (["--composite", "a.tif", "--s1", "off"], "--s1 has no effect"),
+        (["--composite", "a.tif", "--layer", "a"], "--layer has no effect"),
     ],
 )
 def test_wrong_options_end_in_a_line(folder, options, message):
