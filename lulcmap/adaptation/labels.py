@@ -20,6 +20,10 @@ COLUMNS = ("class", "label")
 """Columns that may hold the class, the first one found counts: what ``lulcmap label`` writes, and
 what ``lulcmap sample`` leaves to be filled in."""
 
+_ANSWERED = {"class", "interpreter", "answered_at"}
+"""Columns of a file that ``lulcmap label`` answered. There ``label`` counts where ``class`` is
+empty, as for ``lulcmap evaluate``: some points may have been answered by hand."""
+
 _WGS84 = CRS.from_epsg(4326)
 _TABLES = {".csv"}
 _EDGE_DEG, _EDGE_M = 0.01, 1000.0
@@ -85,7 +89,9 @@ def read_labels(
 
     """
     layers = list(_layers(path))
-    known = [(shapes, columns, name) for shapes, columns in layers if (name := _column(columns))]
+    known = [
+        (shapes, columns) for shapes, columns in layers if not columns.keys().isdisjoint(COLUMNS)
+    ]
     if not known:
         found = sorted({name for _, columns in layers for name in columns})
         raise UsageError(
@@ -96,7 +102,7 @@ def read_labels(
         [cover.name for cover in legend], {c.id: c.name for c in legend}, new_classes
     )
     left_out: Counter[str] = Counter()
-    parts = [_rows(shapes, columns, name, reader, left_out) for shapes, columns, name in known]
+    parts = [_rows(shapes, columns, reader, left_out) for shapes, columns in known]
     reader.check(path)
     parts = [part for part in parts if len(part.shapes)]
     if not parts:
@@ -225,21 +231,25 @@ def _check_sizes(path: Path, shapes: NDArray[np.object_]) -> None:
         )
 
 
-def _column(columns: Mapping[str, NDArray[Any]]) -> str | None:
-    return next((name for name in COLUMNS if name in columns), None)
+def _written(columns: Mapping[str, NDArray[Any]]) -> list[Any]:
+    """What is written as the class of each row."""
+    first, *others = [columns[name].tolist() for name in COLUMNS if name in columns]
+    if not others or not columns.keys() >= _ANSWERED:
+        return first
+    pairs = zip(first, others[0], strict=True)
+    return [by_hand if _is_blank(answer) else answer for answer, by_hand in pairs]
 
 
 def _rows(
     shapes: NDArray[np.object_],
     columns: Mapping[str, NDArray[Any]],
-    name: str,
     reader: _ClassReader,
     left_out: Counter[str],
 ) -> _Rows:
     """The rows of a layer that have a class, and what became of the others."""
     chosen: list[int] = []
     classes: list[str] = []
-    for number, value in enumerate(columns[name].tolist()):
+    for number, value in enumerate(_written(columns)):
         if _is_blank(value):
             left_out["without a class"] += 1
         elif "sure" in columns and _is_false(columns["sure"][number]):

@@ -4,6 +4,7 @@ import shapely
 
 from lulcmap.adaptation.labels import read_labels
 from lulcmap.errors import UsageError
+from lulcmap.evaluation import load_features
 from lulcmap.legend import LandCover
 from tests.support.adaptable import write_labels
 
@@ -32,6 +33,24 @@ def test_the_column_class_counts_before_label(tmp_path):
     )
 
     assert read_labels(path, LEGEND).classes.tolist() == ["water"]
+
+
+def test_points_answered_by_hand_beside_the_browser_are_read_as_evaluate_reads_them(tmp_path):
+    path = write_labels(
+        tmp_path / "a.gpkg",
+        points(3),
+        class_=np.array(["water", None, ""], object),
+        label=np.array(["1", "1", None], object),
+        interpreter=np.array(["ann", None, None], object),
+        answered_at=np.array(["2024-01-01T00:00:00Z", None, None], object),
+    )
+
+    labels = read_labels(path, LEGEND)
+
+    given = [one or "" for one in load_features(path).labels(None)]
+    assert given == ["water", "1", ""]
+    assert labels.classes.tolist() == ["water", "flooded_vegetation"]
+    assert labels.left_out == {"without a class": 1}
 
 
 def test_rows_that_are_not_sure_are_left_out(tmp_path):
