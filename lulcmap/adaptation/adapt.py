@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from lulcmap.adaptation.card import adapted_card
 from lulcmap.adaptation.checks import check_enough, check_judging, check_names, check_out
+from lulcmap.adaptation.confidence import calibration_error, fit_temperature
 from lulcmap.adaptation.described import (
     Tried,
     adapted_contract,
@@ -29,7 +31,6 @@ from lulcmap.adaptation.ways import HeadWay, Made, Task, Way, WayName
 from lulcmap.adaptation.whole import WholeWay, WindowStore
 from lulcmap.adaptation.windows import Imagery
 from lulcmap.errors import OutputError, UsageError
-from lulcmap.evaluation import calibration_error, fit_temperature
 from lulcmap.model import (
     METADATA_KEY,
     Contract,
@@ -231,12 +232,10 @@ def _positions(labels: Labels, classes: tuple[str, ...]) -> NDArray[np.intp]:
 
 
 def _try(way: Way, task: Task, progress: Progress) -> Tried:
-    logits = way.held_out_logits(task, progress)
-    truth = task.truth[task.seen.label]
-    judging, pixels = task.judging, task.judging[task.seen.label]
-    temperature = fit_temperature(logits[pixels], truth[pixels])
-    odds = np.exp((logits - logits.max(1, keepdims=True)) / temperature)
-    given = task.seen.of_labels(odds / odds.sum(1, keepdims=True))
+    logits, seen = way.held_out_logits(task, progress), task.seen
+    # A map's classes do not depend on the temperature; a polygon's mean does, so both take one.
+    given = seen.of_labels(softmax(logits / task.temperature, axis=1))
+    judging, pixels = task.judging, task.judging[seen.label]
     measured = gain(
         task.truth[judging],
         task.before()[judging],
@@ -245,7 +244,9 @@ def _try(way: Way, task: Task, progress: Progress) -> Tried:
         weights=task.weights[judging],
         classes=task.classes,
     )
-    error = calibration_error(logits[pixels] / temperature, truth[pixels])
+    judged = logits[pixels], task.truth[seen.label][pixels], seen.shared(task.weights)[pixels]
+    temperature = fit_temperature(*judged)
+    error = calibration_error(judged[0] / temperature, *judged[1:])
     return Tried(way.name, measured, temperature, error)
 
 

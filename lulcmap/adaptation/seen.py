@@ -37,6 +37,13 @@ class SeenLabels:
         )
         return sums / counts[:, None]
 
+    def shared(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(P,) weight of each pixel: those of a label share its weight, of (n,)."""
+        each: NDArray[np.float64] = (weights / np.bincount(self.label, minlength=self.n))[
+            self.label
+        ]
+        return each
+
     def part(self, chosen: NDArray[np.bool_]) -> "SeenLabels":
         """Some of the labels, numbered anew."""
         numbers = np.cumsum(chosen) - 1
