@@ -45,9 +45,9 @@ def check_out(out: Path, model: Path, *, overwrite: bool) -> None:
             raise OutputError(f"{card} is the card of the model that is adapted. Change --out.")
         if path.exists() and not overwrite:
             raise OutputError(f"{path} exists. Give another --out, or --overwrite.")
+        check_ours(path, is_ours, kind=kind)
         if path == card and card.exists() and not replaces:
             raise OutputError(f"{card} exists, and no {out.name} whose card it is. Change --out.")
-        check_ours(path, is_ours, kind=kind)
 
 
 def _is_same(path: Path, other: Path) -> bool:
