@@ -164,9 +164,9 @@ def adapt_model(
         if better:
             way, best = max(better, key=lambda pair: pair[1].gain.after)
             made = way.make(task, class_order(contract, len(classes)), progress)
-            notes += id_notes(contract, new)
             adapted = origin_of(task, best, made, labels, imagery)
             changed = adapted_contract(task, best, made, new, adapted, name or out.stem)
+            notes += id_notes(contract, changed)
             where = learnt_metadata(labels, kept, learnt)
             parent = str(model or contract.name)
             _write(out, made, changed, adapted, where, parent=parent, notes=notes)

@@ -47,9 +47,10 @@ def class_order(contract: Contract, n_classes: int) -> NDArray[np.intp]:
     return np.concatenate([np.argsort(contract.ids), np.arange(n_old, n_classes)])
 
 
-def id_notes(contract: Contract, new: Mapping[str, str | None]) -> list[str]:
+def id_notes(before: Contract, after: Contract) -> list[str]:
     """What to say where new classes change the ids of old ones."""
-    if new and sorted(contract.ids) != list(range(len(contract.ids))):
+    ids = dict(zip(after.classes, after.ids, strict=True))
+    if any(ids[name] != number for name, number in zip(before.classes, before.ids, strict=True)):
         return ["The ids of the classes in its maps are others than in maps of the model before."]
     return []
 
@@ -141,6 +142,8 @@ def adapted_contract(
         colours=tuple(colours[i] for i in order),
         temperature=best.temperature,
         prior=prior,
+        # A model of simulated land that learnt real labels is neither.
+        trained_on="unknown" if contract.trained_on == "simulated" else contract.trained_on,
         quality=(
             f"was adapted from {contract.name} to {adapted['labels']} labels of one land; it is "
             f"{best.gain.describe()}"
