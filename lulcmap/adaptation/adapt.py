@@ -17,6 +17,7 @@ from lulcmap.adaptation.described import (
     Tried,
     adapted_contract,
     class_order,
+    end_notes,
     id_notes,
     judging_notes,
     notes_of,
@@ -159,7 +160,11 @@ def adapt_model(
         check_judging(labels_path, places, task.judging, contract)
         tried = [(way, _try(way, task, progress)) for way in able]
         better = [(way, one) for way, one in tried if one.gain.is_better]
-        notes = [*judging_notes(task.judging), *notes_of(labels, truth, classes)]
+        notes = [
+            *judging_notes(task.judging),
+            *end_notes(seen.n_near_end),
+            *notes_of(labels, truth, classes),
+        ]
         written = None
         if better:
             way, best = max(better, key=lambda pair: pair[1].gain.after)

@@ -56,6 +56,9 @@ class LabelledWindow:
     sun: NDArray[np.uint16] | None = None
     """(H, W) zenith of the sun, hundredths of a degree; None if unknown."""
 
+    ends_with_area: bool = False
+    """Whether it holds only the land of an area, where a map of the area sees land beyond it."""
+
 
 class Imagery(Protocol):
     """Where windows come from."""
@@ -231,7 +234,9 @@ class KeptComposite:
                     raise UsageError(
                         f"{self.path} cannot be read ({first_line(error)}). Make it again."
                     ) from error
-                yield LabelledWindow(*decoded(bands), pixels.label, pixels.row, pixels.col)
+                yield LabelledWindow(
+                    *(*decoded(bands), pixels.label, pixels.row, pixels.col), ends_with_area=True
+                )
 
 
 def decoded(bands: NDArray[np.uint16]) -> tuple[NDArray[np.uint16], NDArray[np.int16]]:

@@ -191,6 +191,24 @@ def test_a_label_is_looked_at_in_the_first_composite_with_data(folder, adapt, tm
     assert one.left_out["no imagery"] == 200 - one.n_labels
 
 
+def test_labels_at_the_end_of_a_composite_are_counted(folder, adapt, tmp_path):
+    truth, bands = land()
+    rows, cols = pixels(200)
+    labels = label_points(tmp_path / "l.gpkg", truth)
+    cut = bands.copy()
+    cut[:, :, 400:] = 0
+    cut[:, 100:102, 100:102] = 0  # a hole, which a map has too
+    composite = write_composite(tmp_path / "cut.tif", cut)
+
+    result, _ = adapt(labels, composites=[composite])
+
+    (note,) = [one for one in result.notes if "the end of a composite" in one]
+    told = int(note.split()[0])
+    seen = (cols < 400) & ~((rows // 2 == 50) & (cols // 2 == 50))
+    to_end = np.minimum.reduce([rows, cols, SIDE - rows, 400 - cols])
+    assert (seen & (to_end < 10)).sum() <= told <= (seen & (to_end < 64)).sum()
+
+
 @pytest.mark.parametrize(
     ("count", "spread", "message"),
     [(40, SIDE, "40 labels to use"), (80, 60, "80 labels .* 2 places")],
