@@ -39,6 +39,7 @@ _KM_PER_DEGREE = 111.32
 
 _FALSE = {"false", "f", "no", "n"}
 _POINT = int(shapely.GeometryType.POINT)
+_MULTIPOINT = int(shapely.GeometryType.MULTIPOINT)
 _AREAL = {int(shapely.GeometryType.POLYGON), int(shapely.GeometryType.MULTIPOLYGON)}
 
 
@@ -113,7 +114,10 @@ def read_labels(
     shapes = np.concatenate([part.shapes for part in parts])
     others = set(shapely.get_type_id(shapes).tolist()) - {_POINT, *_AREAL}
     if others:
-        raise UsageError(f"{path} holds shapes other than points and polygons; leave them out.")
+        raise UsageError(
+            f"{path} holds shapes other than points and polygons; leave them out. Split "
+            "multipoints into points."
+        )
     _check_sizes(path, shapes)
     is_random = all(part.weights is not None for part in parts)
     weights = np.ones(len(shapes))
@@ -192,6 +196,9 @@ def _layers(path: Path) -> list[tuple[NDArray[np.object_], dict[str, NDArray[Any
 
 
 def _in_degrees(shapes: NDArray[np.object_], crs: CRS) -> NDArray[np.object_]:
+    is_multiple = shapely.get_type_id(shapes) == _MULTIPOINT
+    is_alone = is_multiple & (shapely.get_num_geometries(shapes) == 1)  # as many programs write
+    shapes = np.where(is_alone, shapely.get_geometry(shapes, 0), shapes)
     if crs == _WGS84:
         return shapes
     edge = _EDGE_M if crs.is_projected else _EDGE_DEG

@@ -220,6 +220,7 @@ class KeptComposite:
         placed = place_labels(labels, wanted, self.crs, self.affine, self.offset)
         row, col = placed.row - self.offset[0], placed.col - self.offset[1]
         shown = (row >= 0) & (col >= 0) & (row < self.shape[0]) & (col < self.shape[1])
+        shown &= ~np.isin(placed.label, placed.label[~shown])  # half a polygon is not the label
         placed = Placed(placed.label[shown], placed.row[shown], placed.col[shown])
         found = placed.by_window(contract)
         return len(found), self._read(found, contract.window)

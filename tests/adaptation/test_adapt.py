@@ -10,6 +10,8 @@ from click.testing import CliRunner
 
 from lulcmap.adaptation.adapt import adapt_model
 from lulcmap.adaptation.checks import MIN_LABELS
+from lulcmap.adaptation.labels import Labels
+from lulcmap.adaptation.seen import see_labels
 from lulcmap.adaptation.windows import KeptComposite
 from lulcmap.cli import main
 from lulcmap.errors import ModelError, OutputError, UsageError
@@ -18,6 +20,7 @@ from lulcmap.model import (
     METADATA_KEY,
     SUN_SCALAR,
     classify_image,
+    open_features,
     open_session,
     read_model,
     with_metadata,
@@ -207,6 +210,27 @@ def test_labels_at_the_end_of_a_composite_are_counted(folder, adapt, tmp_path):
     seen = (cols < 400) & ~((rows // 2 == 50) & (cols // 2 == 50))
     to_end = np.minimum.reduce([rows, cols, SIDE - rows, 400 - cols])
     assert (seen & (to_end < 10)).sum() <= told <= (seen & (to_end < 64)).sum()
+
+
+def test_a_polygon_half_outside_a_composite_is_not_judged_by_its_other_half(folder):
+    """It is looked at in another composite that shows it, or not at all."""
+    _, bands = land()
+    write_composite(folder / "west.tif", bands[:, :, : SIDE // 2])
+    row = np.arange(8, SIDE - 8, 8)
+    west, south = lonlat(row + 4, np.full(len(row), SIDE // 2 - 4))
+    east, north = lonlat(row, np.full(len(row), SIDE // 2 + 4))
+    shapes = np.array(shapely.box(west, south, east, north), object)
+    labels = Labels(folder / "x", shapes, np.full(len(row), "water"), np.ones(len(row)), False)
+    network = open_features(folder / "small.onnx")
+    half, whole = (KeptComposite.open(folder / name) for name in ("west.tif", "composite.tif"))
+
+    seen, kept = see_labels(network, labels, [half, whole])
+    alone, _ = see_labels(network, labels, [whole])
+
+    assert len(kept) == len(row)
+    assert np.array_equal(seen.features, alone.features)
+    with pytest.raises(UsageError, match="No label"):
+        see_labels(network, labels, [half])
 
 
 @pytest.mark.parametrize(

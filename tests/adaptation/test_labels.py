@@ -171,6 +171,22 @@ def test_an_unknown_class_is_refused_with_the_way_to_add_it(tmp_path):
     assert read_labels(path, LEGEND, new_classes=["oil_palm"]).classes[1] == "oil_palm"
 
 
+@pytest.mark.parametrize("crs", ["EPSG:4326", "EPSG:32632"])
+def test_multipoints_of_one_part_are_points(tmp_path, crs):
+    place = (9.0, 45.0) if crs == "EPSG:4326" else (500_000.0, 4_982_950.4)
+    alone, two = shapely.MultiPoint([place]), shapely.MultiPoint([place, (9.5, 45.0)])
+    path, other = tmp_path / "a.gpkg", tmp_path / "b.gpkg"
+    for one, shapes in ((path, [alone]), (other, [two])):
+        write_labels(one, shapes, crs=crs, class_=np.array([1]))
+
+    labels = read_labels(path, LEGEND)
+
+    assert shapely.get_type_id(labels.shapes).tolist() == [0]
+    assert np.allclose(shapely.get_coordinates(labels.shapes), [[9.0, 45.0]], atol=1e-4)
+    with pytest.raises(UsageError, match="Split multipoints"):
+        read_labels(other, LEGEND)
+
+
 def test_a_file_without_a_class_is_refused(tmp_path):
     path = write_labels(tmp_path / "a.gpkg", points(1), kind=np.array([0]))
 
