@@ -90,13 +90,12 @@ def check_judging(
     n_places = len(np.unique(places[judging]))
     if judging.all() or (judging.sum() >= MIN_LABELS and n_places >= MIN_PLACES):
         return
-    adapted = contract.training["adapted"]
-    origin = adapted.get("origin") or adapted["parent"]["name"]
+    origin = contract.training["adapted"]["origin"]
     raise UsageError(
         f"{path} has {judging.sum()} labels at {n_places} places of 1 km where {contract.name} has "
         f"learnt nothing; it was adapted to labels of the others, and judging it needs "
-        f"{MIN_LABELS} new ones at {MIN_PLACES} places at least. Adapt {origin} to all labels "
-        f"together: --model {origin}."
+        f"{MIN_LABELS} new ones at {MIN_PLACES} places at least. Adapt the model it was made of, "
+        f"{origin}, to all labels together: give that to --model."
     )
 
 

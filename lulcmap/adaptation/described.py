@@ -9,10 +9,8 @@ from numpy.typing import NDArray
 
 from lulcmap.adaptation.labels import Labels
 from lulcmap.adaptation.measure import Gain
-from lulcmap.adaptation.seen import NEAR_END_PX
 from lulcmap.adaptation.ways import FOLDS, Made, Task, WayName
 from lulcmap.adaptation.windows import Imagery
-from lulcmap.geo import RESOLUTION_M
 from lulcmap.legend import default_colour
 from lulcmap.model import Contract
 from lulcmap.system import sha256_of
@@ -73,8 +71,8 @@ def end_notes(n_near_end: int) -> list[str]:
     if not n_near_end:
         return []
     return [
-        f"{n_near_end} labels lie within {NEAR_END_PX * RESOLUTION_M:.0f} m of the end of a "
-        "composite, or of a large hole in it. A map also sees the land beyond the end, so it may "
+        f"{n_near_end} labels lie within some 500 m of the end of a composite, or of a large hole "
+        "in it. A map also sees the land beyond the end, so it may "
         "differ a little there from what was learnt. Keep a composite of an area with a margin, or "
         "give --aoi and a period instead."
     ]

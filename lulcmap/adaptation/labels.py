@@ -75,9 +75,8 @@ def read_labels(
     """Read labels: every layer of points or polygons with a column ``class`` (or ``label``).
 
     Rows without a class, rows whose column ``sure`` is false, and rows that lie nowhere on the
-    globe are left out. Rows of one ``id``
-    by several ``interpreter`` are one label, of the class that most of them gave; none if there is
-    no such class.
+    globe are left out. Rows of one ``id`` by several ``interpreter`` are one label, of the class
+    that most of them gave; none if there is no such class.
 
     Args:
         path: vector file; or CSV with the columns ``lon`` and ``lat``, degrees.

@@ -26,8 +26,10 @@ def learnt_cells(network: FeatureNetwork) -> frozenset[Cell]:
     if adapted is None:
         return frozenset()
     try:
+        if not isinstance(adapted["origin"], str):
+            raise TypeError("no name")
         return frozenset((int(row), int(col)) for row, col in json.loads(network.metadata()[_KEY]))
-    except (KeyError, ValueError, TypeError) as error:
+    except (KeyError, ValueError, TypeError, OverflowError) as error:
         raise ModelError(
             f"Model {network.contract.name!r} was adapted, but its file does not tell where its "
             "labels lay, so that they could judge it again. Adapt the model it was made of to all "

@@ -13,12 +13,13 @@ from lulcmap.errors import UsageError
 from lulcmap.model import FeatureNetwork, at_pixels
 from lulcmap.system import Steps, no_progress
 
-NEAR_END_PX = 64
+_NEAR_END_PX = 64
 """Pixels around a label that must have data for it to be seen about as a map sees it: what the
 networks learn from."""
 
 _NEAR_END_SHARE = 0.1
-"""Share of them that may lack it: small holes are in the map's composite too."""
+"""Share of them that may lack it, which is so 510 m from a straight end. Small holes are in the
+map's own composite too."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ def see_labels(
 
 def _near_end(usable: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """(H, W) True where much of the land around a pixel has no data."""
-    missing = uniform_filter((~usable).astype(np.float32), 2 * NEAR_END_PX + 1, mode="nearest")
+    missing = uniform_filter((~usable).astype(np.float32), 2 * _NEAR_END_PX + 1, mode="nearest")
     return missing > _NEAR_END_SHARE
 
 

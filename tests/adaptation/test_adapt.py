@@ -271,7 +271,7 @@ def test_labels_that_a_model_learnt_do_not_judge_it(folder, adapt, tmp_path):
     judged = sum(n for n, _, _ in result.tried[0].gain.of_classes.values())
     assert MIN_LABELS <= judged < (~at).sum()  # places on the border are learnt
     assert any(f"{400 - judged} labels lie at places" in note for note in result.notes)
-    with pytest.raises(UsageError, match=r"has learnt nothing; .* --model small"):
+    with pytest.raises(UsageError, match=r"has learnt nothing; .* made of, small, to all"):
         adapt_model(mine, first, imagery, tmp_path / "again.onnx")
 
 

@@ -19,7 +19,7 @@ def labels_at(*lons):
 def test_a_chain_of_adaptations_keeps_where_all_of_them_learnt(tmp_path):
     path = tmp_path / "m.onnx"
     path.write_bytes(model_bytes())
-    told = replace(read_model(path).contract, training={"adapted": {}}).to_json()
+    told = replace(read_model(path).contract, training={"adapted": {"origin": "a"}}).to_json()
     learnt = learnt_cells(open_features(path))
 
     for labels in (labels_at(9.0, 9.1), labels_at(10.0)):
