@@ -8,18 +8,23 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from lulcmap.adaptation.card import adapted_card
-from lulcmap.adaptation.checks import check_enough, check_names, check_out
+from lulcmap.adaptation.checks import check_enough, check_judging, check_names, check_out
+from lulcmap.adaptation.confidence import calibration_error, fit_temperature
 from lulcmap.adaptation.described import (
     Tried,
     adapted_contract,
     class_order,
+    end_notes,
     id_notes,
+    judging_notes,
     notes_of,
     origin_of,
 )
 from lulcmap.adaptation.labels import Labels, read_labels
+from lulcmap.adaptation.learnt import is_unlearnt, learnt_cells, learnt_metadata
 from lulcmap.adaptation.measure import gain
 from lulcmap.adaptation.places import places_of
 from lulcmap.adaptation.seen import SeenLabels, see_labels
@@ -27,7 +32,6 @@ from lulcmap.adaptation.ways import HeadWay, Made, Task, Way, WayName
 from lulcmap.adaptation.whole import WholeWay, WindowStore
 from lulcmap.adaptation.windows import Imagery
 from lulcmap.errors import OutputError, UsageError
-from lulcmap.evaluation import calibration_error, fit_temperature
 from lulcmap.model import (
     METADATA_KEY,
     Contract,
@@ -133,8 +137,10 @@ def adapt_model(
     check_names(name or out.stem, new, contract)
     labels = read_labels(labels_path, contract.legend, new_classes=list(new))
     classes = (*contract.classes, *new)
+    learnt = learnt_cells(network)
     every = _positions(labels, classes), places_of(labels)
     check_enough(labels_path, *every, classes, new, labels.left_out)
+    check_judging(labels_path, every[1], is_unlearnt(labels, every[1], learnt), contract)
     with ExitStack() as stack:
         store = stack.enter_context(WindowStore()) if "whole" in ways else None
         able = [_way_of(one, path, store) for one in ways]
@@ -151,17 +157,24 @@ def adapt_model(
         task = _task(network, labels, seen, kept, classes, seed)
         truth, places = task.truth, task.places
         check_enough(labels_path, truth, places, classes, new, left_out)
+        check_judging(labels_path, places, task.judging, contract)
         tried = [(way, _try(way, task, progress)) for way in able]
         better = [(way, one) for way, one in tried if one.gain.is_better]
-        notes = notes_of(labels, truth, classes)
+        notes = [
+            *judging_notes(task.judging),
+            *end_notes(seen.n_near_end),
+            *notes_of(labels, truth, classes),
+        ]
         written = None
         if better:
             way, best = max(better, key=lambda pair: pair[1].gain.after)
             made = way.make(task, class_order(contract, len(classes)), progress)
-            notes += id_notes(contract, new)
             adapted = origin_of(task, best, made, labels, imagery)
             changed = adapted_contract(task, best, made, new, adapted, name or out.stem)
-            _write(out, made, changed, adapted, parent=str(model or contract.name), notes=notes)
+            notes += id_notes(contract, changed)
+            where = learnt_metadata(labels, kept, learnt)
+            parent = str(model or contract.name)
+            _write(out, made, changed, adapted, where, parent=parent, notes=notes)
             written = best.way
     return Adaptation(
         out=out if written else None,
@@ -200,10 +213,12 @@ def _task(
     seed: int,
 ) -> Task:
     """What a model is to learn of the labels that are seen."""
-    places = np.unique(places_of(labels)[kept], return_inverse=True)[1].ravel().astype(np.intp)
+    every = places_of(labels)
+    judging = is_unlearnt(labels, every, learnt_cells(network))[kept]
+    places = np.unique(every[kept], return_inverse=True)[1].ravel().astype(np.intp)
     weights = labels.weights[kept] / labels.weights[kept].mean()
     truth = _positions(labels, classes)[kept]
-    return Task(network, seen, truth, weights, places, classes, seed)
+    return Task(network, seen, truth, weights, places, judging, classes, seed)
 
 
 def _way_of(name: WayName, path: Path, store: WindowStore | None) -> Way:
@@ -222,20 +237,22 @@ def _positions(labels: Labels, classes: tuple[str, ...]) -> NDArray[np.intp]:
 
 
 def _try(way: Way, task: Task, progress: Progress) -> Tried:
-    logits = way.held_out_logits(task, progress)
-    truth = task.truth[task.seen.label]
-    temperature = fit_temperature(logits, truth)
-    odds = np.exp((logits - logits.max(1, keepdims=True)) / temperature)
-    given = task.seen.of_labels(odds / odds.sum(1, keepdims=True))
+    logits, seen = way.held_out_logits(task, progress), task.seen
+    # A map's classes do not depend on the temperature; a polygon's mean does, so both take one.
+    given = seen.of_labels(softmax(logits / task.temperature, axis=1))
+    judging, pixels = task.judging, task.judging[seen.label]
     measured = gain(
-        task.truth,
-        task.before(),
-        given.argmax(1).astype(np.intp),
-        places=task.places,
-        weights=task.weights,
+        task.truth[judging],
+        task.before()[judging],
+        given.argmax(1).astype(np.intp)[judging],
+        places=task.places[judging],
+        weights=task.weights[judging],
         classes=task.classes,
     )
-    return Tried(way.name, measured, temperature, calibration_error(logits / temperature, truth))
+    judged = logits[pixels], task.truth[seen.label][pixels], seen.shared(task.weights)[pixels]
+    temperature = fit_temperature(*judged)
+    error = calibration_error(judged[0] / temperature, *judged[1:])
+    return Tried(way.name, measured, temperature, error)
 
 
 def _write(
@@ -243,12 +260,13 @@ def _write(
     made: Made,
     contract: Contract,
     adapted: dict[str, Any],
+    where: Mapping[str, str],
     *,
     parent: str,
     notes: Sequence[str],
 ) -> None:
     """Write model and card, both or neither, once lulcmap can open the model."""
-    data = made.file({METADATA_KEY: contract.to_json(), **deepness_metadata(contract)})
+    data = made.file({METADATA_KEY: contract.to_json(), **deepness_metadata(contract), **where})
     card = adapted_card(contract, adapted, parent_card=model_card(parent), notes=notes)
     try:
         with ExitStack() as stack:

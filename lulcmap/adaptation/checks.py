@@ -28,17 +28,30 @@ def check_out(out: Path, model: Path, *, overwrite: bool) -> None:
         overwrite: whether a model at ``out`` may be replaced.
 
     Raises:
+        UsageError: ``out`` is not named as an ONNX file, so that its card could take its place.
         OutputError: they may not.
 
     """
-    card = out.with_suffix(".md")
+    if out.suffix.lower() != ".onnx":
+        raise UsageError(
+            f"{out} is not named as an ONNX file. Give --out a name that ends in .onnx."
+        )
+    card, replaces = out.with_suffix(".md"), overwrite and out.exists()
     for path, is_ours, kind in ((out, _is_model, "a model"), (card, is_card, "a model's card")):
         check_destination(path)
         if path.exists() and path.samefile(model):
             raise OutputError(f"{path} is the model that is adapted. Change --out.")
+        if path == card and card.exists() and _is_same(card, model.with_suffix(".md")):
+            raise OutputError(f"{card} is the card of the model that is adapted. Change --out.")
         if path.exists() and not overwrite:
             raise OutputError(f"{path} exists. Give another --out, or --overwrite.")
         check_ours(path, is_ours, kind=kind)
+        if path == card and card.exists() and not replaces:
+            raise OutputError(f"{card} exists, and no {out.name} whose card it is. Change --out.")
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    return other.exists() and path.samefile(other)
 
 
 def _is_model(path: Path) -> bool:
@@ -63,6 +76,27 @@ def check_names(name: str, new: Mapping[str, str | None], contract: Contract) ->
             raise UsageError(f"--new-class {name!r}: {PLAIN_NAME}.")
         if name in contract.classes:
             raise UsageError(f"--new-class {name}: the model has this class already. Leave it out.")
+
+
+def check_judging(
+    path: Path, places: NDArray[np.intp], judging: NDArray[np.bool_], contract: Contract
+) -> None:
+    """Check that there are labels enough where an adapted model has learnt nothing.
+
+    Raises:
+        UsageError: there are too few.
+
+    """
+    n_places = len(np.unique(places[judging]))
+    if judging.all() or (judging.sum() >= MIN_LABELS and n_places >= MIN_PLACES):
+        return
+    origin = contract.training["adapted"]["origin"]
+    raise UsageError(
+        f"{path} has {judging.sum()} labels at {n_places} places of 1 km where {contract.name} has "
+        f"learnt nothing; it was adapted to labels of the others, and judging it needs "
+        f"{MIN_LABELS} new ones at {MIN_PLACES} places at least. Adapt the model it was made of, "
+        f"{origin}, to all labels together: give that to --model."
+    )
 
 
 def check_enough(

@@ -47,11 +47,35 @@ def class_order(contract: Contract, n_classes: int) -> NDArray[np.intp]:
     return np.concatenate([np.argsort(contract.ids), np.arange(n_old, n_classes)])
 
 
-def id_notes(contract: Contract, new: Mapping[str, str | None]) -> list[str]:
+def id_notes(before: Contract, after: Contract) -> list[str]:
     """What to say where new classes change the ids of old ones."""
-    if new and sorted(contract.ids) != list(range(len(contract.ids))):
+    ids = dict(zip(after.classes, after.ids, strict=True))
+    if any(ids[name] != number for name, number in zip(before.classes, before.ids, strict=True)):
         return ["The ids of the classes in its maps are others than in maps of the model before."]
     return []
+
+
+def judging_notes(judging: NDArray[np.bool_]) -> list[str]:
+    """What to say where the model was adapted before, to labels at some of the places."""
+    known = int((~judging).sum())
+    if not known:
+        return []
+    return [
+        f"{known} labels lie at places that the model learnt from already; it learnt from them "
+        f"again, and the figures are of the other {int(judging.sum())}."
+    ]
+
+
+def end_notes(n_near_end: int) -> list[str]:
+    """What to say where kept composites end beside labels."""
+    if not n_near_end:
+        return []
+    return [
+        f"{n_near_end} labels lie within some 500 m of the end of a composite, or of a large hole "
+        "in it. A map also sees the land beyond the end, so it may "
+        "differ a little there from what was learnt. Keep a composite of an area with a margin, or "
+        "give --aoi and a period instead."
+    ]
 
 
 def notes_of(labels: Labels, truth: NDArray[np.intp], classes: Sequence[str]) -> list[str]:
@@ -76,10 +100,13 @@ def origin_of(
 ) -> dict[str, Any]:
     """What the contract's ``training`` says of the adaptation, plain JSON."""
     counts = np.bincount(task.truth, minlength=len(task.classes)).tolist()
+    contract = task.network.contract
     return {
         "way": best.way,
-        "parent": {"name": task.network.contract.name, "sha256": task.network.file.sha256},
+        "origin": contract.training.get("adapted", {}).get("origin", contract.name),
+        "parent": {"name": contract.name, "sha256": task.network.file.sha256},
         "labels": len(task.truth),
+        "judging": int(task.judging.sum()),
         "places": len(np.unique(task.places)),
         "classes": {name: n for name, n in zip(task.classes, counts, strict=True) if n},
         "label_file": labels.path.name,
@@ -127,6 +154,8 @@ def adapted_contract(
         colours=tuple(colours[i] for i in order),
         temperature=best.temperature,
         prior=prior,
+        # A model of simulated land that learnt real labels is neither.
+        trained_on="unknown" if contract.trained_on == "simulated" else contract.trained_on,
         quality=(
             f"was adapted from {contract.name} to {adapted['labels']} labels of one land; it is "
             f"{best.gain.describe()}"

@@ -68,7 +68,7 @@ def fit_head(
 
     """
     n_classes, n_features = start.weight.shape
-    each = (weights / np.bincount(seen.label, minlength=seen.n))[seen.label]
+    each = seen.shared(weights)
     each = each / each.sum()
     scale = float(np.sqrt(np.maximum((each @ seen.features**2).mean(), 1e-12)))
     inputs = np.column_stack([seen.features / scale, np.ones(len(seen.features))])

@@ -20,13 +20,26 @@ COLUMNS = ("class", "label")
 """Columns that may hold the class, the first one found counts: what ``lulcmap label`` writes, and
 what ``lulcmap sample`` leaves to be filled in."""
 
+_ANSWERED = {"class", "interpreter", "answered_at"}
+"""Columns of a file that ``lulcmap label`` answered. There ``label`` counts where ``class`` is
+empty, as for ``lulcmap evaluate``: some points may have been answered by hand."""
+
 _WGS84 = CRS.from_epsg(4326)
 _TABLES = {".csv"}
 _EDGE_DEG, _EDGE_M = 0.01, 1000.0
 """Longest edge of a polygon before it is projected, degrees or metres."""
 
-_FALSE = {"0", "false", "f", "no", "n"}
+_MOST_EDGES = 10_000
+"""Most of them along a side."""
+
+_WIDEST_KM = 50
+"""Largest side of a polygon's box: no land of one class is larger, and a mistake soon is."""
+
+_KM_PER_DEGREE = 111.32
+
+_FALSE = {"false", "f", "no", "n"}
 _POINT = int(shapely.GeometryType.POINT)
+_MULTIPOINT = int(shapely.GeometryType.MULTIPOINT)
 _AREAL = {int(shapely.GeometryType.POLYGON), int(shapely.GeometryType.MULTIPOLYGON)}
 
 
@@ -61,9 +74,9 @@ def read_labels(
 ) -> Labels:
     """Read labels: every layer of points or polygons with a column ``class`` (or ``label``).
 
-    Rows without a class, and rows whose column ``sure`` is false, are left out. Rows of one ``id``
-    by several ``interpreter`` are one label, of the class that most of them gave; none if there is
-    no such class.
+    Rows without a class, rows whose column ``sure`` is false, and rows that lie nowhere on the
+    globe are left out. Rows of one ``id`` by several ``interpreter`` are one label, of the class
+    that most of them gave; none if there is no such class.
 
     Args:
         path: vector file; or CSV with the columns ``lon`` and ``lat``, degrees.
@@ -71,12 +84,14 @@ def read_labels(
         new_classes: names of further classes.
 
     Raises:
-        UsageError: the file cannot be read, has no such column, mixes in other shapes, or gives
-            classes that are neither the model's nor new.
+        UsageError: the file cannot be read, has no such column, mixes in other shapes or polygons
+            of a whole region, or gives classes that are neither the model's nor new.
 
     """
     layers = list(_layers(path))
-    known = [(shapes, columns, name) for shapes, columns in layers if (name := _column(columns))]
+    known = [
+        (shapes, columns) for shapes, columns in layers if not columns.keys().isdisjoint(COLUMNS)
+    ]
     if not known:
         found = sorted({name for _, columns in layers for name in columns})
         raise UsageError(
@@ -87,7 +102,7 @@ def read_labels(
         [cover.name for cover in legend], {c.id: c.name for c in legend}, new_classes
     )
     left_out: Counter[str] = Counter()
-    parts = [_rows(shapes, columns, name, reader, left_out) for shapes, columns, name in known]
+    parts = [_rows(shapes, columns, reader, left_out) for shapes, columns in known]
     reader.check(path)
     parts = [part for part in parts if len(part.shapes)]
     if not parts:
@@ -98,7 +113,11 @@ def read_labels(
     shapes = np.concatenate([part.shapes for part in parts])
     others = set(shapely.get_type_id(shapes).tolist()) - {_POINT, *_AREAL}
     if others:
-        raise UsageError(f"{path} holds shapes other than points and polygons; leave them out.")
+        raise UsageError(
+            f"{path} holds shapes other than points and polygons; leave them out. Split "
+            "multipoints into points."
+        )
+    _check_sizes(path, shapes)
     is_random = all(part.weights is not None for part in parts)
     weights = np.ones(len(shapes))
     if is_random:
@@ -176,39 +195,75 @@ def _layers(path: Path) -> list[tuple[NDArray[np.object_], dict[str, NDArray[Any
 
 
 def _in_degrees(shapes: NDArray[np.object_], crs: CRS) -> NDArray[np.object_]:
+    is_multiple = shapely.get_type_id(shapes) == _MULTIPOINT
+    is_alone = is_multiple & (shapely.get_num_geometries(shapes) == 1)  # as many programs write
+    shapes = np.where(is_alone, shapely.get_geometry(shapes, 0), shapes)
     if crs == _WGS84:
         return shapes
     edge = _EDGE_M if crs.is_projected else _EDGE_DEG
     to_degrees = Transformer.from_crs(crs, _WGS84, always_xy=True)
     is_areal = np.isin(shapely.get_type_id(shapes), list(_AREAL))
-    fine = np.where(is_areal, shapely.segmentize(shapes, edge), shapes)
+    west, south, east, north = shapely.bounds(shapes).T
+    # of inf and of 1e300 metres no edges could be made; such shapes are refused or left out later
+    with np.errstate(invalid="ignore"):
+        is_sane = np.fmax(east - west, north - south) < _MOST_EDGES * edge
+    fine = shapes.copy()
+    fine[is_areal & is_sane] = shapely.segmentize(shapes[is_areal & is_sane], edge)
     moved: NDArray[np.object_] = shapely.transform(
         fine, lambda xy: np.column_stack(to_degrees.transform(*xy.T))
     )
     return moved
 
 
-def _column(columns: Mapping[str, NDArray[Any]]) -> str | None:
-    return next((name for name in COLUMNS if name in columns), None)
+def _is_on_globe(shape: shapely.Geometry) -> bool:
+    lon, lat = shapely.get_coordinates(shape).T
+    return bool((np.abs(lon) <= 180).all() and (np.abs(lat) <= 90).all())  # NaN is not
+
+
+def _check_sizes(path: Path, shapes: NDArray[np.object_]) -> None:
+    """Check that no polygon is as wide as a region.
+
+    Raises:
+        UsageError: one is.
+
+    """
+    west, south, east, north = shapely.bounds(shapes).T
+    width = (east - west) * np.cos(np.radians((south + north) / 2))
+    largest = float((np.maximum(width, north - south) * _KM_PER_DEGREE).max())
+    if largest > _WIDEST_KM:
+        raise UsageError(
+            f"{path} has a polygon that spans {largest:,.0f} km; a label is land of one class, of "
+            f"at most {_WIDEST_KM} km. Split it, or leave it out."
+        )
+
+
+def _written(columns: Mapping[str, NDArray[Any]]) -> list[Any]:
+    """What is written as the class of each row."""
+    first, *others = [columns[name].tolist() for name in COLUMNS if name in columns]
+    if not others or not columns.keys() >= _ANSWERED:
+        return first
+    pairs = zip(first, others[0], strict=True)
+    return [by_hand if _is_blank(answer) else answer for answer, by_hand in pairs]
 
 
 def _rows(
     shapes: NDArray[np.object_],
     columns: Mapping[str, NDArray[Any]],
-    name: str,
     reader: _ClassReader,
     left_out: Counter[str],
 ) -> _Rows:
     """The rows of a layer that have a class, and what became of the others."""
     chosen: list[int] = []
     classes: list[str] = []
-    for number, value in enumerate(columns[name].tolist()):
+    for number, value in enumerate(_written(columns)):
         if _is_blank(value):
             left_out["without a class"] += 1
-        elif "sure" in columns and str(columns["sure"][number]).strip().lower() in _FALSE:
+        elif "sure" in columns and _is_false(columns["sure"][number]):
             left_out["not sure"] += 1
         elif shapes[number] is None or shapes[number].is_empty:
             left_out["without a place"] += 1
+        elif not _is_on_globe(shapes[number]):
+            left_out["outside the globe"] += 1
         else:
             given = reader.read(value)
             if given is not None:
@@ -216,6 +271,15 @@ def _rows(
                 classes.append(given)
     kept, agreed = _by_majority(np.array(chosen, np.intp), classes, columns, left_out)
     return _Rows(shapes[kept], np.array(agreed, object), _land_of(kept, columns))
+
+
+def _is_false(value: object) -> bool:
+    """Whether a value means no: a word, or 0 as any number or text."""
+    text = str(value).strip().lower()
+    try:
+        return float(text) == 0  # booleans with a NULL among them are read as 0.0 and 1.0
+    except ValueError:
+        return text in _FALSE
 
 
 def _is_blank(value: object) -> bool:

@@ -10,6 +10,9 @@ from lulcmap.adaptation.labels import Labels
 PLACE_M = 1000.0
 """Side of the squares whose labels are one place, metres."""
 
+Cell = tuple[int, int]
+"""Row and column of a square, counted from the equator and from Greenwich."""
+
 _DEGREE_M = 111_320.0
 """Metres of a degree of latitude."""
 
@@ -23,7 +26,7 @@ def places_of(labels: Labels) -> NDArray[np.intp]:
         labels: the labels.
 
     """
-    cells = [_cells(shape) for shape in labels.shapes]
+    cells = cells_of(labels)
     linked = DisjointSet({cell for touched in cells for cell in touched})
     for touched in cells:
         for cell in touched[1:]:
@@ -33,7 +36,12 @@ def places_of(labels: Labels) -> NDArray[np.intp]:
     return np.array([numbers[root] for root in roots], np.intp)
 
 
-def _cells(shape: shapely.Geometry) -> list[tuple[int, int]]:
+def cells_of(labels: Labels) -> list[list[Cell]]:
+    """The squares that each label's box touches."""
+    return [_cells(shape) for shape in labels.shapes]
+
+
+def _cells(shape: shapely.Geometry) -> list[Cell]:
     """Row and column of the squares that a shape's box touches."""
     west, south, east, north = shape.bounds
     cells = []

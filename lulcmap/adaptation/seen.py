@@ -5,12 +5,21 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter
 
 from lulcmap.adaptation.labels import Labels
 from lulcmap.adaptation.windows import Imagery, LabelledWindow
 from lulcmap.errors import UsageError
 from lulcmap.model import FeatureNetwork, at_pixels
 from lulcmap.system import Steps, no_progress
+
+_NEAR_END_PX = 64
+"""Pixels around a label that must have data for it to be seen about as a map sees it: what the
+networks learn from."""
+
+_NEAR_END_SHARE = 0.1
+"""Share of them that may lack it, which is so 510 m from a straight end. Small holes are in the
+map's own composite too."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +38,9 @@ class SeenLabels:
     at: NDArray[np.intp]
     """(P, 3) window of each pixel, counted as they were kept, and row and column in it."""
 
+    n_near_end: int = 0
+    """Number of labels at the end of a kept composite, where a map sees more land than it holds."""
+
     def of_labels(self, pixel_values: NDArray[np.float64]) -> NDArray[np.float64]:
         """(n, K) mean over each label's pixels of (P, K) values."""
         counts = np.bincount(self.label, minlength=self.n)
@@ -36,6 +48,13 @@ class SeenLabels:
             [np.bincount(self.label, column, minlength=self.n) for column in pixel_values.T], axis=1
         )
         return sums / counts[:, None]
+
+    def shared(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(P,) weight of each pixel: those of a label share its weight, of (n,)."""
+        each: NDArray[np.float64] = (weights / np.bincount(self.label, minlength=self.n))[
+            self.label
+        ]
+        return each
 
     def part(self, chosen: NDArray[np.bool_]) -> "SeenLabels":
         """Some of the labels, numbered anew."""
@@ -75,15 +94,21 @@ def see_labels(
     """
     wanted = np.arange(len(labels), dtype=np.intp)
     found: list[_Seen] = []
+    near_end: set[int] = set()
     n_kept = 0
     for one in imagery:
         n_windows, windows = one.windows(labels, wanted, network.contract)
         missed: set[int] = set()
+        near_here: set[int] = set()
         shown: list[_Seen] = []
         for done, window in enumerate(windows, 1):
-            usable = network.usable(window.s2, window.s1)[window.rows, window.cols]
-            missed |= set(window.label[~usable].tolist())
-            if usable.any():
+            usable = network.usable(window.s2, window.s1)
+            has_data = usable[window.rows, window.cols]
+            missed |= set(window.label[~has_data].tolist())
+            if window.ends_with_area:
+                near = _near_end(usable)[window.rows, window.cols]
+                near_here |= set(window.label[near].tolist())
+            if has_data.any():
                 cells = network.features(window.s2, window.s1, sun=window.sun)
                 stride = network.contract.stride
                 values = at_pixels(cells, window.rows, window.cols, stride=stride)
@@ -94,6 +119,7 @@ def see_labels(
                 if keep is not None:
                     keep(window)
             progress(done, n_windows)
+        near_end |= near_here - missed
         for part in shown:
             whole = ~np.isin(part[0], list(missed))
             found.append((part[0][whole], part[1][whole], part[2][whole]))
@@ -109,7 +135,14 @@ def see_labels(
     order = np.argsort(seen, kind="stable")
     kept, numbers = np.unique(seen[order], return_inverse=True)
     features, at = (np.concatenate([part[i] for part in found])[order] for i in (1, 2))
-    return SeenLabels(features, numbers.ravel().astype(np.intp), len(kept), at), kept
+    n_near_end = len(near_end.intersection(kept.tolist()))
+    return SeenLabels(features, numbers.ravel().astype(np.intp), len(kept), at, n_near_end), kept
+
+
+def _near_end(usable: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(H, W) True where much of the land around a pixel has no data."""
+    missing = uniform_filter((~usable).astype(np.float32), 2 * _NEAR_END_PX + 1, mode="nearest")
+    return missing > _NEAR_END_SHARE
 
 
 _Seen = tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.intp]]

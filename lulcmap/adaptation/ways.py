@@ -38,6 +38,9 @@ class Task:
     places: NDArray[np.intp]
     """(n,) number of each label's place."""
 
+    judging: NDArray[np.bool_]
+    """(n,) whether a label may judge: the model as it is has not learnt at its place."""
+
     classes: tuple[str, ...]
     """Names of the classes: the model's in its order, then new ones."""
 
@@ -56,8 +59,10 @@ class Task:
 
     @property
     def folds(self) -> NDArray[np.intp]:
-        """(n,) fold of each label; places are never split."""
-        return folds_of(self.places, folds=FOLDS, seed=self.seed)
+        """(n,) fold of each label; places are never split. -1 of labels that may not judge."""
+        found = np.full(len(self.places), -1, np.intp)
+        found[self.judging] = folds_of(self.places[self.judging], folds=FOLDS, seed=self.seed)
+        return found
 
     def before(self) -> NDArray[np.intp]:
         """(n,) class that the model as it is gives each label."""
@@ -74,7 +79,10 @@ class Way(Protocol):
         ...
 
     def held_out_logits(self, task: Task, progress: Progress) -> NDArray[np.float64]:
-        """(P, K) logits at the labels' pixels, each by a network that did not learn their place."""
+        """(P, K) logits at the labels' pixels, each by a network that did not learn their place.
+
+        Those of labels that may not judge are 0.
+        """
         ...
 
     def make(self, task: Task, order: NDArray[np.intp], progress: Progress) -> "Made":

@@ -137,7 +137,7 @@ class WholeWay:
         from lulcmap.training import LabelledCrops
 
         seen = task.seen
-        each = (task.weights / np.bincount(seen.label, minlength=seen.n))[seen.label]
+        each = seen.shared(task.weights)
         used = chosen[seen.label]
         firsts = np.searchsorted(seen.label, np.arange(seen.n))
         parts: list[tuple[NDArray[Any], ...]] = []

@@ -56,6 +56,9 @@ class LabelledWindow:
     sun: NDArray[np.uint16] | None = None
     """(H, W) zenith of the sun, hundredths of a degree; None if unknown."""
 
+    ends_with_area: bool = False
+    """Whether it holds only the land of an area, where a map of the area sees land beyond it."""
+
 
 class Imagery(Protocol):
     """Where windows come from."""
@@ -217,6 +220,7 @@ class KeptComposite:
         placed = place_labels(labels, wanted, self.crs, self.affine, self.offset)
         row, col = placed.row - self.offset[0], placed.col - self.offset[1]
         shown = (row >= 0) & (col >= 0) & (row < self.shape[0]) & (col < self.shape[1])
+        shown &= ~np.isin(placed.label, placed.label[~shown])  # half a polygon is not the label
         placed = Placed(placed.label[shown], placed.row[shown], placed.col[shown])
         found = placed.by_window(contract)
         return len(found), self._read(found, contract.window)
@@ -231,7 +235,9 @@ class KeptComposite:
                     raise UsageError(
                         f"{self.path} cannot be read ({first_line(error)}). Make it again."
                     ) from error
-                yield LabelledWindow(*decoded(bands), pixels.label, pixels.row, pixels.col)
+                yield LabelledWindow(
+                    *(*decoded(bands), pixels.label, pixels.row, pixels.col), ends_with_area=True
+                )
 
 
 def decoded(bands: NDArray[np.uint16]) -> tuple[NDArray[np.uint16], NDArray[np.int16]]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from lulcmap.cli.app import json_option
 from lulcmap.cli.command import Command
@@ -126,7 +127,7 @@ def adapt(
     from lulcmap.adaptation import KeptComposite, adapt_model
     from lulcmap.cli.progress import bars
 
-    _check_source(composites, aoi, options)
+    _check_source(ctx, composites, aoi, options)
     imagery: list[Imagery] = [KeptComposite.open(path) for path in composites]
     if aoi is not None:
         imagery = [_catalog(aoi, layer, options)]
@@ -152,7 +153,9 @@ def adapt(
         ctx.exit(NOT_BETTER)
 
 
-def _check_source(composites: tuple[Path, ...], aoi: str | None, options: dict[str, Any]) -> None:
+def _check_source(
+    ctx: click.Context, composites: tuple[Path, ...], aoi: str | None, options: dict[str, Any]
+) -> None:
     has_period = any(
         options[key] is not None for key in ("year", "month", "season", "last", "start", "end")
     )
@@ -163,6 +166,17 @@ def _check_source(composites: tuple[Path, ...], aoi: str | None, options: dict[s
         )
     if composites and has_period:
         raise click.UsageError("A composite has its period already. Give no other.")
+    given = [
+        param.opts[0]
+        for param in ctx.command.params
+        if param.name in {"layer", *options}
+        and ctx.get_parameter_source(param.name) is ParameterSource.COMMANDLINE
+    ]
+    if composites and given:
+        raise click.UsageError(
+            f"{given[0]} has no effect on a composite, which is made already. Leave it out, or "
+            "give --aoi and a period instead of --composite."
+        )
 
 
 def _catalog(aoi: str, layer: str | None, options: dict[str, Any]) -> "CatalogImagery":

@@ -1,5 +1,6 @@
 """The features that a network's head takes, at single pixels of one window."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from lulcmap.model.file import ModelFile, read_model
 from lulcmap.model.head import Head, HeadPlace, read_head, with_features
 from lulcmap.model.inference import usable_pixels
 from lulcmap.model.mirror import mirrored
+from lulcmap.model.protobuf import read_metadata
 from lulcmap.model.runtime import first_line, load_runtime
 from lulcmap.model.session import create_inner, select_bands
 from lulcmap.model.sun import zeniths_of
@@ -90,8 +92,20 @@ class FeatureNetwork:
             raise ModelError(
                 f"Model {self.contract.name!r} gave features that are NaN or infinite."
             )
+        stride = self.contract.stride
+        expected = (1, self.head.weight.shape[1], *(side // stride for side in usable.shape))
+        if found.shape != expected:
+            raise ModelError(
+                f"Model {self.contract.name!r} gave features of the shape {found.shape}, where its "
+                f"contract has {expected}: one cell per {stride} x {stride} pixels. Export it "
+                "again with the contract it keeps."
+            )
         features: NDArray[np.float32] = np.asarray(found[0], np.float32)
         return features
+
+    def metadata(self) -> Mapping[str, str]:
+        """Metadata of its file."""
+        return read_metadata(memoryview(self.file.data))
 
     def usable(self, s2: NDArray[np.uint16], s1: NDArray[np.int16]) -> NDArray[np.bool_]:
         """(H, W) True where a pixel has the inputs that the model needs."""

@@ -89,7 +89,12 @@ def read_head(data: bytes, n_classes: int) -> tuple[Head, HeadPlace]:
             break
         features = weight.dims[1] if len(weight.dims) == 4 else 0
         values = weight.values(), bias.values()
-        if weight.dims != (n_classes, features, 1, 1) or values[0] is None or values[1] is None:
+        if (
+            not node.is_plain
+            or weight.dims != (n_classes, features, 1, 1)
+            or values[0] is None
+            or values[1] is None
+        ):
             break
         uses = [name for other in nodes for name in other.inputs]
         if any(uses.count(name) != 1 for name in node.inputs[1:]):
@@ -171,14 +176,31 @@ class _Node:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     operator: str
+    is_plain: bool
+    """Whether a ``Conv`` of 1 x 1 takes each cell by itself, and all features: no stride, padding,
+    dilation or groups."""
 
     @classmethod
     def read(cls, message: memoryview) -> "_Node":
         texts: dict[int, list[str]] = {}
+        is_plain = True
         for number, value in read_fields(message):
             if number in (1, 2, 4) and isinstance(value, memoryview):
                 texts.setdefault(number, []).append(bytes(value).decode())
-        return cls(tuple(texts.get(1, ())), tuple(texts.get(2, ())), texts.get(4, [""])[-1])
+            elif number == 5:
+                is_plain = is_plain and _is_plain(_message(value))
+        inputs, outputs = (tuple(texts.get(number, ())) for number in (1, 2))
+        return cls(inputs, outputs, texts.get(4, [""])[-1], is_plain)
+
+
+def _is_plain(attribute: memoryview) -> bool:
+    """Whether an attribute leaves a ``Conv`` of 1 x 1 plain; of unknown ones, no."""
+    name = _text_of(attribute, 1)
+    if name in ("kernel_shape", "auto_pad"):
+        return True  # the weight tells the kernel, and one pixel needs no padding
+    plain = {"group": 1, "strides": 1, "dilations": 1, "pads": 0}.get(name)
+    numbers = [value for key, value in read_fields(attribute) if key in (3, 8)]
+    return bool(numbers) and all(number == plain for number in numbers)
 
 
 @dataclass(frozen=True, slots=True)

@@ -169,6 +169,8 @@ class FineTuning:
         """
         teacher = self._build(self.trained.classes)
         student = self._build(classes)
+        if "s2" not in student.inputs:
+            settings = replace(settings, without_s1=0.0)  # it would see nothing
         _set_head(student, weight, bias)
         begun = [value.detach().clone() for value in student.parameters()]
         optimizer = torch.optim.AdamW(

@@ -2,7 +2,7 @@
 
     python -m recipes.real_land.adapted [--data ../shared/data] [--model NAME] [--draws 5]
 
-Of each labelled scene one half gives 150 labels, and the other, 160 m away, judges; then the other
+Of each labelled scene one half gives 150 labels, and the other, 320 m away, judges; then the other
 way round. Of Lesotho's points 300 give labels and those of the held-out blocks judge; a point is an
 even square of its spectrum, without land around it. Only the head is fitted, as ``lulcmap adapt``
 fits it, and written nowhere. Every row is printed, better or worse.
@@ -28,7 +28,7 @@ from recipes.real_land.scenes import labelled_scenes
 SCENE_LABELS, POINT_LABELS = 150, 300
 
 GAP_PX = 16
-"""Pixels between the halves that belong to neither."""
+"""Pixels on either side of the middle that belong to neither half."""
 
 ESRI = {1: "water", 2: "trees", 4: "crops", 5: "built", 7: "snow_and_ice", 9: "grass"}
 """Classes of the scenes' codes; 9, rangeland, is grass or shrub."""

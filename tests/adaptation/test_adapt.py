@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -8,11 +9,22 @@ import shapely
 from click.testing import CliRunner
 
 from lulcmap.adaptation.adapt import adapt_model
+from lulcmap.adaptation.checks import MIN_LABELS
+from lulcmap.adaptation.labels import Labels
+from lulcmap.adaptation.seen import see_labels
 from lulcmap.adaptation.windows import KeptComposite
 from lulcmap.cli import main
-from lulcmap.errors import OutputError, UsageError
+from lulcmap.errors import ModelError, OutputError, UsageError
 from lulcmap.geo import Box
-from lulcmap.model import classify_image, open_session, read_model
+from lulcmap.model import (
+    METADATA_KEY,
+    SUN_SCALAR,
+    classify_image,
+    open_features,
+    open_session,
+    read_model,
+    with_metadata,
+)
 from lulcmap.sensors import S1_NODATA
 from tests.support.adaptable import (
     AFFINE,
@@ -182,6 +194,45 @@ def test_a_label_is_looked_at_in_the_first_composite_with_data(folder, adapt, tm
     assert one.left_out["no imagery"] == 200 - one.n_labels
 
 
+def test_labels_at_the_end_of_a_composite_are_counted(folder, adapt, tmp_path):
+    truth, bands = land()
+    rows, cols = pixels(200)
+    labels = label_points(tmp_path / "l.gpkg", truth)
+    cut = bands.copy()
+    cut[:, :, 400:] = 0
+    cut[:, 100:102, 100:102] = 0  # a hole, which a map has too
+    composite = write_composite(tmp_path / "cut.tif", cut)
+
+    result, _ = adapt(labels, composites=[composite])
+
+    (note,) = [one for one in result.notes if "the end of a composite" in one]
+    told = int(note.split()[0])
+    seen = (cols < 400) & ~((rows // 2 == 50) & (cols // 2 == 50))
+    to_end = np.minimum.reduce([rows, cols, SIDE - rows, 400 - cols])
+    assert (seen & (to_end < 10)).sum() <= told <= (seen & (to_end < 64)).sum()
+
+
+def test_a_polygon_half_outside_a_composite_is_not_judged_by_its_other_half(folder):
+    """It is looked at in another composite that shows it, or not at all."""
+    _, bands = land()
+    write_composite(folder / "west.tif", bands[:, :, : SIDE // 2])
+    row = np.arange(8, SIDE - 8, 8)
+    west, south = lonlat(row + 4, np.full(len(row), SIDE // 2 - 4))
+    east, north = lonlat(row, np.full(len(row), SIDE // 2 + 4))
+    shapes = np.array(shapely.box(west, south, east, north), object)
+    labels = Labels(folder / "x", shapes, np.full(len(row), "water"), np.ones(len(row)), False)
+    network = open_features(folder / "small.onnx")
+    half, whole = (KeptComposite.open(folder / name) for name in ("west.tif", "composite.tif"))
+
+    seen, kept = see_labels(network, labels, [half, whole])
+    alone, _ = see_labels(network, labels, [whole])
+
+    assert len(kept) == len(row)
+    assert np.array_equal(seen.features, alone.features)
+    with pytest.raises(UsageError, match="No label"):
+        see_labels(network, labels, [half])
+
+
 @pytest.mark.parametrize(
     ("count", "spread", "message"),
     [(40, SIDE, "40 labels to use"), (80, 60, "80 labels .* 2 places")],
@@ -203,6 +254,39 @@ def test_few_labels_of_a_new_class_are_refused(adapt, tmp_path):
         adapt(labels, new_classes={"rice": None})
 
 
+def test_labels_that_a_model_learnt_do_not_judge_it(folder, adapt, tmp_path):
+    """The parent knows half of the labels by heart; the figures are of the others."""
+    truth, _ = land()
+    rows, cols = pixels(400, seed=3)
+    at = rows < SIDE // 2
+    names = np.array(CLASSES, object)[truth[rows, cols]]
+    points = np.asarray(shapely.points(*lonlat(rows, cols)))
+    first = write_labels(tmp_path / "first.gpkg", points[at], class_=names[at])
+    every = write_labels(tmp_path / "every.gpkg", points, class_=names)
+    _, mine = adapt(first)
+    imagery = [KeptComposite.open(folder / "composite.tif")]
+
+    result = adapt_model(mine, every, imagery, tmp_path / "next.onnx")
+
+    judged = sum(n for n, _, _ in result.tried[0].gain.of_classes.values())
+    assert MIN_LABELS <= judged < (~at).sum()  # places on the border are learnt
+    assert any(f"{400 - judged} labels lie at places" in note for note in result.notes)
+    with pytest.raises(UsageError, match=r"has learnt nothing; .* made of, small, to all"):
+        adapt_model(mine, first, imagery, tmp_path / "again.onnx")
+
+
+def test_an_adapted_model_that_does_not_tell_where_it_learnt_is_refused(folder, adapt, tmp_path):
+    data = (folder / "small.onnx").read_bytes()
+    contract = read_model(folder / "small.onnx").contract
+    told = replace(contract, training={"adapted": {"parent": {"name": "x"}}})
+    path = tmp_path / "old.onnx"
+    path.write_bytes(with_metadata(data, {METADATA_KEY: told.to_json()}))
+    imagery = [KeptComposite.open(folder / "composite.tif")]
+
+    with pytest.raises(ModelError, match="does not tell where its labels lay"):
+        adapt_model(path, folder / "labels.gpkg", imagery, tmp_path / "mine.onnx")
+
+
 def test_other_files_are_not_replaced(folder, adapt, tmp_path):
     theirs = tmp_path / "mine.md"
     theirs.write_text("my notes")
@@ -214,6 +298,27 @@ def test_other_files_are_not_replaced(folder, adapt, tmp_path):
     with pytest.raises(OutputError, match="is the model that is adapted"):
         adapt(out=folder / "small.onnx", overwrite=True)
     assert theirs.read_text() == "my notes"
+
+
+def test_the_card_of_another_model_is_not_replaced(folder, adapt, tmp_path):
+    _, out = adapt()
+    card = out.with_suffix(".md").read_text()
+    other = out.rename(tmp_path / "mine.ONNX")
+
+    with pytest.raises(OutputError, match=r"mine\.md exists, and no mine\.onnx"):
+        adapt(overwrite=True)
+    imagery = [KeptComposite.open(folder / "composite.tif")]
+    shutil.copy(folder / "small.onnx", out)
+    with pytest.raises(OutputError, match="the card of the model that is adapted"):
+        adapt_model(other, folder / "labels.gpkg", imagery, out, overwrite=True)
+    assert out.with_suffix(".md").read_text() == card
+
+
+@pytest.mark.parametrize("name", ["mine.md", "mine", "mine.pt"])
+def test_a_model_is_written_to_an_onnx_file_only(adapt, tmp_path, name):
+    with pytest.raises(UsageError, match=r"ends in \.onnx"):
+        adapt(out=tmp_path / name)
+    assert not list(tmp_path.iterdir())
 
 
 def test_another_raster_is_no_composite(tmp_path):
@@ -264,6 +369,9 @@ def test_the_command_exits_with_1_if_nothing_is_better(folder, tmp_path):
         (["--composite", "a.tif", "--year", "2024"], "its period already"),
         (["--composite", "a.tif", "--new-class", "rice=red"], "six hexadecimal"),
         (["--composite", "none.tif"], "none.tif"),
+        (["--composite", "a.tif", "--max-cloud", "20"], "--max-cloud has no effect"),
+        (["--composite", "a.tif", "--s1", "off"], "--s1 has no effect"),
+        (["--composite", "a.tif", "--layer", "a"], "--layer has no effect"),
     ],
 )
 def test_wrong_options_end_in_a_line(folder, options, message):
@@ -274,8 +382,6 @@ def test_wrong_options_end_in_a_line(folder, options, message):
 
 
 def test_a_model_that_takes_the_sun_needs_a_catalogue(folder, tmp_path):
-    from lulcmap.model import METADATA_KEY, SUN_SCALAR, with_metadata
-
     contract = replace(
         read_model(folder / "small.onnx").contract, scalars={"sun_zenith": SUN_SCALAR}
     )

@@ -4,6 +4,7 @@ import shapely
 
 from lulcmap.adaptation.labels import read_labels
 from lulcmap.errors import UsageError
+from lulcmap.evaluation import load_features
 from lulcmap.legend import LandCover
 from tests.support.adaptable import write_labels
 
@@ -34,6 +35,24 @@ def test_the_column_class_counts_before_label(tmp_path):
     assert read_labels(path, LEGEND).classes.tolist() == ["water"]
 
 
+def test_points_answered_by_hand_beside_the_browser_are_read_as_evaluate_reads_them(tmp_path):
+    path = write_labels(
+        tmp_path / "a.gpkg",
+        points(3),
+        class_=np.array(["water", None, ""], object),
+        label=np.array(["1", "1", None], object),
+        interpreter=np.array(["ann", None, None], object),
+        answered_at=np.array(["2024-01-01T00:00:00Z", None, None], object),
+    )
+
+    labels = read_labels(path, LEGEND)
+
+    given = [one or "" for one in load_features(path).labels(None)]
+    assert given == ["water", "1", ""]
+    assert labels.classes.tolist() == ["water", "flooded_vegetation"]
+    assert labels.left_out == {"without a class": 1}
+
+
 def test_rows_that_are_not_sure_are_left_out(tmp_path):
     path = write_labels(
         tmp_path / "a.gpkg",
@@ -46,6 +65,71 @@ def test_rows_that_are_not_sure_are_left_out(tmp_path):
 
     assert labels.classes.tolist() == ["water", "flooded_vegetation"]
     assert labels.left_out == {"not sure": 1}
+
+
+@pytest.mark.parametrize(
+    "sure", [[1.0, 0.0, np.nan], np.array(["1.0", " 0.0", None], object), [1, 0, 2]]
+)
+def test_any_zero_is_not_sure_and_an_empty_one_says_nothing(tmp_path, sure):
+    columns = {"class_": np.array([0, 1, 1]), "sure": np.array(sure)}
+    path = write_labels(tmp_path / "a.gpkg", points(3), **columns)
+
+    labels = read_labels(path, LEGEND)
+
+    assert labels.classes.tolist() == ["water", "flooded_vegetation"]
+    assert labels.left_out == {"not sure": 1}
+
+
+def test_not_sure_is_read_of_a_geopackage_of_booleans_with_one_missing(tmp_path):
+    import sqlite3
+
+    path = write_labels(
+        tmp_path / "a.gpkg",
+        points(3),
+        class_=np.array([0, 1, 1]),
+        sure=np.array([True, False, True]),
+    )
+    with sqlite3.connect(path) as file:
+        for trigger in file.execute("select name from sqlite_master where type='trigger'"):
+            file.execute(f'drop trigger "{trigger[0]}"')  # they call functions of GDAL
+        file.execute("update labels set sure = null where rowid = 3")
+
+    assert read_labels(path, LEGEND).left_out == {"not sure": 1}
+
+
+@pytest.mark.parametrize("place", ["nan,nan", "inf,47", "9,-inf", "9,90.1", "500000,5000000"])
+def test_rows_outside_the_globe_are_left_out(tmp_path, place):
+    path = tmp_path / "a.csv"
+    path.write_text(f"lon,lat,class\n9.0,45.0,water\n{place},water\n")
+
+    labels = read_labels(path, LEGEND)
+
+    assert shapely.get_coordinates(labels.shapes).tolist() == [[9.0, 45.0]]
+    assert sum(labels.left_out.values()) == 1
+
+
+def test_points_that_cannot_be_reprojected_are_left_out(tmp_path):
+    shapes = shapely.points([500_000.0, np.inf], [5_000_000.0, np.inf])
+    path = write_labels(tmp_path / "a.gpkg", shapes, crs="EPSG:32632", class_=np.array([0, 1]))
+
+    assert read_labels(path, LEGEND).left_out == {"outside the globe": 1}
+
+
+@pytest.mark.parametrize(
+    ("box", "crs"),
+    [
+        ((-180, -90, 180, 90), "EPSG:4326"),
+        ((9, 45, 9.1, 46), "EPSG:4326"),
+        ((300_000, 5_000_000, 700_000, 5_001_000), "EPSG:32632"),
+        ((-180, -90, 180, 90), "EPSG:4258"),
+    ],
+)
+def test_a_polygon_of_a_region_is_refused(tmp_path, box, crs):
+    shapes = [shapely.box(*box)]
+    path = write_labels(tmp_path / "a.gpkg", shapes, crs=crs, class_=np.array([0]))
+
+    with pytest.raises(UsageError, match=r"a polygon that spans [0-9,]+ km"):
+        read_labels(path, LEGEND)
 
 
 def test_several_interpreters_decide_by_majority_and_a_tie_is_no_label(tmp_path):
@@ -85,6 +169,22 @@ def test_an_unknown_class_is_refused_with_the_way_to_add_it(tmp_path):
     with pytest.raises(UsageError, match=r"'oil_palm' \(1\).*--new-class oil_palm"):
         read_labels(path, LEGEND)
     assert read_labels(path, LEGEND, new_classes=["oil_palm"]).classes[1] == "oil_palm"
+
+
+@pytest.mark.parametrize("crs", ["EPSG:4326", "EPSG:32632"])
+def test_multipoints_of_one_part_are_points(tmp_path, crs):
+    place = (9.0, 45.0) if crs == "EPSG:4326" else (500_000.0, 4_982_950.4)
+    alone, two = shapely.MultiPoint([place]), shapely.MultiPoint([place, (9.5, 45.0)])
+    path, other = tmp_path / "a.gpkg", tmp_path / "b.gpkg"
+    for one, shapes in ((path, [alone]), (other, [two])):
+        write_labels(one, shapes, crs=crs, class_=np.array([1]))
+
+    labels = read_labels(path, LEGEND)
+
+    assert shapely.get_type_id(labels.shapes).tolist() == [0]
+    assert np.allclose(shapely.get_coordinates(labels.shapes), [[9.0, 45.0]], atol=1e-4)
+    with pytest.raises(UsageError, match="Split multipoints"):
+        read_labels(other, LEGEND)
 
 
 def test_a_file_without_a_class_is_refused(tmp_path):

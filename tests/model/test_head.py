@@ -1,11 +1,14 @@
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
 from onnx import numpy_helper
 
+from lulcmap.errors import ModelError
 from lulcmap.geo import Box
-from lulcmap.model import classify_image, find_model, open_session
+from lulcmap.model import METADATA_KEY, Contract, classify_image, find_model, open_session
 from lulcmap.model.features import at_pixels, open_features
 from lulcmap.model.head import Head, read_head, with_features, with_head, with_metadata
 from lulcmap.model.protobuf import read_metadata
@@ -119,6 +122,54 @@ def test_a_head_whose_weight_is_used_elsewhere_too_is_left_alone():
 
     assert place.node is None
     assert np.array_equal(head.weight, np.eye(4))
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [{"strides": [2, 2]}, {"pads": [0, 1, 0, 1]}, {"dilations": [2, 2]}, {"group": 9}],
+)
+def test_a_last_layer_that_is_no_plain_1_x_1_is_left_alone(attributes, s2):
+    """Its logits become the features, and are what they were."""
+    from onnx import helper
+
+    model = onnx.load_from_string(model_bytes(np.eye(9) if "group" in attributes else HEAD))
+    weight = model.graph.initializer[1]
+    n_classes = weight.dims[0]
+    if "group" in attributes:
+        weight.CopyFrom(numpy_helper.from_array(np.ones((9, 1, 1, 1), np.float32), weight.name))
+    for name, value in attributes.items():
+        model.graph.node[-1].attribute.append(helper.make_attribute(name, value))
+    data = model.SerializeToString()
+
+    head, place = read_head(data, n_classes)
+    changed = with_head(data, place, Head(head.weight, head.bias + 1), {})
+
+    assert place.node is None
+    assert np.array_equal(head.weight, np.eye(n_classes))
+    assert np.allclose(run(changed, s2)[0], run(data, s2)[0] + 1)
+
+
+def test_a_last_layer_whose_plainness_is_spelt_out_is_a_head():
+    from onnx import helper
+
+    model = onnx.load_from_string(model_bytes())
+    spelt = {"strides": [1, 1], "pads": [0] * 4, "dilations": [1, 1], "group": 1}
+    for name, value in {**spelt, "auto_pad": "NOTSET"}.items():
+        model.graph.node[-1].attribute.append(helper.make_attribute(name, value))
+
+    assert read_head(model.SerializeToString(), 4)[1].node is not None
+
+
+def test_features_of_another_size_than_the_contract_tells_are_refused(tmp_path, s2):
+    contract = replace(
+        Contract.from_json(read_metadata(memoryview(model_bytes()))[METADATA_KEY]), stride=8
+    )
+    path = tmp_path / "m.onnx"
+    path.write_bytes(with_metadata(model_bytes(), {METADATA_KEY: contract.to_json()}))
+    s1 = np.full((2, 128, 128), -2000, np.int16)
+
+    with pytest.raises(ModelError, match=r"\(1, 9, 32, 32\).*\(1, 9, 16, 16\)"):
+        open_features(path).features(s2, s1)
 
 
 def test_metadata_is_set_and_the_rest_kept():

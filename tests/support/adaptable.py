@@ -96,7 +96,7 @@ def write_labels(path: Path, shapes, layer="labels", crs="EPSG:4326", append=Fal
         fields=[name.rstrip("_") for name in columns],
         layer=layer,
         driver="GPKG",
-        geometry_type="Point" if kinds == {0} else "Polygon",
+        geometry_type={(0,): "Point", (4,): "MultiPoint"}.get(tuple(kinds), "Polygon"),
         crs=crs,
         append=append,
     )

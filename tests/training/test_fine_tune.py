@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from lulcmap.legend import NODATA
+from lulcmap.training.baselines import UNetConfig
 from lulcmap.training.fine_tune import FineTuneSettings, FineTuning, LabelledCrops
 from lulcmap.training.initial import TrainedNetwork
 from tests.support.networks import MICRO, NORMALISATION, lively, make_chips
@@ -39,8 +40,12 @@ def crops():
 
 def head_of(tuning, n_classes=9):
     state = tuning.trained.state
-    weight = state["decoder.classify.weight"][:, :, 0, 0].numpy().astype(np.float64)
-    bias = state["decoder.classify.bias"].numpy().astype(np.float64)
+    weight, bias = (
+        next(state[key] for key in state if key.endswith(f"classify.{part}"))
+        for part in ("weight", "bias")
+    )
+    weight = weight[:, :, 0, 0].numpy().astype(np.float64)
+    bias = bias.numpy().astype(np.float64)
     more = n_classes - len(bias)
     return (
         np.vstack([weight, *[weight[4:5]] * more]),
@@ -76,6 +81,21 @@ def test_few_pixels_teach_the_classes_of_the_land(tuning, crops):
     before, after = tune(tuning, labelled, epochs=0), tune(tuning, labelled)
 
     assert right(after, labelled, truth) > right(before, labelled, truth) + 0.3
+
+
+def test_a_network_of_sentinel_1_alone_is_never_without_it(crops):
+    labelled, _ = crops
+    config = UNetConfig(name="micro-unet", width=4, inputs=("s1",))
+    state = lively(config).state_dict()
+    tuning = FineTuning(TrainedNetwork("s1", "0" * 64, config, CLASSES, NORMALISATION, state))
+
+    never, always = (tune(tuning, labelled, epochs=1, without_s1=share) for share in (0.0, 1.0))
+
+    assert always.settings()["without_s1"] == 0
+    for one, other in zip(
+        never.deployable.state_dict().values(), always.deployable.state_dict().values(), strict=True
+    ):
+        assert torch.equal(one, other)
 
 
 def test_no_epoch_leaves_the_network_as_it_was(tuning, crops):
