@@ -12,7 +12,6 @@ import torch
 from lulcmap.dataset.check import check_dataset
 from lulcmap.dataset.chips import Dataset
 from lulcmap.legend import NAMES, NODATA
-from lulcmap.model.registry import find_model
 from lulcmap.sensors import S1_NODATA, S2_BANDS, S2_NODATA
 from lulcmap.training.augment import STRENGTHS, Sample, augment, relight_s2, shift_s1
 from lulcmap.training.checkpoint import contract_of
@@ -24,6 +23,7 @@ from recipes.real_land.canvas import CROPS, Canvas
 from recipes.real_land.card import TEMPLATE, fill_card
 from recipes.real_land.contrast import local_contrast
 from recipes.real_land.dataset import build_landscapes
+from recipes.real_land.development import VERSION_1_FILE
 from recipes.real_land.evaluate_folds import (
     DISTURBED,
     KINDS,
@@ -621,7 +621,7 @@ def test_a_map_is_evaluated_on_the_grid_of_its_scene(shared_data: Path, tmp_path
 def test_a_scene_smaller_than_a_window_is_mapped_as_by_the_network_on_the_whole_scene(
     shared_data: Path,
 ):
-    archive, model = shared_data / "archive", find_model(None)
+    archive, model = shared_data / "archive", VERSION_1_FILE
     denmark = labelled_scenes(archive)[0]
 
     given = classify_scene(model, archive, denmark, s1="optional")
