@@ -122,7 +122,7 @@ READERS = {
     "geo/vector_gdal.py": "pyogrio",  # the door for vector files
     "system/rasters.py": "rasterio.open",  # the door for rasters
     # writers of points, tables and polygons
-    **dict.fromkeys(("evaluation/sampling.py", "products/tables.py"), "pyogrio"),
+    **dict.fromkeys(("evaluation/sample_file.py", "products/tables.py"), "pyogrio"),
     **dict.fromkeys(("products/polygons.py", "products/polygon_files.py"), "pyogrio"),
     # files that lulcmap itself made
     **dict.fromkeys(("output/cog.py", "output/mosaic.py", "output/stac_item.py"), "rasterio.open"),
