@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,20 +33,21 @@ def _loopback(socket_enabled: None) -> None:
     """These tests, and the fixtures below, need sockets."""
 
 
+def _started(stack: ExitStack, service: AbstractContextManager[Service]) -> Service:
+    """Start a service that stops with the stack; without it the test skips, or fails in CI."""
+    try:
+        return stack.enter_context(service)
+    except services.Missing as missing:
+        if os.environ.get("LULCMAP_SERVICES") == "required":
+            pytest.fail(f"LULCMAP_SERVICES is required, and {missing}")
+        pytest.skip(str(missing))
+
+
 @pytest.fixture(scope="session")
 def start() -> Iterator[Callable[[AbstractContextManager[Service]], Service]]:
     """What starts a service; all are stopped when the tests end, however they do."""
     with ExitStack() as stack:
-
-        def started(service: AbstractContextManager[Service]) -> Service:
-            try:
-                return stack.enter_context(service)
-            except services.Missing as missing:
-                if os.environ.get("LULCMAP_SERVICES") == "required":
-                    pytest.fail(f"LULCMAP_SERVICES is required, and {missing}")
-                pytest.skip(str(missing))
-
-        yield started
+        yield partial(_started, stack)
 
 
 @pytest.fixture(scope="session")
@@ -63,10 +65,11 @@ def offline(world, tmp_path_factory) -> Run:
     return world.predict(world.folder / "items.json", tmp_path_factory.mktemp("offline") / "m.tif")
 
 
-@pytest.fixture(scope="session")
-def browser(start) -> Any:
-    """Chromium."""
-    return start(services.chromium())
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium; no longer than its module, for while it runs no other event loop can."""
+    with ExitStack() as stack:
+        yield _started(stack, services.chromium())
 
 
 @pytest.fixture(scope="session")
