@@ -43,13 +43,7 @@ def adapted_card(
         f"{_WAYS[adapted['way']]}.",
         "",
         "## Inputs and outputs",
-        *(
-            f"- `{name}`: {', '.join(given.bands)}; {given.dtype}, {given.unit}, "
-            f"nodata {given.nodata}{'; may be missing' if given.optional else ''}"
-            for name, given in contract.inputs.items()
-        ),
-        f"- logits of {len(contract.classes)} classes, one cell per {contract.stride} x "
-        f"{contract.stride} px of {contract.resolution:g} m: {', '.join(contract.classes)}",
+        *contract.card_lines(),
         "",
         "## Adaptation",
         "| | |",

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lulcmap.adaptation.card import is_card
-from lulcmap.errors import ModelError, OutputError, UsageError
+from lulcmap.errors import OutputError, UsageError
 from lulcmap.legend import PLAIN_NAME, is_plain_name
-from lulcmap.model import Contract, read_model
+from lulcmap.model import Contract, is_model
 from lulcmap.system import check_destination, check_ours
 
 MIN_LABELS, MIN_PLACES = 50, 10
@@ -37,7 +37,7 @@ def check_out(out: Path, model: Path, *, overwrite: bool) -> None:
             f"{out} is not named as an ONNX file. Give --out a name that ends in .onnx."
         )
     card, replaces = out.with_suffix(".md"), overwrite and out.exists()
-    for path, is_ours, kind in ((out, _is_model, "a model"), (card, is_card, "a model's card")):
+    for path, is_ours, kind in ((out, is_model, "a model"), (card, is_card, "a model's card")):
         check_destination(path)
         if path.exists() and path.samefile(model):
             raise OutputError(f"{path} is the model that is adapted. Change --out.")
@@ -52,14 +52,6 @@ def check_out(out: Path, model: Path, *, overwrite: bool) -> None:
 
 def _is_same(path: Path, other: Path) -> bool:
     return other.exists() and path.samefile(other)
-
-
-def _is_model(path: Path) -> bool:
-    try:
-        read_model(path)
-    except ModelError:
-        return False
-    return True
 
 
 def check_names(name: str, new: Mapping[str, str | None], contract: Contract) -> None:

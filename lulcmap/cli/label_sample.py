@@ -10,6 +10,7 @@ import click
 
 from lulcmap.cli.app import json_option, refuse_given
 from lulcmap.cli.command import Command
+from lulcmap.cli.options import server_options
 from lulcmap.cli.terminal import echo, in_line, note_lost_output
 from lulcmap.cli.view import shown_address
 
@@ -49,19 +50,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option(
     "--agreement", is_flag=True, help="Print progress and agreement of the interpreters, and end."
 )
-@click.option(
-    "--basemap",
-    metavar="URL",
-    help="Base map to load from a server: tiles with {z}, {x} and {y}. Without it nothing is "
-    "loaded from anywhere.",
-)
-@click.option(
-    "--port",
-    type=click.IntRange(1, 65535),
-    help="Port on 127.0.0.1.  [default: a free one]",
-    show_default=False,
-)
-@click.option("--no-browser", is_flag=True, help="Print the address only; do not open a browser.")
+@server_options
 @json_option
 @click.pass_context
 def label(

@@ -303,6 +303,25 @@ def region_options(function: F) -> F:
     )(function)
 
 
+def server_options(function: F) -> F:
+    """The options of commands that show a page in a browser."""
+    function = click.option(
+        "--no-browser", is_flag=True, help="Print the address only; do not open a browser."
+    )(function)
+    function = click.option(
+        "--port",
+        type=click.IntRange(1, 65535),
+        help="Port on 127.0.0.1.  [default: a free one]",
+        show_default=False,
+    )(function)
+    return click.option(
+        "--basemap",
+        metavar="URL",
+        help="Base map to load from a server: tiles with {z}, {x} and {y}. Without it nothing is "
+        "loaded from anywhere.",
+    )(function)
+
+
 def map_options(function: F) -> F:
     """Every option of a map; ``request_of`` makes values of what the command is given."""
     for option in reversed(_OPTIONS):

@@ -13,7 +13,7 @@ import click
 
 from lulcmap.cli.app import refuse_given
 from lulcmap.cli.command import Command
-from lulcmap.cli.options import region_options
+from lulcmap.cli.options import region_options, server_options
 from lulcmap.cli.terminal import echo, in_line, note_lost_output
 
 if TYPE_CHECKING:
@@ -32,19 +32,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     help="Composite to compare with; give it again for more. That of a map, beside it, is found.",
 )
 @region_options
-@click.option(
-    "--basemap",
-    metavar="URL",
-    help="Base map to load from a server: tiles with {z}, {x} and {y}. Without it nothing is "
-    "loaded from anywhere.",
-)
-@click.option(
-    "--port",
-    type=click.IntRange(1, 65535),
-    help="Port on 127.0.0.1.  [default: a free one]",
-    show_default=False,
-)
-@click.option("--no-browser", is_flag=True, help="Print the address only; do not open a browser.")
+@server_options
 @click.option(
     "--export",
     type=click.Path(path_type=Path),

@@ -13,7 +13,7 @@ from .contract import (
 )
 from .dynamic_world.release import DYNAMIC_WORLD
 from .features import FeatureNetwork, at_pixels, open_features
-from .file import read_model
+from .file import is_model, read_model
 from .head import Head, with_head, with_metadata
 from .hints import deepness_metadata
 from .image import ClassifiedImage, classify_image
@@ -70,6 +70,7 @@ __all__ = [
     "first_line",
     "has_cuda",
     "has_driver",
+    "is_model",
     "list_models",
     "load_runtime",
     "mirrored",

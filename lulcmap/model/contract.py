@@ -201,6 +201,18 @@ class Contract:
             return self.quality or "was made elsewhere; lulcmap did not measure its quality"
         return self.quality or "was trained on real images; its quality was not measured"
 
+    def card_lines(self) -> list[str]:
+        """Inputs and outputs as a card lists them, in Markdown."""
+        return [
+            *(
+                f"- `{name}`: {', '.join(given.bands)}; {given.dtype}, {given.unit}, "
+                f"nodata {given.nodata}{'; may be missing' if given.optional else ''}"
+                for name, given in self.inputs.items()
+            ),
+            f"- logits of {len(self.classes)} classes, one cell per {self.stride} x "
+            f"{self.stride} px of {self.resolution:g} m: {', '.join(self.classes)}",
+        ]
+
     @property
     def bytes_per_pixel(self) -> float:
         """Bytes per pixel of a block: float32 logits, and the sum, number and mean of a scalar."""

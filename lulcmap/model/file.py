@@ -49,6 +49,15 @@ def read_model(path: Path) -> ModelFile:
     return ModelFile(path, data, hashlib.sha256(data).hexdigest(), contract)
 
 
+def is_model(path: Path) -> bool:
+    """Whether a file is a model with a contract that lulcmap can map with."""
+    try:
+        read_model(path)
+    except ModelError:
+        return False
+    return True
+
+
 def read_onnx(path: Path) -> tuple[bytes, dict[str, str]]:
     """Read the bytes and the metadata of an ONNX file that is safe to load.
 

@@ -16,7 +16,7 @@ from lulcmap.model.contract import (
     SUN_ZENITH,
     Contract,
 )
-from lulcmap.model.file import read_model
+from lulcmap.model.file import is_model
 from lulcmap.model.foreign import ForeignNetwork, Port, read_foreign
 from lulcmap.model.hints import DEEPNESS_OF_INPUTS, Hints, deepness_metadata, read_hints
 from lulcmap.model.runtime import first_line, load_runtime
@@ -123,15 +123,7 @@ def _check_out(path: Path, out: Path, *, overwrite: bool) -> None:
         raise OutputError(f"{out} is the file that is read. Change --out.")
     if out.exists() and not overwrite:
         raise OutputError(f"{out} exists. Give another --out, or --overwrite.")
-    check_ours(out, _is_model, kind="a model")
-
-
-def _is_model(path: Path) -> bool:
-    try:
-        read_model(path)
-    except ModelError:
-        return False
-    return True
+    check_ours(out, is_model, kind="a model")
 
 
 def _build(

@@ -55,13 +55,7 @@ def model_card(contract: Contract, checkpoint: Mapping[str, Any], *, checks: Seq
         f"{parameters / 1e6:.2f} M parameters, {contract.precision}.",
         "",
         "## Inputs and outputs",
-        *(
-            f"- `{name}`: {', '.join(given.bands)}; {given.dtype}, {given.unit}, "
-            f"nodata {given.nodata}{'; may be missing' if given.optional else ''}"
-            for name, given in contract.inputs.items()
-        ),
-        f"- logits of {len(contract.classes)} classes, one cell per {contract.stride} x "
-        f"{contract.stride} px of {contract.resolution:g} m: {', '.join(contract.classes)}",
+        *contract.card_lines(),
         "",
         "## Training data",
         training.get("source") or "Not stated.",

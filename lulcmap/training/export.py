@@ -21,8 +21,8 @@ from lulcmap.model import (
     METADATA_KEY,
     START,
     deepness_metadata,
+    is_model,
     load_runtime,
-    read_model,
 )
 from lulcmap.system import check_destination, check_ours, replacing
 from lulcmap.training.baselines import UNet
@@ -110,7 +110,7 @@ def check_export(out: Path, *, overwrite: bool) -> Path:
     """
     card = out.with_suffix(".md")
     for path, is_ours, kind in (
-        (out, _is_model, "a model"),
+        (out, is_model, "a model"),
         (card, is_card, "the card of a model"),
     ):
         check_destination(path, parents=True)
@@ -126,15 +126,6 @@ def start_of(deployable: DeployableNetwork) -> dict[str, Any]:
         "normalisation": json_values(deployable.normalisation.to_dict()),
         "batch_norm": batch_norm_statistics(deployable.network),
     }
-
-
-def _is_model(path: Path) -> bool:
-    """Whether a file is a model with a contract."""
-    try:
-        read_model(path)
-    except ModelError:
-        return False
-    return True
 
 
 def fold_decoder(deployable: DeployableNetwork, *, fp16: bool) -> DeployableNetwork:
