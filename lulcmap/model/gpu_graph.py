@@ -164,11 +164,11 @@ def open_gpu(
             ort, model.data, model.path, providers=[(CUDA, CUDA_OPTIONS), CPU], threads=threads
         )
         size = _batch(inner, gpu, batch_size)
+        check_graph(model, inner.get_inputs(), inner.get_outputs())
     wanted = CUDA if device == "cuda" else TENSORRT
     if (got := inner.get_providers()[0]) != wanted:
         name = "CUDA" if device == "cuda" else "TensorRT"
         raise DeviceError(f"ONNX Runtime could not load {name} ({loader_message(ort, device)})")
-    check_graph(model, inner.get_inputs(), inner.get_outputs())
     return OpenedGpu(GpuGraph(ort, inner, model.contract), size, got)
 
 
@@ -197,6 +197,7 @@ def _open_tensorrt(
     The first time it builds an engine, which takes minutes, and keeps it for the next.
     """
     plain = create_inner(ort, model.data, model.path, threads=threads)
+    check_graph(model, plain.get_inputs(), plain.get_outputs())
     size = _batch(plain, gpu, batch_size)
     window = model.contract.window
     by_axis = {0: size, 2: window, 3: window}

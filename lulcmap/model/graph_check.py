@@ -12,11 +12,17 @@ _DTYPES = {"uint16": "tensor(uint16)", "int16": "tensor(int16)"}
 class GraphValue(Protocol):
     """An input or output of a graph, as ONNX Runtime describes it."""
 
-    name: str
-    type: str
-    """Such as ``"tensor(uint16)"``."""
-    shape: Sequence[Any]
-    """A whole number for each axis whose size is fixed."""
+    @property
+    def name(self) -> str:
+        """Name."""
+
+    @property
+    def type(self) -> str:
+        """Type, such as ``"tensor(uint16)"``."""
+
+    @property
+    def shape(self) -> Sequence[Any]:
+        """Size of each axis: a whole number where it is fixed."""
 
 
 def check_graph(

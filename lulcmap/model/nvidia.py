@@ -62,11 +62,12 @@ def page_locked(library: Any | None, shape: tuple[int, ...], dtype: DTypeLike) -
         return np.empty(shape, kind)
     if library.cuMemHostAlloc(ctypes.byref(place), ctypes.c_size_t(size), _PORTABLE):
         return np.empty(shape, kind)
-    memory = (ctypes.c_byte * size).from_address(place.value or 0)
+    memory: Any = (ctypes.c_byte * size).from_address(place.value or 0)
     # numpy keeps `memory` for as long as an array shows it
     freed = weakref.finalize(memory, library.cuMemFreeHost, place)
     freed.atexit = False  # the driver may have stopped by then, and frees it itself
-    return np.frombuffer(memory, kind).reshape(shape)
+    array: NDArray[Any] = np.frombuffer(memory, kind)
+    return array.reshape(shape)
 
 
 def _enter_context(library: Any) -> bool:

@@ -181,6 +181,7 @@ def _unusable(model: ModelFile, version: str, error: Exception) -> ModelError:
 
 
 def _reason(error: Exception) -> str:
-    """Return what OpenVINO says, in one line: its message ends a list of places in its code."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__
+    """Return what OpenVINO says in one line, after places in its code and before advice."""
+    lines = [line.strip(" -.") for line in str(error).splitlines()]
+    said = [line for line in lines if line and not line.startswith("To facilitate")]
+    return f"{said[-1]}." if said else type(error).__name__
