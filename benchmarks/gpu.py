@@ -7,7 +7,8 @@ One script of at most 8 minutes on any machine with an NVIDIA GPU:
 Each part runs in its own process, prints its line, and leaves a JSON file in the folder, so that
 the same command after an interruption goes on with the parts that are missing. ``results.json`` and
 ``results.md`` gather them. What is missing on the machine (TensorRT, torch, a GPU) is a line that
-says so. ``--small`` is for a machine without a GPU: the same code, on the CPU, with few windows.
+says so. ``--small`` is for a machine without a GPU: the same code, on the CPU, with few windows, in
+one process.
 
 Windows are those of a simulated country, and labels are compared with those of ONNX Runtime on the
 CPU. A share of the peak counts the floating-point operations of the network as it is exported,
@@ -64,11 +65,10 @@ Run = Callable[..., NDArray[Any]]
 
 
 def rate(step: Callable[[], object], windows: int, seconds: float) -> float:
-    """Windows a second of a call that takes some."""
-    step()
+    """Windows a second of a call that takes some, and that was made before."""
     step()
     calls, began = 0, time.perf_counter()
-    while calls < 2 or time.perf_counter() - began < seconds:
+    while not calls or time.perf_counter() - began < seconds:
         step()
         calls += 1
     return calls * windows / (time.perf_counter() - began)
@@ -130,7 +130,7 @@ def make_windows(options: Any) -> dict[str, Any]:
     )
     kept: list[tuple[NDArray[Any], ...]] = []
     with watched(kept) as busy:
-        seconds = mapped(options, "cpu")
+        seconds = mapped(options, "cpu", "reference.tif")
     keep = kept[: 2 if options.small else 16]
     names = ("s2", "s1", "sun_zenith", "logits")
     arrays = {
@@ -141,15 +141,16 @@ def make_windows(options: Any) -> dict[str, Any]:
     return {"windows": len(kept), "seconds": seconds, "busy_share": covered(busy) / seconds}
 
 
-def mapped(options: Any, device: Any) -> float:
-    """Seconds of a map of the country."""
+def mapped(options: Any, device: Any, name: str) -> float:
+    """Seconds of a map of the country, written to a file of that name."""
     import lulcmap
 
     country = options.out / "country"
+    (options.out / name).unlink(missing_ok=True)  # a map that is there is not made again
     began = time.perf_counter()
     lulcmap.map_area(
         country / "aoi.geojson",
-        options.out / f"map-{device}.tif",
+        options.out / name,
         year=2024,
         catalog=str(country / "items.json"),
         model=options.model,
@@ -195,10 +196,10 @@ def whole_map(options: Any, device: str) -> dict[str, Any]:
     import rasterio
 
     with watched() as busy:
-        seconds = mapped(options, device)
+        seconds = mapped(options, device, f"map-{device}.tif")
     with (
         rasterio.open(options.out / f"map-{device}.tif") as ours,
-        rasterio.open(options.out / "map-cpu.tif") as theirs,
+        rasterio.open(options.out / "reference.tif") as theirs,
     ):
         classes, expected = ours.read(1), theirs.read(1)
     contract = read_model(find_model(options.model)).contract
@@ -494,23 +495,29 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     until = time.monotonic() + 60 * options.minutes
     for name in parts(options):
-        left, written = until - time.monotonic(), options.out / f"{name}.json"
-        if not written.exists() and left > 0:
-            command = [sys.executable, __file__, *sys.argv[1:], "--part", name]
-            try:
-                done = subprocess.run(command, capture_output=True, text=True, timeout=left)
-                why = (done.stderr.strip().splitlines() or ["no reason was given"])[-1]
-            except subprocess.TimeoutExpired:
-                why = "the time was over"
-            if not written.exists():
-                print(f"{name}: {why}", flush=True)  # not kept, so that a rerun tries again
-                continue
-        elif not written.exists():
-            print(f"{name}: not reached; run the same command again", flush=True)
-            continue
-        print(f"{name}: {written.read_text()}", flush=True)
+        written = options.out / f"{name}.json"
+        why = None if written.exists() else attempt(name, options, until - time.monotonic())
+        print(f"{name}: {why or written.read_text()}", flush=True)
         gather(options)
     print((options.out / "results.md").read_text())
+
+
+def attempt(name: str, options: Any, seconds: float) -> str | None:
+    """Run a part; return why it left no file, which a rerun then tries again."""
+    if options.small:
+        options.part = name
+        run_part(options)
+        return None
+    if seconds <= 0:
+        return "not reached; run the same command again"
+    command = [sys.executable, __file__, *sys.argv[1:], "--part", name]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds)
+    except subprocess.TimeoutExpired:
+        return "the time was over"
+    if (options.out / f"{name}.json").exists():
+        return None
+    return (done.stderr.strip().splitlines() or ["no reason was given"])[-1]
 
 
 if __name__ == "__main__":
