@@ -27,8 +27,8 @@ _DATA_VARIABLES = ("PROJ_LIB", "PROJ_DATA", "GDAL_DATA")
 """Variables that point PROJ and GDAL to other data than that of their wheels. Installers of other
 GIS software set them for all programs, and data of another version cannot be read."""
 
-_OTHER_CLASSES = 0.001
-"""Share of classes that another runtime may give otherwise: in one of 1,000 cells."""
+_OTHER_CLASSES = 0.01
+"""Share of classes that another runtime may give otherwise: a tie is one of 256 cells."""
 
 _KNOWN_POINTS = {
     "EPSG:32632": ((9.0, 45.0), (500000.0, 4982950.4)),
