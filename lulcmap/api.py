@@ -32,6 +32,7 @@ from lulcmap.imagery import Composite, composite_area
 from lulcmap.model import (
     ClassifiedImage,
     Contract,
+    Device,
     Session,
     classify_image,
     find_model,
@@ -89,8 +90,8 @@ class MapOptions(TypedDict, total=False):
     retry_failed: bool
     min_coverage: float
     zones: bool
-    device: Literal["auto", "cpu", "cuda"]
-    batch_size: int
+    device: Device
+    batch_size: int | None
     workers: int
     max_memory: int | None
     patience: float
@@ -339,15 +340,16 @@ class Model:
 def open_model(
     name: str | Path | None = None,
     *,
-    device: Literal["auto", "cpu", "cuda"] = "auto",
-    batch_size: int = Settings().batch_size,
+    device: Device = "auto",
+    batch_size: int | None = None,
 ) -> Model:
     """A model, ready to classify.
 
     Args:
         name: a name from ``list_models`` or an ONNX file; None is the default model.
         device: device the model runs on.
-        batch_size: windows in one call of the model, on a GPU.
+        batch_size: windows in one call of the model, on a GPU; None is as many as its memory
+            suggests.
 
     Raises:
         ModelError: there is no such model, or it does not fit.

@@ -62,6 +62,7 @@ def test_a_keyword_that_is_none_is_refused_by_name(country, options):
         ({"min_clear": 255}, "min_clear is 255; it must be a number from 1 to 254."),
         ({"patience": float("nan")}, "patience is nan; it must be a number from 0 up."),
         ({"workers": True}, "workers is True; it must be a number from 1 to 256."),
+        ({"batch_size": 0}, "batch_size is 0; it must be a number from 1 up."),
     ],
 )
 def test_a_setting_that_cannot_be_is_refused(country, wrong, says):

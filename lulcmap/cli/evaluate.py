@@ -45,9 +45,9 @@ _CHECKPOINT = ".pt"
 )
 @click.option(
     "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
+    type=click.Choice(["auto", "cpu", "cuda", "openvino"]),
     default="auto",
-    help="Device to run the model on.",
+    help="Device to run the model on; a checkpoint does not run on openvino.",
 )
 @PRIOR_OPTION
 @click.option("--labels", type=_FILE, help="Raster, points or polygons to measure a map against.")
@@ -247,6 +247,11 @@ def _open_model(
     if path.suffix.lower() == _CHECKPOINT:
         if not path.is_file():
             raise UsageError(f"No file {subject}; give the checkpoint of a training.")
+        if device == "openvino":
+            raise UsageError(
+                f"{subject} is a checkpoint, and --device openvino runs model files. Export it: "
+                "lulcmap export-onnx."
+            )
         need_torch("Evaluating a checkpoint")
         from lulcmap.training import checkpoint_predictor
 

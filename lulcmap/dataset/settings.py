@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from lulcmap.model import Device
+
 if TYPE_CHECKING:
     from lulcmap.catalog import Period
     from lulcmap.geo import AreaLike
@@ -142,7 +144,7 @@ class LabelRequest:
     s1_dates: int = 4
     """Sentinel-1 dates averaged in a chip, the nearest to its day."""
 
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Device = "auto"
     """Device the model runs on."""
 
     batch_size: int = 8

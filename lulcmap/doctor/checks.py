@@ -27,6 +27,7 @@ def run_checks(*, offline: bool = False, folder: Path = Path()) -> Iterator[Chec
         ("PROJ of pyproj", software.proj_of_pyproj),
         ("ONNX Runtime", software.runtime),
         ("CUDA", software.cuda),
+        ("OpenVINO", software.openvino),
         ("models", software.models),
         ("memory", machine.memory),
         ("disk", lambda: machine.disk(folder)),

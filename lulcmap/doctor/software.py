@@ -8,6 +8,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from lulcmap import __version__
@@ -18,11 +19,16 @@ from lulcmap.model import find_model, has_cuda, has_driver, load_runtime, shippe
 from lulcmap.system import ignored_proj_variables, proj_remedy
 
 if TYPE_CHECKING:
-    from lulcmap.model import Session
+    from numpy.typing import NDArray
+
+    from lulcmap.model import Device, Session
 
 _DATA_VARIABLES = ("PROJ_LIB", "PROJ_DATA", "GDAL_DATA")
 """Variables that point PROJ and GDAL to other data than that of their wheels. Installers of other
 GIS software set them for all programs, and data of another version cannot be read."""
+
+_OTHER_CLASSES = 0.01
+"""Share of classes that another runtime may give otherwise: a tie is one of 256 cells."""
 
 _KNOWN_POINTS = {
     "EPSG:32632": ((9.0, 45.0), (500000.0, 4982950.4)),
@@ -151,25 +157,43 @@ def _check_proj(
 def runtime() -> Finding:
     """ONNX Runtime, and the device on which the default model ran."""
     load_runtime()  # report a missing or duplicate runtime before looking for the model
-    session = _tested_session()
+    session, _ = _tested_session()
     if session.notes:
         return "note", f"{session.runtime}. {' '.join(session.notes)}"
     return "ok", f"{session.runtime}: the default model ran on the {session.device}"
 
 
-def _tested_session() -> "Session":
-    """A session of the default model, tested by one small run."""
+def _tested_session(device: "Device" = "auto") -> "tuple[Session, NDArray[Any]]":
+    """A session of the default model, tested by one small run; with the classes it gave."""
     import numpy as np
 
     from lulcmap.model import open_session
 
-    session = open_session(find_model(None), device="auto")
-    session.run(
-        np.ones((1, 9, 64, 64), np.uint16),
-        np.ones((1, 2, 64, 64), np.int16),
+    rng = np.random.default_rng(0)
+    session = open_session(find_model(None), device=device)
+    logits = session.run(
+        rng.integers(1, 6000, (1, 9, 64, 64), dtype=np.uint16),
+        rng.integers(-3000, 200, (1, 2, 64, 64), dtype=np.int16),
         np.ones(1, np.float32),
     )
-    return session
+    return session, logits.argmax(axis=1)
+
+
+def openvino() -> Finding:
+    """OpenVINO, if it is installed: whether the default model gives the same classes in it."""
+    if find_spec("openvino") is None:
+        return "ok", "Not installed, and not needed; lulcmap[openvino] adds --device openvino."
+    session, classes = _tested_session("openvino")
+    try:
+        _, expected = _tested_session("cpu")
+    except DeviceError:
+        return "skipped", f"{session.runtime}: fix ONNX Runtime first, to compare with it."
+    if (share := float((classes != expected).mean())) > _OTHER_CLASSES:
+        return "wrong", (
+            f"{session.runtime}: {share:.1%} of the default model's classes differ from those of "
+            "ONNX Runtime. Update OpenVINO, or do without --device openvino."
+        )
+    return "ok", f"{session.runtime}: the default model gives the classes of ONNX Runtime"
 
 
 def cuda() -> Finding:
@@ -193,7 +217,7 @@ def cuda() -> Finding:
         )
     built = str(getattr(ort, "cuda_version", ""))
     pair = f"{driver}; ONNX Runtime {ort.__version__} is built for CUDA {built or 'unknown'}"
-    session = _tested_session()
+    session, _ = _tested_session()
     if session.device == "cuda":
         return "ok", pair
     driver_cuda = _cuda_of_driver()

@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lulcmap.geo import Box
 from lulcmap.legend import NODATA
-from lulcmap.model import Contract, Network, Prior, Session, classify_image, open_session
+from lulcmap.model import Contract, Device, Network, Prior, Session, classify_image, open_session
 from lulcmap.sensors import NO_SUN, S2_NODATA
 
 
@@ -50,7 +50,7 @@ class Predictor(Protocol):
 
 
 def open_onnx_predictor(
-    path: Path, device: Literal["auto", "cpu", "cuda"] = "auto", prior: Prior = "natural"
+    path: Path, device: Device = "auto", prior: Prior = "natural"
 ) -> tuple[Predictor, Contract]:
     """Open a model file to classify images.
 

@@ -11,6 +11,7 @@ from .contract import (
     ModelScalar,
     Prior,
 )
+from .device import Device
 from .dynamic_world.release import DYNAMIC_WORLD
 from .features import FeatureNetwork, at_pixels, open_features
 from .file import is_model, read_model
@@ -48,6 +49,7 @@ __all__ = [
     "Classified",
     "ClassifiedImage",
     "Contract",
+    "Device",
     "FeatureNetwork",
     "Head",
     "ModelInput",

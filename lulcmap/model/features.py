@@ -16,8 +16,8 @@ from lulcmap.model.head import Head, HeadPlace, read_head, with_features
 from lulcmap.model.inference import usable_pixels
 from lulcmap.model.mirror import mirrored
 from lulcmap.model.protobuf import read_metadata
-from lulcmap.model.runtime import first_line, load_runtime
-from lulcmap.model.session import create_inner, select_bands
+from lulcmap.model.runtime import create_inner, first_line, load_runtime
+from lulcmap.model.session import select_bands
 from lulcmap.model.sun import zeniths_of
 
 

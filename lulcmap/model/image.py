@@ -111,6 +111,7 @@ def classify_image(
         windows=windows,
         box=box,
         batch_size=session.batch_size,
+        in_flight=session.in_flight,
         blend=blend,
         prior=prior,
         sun=None if sun is None else _pad(sun[None], box, over, NO_SUN)[0],

@@ -16,6 +16,7 @@ from lulcmap.geo import Blend, Box, Lattice, blend_weights
 from lulcmap.legend import NODATA
 from lulcmap.model.contract import SUN_ZENITH, Contract, Prior
 from lulcmap.model.mirror import mirrored
+from lulcmap.model.overlap import run_batches
 from lulcmap.model.sun import zeniths_of
 from lulcmap.sensors import S1_BANDS, S2_BANDS
 from lulcmap.system import compiled
@@ -96,6 +97,7 @@ def classify(
     windows: Sequence[Box],
     box: Box,
     batch_size: int,
+    in_flight: int = 1,
     blend: Blend = "hann",
     prior: Prior = "natural",
     probabilities: bool = False,
@@ -118,6 +120,7 @@ def classify(
         box: box of the pixels to classify.
         batch_size: windows in one call of the network. The result depends on it only if the
             network's does.
+        in_flight: batches given to the network at once, from as many threads.
         blend: how windows are blended.
         prior: class prior, as in ``Contract.logit_bias``.
         probabilities: whether those of all classes are wanted.
@@ -148,13 +151,19 @@ def classify(
     zeniths, sun_range = None, None
     if SUN_ZENITH in contract.scalars and sun is not None:
         zeniths, sun_range = zeniths_of(filled, sun, usable, over)
-    for start in range(0, len(filled), batch_size):
+
+    def shown(start: int) -> tuple[NDArray[Any], ...]:
+        pixels = [
+            _window_pixels(usable, window.within(over))
+            for window in filled[start : start + batch_size]
+        ]
+        planes = (np.stack([s[:, *at] for at in pixels]) for s in (s2, s1))
+        return *planes, *(() if zeniths is None else (zeniths[start : start + batch_size],))
+
+    starts = range(0, len(filled), batch_size)
+    results = run_batches(run, map(shown, starts), in_flight=in_flight)
+    for start, logits in zip(starts, results, strict=True):
         batch = filled[start : start + batch_size]
-        pixels = [_window_pixels(usable, window.within(over)) for window in batch]
-        shown: list[NDArray[Any]] = [np.stack([s[:, *at] for at in pixels]) for s in (s2, s1)]
-        if zeniths is not None:
-            shown.append(zeniths[start : start + batch_size])
-        logits = run(*shown)
         for window, part in zip(batch, logits, strict=True):
             at = _cells(window, stride=stride)
             _add_window(total, part, along, at.row - cells.row, at.col - cells.col)

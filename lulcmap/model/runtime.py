@@ -1,15 +1,23 @@
-"""Import ONNX Runtime and check whether it can use CUDA."""
+"""Import ONNX Runtime, check whether it can use CUDA, and open models in it."""
 
 import ctypes
 import importlib.metadata
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
+from typing import Any
 
-from lulcmap.errors import DeviceError
+from lulcmap.errors import DeviceError, ModelError
+
+CPU = "CPUExecutionProvider"
+"""Name of the CPU's execution provider in ONNX Runtime."""
 
 CUDA = "CUDAExecutionProvider"
 """Name of the CUDA execution provider in ONNX Runtime."""
+
+TENSORRT = "TensorrtExecutionProvider"
+"""Name of the TensorRT execution provider in ONNX Runtime."""
 
 LOG_FATAL_ONLY = 4
 """Log severity of ONNX Runtime, fatal errors only: other errors are raised, as one line."""
@@ -51,6 +59,7 @@ def load_runtime() -> ModuleType:
             "pip install lulcmap[cpu], or lulcmap[gpu] for an NVIDIA GPU."
         ) from error
     onnxruntime.set_default_logger_severity(LOG_FATAL_ONLY)
+    onnxruntime.disable_telemetry_events()
     return onnxruntime
 
 
@@ -62,6 +71,60 @@ def _is_installed(distribution: str) -> bool:
     return True
 
 
+def create_inner(
+    ort: ModuleType,
+    data: bytes,
+    path: Path,
+    *,
+    providers: Sequence[Any] = (CPU,),
+    threads: int | None = None,
+    sizes: Mapping[str, int] = MappingProxyType({}),
+) -> Any:
+    """Open a model in ONNX Runtime, set so that its result does not depend on the run.
+
+    Args:
+        ort: the module ``onnxruntime``.
+        data: the model.
+        path: path of its file, for messages.
+        providers: execution providers, the preferred one first.
+        threads: threads of one call; None for as many as this process may use.
+        sizes: sizes of the graph's free axes by their names, for a provider that needs them.
+
+    Raises:
+        DeviceError: the first provider, not the CPU's, is not available.
+        ModelError: the runtime cannot run the model.
+
+    """
+    options = ort.SessionOptions()
+    options.log_severity_level = LOG_FATAL_ONLY
+    options.use_deterministic_compute = True
+    options.intra_op_num_threads = threads or available_cores()
+    options.inter_op_num_threads = 1
+    # spinning threads take cores from those that read and composite
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # the file was checked as ONNX, and is not to be taken for another format
+    options.add_session_config_entry("session.load_model_format", "ONNX")
+    for name, size in sizes.items():
+        options.add_free_dimension_override_by_name(name, size)
+    try:
+        # without enable_fallback=0 a GPU failure is printed to stdout, then ignored
+        return ort.InferenceSession(data, options, providers=list(providers), enable_fallback=0)
+    except Exception as error:  # the runtime's exceptions have no common base
+        if providers[0] != CPU:
+            raise DeviceError(first_line(error)) from error
+        raise ModelError(
+            f"ONNX Runtime {ort.__version__} cannot run {path}: {first_line(error)} "
+            "Export it again (opset 20), or update the runtime."
+        ) from error
+
+
+def available_cores() -> int:
+    """Count the cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def why_no_cuda(ort: ModuleType) -> str | None:
     """Return why CUDA is not available, as far as is known without a session; else None."""
     if not has_cuda(ort):
@@ -69,6 +132,13 @@ def why_no_cuda(ort: ModuleType) -> str | None:
     if not has_driver():
         return "no NVIDIA driver was found on this machine"
     return None
+
+
+def why_no_tensorrt(ort: ModuleType) -> str | None:
+    """Return why TensorRT is not available, as far as is known without a session; else None."""
+    if TENSORRT not in ort.get_available_providers():
+        return "the installed ONNX Runtime has no TensorRT; pip install lulcmap[gpu] instead"
+    return why_no_cuda(ort)
 
 
 def has_cuda(ort: ModuleType) -> bool:
@@ -85,10 +155,10 @@ def has_driver() -> bool:
     return True
 
 
-def loader_message(ort: ModuleType) -> str:
-    """Return the system's error for the CUDA library that ONNX Runtime skipped silently."""
+def loader_message(ort: ModuleType, provider: str = "cuda") -> str:
+    """Return the system's error for a provider's library that ONNX Runtime skipped silently."""
     folder = Path(str(ort.__file__)).parent / "capi"
-    name = "onnxruntime_providers_cuda"
+    name = f"onnxruntime_providers_{provider}"
     library = folder / (f"lib{name}.so" if os.name == "posix" else f"{name}.dll")
     try:
         ctypes.CDLL(str(library))

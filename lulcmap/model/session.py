@@ -1,10 +1,6 @@
-"""Open a model file in ONNX Runtime and run it, on the device it really gets."""
+"""Open a model file and run it, on the device it really gets."""
 
-import os
-from collections.abc import Sequence
-from contextlib import redirect_stdout
 from dataclasses import dataclass, field
-from io import StringIO
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
@@ -14,27 +10,22 @@ from numpy.typing import NDArray
 
 from lulcmap.errors import DeviceError, ModelError, UsageError
 from lulcmap.model.contract import SUN_ZENITH, Contract
+from lulcmap.model.device import Device
 from lulcmap.model.file import ModelFile, read_model
+from lulcmap.model.gpu_graph import IN_FLIGHT, open_gpu
+from lulcmap.model.graph_check import check_graph
+from lulcmap.model.openvino_graph import open_openvino
 from lulcmap.model.runtime import (
-    CUDA,
-    LOG_FATAL_ONLY,
+    create_inner,
     first_line,
     has_cuda,
     has_driver,
     load_runtime,
-    loader_message,
     why_no_cuda,
+    why_no_tensorrt,
 )
 from lulcmap.sensors import S1_BANDS, S2_BANDS
 
-_CPU = "CPUExecutionProvider"
-
-_CUDA_OPTIONS = {
-    "use_tf32": "0",  # its 10-bit mantissa changes the map
-    "cudnn_conv_algo_search": "HEURISTIC",  # a timed search may pick another algorithm each run
-}
-
-_DTYPES = {"uint16": "tensor(uint16)", "int16": "tensor(int16)"}
 _BANDS = {"s2": S2_BANDS, "s1": S1_BANDS}
 
 
@@ -60,7 +51,12 @@ class Session:
     batch_size: int
     """Windows in every call of the runtime, the last padded; 1 on the CPU."""
 
+    in_flight: int
+    """Calls of ``run`` to make at once, from as many threads: 2 on a GPU, where one batch is copied
+    while another is computed; 1 on the CPU."""
+
     _ort: Any = field(repr=False)
+    """ONNX Runtime's session, or what has its ``run`` in another runtime."""
 
     def close(self) -> None:
         """Release the model and its memory; the session cannot run afterwards."""
@@ -152,52 +148,88 @@ class Session:
 def open_session(
     path: Path,
     *,
-    device: Literal["auto", "cpu", "cuda"] = "auto",
+    device: Device = "auto",
     threads: int | None = None,
-    batch_size: int = 4,
+    batch_size: int | None = None,
 ) -> Session:
     """Open a model file, ready to run.
 
     Args:
         path: path of an ONNX file with a contract.
-        device: device to run on. If CUDA is not available, ``"cuda"`` fails and ``"auto"`` falls
-            back to the CPU with a note.
+        device: device to run on. If it is not available, ``"auto"`` falls back from CUDA to the CPU
+            with a note, and every other fails.
         threads: threads of one call on the CPU; None for as many as this process may use. The
             result does not depend on it.
         batch_size: windows in every call on a GPU, the last padded, because cuDNN and cuBLAS choose
-            algorithms by shape. The CPU takes one window at a time, as does a model made for one.
+            algorithms by shape; None for as many as the GPU's memory suggests. The CPU takes one
+            window at a time, as does a model made for one.
 
     Raises:
-        DeviceError: no runtime is installed, or more than one; or ``"cuda"`` is not available.
+        DeviceError: no runtime is installed, or more than one; or the device is not available.
         ModelError: the file is not a usable model.
+        OutputError: TensorRT's engines cannot be kept.
 
     """
     model = read_model(path)
+    if device == "openvino":
+        graph = open_openvino(model, threads=threads)
+        return _on_cpu(model, graph, graph.runtime)
     ort = load_runtime()
-    reason = None if device == "cpu" else why_no_cuda(ort)
-    inner = None
-    if device != "cpu" and reason is None:
-        inner, reason = _create_on_cuda(ort, model, threads=threads)
-    if inner is None:
-        if device == "cuda":
-            raise DeviceError(f"--device cuda: {reason}. Or give --device cpu.")
-        inner = create_inner(ort, model.data, model.path, threads=threads)
-    _check_graph(model, inner)
-    takes_one = any(value.shape[0] == 1 for value in inner.get_inputs())
-    provider = inner.get_providers()[0]
-    on_cuda = provider == CUDA
+    reason = None
+    if device != "cpu":
+        reason = why_no_tensorrt(ort) if device == "tensorrt" else why_no_cuda(ort)
+        if reason is None:
+            try:
+                return _on_gpu(ort, model, device, threads, batch_size)
+            except DeviceError as error:
+                reason = str(error)
+        if device != "auto":
+            raise DeviceError(f"--device {device}: {reason}. Or give --device cpu.")
+    inner = create_inner(ort, model.data, model.path, threads=threads)
+    check_graph(model, inner.get_inputs(), inner.get_outputs())
+    session = _on_cpu(model, inner, f"onnxruntime {ort.__version__}, {inner.get_providers()[0]}")
     # without a GPU and software for one, nobody expects it
-    fell_back = device == "auto" and not on_cuda and (has_cuda(ort) or has_driver())
+    if reason is not None and (has_cuda(ort) or has_driver()):
+        session.notes = (f"The CPU was used instead of the GPU: {reason}.",)
+    return session
+
+
+def _on_cpu(model: ModelFile, graph: Any, runtime: str) -> Session:
+    """A session of a graph that was opened on the CPU."""
     return Session(
         contract=model.contract,
         sha256=model.sha256,
-        device="cuda" if on_cuda else "cpu",
-        runtime=f"onnxruntime {ort.__version__}, {provider}",
-        notes=(f"The CPU was used instead of the GPU: {reason}.",) if fell_back else (),
+        device="cpu",
+        runtime=runtime,
+        notes=(),
         # On the CPU the last bits of a window's logits change with the batch size (the runtime sums
         # a mean over one window in another order), and a batch is not faster.
-        batch_size=batch_size if on_cuda and not takes_one else 1,
-        _ort=inner,
+        batch_size=1,
+        in_flight=1,
+        _ort=graph,
+    )
+
+
+def _on_gpu(
+    ort: ModuleType, model: ModelFile, device: Device, threads: int | None, batch_size: int | None
+) -> Session:
+    """Open a session on the GPU."""
+    opened = open_gpu(
+        ort,
+        model,
+        device="tensorrt" if device == "tensorrt" else "cuda",
+        threads=threads,
+        batch_size=batch_size,
+    )
+    return Session(
+        contract=model.contract,
+        sha256=model.sha256,
+        device="cuda",
+        runtime=f"onnxruntime {ort.__version__}, {opened.provider}, batches of {opened.batch_size}",
+        notes=(),
+        batch_size=opened.batch_size,
+        in_flight=IN_FLIGHT,
+        _ort=opened.graph,
     )
 
 
@@ -213,121 +245,3 @@ def _pad_batch(batch: NDArray[Any], size: int) -> NDArray[Any]:
     if len(batch) == size:
         return batch
     return np.concatenate([batch, np.repeat(batch[-1:], size - len(batch), axis=0)])
-
-
-def _create_on_cuda(
-    ort: ModuleType, model: ModelFile, *, threads: int | None
-) -> tuple[Any | None, str | None]:
-    """Create a session on CUDA; return it, or None and the reason."""
-    if hasattr(ort, "preload_dlls"):
-        with redirect_stdout(StringIO()):  # it prints the libraries it does not find
-            ort.preload_dlls(directory="")  # the CUDA wheels of lulcmap[gpu], not those of a torch
-    try:
-        inner = create_inner(
-            ort, model.data, model.path, providers=[(CUDA, _CUDA_OPTIONS), _CPU], threads=threads
-        )
-    except DeviceError as error:
-        return None, str(error)
-    if inner.get_providers()[0] == CUDA:
-        return inner, None
-    return None, f"ONNX Runtime could not load CUDA ({loader_message(ort)})"
-
-
-def create_inner(
-    ort: ModuleType,
-    data: bytes,
-    path: Path,
-    *,
-    providers: Sequence[Any] = (_CPU,),
-    threads: int | None = None,
-) -> Any:
-    """Open a model in ONNX Runtime, set so that its result does not depend on the run.
-
-    Args:
-        ort: the module ``onnxruntime``.
-        data: the model.
-        path: path of its file, for messages.
-        providers: execution providers, the preferred one first.
-        threads: threads of one call; None for as many as this process may use.
-
-    Raises:
-        DeviceError: the first provider, not the CPU's, is not available.
-        ModelError: the runtime cannot run the model.
-
-    """
-    options = ort.SessionOptions()
-    options.log_severity_level = LOG_FATAL_ONLY
-    options.use_deterministic_compute = True
-    options.intra_op_num_threads = threads or _available_cores()
-    options.inter_op_num_threads = 1
-    # spinning threads take cores from those that read and composite
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # the file was checked as ONNX, and is not to be taken for another format
-    options.add_session_config_entry("session.load_model_format", "ONNX")
-    try:
-        # without enable_fallback=0 a GPU failure is printed to stdout, then ignored
-        return ort.InferenceSession(data, options, providers=list(providers), enable_fallback=0)
-    except Exception as error:  # the runtime's exceptions have no common base
-        if providers[0] != _CPU:
-            raise DeviceError(first_line(error)) from error
-        raise ModelError(
-            f"ONNX Runtime {ort.__version__} cannot run {path}: {first_line(error)} "
-            "Export it again (opset 20), or update the runtime."
-        ) from error
-
-
-def _available_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _check_graph(model: ModelFile, inner: Any) -> None:
-    """Check that the graph matches the contract."""
-    contract = model.contract
-    inputs = {value.name: value for value in inner.get_inputs()}
-    named = {*contract.inputs, *contract.scalars}
-    if set(inputs) != named:
-        _refuse(model, f"takes {_names(inputs)}", _names(named))
-    sizes = {0: "batch size", 2: "height", 3: "width"}
-    for name, expected in contract.inputs.items():
-        value = inputs[name]
-        if value.type != _DTYPES[expected.dtype]:
-            _refuse(model, f"takes {name} as {value.type}", _DTYPES[expected.dtype])
-        if len(value.shape) != 4:
-            _refuse(model, f"takes {name} with {len(value.shape)} axes", "4 (N, bands, H, W)")
-        if value.shape[1] != len(expected.bands):
-            _refuse(model, f"takes {name} with {value.shape[1]} bands", f"{len(expected.bands)}")
-        for axis, size in sizes.items():
-            fixed = value.shape[axis]
-            allowed = 1 if axis == 0 else contract.window
-            if isinstance(fixed, int) and fixed != allowed:
-                _refuse(model, f"fixes the {size} of {name} at {fixed}", f"any, or {allowed}")
-    for name in contract.scalars:
-        value = inputs[name]
-        if value.type != "tensor(float)":
-            _refuse(model, f"takes {name} as {value.type}", "tensor(float)")
-        if len(value.shape) != 1:
-            _refuse(model, f"takes {name} with {len(value.shape)} axes", "1 (N)")
-        if isinstance(value.shape[0], int) and value.shape[0] != 1:
-            _refuse(model, f"fixes the batch size of {name} at {value.shape[0]}", "any, or 1")
-    outputs = {value.name: value for value in inner.get_outputs()}
-    if "logits" not in outputs:
-        _refuse(model, f"returns {_names(outputs)}", "logits")
-    logits = outputs["logits"]
-    if logits.type not in ("tensor(float)", "tensor(float16)"):
-        _refuse(model, f"returns logits as {logits.type}", "tensor(float) or tensor(float16)")
-    classes = logits.shape[1] if len(logits.shape) == 4 else None
-    if isinstance(classes, int) and classes != len(contract.classes):
-        _refuse(model, f"returns {classes} classes", f"{len(contract.classes)}")
-
-
-def _names(values: Any) -> str:
-    return ", ".join(sorted(values)) or "nothing"
-
-
-def _refuse(model: ModelFile, problem: str, expected: str) -> None:
-    raise ModelError(
-        f"The graph of model {model.contract.name!r} {problem}; its contract says {expected}. "
-        "Export the model again: lulcmap export-onnx."
-    )

@@ -19,8 +19,8 @@ from lulcmap.model.contract import (
 from lulcmap.model.file import is_model
 from lulcmap.model.foreign import ForeignNetwork, Port, read_foreign
 from lulcmap.model.hints import DEEPNESS_OF_INPUTS, Hints, deepness_metadata, read_hints
-from lulcmap.model.runtime import first_line, load_runtime
-from lulcmap.model.session import create_inner, open_session
+from lulcmap.model.runtime import create_inner, first_line, load_runtime
+from lulcmap.model.session import open_session
 from lulcmap.model.transform import Head, Transform
 from lulcmap.model.trial import Pixels, Trial, try_model, typical_pixels
 from lulcmap.model.wrap_graph import build

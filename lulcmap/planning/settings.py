@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from lulcmap.imagery import RULE_RANGES, CompositeRules
+from lulcmap.model import Device
 from lulcmap.output import COMPOSITE, PROBABILITIES, QUALITY, Extras, checked_license
 from lulcmap.system import check_fields
 
@@ -92,11 +93,11 @@ class Settings:
     zones: bool = False
     """Whether to write a file of each UTM zone too, on the zone's own grid."""
 
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Device = "auto"
     """Device the model runs on."""
 
-    batch_size: int = 4
-    """Windows in one call of the model, on a GPU."""
+    batch_size: int | None = None
+    """Windows in one call of the model, on a GPU; None is as many as its memory suggests."""
 
     workers: int = 4
     """Reader threads."""

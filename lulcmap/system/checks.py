@@ -14,7 +14,8 @@ def check_fields(settings: Any, ranges: Mapping[str, tuple[float, float]]) -> No
 
     Args:
         settings: the dataclass; a field of type ``Literal`` takes its choices only.
-        ranges: by field, the smallest and the largest value, both included.
+        ranges: by field, the smallest and the largest value, both included. A field that is None
+            by default may be.
 
     Raises:
         UsageError: a value is not one of its choices, or not in its range.
@@ -27,8 +28,10 @@ def check_fields(settings: Any, ranges: Mapping[str, tuple[float, float]]) -> No
             raise UsageError(f"{option} is {value!r}; choose {', '.join(map(str, choices))}.")
         if field.name not in ranges:
             continue
+        if value is None and field.default is None:
+            continue
         low, high = ranges[field.name]
-        number = Integral if field.type is int else Real
+        number = Integral if field.type in (int, int | None) else Real
         is_number = isinstance(value, number) and not isinstance(value, bool)
         if not is_number or not low <= value <= high:
             most = f" to {high:g}" if high < inf else " up"

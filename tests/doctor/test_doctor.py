@@ -169,7 +169,7 @@ def machine_with(monkeypatch, *, driver, cuda, ran="cpu", newest=(12, 2)):
     monkeypatch.setattr(software, "has_cuda", lambda _: cuda)
     monkeypatch.setattr(software, "_driver_name", lambda: "NVIDIA H200, driver 550.1")
     monkeypatch.setattr(software, "_cuda_of_driver", lambda: newest)
-    monkeypatch.setattr(software, "_tested_session", lambda: session)
+    monkeypatch.setattr(software, "_tested_session", lambda: (session, None))
 
 
 @pytest.mark.parametrize(
@@ -205,9 +205,33 @@ def test_the_gpu_and_its_driver_are_named_as_nvidia_smi_names_them(monkeypatch, 
 
 def test_a_session_that_fell_back_is_a_note(monkeypatch):
     session = SimpleNamespace(device="cpu", runtime="onnxruntime 1.28", notes=("No GPU.",))
-    monkeypatch.setattr(software, "_tested_session", lambda: session)
+    monkeypatch.setattr(software, "_tested_session", lambda: (session, None))
 
     assert software.runtime() == ("note", "onnxruntime 1.28. No GPU.")
+
+
+@pytest.mark.parametrize(
+    ("given", "status", "words"),
+    [([1, 2, 3, 4], "ok", "the classes of ONNX Runtime"), ([1, 2, 3, 5], "wrong", "25.0% of")],
+)
+def test_openvino_has_to_give_the_classes_of_onnx_runtime(monkeypatch, given, status, words):
+    classes = {"openvino": np.array(given), "cpu": np.array([1, 2, 3, 4])}
+    session = SimpleNamespace(runtime="openvino 2026.4, CPU")
+    monkeypatch.setattr(software, "find_spec", lambda _: True)
+    monkeypatch.setattr(software, "_tested_session", lambda device: (session, classes[device]))
+
+    got, said = software.openvino()
+
+    assert (got, words in said) == (status, True)
+
+
+def test_openvino_is_not_needed(monkeypatch):
+    monkeypatch.setattr(software, "find_spec", lambda _: None)
+
+    assert software.openvino() == (
+        "ok",
+        "Not installed, and not needed; lulcmap[openvino] adds --device openvino.",
+    )
 
 
 def test_a_model_that_is_not_the_shipped_one_is_wrong(monkeypatch, tmp_path):

@@ -35,9 +35,7 @@ def make_session(tmp_path_factory):
     return make
 
 
-def mapped(
-    session, world, box, *, mask=None, blend="hann", prior="natural", batch_size=4, run=None
-):
+def mapped(session, world, box, *, mask=None, batch_size=4, run=None, **options):
     """Classify a box from the pixels of the windows it needs and no others."""
     lattice, stride = session.contract.lattice, session.contract.stride
     mask = np.ones(box.shape, bool) if mask is None else mask
@@ -53,8 +51,7 @@ def mapped(
         windows=windows,
         box=box,
         batch_size=batch_size,
-        blend=blend,
-        prior=prior,
+        **options,
     )
 
 
@@ -187,6 +184,13 @@ def test_the_map_has_the_same_bits_for_any_batch_size(make_session, world):
 
     for size in (3, 8):
         assert_same(mapped(session, world, box, batch_size=size), alone)
+
+
+def test_the_map_has_the_same_bits_with_batches_in_flight(make_session, world):
+    session = make_session(contract(), kernel=12, attention=True)
+    box = Box(-150, -37, 233, 259)
+
+    assert_same(mapped(session, world, box, batch_size=3, in_flight=2), mapped(session, world, box))
 
 
 def test_a_class_is_the_legends_whatever_the_order_of_the_logits(make_session, world):
