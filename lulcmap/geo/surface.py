@@ -27,6 +27,9 @@ NOWHERE = np.iinfo(np.int64).min
 _KNOT_PX = 64
 """Most pixels between the knots, at which the transformation is evaluated."""
 
+_BEYOND, _UNSURE = -1, -2
+"""Instead of its place: a pixel that lies beyond all values, or that is unsure."""
+
 _REACH_PX = 2
 """Pixels by which a part of a grid may reach beyond its knots; whatever reaches further is looked
 up by itself."""
@@ -43,9 +46,7 @@ class Source(Protocol):
         """The (B, H, W) values of a box within the extent."""
 
 
-def gather(
-    locate: Locate, mask: NDArray[np.bool_], source: Source, out: NDArray[Any]
-) -> None:
+def gather(locate: Locate, mask: NDArray[np.bool_], source: Source, out: NDArray[Any]) -> None:
     """Fill pixels of a grid with the values of the source's pixels that contain their centres.
 
     Args:
@@ -60,26 +61,27 @@ def gather(
         return
     surface = Surface.of(mask.shape, locate)
     if surface is None:
-        _gather_exactly(locate, *np.nonzero(mask), source, out)
+        _gather_exactly(locate, *np.divmod(np.flatnonzero(mask), mask.shape[1]), source, out)
         return
     low, high = surface.reach(rows, cols)
     reach = Box(*low, *(high - low))
     box = reach.intersection(source.extent)
-    corner = np.array([box.row, box.col]) if box else low
     values = source.read(box) if box else np.empty((len(out), 0, 0), out.dtype)
+    offset = (box.row - low[0], box.col - low[1]) if box else (0, 0)
     unsure = np.zeros(mask.shape, bool)
     found = _gather(
-        surface.knots - corner[:, None, None],
+        surface.knots - low[:, None, None],
         surface.steps,
         surface.margin,
-        np.array([low - corner, high - corner], np.float64),
+        (int(high[0] - low[0]), int(high[1] - low[1])),
+        (int(offset[0]), int(offset[1])),
         np.ascontiguousarray(mask),
         np.ascontiguousarray(values),
         out,
         unsure,
     )
     if found:
-        _gather_exactly(locate, *np.nonzero(unsure), source, out)
+        _gather_exactly(locate, *np.divmod(np.flatnonzero(unsure), mask.shape[1]), source, out)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +104,10 @@ class Surface:
         knots = locate(*np.meshgrid(rows, cols, indexing="ij"))
         middles = [(axis[1:] + axis[:-1]) / 2 for axis in (rows, cols)]
         true = locate(*np.meshgrid(*middles, indexing="ij"))
-        down, across = (_weights(middle / axis[1], axis.size) for middle, axis in
-                        zip(middles, (rows, cols), strict=True))
+        down, across = (
+            _weights(middle / axis[1], axis.size)
+            for middle, axis in zip(middles, (rows, cols), strict=True)
+        )
         error = np.abs(true - down @ knots @ across.T)
         if not (np.isfinite(knots).all() and np.isfinite(error).all()):
             return None
@@ -131,16 +135,17 @@ class Surface:
         return first, np.ceil(high).astype(np.int64) + _REACH_PX
 
 
-def floors(shape: tuple[int, int], locate: Locate) -> NDArray[np.int64]:
+def floors(shape: tuple[int, ...], locate: Locate) -> NDArray[np.int64]:
     """(2, H, W) coordinates of a grid's pixels, rounded down; ``NOWHERE`` if either is NaN."""
+    unsure: NDArray[Any]
     surface = Surface.of(shape, locate)
     if surface is None:
-        result, unsure = np.empty((2, *shape), np.int64), np.ones(shape, bool)
+        result, unsure = np.empty((2, *shape), np.int64), np.ones(shape, np.bool_)
     else:
         coordinates = surface.at(*(np.arange(length, dtype=float) for length in shape))
         whole = np.floor(coordinates)
         part = coordinates - whole
-        unsure = ((part < surface.margin) | (part > 1 - surface.margin)).any(axis=0)
+        unsure = np.any((part < surface.margin) | (part > 1 - surface.margin), axis=0)
         result = whole.astype(np.int64)
     rows, cols = np.nonzero(unsure)
     result[:, rows, cols] = _exact_floors(locate, rows, cols)
@@ -182,7 +187,8 @@ def _gather(
     knots: NDArray[np.float64],
     steps: tuple[float, float],
     margin: float,
-    reach: NDArray[np.float64],
+    reach: tuple[int, int],
+    offset: tuple[int, int],
     mask: NDArray[np.bool_],
     values: NDArray[Any],
     out: NDArray[Any],
@@ -191,10 +197,11 @@ def _gather(
     """Interpolate the coordinates of pixels, and copy the values that lie there.
 
     Args:
-        knots: (2, R, C) coordinates at the knots, from the first of the values.
+        knots: (2, R, C) coordinates at the knots, from the first that is in reach.
         steps: pixels between the knots, down and across.
         margin: distance to an integer within which a pixel is unsure.
-        reach: (2, 2) first and last coordinates; a pixel beyond is unsure too.
+        reach: coordinates in reach; a pixel beyond is unsure too.
+        offset: coordinates of the first value.
         mask: (H, W) which pixels to fill.
         values: (B, h, w) values to take.
         out: (B, H, W) array to fill; stays as it is where there are no values.
@@ -204,10 +211,12 @@ def _gather(
         Number of unsure pixels.
 
     """
-    found = 0
+    found, sure = 0, 0.5 - margin
     last_row, last_col = knots.shape[1] - 4, knots.shape[2] - 4
     per_pixel = 1 / steps[1]
-    line = np.empty((2, knots.shape[2]))
+    height, width = values.shape[1:]
+    flat = values.reshape(values.shape[0], height * width)
+    line, at = np.empty((2, knots.shape[2])), np.empty(2 * _KNOT_PX, np.int32)
     for row in range(mask.shape[0]):
         above = min(max(int(row / steps[0]) - 1, 0), last_row)
         t = row / steps[0] - above
@@ -229,23 +238,25 @@ def _gather(
             left = min(max(cell - 1, 0), last_col)
             y0, y1, y2, y3 = _cubic(line[0], left)
             x0, x1, x2, x3 = _cubic(line[1], left)
-            for col in range(start, stop):
-                if not mask[row, col]:
-                    continue
-                t = col * per_pixel - left
+            # two loops, as the first one has no branch and works on several pixels at once
+            for k in range(stop - start):
+                t = float(start + k) * per_pixel - left
                 y = ((y3 * t + y2) * t + y1) * t + y0
                 x = ((x3 * t + x2) * t + x1) * t + x0
-                i, j = math.floor(y), math.floor(x)
-                if (
-                    min(y - i, i + 1 - y, x - j, j + 1 - x) < margin
-                    or not reach[0, 0] <= y < reach[1, 0]
-                    or not reach[0, 1] <= x < reach[1, 1]
-                ):
-                    unsure[row, col] = True
-                    found += 1
-                elif 0 <= i < values.shape[1] and 0 <= j < values.shape[2]:
-                    for band in range(values.shape[0]):
-                        out[band, row, col] = values[band, i, j]
+                i, j = np.int32(y), np.int32(x)  # rounded down, as unsure below 0
+                is_sure = (abs(y - i - 0.5) <= sure) & (abs(x - j - 0.5) <= sure)
+                is_sure &= (i >= 0) & (i < reach[0]) & (j >= 0) & (j < reach[1])
+                i, j = i - offset[0], j - offset[1]
+                is_there = (i >= 0) & (i < height) & (j >= 0) & (j < width)
+                at[k] = (i * width + j if is_there else _BEYOND) if is_sure else _UNSURE
+            for k in range(stop - start):
+                if mask[row, start + k]:
+                    if at[k] >= 0:
+                        for band in range(flat.shape[0]):
+                            out[band, row, start + k] = flat[band, np.uint32(at[k])]
+                    elif at[k] == _UNSURE:
+                        unsure[row, start + k] = True
+                        found += 1
     return found
 
 
@@ -278,7 +289,7 @@ def _weights(places: NDArray[np.float64], n: int) -> NDArray[np.float64]:
     return weights
 
 
-def _span(used: NDArray[np.bool_]) -> slice:
+def _span(used: Any) -> slice:
     """From the first to the last True."""
     places = np.flatnonzero(used)
     return slice(int(places[0]), int(places[-1]) + 1) if places.size else slice(0, 0)

@@ -41,7 +41,7 @@ def zone_pixels(grid: GeoBox, to_zone: Transformer) -> tuple[NDArray[np.int64], 
         integer where the centre has no coordinates in the zone.
 
     """
-    rows, cols = floors(grid.shape, lambda *pixels: _zone_pixels(grid, to_zone, *pixels))
+    rows, cols = floors(tuple(grid.shape), lambda *pixels: _zone_pixels(grid, to_zone, *pixels))
     return rows, cols
 
 

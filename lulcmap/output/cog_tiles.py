@@ -9,7 +9,9 @@ import hashlib
 import struct
 import zlib
 from collections import deque
+from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -53,9 +55,7 @@ def write_tiles(
 
     """
     layout = raster.layout
-    # removed with the file it is beside, also after a kill
-    spool_path = part.with_name(f"{part.name}.ovr.tmp")
-    with spool_path.open("wb+") as file:
+    with _temporary(part) as file:
         spool = _Spool(file, header, int(layout["nodata"]), threads)
         pyramid = Pyramid(
             header.shapes,
@@ -73,6 +73,15 @@ def write_tiles(
         check_disk(part.parent, file.tell(), "the map")
         with part.open("wb") as out:
             return spool.write(out)
+
+
+@contextmanager
+def _temporary(part: Path) -> Iterator[BinaryIO]:
+    """A file beside another, for the body; after a kill it is removed with the other."""
+    path = part.with_name(f"{part.name}.ovr.tmp")
+    with path.open("wb+") as file:
+        yield file
+    path.unlink(missing_ok=True)
 
 
 class _Spool:

@@ -20,10 +20,13 @@ from lulcmap.output.overviews import TILE_PX
 from lulcmap.output.stream import Piece, Raster, Threads
 from lulcmap.output.zone_blend import CLASS, blend_zones
 from lulcmap.output.zone_reader import BlockFiles, ZoneBlocks, ZoneReader
-from lulcmap.system import GDAL_OPTIONS, Steps, no_progress
+from lulcmap.system import GDAL_OPTIONS, Steps, compiled, no_progress
 
 _CHUNK_PX = 4 * TILE_PX
 """Columns of a chunk, pixels."""
+
+_BAND_PX = 16 * TILE_PX
+"""Rows to which areas are clipped before they are clipped to strips."""
 
 _CHUNK_BYTES = 8 * 2**20
 """Bytes of a chunk's pixels; a layer of many bands has fewer columns to a chunk."""
@@ -76,13 +79,14 @@ def joined_map(
                 with rasterio.Env(**GDAL_OPTIONS):
                     return _joined(chunk, sources, weigh=areas is not None)
 
-            chunks = _all_chunks(target, polygon, sources, _CHUNK_PX, progress)
+            chunks = _all_chunks(target, polygon, sources, _CHUNK_PX)
             for joined in threads.ahead(join, chunks):
                 if counts is not None:
                     counts[:] += joined.counts
                 if areas is not None:
                     areas[:] += joined.areas
                 yield joined.piece
+                _report(joined.piece, target, progress)
 
     return Raster(_layout(target, 1, "uint8", NODATA), mosaic_bytes(polygon, target), pieces)
 
@@ -137,24 +141,24 @@ def joined_layer(
             ]
 
             def join(chunk: _Chunk) -> Piece:
-                values = np.full(
-                    (len(layer.bands), *chunk.grid.shape), layer.nodata, layer.dtype
-                )
+                values = np.full((len(layer.bands), *chunk.grid.shape), layer.nodata, layer.dtype)
                 mask = chunk.mask()
                 if mask.any():
                     with rasterio.Env(**GDAL_OPTIONS):
-                        _, source = _classes(chunk, mask, sources)
-                        for number in np.unique(source[source >= 0]):
-                            values_of[number].fill(
-                                chunk.grid, source == number, values, bands=layer.bands
-                            )
+                        classes = np.full(mask.shape, NODATA, np.uint8)
+                        givers = np.full(mask.shape, -1, np.int16)
+                        _classes(chunk, mask, sources, classes, givers)
+                        for number, reader in enumerate(values_of):
+                            given = givers == number
+                            if given.any():
+                                reader.fill(chunk.grid, given, values, bands=layer.bands)
                 return Piece(chunk.rows.start, chunk.cols.start, values)
 
             columns = max(_CHUNK_BYTES // (pixel * TILE_PX * TILE_PX), 1) * TILE_PX
             columns = min(columns, _CHUNK_PX)
-            yield from threads.ahead(
-                join, _all_chunks(target, polygon, sources, columns, progress)
-            )
+            for piece in threads.ahead(join, _all_chunks(target, polygon, sources, columns)):
+                yield piece
+                _report(piece, target, progress)
 
     layout = _layout(target, len(layer.bands), layer.dtype, layer.nodata)
     return Raster(layout, pixel * mosaic_bytes(polygon, target), pieces)
@@ -214,7 +218,15 @@ class _Chunk:
 
     def zones(self) -> list[tuple[ZoneReader, shapely.MultiPolygon]]:
         """Zones that reach the chunk, each with its part of the area near the chunk."""
-        reached = [(zone, clip(part, self.grid)) for zone, part in self.parts]
+        around = shapely.box(*self.grid.pad(1).boundingbox.bbox)
+        near = [
+            (zone, part)
+            for zone, part in self.parts
+            if shapely.intersects(shapely.box(*part.bounds), around)
+        ]
+        if len(near) < 2:  # mostly, and clipping is slow
+            return near
+        reached = [(zone, clip(part, self.grid)) for zone, part in near]
         return [(zone, part) for zone, part in reached if not part.is_empty]
 
 
@@ -237,53 +249,93 @@ def _all_chunks(
     polygon: shapely.MultiPolygon,
     sources: Sequence[ZoneReader],
     columns: int,
-    progress: Steps,
 ) -> Iterator[_Chunk]:
     """The chunks of a target, strip of tiles by strip."""
-    height = target.shape[0]
+    height, areas = target.shape[0], [polygon, *(zone.part for zone in sources)]
+    around = areas
     for row in range(0, height, TILE_PX):
+        # once per band and per strip, because a country's border has a million corners
+        if row % _BAND_PX == 0:
+            band = target[row : min(row + _BAND_PX, height), :]
+            around = [clip(area, band) for area in areas]
         rows = slice(row, min(row + TILE_PX, height))
         strip = target[rows, :]
-        # once per strip, because a country's border has a million corners
-        near = clip(polygon, strip)
-        parts = [(zone, clip(zone.part, strip)) for zone in sources]
+        near, *there = (clip(area, strip) for area in around)
+        parts = list(zip(sources, there, strict=True))
         for col in range(0, strip.shape[1], columns):
             cols = slice(col, min(col + columns, strip.shape[1]))
             yield _Chunk(rows, cols, target, near, parts)
-        progress(rows.stop, height)
+
+
+def _report(piece: Piece, target: GeoBox, progress: Steps) -> None:
+    """Say how many rows are done, after the last piece of a strip."""
+    _, height, width = piece.values.shape
+    if piece.col + width == target.shape[1]:
+        progress(piece.row + height, target.shape[0])
 
 
 def _joined(chunk: _Chunk, sources: Sequence[ZoneReader], *, weigh: bool) -> _Joined:
     """The classes of a chunk, counted."""
-    mask, areas = chunk.mask(), np.zeros(NODATA + 1)
-    values = np.full(chunk.grid.shape, NODATA, np.uint8)
+    mask = chunk.mask()
+    values = np.full(mask.shape, NODATA, np.uint8)
+    counts, areas = np.zeros(NODATA + 1, np.int64), np.zeros(NODATA + 1)
     if mask.any():
-        values, _ = _classes(chunk, mask, sources)
-    inside = values[mask]
-    if weigh and inside.size:
-        box = (chunk.rows.start, chunk.cols.start, *values.shape)
-        weights = grid_areas(_crs(chunk.target).proj, chunk.target.affine, box)[mask]
-        areas = np.bincount(inside, weights, minlength=NODATA + 1)
-    counts = np.bincount(inside, minlength=NODATA + 1)
+        _classes(chunk, mask, sources, values)
+        weights = np.zeros((0, 0))
+        if weigh:
+            box = (chunk.rows.start, chunk.cols.start, mask.shape[0], mask.shape[1])
+            weights = grid_areas(_crs(chunk.target).proj, chunk.target.affine, box)
+        _tally(values, mask, np.ascontiguousarray(weights), counts, areas)
     return _Joined(Piece(chunk.rows.start, chunk.cols.start, values[None]), counts, areas)
 
 
+@compiled
+def _tally(
+    values: NDArray[np.uint8],
+    mask: NDArray[np.bool_],
+    weights: NDArray[np.float64],
+    counts: NDArray[np.int64],
+    areas: NDArray[np.float64],
+) -> None:
+    """Count (H, W) values where the mask is True, and add up their weights if there are any."""
+    for row in range(values.shape[0]):
+        for col in range(values.shape[1]):
+            if mask[row, col]:
+                value = values[row, col]
+                counts[value] += 1
+                if weights.size:
+                    areas[value] += weights[row, col]
+
+
 def _classes(
-    chunk: _Chunk, mask: NDArray[np.bool_], sources: Sequence[ZoneReader]
-) -> tuple[NDArray[np.uint8], NDArray[np.int16]]:
-    """(H, W) classes of a chunk, 255 where the mask is False, and the zone each came from or -1."""
-    values = np.full(chunk.grid.shape, NODATA, np.uint8)
-    source = np.full(chunk.grid.shape, -1, np.int16)
-    zones = chunk.zones()
-    owner = _owner(chunk.grid, mask, zones)
+    chunk: _Chunk,
+    mask: NDArray[np.bool_],
+    sources: Sequence[ZoneReader],
+    values: NDArray[np.uint8],
+    givers: NDArray[np.int16] | None = None,
+) -> None:
+    """Find the classes of a chunk.
+
+    Args:
+        chunk: the chunk.
+        mask: (H, W) its pixels in the area.
+        sources: all zones.
+        values: (H, W) array to fill with the classes; 255 outside the mask.
+        givers: (H, W) array to fill with the number of the zone that gave each; -1 outside the
+            mask.
+
+    """
+    grid, zones = chunk.grid, chunk.zones()
+    owner = _owner(grid, mask, zones)
     for number, (zone, _) in enumerate(zones):
         belongs = mask if owner is None else mask & (owner == number)
         if belongs.any():
-            zone.fill(chunk.grid, belongs, values[None], bands=[CLASS])
-            source[belongs] = sources.index(zone)
-    for number, rows, cols in blend_zones(values, sources, chunk.grid):
-        source[rows, cols] = number
-    return values, source
+            zone.fill(grid, belongs, values[None], bands=[CLASS])
+            if givers is not None:
+                givers[belongs] = sources.index(zone)
+    for number, rows, cols in blend_zones(values, sources, grid):
+        if givers is not None:
+            givers[rows, cols] = number
 
 
 def _owner(
@@ -301,7 +353,8 @@ def _owner(
     codes, owner = pixel_zones(grid), np.full(grid.shape, -1, np.int16)
     for number, (zone, _) in enumerate(zones):
         owner[codes == zone.epsg] = number
-    rows, cols = np.nonzero(mask & (owner < 0))  # an edge of the area follows the meridian
+    # where an edge of the area follows the meridian
+    rows, cols = np.divmod(np.flatnonzero(mask & (owner < 0)), grid.shape[1])
     if rows.size:
         affine = grid.affine
         centres = shapely.points(

@@ -69,11 +69,8 @@ class Threads:
 @contextmanager
 def threads() -> Iterator[Threads]:
     """As many threads as this process has cores; they have ended when the body has."""
-    if hasattr(os, "sched_getaffinity"):
-        n = len(os.sched_getaffinity(0))
-    else:
-        n = os.cpu_count() or 1
-    n = min(n, _MAX_THREADS)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    n = min(cores or 1, _MAX_THREADS)
     pool = ThreadPoolExecutor(n, "map")
     try:
         yield Threads(n, pool)

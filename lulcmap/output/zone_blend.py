@@ -59,7 +59,7 @@ def blend_zones(
         return []
     near, part = border
     grid, classes = grid[part], classes[part]
-    rows, cols = np.nonzero(classes != NODATA)
+    rows, cols = np.divmod(np.flatnonzero(classes != NODATA), classes.shape[1])
     lon, lat = pixel_degrees(grid)[:, rows, cols]
     away = np.stack([distance_to_zone(zone.epsg, lon, lat) for zone in near])
     own = away.argmin(axis=0)

@@ -42,7 +42,8 @@ class _Held:
     """A block file that may be open; its lock is held by the one thread that uses it."""
 
     def __init__(self) -> None:
-        self.lock, self.dataset = threading.Lock(), None
+        self.lock = threading.Lock()
+        self.dataset: Any = None
         self.is_given_up = False
 
     def give_up(self) -> None:
@@ -115,9 +116,9 @@ class ZoneReader:
         self._dtype, self._nodata = dtype, nodata
         self.epsg, self.part = zone.epsg, zone.part
         self._blocks, self._files = zone.blocks, files
-        self._extents = np.array(
-            [(box.row, box.col, *box.stop) for _, box in zone.blocks]
-        ).reshape(-1, 4)
+        self._extents = np.array([(box.row, box.col, *box.stop) for _, box in zone.blocks]).reshape(
+            -1, 4
+        )
         self._to_zone = _transformer(target, zone.epsg)
 
     def values(
@@ -164,7 +165,7 @@ class ZoneReader:
         for number in np.flatnonzero(
             ((first < box.stop) & (last > (box.row, box.col))).all(axis=1)
         ):
-            path, place = self._blocks[number]
+            path, place = self._blocks[int(number)]
             part = place.intersection(box)
             if part is not None:
                 at = part.within(box)
