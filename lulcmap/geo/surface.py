@@ -232,7 +232,7 @@ def _gather(
                 )
         stop = 0
         for cell in range(knots.shape[2] - 1):
-            start, stop = stop, min(int(math.ceil((cell + 1) * steps[1])), mask.shape[1])
+            start, stop = stop, min(math.ceil((cell + 1) * steps[1]), mask.shape[1])
             if cell == knots.shape[2] - 2:
                 stop = mask.shape[1]
             left = min(max(cell - 1, 0), last_col)

@@ -64,6 +64,7 @@ def write_tiles(
             nodata=int(layout["nodata"]),
             resampling=resampling,
             emit=spool.add,
+            folder=part.parent,
         )
         for piece in raster.pieces(threads):
             if piece.col == 0:

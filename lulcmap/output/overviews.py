@@ -7,6 +7,8 @@ before.
 """
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,9 @@ _CARRY_PX = 4
 
 _PIECE_PX = 4 * TILE_PX
 """Columns of a strip that are halved at a time."""
+
+_STRIP_BYTES = 128 * 2**20
+"""Bytes of a strip of a level that is kept in memory."""
 
 _EPSILON = 1e-8
 """Part of a pixel by which GDAL lets the edge of a pixel lie beyond another's."""
@@ -42,6 +47,7 @@ class Pyramid:
         nodata: int,
         resampling: str,
         emit: Emit,
+        folder: Path,
     ) -> None:
         """Begin with no pixel.
 
@@ -52,12 +58,13 @@ class Pyramid:
             nodata: value that an overview takes only where nothing else is.
             resampling: ``"MODE"`` or ``"NEAREST"`` of uint8, or ``"AVERAGE"``.
             emit: called with each tile, and with tiles of all levels in the order they are done.
+            folder: path of a folder for what is too large for memory.
 
         """
         next_level = None
         for number in reversed(range(len(shapes))):
             next_level = _Level(
-                number, shapes[number], (bands, dtype, nodata), resampling, emit, next_level
+                number, shapes[number], (bands, dtype, nodata), resampling, emit, next_level, folder
             )
         if next_level is None:
             raise ValueError("a raster without a level")
@@ -86,6 +93,7 @@ class _Level:
         resampling: str,
         emit: Emit,
         halved: "_Level | None",
+        folder: Path,
     ) -> None:
         self.shape, self._number, self._emit, self._halved = shape, number, emit, halved
         self._bands, self._dtype, self._nodata = kind
@@ -99,10 +107,22 @@ class _Level:
         self._done_row, self._done_col = 0, 0
         # A strip makes half of one of the next level, and a row or two that are still missing.
         rows = min(halved.shape[0], TILE_PX + TILE_PX // 2 + _CARRY_PX)
-        self._made, self._made_row = self._blank(rows, halved.shape[1]), 0
+        self._made, self._made_row = self._blank_strip(rows, halved.shape[1], folder), 0
 
     def _blank(self, height: int, width: int) -> NDArray[Any]:
         return np.full((self._bands, height, width), self._nodata, self._dtype)
+
+    def _blank_strip(self, height: int, width: int, folder: Path) -> NDArray[Any]:
+        """As ``_blank``; of a wide layer of many bands it lies in a file without a name."""
+        row = self._blank(1, width)
+        if row.nbytes * height <= _STRIP_BYTES:
+            return self._blank(height, width)
+        with TemporaryFile(dir=folder) as file:
+            for _ in range(height):  # the disk is full now or never
+                file.write(row.tobytes())
+            file.flush()
+            shape = (self._bands, height, width)
+            return np.asarray(np.memmap(file, self._dtype, "r+", shape=shape))
 
     def add(self, row: int, col: int, values: NDArray[Any]) -> None:
         """Take a piece of a strip; see ``Pyramid.add``."""

@@ -120,6 +120,15 @@ def test_the_number_of_threads_does_not_change_the_bytes(tmp_path, cog, threads,
     assert (tmp_path / "map.tif").read_bytes() == cog.read_bytes()
 
 
+def test_strips_on_disk_make_the_same_map(tmp_path, cog, monkeypatch):
+    monkeypatch.setattr("lulcmap.output.overviews._STRIP_BYTES", 1000)
+
+    write_cog(source(tmp_path, land()), tmp_path / "map.tif", tags=TAGS)
+
+    assert (tmp_path / "map.tif").read_bytes() == cog.read_bytes()
+    assert names(tmp_path) == ["map.tif", "mosaic.tif"]
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (40, 600), (512, 512), (513, 3)])
 def test_a_map_of_any_size_is_valid(tmp_path, shape):
     out = tmp_path / "map.tif"
