@@ -30,7 +30,14 @@ from .map_grid import (
 from .pixel_area import grid_areas, grid_lonlat, has_known_areas
 from .sun import overpass_time, solar_zenith
 from .tiling import Blend, Box, Lattice, blend_weights
-from .transform import pixel_degrees, pixel_zones, point_degrees, transformer, zone_pixels
+from .transform import (
+    fill_from_zone,
+    pixel_degrees,
+    pixel_zones,
+    point_degrees,
+    transformer,
+    zone_pixels,
+)
 from .utm import ZONE_BLEND_M, ZonePart, beyond_zone, distance_to_zone, split_by_zone, utm_zone
 from .vector_file import open_vectors
 
@@ -58,6 +65,7 @@ __all__ = [
     "datum_doubt",
     "distance_to_zone",
     "even_grid",
+    "fill_from_zone",
     "first_line",
     "footprint",
     "geobox",

@@ -168,6 +168,8 @@ def pixels_inside(polygon: shapely.MultiPolygon, grid: GeoBox) -> NDArray[np.boo
     clipped = clip(polygon, grid)
     if clipped.is_empty:
         return np.zeros(grid.shape, bool)
+    if shapely.get_num_coordinates(clipped) == 5 and clipped.area == _around(grid).area:
+        return np.ones(grid.shape, bool)  # inland: a rectangle, and the whole one
     with _RASTERIZE_LOCK:
         mask = geometry_mask([clipped], out_shape=grid.shape, transform=grid.affine, invert=True)
     return np.asarray(mask, bool)
@@ -182,7 +184,12 @@ def clip(polygon: shapely.MultiPolygon, grid: GeoBox) -> shapely.MultiPolygon:
 
     """
     # A polygon that only touches the box leaves a line, which would be burned as pixels.
-    return only_polygons(shapely.intersection(polygon, shapely.box(*grid.pad(1).boundingbox.bbox)))
+    return only_polygons(shapely.intersection(polygon, _around(grid)))
+
+
+def _around(grid: GeoBox) -> shapely.Polygon:
+    """The rectangle around a grid and a pixel more."""
+    return shapely.box(*grid.pad(1).boundingbox.bbox)
 
 
 def footprint(grid: GeoBox) -> tuple[float, float, float, float]:

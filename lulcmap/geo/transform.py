@@ -1,8 +1,7 @@
 """From the pixels of a grid in any CRS to UTM zones, pixels of a zone, and degrees."""
 
-import math
-from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,20 +9,18 @@ from odc.geo.geobox import GeoBox
 from pyproj import Transformer
 
 from lulcmap.geo.grid import RESOLUTION_M
+from lulcmap.geo.surface import Source, floors, gather
+from lulcmap.geo.tiling import Box
 from lulcmap.geo.utm import utm_zone
-from lulcmap.system import compiled
 
 _KNOT_PX = 32
-"""Most pixels between the knots, at which the transformation is evaluated."""
-
-_NOWHERE = np.iinfo(np.int64).min
-"""Row and column of a pixel whose centre has no coordinates in the zone."""
+"""Most pixels between the knots at which degrees are evaluated."""
 
 _CELL_DEGREES = 3, 4
 """Size of a cell, degrees of longitude and latitude; all points of a cell are in one zone."""
 
-_Locate = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]
-"""From rows and columns of a grid, each (...), to (2, ...) coordinates; NaN where none exist."""
+_FIRST_CELL = -61, -21
+"""Cell of the first number in the table of zones; no place on Earth is before it."""
 
 
 @cache
@@ -35,10 +32,6 @@ def transformer(crs: str, to: str) -> Transformer:
 def zone_pixels(grid: GeoBox, to_zone: Transformer) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The zone pixel that contains the centre of each pixel of a grid, exactly.
 
-    The transformation is evaluated every 32 pixels and interpolated between; the error of that is
-    measured in the middle of each cell, where it is largest. Pixels nearer to an edge than four
-    times the error, about one in a hundred, are evaluated one by one.
-
     Args:
         grid: (H, W) grid, north-up.
         to_zone: transformer from the grid's CRS to the zone's, x before y.
@@ -48,8 +41,28 @@ def zone_pixels(grid: GeoBox, to_zone: Transformer) -> tuple[NDArray[np.int64], 
         integer where the centre has no coordinates in the zone.
 
     """
-    rows, cols = _floors(grid, lambda *pixels: _zone_pixels(grid, to_zone, *pixels))
+    rows, cols = floors(tuple(grid.shape), lambda *pixels: _zone_pixels(grid, to_zone, *pixels))
     return rows, cols
+
+
+def fill_from_zone(
+    grid: GeoBox,
+    to_zone: Transformer,
+    mask: NDArray[np.bool_],
+    source: Source,
+    out: NDArray[Any],
+) -> None:
+    """Fill pixels of a grid with the values of the zone's pixels that contain their centres.
+
+    Args:
+        grid: (H, W) grid, north-up.
+        to_zone: transformer from the grid's CRS to the zone's, x before y.
+        mask: (H, W) which pixels to fill.
+        source: values of the zone's pixels, by ``zone_pixels``' rows and columns.
+        out: (B, H, W) array to fill; stays as it is where the source has no pixel.
+
+    """
+    gather(lambda *pixels: _zone_pixels(grid, to_zone, *pixels), mask, source, out)
 
 
 def pixel_zones(grid: GeoBox) -> NDArray[np.int64]:
@@ -63,9 +76,14 @@ def pixel_zones(grid: GeoBox) -> NDArray[np.int64]:
 
     """
     to_degrees = transformer(str(grid.crs), "EPSG:4326")
-    cells = _floors(grid, lambda *pixels: _cells(grid, to_degrees, *pixels))
-    east, north = np.clip(cells[0], -61, 61), np.clip(cells[1], -21, 21)
-    codes: NDArray[np.int64] = _zone_table()[east, north]
+    numbers = np.zeros((1, *grid.shape), np.uint8)
+    gather(
+        lambda *pixels: _cells(grid, to_degrees, *pixels),
+        np.ones(grid.shape, bool),
+        _ZoneCells(),
+        numbers,
+    )
+    codes: NDArray[np.int64] = _zone_table()[1][numbers[0]]
     return codes
 
 
@@ -105,92 +123,31 @@ def _weights(knots: NDArray[np.float64], length: int) -> NDArray[np.float64]:
 
 
 @cache
-def _zone_table() -> NDArray[np.int64]:
-    """EPSG codes of the cells; indices from -60 and from -20, the negative ones from the end."""
+def _zone_table() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """A number for the zone of each cell, 0 where there is none, and the EPSG codes by number."""
     width, height = _CELL_DEGREES
-    table = np.zeros((123, 43), np.int64)
+    cells = np.zeros((1, 123, 43), np.int64)
     for east in range(-60, 61):
         for north in range(-20, 21):
-            table[east, north] = utm_zone((east + 0.5) * width, (north + 0.5) * height)
-    return table
+            place = east - _FIRST_CELL[0], north - _FIRST_CELL[1]
+            cells[0, *place] = utm_zone((east + 0.5) * width, (north + 0.5) * height)
+    codes, numbers = np.unique(cells, return_inverse=True)
+    return numbers.reshape(cells.shape).astype(np.uint8), codes
 
 
-def _floors(grid: GeoBox, locate: _Locate) -> NDArray[np.int64]:
-    """(2, H, W) coordinates of a grid's pixels, rounded down; ``_NOWHERE`` if either is NaN."""
-    height, width = grid.shape
-    knot_rows, knot_cols = _knots(height), _knots(width)
-    knots = locate(*np.meshgrid(knot_rows, knot_cols, indexing="ij"))
-    middles = np.meshgrid(_between(knot_rows), _between(knot_cols), indexing="ij")
-    error = np.abs(locate(*middles) - _between(_between(knots, axis=1), axis=2))
-    if np.isfinite(knots).all() and np.isfinite(error).all():
-        margin = 4 * error.max() + 1e-6
-        low, high = knots.min(axis=(1, 2)) - margin, knots.max(axis=(1, 2)) + margin
-        if (np.floor(low) == np.floor(high)).all():
-            constant = np.floor(low).astype(np.int64)
-            return np.broadcast_to(constant[:, None, None], (2, height, width))
-        floors, unsure = np.empty((2, height, width), np.int64), np.zeros((height, width), bool)
-        _interpolate(knots, knot_rows, knot_cols, margin, floors, unsure)
-    else:
-        floors, unsure = np.empty((2, height, width), np.int64), np.ones((height, width), bool)
-    rows, cols = np.nonzero(unsure)
-    coordinates = locate(rows.astype(float), cols.astype(float))
-    finite = np.isfinite(coordinates).all(axis=0)
-    exact = np.full(coordinates.shape, _NOWHERE)
-    exact[:, finite] = np.floor(coordinates[:, finite]).astype(np.int64)
-    floors[:, rows, cols] = exact
-    return floors
+class _ZoneCells:
+    """The table of zones, as a raster of cells."""
 
+    extent = Box(*_FIRST_CELL, 123, 43)
 
-@compiled
-def _interpolate(
-    knots: NDArray[np.float64],
-    knot_rows: NDArray[np.float64],
-    knot_cols: NDArray[np.float64],
-    margin: float,
-    floors: NDArray[np.int64],
-    unsure: NDArray[np.bool_],
-) -> None:
-    """Interpolate coordinates between knots, round them down, and mark those near an integer.
-
-    Args:
-        knots: (2, R, C) coordinates of the knots.
-        knot_rows: (R,) rows of the knots.
-        knot_cols: (C,) columns of the knots.
-        margin: distance to an integer that counts as near; at most a half.
-        floors: (2, H, W) to fill with the coordinates, rounded down.
-        unsure: (H, W) all False; set to True where a coordinate is near an integer.
-
-    """
-    line = np.empty(knot_cols.size)  # coordinates at the knot columns of one row
-    for axis in range(2):
-        above = 0
-        for row in range(unsure.shape[0]):
-            while above + 2 < knot_rows.size and row > knot_rows[above + 1]:
-                above += 1
-            down = (row - knot_rows[above]) / (knot_rows[above + 1] - knot_rows[above])
-            for k in range(knot_cols.size):
-                line[k] = knots[axis, above, k] * (1 - down) + knots[axis, above + 1, k] * down
-            left = 0
-            for col in range(unsure.shape[1]):
-                while left + 2 < knot_cols.size and col > knot_cols[left + 1]:
-                    left += 1
-                across = (col - knot_cols[left]) / (knot_cols[left + 1] - knot_cols[left])
-                value = line[left] * (1 - across) + line[left + 1] * across
-                whole = math.floor(value)
-                floors[axis, row, col] = int(whole)
-                if value - whole < margin or whole + 1 - value < margin:
-                    unsure[row, col] = True
+    def read(self, box: Box) -> NDArray[np.uint8]:
+        """The numbers of the zones in a box of cells."""
+        return _zone_table()[0][:, *box.within(self.extent)]
 
 
 def _knots(length: int) -> NDArray[np.float64]:
     """At least two pixels from 0 to the last, at most ``_KNOT_PX`` apart."""
     return np.linspace(0, max(length - 1, 1), max(-(-(length - 1) // _KNOT_PX), 1) + 1)
-
-
-def _between(values: NDArray[np.float64], axis: int = 0) -> NDArray[np.float64]:
-    """Means of neighbours along an axis."""
-    moved = np.moveaxis(values, axis, 0)
-    return np.moveaxis((moved[1:] + moved[:-1]) / 2, 0, axis)
 
 
 def _zone_pixels(

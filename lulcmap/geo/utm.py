@@ -108,7 +108,9 @@ def distance_to_zone(
 
     """
     metres = np.full(lon.shape, np.inf)
-    for west, south, east, north in _boxes()[code]:
+    low, high = (float(lat.min()) - 1, float(lat.max()) + 1) if lat.size else (0.0, 0.0)
+    boxes = _boxes()[code]  # of which those a degree off in latitude are no use if one is not
+    for west, south, east, north in [b for b in boxes if b[1] < high and b[3] > low] or boxes:
         dx = np.abs((lon - (west + east) / 2 + 180) % 360 - 180) - (east - west) / 2
         dy = np.abs(lat - (south + north) / 2) - (north - south) / 2
         dx = np.maximum(dx, 0) * np.cos(np.radians(lat))

@@ -3,7 +3,7 @@ from .cog import PLAN_TAG, cog_bytes, write_cog
 from .existing import finished_map, made_before
 from .extras import Extras, checked_license
 from .layers import COMPOSITE, PROBABILITIES, QUALITY, layer_path
-from .mosaic import JOINED_BYTES_PER_PIXEL, write_mosaic
+from .mosaic import JOINED_BYTES_PER_PIXEL, joined_map
 from .paths import check_writable, run_path
 from .preview import coloured, draw_preview, true_colour
 from .read import read_map
@@ -35,6 +35,7 @@ __all__ = [
     "finished_map",
     "is_our_sidecar",
     "item_text",
+    "joined_map",
     "layer_path",
     "made_before",
     "read_map",
@@ -42,5 +43,4 @@ __all__ = [
     "true_colour",
     "write_cog",
     "write_legend",
-    "write_mosaic",
 ]

@@ -1,26 +1,22 @@
 """Write the map: a validated Cloud-Optimized GeoTIFF with its palette, class names and tags."""
 
-import io
-import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import rasterio
-import rasterio.shutil
 from rasterio._err import CPLE_BaseError  # what copy raises; public nowhere
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
-from rasterio.io import MemoryFile
-from rasterio.windows import Window
 from rio_cogeo.cogeo import cog_validate
 
 from lulcmap.errors import OutputError
 from lulcmap.legend import CLASS_TAG, CLASSES, NODATA, LandCover, cf_attributes
+from lulcmap.output.cog_header import make_header
+from lulcmap.output.cog_tiles import write_tiles
+from lulcmap.output.overviews import TILE_PX
+from lulcmap.output.stream import Raster, raster_of, threads
 from lulcmap.system import GDAL_OPTIONS, check_disk, replacing, sha256_of
 
 PLAN_TAG = "LULCMAP_PLAN"
@@ -32,31 +28,24 @@ REQUEST_TAG = "LULCMAP_REQUEST"
 LAYER_TAG = "LULCMAP_LAYER"
 """Tag with the name of a layer; the map itself has none."""
 
-_TILE_PX = 512
-"""Side of a tile, pixels; also in the overviews."""
-
 _COG_OPTIONS = {
     "driver": "COG",
-    "BLOCKSIZE": _TILE_PX,
+    "BLOCKSIZE": TILE_PX,
     "COMPRESS": "DEFLATE",  # every reader supports it
     "LEVEL": 6,
     "PREDICTOR": "NO",  # class ids are not quantities
-    "OVERVIEW_RESAMPLING": "MODE",
     "BIGTIFF": "IF_SAFER",
     "SPARSE_OK": True,  # an empty tile takes no room
-    "NUM_THREADS": 4,  # each takes 13 MB; tiles are written in one order, so the bytes are the same
 }
+"""Options of the header; ``cog_tiles`` writes the tiles in the same way."""
 
-_MAX_DISK_RATIO = 1.5
-"""Peak disk space of the map and its temporary overviews, in sizes of the joined map, which is not
-included: 1.28 was measured for land, 1.41 for noise (``benchmarks/README.md``)."""
-
-_DISK_CHECK_S = 0.5
-"""Seconds between checks of the free disk space."""
+_MAX_DISK_RATIO = 2.4
+"""Peak disk space of a map and the tiles that wait for their places, in bytes of its pixels in a
+plain file, which need not exist: 2.1 was measured for land, 2.3 for noise."""
 
 
 def write_cog(
-    source: Path,
+    source: Path | Raster,
     out: Path,
     *,
     tags: Mapping[str, str],
@@ -65,10 +54,11 @@ def write_cog(
     """Write a map as a valid Cloud-Optimized GeoTIFF, or leave nothing.
 
     GeoTIFF has no field for class names, so they are tags of the band: ``CLASS_0=water`` and so on.
-    GDAL first writes the overviews into a temporary file beside the map.
+    Tiles are compressed and halved while the pixels come; until all are there, they lie in a
+    temporary file beside the map.
 
     Args:
-        source: path of a GeoTIFF with one uint8 band, 255 nodata.
+        source: raster with one uint8 band, 255 nodata, or path of a GeoTIFF with one.
         out: path of the file to write or replace.
         tags: tags of the file; ``plan_of`` reads ``PLAN_TAG``.
         legend: ids, names and colours of the classes.
@@ -77,8 +67,8 @@ def write_cog(
         Size and SHA-256 of the file.
 
     Raises:
-        OutputError: the map cannot be written or differs from its source, or the disk is too full,
-            before the start or while writing.
+        OutputError: the map cannot be made or written, or the disk is too full, before the start
+            or while writing.
 
     """
 
@@ -95,7 +85,7 @@ def write_cog(
         if any(cog.tags(1).get(key) != name for key, name in _class_tags(legend).items()):
             raise OSError("some names of its classes are missing")
 
-    return _write(source, out, tags, dress, check, _COG_OPTIONS)
+    return _write(source, out, tags, dress, check, "MODE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +109,7 @@ class LayerBand:
 
 
 def write_layer_cog(
-    source: Path,
+    source: Path | Raster,
     out: Path,
     *,
     layer: str,
@@ -130,7 +120,7 @@ def write_layer_cog(
     """Write a layer of a map as a valid Cloud-Optimized GeoTIFF, or leave nothing.
 
     Args:
-        source: path of a GeoTIFF with the layer's bands.
+        source: raster with the layer's bands, or path of a GeoTIFF with them.
         out: path of the file to write or replace.
         layer: name of the layer.
         bands: what each band says of itself.
@@ -162,19 +152,18 @@ def write_layer_cog(
         if found != described:
             raise OSError("some names, units or scales of its bands are missing")
 
-    options = {**_COG_OPTIONS, "OVERVIEW_RESAMPLING": overviews}
-    return _write(source, out, tags, dress, check, options)
+    return _write(source, out, tags, dress, check, overviews)
 
 
 def _write(
-    source: Path,
+    source: Path | Raster,
     out: Path,
     tags: Mapping[str, str],
     dress: Callable[[Any], None],
     check: Callable[[Any], None],
-    options: Mapping[str, Any],
+    resampling: str,
 ) -> tuple[int, str]:
-    """Copy a file to a COG, dressed on the way, and check it.
+    """Write a raster as a COG, dressed on the way, and check it.
 
     Raises:
         OutputError: it cannot be written, or differs.
@@ -182,11 +171,17 @@ def _write(
     """
     try:
         with replacing(out) as part:
-            check_disk(out.parent, cog_bytes(source.stat().st_size), "the map")
-            _watched(partial(_copy, source, part, dress=dress, options=options), out.parent)
+            raster = raster_of(source) if isinstance(source, Path) else source
+            check_disk(out.parent, cog_bytes(raster.bytes), "the map")
             with rasterio.Env(**GDAL_OPTIONS):
-                _check(part, source, tags=tags, check=check)
-            return part.stat().st_size, sha256_of(part)
+                header = make_header(raster.layout, dress, _COG_OPTIONS)
+            with threads() as workers:
+                sha256 = write_tiles(raster, header, part, workers, resampling=resampling)
+            with rasterio.Env(**GDAL_OPTIONS):
+                _check(part, raster, tags=tags, check=check)
+            if sha256_of(part) != sha256:
+                raise OSError("some pixels did not arrive on disk")
+            return part.stat().st_size, sha256
     except (RasterioError, CPLE_BaseError, OSError) as error:
         raise OutputError(
             f"The map cannot be written to {out} ({error}). Check that the disk is not full and "
@@ -198,7 +193,7 @@ def cog_bytes(joined: int) -> int:
     """Most bytes that ``write_cog`` needs on disk, temporary files included.
 
     Args:
-        joined: size of the source, bytes.
+        joined: most bytes of its pixels in a plain file.
 
     """
     return int(_MAX_DISK_RATIO * joined)
@@ -233,63 +228,6 @@ def _tag(path: Path, name: str, layer: str | None) -> str | None:
     return tags.get(name) if tags.get(LAYER_TAG) == layer else None
 
 
-def _watched(work: Callable[[threading.Event], None], folder: Path) -> None:
-    """Run minutes of GDAL work in a thread, while this one checks the disk and receives signals.
-
-    Args:
-        work: function called with an event; it stops early once the event is set.
-        folder: path of the folder written to.
-
-    Raises:
-        OutputError: the disk is nearly full; the work has stopped.
-
-    """
-    stop = threading.Event()
-    with ThreadPoolExecutor(1, "cog") as pool:
-        working = pool.submit(work, stop)
-        try:
-            while not wait([working], timeout=_DISK_CHECK_S).done:
-                check_disk(folder, 0, "the map")
-        except BaseException:
-            stop.set()
-            raise
-    working.result()
-
-
-class _Stoppable(io.FileIO):
-    """A file that seems to end once an event is set, which makes GDAL stop a copy.
-
-    rasterio has no progress callback to cancel one, but lets GDAL read through such objects.
-    """
-
-    def __init__(self, path: str, mode: str = "rb", *, stop: threading.Event) -> None:
-        super().__init__(path, mode)
-        self._stop = stop
-
-    def read(self, size: int | None = -1) -> bytes:
-        return b"" if self._stop.is_set() else super().read(size)
-
-
-def _copy(
-    source: Path,
-    part: Path,
-    stop: threading.Event,
-    *,
-    dress: Callable[[Any], None],
-    options: Mapping[str, Any],
-) -> None:
-    """Write the COG of a file, with its tags."""
-    with (
-        rasterio.Env(**GDAL_OPTIONS),
-        rasterio.open(source.resolve(), opener=partial(_Stoppable, stop=stop)) as joined,
-        MemoryFile(ext=".vrt") as virtual,
-    ):
-        rasterio.shutil.copy(joined, virtual.name, driver="VRT")
-        with rasterio.open(virtual.name, "r+") as dataset:
-            dress(dataset)
-        rasterio.shutil.copy(virtual.name, part, **options)
-
-
 def _class_tags(legend: Sequence[LandCover]) -> dict[str, str]:
     """Names of the classes, and the CF flags that rioxarray and xarray show; lists in braces."""
     names = {f"{CLASS_TAG}{cover.id}": cover.name for cover in legend}
@@ -307,9 +245,9 @@ def _palette(legend: Sequence[LandCover]) -> dict[int, tuple[int, int, int, int]
 
 
 def _check(
-    part: Path, source: Path, *, tags: Mapping[str, str], check: Callable[[Any], None]
+    part: Path, raster: Raster, *, tags: Mapping[str, str], check: Callable[[Any], None]
 ) -> None:
-    """Check that a file is a valid COG, has its tags and the pixels of its source.
+    """Check that a file is a valid COG on the raster's grid and has its tags.
 
     Raises:
         OSError: it is not.
@@ -318,18 +256,10 @@ def _check(
     valid, errors, warnings = cog_validate(part, strict=True, quiet=True)
     if not valid:
         raise OSError(f"it is not a valid COG: {'; '.join([*errors, *warnings])}")
-    with rasterio.open(part) as cog, rasterio.open(source) as mosaic:
-        for name in ("shape", "crs", "transform", "nodata", "dtypes", "count"):
-            if getattr(cog, name) != getattr(mosaic, name):
-                raise OSError(f"its {name} differs from the mosaic's")
+    with rasterio.open(part) as cog:
+        for name in ("height", "width", "count", "dtype", "nodata", "transform"):
+            if cog.profile[name] != raster.layout[name]:
+                raise OSError(f"its {name} differs from the map's")
         if any(cog.tags().get(key) != value for key, value in tags.items()):
             raise OSError("some of its tags are missing")
         check(cog)
-        height, width = cog.shape
-        for row in range(0, height, _TILE_PX):
-            for col in range(0, width, 4 * _TILE_PX):
-                window = Window(
-                    col, row, min(4 * _TILE_PX, width - col), min(_TILE_PX, height - row)
-                )
-                if not np.array_equal(cog.read(window=window), mosaic.read(window=window)):
-                    raise OSError("some pixels did not arrive on disk")

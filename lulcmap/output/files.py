@@ -12,7 +12,7 @@ from odc.geo.geobox import GeoBox
 from lulcmap.geo import Box, ZonePart, covering_grid, planned_grids, project, split_by_zone
 from lulcmap.output.cog import write_cog, write_layer_cog
 from lulcmap.output.layers import Layer, layer_path
-from lulcmap.output.mosaic import LayerBlocks, write_layer, write_mosaic
+from lulcmap.output.mosaic import LayerBlocks, joined_layer, joined_map
 from lulcmap.output.paths import map_paths
 from lulcmap.output.report import WrittenFile
 from lulcmap.output.zone_reader import ZoneBlocks
@@ -97,17 +97,15 @@ def write_map_file(
 
     """
     plan, about = run.frozen()
-    write_mosaic(
+    raster = joined_map(
         _zones(run, file, plan),
         target=file.grid,
         polygon=file.polygon,
-        out=run.joined_path,
         check=check_block,
         areas=areas,
         progress=progress,
     )
-    size, sha256 = write_cog(run.joined_path, file.out, tags=tags, legend=about.legend)
-    run.joined_path.unlink()
+    size, sha256 = write_cog(raster, file.out, tags=tags, legend=about.legend)
     return replace(file.written, bytes=size, sha256=sha256)
 
 
@@ -135,23 +133,21 @@ def write_layer_file(
     plan, _ = run.frozen()
     zones = _zones(run, file, plan)
     source = _zones(run, file, plan, layer.name) if layer.is_kept else zones
-    write_layer(
+    raster = joined_layer(
         zones,
         LayerBlocks(source, layer.sources, layer.dtype, layer.nodata),
         target=file.grid,
         polygon=file.polygon,
-        out=run.joined_path,
         check=check_block,
         progress=progress,
     )
     out = layer_path(file.out, layer.name)
     size, sha256 = write_layer_cog(
-        run.joined_path,
+        raster,
         out,
         layer=layer.name,
         bands=layer.bands,
         tags=tags,
         overviews=layer.overviews,
     )
-    run.joined_path.unlink()
     return replace(file.written, file=out.name, bytes=size, sha256=sha256)

@@ -1,8 +1,8 @@
 """Join the blocks of all zones on one national grid, nearest neighbour, in bounded memory."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,52 +13,40 @@ import shapely
 from numpy.typing import NDArray
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
-from rasterio.errors import RasterioError
-from rasterio.windows import Window
 
-from lulcmap.errors import OutputError
 from lulcmap.geo import clip, grid_areas, pixel_zones, pixels_inside
 from lulcmap.legend import NODATA
-from lulcmap.output.zone_blend import blend_zones
+from lulcmap.output.overviews import TILE_PX
+from lulcmap.output.stream import Piece, Raster, Threads
+from lulcmap.output.zone_blend import CLASS, blend_zones
 from lulcmap.output.zone_reader import BlockFiles, ZoneBlocks, ZoneReader
-from lulcmap.system import GDAL_OPTIONS, Steps, check_disk, no_progress
+from lulcmap.system import GDAL_OPTIONS, Steps, compiled, no_progress
 
-_TILE_PX = 512
-"""Side of a tile of the output, and rows of a chunk, pixels."""
+_CHUNK_PX = 4 * TILE_PX
+"""Columns of a chunk, pixels."""
 
-_CHUNK_PX = 4 * _TILE_PX
-"""Columns of a chunk, pixels; with ``_TILE_PX`` rows a chunk takes about 50 MB."""
+_BAND_PX = 16 * TILE_PX
+"""Rows to which areas are clipped before they are clipped to strips."""
+
+_CHUNK_BYTES = 8 * 2**20
+"""Bytes of a chunk's pixels; a layer of many bands has fewer columns to a chunk."""
 
 JOINED_BYTES_PER_PIXEL = 0.3
 """Bytes on disk per pixel of the area, for a map with many small patches; a smooth map takes a
 third, pure noise would take 0.5."""
 
-_BANDS_AT_ONCE = 16
-"""Bands of a layer that are in memory at once."""
 
-_MOSAIC_OPTIONS: dict[str, Any] = {
-    "driver": "GTiff",
-    "tiled": True,
-    "blockxsize": _TILE_PX,
-    "blockysize": _TILE_PX,
-    "compress": "deflate",
-    "zlevel": 1,  # written once, read once and removed
-    "sparse_ok": True,  # an empty tile takes no space
-    "bigtiff": "if_safer",
-}
-
-
-def write_mosaic(
+def joined_map(
     zones: Sequence[ZoneBlocks],
     *,
     target: GeoBox,
     polygon: shapely.MultiPolygon,
-    out: Path,
     check: Callable[[Path], None] = lambda _: None,
+    counts: NDArray[np.int64] | None = None,
     areas: NDArray[np.float64] | None = None,
     progress: Steps = no_progress,
-) -> NDArray[np.int64]:
-    """Write the classes of the blocks as a plain tiled GeoTIFF on the target grid.
+) -> Raster:
+    """The classes of the blocks on the target grid, made as they are taken.
 
     A pixel takes the class at its centre, from the zone that the centre lies in: copied if the
     target is on the zone's own grid, else looked up at the exactly transformed centre. Within
@@ -69,39 +57,38 @@ def write_mosaic(
 
     Args:
         zones: zones to join.
-        target: north-up grid of the output.
+        target: north-up grid of the map.
         polygon: area of the map, in the target's CRS; a pixel belongs to it by its centre.
-        out: path of the file to write or replace; a link in its place is not followed.
         check: called with the path of a block before it is first read; raises ``OutputError`` if it
             is damaged.
+        counts: (256,) number of pixels of each value inside the polygon, the last that of those not
+            mapped; added to.
         areas: (256,) true areas of each value inside the polygon, square metres; added to.
         progress: called with the number of rows done, and of all rows.
 
     Returns:
-        (256,) number of pixels of each value inside the polygon; the last is of those not mapped.
-
-    Raises:
-        OutputError: a block cannot be read, the output cannot be written, or the disk is too full,
-            before the first row or after any.
+        The map. Taking a piece raises ``OutputError`` if a block cannot be read.
 
     """
-    check_disk(out.parent, mosaic_bytes(polygon, target), "the joined map")
-    counts = np.zeros(NODATA + 1, np.int64)
-    layout = {"count": 1, "dtype": "uint8", "nodata": NODATA}
-    with _written(out, target, layout) as output, closing(BlockFiles(check)) as files:
-        sources = [ZoneReader(zone, files, target) for zone in zones]
-        for chunk in _all_chunks(target, polygon, sources, out.parent, progress):
-            values, _ = _classes(chunk, sources)
-            inside = values[chunk.mask]
-            counts += np.bincount(inside, minlength=NODATA + 1)
-            if areas is not None:
-                box = (chunk.rows.start, chunk.cols.start, *values.shape)
-                weights = grid_areas(_crs(target).proj, target.affine, box)[chunk.mask]
-                areas += np.bincount(inside, weights, minlength=NODATA + 1)
-            output.write(values, 1, window=Window.from_slices(chunk.rows, chunk.cols))
-        output.close()
-        _check(out, counts)
-    return counts
+
+    def pieces(threads: Threads) -> Iterator[Piece]:
+        with closing(BlockFiles(check)) as files:
+            sources = [ZoneReader(zone, files, target) for zone in zones]
+
+            def join(chunk: _Chunk) -> _Joined:
+                with rasterio.Env(**GDAL_OPTIONS):
+                    return _joined(chunk, sources, weigh=areas is not None)
+
+            chunks = _all_chunks(target, polygon, sources, _CHUNK_PX)
+            for joined in threads.ahead(join, chunks):
+                if counts is not None:
+                    counts[:] += joined.counts
+                if areas is not None:
+                    areas[:] += joined.areas
+                yield joined.piece
+                _report(joined.piece, target, progress)
+
+    return Raster(_layout(target, 1, "uint8", NODATA), mosaic_bytes(polygon, target), pieces)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,83 +108,78 @@ class LayerBlocks:
     """Value of pixels outside the area or all blocks."""
 
 
-def write_layer(
+def joined_layer(
     zones: Sequence[ZoneBlocks],
     layer: LayerBlocks,
     *,
     target: GeoBox,
     polygon: shapely.MultiPolygon,
-    out: Path,
     check: Callable[[Path], None] = lambda _: None,
     progress: Steps = no_progress,
-) -> None:
-    """Write a layer of a map as a plain tiled GeoTIFF on the map's grid.
+) -> Raster:
+    """A layer of a map on the map's grid, made as it is taken.
 
-    A pixel takes its values from the zone that gave its class, as of ``write_mosaic``.
+    A pixel takes its values from the zone that gave its class, as of ``joined_map``.
 
     Args:
-        zones: zones to join, as for ``write_mosaic``; so are the other arguments and the errors.
+        zones: zones to join, as for ``joined_map``; so are the other arguments and the errors.
         layer: the layer.
-        target: grid of the output.
+        target: grid of the map.
         polygon: area of the map.
-        out: path of the file.
         check: called with the path of a block before it is first read.
         progress: called with the number of rows done, and of all rows.
 
     """
-    size = np.dtype(layer.dtype).itemsize * len(layer.bands)
-    check_disk(out.parent, size * mosaic_bytes(polygon, target), "a layer of the map")
-    layout = {"count": len(layer.bands), "dtype": layer.dtype, "nodata": layer.nodata}
-    sums = np.zeros(len(layer.bands), np.uint64)
-    with _written(out, target, layout) as output, closing(BlockFiles(check)) as files:
-        sources = [ZoneReader(zone, files, target) for zone in zones]
-        values_of = [
-            ZoneReader(zone, files, target, dtype=layer.dtype, nodata=layer.nodata)
-            for zone in layer.zones
-        ]
-        for chunk in _all_chunks(target, polygon, sources, out.parent, progress):
-            _, chosen = _classes(chunk, sources)
-            for start in range(0, len(layer.bands), _BANDS_AT_ONCE):
-                bands = layer.bands[start : start + _BANDS_AT_ONCE]
-                shape = (len(bands), *chunk.grid.shape)
-                values = np.full(shape, layer.nodata, layer.dtype)
-                for number, mask in chosen:
-                    values[:, mask] = values_of[number].stack(chunk.grid, mask, bands=bands)
-                indexes = list(range(start + 1, start + 1 + len(bands)))
-                output.write(values, indexes, window=Window.from_slices(chunk.rows, chunk.cols))
-                sums[start : start + len(bands)] += _sums(values, layer.nodata)
-        output.close()
-        _check_sums(out, sums, layer.nodata)
+    pixel = np.dtype(layer.dtype).itemsize * len(layer.bands)
+
+    def pieces(threads: Threads) -> Iterator[Piece]:
+        with closing(BlockFiles(check)) as files:
+            sources = [ZoneReader(zone, files, target) for zone in zones]
+            values_of = [
+                ZoneReader(zone, files, target, dtype=layer.dtype, nodata=layer.nodata)
+                for zone in layer.zones
+            ]
+
+            def join(chunk: _Chunk) -> Piece:
+                values = np.full((len(layer.bands), *chunk.grid.shape), layer.nodata, layer.dtype)
+                mask = chunk.mask()
+                if mask.any():
+                    with rasterio.Env(**GDAL_OPTIONS):
+                        classes = np.full(mask.shape, NODATA, np.uint8)
+                        givers = np.full(mask.shape, -1, np.int16)
+                        _classes(chunk, mask, sources, classes, givers)
+                        for number, reader in enumerate(values_of):
+                            given = givers == number
+                            if given.any():
+                                reader.fill(chunk.grid, given, values, bands=layer.bands)
+                return Piece(chunk.rows.start, chunk.cols.start, values)
+
+            columns = max(_CHUNK_BYTES // (pixel * TILE_PX * TILE_PX), 1) * TILE_PX
+            columns = min(columns, _CHUNK_PX)
+            for piece in threads.ahead(join, _all_chunks(target, polygon, sources, columns)):
+                yield piece
+                _report(piece, target, progress)
+
+    layout = _layout(target, len(layer.bands), layer.dtype, layer.nodata)
+    return Raster(layout, pixel * mosaic_bytes(polygon, target), pieces)
 
 
-@contextmanager
-def _written(out: Path, target: GeoBox, layout: Mapping[str, Any]) -> Iterator[Any]:
-    """A mosaic to write in the body, which closes it; it is removed if the body raises.
+def mosaic_bytes(polygon: shapely.MultiPolygon, target: GeoBox) -> int:
+    """Bytes of a plain file with the classes of an area; empty tiles take none.
 
-    Raises:
-        OutputError: it cannot be written.
+    Args:
+        polygon: area of the map, in the target's CRS.
+        target: grid of the map.
 
     """
+    affine = target.affine
+    return math.ceil(JOINED_BYTES_PER_PIXEL * polygon.area / abs(affine.a * affine.e))
+
+
+def _layout(target: GeoBox, count: int, dtype: str, nodata: int) -> dict[str, Any]:
     height, width = target.shape
-    place = {"height": height, "width": width, "crs": _crs(target).to_wkt()}
-    try:
-        out.unlink(missing_ok=True)
-        with (
-            rasterio.Env(**GDAL_OPTIONS),
-            rasterio.open(
-                out, "w", transform=target.affine, **place, **layout, **_MOSAIC_OPTIONS
-            ) as output,
-        ):
-            yield output
-    except BaseException as error:
-        with suppress(OSError):
-            out.unlink(missing_ok=True)
-        if not isinstance(error, RasterioError | OSError):
-            raise
-        raise OutputError(
-            f"The map cannot be assembled in {out} ({error}). Check that the disk is not full and "
-            "the folder is writable, then run the same command again."
-        ) from error
+    place = {"height": height, "width": width, "transform": target.affine}
+    return {**place, "crs": _crs(target).to_wkt(), "count": count, "dtype": dtype, "nodata": nodata}
 
 
 def _crs(target: GeoBox) -> CRS:
@@ -206,49 +188,9 @@ def _crs(target: GeoBox) -> CRS:
     return target.crs
 
 
-def _all_chunks(
-    target: GeoBox,
-    polygon: shapely.MultiPolygon,
-    sources: Sequence[ZoneReader],
-    folder: Path,
-    progress: Steps,
-) -> Iterator["_Chunk"]:
-    """The chunks of a target, row of tiles by row; the disk is checked after each row."""
-    height = target.shape[0]
-    for row in range(0, height, _TILE_PX):
-        rows = slice(row, min(row + _TILE_PX, height))
-        yield from _chunks(target, rows, polygon, sources)
-        check_disk(folder, 0, "the joined map")
-        progress(rows.stop, height)
-
-
-def _classes(
-    chunk: "_Chunk", sources: Sequence[ZoneReader]
-) -> tuple[NDArray[np.uint8], list[tuple[int, NDArray[np.bool_]]]]:
-    """The (H, W) classes of a chunk, and the pixels that each zone gave, by its number."""
-    values, source = _values(chunk, sources)
-    for number, rows, cols in blend_zones(values, sources, chunk.grid):
-        source[rows, cols] = number
-    return values, [
-        (number, source == number) for number in range(len(sources)) if (source == number).any()
-    ]
-
-
-def mosaic_bytes(polygon: shapely.MultiPolygon, target: GeoBox) -> int:
-    """Bytes that ``write_mosaic`` needs on disk for an area; empty tiles take none.
-
-    Args:
-        polygon: area of the map, in the target's CRS.
-        target: grid of the output.
-
-    """
-    affine = target.affine
-    return math.ceil(JOINED_BYTES_PER_PIXEL * polygon.area / abs(affine.a * affine.e))
-
-
 @dataclass(frozen=True, slots=True)
 class _Chunk:
-    """Part of a row of tiles of the target."""
+    """Part of a strip of tiles of the target."""
 
     rows: slice
     """Rows of the target."""
@@ -256,62 +198,163 @@ class _Chunk:
     cols: slice
     """Columns of the target."""
 
-    grid: GeoBox
-    """Grid of the chunk."""
+    target: GeoBox
+    """Grid of the map."""
 
-    mask: NDArray[np.bool_]
-    """(H, W) whether each pixel's centre lies in the area."""
+    near: shapely.MultiPolygon
+    """The area near the strip."""
 
-    zones: Sequence[tuple[ZoneReader, shapely.MultiPolygon]]
-    """Zones that reach the chunk, each with its part of the area near the chunk."""
+    parts: Sequence[tuple[ZoneReader, shapely.MultiPolygon]]
+    """All zones, each with its part of the area near the strip."""
+
+    @property
+    def grid(self) -> GeoBox:
+        """Grid of the chunk."""
+        return self.target[self.rows, self.cols]
+
+    def mask(self) -> NDArray[np.bool_]:
+        """(H, W) whether each pixel's centre lies in the area."""
+        return pixels_inside(self.near, self.grid)
+
+    def zones(self) -> list[tuple[ZoneReader, shapely.MultiPolygon]]:
+        """Zones that reach the chunk, each with its part of the area near the chunk."""
+        around = shapely.box(*self.grid.pad(1).boundingbox.bbox)
+        near = [
+            (zone, part)
+            for zone, part in self.parts
+            if shapely.intersects(shapely.box(*part.bounds), around)
+        ]
+        if len(near) < 2:  # mostly, and clipping is slow
+            return near
+        reached = [(zone, clip(part, self.grid)) for zone, part in near]
+        return [(zone, part) for zone, part in reached if not part.is_empty]
 
 
-def _chunks(
-    target: GeoBox, rows: slice, polygon: shapely.MultiPolygon, zones: Sequence[ZoneReader]
+@dataclass(frozen=True, slots=True)
+class _Joined:
+    """The classes of a chunk."""
+
+    piece: Piece
+    """The pixels."""
+
+    counts: NDArray[np.int64]
+    """(256,) number of pixels of each value inside the area."""
+
+    areas: NDArray[np.float64]
+    """(256,) their true areas, square metres; 0 if they are not asked for."""
+
+
+def _all_chunks(
+    target: GeoBox,
+    polygon: shapely.MultiPolygon,
+    sources: Sequence[ZoneReader],
+    columns: int,
 ) -> Iterator[_Chunk]:
-    """The chunks of a row of tiles that have a pixel inside the polygon."""
-    strip = target[rows, :]
-    # once per row, because a country's border has a million corners
-    near = clip(polygon, strip)
-    parts = [(zone, clip(zone.part, strip)) for zone in zones]
-    for col in range(0, strip.shape[1], _CHUNK_PX):
-        cols = slice(col, min(col + _CHUNK_PX, strip.shape[1]))
-        grid = strip[:, cols]
-        mask = pixels_inside(near, grid)
-        if mask.any():
-            reached = [(zone, clip(part, grid)) for zone, part in parts]
-            met = [(zone, part) for zone, part in reached if not part.is_empty]
-            yield _Chunk(rows, cols, grid, mask, met)
+    """The chunks of a target, strip of tiles by strip."""
+    height, areas = target.shape[0], [polygon, *(zone.part for zone in sources)]
+    around = areas
+    for row in range(0, height, TILE_PX):
+        # once per band and per strip, because a country's border has a million corners
+        if row % _BAND_PX == 0:
+            band = target[row : min(row + _BAND_PX, height), :]
+            around = [clip(area, band) for area in areas]
+        rows = slice(row, min(row + TILE_PX, height))
+        strip = target[rows, :]
+        near, *there = (clip(area, strip) for area in around)
+        parts = list(zip(sources, there, strict=True))
+        for col in range(0, strip.shape[1], columns):
+            cols = slice(col, min(col + columns, strip.shape[1]))
+            yield _Chunk(rows, cols, target, near, parts)
 
 
-def _values(
-    chunk: _Chunk, sources: Sequence[ZoneReader]
-) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """(H, W) classes of a chunk, 255 where the mask is False, and the zone each came from or -1."""
-    values = np.full(chunk.grid.shape, NODATA, np.uint8)
-    source = np.full(chunk.grid.shape, -1)
-    owner = _owner(chunk)
-    for number, (zone, _) in enumerate(chunk.zones):
-        belongs = chunk.mask & (owner == number)
+def _report(piece: Piece, target: GeoBox, progress: Steps) -> None:
+    """Say how many rows are done, after the last piece of a strip."""
+    _, height, width = piece.values.shape
+    if piece.col + width == target.shape[1]:
+        progress(piece.row + height, target.shape[0])
+
+
+def _joined(chunk: _Chunk, sources: Sequence[ZoneReader], *, weigh: bool) -> _Joined:
+    """The classes of a chunk, counted."""
+    mask = chunk.mask()
+    values = np.full(mask.shape, NODATA, np.uint8)
+    counts, areas = np.zeros(NODATA + 1, np.int64), np.zeros(NODATA + 1)
+    if mask.any():
+        _classes(chunk, mask, sources, values)
+        weights = np.zeros((0, 0))
+        if weigh:
+            box = (chunk.rows.start, chunk.cols.start, mask.shape[0], mask.shape[1])
+            weights = grid_areas(_crs(chunk.target).proj, chunk.target.affine, box)
+        _tally(values, mask, np.ascontiguousarray(weights), counts, areas)
+    return _Joined(Piece(chunk.rows.start, chunk.cols.start, values[None]), counts, areas)
+
+
+@compiled
+def _tally(
+    values: NDArray[np.uint8],
+    mask: NDArray[np.bool_],
+    weights: NDArray[np.float64],
+    counts: NDArray[np.int64],
+    areas: NDArray[np.float64],
+) -> None:
+    """Count (H, W) values where the mask is True, and add up their weights if there are any."""
+    for row in range(values.shape[0]):
+        for col in range(values.shape[1]):
+            if mask[row, col]:
+                value = values[row, col]
+                counts[value] += 1
+                if weights.size:
+                    areas[value] += weights[row, col]
+
+
+def _classes(
+    chunk: _Chunk,
+    mask: NDArray[np.bool_],
+    sources: Sequence[ZoneReader],
+    values: NDArray[np.uint8],
+    givers: NDArray[np.int16] | None = None,
+) -> None:
+    """Find the classes of a chunk.
+
+    Args:
+        chunk: the chunk.
+        mask: (H, W) its pixels in the area.
+        sources: all zones.
+        values: (H, W) array to fill with the classes; 255 outside the mask.
+        givers: (H, W) array to fill with the number of the zone that gave each; -1 outside the
+            mask.
+
+    """
+    grid, zones = chunk.grid, chunk.zones()
+    owner = _owner(grid, mask, zones)
+    for number, (zone, _) in enumerate(zones):
+        belongs = mask if owner is None else mask & (owner == number)
         if belongs.any():
-            values[belongs] = zone.values(chunk.grid, belongs)
-            source[belongs] = sources.index(zone)
-    return values, source
+            zone.fill(grid, belongs, values[None], bands=[CLASS])
+            if givers is not None:
+                givers[belongs] = sources.index(zone)
+    for number, rows, cols in blend_zones(values, sources, grid):
+        if givers is not None:
+            givers[rows, cols] = number
 
 
-def _owner(chunk: _Chunk) -> NDArray[np.int64]:
+def _owner(
+    grid: GeoBox,
+    mask: NDArray[np.bool_],
+    zones: Sequence[tuple[ZoneReader, shapely.MultiPolygon]],
+) -> NDArray[np.int16] | None:
     """(H, W) number of the zone that each pixel's centre lies in, where the mask is True.
 
     Longitude and latitude decide, not the parts: their edges along a meridian are polylines, which
-    leave a centimetre between them or overlap by one.
+    leave a centimetre between them or overlap by one. None if there is one zone only.
     """
-    zones, grid = chunk.zones, chunk.grid
     if len(zones) < 2:
-        return np.zeros(grid.shape, np.int64)
-    codes, owner = pixel_zones(grid), np.full(grid.shape, -1)
+        return None
+    codes, owner = pixel_zones(grid), np.full(grid.shape, -1, np.int16)
     for number, (zone, _) in enumerate(zones):
         owner[codes == zone.epsg] = number
-    rows, cols = np.nonzero(chunk.mask & (owner < 0))  # an edge of the area follows the meridian
+    # where an edge of the area follows the meridian
+    rows, cols = np.divmod(np.flatnonzero(mask & (owner < 0)), grid.shape[1])
     if rows.size:
         affine = grid.affine
         centres = shapely.points(
@@ -320,38 +363,3 @@ def _owner(chunk: _Chunk) -> NDArray[np.int64]:
         distances = [shapely.distance(part, centres) for _, part in zones]
         owner[rows, cols] = np.argmin(distances, axis=0)
     return owner
-
-
-def _check(out: Path, counts: NDArray[np.int64]) -> None:
-    """Check that every pixel is on disk: on a full disk GDAL may lose a tile when it closes a file.
-
-    Raises:
-        OSError: a pixel is missing.
-
-    """
-    counts_on_disk = np.zeros(256, np.int64)
-    with rasterio.open(out) as dataset:
-        for _, window in dataset.block_windows(1):
-            counts_on_disk += np.bincount(dataset.read(1, window=window).ravel(), minlength=256)
-    if (counts_on_disk[:NODATA] != counts[:NODATA]).any():
-        raise OSError("some pixels did not arrive on disk")
-
-
-def _sums(values: NDArray[Any], nodata: int) -> NDArray[np.uint64]:
-    """(B,) sum of the values of each band, nodata as 0."""
-    return np.where(values == nodata, 0, values).sum(axis=(1, 2), dtype=np.uint64)
-
-
-def _check_sums(out: Path, sums: NDArray[np.uint64], nodata: int) -> None:
-    """Check that every pixel of a layer is on disk.
-
-    Raises:
-        OSError: a pixel is missing.
-
-    """
-    on_disk = np.zeros(len(sums), np.uint64)
-    with rasterio.open(out) as dataset:
-        for _, window in dataset.block_windows(1):
-            on_disk += _sums(dataset.read(window=window), nodata)
-    if (on_disk != sums).any():
-        raise OSError("some pixels did not arrive on disk")

@@ -33,8 +33,10 @@ class Zone(Protocol):
     def epsg(self) -> int:
         """EPSG code of the zone."""
 
-    def values(self, grid: GeoBox, mask: NDArray[np.bool_], *, band: int) -> NDArray[np.uint8]:
-        """The (N,) values of a grid's pixels where the mask is True; 255 is nodata."""
+    def values(
+        self, grid: GeoBox, mask: NDArray[np.bool_], *, bands: Sequence[int]
+    ) -> NDArray[np.uint8]:
+        """The (B, N) values of a grid's pixels where the mask is True; 255 is nodata."""
 
 
 def blend_zones(
@@ -57,7 +59,7 @@ def blend_zones(
         return []
     near, part = border
     grid, classes = grid[part], classes[part]
-    rows, cols = np.nonzero(classes != NODATA)
+    rows, cols = np.divmod(np.flatnonzero(classes != NODATA), classes.shape[1])
     lon, lat = pixel_degrees(grid)[:, rows, cols]
     away = np.stack([distance_to_zone(zone.epsg, lon, lat) for zone in near])
     own = away.argmin(axis=0)
@@ -72,8 +74,8 @@ def blend_zones(
         mask = np.zeros(grid.shape, bool)
         mask[rows[reached], cols[reached]] = True
         # values come row by row, in the order of rows and cols
-        values = zone.values(grid, mask, band=CLASS)
-        confidence = zone.values(grid, mask, band=CONFIDENCE).astype(float) + 1
+        values, sure = zone.values(grid, mask, bands=[CLASS, CONFIDENCE])
+        confidence = sure.astype(float) + 1
         weight = np.sin(np.pi / 4 * (1 + np.minimum(signed[reached] / ZONE_BLEND_M, 1))) ** 2
         score = np.where(values == NODATA, 0, weight * confidence)
         better = score > best[reached]

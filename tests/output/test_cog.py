@@ -1,13 +1,10 @@
 import hashlib
-import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
-from rasterio._err import CPLE_BaseError
-from rasterio.errors import RasterioError
-from rasterio.windows import Window
+import rasterio.shutil
 from rio_cogeo.cogeo import cog_info, cog_validate
 
 from lulcmap.errors import OutputError
@@ -15,7 +12,8 @@ from lulcmap.geo.grid import geobox
 from lulcmap.geo.tiling import Box
 from lulcmap.legend import CLASSES
 from lulcmap.output import cog as module
-from lulcmap.output.cog import plan_of, write_cog
+from lulcmap.output import cog_tiles
+from lulcmap.output.cog import LAYER_TAG, LayerBand, plan_of, write_cog, write_layer_cog
 from lulcmap.system.disk import RESERVE_BYTES
 from tests.support.disk import disk_with, full_disk
 
@@ -115,11 +113,20 @@ def test_the_same_map_has_the_same_bytes(tmp_path, cog):
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
 def test_the_number_of_threads_does_not_change_the_bytes(tmp_path, cog, threads, monkeypatch):
-    monkeypatch.setitem(module._COG_OPTIONS, "NUM_THREADS", threads)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: range(threads))
 
     write_cog(source(tmp_path, land()), tmp_path / "map.tif", tags=TAGS)
 
     assert (tmp_path / "map.tif").read_bytes() == cog.read_bytes()
+
+
+def test_strips_on_disk_make_the_same_map(tmp_path, cog, monkeypatch):
+    monkeypatch.setattr("lulcmap.output.overviews._STRIP_BYTES", 1000)
+
+    write_cog(source(tmp_path, land()), tmp_path / "map.tif", tags=TAGS)
+
+    assert (tmp_path / "map.tif").read_bytes() == cog.read_bytes()
+    assert names(tmp_path) == ["map.tif", "mosaic.tif"]
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (40, 600), (512, 512), (513, 3)])
@@ -194,8 +201,7 @@ def test_a_map_without_room_is_not_begun(tmp_path, monkeypatch):
     assert names(tmp_path) == ["mosaic.tif"]
 
 
-def test_a_disk_that_fills_up_meanwhile_ends_the_map(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "_DISK_CHECK_S", 0)
+def test_a_disk_that_fills_up_meanwhile_ends_the_map(tmp_path):
     out = tmp_path / "out" / "map.tif"
     out.parent.mkdir()
     out.write_text("old")
@@ -211,8 +217,7 @@ def test_an_interrupt_is_heard_while_the_map_is_written(tmp_path, monkeypatch):
         if not needed:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(module, "_DISK_CHECK_S", 0)
-    monkeypatch.setattr(module, "check_disk", look)
+    monkeypatch.setattr("lulcmap.output.cog_tiles.check_disk", look)
 
     with pytest.raises(KeyboardInterrupt):
         write_cog(source(tmp_path, land((2000, 2000))), tmp_path / "map.tif", tags=TAGS)
@@ -220,44 +225,97 @@ def test_an_interrupt_is_heard_while_the_map_is_written(tmp_path, monkeypatch):
     assert names(tmp_path) == ["mosaic.tif"]
 
 
-class StopAfter(threading.Event):
-    """Set after so many looks at it."""
-
-    def __init__(self, looks: int) -> None:
-        super().__init__()
-        self.left = looks
-
-    def is_set(self) -> bool:
-        self.left -= 1
-        return self.left < 0
-
-
-def test_a_copy_stops_when_it_is_told_to(tmp_path):
-    """At once, while the overviews are mosaic, and while the map is written."""
-    mosaic, out, most = source(tmp_path, land((2000, 2000))), tmp_path / "map.tif", 10**6
-    never = StopAfter(most)
-    module._copy(mosaic, out, never, dress=lambda _: None, options=module._COG_OPTIONS)
-
-    for share in (0.0, 0.6, 0.9):
-        stop = StopAfter(round(share * (most - never.left)))
-        with pytest.raises((RasterioError, CPLE_BaseError)):
-            module._copy(mosaic, out, stop, dress=lambda _: None, options=module._COG_OPTIONS)
-        assert stop.left > -10
-
-
 def test_a_map_that_lost_pixels_does_not_get_its_name(tmp_path, monkeypatch):
-    mosaic, copy = source(tmp_path, land()), rasterio.shutil.copy
+    mosaic, write = source(tmp_path, land()), module.write_tiles
 
-    def lossy(from_, out, **options):
-        if options["driver"] == "COG":
-            with rasterio.open(mosaic, "r+") as dataset:
-                dataset.write(np.full((1, 1), 255, np.uint8), 1, window=Window(1200, 500, 1, 1))
-        copy(from_, out, **options)
-        source(tmp_path, land())
+    def lossy(raster, header, part, threads, **options):
+        sha256 = write(raster, header, part, threads, **options)
+        with part.open("rb+") as file:
+            file.seek(-1000, 2)
+            file.write(b"?")
+        return sha256
 
-    monkeypatch.setattr("rasterio.shutil.copy", lossy)
+    monkeypatch.setattr(module, "write_tiles", lossy)
 
     with pytest.raises(OutputError, match="pixels did not arrive"):
         write_cog(mosaic, tmp_path / "map.tif", tags=TAGS)
 
-    assert not (tmp_path / "map.tif").exists()
+    assert names(tmp_path) == ["mosaic.tif"]
+
+
+def test_a_tile_that_changes_while_it_waits_is_found(tmp_path, monkeypatch):
+    def spoiled(self, out):
+        self._file.seek(100)
+        self._file.write(b"??")
+        return write(self, out)
+
+    mosaic, write = source(tmp_path, land()), cog_tiles._Spool.write
+    monkeypatch.setattr(cog_tiles._Spool, "write", spoiled)
+
+    with pytest.raises(OutputError, match="pixels did not arrive"):
+        write_cog(mosaic, tmp_path / "map.tif", tags=TAGS)
+
+    assert names(tmp_path) == ["mosaic.tif"]
+
+
+def by_gdal(mosaic: Path, out: Path, dress, **options) -> Path:
+    """The COG that GDAL's own driver writes of a file and its tags."""
+    virtual = out.with_suffix(".vrt")
+    rasterio.shutil.copy(mosaic, virtual, driver="VRT")
+    with rasterio.open(virtual, "r+") as dataset:
+        dress(dataset)
+    rasterio.shutil.copy(virtual, out, **{**module._COG_OPTIONS, **options})
+    return out
+
+
+@pytest.mark.parametrize(
+    "shape", [(1100, 1500), (1, 1), (40, 600), (513, 3), (3, 2100), (2047, 1031), (1025, 2561)]
+)
+@pytest.mark.parametrize("big", ["IF_SAFER", "YES"])
+def test_a_map_has_the_bytes_of_gdals_driver(tmp_path, shape, big, monkeypatch):
+    mosaic = source(tmp_path, land(shape))
+    monkeypatch.setitem(module._COG_OPTIONS, "BIGTIFF", big)
+
+    def dress(dataset):
+        dataset.update_tags(**{LAYER_TAG: "x"})
+        dataset.descriptions, dataset.units = ("a",), ("",)
+        dataset.scales, dataset.offsets = (1,), (0,)
+
+    write_layer_cog(
+        mosaic,
+        tmp_path / "map.tif",
+        layer="x",
+        bands=[LayerBand("a")],
+        tags={},
+        overviews="MODE",
+    )
+
+    oracle = by_gdal(mosaic, tmp_path / "gdal.tif", dress, OVERVIEW_RESAMPLING="MODE")
+    assert (tmp_path / "map.tif").read_bytes() == oracle.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "nodata", "overviews"), [("uint8", 255, "NEAREST"), ("uint16", 0, "AVERAGE")]
+)
+def test_a_layer_has_the_pixels_of_gdals_driver(tmp_path, dtype, nodata, overviews):
+    random, shape = np.random.default_rng(3), (3, 1031, 2050)
+    values = random.integers(0, 200, shape).astype(dtype)
+    values[:, random.random(shape[1:]) < 0.2] = nodata
+    values[:, :600, :1024] = nodata
+    mosaic, out = tmp_path / "mosaic.tif", tmp_path / "layer.tif"
+    place = {"crs": "EPSG:32632", "transform": geobox(BOX, 32632).affine, "nodata": nodata}
+    layout = {"count": 3, "dtype": dtype, "height": shape[1], "width": shape[2]}
+    with rasterio.open(mosaic, "w", driver="GTiff", **place, **layout) as dataset:
+        dataset.write(values)
+    bands = [LayerBand(name, "m", 0.5, 3.0) for name in "abc"]
+
+    write_layer_cog(mosaic, out, layer="x", bands=bands, tags={}, overviews=overviews)
+
+    oracle = by_gdal(mosaic, tmp_path / "gdal.tif", lambda _: None, OVERVIEW_RESAMPLING=overviews)
+    for level in (None, 0, 1):
+        which = {} if level is None else {"overview_level": level}
+        with rasterio.open(out, **which) as ours, rasterio.open(oracle, **which) as theirs:
+            found, wanted = ours.read().astype(int), theirs.read().astype(int)
+        differs = found != wanted
+        assert np.abs(found - wanted).max() <= 1
+        assert not differs.any() if overviews == "NEAREST" else differs.mean() < 1e-3

@@ -19,11 +19,12 @@ from lulcmap.geo.grid import clip, covering_box, covering_grid, geobox, pixels_i
 from lulcmap.geo.tiling import Box
 from lulcmap.geo.utm import ZONE_BLEND_M
 from lulcmap.output import zone_reader
-from lulcmap.output.cog import write_cog
-from lulcmap.output.mosaic import LayerBlocks, mosaic_bytes, write_layer, write_mosaic
+from lulcmap.output.cog import cog_bytes
+from lulcmap.output.mosaic import LayerBlocks, mosaic_bytes
 from lulcmap.output.zone_reader import ZoneBlocks
 from lulcmap.system.disk import RESERVE_BYTES
 from tests.support.disk import disk_with, full_disk
+from tests.support.joined import write_layer, write_map
 
 ZONE = 32632
 AREA = Box(-500_100, 40_000, 1000, 2300)  # 8 degrees east, 45 north
@@ -108,7 +109,7 @@ def test_on_the_zones_own_grid_pixels_are_copied(tmp_path, blocks):
     out, polygon = tmp_path / "map.tif", diamond()
     inner = Box(AREA.row + 33, AREA.col - 7, AREA.height - 40, AREA.width + 100)
 
-    counts = write_mosaic(
+    counts = write_map(
         [ZoneBlocks(ZONE, polygon, blocks)], target=geobox(inner, ZONE), polygon=polygon, out=out
     )
 
@@ -125,9 +126,7 @@ def test_on_another_grid_pixels_are_gdals_nearest(tmp_path, blocks, crs):
     out, polygon = tmp_path / "map.tif", project(degrees(), crs)
     target = covering_grid(polygon, crs)
 
-    counts = write_mosaic(
-        [ZoneBlocks(ZONE, polygon, blocks)], target=target, polygon=polygon, out=out
-    )
+    counts = write_map([ZoneBlocks(ZONE, polygon, blocks)], target=target, polygon=polygon, out=out)
 
     with whole(LAND) as land, WarpedVRT(land, **vrt_options(target)) as warped:
         oracle = warped.read(1)
@@ -146,7 +145,7 @@ def test_a_centre_without_a_place_in_the_zone_stays_empty(tmp_path, blocks):
     crs = "+proj=ortho +lat_0=45 +lon_0=8 +ellps=WGS84 +type=crs"
     target = GeoBox.from_bbox(polygon.bounds, crs, shape=(100, 100), tight=True)
 
-    counts = write_mosaic(
+    counts = write_map(
         [ZoneBlocks(ZONE, polygon, blocks)],
         target=target,
         polygon=polygon,
@@ -158,7 +157,7 @@ def test_a_centre_without_a_place_in_the_zone_stays_empty(tmp_path, blocks):
 
 def test_few_open_files_give_the_same_map(tmp_path, blocks, monkeypatch):
     target = geobox(AREA, ZONE)
-    write_mosaic(
+    write_map(
         [ZoneBlocks(ZONE, diamond(), blocks)],
         target=target,
         polygon=diamond(),
@@ -166,7 +165,7 @@ def test_few_open_files_give_the_same_map(tmp_path, blocks, monkeypatch):
     )
     monkeypatch.setattr(zone_reader, "_MAX_OPEN_FILES", 1)
 
-    write_mosaic(
+    write_map(
         [ZoneBlocks(ZONE, diamond(), blocks)],
         target=target,
         polygon=diamond(),
@@ -181,7 +180,7 @@ def test_land_without_blocks_is_empty_and_takes_no_room(tmp_path):
     box = Box(-520_000, 30_000, 20_000, 20_000)
     out, done = tmp_path / "map.tif", []
 
-    counts = write_mosaic(
+    counts = write_map(
         [ZoneBlocks(ZONE, diamond(), [])],
         target=geobox(box, ZONE),
         polygon=diamond(),
@@ -189,7 +188,7 @@ def test_land_without_blocks_is_empty_and_takes_no_room(tmp_path):
         progress=lambda *rows: done.append(rows),
     )
 
-    assert out.stat().st_size < 30_000
+    assert out.stat().st_size < 40_000
     assert counts[255] == counts.sum() > 0
     assert done == [(min(row + 512, 20_000), 20_000) for row in range(0, 20_000, 512)]
 
@@ -216,7 +215,7 @@ def test_a_broken_block_is_named_and_leaves_no_map(tmp_path, blocks):
     out, target = tmp_path / "map.tif", geobox(AREA, ZONE)
 
     with pytest.raises(OutputError, match=r"broken\.tif"):
-        write_mosaic(
+        write_map(
             [ZoneBlocks(ZONE, diamond(), [(broken, blocks[0][1])])],
             target=target,
             polygon=diamond(),
@@ -229,13 +228,11 @@ def test_a_broken_block_is_named_and_leaves_no_map(tmp_path, blocks):
 @pytest.mark.parametrize("lacking", [1, 1000, 10_000_000])
 def test_a_full_disk_leaves_no_map(tmp_path, blocks, lacking):
     out, target = tmp_path / "map.tif", geobox(AREA, ZONE)
-    write_mosaic([ZoneBlocks(ZONE, diamond(), blocks)], target=target, polygon=diamond(), out=out)
+    write_map([ZoneBlocks(ZONE, diamond(), blocks)], target=target, polygon=diamond(), out=out)
     room = max(out.stat().st_size - lacking, 0)
 
     with full_disk(after=room), pytest.raises(OutputError, match="disk is not full"):
-        write_mosaic(
-            [ZoneBlocks(ZONE, diamond(), blocks)], target=target, polygon=diamond(), out=out
-        )
+        write_map([ZoneBlocks(ZONE, diamond(), blocks)], target=target, polygon=diamond(), out=out)
 
     assert not out.exists()
 
@@ -243,12 +240,10 @@ def test_a_full_disk_leaves_no_map(tmp_path, blocks, lacking):
 def test_a_mosaic_without_room_is_not_begun(tmp_path, blocks):
     out, target = tmp_path / "map.tif", geobox(AREA, ZONE)
     out.write_text("old")
-    needed = mosaic_bytes(diamond(), target) + RESERVE_BYTES
+    needed = cog_bytes(mosaic_bytes(diamond(), target)) + RESERVE_BYTES
 
-    with disk_with(needed - 1), pytest.raises(OutputError, match="the joined map needs"):
-        write_mosaic(
-            [ZoneBlocks(ZONE, diamond(), blocks)], target=target, polygon=diamond(), out=out
-        )
+    with disk_with(needed - 1), pytest.raises(OutputError, match="the map needs"):
+        write_map([ZoneBlocks(ZONE, diamond(), blocks)], target=target, polygon=diamond(), out=out)
 
     assert out.read_text() == "old"
 
@@ -260,7 +255,7 @@ def test_a_disk_that_fills_up_meanwhile_leaves_no_map(tmp_path, blocks):
         disk_with(10**12, 10**12, RESERVE_BYTES - 1),
         pytest.raises(OutputError, match="Free some space") as refused,
     ):
-        write_mosaic(
+        write_map(
             [ZoneBlocks(ZONE, diamond(), blocks)],
             target=target,
             polygon=diamond(),
@@ -276,7 +271,7 @@ def test_a_disk_that_fills_up_meanwhile_leaves_no_map(tmp_path, blocks):
 def test_what_a_mosaic_needs_is_enough_for_it(tmp_path, blocks):
     out, target = tmp_path / "map.tif", geobox(AREA, ZONE)
 
-    write_mosaic([ZoneBlocks(ZONE, diamond(), blocks)], target=target, polygon=diamond(), out=out)
+    write_map([ZoneBlocks(ZONE, diamond(), blocks)], target=target, polygon=diamond(), out=out)
 
     noise = 2  # the blocks are; land takes a quarter
     assert out.stat().st_size < noise * mosaic_bytes(diamond(), target)
@@ -289,7 +284,7 @@ def test_an_interrupted_mosaic_leaves_no_map(tmp_path, blocks):
     out, target = tmp_path / "map.tif", geobox(AREA, ZONE)
 
     with pytest.raises(KeyboardInterrupt):
-        write_mosaic(
+        write_map(
             [ZoneBlocks(ZONE, diamond(), blocks)],
             target=target,
             polygon=diamond(),
@@ -322,10 +317,7 @@ def test_each_zone_has_a_map_of_its_own_on_its_own_grid(tmp_path):
         part = project(zone.part, crs)
         target = covering_grid(part, crs)
 
-        counts = write_mosaic(
-            [replace(zone, part=part)], target=target, polygon=part, out=tmp_path / "j"
-        )
-        write_cog(tmp_path / "j", made, tags={})
+        counts = write_map([replace(zone, part=part)], target=target, polygon=part, out=made)
 
         mask, value = pixels_inside(part, target), zone.epsg - 32631
         np.testing.assert_array_equal(read(made), np.where(mask, value, 255))
@@ -344,7 +336,7 @@ def test_between_two_zones_a_centre_s_longitude_decides(tmp_path, crs, gap):
         for one in (uniform(tmp_path, 32632, west, 1), uniform(tmp_path, 32633, east, 2))
     ]
 
-    counts = write_mosaic(zones, target=target, polygon=polygon, out=out)
+    counts = write_map(zones, target=target, polygon=polygon, out=out)
 
     values, mask = read(out), pixels_inside(polygon, target)
     rows, cols = np.nonzero(mask)
@@ -369,7 +361,7 @@ def test_near_a_border_the_surer_zone_is_taken(tmp_path, crs, confidences):
         )
     ]
 
-    write_mosaic(zones, target=target, polygon=polygon, out=out)
+    write_map(zones, target=target, polygon=polygon, out=out)
 
     rows, cols = np.nonzero(pixels_inside(polygon, target))
     lons, lats = Transformer.from_crs(crs, 4326, always_xy=True).transform(
@@ -407,7 +399,7 @@ def test_a_zone_that_has_nothing_there_has_no_say(tmp_path):
         )
     ]
 
-    counts = write_mosaic(zones, target=target, polygon=polygon, out=out)
+    counts = write_map(zones, target=target, polygon=polygon, out=out)
 
     assert set(np.flatnonzero(counts)) == {1, 255}
     assert counts[1] == pytest.approx(counts[255], rel=0.01)
@@ -427,7 +419,7 @@ def test_a_centre_just_beyond_all_parts_takes_the_nearest(tmp_path):
         for one in (uniform(tmp_path, 32632, north, 1), uniform(tmp_path, 32732, south, 2))
     ]
 
-    counts = write_mosaic(zones, target=target, polygon=polygon, out=out)
+    counts = write_map(zones, target=target, polygon=polygon, out=out)
 
     assert counts[1] + counts[2] == pixels_inside(polygon, target).sum()
     edge = read(out)[:, -3]

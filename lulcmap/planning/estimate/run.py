@@ -207,7 +207,7 @@ def _disk(filled: float, planned: PlannedMap, out: Path, folder: Path) -> Disk:
     n_maps = 2 if planned.settings.zones else 1
     layers = planned.kept_bytes + _QUALITY_BYTES * planned.settings.confidence
     return Disk(
-        run=filled * (BLOCK_BYTES_PER_PIXEL + JOINED_BYTES_PER_PIXEL + 2 * planned.kept_bytes),
+        run=filled * (BLOCK_BYTES_PER_PIXEL + 2 * planned.kept_bytes),
         map=cog_bytes(round(filled * (JOINED_BYTES_PER_PIXEL + layers))) * n_maps,
         free_for_run=_free_bytes(folder.parent),
         free_for_map=_free_bytes(out.parent),
