@@ -17,7 +17,6 @@ from rasterio._err import CPLE_BaseError  # what copy raises; public nowhere
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import MemoryFile
 from rasterio.windows import Window
-from rio_cogeo.cogeo import cog_validate
 
 from lulcmap.errors import OutputError
 from lulcmap.legend import CLASS_TAG, CLASSES, NODATA, LandCover, cf_attributes
@@ -315,6 +314,8 @@ def _check(
         OSError: it is not.
 
     """
+    from rio_cogeo.cogeo import cog_validate  # slow to import, and needed at the end only
+
     valid, errors, warnings = cog_validate(part, strict=True, quiet=True)
     if not valid:
         raise OSError(f"it is not a valid COG: {'; '.join([*errors, *warnings])}")

@@ -1,4 +1,5 @@
 from .checks import check_fields
+from .cpu import share_compiled_loops
 from .destination import check_destination, check_ours
 from .disk import check_disk, free_disk
 from .files import parts, read_json, replacing, sha256_of, write_atomically, write_json, written
@@ -60,6 +61,7 @@ __all__ = [
     "replacing",
     "retry_after_seconds",
     "sha256_of",
+    "share_compiled_loops",
     "shortened_text",
     "text_width",
     "use_own_proj_data",
