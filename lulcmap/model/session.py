@@ -26,6 +26,7 @@ from lulcmap.model.runtime import (
     why_no_cuda,
 )
 from lulcmap.sensors import S1_BANDS, S2_BANDS
+from lulcmap.system import busy
 
 _CPU = "CPUExecutionProvider"
 
@@ -116,6 +117,7 @@ class Session:
             )
         return zeniths
 
+    @busy("classifying")
     def _call(self, feeds: dict[str, NDArray[Any]]) -> NDArray[np.float32]:
         """Compute the logits of at most ``batch_size`` windows in one call of the runtime."""
         size = self.batch_size

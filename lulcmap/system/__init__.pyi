@@ -1,3 +1,4 @@
+from .busy import BusyClock, BusyShares, busy, recorded
 from .checks import check_fields
 from .cpu import share_compiled_loops
 from .destination import check_destination, check_ours
@@ -22,6 +23,8 @@ from .xarrays import as_xarray
 
 __all__ = [
     "GDAL_OPTIONS",
+    "BusyClock",
+    "BusyShares",
     "HeldError",
     "Progress",
     "Steps",
@@ -30,6 +33,7 @@ __all__ = [
     "TooLargeError",
     "as_xarray",
     "available_memory",
+    "busy",
     "ca_bundle",
     "can_draw",
     "check_destination",
@@ -57,6 +61,7 @@ __all__ = [
     "public_url",
     "read_answer",
     "read_json",
+    "recorded",
     "release_memory",
     "replacing",
     "retry_after_seconds",
