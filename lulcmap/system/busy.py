@@ -33,6 +33,12 @@ class BusyShares:
     """Share of the time in which a thread was at it and none at what stands
     before it in ``ACTIVITIES``, 0 to 1."""
 
+    cpu: Mapping[str, float] = field(default_factory=dict)
+    """CPU-seconds of the threads at it, by activity; a runtime's own threads are in none."""
+
+    cpu_seconds: float = 0.0
+    """CPU-seconds of the process, all threads."""
+
     @property
     def limit(self) -> str | None:
         """The activity that limits the others; None where nothing was recorded."""
@@ -50,6 +56,8 @@ class BusyShares:
             "busy": {name: round(share, 3) for name, share in self.busy.items()},
             "awaited": {name: round(share, 3) for name, share in self.awaited.items()},
             "limit": self.limit,
+            "cpu": {name: round(seconds, 2) for name, seconds in self.cpu.items()},
+            "cpu_seconds": round(self.cpu_seconds, 2),
         }
 
     @classmethod
@@ -64,7 +72,13 @@ class BusyShares:
             {str(name): float(share) for name, share in values[key].items()}
             for key in ("busy", "awaited")
         )
-        return cls(seconds=float(values["seconds"]), busy=busy, awaited=awaited)
+        return cls(
+            seconds=float(values["seconds"]),
+            busy=busy,
+            awaited=awaited,
+            cpu={str(name): float(seconds) for name, seconds in values["cpu"].items()},
+            cpu_seconds=float(values["cpu_seconds"]),
+        )
 
     def __str__(self) -> str:
         """A sentence, such as ``classifying 55 %, reading 80 %; limited by reading``."""
@@ -78,15 +92,21 @@ class BusyClock:
 
     Args:
         clock: gives seconds.
+        thread_clock: gives CPU-seconds of the thread that asks.
+        process_clock: gives CPU-seconds of the process.
 
     """
 
     clock: Callable[[], float] = time.monotonic
+    thread_clock: Callable[[], float] = time.thread_time
+    process_clock: Callable[[], float] = time.process_time
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _threads: Counter[str] = field(default_factory=Counter)
     _busy: dict[str, float] = field(default_factory=dict)
     _awaited: dict[str, float] = field(default_factory=dict)
+    _cpu: dict[str, float] = field(default_factory=dict)
     _began: float = 0.0
+    _began_cpu: float = 0.0
     _last: float = 0.0
 
     def __post_init__(self) -> None:
@@ -99,12 +119,13 @@ class BusyClock:
             self._clear()
         return shares
 
-    def change(self, before: str | None, after: str | None) -> None:
-        """Note that a thread is at something else."""
+    def change(self, before: str | None, after: str | None, *, spent: float) -> None:
+        """Note that a thread is at something else, and its CPU-seconds at what was before."""
         with self._lock:
             self._pass_time()
             if before is not None:
                 self._threads[before] -= 1
+                self._cpu[before] += spent
             if after is not None:
                 self._threads[after] += 1
 
@@ -117,11 +138,19 @@ class BusyClock:
                 {name: times[name] / seconds for name in ACTIVITIES if times[name] > 0}
                 for times in (self._busy, self._awaited)
             )
-            return BusyShares(seconds=seconds, busy=busy, awaited=awaited)
+            cpu = {name: spent for name, spent in self._cpu.items() if spent > 0}
+            return BusyShares(
+                seconds=seconds,
+                busy=busy,
+                awaited=awaited,
+                cpu=cpu,
+                cpu_seconds=self.process_clock() - self._began_cpu,
+            )
 
     def _clear(self) -> None:
         self._began = self._last = self.clock()
-        self._busy, self._awaited = (dict.fromkeys(ACTIVITIES, 0.0) for _ in range(2))
+        self._began_cpu = self.process_clock()
+        self._busy, self._awaited, self._cpu = (dict.fromkeys(ACTIVITIES, 0.0) for _ in range(3))
 
     def _pass_time(self) -> None:
         now = self.clock()
@@ -160,10 +189,15 @@ def busy(name: str | None) -> Iterator[None]:
     if clock is None:
         yield
         return
-    clock.change(before, name)
-    _thread.at = name
+    _turn(clock, before, name)
     try:
         yield
     finally:
-        clock.change(name, before)
-        _thread.at = before
+        _turn(clock, name, before)
+
+
+def _turn(clock: BusyClock, before: str | None, after: str | None) -> None:
+    """Have this thread turn to something else."""
+    now = clock.thread_clock()
+    clock.change(before, after, spent=now - getattr(_thread, "since", now))
+    _thread.at, _thread.since = after, now

@@ -25,9 +25,10 @@ from lulcmap.imagery.assets.fetch import Fetcher
 from lulcmap.legend import NODATA
 from lulcmap.model.inference import needed_windows
 from lulcmap.pipeline import Settings, map_area
+from lulcmap.planning.estimate.costs import RATES
 from lulcmap.planning.estimate.footprints import pixel_boxes
 from lulcmap.planning.estimate.reads import block_windows
-from lulcmap.planning.estimate.run import estimate_run
+from lulcmap.planning.estimate.run import _WindowTime, estimate_run
 from lulcmap.planning.estimate.scenes import sample_points
 from lulcmap.planning.planner import plan_map
 from lulcmap.simulation.build import Country, simulate
@@ -66,7 +67,10 @@ def settings(country, model):
 @pytest.fixture
 def steady(monkeypatch):
     """No measured figure, so that two plans print the same."""
-    monkeypatch.setattr("lulcmap.planning.estimate.run._window_seconds", lambda *_: 0.5)
+    monkeypatch.setattr(
+        "lulcmap.planning.estimate.run._window_time", lambda *_: _WindowTime(0.5, 0.5)
+    )
+    monkeypatch.setattr("lulcmap.planning.estimate.run.inflate_seconds", lambda: RATES.inflate)
     monkeypatch.setattr("lulcmap.planning.estimate.run._free_bytes", lambda _: 1e12)
 
 

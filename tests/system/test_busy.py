@@ -23,7 +23,7 @@ def clock():
 
 @pytest.fixture
 def times(clock):
-    with recorded(BusyClock(clock)) as times:
+    with recorded(BusyClock(clock, thread_clock=clock, process_clock=clock)) as times:
         yield times
 
 
@@ -54,6 +54,8 @@ def test_a_thread_is_at_one_thing_only(clock, times):
         clock.now += 1
 
     assert times.shares().busy == {"compositing": 0.25, "reading": 0.25}
+    assert times.shares().cpu == {"compositing": 2, "reading": 2}
+    assert times.shares().cpu_seconds == 8
 
 
 def test_what_the_classifying_waits_for_limits(clock, times):
