@@ -5,7 +5,8 @@ from the cache after a first run that is not counted. From what the stages of al
 rates of ``lulcmap/planning/estimate/costs.py`` follow, as the median over the runs; printed as they
 stand there.
 
-    python benchmarks/costs.py FOLDER [--only NAME] [--size 1024] [--archive items.json --aoi a.geojson]
+    python benchmarks/costs.py FOLDER [--only NAME] [--size 1024]
+    python benchmarks/costs.py FOLDER --archive items.json --aoi area.geojson --period DAY DAY
 """
 
 import argparse

@@ -339,6 +339,27 @@ def test_the_time_is_that_of_the_windows_and_of_the_bytes(country, settings, tmp
     assert estimate.seconds.total > estimate.seconds.classify + estimate.seconds.write
 
 
+def test_a_purse_is_told_what_a_map_takes(country, settings, tmp_path):
+    estimate = plan_for(country, tmp_path / "map.tif", settings())
+
+    assert estimate.costs.gpu is None
+    assert all(seconds > 0 for seconds in estimate.costs.cpu.values())
+    assert estimate.reads.s1_bytes < estimate.reads.bytes
+    (files,) = estimate.costs.egress
+    assert files.bytes == estimate.reads.bytes
+    shown = table(estimate)
+    assert "\nCPU          about " in shown
+    assert "\negress       file " in shown
+    assert "GPU" not in shown
+
+
+def test_minutes_of_a_gpu_are_those_of_the_windows(country, settings, tmp_path):
+    estimate = plan_for(country, tmp_path / "map.tif", settings())
+    on_gpu = replace(estimate, costs=replace(estimate.costs, gpu=90.0))
+
+    assert "\nGPU          about 1.5 minutes\n" in table(on_gpu)
+
+
 def test_nothing_is_written(country, settings, tmp_path):
     before = sorted(country.items.parent.rglob("*"))
 

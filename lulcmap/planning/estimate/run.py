@@ -82,17 +82,7 @@ def estimate_run(
     memory, too_little = _memory(planned)
     obstacles = [*refusals, *missing, *too_little]
     window = _window_time(planned.session, clock, cpu_clock) if n_windows else _WindowTime(0, 0)
-    block_pixels = sum(
-        math.prod(block.box.shape) for block in job.blocks if not run.block_path(block.id).is_file()
-    )
-    cpu = cpu_seconds(
-        RATES.of_this_machine(inflate_seconds()),
-        reads,
-        classifying=n_windows * window.cpu,
-        block_pixels=block_pixels,
-        map_pixels=filled * (2 if planned.settings.zones else 1),
-    )
-    on_gpu = planned.session.device != "cpu"
+    costs = _costs(planned, run, reads, n_windows=n_windows, window=window, filled=filled)
     return Estimate(
         area=planned.area.name,
         km2=planned.area.km2,
@@ -112,13 +102,11 @@ def estimate_run(
         seconds=_seconds(
             reads,
             planned,
-            cpu,
+            costs.cpu,
             classify=n_windows * window.wall,
             n_blocks=sum(zone.blocks - zone.done for zone in zones),
         ),
-        costs=Costs(
-            cpu, n_windows * window.wall if on_gpu else None, egress_of(scenes, reads), block_pixels
-        ),
+        costs=costs,
         memory=memory,
         disk=disk,
         credentials=credentials,
@@ -201,6 +189,32 @@ def _window_time(
     start, cpu_start = clock(), cpu_clock()
     session.run(s2, s1, sun_zenith)
     return _WindowTime((clock() - start) / n, (cpu_clock() - cpu_start) / n)
+
+
+def _costs(
+    planned: PlannedMap,
+    run: RunFolder,
+    reads: Reads,
+    *,
+    n_windows: int,
+    window: _WindowTime,
+    filled: float,
+) -> Costs:
+    """What the run takes of the machine, and what providers charge."""
+    block_pixels = sum(
+        math.prod(block.box.shape)
+        for block in planned.job.blocks
+        if not run.block_path(block.id).is_file()
+    )
+    cpu = cpu_seconds(
+        RATES.of_this_machine(inflate_seconds()),
+        reads,
+        classifying=n_windows * window.cpu,
+        block_pixels=block_pixels,
+        map_pixels=filled * (2 if planned.settings.zones else 1),  # --zones writes another map
+    )
+    gpu = None if planned.session.device == "cpu" else n_windows * window.wall
+    return Costs(cpu, gpu, egress_of(planned.scenes, reads), block_pixels)
 
 
 def _seconds(
