@@ -120,9 +120,9 @@ def show(ctx: click.Context, report: "MapReport", *, quiet: bool, as_json: bool)
         for warning in report.warnings:
             logger.warning(warning)
         if not quiet:
-            echo(f"Model {report.model.name} {report.model.quality}.", err=True)
             if report.stages:
                 echo(_times(report.stages), err=True)
+            echo(f"Model {report.model.name} {report.model.quality}.", err=True)
             echo(report)
     note_lost_output()
     if not report.complete:

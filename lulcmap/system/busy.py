@@ -30,8 +30,8 @@ class BusyShares:
     """Share of the time in which at least one thread was at it, 0 to 1, by activity."""
 
     awaited: Mapping[str, float]
-    """Share of the time in which a thread was at it and none at what stands
-    before it in ``ACTIVITIES``, 0 to 1."""
+    """Share of the time in which a thread was at it and none at what stands before it in
+    ``ACTIVITIES``, 0 to 1."""
 
     cpu: Mapping[str, float] = field(default_factory=dict)
     """CPU-seconds of the threads at it, by activity; a runtime's own threads are in none."""
