@@ -31,7 +31,8 @@ CMD ["--help"]
 FROM base AS cpu
 RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
     python -m pip install --no-cache-dir "$(echo /wheels/*.whl)[cpu,s3,dask,areas,xarray,view]" \
-    # The demo proves the image, and leaves the compiled loops in the cache; nothing of root's in /tmp.
+    # The demo proves the image, and leaves the compiled loops in the cache, which serve all machines
+    # with AVX2; nothing of root's in /tmp.
     && HOME=/root lulcmap demo /tmp/demo \
     && rm -r /tmp/demo \
     && chmod -R a+rwX /cache
@@ -39,6 +40,7 @@ USER 10001:10001
 
 # CUDA and cuDNN come as Python packages; the driver comes with the host's container toolkit.
 FROM base AS cuda
+COPY --from=cpu /cache/numba /cache/numba
 ENV NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility
 RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \

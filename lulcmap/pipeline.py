@@ -6,7 +6,9 @@
                                           '------ each block -----'
 """
 
+import logging
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 from lulcmap.blocks import Engine, make_blocks, map_blocks
@@ -32,6 +34,8 @@ from lulcmap.run import (
     start_heartbeat,
 )
 from lulcmap.system import Progress, no_progress, release_memory
+
+logger = logging.getLogger(__name__)
 
 
 def map_area(
@@ -92,6 +96,7 @@ def map_area(
                     extras=settings.extras,
                     progress=progress,
                 )
+                report = replace(report, stages=heartbeat.stages())
         if is_ours and not settings.keep_run:
             run.remove()
     return report
@@ -140,6 +145,7 @@ def map_shard(
             made = make_blocks(
                 planned, run, engine=engine, heartbeat=heartbeat, shard=shard, progress=progress
             )
+            logger.info("busy in the blocks: %s", heartbeat.stages()["blocks"])
             left = sum(not run.block_path(block.id).is_file() for block in planned.job.blocks)
         total = len(shard.of(planned.job.blocks))
         return ShardReport(

@@ -15,6 +15,7 @@ from lulcmap.output import COMPOSITE, PROBABILITIES
 from lulcmap.planning import PlannedMap, Settings
 from lulcmap.run import BLOCK_BANDS, PIXEL_ORIGINS, BlockFacts, RunFolder
 from lulcmap.sensors import KEPT_S1_OFFSET_DB, S1_BANDS, S1_NODATA, S2_BANDS
+from lulcmap.system import busy
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ class PreparedBlock:
     """Composite over ``over``."""
 
 
+@busy("compositing")
 def prepare_block(planned: PlannedMap, reader: Reader, block: Block) -> PreparedBlock:
     """Make the composite a block needs: of its pixels, and of the windows around them."""
     logger.debug("compositing %s", block.id)
@@ -73,6 +75,7 @@ def _within(over: Box, wanted: NDArray[np.bool_], box: Box) -> NDArray[np.bool_]
     return inside
 
 
+@busy("writing")
 def finish_block(planned: PlannedMap, run: RunFolder, prepared: PreparedBlock) -> str | None:
     """Classify a block and write its file.
 

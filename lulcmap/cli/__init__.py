@@ -22,8 +22,10 @@ def run() -> NoReturn:
         # Before and after a command nothing needs to be cleaned up: no traceback for Ctrl-C.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from lulcmap.cli.terminal import LOST, echo, lost_output, open_streams
+    from lulcmap.system import share_compiled_loops
 
     open_streams()
+    share_compiled_loops()
     from lulcmap.cli.program import main
 
     code = 0

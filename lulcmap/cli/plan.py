@@ -229,8 +229,10 @@ def _costs(estimate: "Estimate") -> Iterator[tuple[str, str]]:
     )
     yield (
         "",
-        f"assumed: {_bytes(network)} per second from a provider; measured: the model on one window",
+        f"assumed: {_bytes(network)} per second from a provider; measured here: the model on one "
+        "window, and how fast a tile is inflated",
     )
+    yield from _prices(estimate)
     yield "memory", f"about {_bytes(estimate.memory)} at most"
     yield (
         "disk",
@@ -241,6 +243,23 @@ def _costs(estimate: "Estimate") -> Iterator[tuple[str, str]]:
         "credentials",
         ", ".join(f"{_SENSOR_NAMES[each.sensor]} {each.state}" for each in estimate.credentials),
     )
+
+
+def _prices(estimate: "Estimate") -> Iterator[tuple[str, str]]:
+    costs = estimate.costs
+    largest = sorted(costs.cpu.items(), key=lambda entry: -entry[1])[:3]
+    parts = ", ".join(f"{name} {share / costs.cpu_total:.0%}" for name, share in largest)
+    yield "CPU", f"about {_hours(costs.cpu_total)}: {parts.replace('%', ' %')}"
+    if costs.gpu is not None:
+        yield "GPU", f"about {costs.gpu / 60:,.1f} minutes"
+    for each in costs.egress:
+        price = "price unknown" if each.dollars is None else f"${each.dollars:,.2f}"
+        yield "egress", f"{each.source} {_bytes(each.bytes)}, {price} ({each.terms})"
+
+
+def _hours(seconds: float) -> str:
+    """CPU time: what a machine is paid by."""
+    return f"{seconds / 3600:,.2g} CPU-hours" if seconds >= 360 else f"{seconds:,.0f} CPU-seconds"
 
 
 def _counted(n: int, noun: str, plural: str | None = None) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import click
 
 from lulcmap.cli.app import json_option, stop_after
 from lulcmap.cli.command import Command
+from lulcmap.cli.format import duration
 from lulcmap.cli.logs import configure_logging, logging_options
 from lulcmap.cli.options import map_options, request_of, setting
 from lulcmap.cli.plan import forecast
@@ -16,6 +18,7 @@ from lulcmap.cli.terminal import echo, note_lost_output
 
 if TYPE_CHECKING:
     from lulcmap.output import MapReport
+    from lulcmap.system import BusyShares
 
 logger = logging.getLogger(__name__)
 
@@ -111,11 +114,14 @@ def show(ctx: click.Context, report: "MapReport", *, quiet: bool, as_json: bool)
     Exits with code 4 if too little was mapped.
     """
     if as_json:
-        echo(json.dumps(report.to_json()))
+        stages = {name: shares.to_json() for name, shares in report.stages.items()}
+        echo(json.dumps({**report.to_json(), **({"stages": stages} if stages else {})}))
     else:
         for warning in report.warnings:
             logger.warning(warning)
         if not quiet:
+            if report.stages:
+                echo(_times(report.stages), err=True)
             echo(f"Model {report.model.name} {report.model.quality}.", err=True)
             echo(report)
     note_lost_output()
@@ -128,3 +134,12 @@ def show(ctx: click.Context, report: "MapReport", *, quiet: bool, as_json: bool)
             report.min_coverage * 100,
         )
         ctx.exit(INCOMPLETE)
+
+
+def _times(stages: "Mapping[str, BusyShares]") -> str:
+    """How long the stages of a run took, and what the blocks waited for."""
+    total = sum(shares.seconds for shares in stages.values())
+    named = ", ".join(f"{name} {duration(shares.seconds)}" for name, shares in stages.items())
+    blocks = stages.get("blocks")
+    busy = f" Busy in the blocks: {blocks}." if blocks is not None and blocks.busy else ""
+    return f"Took {duration(total)}: {named}.{busy}"

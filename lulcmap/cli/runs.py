@@ -126,6 +126,8 @@ def _table(status: "RunStatus") -> str:
             f"  {worker.name:<12} process {beat.pid} on {beat.host}, {stage}: {beat.done:,} of "
             f"{beat.blocks:,} blocks, last heartbeat {beat.at}"
         )
+        if beat.busy is not None and beat.busy.busy:
+            lines.append(f"  {'':<12} busy: {beat.busy}")
     if status.failed:
         lines.append(f"Failed blocks: {len(status.failed):,}. --retry-failed makes only those.")
     lines += [

@@ -18,7 +18,6 @@ from lulcmap.errors import UsageError
 from lulcmap.geo.geojson import read_geojson
 from lulcmap.geo.geoparquet import read_geoparquet
 from lulcmap.geo.layer import FORMATS, VectorLayer
-from lulcmap.geo.vector_gdal import driver_of, gdal_layers, read_gdal
 
 _SUFFIXES = (".shp", ".gpkg", ".fgb", ".kml", ".gml", ".geojson", ".parquet", ".json")
 """Files that are read from a zip; ``.json`` only if there is none of the others."""
@@ -97,6 +96,8 @@ def _open(path: Path, name: str, stack: ExitStack, *, columns: bool) -> VectorFi
         return VectorFile(name, {path.stem: partial(read_geoparquet, path, name)})
     if _is_json(head, path):
         return VectorFile(name, {path.stem: partial(read_geojson, path, name)})
+    from lulcmap.geo.vector_gdal import driver_of, gdal_layers, read_gdal  # GDAL's, slow to import
+
     driver = driver_of(path, name)
     return VectorFile(
         name,

@@ -23,7 +23,7 @@ from lulcmap.imagery.reader import FallbackPlane, Plane
 from lulcmap.imagery.rules import CompositeRules
 from lulcmap.imagery.sun import SunMean
 from lulcmap.sensors import NO_SUN, S1_BANDS, S1_NODATA, S2_BANDS, S2_NODATA, SCL_DILATED
-from lulcmap.system import as_xarray
+from lulcmap.system import as_xarray, busy
 
 if TYPE_CHECKING:
     import xarray
@@ -154,7 +154,8 @@ class _ReadLog:
 
     def take(self, stream: Iterator[Plane], scene: Scene, band: str) -> NDArray[Any] | None:
         """Return the next plane of a stream, or None if it was lost."""
-        plane = next(stream)
+        with busy(None):
+            plane = next(stream)
         self.opened += 1
         if isinstance(plane, ReadError):
             self.lost.append(LostAsset(scene.id, band, str(plane)))

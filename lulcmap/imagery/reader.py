@@ -22,6 +22,7 @@ from lulcmap.imagery.assets.fetch import PATIENCE_S, Fetcher
 from lulcmap.imagery.assets.http import FetchError
 from lulcmap.imagery.plane import UnfitError, read_plane
 from lulcmap.sensors import S2_BANDS
+from lulcmap.system import busy
 
 _SILENT_S = 600.0
 """Seconds for which a host that has spent its patience is left alone, where another provider holds
@@ -184,6 +185,7 @@ class Reader:
             for future in waiting:
                 future.cancel()
 
+    @busy("reading")
     def _attempt(self, scene: Scene, band: str, grid: GeoBox) -> Plane:
         twin = scene.twin
         if twin is None or band not in twin.assets:

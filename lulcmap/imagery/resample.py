@@ -51,7 +51,8 @@ def double(coarse: NDArray[np.uint16], odd_row: int, odd_col: int, out: NDArray[
             fine[2 * x + 1] = (three * tall[x] + tall[x + 1] + eight) >> four
         if gaps:
             _double_gaps(own, near, fine)
-        out[y] = fine[2 + odd_col : 2 + odd_col + width]
+        for x in range(width):  # a slice would compile the text of its error: as long as all else
+            out[y, x] = fine[2 + odd_col + x]
 
 
 @compiled

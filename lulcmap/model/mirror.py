@@ -7,7 +7,6 @@ data nothing is mirrored: the network has learnt that case.
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt
 
 from lulcmap.system import compiled
 
@@ -45,6 +44,8 @@ def mirrored(valid: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.int
 
 def _nearest(filled: NDArray[np.bool_]) -> NDArray[np.int32]:
     """Return (2, H, W) row and column of the nearest filled pixel."""
+    from scipy.ndimage import distance_transform_edt  # a tenth of all imports; not all need it
+
     nearest: NDArray[np.int32] = distance_transform_edt(
         ~filled, return_distances=False, return_indices=True
     )

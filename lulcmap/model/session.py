@@ -25,6 +25,7 @@ from lulcmap.model.runtime import (
     why_no_tensorrt,
 )
 from lulcmap.sensors import S1_BANDS, S2_BANDS
+from lulcmap.system import busy
 
 _BANDS = {"s2": S2_BANDS, "s1": S1_BANDS}
 
@@ -112,6 +113,7 @@ class Session:
             )
         return zeniths
 
+    @busy("classifying")
     def _call(self, feeds: dict[str, NDArray[Any]]) -> NDArray[np.float32]:
         """Compute the logits of at most ``batch_size`` windows in one call of the runtime."""
         size = self.batch_size

@@ -9,7 +9,6 @@ from typing import Any
 import rasterio
 from rasterio._err import CPLE_BaseError  # what copy raises; public nowhere
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
-from rio_cogeo.cogeo import cog_validate
 
 from lulcmap.errors import OutputError
 from lulcmap.legend import CLASS_TAG, CLASSES, NODATA, LandCover, cf_attributes
@@ -253,6 +252,8 @@ def _check(
         OSError: it is not.
 
     """
+    from rio_cogeo.cogeo import cog_validate  # slow to import, and needed at the end only
+
     valid, errors, warnings = cog_validate(part, strict=True, quiet=True)
     if not valid:
         raise OSError(f"it is not a valid COG: {'; '.join([*errors, *warnings])}")

@@ -12,7 +12,7 @@ from lulcmap.errors import OutputError
 from lulcmap.geo import BlockId
 from lulcmap.legend import LandCover
 from lulcmap.run import PIXEL_ORIGINS, About, BlockFacts, Plan
-from lulcmap.system import read_json, replacing
+from lulcmap.system import BusyShares, read_json, replacing
 
 _MAX_NAMES = 3
 """Lost assets, implausible scenes or damaged blocks named in a warning; the report has them all."""
@@ -168,6 +168,10 @@ class MapReport:
     sun_zenith: tuple[float, float] | None = None
     """Smallest and largest zenith of the sun that the model was given, degrees; None if it takes
     none, or has seen no Sentinel-2."""
+
+    stages: Mapping[str, BusyShares] = field(default_factory=dict, compare=False)
+    """How long each stage of this run took, and how busy its activities were; in no file, for the
+    same map has the same bytes however long it took."""
 
     @property
     def title(self) -> str:

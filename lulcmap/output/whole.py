@@ -14,7 +14,6 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
-from rio_cogeo.cogeo import cog_validate
 
 from lulcmap.legend import NODATA
 from lulcmap.output.cog import plan_of
@@ -99,6 +98,8 @@ def _by_path(out: Path, report: MapReport, files: Sequence[WrittenFile]) -> dict
 
 
 def _fault_without_proof(paths: Sequence[Path], report: MapReport) -> str | None:
+    from rio_cogeo.cogeo import cog_validate  # slow to import, and seldom needed
+
     counts, crs = np.zeros(NODATA + 1, np.int64), set()
     for path in paths:
         try:

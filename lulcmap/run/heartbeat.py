@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from lulcmap.system import write_atomically
+from lulcmap.system import BusyClock, BusyShares, recorded, write_atomically
 
 _INTERVAL_S = 10.0
 """Seconds between two beats."""
@@ -50,9 +50,13 @@ class Beat:
     at: str = ""
     """Time of the beat, ISO 8601, by the clock of the process's machine."""
 
+    busy: BusyShares | None = None
+    """How busy the stage's activities were since it began; None where it does not tell."""
+
     def to_json(self) -> dict[str, Any]:
         """The values of the file."""
-        return asdict(self)
+        busy = None if self.busy is None else self.busy.to_json()
+        return {**asdict(self), "busy": busy}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
@@ -72,11 +76,14 @@ class Beat:
             made=int(values["made"]),
             seconds=float(values["seconds"]),
             at=str(values["at"]),
+            busy=BusyShares.from_json(values["busy"]) if values.get("busy") else None,
         )
 
 
 class Heartbeat:
     """Writes a heartbeat file in the body, every few seconds and whenever something is done.
+
+    It also records what the threads of the process are at, stage by stage.
 
     Durations are measured on a clock that nobody sets; the time of day is only told.
 
@@ -95,9 +102,14 @@ class Heartbeat:
         self._ended = threading.Event()
         self._writing = threading.Lock()
         self._thread = threading.Thread(target=self._keep_on, name="heartbeat", daemon=True)
+        self._busy = BusyClock(clock)
+        self._recording = recorded(self._busy)
+        self._ended_stages: dict[str, BusyShares] = {}
         self._beat = Beat(host=socket.gethostname(), pid=os.getpid(), shard=shard)
 
     def __enter__(self) -> Self:
+        self._recording.__enter__()
+        self._busy.restart()
         self._write()
         self._thread.start()
         return self
@@ -110,14 +122,20 @@ class Heartbeat:
     ) -> None:
         self._ended.set()
         self._thread.join()
+        self._recording.__exit__(kind, error, trace)
         if error is None:
             self._path.unlink(missing_ok=True)
 
     def stage(self, name: str) -> None:
         """Begin a stage: ``scenes``, ``blocks`` or ``assembly``."""
+        self._ended_stages[self._beat.stage] = self._busy.restart()
         self._beat = replace(self._beat, stage=name)
         self._began = self._clock()
         self._write()
+
+    def stages(self) -> Mapping[str, BusyShares]:
+        """How long each stage took, and how busy its activities were, in order."""
+        return {**self._ended_stages, self._beat.stage: self._busy.shares()}
 
     def blocks(self, total: int, *, done: int, made: int) -> None:
         """Say how far the blocks are.
@@ -142,5 +160,6 @@ class Heartbeat:
                 self._beat,
                 seconds=round(self._clock() - self._began, 1),
                 at=datetime.now(UTC).isoformat(timespec="seconds"),
+                busy=self._busy.shares(),
             )
             write_atomically(self._path, json.dumps(beat.to_json()))

@@ -1,4 +1,6 @@
+from .busy import BusyClock, BusyShares, busy, recorded
 from .checks import check_fields
+from .cpu import share_compiled_loops
 from .destination import check_destination, check_ours
 from .disk import check_disk, free_disk
 from .files import parts, read_json, replacing, sha256_of, write_atomically, write_json, written
@@ -21,6 +23,8 @@ from .xarrays import as_xarray
 
 __all__ = [
     "GDAL_OPTIONS",
+    "BusyClock",
+    "BusyShares",
     "HeldError",
     "Progress",
     "Steps",
@@ -29,6 +33,7 @@ __all__ = [
     "TooLargeError",
     "as_xarray",
     "available_memory",
+    "busy",
     "ca_bundle",
     "can_draw",
     "check_destination",
@@ -56,10 +61,12 @@ __all__ = [
     "public_url",
     "read_answer",
     "read_json",
+    "recorded",
     "release_memory",
     "replacing",
     "retry_after_seconds",
     "sha256_of",
+    "share_compiled_loops",
     "shortened_text",
     "text_width",
     "use_own_proj_data",

@@ -144,7 +144,10 @@ def test_a_map_is_told_in_one_line_and_notes_on_stderr(predict):
     assert result.exit_code == 0, result.output
     assert result.stdout.startswith("aoi-2024.tif: 100.0% of ")
     assert len(result.stdout.splitlines()) == 1
-    *notes, of_model = result.stderr.splitlines()
+    *notes, times, of_model = result.stderr.splitlines()
+    assert times.startswith("Took ")
+    assert "Busy in the blocks: " in times
+    assert "; limited by " in times
     assert of_model.startswith("Model stub was trained on simulated landscapes only;")
     assert all(line.startswith("Note: ") for line in notes)
     assert left() == with_sidecars("aoi-2024.tif")

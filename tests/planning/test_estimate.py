@@ -25,9 +25,10 @@ from lulcmap.imagery.assets.fetch import Fetcher
 from lulcmap.legend import NODATA
 from lulcmap.model.inference import needed_windows
 from lulcmap.pipeline import Settings, map_area
+from lulcmap.planning.estimate.costs import RATES
 from lulcmap.planning.estimate.footprints import pixel_boxes
 from lulcmap.planning.estimate.reads import block_windows
-from lulcmap.planning.estimate.run import estimate_run
+from lulcmap.planning.estimate.run import _WindowTime, estimate_run
 from lulcmap.planning.estimate.scenes import sample_points
 from lulcmap.planning.planner import plan_map
 from lulcmap.simulation.build import Country, simulate
@@ -66,7 +67,10 @@ def settings(country, model):
 @pytest.fixture
 def steady(monkeypatch):
     """No measured figure, so that two plans print the same."""
-    monkeypatch.setattr("lulcmap.planning.estimate.run._window_seconds", lambda *_: 0.5)
+    monkeypatch.setattr(
+        "lulcmap.planning.estimate.run._window_time", lambda *_: _WindowTime(0.5, 0.5)
+    )
+    monkeypatch.setattr("lulcmap.planning.estimate.run.inflate_seconds", lambda: RATES.inflate)
     monkeypatch.setattr("lulcmap.planning.estimate.run._free_bytes", lambda _: 1e12)
 
 
@@ -333,6 +337,27 @@ def test_the_time_is_that_of_the_windows_and_of_the_bytes(country, settings, tmp
     (zone,) = estimate.zones
     assert estimate.seconds.classify == zone.windows * 0.5
     assert estimate.seconds.total > estimate.seconds.classify + estimate.seconds.write
+
+
+def test_a_purse_is_told_what_a_map_takes(country, settings, tmp_path):
+    estimate = plan_for(country, tmp_path / "map.tif", settings())
+
+    assert estimate.costs.gpu is None
+    assert all(seconds > 0 for seconds in estimate.costs.cpu.values())
+    assert estimate.reads.s1_bytes < estimate.reads.bytes
+    (files,) = estimate.costs.egress
+    assert files.bytes == estimate.reads.bytes
+    shown = table(estimate)
+    assert "\nCPU          about " in shown
+    assert "\negress       file " in shown
+    assert "GPU" not in shown
+
+
+def test_minutes_of_a_gpu_are_those_of_the_windows(country, settings, tmp_path):
+    estimate = plan_for(country, tmp_path / "map.tif", settings())
+    on_gpu = replace(estimate, costs=replace(estimate.costs, gpu=90.0))
+
+    assert "\nGPU          about 1.5 minutes\n" in table(on_gpu)
 
 
 def test_nothing_is_written(country, settings, tmp_path):

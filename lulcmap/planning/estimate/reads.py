@@ -154,16 +154,19 @@ class ReadCounter:
         blocks = [windows for windows in blocks if len(windows)]
         n = math.ceil(len(blocks) * share)
         counted = np.random.default_rng(0).permutation(len(blocks))[:n]
-        sums = np.zeros(4)
+        sums = np.zeros(6)
         for number in sorted(counted.tolist()):
             (row, col), last = blocks[number].min(axis=0), blocks[number].max(axis=0)
             over = Box(int(row), int(col), *(last - (row, col) + self._size).tolist())
+            sums[4] += math.prod(over.shape)
             for band, scenes in self._requests(over).items():
-                sums += self._cost(np.array(scenes, int), band, over)
+                cost = self._cost(np.array(scenes, int), band, over)
+                sums[:4] += cost
+                sums[5] += cost[1] if band in S1_BANDS else 0.0
         if n:
             sums *= sum(map(len, blocks)) / sum(len(blocks[number]) for number in counted.tolist())
-        requests, size, samples, warped = sums.tolist()
-        return Reads(round(requests), size, samples, warped)
+        requests, *others = sums.tolist()
+        return Reads(round(requests), *others)
 
     def _requests(self, over: Box) -> dict[str, list[int]]:
         """From band to the scenes whose band a block requests."""

@@ -9,8 +9,10 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,10 +22,13 @@ from lulcmap.geo import MapGrid
 from lulcmap.model import Session
 from lulcmap.output import JOINED_BYTES_PER_PIXEL, check_writable, cog_bytes, made_before
 from lulcmap.planning.budget import memory_budget
+from lulcmap.planning.estimate.costs import RATES, cpu_seconds, inflate_seconds
+from lulcmap.planning.estimate.egress import egress_of
 from lulcmap.planning.estimate.footprints import Footprints
 from lulcmap.planning.estimate.reads import ASSET_BYTES_PER_PIXEL, ReadCounter, block_windows
 from lulcmap.planning.estimate.scenes import find_gaps, s1_orbits, s2_months
 from lulcmap.planning.estimate.values import (
+    Costs,
     Credential,
     Disk,
     Estimate,
@@ -43,14 +48,6 @@ all 10,133 of Russia would take a minute."""
 NETWORK_BYTES_PER_S = 25e6
 """Bytes per second from a provider: a good line, or one machine in another data centre."""
 
-READ_SAMPLES_PER_S, WARP_SAMPLES_PER_S = 60e6, 20e6
-"""Samples decoded and composited per CPU-second (``benchmarks/README.md``, Compositing), on the
-scene's own grid and from another grid."""
-
-WRITE_PIXELS_PER_S = 3e6
-"""Filled pixels per second to join the blocks, write the COG with its overviews, and check it; two
-cores, a map of 67 Mpx with many small patches."""
-
 
 def estimate_run(
     planned: PlannedMap,
@@ -58,6 +55,7 @@ def estimate_run(
     out: Path,
     folder: Path,
     clock: Callable[[], float] = time.perf_counter,
+    cpu_clock: Callable[[], float] = time.process_time,
 ) -> Estimate:
     """Estimate what making a map will take. Nothing is written, and no pixel is read.
 
@@ -69,6 +67,7 @@ def estimate_run(
         out: path of the map.
         folder: path of the run folder.
         clock: clock that returns seconds.
+        cpu_clock: clock that returns CPU-seconds of this process.
 
     """
     job, scenes, contract = planned.job, planned.scenes, planned.session.contract
@@ -82,6 +81,8 @@ def estimate_run(
     refusals, is_made = _refusals(planned, out, run)
     memory, too_little = _memory(planned)
     obstacles = [*refusals, *missing, *too_little]
+    window = _window_time(planned.session, clock, cpu_clock) if n_windows else _WindowTime(0, 0)
+    costs = _costs(planned, run, reads, n_windows=n_windows, window=window, filled=filled)
     return Estimate(
         area=planned.area.name,
         km2=planned.area.km2,
@@ -101,10 +102,11 @@ def estimate_run(
         seconds=_seconds(
             reads,
             planned,
-            filled=filled,
-            classify=n_windows * (_window_seconds(planned.session, clock) if n_windows else 0),
+            costs.cpu,
+            classify=n_windows * window.wall,
             n_blocks=sum(zone.blocks - zone.done for zone in zones),
         ),
+        costs=costs,
         memory=memory,
         disk=disk,
         credentials=credentials,
@@ -123,9 +125,7 @@ _QUALITY_BYTES = 5
 
 _ASSUMED = {
     "network_bytes_per_second": NETWORK_BYTES_PER_S,
-    "samples_read_per_cpu_second": READ_SAMPLES_PER_S,
-    "samples_resampled_per_cpu_second": WARP_SAMPLES_PER_S,
-    "map_pixels_written_per_second": WRITE_PIXELS_PER_S,
+    **{f"cpu_seconds_{name}": value for name, value in asdict(RATES).items()},
     **{f"bytes_per_pixel_{kind.lower()}": n for kind, n in ASSET_BYTES_PER_PIXEL.items()},
 }
 
@@ -136,7 +136,7 @@ def _zones(
     """What is done in each UTM zone, and what all of them read."""
     job, scenes, contract = planned.job, planned.scenes, planned.session.contract
     share = min(MAX_COUNTED_BLOCKS / max(len(job.blocks), 1), 1.0)
-    zones, reads = [], Reads(0, 0.0, 0.0, 0.0)
+    zones, reads = [], Reads(0, 0.0, 0.0, 0.0, 0.0, 0.0)
     for zone in job.zones:
         todo = [block.box for block in zone.blocks if not run.block_path(block.id).is_file()]
         windows = block_windows(zone, contract, todo)
@@ -166,40 +166,77 @@ def _map_estimate(map_grid: MapGrid) -> MapEstimate:
     return MapEstimate(map_grid.crs, height, width, map_grid.filled)
 
 
-def _window_seconds(session: Session, clock: Callable[[], float]) -> float:
-    """Seconds the model takes for one window of random values."""
+class _WindowTime(NamedTuple):
+    """What the model takes for one window."""
+
+    wall: float
+    """Seconds."""
+
+    cpu: float
+    """CPU-seconds."""
+
+
+def _window_time(
+    session: Session, clock: Callable[[], float], cpu_clock: Callable[[], float]
+) -> _WindowTime:
+    """What the model takes for one window of random values, here and now."""
     size, n = session.contract.window, session.batch_size
     rng = np.random.default_rng(0)
     s2 = rng.integers(1, 6000, (n, 9, size, size), dtype=np.uint16)
     s1 = rng.integers(-3000, 200, (n, 2, size, size), dtype=np.int16)
     sun_zenith = np.full(n, 45, np.float32)
     session.run(s2, s1, sun_zenith)  # the first run warms up
-    start = clock()
+    start, cpu_start = clock(), cpu_clock()
     session.run(s2, s1, sun_zenith)
-    return (clock() - start) / n
+    return _WindowTime((clock() - start) / n, (cpu_clock() - cpu_start) / n)
+
+
+def _costs(
+    planned: PlannedMap,
+    run: RunFolder,
+    reads: Reads,
+    *,
+    n_windows: int,
+    window: _WindowTime,
+    filled: float,
+) -> Costs:
+    """What the run takes of the machine, and what providers charge."""
+    block_pixels = sum(
+        math.prod(block.box.shape)
+        for block in planned.job.blocks
+        if not run.block_path(block.id).is_file()
+    )
+    cpu = cpu_seconds(
+        RATES.of_this_machine(inflate_seconds()),
+        reads,
+        classifying=n_windows * window.cpu,
+        block_pixels=block_pixels,
+        map_pixels=filled * (2 if planned.settings.zones else 1),  # --zones writes another map
+    )
+    gpu = None if planned.session.device == "cpu" else n_windows * window.wall
+    return Costs(cpu, gpu, egress_of(planned.scenes, reads), block_pixels)
 
 
 def _seconds(
     reads: Reads,
     planned: PlannedMap,
+    cpu: Mapping[str, float],
     *,
-    filled: float,
     classify: float,
     n_blocks: int,
 ) -> Seconds:
-    """Time of each step; the network and the cores are shared by all threads."""
+    """Time of each step; the wire and the cores are shared by all threads."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     remote = any("://" in href for href in first_hrefs(planned.scenes).values())
-    network = reads.bytes / NETWORK_BYTES_PER_S if remote else 0.0
-    own_grid = reads.samples - reads.warped
-    processor = own_grid / READ_SAMPLES_PER_S + reads.warped / WARP_SAMPLES_PER_S
-    read = max(network, processor / min(cores or 1, planned.settings.workers))
-    write = filled / WRITE_PIXELS_PER_S
+    wire = reads.bytes / NETWORK_BYTES_PER_S if remote else 0.0
+    processor = cpu["reading"] + cpu["compositing"]
+    read = max(wire, processor / min(cores or 1, planned.settings.workers))
     # The first block is only read and the last only classified; in between, both run at once.
     together = max(read, classify) + min(read, classify) / max(n_blocks, 1)
     if planned.session.device == "cpu":
         together = max(together, processor / (cores or 1) + classify)
-    return Seconds(read, classify, write, together + write)
+    write = cpu["writing"] + cpu["joining"]
+    return Seconds(read, classify, write, cpu["start"] + together + write)
 
 
 def _disk(filled: float, planned: PlannedMap, out: Path, folder: Path) -> Disk:

@@ -123,6 +123,12 @@ class Reads:
     warped: float
     """Samples that come from another grid and must be resampled."""
 
+    pixels: float
+    """Pixels of the composites, those of windows around a block included."""
+
+    s1_bytes: float
+    """Compressed bytes of these that are Sentinel-1's."""
+
     def __add__(self, other: "Reads") -> "Reads":
         """Sum of both."""
         return Reads(
@@ -130,6 +136,8 @@ class Reads:
             self.bytes + other.bytes,
             self.samples + other.samples,
             self.warped + other.warped,
+            self.pixels + other.pixels,
+            self.s1_bytes + other.s1_bytes,
         )
 
 
@@ -148,6 +156,48 @@ class Seconds:
 
     total: float
     """Time of all steps; a block is composited while the previous one is classified."""
+
+
+@dataclass(frozen=True, slots=True)
+class Egress:
+    """What leaves a source of scenes for a run, and what that costs."""
+
+    source: str
+    """Name of the provider, the URL of a STAC API, or ``"file"``."""
+
+    bytes: float
+    """Compressed bytes read from it."""
+
+    dollars: float | None
+    """What it charges, US dollars; None where that is not known."""
+
+    terms: str
+    """On which terms."""
+
+    reference: str | None
+    """Where these are said, and when that was read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What a run takes of a machine, and of a purse."""
+
+    cpu: Mapping[str, float]
+    """CPU-seconds, by what they are for."""
+
+    gpu: float | None
+    """Seconds of the GPU; None where the model runs on the CPU."""
+
+    egress: tuple[Egress, ...]
+    """What each source of scenes sends."""
+
+    block_pixels: int
+    """Pixels of the blocks that remain, whether they are in the area or not."""
+
+    @property
+    def cpu_total(self) -> float:
+        """CPU-seconds in all."""
+        return sum(self.cpu.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +291,9 @@ class Estimate:
     seconds: Seconds
     """Wall time."""
 
+    costs: Costs
+    """CPU and GPU time, and what providers charge."""
+
     memory: float
     """Peak memory, bytes; 0 if no block fits."""
 
@@ -264,4 +317,5 @@ class Estimate:
         plain = asdict(self)
         for values, grid in zip(plain["maps"], self.maps, strict=True):
             values["pixels"] = grid.pixels
+        plain["costs"]["cpu_total"] = self.costs.cpu_total
         return plain
