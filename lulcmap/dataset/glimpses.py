@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from math import cos, radians
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import shapely
@@ -26,7 +26,7 @@ from lulcmap.dataset.settings import ImageArchive
 from lulcmap.dataset.source import OpenArchive
 from lulcmap.errors import NoScenesError, ReadError
 from lulcmap.geo import RESOLUTION_M
-from lulcmap.imagery import Reader, pixels_of
+from lulcmap.imagery import pixels_of
 from lulcmap.sensors import SCL_MASKED
 
 GLIMPSE_BANDS = ("B02", "B03", "B04", "B08")
@@ -34,6 +34,8 @@ GLIMPSE_BANDS = ("B02", "B03", "B04", "B08")
 
 GLIMPSE_PX = 96
 """Side of a glimpse, pixels of 10 m."""
+
+_Pixels: TypeAlias = NDArray[np.integer[Any]]
 
 _LOOKS = 3
 """Dates of each part of the period whose classification is looked at."""
@@ -89,23 +91,72 @@ class Glimpses:
     def of(self, lon: float, lat: float) -> list[Glimpse]:
         """The dates of a place, by time; fewer where parts of the period show nothing of it.
 
+        What cannot be read is left out, and ``lost`` tells why.
+
         Raises:
             ProviderError: no token is available, or the server is down.
 
         """
-        grid, reader = glimpse_grid(lon, lat), self.archive.reader
+        grid = glimpse_grid(lon, lat)
         here = [scene for scene in self.scenes if _shows(scene, lon, lat)]
-        found = []
-        for part in parts_of(self.period, self.count):
-            inside = [one for one in here if part.start <= one.acquired.date() <= part.end]
-            try:
-                seen = _clearest(reader, rank_s2(inside, part)[:_LOOKS], grid)
-            except ReadError as error:
-                self.lost.append(str(error))
-                continue
-            if seen is not None:
-                found.append(seen)
+        looks = [
+            (number, datatake)
+            for number, part in enumerate(parts_of(self.period, self.count))
+            for datatake in rank_s2(_within(here, part), part)[:_LOOKS]
+        ]
+        codes = self._read([(datatake, "SCL") for _, datatake in looks], grid)
+        best = sorted(zip(looks, codes, strict=True), key=lambda look: -_clear_share(look[1]))
+        found: dict[int, Glimpse] = {}
+        while best:
+            chosen = {
+                number: (datatake, one)
+                for (number, datatake), one in reversed(best)
+                if number not in found
+            }
+            found |= self._seen(chosen, grid)
+            taken = [datatake for datatake, _ in chosen.values()]
+            best = [look for look in best if look[0][0] not in found and look[0][1] not in taken]
+        return sorted(found.values(), key=lambda one: one.day)
+
+    def _seen(
+        self, chosen: dict[int, tuple[Datatake, _Pixels | None]], grid: GeoBox
+    ) -> dict[int, Glimpse]:
+        """Glimpses of one datatake for each part of the period, of those that show the middle."""
+        jobs = [(datatake, band) for datatake, _ in chosen.values() for band in GLIMPSE_BANDS]
+        planes = iter(self._read(jobs, grid))
+        found = {}
+        for number, (datatake, codes) in chosen.items():
+            bands = [next(planes) for _ in GLIMPSE_BANDS]
+            image = np.stack([np.zeros(grid.shape, np.uint16) if b is None else b for b in bands])
+            if image[:, GLIMPSE_PX // 2, GLIMPSE_PX // 2].all():
+                day = datatake[0].acquired.date().isoformat()
+                clear = None if codes is None else clear_by_classes(codes.astype(np.uint8))
+                found[number] = Glimpse(day, image, clear)
         return found
+
+    def _read(self, jobs: Sequence[tuple[Datatake, str]], grid: GeoBox) -> list[_Pixels | None]:
+        """Bands of datatakes (H, W), all read at once: each from the first scene that has data.
+
+        DN are without offset; None where no scene has the band, or none could be read.
+        """
+        requests = [
+            (number, scene, band)
+            for number, (datatake, band) in enumerate(jobs)
+            for scene in datatake
+            if band in scene.assets
+        ]
+        merged: list[_Pixels | None] = [None] * len(jobs)
+        lost: dict[int, str] = {}
+        asked = [(scene, band) for _, scene, band in requests]
+        with closing(self.archive.reader.planes(asked, grid)) as stream:
+            for (number, scene, band), plane in zip(requests, stream, strict=True):
+                if isinstance(plane, ReadError):
+                    lost[number] = str(plane)
+                    continue
+                own, before = _values(pixels_of(plane), scene, band), merged[number]
+                merged[number] = own if before is None else np.where(before == 0, own, before)
+        self.lost.extend(reason for number, reason in lost.items() if merged[number] is None)
+        return merged
 
 
 @contextmanager
@@ -165,51 +216,18 @@ def _shows(scene: Scene, lon: float, lat: float) -> bool:
     return across and south <= lat <= north
 
 
-def _clearest(reader: Reader, datatakes: Sequence[Datatake], grid: GeoBox) -> Glimpse | None:
-    """The datatake that is clearest on a grid; None if none shows its middle.
-
-    Raises:
-        ReadError: it could not be read.
-
-    """
-    looks = [(datatake, _merged(reader, datatake, "SCL", grid)) for datatake in datatakes]
-    for datatake, codes in sorted(looks, key=lambda look: -_clear_share(look[1])):
-        planes = [_merged(reader, datatake, band, grid) for band in GLIMPSE_BANDS]
-        image = np.stack([plane for plane in planes if plane is not None])
-        if image[:, GLIMPSE_PX // 2, GLIMPSE_PX // 2].all():
-            day = datatake[0].acquired.date().isoformat()
-            clear = None if codes is None else clear_by_classes(codes.astype(np.uint8))
-            return Glimpse(day, image, clear)
-    return None
+def _within(scenes: Sequence[Scene], part: Period) -> list[Scene]:
+    return [one for one in scenes if part.start <= one.acquired.date() <= part.end]
 
 
-def _clear_share(codes: NDArray[np.integer[Any]] | None) -> float:
+def _clear_share(codes: _Pixels | None) -> float:
     """Share of a classification that is clear; without one, less than any."""
     return -1.0 if codes is None else float((~np.isin(codes, SCL_MASKED)).mean())
 
 
-def _merged(
-    reader: Reader, scenes: Sequence[Scene], band: str, grid: GeoBox
-) -> NDArray[np.integer[Any]] | None:
-    """(H, W) of the first scenes that have data, DN without offset; None if none has the band.
-
-    Raises:
-        ReadError: no scene that has it could be read.
-
-    """
-    merged: NDArray[np.integer[Any]] | None = None
-    lost: ReadError | None = None
-    having = [scene for scene in scenes if band in scene.assets]
-    with closing(reader.planes([(scene, band) for scene in having], grid)) as stream:
-        for scene, plane in zip(having, stream, strict=True):
-            if isinstance(plane, ReadError):
-                lost = plane
-                continue
-            pixels: NDArray[np.integer[Any]] = pixels_of(plane)
-            if band != "SCL":
-                shifted = np.maximum(pixels.astype(np.int32) - scene.offset, 1)
-                pixels = np.where(pixels == 0, 0, shifted).astype(np.uint16)
-            merged = pixels if merged is None else np.where(merged == 0, pixels, merged)
-    if merged is None and lost is not None:
-        raise lost
-    return merged
+def _values(pixels: _Pixels, scene: Scene, band: str) -> _Pixels:
+    """Pixels of a band without offset, 0 nodata; classifications as they are."""
+    if band == "SCL":
+        return pixels
+    shifted = np.maximum(pixels.astype(np.int32) - scene.offset, 1)
+    return np.where(pixels == 0, 0, shifted).astype(np.uint16)
