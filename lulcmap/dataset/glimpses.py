@@ -131,7 +131,7 @@ class Glimpses:
             if image[:, GLIMPSE_PX // 2, GLIMPSE_PX // 2].all():
                 day = datatake[0].acquired.date().isoformat()
                 clear = None if codes is None else clear_by_classes(codes.astype(np.uint8))
-                found[number] = Glimpse(day, image, clear)
+                found[number] = Glimpse(day, image.astype(np.uint16), clear)
         return found
 
     def _read(self, jobs: Sequence[tuple[Datatake, str]], grid: GeoBox) -> list[_Pixels | None]:
