@@ -1,4 +1,5 @@
 from . import errors
+from .adaptation import Adaptation, adapt
 from .api import Model, composite, map_area, open_map, open_model, plan_map
 from .imagery import Composite, CompositeRules
 from .model import ClassifiedImage, add_model, fetch_model, list_models
@@ -27,6 +28,7 @@ from .products import (
 __version__: str
 
 __all__ = [
+    "Adaptation",
     "AreaRow",
     "AreaTable",
     "ChangeTable",
@@ -43,6 +45,7 @@ __all__ = [
     "PolygonReport",
     "Settings",
     "ShardReport",
+    "adapt",
     "add_model",
     "clean_map",
     "composite",

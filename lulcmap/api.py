@@ -169,13 +169,13 @@ def map_area(
         OutputError: the map exists or cannot be written, or another process works on the run.
 
     """
-    with _keywords():
+    with named_as_keywords():
         return run_map(
             aoi,
             Path(out) if out is not None else None,
-            period=_period(start, end, year=year, month=month, season=season, last=last),
+            period=read_period(start, end, year=year, month=month, season=season, last=last),
             layer=layer,
-            settings=_settings(settings),
+            settings=read_settings(settings),
             progress=progress,
         )
 
@@ -210,13 +210,13 @@ def plan_map(
         settings: settings of the map.
 
     """
-    with _keywords():
+    with named_as_keywords():
         return estimate_map(
             aoi,
             Path(out) if out is not None else None,
-            period=_period(start, end, year=year, month=month, season=season, last=last),
+            period=read_period(start, end, year=year, month=month, season=season, last=last),
             layer=layer,
-            settings=_settings(settings),
+            settings=read_settings(settings),
             progress=progress,
         )
 
@@ -255,10 +255,10 @@ def composite(
         AreaError, NoScenesError, ProviderError: as of ``map_area``.
 
     """
-    with _keywords():
+    with named_as_keywords():
         period, chosen = (
-            _period(start, end, year=year, month=month, season=season, last=last),
-            _settings(settings),
+            read_period(start, end, year=year, month=month, season=season, last=last),
+            read_settings(settings),
         )
         if isinstance(aoi, GeoBox):
             grid, polygon = _checked(aoi), unproject(aoi)
@@ -322,7 +322,7 @@ class Model:
         """
         affine, (height, width) = image.grid.affine, image.grid.shape
         box = Box(round(-affine.f / 10), round(affine.c / 10), height, width)
-        with _keywords():
+        with named_as_keywords():
             made = classify_image(
                 self.session,
                 image.s2,
@@ -356,7 +356,7 @@ def open_model(
         DeviceError: the runtime or the device is not available.
 
     """
-    with _keywords():
+    with named_as_keywords():
         return Model(open_session(find_model(name), device=device, batch_size=batch_size))
 
 
@@ -372,11 +372,17 @@ def open_map(path: str | Path) -> "xarray.DataArray":
         UsageError: the file is no map of lulcmap, or xarray is not installed.
 
     """
-    with _keywords():
+    with named_as_keywords():
         return read_map(Path(path)).to_xarray()
 
 
-def _period(start: str | date | None, end: str | date | None, **others: Any) -> Period:
+def read_period(start: str | date | None, end: str | date | None, **others: Any) -> Period:
+    """The period of the arguments that give one.
+
+    Raises:
+        UsageError: none is given, or an impossible one.
+
+    """
     try:
         first, final = (
             date.fromisoformat(day) if isinstance(day, str) else day for day in (start, end)
@@ -386,7 +392,8 @@ def _period(start: str | date | None, end: str | date | None, **others: Any) -> 
     return make_period(start=first, end=final, **others)
 
 
-def _settings(options: Mapping[str, Any]) -> Settings:
+def read_settings(options: Mapping[str, Any]) -> Settings:
+    """The settings of keyword arguments, which may be paths and catalogues in memory."""
     options = dict(options)
     catalog = options.get("catalog")
     if isinstance(catalog, Path):
@@ -425,7 +432,7 @@ _RENAMED = {"yes": "sparse"}
 
 
 @contextmanager
-def _keywords() -> Iterator[None]:
+def named_as_keywords() -> Iterator[None]:
     """Rewrite errors to name keyword arguments, not the command's options: ``overwrite=True``."""
     try:
         yield

@@ -57,3 +57,20 @@ def settings(country, model):
         return Settings(**{**defaults, "device": "cpu", **changes})
 
     return of
+
+
+@pytest.fixture(scope="session")
+def micro_onnx(tmp_path_factory) -> Path:
+    """The export of a very small network: it takes a minute, so all processes share one."""
+    from lulcmap.system import hold_file
+    from lulcmap.training import export_onnx
+    from tests.support.networks import MICRO, checkpoint
+
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # that of the run, in which each process has its own
+    out = folder / "micro.onnx"
+    with hold_file(folder / "micro.lock", wait=True):
+        if not out.exists():
+            export_onnx(checkpoint(MICRO), out)
+    return out

@@ -1,6 +1,7 @@
-from .adapt import Adaptation, adapt_model, fitted_head
+from .adapting import Adaptation, adapt_model, fitted_head
 from .catalogue import CatalogImagery
 from .labels import Labels, read_labels
+from .python import adapt
 from .seen import SeenLabels, see_labels
 from .windows import Imagery, KeptComposite, decoded
 
@@ -11,6 +12,7 @@ __all__ = [
     "KeptComposite",
     "Labels",
     "SeenLabels",
+    "adapt",
     "adapt_model",
     "decoded",
     "fitted_head",

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from lulcmap.adaptation.labels import Labels
 from lulcmap.adaptation.places import Cell, cells_of
 from lulcmap.errors import ModelError
-from lulcmap.model import FeatureNetwork
+from lulcmap.model import ADAPTED, FeatureNetwork, is_adapted
 
 _KEY = "lulcmap_label_cells"
 """Key in ``metadata_props`` of the squares of ``PLACE_M`` that the labels lay in, as JSON."""
@@ -22,7 +22,14 @@ def learnt_cells(network: FeatureNetwork) -> frozenset[Cell]:
         ModelError: it was adapted, but does not tell where.
 
     """
-    adapted = network.contract.training.get("adapted")
+    training = network.contract.training
+    adapted = training.get(ADAPTED)
+    if adapted is None and is_adapted(training):
+        raise ModelError(
+            f"Model {network.contract.name!r} was trained on from one that was adapted, and its "
+            "file does not tell where the labels lay, so that they could judge it again. Adapt the "
+            "model that the other was made of."
+        )
     if adapted is None:
         return frozenset()
     try:

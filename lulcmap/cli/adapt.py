@@ -71,8 +71,8 @@ class _NewClass(click.ParamType[tuple[str, str | None]]):
     "--way",
     type=click.Choice(["head", "whole", "both"]),
     default="head",
-    help="head fits the last layer anew, in minutes; whole trains the network on, in hours on a "
-    "CPU, and needs lulcmap[train]; both tries both, and keeps the better.",
+    help="head fits the last layer anew; whole trains the network on, which takes longer and needs "
+    "lulcmap[train]; both tries both, and keeps the better.",
 )
 @click.option(
     "--new-class",

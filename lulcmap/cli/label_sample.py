@@ -3,6 +3,7 @@
 import getpass
 import json
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,19 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     type=_FILE,
     multiple=True,
     help="Image to look at; give it again for other dates. That of the map, beside it, is found.",
+)
+@click.option(
+    "--dates",
+    type=click.IntRange(1, 24),
+    metavar="N",
+    help="Show single dates of each point too: the clearest of N equal parts of the map's period. "
+    "They are read once, before the page opens, and kept beside SAMPLE.gpkg.",
+)
+@click.option(
+    "--catalog",
+    metavar="PROVIDER|URL|FILE",
+    help="Catalogue of their scenes, as of lulcmap predict.  [default: the run folder beside the "
+    "map]",
 )
 @click.option(
     "--interpreter",
@@ -60,6 +74,8 @@ def label(
     sample: Path,
     map_path: Path | None,
     composites: tuple[Path, ...],
+    dates: int | None,
+    catalog: str | None,
     interpreter: str | None,
     classes: tuple[str, ...],
     merge: tuple[Path, ...],
@@ -74,6 +90,7 @@ def label(
     \b
         lulcmap sample luxembourg-2024.tif --size 600 --out sample.gpkg
         lulcmap label sample.gpkg --map luxembourg-2024.tif
+        lulcmap label sample.gpkg --map luxembourg-2024.tif --dates 6 --catalog planetary-computer
         lulcmap evaluate luxembourg-2024.tif --labels sample.gpkg --out accuracy
         lulcmap label sample.gpkg --merge sample-anna.gpkg --agreement
 
@@ -85,8 +102,10 @@ def label(
     Several interpreters work on one file, or each on a copy (--merge). The class that most of them
     give counts; --agreement tells how far they agree.
     """
+    if dates is None:
+        refuse_given(ctx, ("catalog",), "It is for --dates.")
     if agreement:
-        names = (*("map_path", "composites", "interpreter", "classes", "basemap"),)
+        names = (*("map_path", "composites", "dates", "interpreter", "classes", "basemap"),)
         refuse_given(ctx, (*names, "port", "no_browser"), "--agreement opens no page.")
     elif map_path is None and not merge:
         raise click.UsageError("Give --map: the map whose classes the points are given.")
@@ -106,6 +125,8 @@ def label(
             interpreter=interpreter or _user_name(),
             further=classes,
             basemap=basemap,
+            dates=dates,
+            catalog=catalog,
         )
     note_lost_output()
 
@@ -141,13 +162,23 @@ def _serve(port: int | None, *, opens: bool, **opening: Any) -> None:
     ]:
         if not is_plain_name(name):
             raise click.UsageError(f"{option} is {name!r}; {PLAIN_NAME}.")
-    with open_labelling(**opening) as labelling:
+    from lulcmap.cli.progress import bars
+
+    with ExitStack() as stack:
+        with bars(hidden=opening["dates"] is None) as progress:
+            labelling = stack.enter_context(open_labelling(**opening, progress=progress))
         points = labelling.store.points
         off = sum(square is None for square in labelling.squares)
         for note in labelling.site.notes:
             echo(f"Note: {in_line(note)}", err=True)
         if off:
             echo(f"Note: {off:,} of {len(points):,} points lie off the map.", err=True)
+        if labelling.lost:
+            echo(
+                f"Note: {len(labelling.lost):,} dates could not be read "
+                f"({in_line(labelling.lost[0])}) and are not shown.",
+                err=True,
+            )
         with (
             serve_labelling(labelling, port=port) as address,
             shown_address(address, opens=opens),

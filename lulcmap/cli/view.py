@@ -39,6 +39,12 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     metavar="FOLDER",
     help="Write a page that opens without a server, and end.",
 )
+@click.option(
+    "--max-zoom",
+    type=click.IntRange(0, 24),
+    help="Finest zoom of an exported page: 14 has pixels of 10 m at the equator, 13 of 20 m and so "
+    "on.  [default: every pixel]",
+)
 @click.option("--overwrite", is_flag=True, help="Replace an exported page.")
 @click.pass_context
 def view(
@@ -54,6 +60,7 @@ def view(
     port: int | None,
     no_browser: bool,
     export: Path | None,
+    max_zoom: int | None,
     overwrite: bool,
 ) -> None:
     """Show MAP in a browser: classes, areas of the view, single pixels, other years, composites.
@@ -73,7 +80,7 @@ def view(
     if regions is None:
         refuse_given(ctx, ("region_column", "layer"), "They are for --regions.")
     if export is None:
-        refuse_given(ctx, ("overwrite",), "It is for --export.")
+        refuse_given(ctx, ("overwrite", "max_zoom"), "It is for --export.")
     else:
         refuse_given(ctx, ("port", "no_browser"), "They are for the server; --export needs none.")
     site = open_site(
@@ -87,15 +94,23 @@ def view(
     for note in site.notes:
         echo(f"Note: {in_line(note)}", err=True)
     if export is not None:
-        from lulcmap.cli.progress import bars
-        from lulcmap.viewer import export_page
-
-        with bars(hidden=False) as progress:
-            written = export_page(site, export, overwrite=overwrite, progress=progress)
-        echo(f"Wrote {written}. Open it in a browser.")
+        _export(site, export, max_zoom, overwrite=overwrite)
     else:
         _serve(site, port, opens=not no_browser)
     note_lost_output()
+
+
+def _export(site: "Site", folder: Path, max_zoom: int | None, *, overwrite: bool) -> None:
+    """Write the page, and say what belongs to it."""
+    from lulcmap.cli.progress import bars
+    from lulcmap.viewer import MAX_ZOOM, export_page
+
+    zoom = MAX_ZOOM if max_zoom is None else max_zoom
+    with bars(hidden=False) as progress:
+        page = export_page(site, folder, max_zoom=zoom, overwrite=overwrite, progress=progress)
+    size = f"{page.n_bytes / 1e6:,.0f} MB" if page.n_bytes >= 1e6 else "less than 1 MB"
+    beside = "" if page.folder is None else f", and its data in {page.folder.name} beside it"
+    echo(f"Wrote {page.path}{beside} ({size}). Open it in a browser.")
 
 
 def _serve(site: "Site", port: int | None, *, opens: bool) -> None:

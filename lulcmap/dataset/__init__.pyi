@@ -2,6 +2,7 @@ from .arrays import write_chips
 from .build import BuildResult
 from .check import CheckResult, check_dataset
 from .chips import Chip, Dataset
+from .glimpses import GLIMPSE_BANDS, Glimpse, glimpse_bounds, open_glimpses
 from .legend import read_legend
 from .pixels import Pixels
 from .request import build_dataset
@@ -13,11 +14,13 @@ from .votes import merge_votes
 from .writer import dataset_writer
 
 __all__ = [
+    "GLIMPSE_BANDS",
     "BuildResult",
     "CheckResult",
     "Chip",
     "Dataset",
     "DatasetRequest",
+    "Glimpse",
     "ImageArchive",
     "Label",
     "LabelRequest",
@@ -30,9 +33,11 @@ __all__ = [
     "check_dataset",
     "check_sets",
     "dataset_writer",
+    "glimpse_bounds",
     "label_scenes",
     "label_sets",
     "merge_votes",
+    "open_glimpses",
     "read_legend",
     "set_members",
     "write_chips",

@@ -92,7 +92,7 @@ def choose_dates(
 
     """
     choice = DateChoice(tries=request.max_scenes)
-    parts = _parts(request.period, request.dates)
+    parts = parts_of(request.period, request.dates)
     tries = -(-request.max_scenes // len(parts))
     looks = [
         _looked_at(reader, place, _ranked(scenes, part, place.epsg), request, choice)
@@ -132,7 +132,7 @@ def _ranked(scenes: Sequence[Scene], part: Period, epsg: int) -> list[Datatake]:
     return list(by_minute.values())
 
 
-def _parts(period: Period, count: int) -> list[Period]:
+def parts_of(period: Period, count: int) -> list[Period]:
     """Equal parts of a period, in whole days; fewer where it is too short."""
     days = (period.end - period.start).days + 1
     count = min(count, days)

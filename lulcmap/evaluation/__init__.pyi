@@ -26,7 +26,7 @@ from .sampling import MapSample, draw_sample
 from .scores import accuracy, confusion, iou, mean_f1, mean_iou
 from .seams.search import SeamReport, find_seams
 from .stratified import AREA, STRATUM
-from .temperature import LogitSample, calibration_error, fit_temperature
+from .temperature import LogitSample
 from .training_sample import TrainingSample, draw_training_sample
 from .vectors import load_features
 
@@ -55,7 +55,6 @@ __all__ = [
     "SeamReport",
     "TrainingSample",
     "accuracy",
-    "calibration_error",
     "check_evaluation_folder",
     "check_sample_path",
     "compare_maps",
@@ -67,7 +66,6 @@ __all__ = [
     "evaluate_map",
     "evaluate_model",
     "find_seams",
-    "fit_temperature",
     "iou",
     "load_crosswalk",
     "load_features",

@@ -1,5 +1,6 @@
 from .cache import cached_models
 from .contract import (
+    ADAPTED,
     METADATA_KEY,
     S1_INPUT,
     S2_INPUT,
@@ -10,6 +11,7 @@ from .contract import (
     ModelInput,
     ModelScalar,
     Prior,
+    is_adapted,
 )
 from .device import Device
 from .dynamic_world.release import DYNAMIC_WORLD
@@ -37,6 +39,7 @@ from .wrap import WrappedModel, wrap_model
 from .wrap_request import WrapRequest
 
 __all__ = [
+    "ADAPTED",
     "COVER_SPECTRA",
     "DYNAMIC_WORLD",
     "LOG_FATAL_ONLY",
@@ -72,6 +75,7 @@ __all__ = [
     "first_line",
     "has_cuda",
     "has_driver",
+    "is_adapted",
     "is_model",
     "list_models",
     "load_runtime",

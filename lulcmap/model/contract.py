@@ -32,6 +32,9 @@ START = "start"
 """Key in ``Contract.training`` of what a training that starts from the model needs beside its
 weights; of no use to a reader."""
 
+ADAPTED = "adapted"
+"""Key in ``Contract.training`` of how a model was adapted to labels of a land."""
+
 Prior = Literal["natural", "balanced"]
 """Class prior: ``"natural"`` is that of the training data; ``"balanced"`` finds more of the rare
 classes, with more false alarms."""
@@ -53,6 +56,17 @@ _MAX_QUALITY_CHARS = 10_000
 
 S2_UNIT = "DN, reflectance x 10000, offset removed"
 S1_UNIT = "gamma0, dB x 100"
+
+
+def is_adapted(training: Mapping[str, Any]) -> bool:
+    """Whether a model was adapted to labels, or trained on from one that was.
+
+    Args:
+        training: what its contract or checkpoint tells of its training.
+
+    """
+    init = training.get("init")
+    return ADAPTED in training or (isinstance(init, Mapping) and ADAPTED in init)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,9 @@ from lulcmap.system.sidecars import sidecars
 _PART = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}\.part(?P<ending>\.[^.]+)?(?:\.[^.]+)*")
 """A temporary name, maybe with more endings: GDAL makes files beside the one it writes."""
 
+_MANY = 1000
+"""Files of a folder above which the whole disk is synchronised instead of each."""
+
 _BESIDE = (".ovr", ".ovr.tmp", ".aux.xml", ".msk", ".msk.ovr.tmp", "-journal", "-wal", "-shm")
 """Endings of the files that GDAL and SQLite make beside the one they write."""
 
@@ -157,7 +160,11 @@ def _shortened(path: Path) -> tuple[str, str]:
 
 def _sync(path: Path) -> None:
     """Have the system put a file, or the files of a folder, on the disk before it gets its name."""
-    for written_file in path.iterdir() if path.is_dir() else [path]:
+    files = [one for one in path.rglob("*") if one.is_file()] if path.is_dir() else [path]
+    if len(files) > _MANY and hasattr(os, "sync"):
+        os.sync()  # one after the other they take minutes
+        return
+    for written_file in files:
         with written_file.open("rb+") as file:
             os.fsync(file.fileno())
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lulcmap.errors import ModelError, UsageError
 from lulcmap.legend import CLASSES
-from lulcmap.model import START, find_model, open_session, read_model
+from lulcmap.model import ADAPTED, START, find_model, is_adapted, open_session, read_model
 from lulcmap.sensors import S1_BANDS, S2_BANDS
 from lulcmap.system import sha256_of
 from lulcmap.training.batch_norm import set_statistics
@@ -59,10 +59,14 @@ class TrainedNetwork:
     lacks_statistics: bool = False
     """Whether the statistics of its batch norms are unknown, to be measured on chips."""
 
+    is_adapted: bool = False
+    """Whether it was adapted to labels, or started from one that was: they must not judge it."""
+
     def origin(self) -> dict[str, Any]:
         """What a checkpoint and a card tell of the network, plain JSON."""
         normalisation = "of the chips" if self.normalisation is None else "kept"
-        return {"name": self.name, "sha256": self.sha256, "normalisation": normalisation}
+        told = {"name": self.name, "sha256": self.sha256, "normalisation": normalisation}
+        return {**told, ADAPTED: True} if self.is_adapted else told
 
     def check_fits(self, config: NetworkConfig) -> None:
         """Check that a network to train has the same shape, other classes aside.
@@ -144,6 +148,7 @@ def _of_checkpoint(path: Path) -> TrainedNetwork:
         classes=tuple(name for name, _ in classes),
         normalisation=Normalisation.from_dict(saved["normalisation"]),
         state=network.state_dict(),
+        is_adapted=is_adapted(saved.get("training", {})),
     )
 
 
@@ -175,6 +180,7 @@ def _of_model_file(path: Path) -> TrainedNetwork:
         normalisation=deployable.normalisation,
         state=network.state_dict(),
         lacks_statistics=lacks_statistics,
+        is_adapted=is_adapted(contract.training),
     )
 
 

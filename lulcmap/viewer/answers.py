@@ -17,7 +17,14 @@ from lulcmap.errors import UsageError
 from lulcmap.evaluation import ANSWERS, DRAWN_LAYER, SAMPLE_LAYER
 from lulcmap.legend import is_plain_name
 from lulcmap.viewer.agreement import Answer, decide, summary
-from lulcmap.viewer.geopackage import geometry_blob, open_database, reading, shape_of, writing
+from lulcmap.viewer.geopackage import (
+    LOOKS,
+    geometry_blob,
+    open_database,
+    reading,
+    shape_of,
+    writing,
+)
 from lulcmap.viewer.merging import COLUMNS, DRAWING, check_same, erase, read_copy, take
 from lulcmap.viewer.points import read_points
 
@@ -89,8 +96,8 @@ class AnswerStore:
             name: name of the class; None for "not sure" without any.
             is_sure: whether the interpreter is sure.
             comment: what the interpreter remarks.
-            map_shown: whether the class of the map was shown; it was, if it was shown before any
-                earlier answer of the interpreter to the point, undone or not.
+            map_shown: whether the class of the map was shown; it was, if a look of the interpreter
+                at the point is kept, or any earlier answer says so, undone or not.
 
         Raises:
             UsageError: there is no such point, or a text is not plain.
@@ -112,6 +119,21 @@ class AnswerStore:
             )
             self._settle([point])
         return answer
+
+    def look(self, point: int, interpreter: str) -> None:
+        """Keep that the class of the map was shown to an interpreter; on return it is on the disk.
+
+        Raises:
+            UsageError: there is no such point.
+            OutputError: it cannot be written.
+
+        """
+        if point not in self._ids:
+            raise UsageError(f"{self.path} has no point {point}.")
+        with self._lock, writing(self._database, self.path):
+            self._database.execute(
+                f"INSERT OR IGNORE INTO {LOOKS} VALUES (?, ?)", (point, interpreter)
+            )
 
     def undo(self, interpreter: str) -> int | None:
         """Take back an interpreter's last answer; the one before it to that point holds again.
@@ -262,8 +284,9 @@ def _holding(database: sqlite3.Connection, where: str, *values: object) -> list[
 
 def _was_map_shown(database: sqlite3.Connection, point: int, interpreter: str) -> bool:
     row = database.execute(
-        f"SELECT 1 FROM {ANSWERS} WHERE point = ? AND interpreter = ? AND map_shown LIMIT 1",
-        (point, interpreter),
+        f"SELECT 1 FROM {ANSWERS} WHERE point = ? AND interpreter = ? AND map_shown "
+        f"UNION SELECT 1 FROM {LOOKS} WHERE point = ? AND interpreter = ? LIMIT 1",
+        (point, interpreter) * 2,
     ).fetchone()
     return row is not None
 

@@ -23,8 +23,9 @@ from lulcmap.viewer.tiles import Bounds
 MAX_PIXELS = 2**22
 """Most pixels that are counted for a view: it has to follow the mouse."""
 
-_EDGES = 64
-"""Pieces that the longest side of a box is cut into, before it is projected."""
+_EDGES = 1024
+"""Pieces that the longest side of a box is cut into, before it is projected: around a pole, where a
+parallel is a circle, the chords of the pieces then lie within some metres of it."""
 
 _ROOM_DEG = 0.01
 """Room about a map, degrees, beyond which an outline is cut off."""

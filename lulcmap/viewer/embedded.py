@@ -1,8 +1,9 @@
-"""The data that an exported page carries within itself."""
+"""The data that an exported page carries: within itself, or beside itself."""
 
-import base64
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby, product
 from typing import Any
 
 import numpy as np
@@ -10,37 +11,80 @@ from numpy.typing import NDArray
 
 from lulcmap.legend import NODATA
 from lulcmap.output import QUALITY
-from lulcmap.system import Progress
 from lulcmap.viewer.areas import areas_within
 from lulcmap.viewer.maps import OpenMap, Part, Picture
 from lulcmap.viewer.site import Site, map_json, map_tile
-from lulcmap.viewer.tiles import TILE_PX, Bounds, Tile, class_tile, packed, picture_tile
+from lulcmap.viewer.tiles import MAX_ZOOM, TILE_PX, Bounds, Tile, class_tile, packed, picture_tile
 
 _PLANES = ("confidence", "margin", "s2_count", "s1_count", "origin")
 """Bands of the layer of quality that a page keeps."""
 
 
-def kept_zooms(one: OpenMap | Picture) -> range:
-    """Zooms at which a layer is kept: from one or a few tiles to every pixel."""
+CHUNK = 8
+"""Tiles a side of the squares that are made one after the other."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptTiles:
+    """What a page keeps of one tile of a map or picture."""
+
+    layer: str
+    """The map or picture: its kind and number, such as ``"tiles/0"`` or ``"pictures/1"``."""
+
+    tile: Tile
+    """The tile."""
+
+    contents: dict[str, bytes]
+    """What is kept: of a map, values packed for the page by their name, ``"class"`` the first; of a
+    picture, ``"webp"``; nothing where there is no data."""
+
+
+def kept_zooms(one: OpenMap | Picture, max_zoom: int = MAX_ZOOM) -> range:
+    """Zooms at which a layer is kept: from one or a few tiles to every pixel.
+
+    Args:
+        one: the map or picture.
+        max_zoom: finest zoom that is kept.
+
+    """
     west, south, east, north = one.bounds
     widest = max(east - west, north - south, 1e-6)
     least = max(math.floor(math.log2(360 / widest)), 0)
-    most = one.max_zoom if isinstance(one, Picture) else max(p.max_zoom for p in one.parts)
+    most = min(finest_zoom_of(one), max_zoom)
     return range(min(least, most), most + 1)
 
 
+def finest_zoom_of(one: OpenMap | Picture) -> int:
+    """Zoom at which each pixel of a layer is shown."""
+    return one.max_zoom if isinstance(one, Picture) else max(part.max_zoom for part in one.parts)
+
+
+def tile_count(bounds: Bounds, zooms: range) -> int:
+    """How many tiles of some zooms touch an extent."""
+    spans = [_span(bounds, zoom) for zoom in zooms]
+    return sum(len(columns) * len(rows) for columns, rows in spans)
+
+
 def pyramid(bounds: Bounds, zooms: range) -> Iterator[Tile]:
-    """Tiles of some zooms that touch an extent."""
-    west, south, east, north = bounds
+    """Tiles of some zooms that touch an extent, those of each square of ``CHUNK`` together."""
     for zoom in zooms:
-        side = 2**zoom
-        left, right = (math.floor((lon + 180) / 360 * side) for lon in (west, east))
-        top, foot = (
-            min(max(math.floor(_from_top(lat) * side), 0), side - 1) for lat in (north, south)
-        )
-        columns = dict.fromkeys(x % side for x in range(left, right + 1))
-        for y in range(top, foot + 1):
-            yield from ((zoom, x, y) for x in columns)
+        columns, rows = _span(bounds, zoom)
+        for left, top in product(_chunks(columns), _chunks(rows)):
+            yield from ((zoom, x, y) for y in top for x in left)
+
+
+def _span(bounds: Bounds, zoom: int) -> tuple[list[int], list[int]]:
+    """Columns and rows of the tiles of a zoom that touch an extent."""
+    west, south, east, north = bounds
+    side = 2**zoom
+    left, right = (math.floor((lon + 180) / 360 * side) for lon in (west, east))
+    top, foot = (min(max(math.floor(_from_top(lat) * side), 0), side - 1) for lat in (north, south))
+    columns = dict.fromkeys(x % side for x in range(left, right + 1))
+    return list(columns), list(range(top, foot + 1))
+
+
+def _chunks(numbers: list[int]) -> list[list[int]]:
+    return [list(some) for _, some in groupby(numbers, lambda number: number // CHUNK)]
 
 
 def _from_top(lat: float) -> float:
@@ -48,45 +92,31 @@ def _from_top(lat: float) -> float:
     return 0.5 - math.atanh(math.sin(math.radians(lat))) / (2 * math.pi)
 
 
-def page_data(site: Site, count: int, progress: Progress) -> dict[str, Any]:
-    """Everything that a page shows, as plain JSON values.
+def page_about(site: Site, max_zoom: int = MAX_ZOOM) -> dict[str, Any]:
+    """Everything that an exported page shows but its tiles, as plain JSON values.
 
     Args:
         site: what was opened.
-        count: tiles of all layers.
-        progress: called with a stage's name, how many tiles are done, and how many there are.
+        max_zoom: finest zoom that is kept.
 
     """
-    tiles: dict[str, str] = {}
-    pictures: dict[str, str] = {}
     about = site.to_json()
-    done = 0
     for number, one in enumerate(site.maps):
-        zooms, planes = kept_zooms(one), _planes(one.parts)
+        zooms = kept_zooms(one, max_zoom)
         about["maps"][number] = {
             **map_json(one),
             "min_zoom": zooms[0],
-            "planes": list(planes.values()),
+            "max_zoom": zooms[-1],
+            "planes": list(_planes(one.parts).values()),
         }
-        for tile in pyramid(one.bounds, zooms):
-            values = map_tile(one, tile)
-            if (values != NODATA).any():
-                tiles[_key(number, "class", *tile)] = _text(packed(values))
-                if tile[0] == zooms[-1]:
-                    for band, plane in planes.items():
-                        found = _plane_tile(one.parts, band, tile)
-                        tiles[_key(number, plane["name"], *tile)] = _text(packed(found))
-            done += 1
-            progress("exporting", done, count)
     for number, picture in enumerate(site.pictures):
-        zooms = kept_zooms(picture)
-        about["pictures"][number]["min_zoom"] = zooms[0]
-        for tile in pyramid(picture.bounds, zooms):
-            drawn = picture_tile(picture.raster, tile, picture.bands, picture.stretch, form="WEBP")
-            if drawn is not None:
-                pictures[_key(number, *tile)] = _text(drawn)
-            done += 1
-            progress("exporting", done, count)
+        zooms = kept_zooms(picture, max_zoom)
+        about["pictures"][number] |= {"min_zoom": zooms[0], "max_zoom": zooms[-1]}
+    if any(finest_zoom_of(one) > max_zoom for one in site.maps):
+        about["notes"].append(
+            f"This page was exported with --max-zoom {max_zoom}: several pixels of a map are shown "
+            "as one, that of an overview."
+        )
     return {
         "site": about,
         "regions": site.outlines,
@@ -94,9 +124,31 @@ def page_data(site: Site, count: int, progress: Progress) -> dict[str, Any]:
             [areas_within(one, shape).to_json(one) for one in site.maps]
             for shape in (() if site.regions is None else site.regions.degrees)
         ],
-        "tiles": tiles,
-        "pictures": pictures,
     }
+
+
+def kept_tiles(site: Site, max_zoom: int = MAX_ZOOM) -> Iterator[KeptTiles]:
+    """Every tile of every layer, in the order of ``pyramid``.
+
+    Args:
+        site: what was opened.
+        max_zoom: finest zoom that is kept.
+
+    """
+    for number, one in enumerate(site.maps):
+        zooms, planes = kept_zooms(one, max_zoom), _planes(one.parts)
+        for tile in pyramid(one.bounds, zooms):
+            values, kept = map_tile(one, tile), {}
+            if (values != NODATA).any():
+                kept["class"] = packed(values)
+                if tile[0] == zooms[-1]:
+                    for band, plane in planes.items():
+                        kept[plane["name"]] = packed(_plane_tile(one.parts, band, tile))
+            yield KeptTiles(f"tiles/{number}", tile, kept)
+    for number, picture in enumerate(site.pictures):
+        for tile in pyramid(picture.bounds, kept_zooms(picture, max_zoom)):
+            drawn = picture_tile(picture.raster, tile, picture.bands, picture.stretch, form="WEBP")
+            yield KeptTiles(f"pictures/{number}", tile, {} if drawn is None else {"webp": drawn})
 
 
 def _planes(parts: Sequence[Part]) -> dict[int, dict[str, Any]]:
@@ -121,11 +173,3 @@ def _plane_tile(parts: Sequence[Part], band: int, tile: Tile) -> NDArray[np.uint
             own = class_tile(part.layers[QUALITY], tile, band=band)
             values = np.where(values == NODATA, own, values)
     return values
-
-
-def _key(*parts: object) -> str:
-    return "/".join(map(str, parts))
-
-
-def _text(content: bytes) -> str:
-    return base64.b64encode(content).decode()

@@ -36,6 +36,9 @@ _ANSWER_COLUMNS = ", ".join(f"{name} {kind}" for name, kind in _KINDS.items())
 ERASED = "erased"
 """Table of what names the drawings that were erased; no layer, so that other programs show none."""
 
+LOOKS = "looks"
+"""Table of the points at which the class of the map was shown; no layer either."""
+
 _TABLES = f"""
 CREATE TABLE IF NOT EXISTS {ANSWERS} (
     fid INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,
@@ -55,6 +58,11 @@ CREATE TABLE IF NOT EXISTS {ERASED} (
     interpreter TEXT,
     answered_at DATETIME
 );
+CREATE TABLE IF NOT EXISTS {LOOKS} (
+    point INTEGER,
+    interpreter TEXT,
+    UNIQUE (point, interpreter)
+);
 INSERT OR IGNORE INTO gpkg_contents (table_name, data_type, identifier)
     VALUES ('{ANSWERS}', 'attributes', '{ANSWERS}');
 INSERT OR IGNORE INTO gpkg_contents (table_name, data_type, identifier, srs_id)
@@ -69,6 +77,7 @@ _TABLE_COLUMNS = {
     ANSWERS: ("fid", "point", *_KINDS, "map_shown", "undone"),
     DRAWN_LAYER: ("fid", "geom", *_KINDS),
     ERASED: ("geom", "interpreter", "answered_at"),
+    LOOKS: ("point", "interpreter"),
 }
 """Columns that are read of each table."""
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,16 @@ from starlette.routing import Route
 from lulcmap.errors import UsageError
 from lulcmap.evaluation import open_class_map, transformer
 from lulcmap.legend import default_colour
+from lulcmap.system import Progress, no_progress
 from lulcmap.viewer.agreement import Answer
 from lulcmap.viewer.answers import AnswerStore
+from lulcmap.viewer.dates import DateFile, asked_dates, dates_path, read_dates
 from lulcmap.viewer.files import page_routes
+from lulcmap.viewer.inspect import pixel_at
 from lulcmap.viewer.maps import Part
 from lulcmap.viewer.opened import open_site
 from lulcmap.viewer.server import make_app, served
-from lulcmap.viewer.site import Site, basemap_origin, site_routes
+from lulcmap.viewer.site import KEPT, Site, basemap_origin, site_routes
 
 _WGS84 = CRS.from_epsg(4326)
 
@@ -49,6 +52,12 @@ class Labelling:
     squares: tuple[Any, ...]
     """Corners, [lat, lon] each, of the map's pixel around each point; None off the map."""
 
+    dates: DateFile | None = None
+    """Pictures of single dates around the points; None without any."""
+
+    lost: tuple[str, ...] = ()
+    """Why dates are missing that could not be read."""
+
     def to_json(self) -> dict[str, Any]:
         """What the page is told at first, as plain JSON values.
 
@@ -57,6 +66,7 @@ class Labelling:
         answers = self.store.answers()
         own = {one.point: one for one in answers if one.interpreter == self.interpreter}
         by_others = {one.point for one in answers if one.interpreter != self.interpreter}
+        dates = {} if self.dates is None else self.dates.to_json(self.store.points)
         return {
             "sample": self.store.path.name,
             "interpreter": self.interpreter,
@@ -70,6 +80,7 @@ class Labelling:
                     "square": square,
                     "by_others": point.id in by_others or point.is_labelled,
                     "answer": _answer_json(own.get(point.id)),
+                    "dates": dates.get(point.id),
                 }
                 for point, square in zip(self.store.points, self.squares, strict=True)
             ],
@@ -98,6 +109,9 @@ def open_labelling(
     interpreter: str,
     further: Sequence[str] = (),
     basemap: str | None = None,
+    dates: int | None = None,
+    catalog: str | None = None,
+    progress: Progress = no_progress,
 ) -> Iterator[Labelling]:
     """Open a sample to be labelled.
 
@@ -108,11 +122,17 @@ def open_labelling(
         interpreter: name of who labels.
         further: names of classes that the map lacks.
         basemap: URL of tiles below all; None for none.
+        dates: most single dates of each point to read and keep beside the sample; None shows those
+            that were kept before.
+        catalog: catalogue of their scenes; None takes those of the map's run folder.
+        progress: called with a stage's name, how many points are done, and how many there are.
 
     Raises:
         UsageError: a file is not what it should be, there is nothing to look at, or no point lies
             on the map.
-        OutputError: the sample cannot be written.
+        OutputError: the sample, or the file of its dates, cannot be written.
+        NoScenesError: there are no scenes for the dates.
+        ProviderError: the provider of the dates failed; the same command goes on.
 
     """
     site = open_site([map_path], composites=composites, basemap=basemap)
@@ -121,7 +141,12 @@ def open_labelling(
             f"{map_path} has no composite beside it, so there is nothing to look at. Give "
             "--composite FILE (lulcmap predict --save-composite writes one), or --basemap URL."
         )
-    with AnswerStore(sample) as store:
+    report = site.maps[0].report
+    asked = None
+    if dates is not None:
+        period = None if report is None else report.period
+        asked = asked_dates(map_path, period, dates, catalog)
+    with AnswerStore(sample) as store, ExitStack() as stack:
         parts = [part for one in site.maps for part in one.parts]
         squares = _squares(parts, store)
         if not any(squares):
@@ -131,7 +156,14 @@ def open_labelling(
         names = _class_colours(map_path, site)
         for name in (*further, *sorted({one.name for one in store.answers() if one.name})):
             names.setdefault(name, f"#{default_colour(len(names), name, len(names) + 1)}")
-        yield Labelling(store, site, interpreter, tuple(names.items()), squares)
+        file, lost = None, []
+        if asked is not None or dates_path(sample).exists():
+            file = stack.enter_context(DateFile(dates_path(sample)))
+        if asked is not None and file is not None:
+            shown = [one for one, at in zip(store.points, squares, strict=True) if at is not None]
+            lost = read_dates(file, shown, asked, progress=progress)
+        classes = tuple(names.items())
+        yield Labelling(store, site, interpreter, classes, squares, file, tuple(lost))
 
 
 @contextmanager
@@ -169,12 +201,21 @@ def label_routes(labelling: Labelling) -> list[Route]:
         answers = [one for one in labelling.store.answers() if one.point == point]
         return JSONResponse([_answer_json(one) for one in answers])
 
+    def picture(request: Request) -> Response:
+        asked = (request.path_params[name] for name in ("point", "number", "mix"))
+        found = None if labelling.dates is None else labelling.dates.picture(*asked)
+        if found is None:
+            raise UsageError("There is no such date of this point.")
+        return Response(found, headers=KEPT, media_type="image/webp")
+
     return [
         *page_routes("label.html"),
         Route("/api/label", about),
+        Route("/api/dates/{point:int}/{number:int}/{mix:int}", picture),
         Route("/api/agreement", agreement),
         Route("/api/answers/{point:int}", said),
         _changing("/api/answers", labelling, _answer),
+        _changing("/api/looks", labelling, _look),
         _changing("/api/undo", labelling, _undo),
         _changing("/api/drawn", labelling, _draw),
         _changing("/api/erase", labelling, _erase),
@@ -209,6 +250,14 @@ def _answer(labelling: Labelling, body: dict[str, Any]) -> dict[str, Any]:
         map_shown=_field(body, "map_shown", bool),
     )
     return {"answer": _answer_json(answer)}
+
+
+def _look(labelling: Labelling, body: dict[str, Any]) -> dict[str, Any]:
+    """The class of the map at a point, once it is kept that it is shown."""
+    number = _field(body, "point", int)
+    labelling.store.look(number, labelling.interpreter)
+    point = next(one for one in labelling.store.points if one.id == number)
+    return {"pixels": [pixel_at(one, point.lon, point.lat) for one in labelling.site.maps]}
 
 
 def _undo(labelling: Labelling, body: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG001 - as others

@@ -28,10 +28,10 @@ _LOOK_PX = 1024
 _SLOW_PX = 2**25
 """Pixels from which a file without overviews is slow to show."""
 
-_BRIGHTEST = {"true colour": 3000, "false colour": 5000}
+BRIGHTEST = {"true colour": 3000, "false colour": 5000}
 """Reflectance x 10000 above which a pixel is white, so that snow does not darken the rest."""
 
-_MIXES = {"true colour": ("B04", "B03", "B02"), "false colour": ("B08", "B04", "B03")}
+MIXES = {"true colour": ("B04", "B03", "B02"), "false colour": ("B08", "B04", "B03")}
 """Bands, shown as red, green and blue, of the ways to look at a composite."""
 
 
@@ -209,7 +209,7 @@ def _open_part(class_map: ClassMap) -> Part:
         class_map.transform,
         class_map.crs,
         extent,
-        shown_bounds(extent),
+        shown_bounds(extent, path),
         zoom,
         overviews,
         _layers(path, class_map),
@@ -311,11 +311,11 @@ def _pictures(raster: Raster, label: str) -> list[Picture]:
     with raster.opened() as dataset:
         if dataset.crs is None:
             raise UsageError(f"{raster.path} has no CRS; a composite lies somewhere.")
-        bounds, zoom = shown_bounds(degree_bounds(dataset)), finest_zoom(dataset)
+        bounds, zoom = shown_bounds(degree_bounds(dataset), raster.path), finest_zoom(dataset)
         names = list(dataset.descriptions)
         mixes = {
             mix: tuple(names.index(band) + 1 for band in bands)
-            for mix, bands in _MIXES.items()
+            for mix, bands in MIXES.items()
             if set(bands) <= set(names)
         }
         interps = list(dataset.colorinterp)
@@ -330,7 +330,7 @@ def _pictures(raster: Raster, label: str) -> list[Picture]:
             )
         pictures = []
         for mix, bands in mixes.items():
-            stretch = _stretch(dataset, bands, _BRIGHTEST.get(mix, math.inf))
+            stretch = _stretch(dataset, bands, BRIGHTEST.get(mix, math.inf))
             pictures.append(Picture(f"{label}, {mix}", raster, bands, stretch, bounds, zoom))
         return pictures
 
@@ -344,8 +344,12 @@ def _stretch(dataset: Any, bands: tuple[int, ...], brightest: float) -> tuple[fl
         return 0.0, 255.0
     shape = tuple(min(side, _LOOK_PX) for side in dataset.shape)
     values = dataset.read(list(bands), out_shape=(len(bands), *shape), masked=True)
-    known = values.compressed()
-    known = known[np.isfinite(known)]
+    return stretch_of(values.compressed(), brightest)
+
+
+def stretch_of(values: NDArray[Any], brightest: float) -> tuple[float, float]:
+    """Values shown as black and white: the 2nd and the 98th percentile, or less."""
+    known = values[np.isfinite(values)]
     if not known.size:
         return 0.0, 1.0
     low, high = np.minimum(np.percentile(known, (2, 98)), (brightest / 2, brightest))

@@ -23,7 +23,7 @@ from lulcmap.viewer.inspect import pixel_at
 from lulcmap.viewer.maps import OpenMap, Picture, united
 from lulcmap.viewer.tiles import Tile, check_tile, class_tile, packed, picture_tile
 
-_KEPT = {"Cache-Control": "private, max-age=3600"}
+KEPT = {"Cache-Control": "private, max-age=3600"}
 """Tiles: the file is opened once, and the address changes with every start."""
 
 _OUTLINE_STEPS = 4000
@@ -137,13 +137,13 @@ def site_routes(site: Site) -> list[Route]:
 
     def tile(request: Request) -> Response:
         values = map_tile(_chosen(site.maps, request, "map"), _tile(request))
-        headers = {**_KEPT, "Content-Encoding": "deflate"}
+        headers = {**KEPT, "Content-Encoding": "deflate"}
         return Response(packed(values), headers=headers, media_type="application/octet-stream")
 
     def picture(request: Request) -> Response:
         one = _chosen(site.pictures, request, "picture")
         drawn = picture_tile(one.raster, _tile(request), one.bands, one.stretch)
-        return Response(drawn, 204 if drawn is None else 200, headers=_KEPT, media_type="image/png")
+        return Response(drawn, 204 if drawn is None else 200, headers=KEPT, media_type="image/png")
 
     def pixel(request: Request) -> Response:
         lon, lat = (_number(request, name) for name in ("lon", "lat"))

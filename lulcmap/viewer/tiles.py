@@ -5,6 +5,7 @@ import threading
 import warnings
 import zlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -115,8 +116,15 @@ def picture_tile(
     valid: NDArray[np.bool_] = np.logical_not(np.ma.getmaskarray(values).any(axis=0))
     if not valid.any():
         return None
+    return drawn(values.data, valid, stretch, form=form)
+
+
+def drawn(
+    values: NDArray[Any], valid: NDArray[np.bool_], stretch: tuple[float, float], *, form: str
+) -> bytes:
+    """A picture of red, green and blue (3, H, W), transparent where ``valid`` is False."""
     low, high = stretch
-    shares = ((values.data.astype(np.float32) - low) / max(high - low, 1e-6)).clip(0, 1)
+    shares = ((values.astype(np.float32) - low) / max(high - low, 1e-6)).clip(0, 1)
     colours = (255 * shares ** (1 / _GAMMA)).round().astype(np.uint8)
     return bytes(render(colours, np.where(valid, np.uint8(255), np.uint8(0)), img_format=form))
 
@@ -230,9 +238,19 @@ def degree_bounds(dataset: Any) -> Bounds:
     return west, south, east, north
 
 
-def shown_bounds(bounds: Bounds) -> Bounds:
-    """Bounds in degrees, cut where Web Mercator ends."""
+def shown_bounds(bounds: Bounds, path: Path) -> Bounds:
+    """Bounds in degrees of a file, cut where Web Mercator ends.
+
+    Raises:
+        UsageError: nothing is left.
+
+    """
     west, south, east, north = bounds
+    if south >= _MAX_LAT or north <= -_MAX_LAT:
+        raise UsageError(
+            f"{path} lies beyond {_MAX_LAT} degrees, where Web Mercator and so the page end. Open "
+            "it in QGIS."
+        )
     return west, max(south, -_MAX_LAT), east, min(north, _MAX_LAT)
 
 

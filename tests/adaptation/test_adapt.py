@@ -8,7 +8,7 @@ import rasterio
 import shapely
 from click.testing import CliRunner
 
-from lulcmap.adaptation.adapt import adapt_model
+from lulcmap.adaptation.adapting import adapt_model
 from lulcmap.adaptation.checks import MIN_LABELS
 from lulcmap.adaptation.labels import Labels
 from lulcmap.adaptation.seen import see_labels
@@ -284,6 +284,18 @@ def test_an_adapted_model_that_does_not_tell_where_it_learnt_is_refused(folder, 
     imagery = [KeptComposite.open(folder / "composite.tif")]
 
     with pytest.raises(ModelError, match="does not tell where its labels lay"):
+        adapt_model(path, folder / "labels.gpkg", imagery, tmp_path / "mine.onnx")
+
+
+def test_a_model_trained_on_from_an_adapted_one_is_refused(folder, tmp_path):
+    data = (folder / "small.onnx").read_bytes()
+    contract = read_model(folder / "small.onnx").contract
+    told = replace(contract, training={"init": {"name": "x", "sha256": "0", "adapted": True}})
+    path = tmp_path / "trained.onnx"
+    path.write_bytes(with_metadata(data, {METADATA_KEY: told.to_json()}))
+    imagery = [KeptComposite.open(folder / "composite.tif")]
+
+    with pytest.raises(ModelError, match="trained on from one that was adapted"):
         adapt_model(path, folder / "labels.gpkg", imagery, tmp_path / "mine.onnx")
 
 

@@ -1,10 +1,10 @@
 import numpy as np
 
-from lulcmap import evaluation
-from lulcmap.adaptation.adapt import _try
+from lulcmap.adaptation.adapting import _try
 from lulcmap.adaptation.confidence import calibration_error, fit_temperature
 from lulcmap.adaptation.seen import SeenLabels
 from lulcmap.adaptation.ways import Task
+from lulcmap.evaluation import temperature
 from lulcmap.model import open_features
 from lulcmap.system import no_progress
 from tests.support.adaptable import CLASSES, model_bytes
@@ -23,9 +23,9 @@ def test_weights_of_one_give_what_evaluate_finds():
 
     found = fit_temperature(logits, truth, np.ones(300))
 
-    assert np.isclose(found, evaluation.fit_temperature(logits, truth), rtol=1e-4)
+    assert np.isclose(found, temperature.fit_temperature(logits, truth), rtol=1e-4)
     error = calibration_error(logits / found, truth, np.ones(300))
-    assert np.isclose(error, evaluation.calibration_error(logits / found, truth), atol=1e-6)
+    assert np.isclose(error, temperature.calibration_error(logits / found, truth), atol=1e-6)
 
 
 def test_a_pixel_of_weight_three_counts_as_three():
@@ -39,7 +39,7 @@ def test_a_pixel_of_weight_three_counts_as_three():
     assert np.isclose(found, expected, rtol=1e-4)
     assert np.isclose(
         calibration_error(logits, truth, each),
-        evaluation.calibration_error(logits[thrice], truth[thrice]),
+        temperature.calibration_error(logits[thrice], truth[thrice]),
         atol=1e-6,
     )
 

@@ -12,8 +12,10 @@ import pyogrio
 import pytest
 from pyproj import Transformer
 
+from lulcmap.dataset import Glimpse
 from lulcmap.evaluation import draw_sample, write_sample
 from lulcmap.viewer import AnswerStore
+from lulcmap.viewer.dates import DateFile, dates_path
 from tests.viewer.pictures import write_labelled_land
 
 NAMES = {1: "trees", 4: "crops", 6: "built"}
@@ -169,6 +171,61 @@ def test_a_look_at_the_map_is_kept_after_a_reload_and_an_edit(browser, sample, l
         page.keyboard.press("2")
         question(page, 3)
         assert not held(sample)[2].map_shown
+
+
+def test_a_look_without_an_answer_is_kept_after_a_restart(browser, sample, land):
+    with serving(sample, land) as server, opened(browser, server.address) as page:
+        question(page, 1)
+        page.keyboard.press("m")
+        page.wait_for_selector("#mapped:has-text('The map says')")
+    with serving(sample, land) as server, opened(browser, server.address) as page:
+        question(page, 1)
+        page.keyboard.press("2")
+        question(page, 2)
+
+    assert held(sample)[1].map_shown
+
+
+def test_single_dates_are_shown_small_and_large(browser, sample, land):
+    with AnswerStore(sample) as store:
+        first = store.points[0]
+    days = [("2024-04-01", True), ("2024-07-01", False), ("2024-09-01", None)]
+    with DateFile(dates_path(sample)) as file:
+        file.keep(
+            first,
+            [
+                Glimpse(
+                    day,
+                    np.full((4, 96, 96), 400 * number, np.uint16),
+                    None if clear is None else np.full((96, 96), clear),
+                )
+                for number, (day, clear) in enumerate(days, 1)
+            ],
+        )
+
+    with serving(sample, land) as server, opened(browser, server.address) as page:
+        question(page, 1)
+        names = page.locator("#dates .name").all_text_contents()
+        page.wait_for_function(
+            "[...document.querySelectorAll('#dates img')].every((one) => one.naturalWidth === 96)"
+        )
+        page.keyboard.press("]")
+        page.wait_for_selector("#map .leaflet-image-layer")
+        first_large = page.get_attribute("#map .leaflet-image-layer", "src")
+        page.keyboard.press("]")
+        pressed = page.locator("#dates [aria-pressed=true]").all_text_contents()
+        page.keyboard.press("Space")  # false colour
+        page.wait_for_selector("#map .leaflet-image-layer[src$='/1/1']")
+        page.locator("#dates button").nth(1).click()
+        assert page.locator("#map .leaflet-image-layer").count() == 0
+        page.keyboard.press("2")
+        question(page, 2)
+        assert page.locator("#dates").is_hidden()
+        assert page.faults == []
+
+    assert names == ["2024-04-01", "2024-07-01 cloudy", "2024-09-01"]
+    assert first_large.endswith(f"/{first.id}/0/0")
+    assert pressed == ["2024-07-01 cloudy"]
 
 
 def hold(page, path):

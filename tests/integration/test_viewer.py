@@ -10,6 +10,7 @@ import pytest
 import rasterio
 import shapely
 
+from lulcmap.viewer import export
 from lulcmap.viewer.export import export_page
 from lulcmap.viewer.opened import open_site, serve_site
 from tests.products.maps import GRID, write_map, write_regions
@@ -36,11 +37,13 @@ def site(tmp_path_factory):
     return open_site([old, new], regions=regions)
 
 
-@pytest.fixture(params=["served", "exported"])
-def address(request, site, tmp_path):
-    """Address of the page, of the server or of the file."""
-    if request.param == "exported":
-        yield export_page(site, tmp_path / "page").as_uri()
+@pytest.fixture(params=["served", "exported", "folder"])
+def address(request, site, tmp_path, monkeypatch):
+    """Address of the page: of the server, of one file, or of a file with a folder beside it."""
+    if request.param != "served":
+        if request.param == "folder":
+            monkeypatch.setattr(export, "MAX_FILE_TILES", 0)
+        yield export_page(site, tmp_path / "page").path.as_uri()
     else:
         with serve_site(site) as served:
             yield served

@@ -52,10 +52,10 @@ def one_thread():
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory):
+def exported(tmp_path_factory, micro_onnx):
     """Checkpoints and model files of each kind of network, exported once."""
-    folder, made = tmp_path_factory.mktemp("exported"), {}
-    for config in (MICRO, SEGFORMER, UNET):
+    folder, made = tmp_path_factory.mktemp("exported"), {MICRO.name: (checkpoint(), micro_onnx)}
+    for config in (SEGFORMER, UNET):
         saved = checkpoint(config)
         made[config.name] = saved, export_onnx(saved, folder / f"{config.name}.onnx").path
     return made
@@ -88,6 +88,24 @@ def test_a_shipped_model_becomes_a_network_with_its_logits(name):
 @pytest.mark.parametrize("name", ["micro", "micro-segformer", "micro-unet"])
 def test_an_export_becomes_a_network_with_its_logits(exported, name):
     assert_gives_the_logits_of(exported[name][1])
+
+
+def test_a_start_that_was_adapted_is_told_and_so_is_one_that_started_from_it(micro_onnx, tmp_path):
+    saved, path = checkpoint(), micro_onnx
+    model = onnx.load(path)
+    (entry,) = [one for one in model.metadata_props if one.key == METADATA_KEY]
+    contract = json.loads(entry.value)
+    contract["training"]["adapted"] = {"way": "head"}
+    entry.value = json.dumps(contract)
+    onnx.save(model, tmp_path / "adapted.onnx")
+
+    origin = load_trained(tmp_path / "adapted.onnx").origin()
+    saved = {**saved, "training": {**saved["training"], "init": origin}}
+    save_checkpoint(tmp_path / "next.pt", saved)
+
+    assert origin["adapted"] is True
+    assert load_trained(tmp_path / "next.pt").origin()["adapted"] is True
+    assert "adapted" not in load_trained(path).origin()
 
 
 def test_a_bias_of_zeros_that_the_export_dropped_comes_back(exported, tmp_path):

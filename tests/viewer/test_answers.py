@@ -112,6 +112,21 @@ def test_several_interpreters_decide_together(path):
     assert layer["class"].isna()[6]
 
 
+def test_a_look_at_the_map_without_an_answer_outlives_a_restart(path):
+    with AnswerStore(path) as store:
+        store.look(3, "anna")
+        store.look(3, "anna")
+        with pytest.raises(UsageError, match="no point 99999"):
+            store.look(99_999, "anna")
+    with AnswerStore(path) as store:
+        shown = [store.answer(3, who, "trees", is_sure=True).map_shown for who in ("anna", "ben")]
+        other = store.answer(2, "anna", "trees", is_sure=True).map_shown
+
+    assert shown == [True, False]
+    assert not other
+    assert "looks" not in pyogrio.list_layers(path)[:, 0]
+
+
 def test_points_and_polygons_are_drawn_and_erased(path):
     square = shapely.box(9.1, 57.1, 9.2, 57.2)
     with AnswerStore(path) as store:

@@ -8,6 +8,7 @@ import shapely
 from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyproj import Geod
 
 from lulcmap.errors import UsageError
 from lulcmap.products import measure_areas
@@ -108,6 +109,18 @@ def test_a_region_at_a_pole_is_not_cut_where_the_screen_ends(tmp_path):
 
     rows = {row.class_id: row.ha for row in measure_areas(path).rows}
     assert found == pytest.approx([rows[value] for value in range(9)], rel=1e-3)
+
+
+def test_a_parallel_around_a_pole_is_a_circle(tmp_path):
+    grid = Affine(1000, 0, -450_000, 0, -1000, 450_000)
+    values = np.full((900, 900), 3, np.uint8)
+    (one,) = open_maps([write_map(tmp_path / "m.tif", values, crs="EPSG:3413", transform=grid)])
+    lon = np.linspace(-180, 180, 20_001)[:-1]
+    cap, _ = Geod(ellps="WGS84").polygon_area_perimeter(lon, np.full(lon.shape, 87.0))
+
+    found = areas_within(one, shapely.box(-180, 87, 180, 90)).square_metres
+
+    assert found[3] == pytest.approx(cap, rel=1e-4)
 
 
 def test_a_view_elsewhere_has_nothing(tmp_path):

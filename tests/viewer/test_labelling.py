@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from pyproj import CRS, Transformer
 
 from lulcmap.cli.program import main
+from lulcmap.dataset import Glimpse
 from lulcmap.errors import UsageError
 from lulcmap.viewer.answers import AnswerStore
 from tests.viewer.pictures import write_labelled_land
@@ -18,6 +19,7 @@ from tests.viewer.pictures import write_labelled_land
 pytest.importorskip("rio_tiler")
 testclient = pytest.importorskip("starlette.testclient")
 
+from lulcmap.viewer.dates import DateFile, dates_path  # noqa: E402
 from lulcmap.viewer.labelling import (  # noqa: E402
     _corners,
     label_routes,
@@ -79,12 +81,49 @@ def test_the_page_is_told_points_and_classes_and_not_the_map(client, land):
 
     assert [one["name"] for one in told["classes"]][:2] == ["water", "trees"]
     assert told["classes"][-1]["name"] == "oil palm"
-    assert set(told["points"][0]) == {"id", "lon", "lat", "square", "by_others", "answer"}
+    assert set(told["points"][0]) == {"id", "lon", "lat", "square", "by_others", "answer", "dates"}
     assert len(told["points"]) == 60
     page = client.get("/").text
     assert 'src="page/label.js"' in page
     labels = [one["label"] for one in client.get("/api/site").json()["pictures"]]
     assert labels == ["land, true colour", "land, false colour"]
+
+
+def test_a_look_is_kept_before_the_class_is_told(client, sample):
+    point = client.labelling.store.points[0]
+
+    told = post(client, "/api/looks", point=point.id).json()
+
+    asked = client.get(f"/api/pixel?lon={point.lon}&lat={point.lat}").json()
+    assert told["pixels"] == asked
+    assert answer(client, point.id, "trees").json()["answer"]["map_shown"]
+    assert post(client, "/api/looks", point=99_999).status_code == 400
+
+
+def test_dates_that_were_kept_beside_the_sample_are_shown(land, sample, socket_enabled):
+    first = read_points_of(sample)[0]
+    image = np.full((4, 96, 96), 1000, np.uint16)
+    with DateFile(dates_path(sample)) as file:
+        file.keep(first, [Glimpse("2024-05-01", image, None)])
+
+    with (
+        open_labelling(sample, map_path=land[0], interpreter="anna") as labelling,
+        testclient.TestClient(make_app(label_routes(labelling))) as client,
+    ):
+        points = client.get("/api/label").json()["points"]
+        picture = client.get(f"/api/dates/{first.id}/0/1")
+        none = client.get(f"/api/dates/{first.id}/1/1")
+
+    assert [one["dates"] is not None for one in points].count(True) == 1
+    assert points[0]["dates"]["days"] == [{"day": "2024-05-01", "clear": None}]
+    assert picture.headers["content-type"] == "image/webp"
+    assert picture.content[8:12] == b"WEBP"
+    assert none.status_code == 400
+
+
+def read_points_of(sample):
+    with AnswerStore(sample) as store:
+        return store.points
 
 
 def test_the_square_is_the_pixel_of_the_map(client):

@@ -321,3 +321,14 @@ def test_maps_of_one_name_are_told_apart(tmp_path):
     paths = [write_map(tmp_path / folder / "m.tif", values) for folder in "ab"]
 
     assert [one.label for one in open_maps(paths)] == ["m", "b/m"]
+
+
+@pytest.mark.parametrize("pole", ["EPSG:3413", "EPSG:3031"])
+def test_a_map_beyond_web_mercator_is_refused_in_a_line(tmp_path, pole):
+    grid = Affine(1000, 0, 100_000, 0, -1000, 130_000)
+    path = write_map(tmp_path / "m.tif", patches((60, 80)), crs=pole, transform=grid)
+
+    with pytest.raises(UsageError, match=r"beyond 85\.05 degrees") as told:
+        open_maps([path])
+
+    assert "\n" not in str(told.value)

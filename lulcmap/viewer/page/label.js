@@ -95,6 +95,8 @@ class Page {
       z: () => this.undo(),
       c: () => byId("comment").focus(),
       " ": () => this.pictures.next(),
+      "[": () => this.pictures.dates.step(-1),
+      "]": () => this.pictures.dates.step(1),
       "+": () => this.pictures.zoom(1),
       "=": () => this.pictures.zoom(1),
       "-": () => this.pictures.zoom(-1),
@@ -319,11 +321,11 @@ class Page {
     const place = byId("mapped");
     place.textContent = "";
     if (!byId("show-map").checked) return;
-    const { id, lon, lat } = this.point();
+    const { id } = this.point();
+    const looked = await this.attempt(() => this.api.look(id));
+    if (!looked || this.point().id !== id || !byId("show-map").checked) return;
     this.memory.look(id);
-    const pixels = await this.attempt(() => this.api.pixel(lon, lat));
-    if (!pixels || this.point().id !== id || !byId("show-map").checked) return;
-    const said = pixels[0]?.class;
+    const said = looked.pixels[0]?.class;
     place.textContent = said ? `The map says ${said.replaceAll("_", " ")}.` : "The map has no class here.";
   }
 

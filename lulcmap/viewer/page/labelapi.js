@@ -17,8 +17,8 @@ export class LabelApi {
     return this.#ask(`api/answers/${point}`);
   }
 
-  pixel(lon, lat) {
-    return this.#ask(`api/pixel?lon=${lon}&lat=${lat}`);
+  look(point) {
+    return this.#ask("api/looks", { point });
   }
 
   answer(answer) {

@@ -1,4 +1,5 @@
 // The pictures around a point: one large, all small, and the surroundings.
+import { Dates } from "./dates.js";
 import { element } from "./legend.js";
 import { PictureLayer, TILE_PX } from "./tiles.js";
 
@@ -21,6 +22,7 @@ export class Pictures {
     this.shown = 0;
     this.small = [];
     this.makeStrip();
+    this.dates = new Dates(this.map, () => Number(this.isFalseColour()));
     this.choose(0);
     this.map.on("zoomend", () => this.follow());
     this.map.on("moveend", () => this.follow());
@@ -95,6 +97,11 @@ export class Pictures {
     for (const one of this.small) {
       if (!one.isWide) one.button.setAttribute("aria-pressed", String(one.number === number));
     }
+    this.dates.recolour();
+  }
+
+  isFalseColour() {
+    return this.choices[this.shown]?.label.endsWith("false colour") ?? false;
   }
 
   next() {
@@ -123,10 +130,12 @@ export class Pictures {
     }
     this.map.setView(this.centre, zoom, { animate: false });
     this.follow();
+    if (!isFresh) this.dates.show(point);
   }
 
   prefetch(point) {
     // Have the browser load the pictures around the next point while this one is looked at.
+    this.dates.prefetch(point);
     for (const { number } of this.choices) {
       if (number === null) continue;
       const zoom = this.site.pictures[number].max_zoom;

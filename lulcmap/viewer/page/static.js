@@ -1,5 +1,10 @@
-// The source of an exported page: everything is in the page, nothing is asked of anybody.
+// The source of an exported page: everything is in the page or in the folder beside it, nothing is
+// asked of anybody.
 import { NODATA, TILE_PX } from "./tiles.js";
+
+const CHUNK = 8; // tiles a side of the square that one script of the folder holds
+const KEPT_CHUNKS = 48;
+const KEPT_TILES = 400;
 
 const MAJOR_M = 6378137;
 const E2 = 0.0066943799901413165;
@@ -25,9 +30,54 @@ async function unpacked(text) {
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
+class Chunks {
+  // Tiles of the folder: browsers read no files of a disk, but they run scripts of it.
+  constructor(data) {
+    this.folder = data.folder;
+    this.names = new Set(data.chunks);
+    this.loaded = new Map();
+    this.arrived = new Map();
+    globalThis.lulcmapTiles = (name, tiles) => this.arrived.set(name, tiles);
+  }
+
+  async text(name, z, x, y) {
+    const chunk = `${name}/${z}/${Math.floor(x / CHUNK)}-${Math.floor(y / CHUNK)}`;
+    return this.names.has(chunk) ? (await this.#load(chunk))[`${name}/${z}/${x}/${y}`] : undefined;
+  }
+
+  #load(chunk) {
+    let tiles = this.loaded.get(chunk);
+    if (tiles === undefined) {
+      tiles = this.#run(`${this.folder}/tiles/${chunk}.js`).then(() => {
+        const found = this.arrived.get(chunk);
+        this.arrived.delete(chunk);
+        return found;
+      });
+      tiles.catch(() => this.loaded.delete(chunk));
+      if (this.loaded.size >= KEPT_CHUNKS) this.loaded.delete(this.loaded.keys().next().value);
+      this.loaded.set(chunk, tiles);
+    }
+    return tiles;
+  }
+
+  #run(address) {
+    return new Promise((done, fail) => {
+      const script = document.createElement("script");
+      script.src = address;
+      script.onload = () => done(script.remove());
+      script.onerror = () => {
+        script.remove();
+        fail(new Error(`${address} cannot be read. Keep the folder ${this.folder} beside the page.`));
+      };
+      document.head.append(script);
+    });
+  }
+}
+
 export class StaticSource {
   constructor(data) {
     this.data = data;
+    this.chunks = data.folder ? new Chunks(data) : null;
     this.empty = new Uint8Array(TILE_PX * TILE_PX).fill(NODATA);
     this.recent = new Map();
   }
@@ -46,20 +96,30 @@ export class StaticSource {
 
   async #plane(name, z, x, y) {
     const key = `${name}/${z}/${x}/${y}`;
-    const text = this.data.tiles[key];
-    if (text === undefined) return this.empty;
     let values = this.recent.get(key);
     if (values === undefined) {
-      values = unpacked(text);
-      if (this.recent.size > 400) this.recent.clear();
+      values = this.#values(name, z, x, y);
+      values.catch(() => this.recent.delete(key));
+      if (this.recent.size > KEPT_TILES) this.recent.clear();
       this.recent.set(key, values);
     }
     return values;
   }
 
+  async #values(name, z, x, y) {
+    const text = this.chunks
+      ? await this.chunks.text(name, z, x, y)
+      : this.data.tiles[`${name}/${z}/${x}/${y}`];
+    return text === undefined ? this.empty : unpacked(text);
+  }
+
   picture(number, z, x, y) {
-    const text = this.data.pictures[`${number}/${z}/${x}/${y}`];
-    return text === undefined ? L.Util.emptyImageUrl : `data:image/webp;base64,${text}`;
+    const key = `${number}/${z}/${x}/${y}`;
+    const kept = this.data.pictures[key];
+    if (kept === undefined) return L.Util.emptyImageUrl;
+    return this.chunks
+      ? `${this.data.folder}/pictures/${key}.webp`
+      : `data:image/webp;base64,${kept}`;
   }
 
   async pixel(lon, lat) {

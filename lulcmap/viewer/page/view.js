@@ -337,7 +337,8 @@ class Page {
     this.keepState();
     try {
       await navigator.clipboard.writeText(location.href);
-      this.say("The link is copied. It works while this server runs.");
+      this.say(this.source instanceof ServerSource
+        ? "The link is copied. It works while this server runs." : "The link is copied.");
     } catch {
       this.say("The link is in the address bar; copy it there.");
     }
@@ -378,8 +379,9 @@ class Page {
 
 async function start() {
   try {
-    const data = byId("data");
-    const source = data ? new StaticSource(JSON.parse(data.textContent)) : new ServerSource();
+    const own = byId("data"); // of a page in one file; that of a folder is a script
+    const data = own ? JSON.parse(own.textContent) : globalThis.lulcmapData;
+    const source = data ? new StaticSource(data) : new ServerSource();
     const page = new Page(source, await source.site());
     await page.addRegions();
     globalThis.lulcmapPage = page;

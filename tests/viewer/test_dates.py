@@ -1,0 +1,179 @@
+"""The file of single dates beside a sample: read once, resumed, shown."""
+
+import io
+import shutil
+from datetime import date
+
+import numpy as np
+import pytest
+import shapely
+from click.testing import CliRunner
+from PIL import Image
+
+from lulcmap.cli import main
+from lulcmap.dataset import Glimpse, glimpses
+from lulcmap.errors import OutputError, ProviderError, UsageError
+from lulcmap.viewer.dates import DateFile, DatesAsked, asked_dates, dates_path, read_dates
+from lulcmap.viewer.points import Point
+from tests.products.maps import write_map
+from tests.viewer.maps import patches
+
+YEAR = date(2024, 1, 1), date(2024, 12, 31)
+
+
+@pytest.fixture(scope="module")
+def points(country):
+    west, south, east, north = shapely.from_geojson(country.aoi.read_text()).bounds
+    shares = ((0.3, 0.4), (0.5, 0.5), (0.6, 0.3))
+    return [
+        Point(i, west + a * (east - west), south + b * (north - south), is_labelled=False)
+        for i, (a, b) in enumerate(shares, 1)
+    ]
+
+
+def asked_of(catalog, count=3):
+    return DatesAsked(str(catalog), YEAR, count)
+
+
+def glimpse(day="2024-05-01", *, clear=True, value=1000):
+    image = np.full((4, 96, 96), value, np.uint16)
+    image[:, 0] = 0
+    return Glimpse(day, image, np.full((96, 96), clear))
+
+
+def test_dates_are_read_once_and_then_need_no_catalogue(country, points, tmp_path):
+    asked, done = asked_of(country.items), []
+
+    with DateFile(tmp_path / "dates.sqlite") as file:
+        lost = read_dates(file, points, asked, progress=lambda *told: done.append(told[1:]))
+        first = file.to_json(points)
+        assert file.picture(1, 0, 0) != file.picture(1, 0, 1)
+    with DateFile(tmp_path / "dates.sqlite") as file:
+        gone = DatesAsked(str(tmp_path / "gone.json"), YEAR, 3)
+        assert read_dates(file, points, asked_of(country.items)) == []
+        assert file.to_json(points) == first
+        with pytest.raises(UsageError):
+            read_dates(file, points, gone)
+        assert file.to_json(points) == first
+
+    assert lost == []
+    assert done == [(0, 3), (1, 3), (2, 3), (3, 3)]
+    assert set(first) == {1, 2, 3}
+    assert all(1 <= len(one["days"]) <= 3 for one in first.values())
+
+
+def test_a_reading_that_was_stopped_goes_on(country, points, tmp_path, monkeypatch):
+    asked, read = asked_of(country.items), []
+    of = glimpses.Glimpses.of
+
+    def stopping(self, lon, lat):
+        if len(read) == 2:
+            raise ProviderError("The server is down.")
+        read.append((lon, lat))
+        return of(self, lon, lat)
+
+    monkeypatch.setattr(glimpses.Glimpses, "of", stopping)
+    with DateFile(tmp_path / "dates.sqlite") as file:
+        with pytest.raises(ProviderError):
+            read_dates(file, points, asked)
+        assert set(file.to_json(points)) == {1, 2}
+        read.append(None)  # so that none is refused
+        read_dates(file, points, asked)
+
+    assert read == [
+        *((one.lon, one.lat) for one in points[:2]),
+        None,
+        (points[2].lon, points[2].lat),
+    ]
+
+
+def test_other_dates_take_the_place_of_those_that_were_kept(tmp_path):
+    point = Point(1, 9.0, 50.0, is_labelled=False)
+    some, more = asked_of("a.json"), asked_of("a.json", count=4)
+    with DateFile(tmp_path / "dates.sqlite") as file:
+        file.start(some)
+        file.keep(point, [glimpse()])
+
+        file.start(some)
+        assert file.lacking([point], some) == []
+        assert file.lacking([point], more) == [point]
+        moved = Point(1, 9.1, 50.0, is_labelled=False)
+        assert file.lacking([moved], some) == [moved]
+        assert file.to_json([moved]) == {}
+        file.start(more)
+        assert file.lacking([point], more) == [point]
+        assert file.to_json([point]) == {}
+
+
+def test_pictures_show_what_was_read_and_name_clouds(tmp_path):
+    point = Point(7, 9.0, 50.0, is_labelled=False)
+    dark, bright = glimpse(value=300), glimpse("2024-07-01", clear=False, value=9000)
+    with DateFile(tmp_path / "dates.sqlite") as file:
+        file.keep(point, [dark, bright])
+
+        told = file.to_json([point])[7]
+        pixels = [np.asarray(Image.open(io.BytesIO(file.picture(7, n, 0)))) for n in (0, 1)]
+        assert file.picture(7, 2, 0) is None
+
+    assert told["days"] == [
+        {"day": "2024-05-01", "clear": True},
+        {"day": "2024-07-01", "clear": False},
+    ]
+    (south, west), (north, east) = told["bounds"]
+    assert (west + east) / 2 == pytest.approx(9)
+    assert south < 50 < north
+    assert pixels[0].shape == (96, 96, 4)
+    assert (pixels[0][0, :, 3] == 0).all()
+    assert (pixels[0][1:, :, 3] == 255).all()
+    assert pixels[1][5:, :, :3].min() == 255  # cloud does not darken the land of the other dates
+
+
+@pytest.mark.parametrize("content", [b"a text of mine", b""])
+def test_the_file_of_another_program_is_kept(tmp_path, content):
+    path = tmp_path / "sample-dates.sqlite"
+    if content:
+        path.write_bytes(content)
+    else:
+        import sqlite3
+
+        with sqlite3.connect(path) as database:
+            database.execute("CREATE TABLE mine (a)")
+        content = path.read_bytes()
+
+    with pytest.raises(OutputError, match="holds no dates of lulcmap") as told:
+        DateFile(path)
+
+    assert "\n" not in str(told.value)
+    assert path.read_bytes() == content
+
+
+def test_scenes_come_from_the_run_folder_or_a_catalogue(tmp_path):
+    path, period = tmp_path / "m.tif", ("2024-01-01", "2024-12-31")
+
+    with pytest.raises(UsageError, match="no run folder beside it"):
+        asked_dates(path, period, 4, None)
+    with pytest.raises(UsageError, match="no report beside it"):
+        asked_dates(path, None, 4, "earth-search")
+    assert asked_dates(path, period, 4, "earth-search") == DatesAsked("earth-search", YEAR, 4)
+    (tmp_path / "m.tif.run").mkdir()
+    (tmp_path / "m.tif.run" / "items.json").write_text("{}")
+    assert asked_dates(path, period, 4, None).catalog == str(tmp_path / "m.tif.run" / "items.json")
+
+
+def test_the_command_says_what_lacks(tmp_path):
+    path = write_map(tmp_path / "m.tif", patches((60, 80)))
+    shutil.copy(path, tmp_path / "m-2.tif")
+    sample = tmp_path / "s.gpkg"
+    drawn = CliRunner().invoke(
+        main, ["sample", str(path), "--size", "20", "--min-per-class", "2", "--out", str(sample)]
+    )
+    assert drawn.exit_code == 0, drawn.output
+    words = ["label", str(sample), "--map", str(path), "--basemap", "https://x.org/{z}/{x}/{y}"]
+
+    alone = CliRunner().invoke(main, [*words, "--catalog", "earth-search"])
+    without = CliRunner().invoke(main, [*words, "--dates", "4", "--catalog", "earth-search"])
+
+    assert alone.exit_code == without.exit_code == 2
+    assert "--dates" in alone.output
+    assert "no report beside it" in without.output
+    assert not dates_path(sample).exists()
