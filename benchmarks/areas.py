@@ -4,19 +4,18 @@ A map of land that repeats, in Lambert's equal-area projection, and regions in d
 with rough borders are made once; FOLDER keeps them. ``lulcmap areas`` then measures the whole map
 and the regions, each in its own process.
 
-    python benchmarks/areas.py [FOLDER] [--gigapixels 1] [--regions 200]
+    python -m benchmarks.areas [FOLDER] [--gigapixels 1] [--regions 200]
 """
 
 import argparse
 import csv
 import json
 import math
-import os
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
+
+from benchmarks.measuring import lulcmap, measured
 
 PATTERN = 2048
 """Pixels a side of the land that is repeated."""
@@ -98,17 +97,6 @@ def make_regions(path: Path, side: int, count: int) -> int:
     return int(shapely.get_num_coordinates(shapes).sum())
 
 
-def measure(words: list[str]) -> tuple[float, float, float]:
-    """Wall seconds, CPU-seconds and peak MiB of a command."""
-    start = time.perf_counter()
-    process = subprocess.Popen([sys.executable, "-m", "lulcmap", "areas", *words], stdout=-3)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        sys.exit(f"lulcmap areas {' '.join(words)} failed")
-    wall = time.perf_counter() - start
-    return wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 2**10
-
-
 def totals(path: Path) -> dict[str, float]:
     """Hectares of each class in a table."""
     sums: dict[str, float] = {}
@@ -138,8 +126,9 @@ def main() -> None:
         cases = {"whole": [], "by region": ["--regions", str(regions)]}
         for name, words in cases.items():
             out = folder / f"{name}.csv"
-            wall, cpu, memory = measure([str(path), *words, "--out", str(out), "--overwrite"])
-            print(f"{name}: {wall:.0f} s, {cpu:.0f} CPU-s, {memory:.0f} MiB")
+            options = [*words, "--out", str(out), "--overwrite"]
+            cost, _ = measured(lulcmap("areas", str(path), *options))
+            print(f"{name}: {cost}")
         whole, split = (totals(folder / f"{name}.csv") for name in cases)
         off = max(abs(split[name] / area - 1) for name, area in whole.items())
         print(f"regions add up to the map, but for {off:.1e}")

@@ -4,20 +4,19 @@ Maps of land that repeats, each year with errors and with land that becomes buil
 FOLDER keeps them. ``lulcmap change`` then compares two of them and all of them, each in its own
 process.
 
-    python benchmarks/change.py [FOLDER] [--gigapixels 1] [--years 3]
+    python -m benchmarks.change [FOLDER] [--gigapixels 1] [--years 3]
 """
 
 import argparse
 import csv
 import json
 import math
-import os
-import subprocess
 import sys
 import tempfile
-import time
 from contextlib import ExitStack
 from pathlib import Path
+
+from benchmarks.measuring import lulcmap, measured
 
 PATTERN = 2048
 """Pixels a side of the land that is repeated."""
@@ -85,17 +84,6 @@ def make_maps(paths: list[Path], side: int) -> None:
     paths[0].with_suffix(".json").write_text(json.dumps(found))
 
 
-def measure(words: list[str]) -> tuple[float, float, float]:
-    """Wall seconds, CPU-seconds and peak MiB of a command."""
-    start = time.perf_counter()
-    process = subprocess.Popen([sys.executable, "-m", "lulcmap", "change", *words], stdout=-3)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        sys.exit(f"lulcmap change {' '.join(words)} failed")
-    wall = time.perf_counter() - start
-    return wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 2**10
-
-
 def matrix(path: Path) -> dict[str, int]:
     """Pixels of each pair in a table."""
     with path.open(newline="") as file:
@@ -123,8 +111,8 @@ def main() -> None:
         for name, maps in (("two maps", [paths[0], paths[-1]]), ("all maps", paths)):
             table, out = folder / f"{name}.csv", folder / f"{name}.tif"
             words = [*map(str, maps), "--table", str(table), "--overwrite", "--out", str(out)]
-            wall, cpu, memory = measure(words)
-            print(f"{name}: {wall:.0f} s, {cpu:.0f} CPU-s, {memory:.0f} MiB", flush=True)
+            cost, _ = measured(lulcmap("change", *words))
+            print(f"{name}: {cost}", flush=True)
         same = matrix(folder / "two maps.csv") == counted
         print(f"the matrix of two maps is {'' if same else 'NOT '}that of the count")
         sys.exit(not same)

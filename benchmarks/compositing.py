@@ -6,13 +6,12 @@ other methods cannot do otherwise. Outputs are compared before anything is timed
 in its own process, in turns; medians are printed. Methods that are not installed are left out.
 
     pip install bottleneck odc-stac dask
-    python benchmarks/compositing.py [--size 2048] [--dates 6] [--rounds 3]
+    python -m benchmarks.compositing [--size 2048] [--dates 6] [--rounds 3]
 """
 
 import argparse
 import importlib.util
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -20,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 
@@ -32,6 +32,7 @@ from odc.geo.geobox import GeoBox
 from rasterio.transform import Affine
 from rasterio.windows import Window
 
+from benchmarks.measuring import Stopwatch
 from lulcmap.catalog import Scene
 from lulcmap.geo import footprint
 from lulcmap.imagery import CompositeRules, Reader, make_composite, median, sorting_network
@@ -213,12 +214,11 @@ def methods() -> dict[str, Callable[[Path, int, int], np.ndarray]]:
 def run_one(name: str, folder: Path, size: int, dates: int) -> None:
     """In its own process: make the image, save it, print the cost."""
     methods()[name](folder, 64, dates)  # so that compiling and late imports are not timed
-    wall, cpu = time.perf_counter(), time.process_time()
+    watch = Stopwatch()
     image = methods()[name](folder, size, dates)
-    cost = {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
-    cost["memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    cost = watch.cost()
     np.save(folder / "image.npy", image)
-    print(json.dumps(cost))
+    print(json.dumps(asdict(cost)))
 
 
 def compare_composites(folder: Path, *, size: int, dates: int, rounds: int) -> None:
@@ -226,7 +226,8 @@ def compare_composites(folder: Path, *, size: int, dates: int, rounds: int) -> N
     expected = None
     for turn in range(rounds):
         for name in costs:
-            command = [sys.executable, __file__, "--one", name, "--folder", str(folder)]
+            command = [sys.executable, "-m", "benchmarks.compositing", "--one", name]
+            command += ["--folder", str(folder)]
             command += ["--size", str(size), "--dates", str(dates)]
             out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
             costs[name].append(json.loads(out))

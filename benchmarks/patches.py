@@ -5,17 +5,16 @@ it. ``lulcmap clean`` and ``lulcmap polygons`` then run, each in its own process
 cleaned map, far from its edges, are compared with the same parts cleaned alone: there nothing
 depends on what lies beyond. The polygons' hectares are compared with the cleaned map's.
 
-    python benchmarks/patches.py [FOLDER] [--gigapixels 1] [--min-area 0.5ha]
+    python -m benchmarks.patches [FOLDER] [--gigapixels 1] [--min-area 0.5ha]
 """
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
+
+from benchmarks.measuring import Cost, lulcmap, measured
 
 CRS = "+proj=laea +lat_0=47 +lon_0=12 +datum=WGS84 +units=m +no_defs"
 
@@ -60,19 +59,10 @@ def make_map(path: Path, side: int) -> None:
     part.replace(path)
 
 
-def measured(command: list[str]) -> tuple[dict, str]:
-    """Run a command of lulcmap; its result, and its wall time, CPU time and peak memory."""
-    started = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "lulcmap", *command, "--json"], stdout=subprocess.PIPE, text=True
-    )
-    output = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        sys.exit(output)
-    wall, cpu = time.perf_counter() - started, usage.ru_utime + usage.ru_stime
-    peak = usage.ru_maxrss / 1024
-    return json.loads(output), f"{wall:,.0f} s, {cpu:,.0f} CPU-s, {peak:,.0f} MB"
+def run(command: list[str]) -> tuple[dict, Cost]:
+    """Run a command of lulcmap; its result and its cost."""
+    cost, output = measured(lulcmap(*command, "--json"))
+    return json.loads(output), cost
 
 
 def compare(path: Path, cleaned: Path, side: int, min_area: str, folder: Path) -> int:
@@ -120,14 +110,14 @@ def main() -> None:
         print(f"map of {side:,} x {side:,} pixels, {path.stat().st_size / 1e6:,.0f} MB", flush=True)
 
         words = ["clean", str(path), "--min-area", args.min_area, "--out", str(cleaned)]
-        report, figures = measured([*words, "--overwrite"])
+        report, figures = run([*words, "--overwrite"])
         print(f"clean: {figures}; {report['patches']:,} patches, {report['moved_percent']} % moved")
         wrong = compare(path, cleaned, side, args.min_area, folder)
         print(f"  {wrong} of {PARTS * PART**2:,} pixels differ from parts cleaned alone")
 
         after = sum(row["after_ha"] for row in report["classes"])
         out = folder / f"polygons-{side}.gpkg"
-        polygons, figures = measured(["polygons", str(cleaned), "--out", str(out), "--overwrite"])
+        polygons, figures = run(["polygons", str(cleaned), "--out", str(out), "--overwrite"])
         size, share = out.stat().st_size / 1e6, abs(polygons["ha"] / after - 1)
         print(f"polygons: {figures}; {polygons['polygons']:,} in {polygons['tiles']} tiles")
         print(f"  {size:,.0f} MB; their area differs from the map's by {share:.1e}")

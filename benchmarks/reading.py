@@ -8,7 +8,7 @@ compilation. All samples must equal those of a plain serial read with rasterio; 
 prints which differ and exits with 1. Methods that are not installed are left out.
 
     pip install odc-stac dask async-geotiff obstore
-    python benchmarks/reading.py [--folder FOLDER] [--latency 0 30] [--rounds 3] [--tune] [--quick]
+    python -m benchmarks.reading [--folder FOLDER] [--latency 0 30] [--rounds 3] [--tune] [--quick]
 """
 
 import argparse
@@ -16,21 +16,17 @@ import asyncio
 import importlib.util
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import shapely
@@ -38,10 +34,14 @@ import shapely.geometry
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
+from benchmarks.measuring import Stopwatch
+from benchmarks.serving import request_counts, served
 from lulcmap.geo import footprint
 
 Settings = dict[str, int | str]
 """Settings of a method; names in capitals are GDAL options, set in the environment."""
+
+SELF = [sys.executable, "-m", "benchmarks.reading"]
 
 BANDS = ("B02", "B03", "B04", "B08")
 ROW, COL = 230, 330
@@ -140,87 +140,6 @@ def make_files(task: Task) -> None:
                 num_threads=2,
             ) as target:
                 target.write(np.clip(pixels, 1, 15000).astype(np.uint16), 1)
-
-
-# The server
-
-
-class Ranges:
-    """Answers byte ranges of a folder's files, each after a pause, and counts them."""
-
-    def __init__(self, folder: Path, pause: float) -> None:
-        self._folder = folder
-        self._pause = pause  # seconds
-        self._files: dict[str, tuple[BinaryIO, int]] = {}
-        self._counts = {"requests": 0, "bytes": 0}
-
-    async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve one connection until the client leaves."""
-        try:
-            while True:
-                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-                method, path, _ = head[0].split(" ")
-                fields = dict(line.lower().split(": ", 1) for line in head[1:] if line)
-                await self._answer(method, path, fields.get("range"), writer)
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
-
-    async def _answer(
-        self, method: str, path: str, byte_range: str | None, writer: asyncio.StreamWriter
-    ) -> None:
-        if path == "/counts":
-            body = json.dumps(self._counts).encode()
-            self._counts = {"requests": 0, "bytes": 0}
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
-            return
-        self._counts["requests"] += 1
-        await asyncio.sleep(self._pause)
-        if path not in self._files:
-            file = (self._folder / path[1:]).open("rb")
-            self._files[path] = file, os.fstat(file.fileno()).st_size
-        file, size = self._files[path]
-        start, stop, status, extra = 0, size, "200 OK", ""
-        if byte_range is not None:
-            first, last = byte_range.removeprefix("bytes=").split("-")
-            start, stop = int(first), min(int(last) + 1, size) if last else size
-            status, extra = "206 Partial Content", f"Content-Range: bytes {start}-{stop - 1}/{size}"
-        fields = ["Accept-Ranges: bytes", "Content-Type: image/tiff", f'ETag: "{size}"', extra]
-        fields += [
-            f"Content-Length: {stop - start}",
-            "Last-Modified: Sat, 01 Jun 2024 00:00:00 GMT",
-        ]
-        lines = [f"HTTP/1.1 {status}", *filter(None, fields), "", ""]
-        writer.write("\r\n".join(lines).encode())
-        if method == "GET":
-            self._counts["bytes"] += stop - start
-            await writer.drain()
-            loop = asyncio.get_running_loop()
-            await loop.sendfile(writer.transport, file, start, stop - start)
-
-
-async def serve(folder: Path, pause: float) -> None:
-    """Print the port, and serve until the parent process ends."""
-    server = await asyncio.start_server(Ranges(folder, pause).connected, "127.0.0.1", 0)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    await asyncio.to_thread(sys.stdin.read)
-
-
-@contextmanager
-def served(folder: Path, latency: int) -> Iterator[str]:
-    """URL of a folder's files, served by another process; latency in milliseconds."""
-    command = [sys.executable, __file__, "--serve", str(latency), "--folder", str(folder)]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen(command, text=True, **pipes) as process:
-        yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
-
-
-def request_counts(url: str) -> dict[str, int]:
-    """Requests and bytes since the last call."""
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with direct.open(f"{url}/counts") as answer:
-        return json.load(answer)
 
 
 # The methods: all planes (H, W) uint16, by date, then by band
@@ -371,11 +290,10 @@ def run_one(method: str, task: Task, settings: Settings) -> dict[str, Any]:
     remote = "://" in task.root
     if remote:
         request_counts(task.root)
-    wall, cpu = time.perf_counter(), time.process_time()
+    watch = Stopwatch()
     planes = read(task, **options)
-    cost: dict[str, Any] = {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
+    cost: dict[str, Any] = asdict(watch.cost())
     cost |= request_counts(task.root) if remote else {}
-    cost["memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     cost["checksums"] = [
         zlib.crc32(np.ascontiguousarray(plane)) if plane.shape == task.grid.shape else None
         for plane in planes
@@ -385,7 +303,7 @@ def run_one(method: str, task: Task, settings: Settings) -> dict[str, Any]:
 
 def run(method: str, task: Task, settings: Settings) -> dict[str, Any]:
     """Result of ``run_one`` in a new process, with GDAL's options for the other methods."""
-    command = [sys.executable, __file__, "--one", method, "--task", json.dumps(asdict(task))]
+    command = [*SELF, "--one", method, "--task", json.dumps(asdict(task))]
     command += ["--settings", json.dumps(settings)]
     options = {} if method == "lulcmap" else GDAL
     options = options | {name: str(value) for name, value in settings.items() if name.isupper()}
@@ -398,8 +316,7 @@ def prepare(task: Task) -> None:
     """Make the files that are missing, in another process, whose memory does not count."""
     for each in (task, replace(task, name="warm", dates=1, size=600)):
         if not all(Path(href).exists() for href in each.hrefs()):
-            command = [sys.executable, __file__, "--make", "--task", json.dumps(asdict(each))]
-            subprocess.run(command, check=True)
+            subprocess.run([*SELF, "--make", "--task", json.dumps(asdict(each))], check=True)
 
 
 def differing(cost: dict[str, Any], expected: list[int]) -> int:
@@ -516,13 +433,10 @@ def main() -> None:
     for hidden in ("--one", "--task", "--settings"):
         parser.add_argument(hidden, help=argparse.SUPPRESS)
     parser.add_argument("--make", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.quick:
         options.size, options.dates, options.rounds = 1024, 2, 1
-    if options.serve is not None:
-        asyncio.run(serve(options.folder, options.serve / 1000))
-    elif options.make:
+    if options.make:
         make_files(Task(**json.loads(options.task)))
     elif options.one:
         task = Task(**json.loads(options.task))

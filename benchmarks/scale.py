@@ -5,19 +5,19 @@ in the centre, sixteen and all are mapped with ``lulcmap predict --block-size 76
 process, in turns; medians are printed. Peak memory must not grow with the area. Then sixteen blocks
 are mapped by one worker on one core, and by two shards on one core each.
 
-    python benchmarks/scale.py [FOLDER] [--rounds 3] [--model NAME|FILE]
+    python -m benchmarks.scale [FOLDER] [--rounds 3] [--model NAME|FILE]
 """
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
+
+from benchmarks.measuring import Cost, lulcmap, measured, median_cost
 
 BLOCK = 768
 """Pixels a side of a block: two steps of the lattice."""
@@ -42,23 +42,6 @@ YEAR = 2024
 
 MAX_GROWTH = 0.15
 """Share by which peak memory may grow from the second smallest area to the largest."""
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Cost of one run."""
-
-    wall: float
-    """Seconds, from the start of the process to its end."""
-
-    cpu: float
-    """Seconds, all threads, user and system."""
-
-    memory: float
-    """Peak resident memory, MB of 10^6 bytes."""
-
-    pixels: int
-    """Pixels of the polygon."""
 
 
 def simulate_country(folder: Path) -> None:
@@ -99,34 +82,18 @@ def write_area(path: Path, side: int) -> None:
 
 def command_of(folder: Path, side: int, out: Path, options: list[str]) -> list[str]:
     """The command that maps an area."""
-    command = [sys.executable, "-m", "lulcmap", "predict", "--year", str(YEAR), "--json"]
-    command += ["--aoi", str(folder / f"{side}.geojson"), "--out", str(out / f"{side}.tif")]
-    command += ["--catalog", str(folder / "items.json"), "--block-size", str(BLOCK)]
-    return [*command, "--keep-run", *options]
+    words = ["predict", "--year", str(YEAR), "--json", "--keep-run", "--block-size", str(BLOCK)]
+    words += ["--aoi", str(folder / f"{side}.geojson"), "--out", str(out / f"{side}.tif")]
+    return lulcmap(*words, "--catalog", str(folder / "items.json"), *options)
 
 
-def map_once(folder: Path, side: int, out: Path, options: list[str]) -> Cost:
-    """Map an area with the command, and get the cost of the process from the kernel."""
-    command = command_of(folder, side, out, options)
-    start = time.perf_counter()
-    with (out / "result.json").open("w+") as result:
-        process = subprocess.Popen(command, stdout=result)
-        _, status, usage = os.wait4(process.pid, 0)
-        wall = time.perf_counter() - start
-        process.returncode = os.waitstatus_to_exitcode(status)
-        result.seek(0)
-        report = result.read()
-    if process.returncode:
-        sys.exit(f"{' '.join(command)} failed with exit code {process.returncode}: {report}")
+def map_once(folder: Path, side: int, out: Path, options: list[str]) -> tuple[Cost, int]:
+    """Map an area with the command; return the cost of the process, and the pixels mapped."""
+    cost, report = measured(command_of(folder, side, out, options))
     blocks = len(list((out / f"{side}.tif.run" / "blocks").iterdir()))
     if blocks != side * side:
         sys.exit(f"The area of {side * side} blocks was mapped in {blocks} blocks.")
-    return Cost(
-        wall=wall,
-        cpu=usage.ru_utime + usage.ru_stime,
-        memory=usage.ru_maxrss * 1024 / 1e6,  # kilobytes on Linux
-        pixels=json.loads(report)["pixels"]["total"],
-    )
+    return cost, json.loads(report)["pixels"]["total"]
 
 
 def measure(folder: Path, sides: list[int], *, rounds: int, options: list[str]) -> bool:
@@ -134,24 +101,21 @@ def measure(folder: Path, sides: list[int], *, rounds: int, options: list[str]) 
     with tempfile.TemporaryDirectory() as warm:  # warm-up: compiles what is compiled once
         map_once(folder, sides[0], Path(warm), options)
     costs: dict[int, list[Cost]] = {side: [] for side in sides}
+    pixels: dict[int, int] = {}
     for turn in range(rounds):
         for side in sides:
             with tempfile.TemporaryDirectory() as out:
-                cost = map_once(folder, side, Path(out), options)
+                cost, pixels[side] = map_once(folder, side, Path(out), options)
             print(f"round {turn + 1}, {side * side} blocks: {cost}", file=sys.stderr, flush=True)
             costs[side].append(cost)
     print("blocks      Mpx    wall s     CPU s  px/s wall  px/CPU-s  peak MB")
     peaks = []
     for side, runs in costs.items():
-        wall, cpu, memory = (
-            statistics.median(getattr(run, name) for run in runs)
-            for name in ("wall", "cpu", "memory")
-        )
-        pixels = runs[0].pixels
-        peaks.append(memory)
+        cost, mapped = median_cost(runs), pixels[side]
+        peaks.append(cost.memory)
         print(
-            f"{side * side:6d}  {pixels / 1e6:7.2f}  {wall:8.1f}  {cpu:8.1f}"
-            f"  {pixels / wall:9,.0f}  {pixels / cpu:8,.0f}  {memory:7.0f}"
+            f"{side * side:6d}  {mapped / 1e6:7.2f}  {cost.wall:8.1f}  {cost.cpu:8.1f}"
+            f"  {mapped / cost.wall:9,.0f}  {mapped / cost.cpu:8,.0f}  {cost.memory:7.0f}"
         )
     if len(peaks) < 2:
         return True
@@ -212,7 +176,9 @@ def main() -> None:
             return
         if not (folder / f"{SIDE}.geojson").exists():  # written last
             # In another process, because a child's peak memory is at least its parent's.
-            subprocess.run([sys.executable, __file__, str(folder), "--simulate"], check=True)
+            subprocess.run(
+                [sys.executable, "-m", "benchmarks.scale", str(folder), "--simulate"], check=True
+            )
         model = ["--model", options.model]
         if not measure(folder, options.sides, rounds=options.rounds, options=model):
             sys.exit(1)
