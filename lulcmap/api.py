@@ -91,7 +91,7 @@ class MapOptions(TypedDict, total=False):
     zones: bool
     device: Literal["auto", "cpu", "cuda"]
     batch_size: int
-    workers: int
+    workers: int | None
     max_memory: int | None
     patience: float
     workdir: Path | None
@@ -119,7 +119,7 @@ class CompositeOptions(TypedDict, total=False):
     max_scenes: int
     mask_codes: tuple[int, ...]
     mask_dilation: int
-    workers: int
+    workers: int | None
     patience: float
 
 

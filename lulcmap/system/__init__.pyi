@@ -1,4 +1,5 @@
 from .checks import check_fields
+from .cores import available_cores
 from .destination import check_destination, check_ours
 from .disk import check_disk, free_disk
 from .files import parts, read_json, replacing, sha256_of, write_atomically, write_json, written
@@ -28,6 +29,7 @@ __all__ = [
     "TimedHTTPSConnection",
     "TooLargeError",
     "as_xarray",
+    "available_cores",
     "available_memory",
     "ca_bundle",
     "can_draw",
