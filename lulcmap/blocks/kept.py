@@ -94,7 +94,8 @@ class SharePlan:
         if not renounced.intersection(near):
             known = [window for window in needed if (zone, window) in self._kept]
         owners = frozenset(self._kept[zone, window][0] for window in known)
-        fresh = tuple(window for window in needed if window not in set(known))
+        shared = set(known)
+        fresh = tuple(window for window in needed if window not in shared)
         later = [other for other in near if other > number]
         kept: dict[Box, int] = {}
         for window in fresh:

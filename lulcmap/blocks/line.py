@@ -175,9 +175,8 @@ class Line:
     def _pass(self, waiting: _Waiting) -> Iterator[_Step]:
         """Open a block, and yield what the network's thread does for it."""
         number, block = waiting.number, waiting.block
-        prepared = waiting.prepared.result()
-        del waiting
-        prepared = self._complete(prepared)
+        prepared = self._prepared(waiting)
+        del waiting  # and with it the composite
         for asset in prepared.read.lost:
             logger.info("lost: %s", asset.reason)
         logger.debug("classifying %s", block.id)
@@ -203,18 +202,20 @@ class Line:
         prepared, windows = replace(prepared, windows=None), None  # frees the composite
         yield partial(self._end, opened, prepared)
 
-    def _complete(self, prepared: PreparedBlock) -> PreparedBlock:
+    def _prepared(self, waiting: _Waiting) -> PreparedBlock:
         """The block, composited whole if it cannot rely on the windows of others.
 
         So its pixels and facts are those of a run that makes no other block. Where it lost an asset
         the others may not have, and where they did, they kept nothing.
         """
+        prepared = waiting.prepared.result()
         need, lost = prepared.need, prepared.read.lost
         if not need.shares.known or not (lost or need.shares.owners & self._renounced):
             return prepared
-        del prepared
+        del prepared  # in the pool, so that memory holds no more composites than the budget says
         need = replace(need, shares=need.shares.alone())
-        return prepare_block(self._planned, self._reader, need)
+        waiting.prepared = self._composites.submit(prepare_block, self._planned, self._reader, need)
+        return waiting.prepared.result()
 
     def _run(
         self,

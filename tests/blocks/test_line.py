@@ -56,32 +56,37 @@ def seen(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("hole", "options"),
+    "options",
     [
-        (False, {"block_size": 48}),
-        (False, {"block_size": 96, "blend": "centre"}),
-        (True, {"block_size": 96, "probabilities": True, "save_composite": True}),
-        (True, {"block_size": 144}),
+        {"block_size": 48},
+        {"block_size": 96, "blend": "centre", "probabilities": True, "save_composite": True},
     ],
 )
 def test_blocks_have_the_bytes_they_have_alone_and_no_window_is_run_twice(
-    country, with_hole, settings, seen, tmp_path, hole, options
+    with_hole, settings, seen, tmp_path, options
 ):
-    area = shapely.to_geojson(with_hole) if hole else country.aoi.read_text()
-    (tmp_path / "area.geojson").write_text(area)
+    path = tmp_path / "area.geojson"
+    path.write_text(shapely.to_geojson(with_hole))
     chosen = settings(keep_run=True, **options)
 
-    together = blocks_of(str(tmp_path / "area.geojson"), tmp_path / "a.tif", chosen)
+    together = blocks_of(str(path), tmp_path / "a.tif", chosen)
     n_together, different = len(seen), len(set(seen))
-    alone = blocks_of(str(tmp_path / "area.geojson"), tmp_path / "b.tif", chosen, one_by_one)
+    alone = blocks_of(str(path), tmp_path / "b.tif", chosen, one_by_one)
 
     assert together == alone
     assert n_together == different == len(set(seen))
     assert n_together < len(seen) - n_together
 
 
+@pytest.fixture(scope="module")
+def alone(country, settings, tmp_path_factory):
+    """The blocks of the country, each made by itself."""
+    out = tmp_path_factory.mktemp("alone") / "map.tif"
+    return blocks_of(str(country.aoi), out, settings(keep_run=True), one_by_one)
+
+
 def test_a_run_that_is_stopped_and_resumed_has_the_blocks_of_one_that_was_not(
-    country, settings, tmp_path
+    country, settings, alone, tmp_path
 ):
     chosen = settings(keep_run=True)
 
@@ -91,17 +96,15 @@ def test_a_run_that_is_stopped_and_resumed_has_the_blocks_of_one_that_was_not(
                 yield next(results)
         raise ProviderError("stopped")
 
-    whole = blocks_of(str(country.aoi), tmp_path / "a.tif", chosen)
     with pytest.raises(ProviderError, match="stopped"):
-        blocks_of(str(country.aoi), tmp_path / "b.tif", chosen, stopped)
+        blocks_of(str(country.aoi), tmp_path / "map.tif", chosen, stopped)
 
-    assert blocks_of(str(country.aoi), tmp_path / "b.tif", chosen) == whole
+    assert blocks_of(str(country.aoi), tmp_path / "map.tif", chosen) == alone
 
 
 def budget(monkeypatch, **values):
-    made = MemoryBudget(
-        **{"blocks": 2, "composites": 1, "readers": 4, "kept": 1e9, "peak": 0.0, **values}
-    )
+    usual = {"blocks": 2, "composites": 1, "readers": 4, "kept": 1e9, "peak": 0.0}
+    made = MemoryBudget(**{**usual, **values})
     monkeypatch.setattr(local, "memory_budget", lambda *_, **__: made)
 
 
@@ -110,14 +113,13 @@ def budget(monkeypatch, **values):
     [{"blocks": 1}, {"blocks": 7, "composites": 3}, {"kept": 0.0}, {"kept": 4 * 9 * 256 * 3}],
 )
 def test_blocks_do_not_depend_on_how_many_are_made_at_once(
-    country, settings, tmp_path, monkeypatch, values
+    country, settings, alone, tmp_path, monkeypatch, values
 ):
-    chosen = settings(keep_run=True)
-    alone = blocks_of(str(country.aoi), tmp_path / "a.tif", chosen, one_by_one)
-
     budget(monkeypatch, **values)
 
-    assert blocks_of(str(country.aoi), tmp_path / "b.tif", chosen) == alone
+    made = blocks_of(str(country.aoi), tmp_path / "map.tif", settings(keep_run=True))
+
+    assert made == alone
 
 
 def test_neighbours_of_a_block_that_lost_an_asset_prepare_all_their_windows(
@@ -129,7 +131,7 @@ def test_neighbours_of_a_block_that_lost_an_asset_prepare_all_their_windows(
 
     def broken(self, scene, band, grid):
         top = grid.affine.f
-        if scene.id == lost and band == "B04" and top > 5_299_000:
+        if scene.id == lost and band == "B04" and top > 5_299_000:  # of the grid's north
             raise ReadError(f"Scene {scene.id}: {band} could not be read: it is cut short.")
         return read(self, scene, band, grid)
 
