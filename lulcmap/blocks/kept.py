@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from lulcmap.geo import Block, Box
 
-_NEIGHBOURS = range(-2, 3)
-"""How many blocks further, in rows and columns, a block can need the same window."""
+_NEIGHBOURS = range(-3, 4)
+"""How many blocks further, in rows and columns, a block can need the same window: three of one step
+each, of windows of two steps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,10 @@ class SharePlan:
         self._kept = {at: use for at, use in self._kept.items() if use[1] >= oldest}
         known: list[Box] = []
         if not renounced.intersection(near):
-            known = [window for window in needed if (zone, window) in self._kept]
+            nobody = -1, -1
+            known = [
+                window for window in needed if self._kept.get((zone, window), nobody)[1] >= number
+            ]
         owners = frozenset(self._kept[zone, window][0] for window in known)
         shared = set(known)
         fresh = tuple(window for window in needed if window not in shared)
