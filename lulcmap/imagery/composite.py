@@ -173,7 +173,8 @@ class _ReadLog:
         """
         for (rows, cols), used in zip(self.parts, self.used_in, strict=True):
             half = (slice(each.start // 2, -(-each.stop // 2)) for each in (rows, cols))
-            for number in np.unique(picks[(slice(None), *half)]).tolist():
+            numbers = np.bincount(picks[(slice(None), *half)].ravel())
+            for number in np.flatnonzero(numbers).tolist():
                 used.update(scenes[source].id for source in sources.get(number, ()))
 
     def added(self, scene: Scene, pixels: NDArray[np.bool_]) -> None:

@@ -124,8 +124,8 @@ def memory_budget(
     composites = cores // (_CORES_PER_COMPOSITE if on_gpu else _CPU_CORES_PER_COMPOSITE)
     for at_once, blocks, n_readers in _choices(composites, threads, n_blocks):
         planes = max(-(-n_readers // at_once) - _INCLUDED_PLANES, 0) * PLANE_BYTES_PER_PIXEL
-        block = at_once * (COMPOSITE_BYTES_PER_PIXEL + planes)
-        block += (blocks - at_once) * AHEAD_BYTES_PER_PIXEL + max(blocks - 1, 1) * extra
+        block = max(blocks - 1, 1) * extra + at_once * (COMPOSITE_BYTES_PER_PIXEL + planes)
+        block += (blocks - at_once) * AHEAD_BYTES_PER_PIXEL
         peak = BASE_BYTES + pixels * block + n_readers * READER_BYTES + kept
         budget = MemoryBudget(blocks, at_once, n_readers, kept, peak)
         if peak <= limit:
