@@ -25,7 +25,8 @@ from lulcmap.catalog import make_period
 from lulcmap.evaluation import accuracy, confusion, mean_iou
 from lulcmap.geo import Blend, Box, footprint, geobox
 from lulcmap.imagery import Composite, composite_area
-from lulcmap.model import Contract, Session, classify, find_model, needed_windows, open_session
+from lulcmap.model import Contract, Session, find_model, needed_windows, open_session
+from lulcmap.model.inference import classify
 from lulcmap.pipeline import map_area
 from lulcmap.planning import Settings
 from lulcmap.simulation import DEMO_MODEL, Country, SimulatedCountry, simulate

@@ -92,7 +92,7 @@ class MapOptions(TypedDict, total=False):
     zones: bool
     device: Device
     batch_size: int | None
-    workers: int
+    workers: int | None
     max_memory: int | None
     patience: float
     workdir: Path | None
@@ -120,7 +120,7 @@ class CompositeOptions(TypedDict, total=False):
     max_scenes: int
     mask_codes: tuple[int, ...]
     mask_dilation: int
-    workers: int
+    workers: int | None
     patience: float
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from typing import NamedTuple
 
+from lulcmap.blocks.kept import in_order
 from lulcmap.catalog import first_hrefs, signer
 from lulcmap.errors import ProviderError, UsageError
 from lulcmap.geo import Block, BlockId
@@ -67,7 +68,7 @@ def make_blocks(
     done = len(blocks) - len(todo)
     if planned.settings.retry_failed:
         todo = [block for block in todo if block.id in failed]
-    todo.sort(key=lambda block: block.id in failed)
+    todo = sorted(in_order(todo), key=lambda block: block.id in failed)
     made, failures = 0, dict[BlockId, str]()
     heartbeat.stage("blocks")
     heartbeat.blocks(len(blocks), done=done, made=0)

@@ -88,7 +88,7 @@ def option_of(
         attributes["type"] = click.Choice(get_args(kind))
     elif name in ranges:
         low, high = ranges[name]
-        number: Any = click.IntRange if kind in (int, int | None) else click.FloatRange
+        number: Any = click.IntRange if int in (get_args(kind) or (kind,)) else click.FloatRange
         attributes["type"] = number(low, high if high < inf else None)
     elif kind is bool:
         attributes["is_flag"] = True
@@ -171,7 +171,11 @@ _PERIOD = (
 
 MAX_LOST_OPTION = setting("max_lost", "Share of a block's assets that may be unreadable.")
 PATIENCE_OPTION = setting("patience", "Seconds to wait for a data server that is busy or down.")
-WORKERS_OPTION = setting("workers", "Reader threads.")
+WORKERS_OPTION = setting(
+    "workers",
+    "Reader threads.  [default: 1.5 a core, 4 to 32, fewer if memory is short]",
+    show_default=False,
+)
 
 _CATALOG = (
     setting(

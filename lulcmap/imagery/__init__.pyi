@@ -4,7 +4,7 @@ from .assets.http import FetchError
 from .assets.tiff import TIFF_HEADER_BYTES
 from .composite import Composite, LostAsset, make_composite, mean_backscatter
 from .kernels import median, sorting_network
-from .reader import Plane, Reader, pixels_of
+from .reader import Plane, Reader, pixels_of, reader_threads
 from .resample import sample_pixels, transform_nodes
 from .rules import RULE_RANGES, CompositeRules
 from .sun import scene_zenith
@@ -25,6 +25,7 @@ __all__ = [
     "mean_backscatter",
     "median",
     "pixels_of",
+    "reader_threads",
     "sample_pixels",
     "scene_zenith",
     "sorting_network",

@@ -34,7 +34,7 @@ def composite_area(
     orbit: str = "descending",
     max_s1_scenes: int = 12,
     rules: CompositeRules | None = None,
-    workers: int = 4,
+    workers: int | None = None,
     patience: float = 300.0,
     sun: bool = False,
 ) -> Composite:
@@ -53,7 +53,7 @@ def composite_area(
         orbit: preferred Sentinel-1 orbit direction.
         max_s1_scenes: maximum Sentinel-1 dates per relative orbit.
         rules: rules of the Sentinel-2 composite; None for the defaults.
-        workers: number of reader threads.
+        workers: number of reader threads; None is what the cores take.
         patience: seconds to wait for a server that is busy or down.
         sun: whether the sun's zenith is wanted, for models that take it.
 
@@ -100,7 +100,7 @@ def composite_grids(
     orbit: str = "descending",
     max_s1_scenes: int = 12,
     rules: CompositeRules | None = None,
-    workers: int = 4,
+    workers: int | None = None,
     patience: float = 300.0,
     sun: bool = False,
 ) -> Iterator[Composite]:
@@ -119,7 +119,7 @@ def composite_grids(
         orbit: preferred Sentinel-1 orbit direction.
         max_s1_scenes: maximum Sentinel-1 dates per relative orbit.
         rules: rules of the Sentinel-2 composite.
-        workers: number of reader threads.
+        workers: number of reader threads; None is what the cores take.
         patience: seconds to wait for a server that is busy or down.
         sun: whether the sun's zenith is wanted.
 

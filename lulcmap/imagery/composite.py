@@ -98,6 +98,9 @@ class Composite:
     """(H, W) mean zenith of the sun in the pixel's Sentinel-2 observations, hundredths of a degree,
     ``NO_SUN`` without any; None if it was not asked for."""
 
+    used_in: tuple[frozenset[str], ...] = ()
+    """Ids of the scenes that contributed pixels to each of the parts asked for."""
+
     @property
     def has_s2(self) -> NDArray[np.bool_]:
         """(H, W) True where the pixel has Sentinel-2 data."""
@@ -151,6 +154,34 @@ class _ReadLog:
     fallback: list[LostAsset] = field(default_factory=list)
     opened: int = 0
     replaced: int = 0
+    parts: Sequence[tuple[slice, slice]] = ()
+    used_in: list[set[str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.used_in = [set() for _ in self.parts]
+
+    def picked(
+        self, picks: NDArray[np.uint16], scenes: Sequence[Scene], sources: Mapping[int, set[int]]
+    ) -> None:
+        """Note which scenes of Sentinel-2 gave pixels to each part.
+
+        Args:
+            picks: (slots, H/2, W/2) numbers of the scenes picked.
+            scenes: scenes of all datatakes.
+            sources: the scenes that were read for each number.
+
+        """
+        for (rows, cols), used in zip(self.parts, self.used_in, strict=True):
+            half = (slice(each.start // 2, -(-each.stop // 2)) for each in (rows, cols))
+            numbers = np.bincount(picks[(slice(None), *half)].ravel())
+            for number in np.flatnonzero(numbers).tolist():
+                used.update(scenes[source].id for source in sources.get(number, ()))
+
+    def added(self, scene: Scene, pixels: NDArray[np.bool_]) -> None:
+        """Note which parts a scene of Sentinel-1 gave pixels to: (H, W) True where it did."""
+        for part, used in zip(self.parts, self.used_in, strict=True):
+            if pixels[part].any():
+                used.add(scene.id)
 
     def take(self, stream: Iterator[Plane], scene: Scene, band: str) -> NDArray[Any] | None:
         """Return the next plane of a stream, or None if it was lost."""
@@ -176,6 +207,7 @@ def make_composite(
     rules: CompositeRules | None = None,
     counted: NDArray[np.bool_] | None = None,
     sun: bool = False,
+    parts: Sequence[tuple[slice, slice]] = (),
 ) -> Composite:
     """Composite scenes on a grid.
 
@@ -189,6 +221,7 @@ def make_composite(
         rules: rules of the Sentinel-2 composite; None for the defaults.
         counted: (H, W) True where implausible power is counted; None for everywhere.
         sun: whether the sun's zenith is wanted.
+        parts: rows and columns of the parts whose scenes are wanted too.
 
     Raises:
         ValueError: the grid's edges are not on multiples of 20 m.
@@ -201,7 +234,7 @@ def make_composite(
             f"the edges of a composite's grid must be on multiples of 20 m, got {grid}"
         )
     nearby = _SceneFilter(grid)
-    log = _ReadLog()
+    log = _ReadLog(parts=parts)
     s2, s2_count, zenith = _composite_s2(planes, grid, nearby.only(s2_dates), rules, log, sun=sun)
     s1, s1_count, s1_other = _composite_s1(
         planes, grid, nearby.only(s1_passes), nearby.only(s1_others), log, counted
@@ -221,6 +254,7 @@ def make_composite(
         replaced=log.replaced,
         implausible=dict(log.implausible),
         sun=zenith,
+        used_in=tuple(map(frozenset, log.used_in)),
     )
 
 
@@ -297,7 +331,7 @@ def _composite_s2(
     count = np.full(grid.shape, 255, np.uint8)
     stack = np.zeros((rules.slots, *grid.shape), np.uint16)
     lost_plane = np.zeros(grid.shape, np.uint16)
-    used = set()
+    sources: dict[int, set[int]] = {number: set() for number in picked}
     requests = [(scenes[number], band) for band in S2_BANDS for number in picked]
     with closing(planes(requests, grid)) as stream:
         for index, band in enumerate(S2_BANDS):
@@ -306,7 +340,7 @@ def _composite_s2(
                 if plane is None:
                     plane, source = _older_plane(planes, grid, scenes, number, band, log)
                 if plane is not None:
-                    used.add(source)
+                    sources[number].add(source)
                 kernels.fill_slots(
                     stack,
                     picks,
@@ -318,7 +352,8 @@ def _composite_s2(
             if suns is not None:
                 suns.add(stack)
     kernels.settle_incomplete(image, count)
-    log.used += [scenes[number].id for number in sorted(used)]
+    log.used += [scenes[source].id for source in sorted(set().union(*sources.values()))]
+    log.picked(picks, scenes, sources)
     return image, count, None if suns is None else suns.mean(image)
 
 
@@ -504,8 +539,11 @@ def _add_datatakes(
                 vv, vh = (log.take(stream, scene, band) for band in S1_BANDS)
                 if vv is None or vh is None:
                     continue
+                before = pending.copy() if log.parts else None
                 n_added, n_implausible = kernels.add_scene(vv, vh, pending, *arrays)
                 if n_added:
                     log.used.append(scene.id)
+                    if before is not None:
+                        log.added(scene, before & ~pending)
                 if n_implausible:
                     log.implausible[scene.id] += n_implausible

@@ -22,11 +22,20 @@ from lulcmap.imagery.assets.fetch import PATIENCE_S, Fetcher
 from lulcmap.imagery.assets.http import FetchError
 from lulcmap.imagery.plane import UnfitError, read_plane
 from lulcmap.sensors import S2_BANDS
-from lulcmap.system import busy
+from lulcmap.system import available_cores, busy
 
 _SILENT_S = 600.0
 """Seconds for which a host that has spent its patience is left alone, where another provider holds
 the same product."""
+
+
+_LEAST_THREADS, _MOST_THREADS = 4, 32
+"""Reader threads by default: a server that is far answers several at once, whatever the cores."""
+
+
+def reader_threads(cores: int) -> int:
+    """How many threads read where nobody says: one and a half for each core, 4 to 32."""
+    return min(max(_LEAST_THREADS, cores * 3 // 2), _MOST_THREADS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +71,8 @@ class Reader:
     Use it as a context manager; threads may share it.
 
     Args:
-        workers: number of reader threads.
+        workers: number of reader threads; None is what the cores take.
+        ahead: bands read ahead for each caller of ``planes``; None is as many as there are threads.
         sign: function that turns a scene's href into a URL to open, called before each request.
         private: whether to read from servers in a private network.
         patience: seconds to wait for a server that is busy or down.
@@ -73,13 +83,15 @@ class Reader:
     def __init__(
         self,
         *,
-        workers: int = 4,
+        workers: int | None = None,
+        ahead: int | None = None,
         sign: Sign = unsigned,
         private: bool = True,
         patience: float = PATIENCE_S,
         retries: int = 3,
     ) -> None:
-        self._workers = workers
+        workers = workers or reader_threads(available_cores())
+        self._ahead = ahead or workers
         self._retries = retries
         self._fetcher = Fetcher(sign=sign, private=private, retries=retries, patience=patience)
         self._assets = Assets(self._fetcher)
@@ -148,7 +160,7 @@ class Reader:
     def planes(self, requests: Sequence[tuple[Scene, str]], grid: GeoBox) -> Generator[Plane]:
         """Read many bands on one grid, ahead of the caller.
 
-        At most ``workers`` planes are being read or waiting, whatever the number of requests.
+        At most ``ahead`` planes are being read or waiting, whatever the number of requests.
         Close the iterator to drop the rest.
 
         Args:
@@ -174,7 +186,7 @@ class Reader:
             if request is not None:
                 waiting.append(self._pool.submit(self._attempt, *request, grid))
 
-        for _ in range(self._workers):
+        for _ in range(self._ahead):
             submit_next()
         try:
             while waiting:

@@ -20,7 +20,13 @@ from .file import is_model, read_model
 from .head import Head, with_head, with_metadata
 from .hints import deepness_metadata
 from .image import ClassifiedImage, classify_image
-from .inference import Classified, Network, bounding_box, classify, needed_windows
+from .inference import (
+    Blending,
+    Classified,
+    Network,
+    bounding_box,
+    needed_windows,
+)
 from .mirror import mirrored
 from .registry import (
     add_model,
@@ -34,7 +40,9 @@ from .registry import (
 from .runtime import LOG_FATAL_ONLY, first_line, has_cuda, has_driver, load_runtime
 from .session import Session, open_session
 from .soft import class_probabilities
+from .sun import zenith_range
 from .trial import COVER_SPECTRA
+from .windows import Windows, corner
 from .wrap import WrappedModel, wrap_model
 from .wrap_request import WrapRequest
 
@@ -49,6 +57,7 @@ __all__ = [
     "START",
     "SUN_SCALAR",
     "SUN_ZENITH",
+    "Blending",
     "Classified",
     "ClassifiedImage",
     "Contract",
@@ -60,6 +69,7 @@ __all__ = [
     "Network",
     "Prior",
     "Session",
+    "Windows",
     "WrapRequest",
     "WrappedModel",
     "add_model",
@@ -67,8 +77,8 @@ __all__ = [
     "bounding_box",
     "cached_models",
     "class_probabilities",
-    "classify",
     "classify_image",
+    "corner",
     "deepness_metadata",
     "fetch_model",
     "find_model",
@@ -90,4 +100,5 @@ __all__ = [
     "with_head",
     "with_metadata",
     "wrap_model",
+    "zenith_range",
 ]

@@ -232,6 +232,11 @@ class Contract:
         """Bytes per pixel of a block: float32 logits, and the sum, number and mean of a scalar."""
         return 4 * len(self.classes) / self.stride**2 + 8 * len(self.scalars)
 
+    @property
+    def window_bytes(self) -> int:
+        """Bytes of the logits of a window."""
+        return 4 * len(self.classes) * (self.window // self.stride) ** 2
+
     def to_json(self) -> str:
         """Return the JSON text for ``metadata_props``; equal contracts give equal texts."""
         values = asdict(self)

@@ -9,16 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lulcmap.errors import ModelError, UsageError
-from lulcmap.geo import Box
 from lulcmap.model.contract import SUN_ZENITH, Contract
 from lulcmap.model.file import ModelFile, read_model
 from lulcmap.model.head import Head, HeadPlace, read_head, with_features
-from lulcmap.model.inference import usable_pixels
 from lulcmap.model.mirror import mirrored
 from lulcmap.model.protobuf import read_metadata
 from lulcmap.model.runtime import create_inner, first_line, load_runtime
 from lulcmap.model.session import select_bands
-from lulcmap.model.sun import zeniths_of
+from lulcmap.model.sun import given_zeniths, window_zenith
+from lulcmap.model.windows import usable_pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +81,7 @@ class FeatureNetwork:
                     f"Model {self.contract.name!r} takes the sun's zenith, which a composite's "
                     "file does not tell. Give --aoi, a period and --catalog instead of --composite."
                 )
-            whole = Box(0, 0, *usable.shape)
-            feeds[SUN_ZENITH] = zeniths_of([whole], sun, usable, whole)[0]
+            feeds[SUN_ZENITH] = given_zeniths([window_zenith(sun, usable)])
         try:
             (found,) = self._ort.run([self.place.features], feeds)
         except Exception as error:  # the runtime's exceptions have no common base

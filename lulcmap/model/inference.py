@@ -7,18 +7,16 @@ the stride, so the cells of all windows coincide. Labels are never averaged.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lulcmap.geo import Blend, Box, Lattice, blend_weights
 from lulcmap.legend import NODATA
-from lulcmap.model.contract import SUN_ZENITH, Contract, Prior
-from lulcmap.model.mirror import mirrored
+from lulcmap.model.contract import Contract, Prior
 from lulcmap.model.overlap import run_batches
-from lulcmap.model.sun import zeniths_of
-from lulcmap.sensors import S1_BANDS, S2_BANDS
+from lulcmap.model.sun import zenith_range
+from lulcmap.model.windows import Windows
 from lulcmap.system import compiled
 
 Network = Callable[..., NDArray[np.float32]]
@@ -137,96 +135,90 @@ def classify(
             takes the sun's zenith, which is not given.
 
     """
-    usable = usable_pixels(contract, s2, s1)
-    # A window without any usable pixel counts as logits of zero and is not run. Its pixels are the
-    # same for every block that needs it, so all blocks skip it alike.
-    filled = [
-        window for window in sorted(windows, key=_corner) if usable[window.within(over)].any()
-    ]
-    stride = contract.stride
-    cells = _cells(box, stride=stride).grown(1)
-    along = blend_weights(contract.lattice, stride=stride, blend=blend)
-    total = np.empty((*cells.shape, len(contract.classes)), np.float32)
-    total[:] = contract.logit_bias(prior)  # the windows' weights sum to 1, so it counts once
-    zeniths, sun_range = None, None
-    if SUN_ZENITH in contract.scalars and sun is not None:
-        zeniths, sun_range = zeniths_of(filled, sun, usable, over)
-
-    def shown(start: int) -> tuple[NDArray[Any], ...]:
-        pixels = [
-            _window_pixels(usable, window.within(over))
-            for window in filled[start : start + batch_size]
-        ]
-        planes = (np.stack([s[:, *at] for at in pixels]) for s in (s2, s1))
-        return *planes, *(() if zeniths is None else (zeniths[start : start + batch_size],))
-
-    starts = range(0, len(filled), batch_size)
-    results = run_batches(run, map(shown, starts), in_flight=in_flight)
+    shown = Windows(contract, s2=s2, s1=s1, over=over, windows=windows, sun=sun)
+    blending = Blending(contract, box, blend=blend, prior=prior)
+    starts = range(0, len(shown.filled), batch_size)
+    batches = (tuple(shown.shown(start, start + batch_size)) for start in starts)
+    results = run_batches(run, batches, in_flight=in_flight)
     for start, logits in zip(starts, results, strict=True):
-        batch = filled[start : start + batch_size]
+        batch = shown.filled[start : start + batch_size]
         for window, part in zip(batch, logits, strict=True):
-            at = _cells(window, stride=stride)
-            _add_window(total, part, along, at.row - cells.row, at.col - cells.col)
+            blending.add(window, part)
         if progress:
             progress(len(batch))
     wanted = np.zeros(box.shape, bool)
     covered = box.intersection(over)
     if covered is not None:
-        wanted[covered.within(box)] = usable[covered.within(over)]
-    out = np.full((3, *box.shape), NODATA, np.uint8)
-    places = (
-        *_interpolation(box.row, box.height, first_cell=cells.row, stride=stride),
-        *_interpolation(box.col, box.width, first_cell=cells.col, stride=stride),
-    )
-    ids = np.array(contract.ids, np.uint8)
-    _write_pixels(total, *places, wanted, ids, contract.temperature, out)
-    made = Classified(out[0], out[1], out[2], sun_zenith=sun_range)
-    if sampled is not None:
-        made = replace(made, logits=_logits_at(total, *places, *np.divmod(sampled, box.width)))
-    if not probabilities:
-        return made
-    shares = np.zeros((len(contract.legend), *box.shape), np.uint8)
-    shares[:, ~wanted] = NODATA
-    _write_probabilities(total, *places, wanted, ids, contract.temperature, shares)
-    return replace(made, probabilities=shares)
+        wanted[covered.within(box)] = shown.usable[covered.within(over)]
+    made = blending.classified(wanted, probabilities=probabilities, sampled=sampled)
+    return replace(made, sun_zenith=zenith_range(shown.zeniths))
 
 
-def _window_pixels(
-    usable: NDArray[np.bool_], part: tuple[slice, slice]
-) -> tuple[slice, slice] | tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Index the pixels to show the network as a window: its own, mirrored where it has no data.
+class Blending:
+    """The blended logits of a block, in cells of the network's output.
 
-    They all come from inside the window, so every block shows the same.
+    Windows are added row by row: the last bit of a sum depends on the order.
+
+    Args:
+        contract: contract of the network.
+        box: box of the block's pixels.
+        blend: how windows are blended.
+        prior: class prior, as in ``Contract.logit_bias``.
+
     """
-    valid = usable[part]
-    if valid.all():
-        return part
-    rows, cols = mirrored(valid)
-    return rows + part[0].start, cols + part[1].start
 
+    def __init__(self, contract: Contract, box: Box, *, blend: Blend, prior: Prior) -> None:
+        self._contract, self._box = contract, box
+        self._cells = _cells(box, stride=contract.stride).grown(1)
+        self._along = blend_weights(contract.lattice, stride=contract.stride, blend=blend)
+        self._total = np.empty((*self._cells.shape, len(contract.classes)), np.float32)
+        self._total[:] = contract.logit_bias(prior)  # the windows' weights sum to 1: it counts once
 
-def _corner(window: Box) -> tuple[int, int]:
-    return window.row, window.col
+    def add(self, window: Box, logits: NDArray[np.float32]) -> None:
+        """Add the (K, h, w) logits of a window."""
+        at = _cells(window, stride=self._contract.stride)
+        row, col = at.row - self._cells.row, at.col - self._cells.col
+        _add_window(self._total, logits, self._along, row, col)
+
+    def classified(
+        self,
+        wanted: NDArray[np.bool_],
+        *,
+        probabilities: bool = False,
+        sampled: NDArray[np.intp] | None = None,
+    ) -> Classified:
+        """Decide the class of every pixel, all windows being added.
+
+        Args:
+            wanted: (H, W) True where to decide; the others become 255.
+            probabilities: as for ``classify``.
+            sampled: as for ``classify``.
+
+        """
+        contract, box, total = self._contract, self._box, self._total
+        stride, cells = contract.stride, self._cells
+        out = np.full((3, *box.shape), NODATA, np.uint8)
+        places = (
+            *_interpolation(box.row, box.height, first_cell=cells.row, stride=stride),
+            *_interpolation(box.col, box.width, first_cell=cells.col, stride=stride),
+        )
+        ids = np.array(contract.ids, np.uint8)
+        _write_pixels(total, *places, wanted, ids, contract.temperature, out)
+        made = Classified(out[0], out[1], out[2])
+        if sampled is not None:
+            made = replace(made, logits=_logits_at(total, *places, *np.divmod(sampled, box.width)))
+        if not probabilities:
+            return made
+        shares = np.zeros((len(contract.legend), *box.shape), np.uint8)
+        shares[:, ~wanted] = NODATA
+        _write_probabilities(total, *places, wanted, ids, contract.temperature, shares)
+        return replace(made, probabilities=shares)
 
 
 def _cells(box: Box, *, stride: int) -> Box:
     """Return the box of the network's output cells that a box of pixels touches."""
     row, col = box.row // stride, box.col // stride
     return Box(row, col, -(-box.stop[0] // stride) - row, -(-box.stop[1] // stride) - col)
-
-
-def usable_pixels(contract: Contract, s2: NDArray[Any], s1: NDArray[Any]) -> NDArray[np.bool_]:
-    """Return (H, W) True where a pixel has every required input and at least one."""
-    composites, names = {"s2": s2, "s1": s1}, {"s2": S2_BANDS, "s1": S1_BANDS}
-    has_any, lacks_required = np.zeros(s2.shape[1:], bool), np.zeros(s2.shape[1:], bool)
-    for name, needed in contract.inputs.items():
-        valid = np.ones(has_any.shape, bool)
-        for band in needed.bands:  # a pixel without one band is without the input, as in training
-            valid &= composites[name][names[name].index(band)] != needed.nodata
-        has_any |= valid
-        if not needed.optional:
-            lacks_required |= ~valid
-    return has_any & ~lacks_required
 
 
 @compiled

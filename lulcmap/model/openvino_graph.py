@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from lulcmap.errors import DeviceError, ModelError
 from lulcmap.model.file import ModelFile
 from lulcmap.model.graph_check import check_graph
-from lulcmap.model.runtime import available_cores, first_line
+from lulcmap.model.runtime import first_line
+from lulcmap.system import available_cores
 
 _TELEMETRY = "openvino_telemetry"
 

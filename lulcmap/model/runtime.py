@@ -9,6 +9,7 @@ from types import MappingProxyType, ModuleType
 from typing import Any
 
 from lulcmap.errors import DeviceError, ModelError
+from lulcmap.system import available_cores
 
 CPU = "CPUExecutionProvider"
 """Name of the CPU's execution provider in ONNX Runtime."""
@@ -116,13 +117,6 @@ def create_inner(
             f"ONNX Runtime {ort.__version__} cannot run {path}: {first_line(error)} "
             "Export it again (opset 20), or update the runtime."
         ) from error
-
-
-def available_cores() -> int:
-    """Count the cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def why_no_cuda(ort: ModuleType) -> str | None:

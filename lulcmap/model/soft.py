@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lulcmap.model.contract import SUN_ZENITH
-from lulcmap.model.inference import usable_pixels
 from lulcmap.model.mirror import mirrored
 from lulcmap.model.session import Session
+from lulcmap.model.windows import usable_pixels
 from lulcmap.sensors import S1_NODATA, S2_NODATA
 
 _ORIENTATIONS = tuple(product(range(4), range(2)))

@@ -1,11 +1,10 @@
 """The sun over windows, for a model whose contract names its zenith."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lulcmap.geo import Box
 from lulcmap.model.contract import NO_S2_SUN_ZENITH
 from lulcmap.sensors import NO_SUN
 
@@ -25,24 +24,13 @@ def window_zenith(sun: NDArray[np.uint16], usable: NDArray[np.bool_]) -> float |
     return int(seen.sum(dtype=np.int64)) / (100 * seen.size) if seen.size else None
 
 
-def zeniths_of(
-    windows: Sequence[Box], sun: NDArray[np.uint16], usable: NDArray[np.bool_], over: Box
-) -> tuple[NDArray[np.float32], tuple[float, float] | None]:
-    """The sun's zenith as a model takes it.
+def given_zeniths(zeniths: Sequence[float | None]) -> NDArray[np.float32]:
+    """(N,) the sun's zenith as a model takes it, degrees: ``NO_S2_SUN_ZENITH`` for None."""
+    known = [NO_S2_SUN_ZENITH if zenith is None else zenith for zenith in zeniths]
+    return np.array(known, np.float32)
 
-    Args:
-        windows: the windows.
-        sun: (H, W) of ``over``, as of ``window_zenith``.
-        usable: (H, W) of ``over``, likewise.
-        over: box around the windows.
 
-    Returns:
-        (N,) degrees, ``NO_S2_SUN_ZENITH`` in a window without Sentinel-2; the smallest and the
-        largest of the others, or None.
-
-    """
-    parts = [window.within(over) for window in windows]
-    means = [window_zenith(sun[part], usable[part]) for part in parts]
-    known = [mean for mean in means if mean is not None]
-    filled = [NO_S2_SUN_ZENITH if mean is None else mean for mean in means]
-    return np.array(filled, np.float32), (min(known), max(known)) if known else None
+def zenith_range(zeniths: Iterable[float | None]) -> tuple[float, float] | None:
+    """The smallest and the largest zenith that is known, degrees; None if none is."""
+    known = [zenith for zenith in zeniths if zenith is not None]
+    return (min(known), max(known)) if known else None

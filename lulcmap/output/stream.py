@@ -1,6 +1,5 @@
 """A raster that is written while it is made: in pieces, by several threads, in one order."""
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from lulcmap.output.overviews import TILE_PX
-from lulcmap.system import GDAL_OPTIONS
+from lulcmap.system import GDAL_OPTIONS, available_cores
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -69,8 +68,7 @@ class Threads:
 @contextmanager
 def threads() -> Iterator[Threads]:
     """As many threads as this process has cores; they have ended when the body has."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    n = min(cores or 1, _MAX_THREADS)
+    n = min(available_cores(), _MAX_THREADS)
     pool = ThreadPoolExecutor(n, "map")
     try:
         yield Threads(n, pool)

@@ -1,4 +1,4 @@
-from .budget import memory_budget
+from .budget import MemoryBudget, memory_budget
 from .estimate.run import estimate_run
 from .estimate.values import Estimate, S1Orbit
 from .planner import PlannedMap, plan_map
@@ -8,6 +8,7 @@ __all__ = [
     "RANGES",
     "RULES",
     "Estimate",
+    "MemoryBudget",
     "PlannedMap",
     "S1Orbit",
     "Settings",

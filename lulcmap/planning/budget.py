@@ -4,10 +4,12 @@ The constants were measured with ``lulcformer-tiny`` on the CPU, 24 Sentinel-2 d
 to 2304 px. They predict a run's peak to within 10 % above and 30 % below.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lulcmap.errors import UsageError
-from lulcmap.system import free_memory
+from lulcmap.imagery import reader_threads
+from lulcmap.system import available_cores, free_memory
 
 BASE_BYTES = 0.6e9
 """Bytes of a run with tiny blocks: Python, its libraries, and the model while it runs."""
@@ -30,12 +32,37 @@ READER_BYTES = 25e6
 """Bytes held by a reader thread: what it has fetched, and what it has decoded."""
 
 
+PLANE_BYTES_PER_PIXEL = 4
+"""Bytes per pixel of a band that waits to be composited; the figures above include four of them."""
+
+
 WINDOW_MARGIN_PX = 512
 """Pixels by which a block's windows reach beyond it, both sides together."""
 
 
+_INCLUDED_PLANES = 4
+"""Bands waiting for each block that is composited, included in ``COMPOSITE_BYTES_PER_PIXEL``."""
+
+
+_CORES_PER_COMPOSITE = 4
+"""Cores that one thread of compositing keeps busy on a GPU's machine: itself, and what reads for
+it."""
+
+
+_CPU_CORES_PER_COMPOSITE = 32
+"""The same where the network runs on the same cores, and takes most of them."""
+
+
+_MOST_COMPOSITES = 8
+"""Blocks composited at once at most: they feed some 200 windows a second."""
+
+
 _MEMORY_SHARE = 0.8
 """Share of the free memory that a run may take if no limit was set."""
+
+
+_KEPT_SHARE = 0.1
+"""Share of the memory allowed that windows kept for the next blocks may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,45 +70,85 @@ class MemoryBudget:
     """What a run keeps in memory at once."""
 
     blocks: int
-    """Blocks in memory: 2 if one is composited while the previous one is classified, else 1."""
+    """Blocks in memory: those composited, the one that the network sees, the one being written."""
+
+    composites: int
+    """Blocks composited at once, each in a thread."""
 
     readers: int
     """Reader threads."""
 
+    kept: float
+    """Bytes of windows kept for the next blocks."""
+
     peak: float
     """Estimated peak, bytes."""
+
+    @property
+    def planes(self) -> int:
+        """Bands that are read ahead for each block that is composited."""
+        return -(-self.readers // self.composites)
 
 
 def memory_budget(
     shape: tuple[int, int],
     *,
-    readers: int,
+    readers: int | None,
     allowed: int | None,
     logits: float = LOGIT_BYTES_PER_PIXEL,
+    n_blocks: int = 2,
+    kept: float = 0.0,
+    on_gpu: bool = False,
 ) -> MemoryBudget:
-    """Fit a run into memory: first with fewer reader threads, then with one block at a time.
+    """Fit a run into memory: first with fewer readers, then with fewer blocks at a time.
 
     Args:
         shape: height and width of the largest block, pixels.
-        readers: number of reader threads wanted.
+        readers: number of reader threads wanted; None is what the cores take.
         allowed: memory limit, bytes; None is 80 % of the machine's free memory.
         logits: bytes per pixel of the model's blended logits.
+        n_blocks: number of blocks.
+        kept: bytes of the windows that neighbouring blocks share.
+        on_gpu: whether the network leaves the cores to the rest.
 
     Raises:
         UsageError: a limit was set, and not even one block fits.
 
     """
-    pixels = (shape[0] + WINDOW_MARGIN_PX) * (shape[1] + WINDOW_MARGIN_PX)
+    cores = available_cores()
+    threads = readers or reader_threads(cores)
     limit = allowed if allowed is not None else free_memory() * _MEMORY_SHARE
+    kept = min(kept, limit * _KEPT_SHARE)
+    pixels = (shape[0] + WINDOW_MARGIN_PX) * (shape[1] + WINDOW_MARGIN_PX)
     extra = max(logits - LOGIT_BYTES_PER_PIXEL, 0)
-    for blocks, threads in ((2, readers), (2, max(readers // 2, 1)), (1, readers), (1, 1)):
-        block = COMPOSITE_BYTES_PER_PIXEL + (blocks - 1) * AHEAD_BYTES_PER_PIXEL + extra
-        peak = BASE_BYTES + pixels * block + threads * READER_BYTES
+    composites = cores // (_CORES_PER_COMPOSITE if on_gpu else _CPU_CORES_PER_COMPOSITE)
+    for at_once, blocks, n_readers in _choices(composites, threads, n_blocks):
+        planes = max(-(-n_readers // at_once) - _INCLUDED_PLANES, 0) * PLANE_BYTES_PER_PIXEL
+        block = max(blocks - 1, 1) * extra + at_once * (COMPOSITE_BYTES_PER_PIXEL + planes)
+        block += (blocks - at_once) * AHEAD_BYTES_PER_PIXEL
+        peak = BASE_BYTES + pixels * block + n_readers * READER_BYTES + kept
+        budget = MemoryBudget(blocks, at_once, n_readers, kept, peak)
         if peak <= limit:
-            return MemoryBudget(blocks, threads, peak)
+            return budget
     if allowed is None:  # an estimate is not a reason to refuse
-        return MemoryBudget(1, 1, peak)
+        return budget
     raise UsageError(
         f"--max-memory is {allowed / 1e9:.1f} GB, and blocks of {shape[0]} x {shape[1]} px need "
         f"about {peak / 1e9:.1f} GB. Give a smaller --block-size, or a larger --max-memory."
     )
+
+
+def _choices(composites: int, readers: int, n_blocks: int) -> Iterator[tuple[int, int, int]]:
+    """Blocks composited at once, blocks in memory and reader threads, the most first."""
+    composites = max(min(composites, n_blocks, _MOST_COMPOSITES), 1)
+    fewer = max(readers // 2, 1)
+    while composites > 1:
+        blocks = min(2 * composites + 1, n_blocks)  # one before the network, the others behind it
+        yield composites, blocks, readers
+        yield composites, blocks, fewer
+        composites //= 2
+    if n_blocks > 1:
+        yield 1, 2, readers
+        yield 1, 2, fewer
+    yield 1, 1, readers
+    yield 1, 1, 1

@@ -99,8 +99,8 @@ class Settings:
     batch_size: int | None = None
     """Windows in one call of the model, on a GPU; None is as many as its memory suggests."""
 
-    workers: int = 4
-    """Reader threads."""
+    workers: int | None = None
+    """Reader threads; None is what cores and memory take: one and a half a core, 4 to 32."""
 
     max_memory: int | None = None
     """Bytes the process may take; None is what the machine has free."""

@@ -32,10 +32,10 @@ class BlockFacts:
     """Pixels of the area by class name."""
 
     used: tuple[str, ...]
-    """Ids of the scenes that gave pixels, sorted."""
+    """Ids of the scenes that gave pixels to its windows, sorted."""
 
     unmasked: tuple[str, ...]
-    """Ids of the scenes without a scene classification, sorted."""
+    """Those of them without a scene classification, sorted."""
 
     lost: tuple[tuple[str, str, str], ...]
     """Assets that could not be read: scene, band, reason."""
@@ -44,7 +44,8 @@ class BlockFacts:
     """Scenes of Sentinel-1 with pixels of implausible power, and their number in the block."""
 
     fallback: tuple[tuple[str, str, str], ...] = ()
-    """Assets read from the second provider: scene, band, why the first could not give it."""
+    """Assets read from the second provider: scene, band, why the first could not give it. What a
+    neighbour read for both is in the neighbour's file."""
 
     sun_zenith: tuple[float, float] | None = None
     """Smallest and largest zenith of the sun in its windows, degrees, of a model that takes it."""

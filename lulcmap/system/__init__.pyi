@@ -1,5 +1,6 @@
 from .busy import BusyClock, BusyShares, busy, recorded
 from .checks import check_fields
+from .cores import available_cores
 from .cpu import share_compiled_loops
 from .destination import check_destination, check_ours
 from .disk import check_disk, free_disk
@@ -32,6 +33,7 @@ __all__ = [
     "TimedHTTPSConnection",
     "TooLargeError",
     "as_xarray",
+    "available_cores",
     "available_memory",
     "busy",
     "ca_bundle",

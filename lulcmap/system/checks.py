@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from math import inf
 from numbers import Integral, Real
+from types import NoneType
 from typing import Any, Literal, get_args, get_origin
 
 from lulcmap.errors import UsageError
@@ -26,12 +27,11 @@ def check_fields(settings: Any, ranges: Mapping[str, tuple[float, float]]) -> No
         choices = get_args(field.type) if get_origin(field.type) is Literal else ()
         if choices and value not in choices:
             raise UsageError(f"{option} is {value!r}; choose {', '.join(map(str, choices))}.")
-        if field.name not in ranges:
-            continue
-        if value is None and field.default is None:
+        kinds = get_args(field.type) or (field.type,)
+        if field.name not in ranges or (value is None and NoneType in kinds):
             continue
         low, high = ranges[field.name]
-        number = Integral if field.type in (int, int | None) else Real
+        number = Integral if int in kinds else Real
         is_number = isinstance(value, number) and not isinstance(value, bool)
         if not is_number or not low <= value <= high:
             most = f" to {high:g}" if high < inf else " up"

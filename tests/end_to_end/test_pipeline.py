@@ -583,7 +583,7 @@ def test_a_run_begun_with_other_sources_is_refused(
 ):
     served = settings(catalog=f"{api.url}/stac")
     with monkeypatch.context() as patch:
-        patch.setattr("lulcmap.blocks.local.finish_block", lambda *_, **__: 1 / 0)
+        patch.setattr("lulcmap.blocks.line.finish_block", lambda *_, **__: 1 / 0)
         patch.setattr(RunFolder, "remove", lambda _: None)
         with pytest.raises(ZeroDivisionError):
             map_area(str(country.aoi), tmp_path / "map.tif", period=PERIOD, settings=served)

@@ -9,29 +9,94 @@ from lulcmap.planning.budget import (
     BASE_BYTES,
     COMPOSITE_BYTES_PER_PIXEL,
     LOGIT_BYTES_PER_PIXEL,
+    PLANE_BYTES_PER_PIXEL,
     READER_BYTES,
     memory_budget,
 )
 
 SHAPE = 4608, 4608
-ONE = BASE_BYTES + 5120 * 5120 * COMPOSITE_BYTES_PER_PIXEL
-TWO = ONE + 5120 * 5120 * AHEAD_BYTES_PER_PIXEL
+PIXELS = 5120 * 5120
+PLANES = 4 * PLANE_BYTES_PER_PIXEL  # of eight readers, four are counted with the composite
+ONE = BASE_BYTES + PIXELS * COMPOSITE_BYTES_PER_PIXEL
+TWO = ONE + PIXELS * AHEAD_BYTES_PER_PIXEL
+
+
+@pytest.fixture(autouse=True)
+def _two_cores(monkeypatch):
+    monkeypatch.setattr(budget, "available_cores", lambda: 2)
 
 
 @pytest.mark.parametrize(
     ("allowed", "blocks", "readers"),
     [
-        (TWO + 8 * READER_BYTES, 2, 8),
-        (TWO + 7 * READER_BYTES, 2, 4),
-        (TWO, 1, 8),
+        (TWO + PIXELS * PLANES + 8 * READER_BYTES, 2, 8),
+        (TWO + PIXELS * PLANES + 7 * READER_BYTES, 2, 4),
+        (TWO + 3 * READER_BYTES, 1, 8),
         (ONE + READER_BYTES, 1, 1),
     ],
 )
 def test_first_readers_go_then_the_block_ahead(allowed, blocks, readers):
     fits = memory_budget(SHAPE, readers=8, allowed=int(allowed))
 
-    assert (fits.blocks, fits.readers) == (blocks, readers)
+    assert (fits.blocks, fits.readers, fits.composites) == (blocks, readers, 1)
     assert fits.peak <= allowed
+
+
+@pytest.mark.parametrize(
+    ("cores", "n_blocks", "blocks", "composites", "readers"),
+    [
+        (1, 9, 2, 1, 4),
+        (2, 9, 2, 1, 4),
+        (4, 9, 2, 1, 6),
+        (8, 9, 5, 2, 12),
+        (16, 100, 9, 4, 24),
+        (16, 3, 3, 3, 24),
+        (16, 1, 1, 1, 24),
+        (96, 1000, 17, 8, 32),
+    ],
+)
+def test_cores_decide_what_is_done_at_once(
+    monkeypatch, cores, n_blocks, blocks, composites, readers
+):
+    monkeypatch.setattr(budget, "available_cores", lambda: cores)
+
+    fits = memory_budget(SHAPE, readers=None, allowed=10**12, n_blocks=n_blocks, on_gpu=True)
+
+    assert (fits.blocks, fits.composites, fits.readers) == (blocks, composites, readers)
+    assert fits.planes * composites >= readers
+
+
+def test_a_network_on_the_cores_is_fed_by_one_composite(monkeypatch):
+    monkeypatch.setattr(budget, "available_cores", lambda: 16)
+
+    fits = memory_budget(SHAPE, readers=None, allowed=10**12, n_blocks=100)
+
+    assert (fits.blocks, fits.composites) == (2, 1)
+
+
+@pytest.mark.parametrize("gigabytes", [3.5, 5, 8, 16, 32, 64])
+def test_with_less_memory_less_is_done_at_once(monkeypatch, gigabytes):
+    monkeypatch.setattr(budget, "available_cores", lambda: 16)
+
+    fits = memory_budget(
+        SHAPE, readers=None, allowed=int(gigabytes * 1e9), n_blocks=9, kept=1e8, on_gpu=True
+    )
+    less = memory_budget(
+        SHAPE, readers=None, allowed=int(gigabytes * 9e8), n_blocks=9, kept=1e8, on_gpu=True
+    )
+
+    assert fits.peak <= gigabytes * 1e9
+    assert less.blocks <= fits.blocks
+    assert less.composites <= fits.composites
+
+
+def test_windows_kept_for_the_next_blocks_take_a_tenth_of_the_memory_at_most():
+    few = memory_budget(SHAPE, readers=1, allowed=10**10, kept=1e8)
+    many = memory_budget(SHAPE, readers=1, allowed=10**10, kept=1e11)
+
+    assert few.kept == 1e8
+    assert many.kept == 1e9
+    assert many.peak - few.peak == pytest.approx(9e8)
 
 
 def test_more_classes_take_more():

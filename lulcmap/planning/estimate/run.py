@@ -6,7 +6,6 @@ measured figures, which are documented below and repeated in ``assumed``.
 """
 
 import math
-import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -40,6 +39,7 @@ from lulcmap.planning.estimate.values import (
 )
 from lulcmap.planning.planner import PlannedMap
 from lulcmap.run import BLOCK_BYTES_PER_PIXEL, RunFolder
+from lulcmap.system import available_cores
 
 MAX_COUNTED_BLOCKS = 400
 """Most blocks whose reads are counted; the others are taken to read as much per window. Counting
@@ -155,6 +155,8 @@ def _memory(planned: PlannedMap) -> tuple[float, list[UsageError]]:
             readers=settings.workers,
             allowed=settings.max_memory,
             logits=planned.session.contract.bytes_per_pixel + 2 * planned.kept_bytes,
+            n_blocks=len(planned.job.blocks),
+            on_gpu=planned.session.device != "cpu",
         )
     except UsageError as error:
         return 0.0, [error]
@@ -226,15 +228,15 @@ def _seconds(
     n_blocks: int,
 ) -> Seconds:
     """Time of each step; the wire and the cores are shared by all threads."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = available_cores()
     remote = any("://" in href for href in first_hrefs(planned.scenes).values())
     wire = reads.bytes / NETWORK_BYTES_PER_S if remote else 0.0
     processor = cpu["reading"] + cpu["compositing"]
-    read = max(wire, processor / min(cores or 1, planned.settings.workers))
+    read = max(wire, processor / min(cores, planned.settings.workers or cores))
     # The first block is only read and the last only classified; in between, both run at once.
     together = max(read, classify) + min(read, classify) / max(n_blocks, 1)
     if planned.session.device == "cpu":
-        together = max(together, processor / (cores or 1) + classify)
+        together = max(together, processor / cores + classify)
     write = cpu["writing"] + cpu["joining"]
     return Seconds(read, classify, write, cpu["start"] + together + write)
 

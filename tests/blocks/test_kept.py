@@ -1,0 +1,101 @@
+"""Which block runs a window that several need."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lulcmap.blocks.kept import KeptWindow, KeptWindows, SharePlan, WindowFacts, in_order
+from lulcmap.geo import Block, BlockId, Box, Lattice
+
+FACTS = WindowFacts(frozenset(), frozenset())
+ZONES = 32632, 32633
+
+
+@st.composite
+def cut(draw):
+    """Blocks of an area with holes, the windows each needs, and how many may be kept."""
+    size, step = draw(st.sampled_from([(64, 48), (64, 32), (64, 64), (512, 384)]))
+    lattice = Lattice(size, step)
+    block_size = step * draw(st.integers(1, 3))
+    area = Box(
+        *draw(st.tuples(*[st.integers(-500, 500)] * 2)), *[draw(st.integers(1, 6 * step))] * 2
+    )
+    whole = [
+        Block(BlockId(zone, *place), box)
+        for zone in ZONES
+        for place, box in lattice.blocks(area, block_size=block_size)
+    ]
+    blocks = draw(st.lists(st.sampled_from(whole), min_size=1, unique_by=lambda block: block.id))
+    if draw(st.booleans()):
+        blocks = in_order(blocks)
+    needed = {}
+    for block in blocks:
+        windows = lattice.reaching(block.box.grown(4))
+        gone = draw(st.sets(st.sampled_from(windows), max_size=3))
+        needed[block.id] = [window for window in windows if window not in gone]
+    return blocks, needed, draw(st.sampled_from([0, 1, 3, 10**6]))
+
+
+@settings(max_examples=50)
+@given(cut(), st.integers(1, 4))
+def test_every_window_is_run_or_was_kept_and_once_if_all_may_be_kept(case, behind):
+    blocks, needed, most = case
+    plan = SharePlan(blocks, reach=8, most=most, behind=behind)
+    kept, runs = {}, {}
+
+    for number, block in enumerate(blocks):
+        shares = plan.share(block, needed[block.id], frozenset())
+        zone = block.id.zone
+
+        assert sorted([*shares.fresh, *shares.known], key=str) == sorted(needed[block.id], key=str)
+        for window in shares.known:
+            owner, last = kept[zone, window]
+            assert owner in shares.owners
+            assert last >= number
+        assert set(shares.kept) <= set(shares.fresh)
+        for window in shares.fresh:
+            runs[zone, window] = runs.get((zone, window), 0) + 1
+        kept.update({(zone, window): (number, shares.kept[window]) for window in shares.kept})
+        assert sum(last > number for _, last in kept.values()) <= most
+
+    if most == 10**6:
+        assert set(runs.values()) <= {1}
+
+
+@settings(max_examples=50)
+@given(cut())
+def test_the_neighbours_of_a_block_that_keeps_nothing_rely_on_nobody(case):
+    blocks, needed, _ = case
+    plan = SharePlan(blocks, reach=8, most=10**6, behind=1)
+
+    for block in blocks:
+        shares = plan.share(block, needed[block.id], frozenset(range(len(blocks))))
+        near = {
+            other.id
+            for other in blocks
+            if other.id != block.id
+            and other.id.zone == block.id.zone
+            and max(abs(other.id.row - block.id.row), abs(other.id.col - block.id.col)) <= 3
+        }
+        assert not (shares.known and near)
+
+
+def test_few_windows_are_kept_along_the_shorter_side():
+    tall = [
+        Block(BlockId(32632, row, col), Box(0, 0, 1, 1)) for row in range(9) for col in range(2)
+    ]
+    wide = [
+        Block(BlockId(32632, row, col), Box(0, 0, 1, 1)) for row in range(2) for col in range(9)
+    ]
+
+    assert [block.id[1:] for block in in_order(tall)][:3] == [(0, 0), (0, 1), (1, 0)]
+    assert [block.id[1:] for block in in_order(wide)][:3] == [(0, 0), (1, 0), (0, 1)]
+
+
+def test_a_window_is_dropped_when_the_last_block_that_needs_it_is_done():
+    kept, window = KeptWindows(), Box(0, 0, 64, 64)
+    kept.keep(32632, window, 2, KeptWindow(FACTS, None))
+
+    kept.done(1)
+    assert kept.get(32632, window).facts == FACTS
+    kept.done(2)
+    assert len(kept) == 0
