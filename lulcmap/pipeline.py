@@ -83,7 +83,7 @@ def map_area(
             # The map may exist, and beside it the run of another one.
             is_ours = report is None or run.is_free_for(planned.plan)
             if report is None:
-                _freeze(run, planned)
+                planned = _freeze(run, planned)
                 make_blocks(planned, run, engine=engine, heartbeat=heartbeat, progress=progress)
                 planned.session.close()
                 release_memory()
@@ -139,7 +139,7 @@ def map_shard(
             planned = plan_map(area, run.path, period=period, settings=settings, progress=progress)
             is_made = _made_before(out, planned) is not None
             if not is_made:
-                _freeze(run, planned, shard=shard)
+                planned = _freeze(run, planned, shard=shard)
         made = left = 0
         if not is_made:
             made = make_blocks(
@@ -203,10 +203,15 @@ def _made_before(out: Path, planned: PlannedMap) -> MapReport | None:
     return report
 
 
-def _freeze(run: RunFolder, planned: PlannedMap, *, shard: Shard | None = None) -> None:
-    """Keep the plan and its items in the run folder, or check that they are those kept there."""
-    items, about = freeze_items(planned.scenes), planned.about
-    RunFolder.open(run.path, planned.plan, items, about, alone=shard is None)
+def _freeze(run: RunFolder, planned: PlannedMap, *, shard: Shard | None = None) -> PlannedMap:
+    """Keep the plan and its items in the run folder, or check that they are those kept there.
+
+    Returns:
+        The planned map without the items, which in a country take more memory than a block.
+
+    """
+    about = planned.about
+    RunFolder.open(run.path, planned.plan, freeze_items(planned.scenes), about, alone=shard is None)
     begun = run.about().layers
     if begun != about.layers:
         options = {"composite": "--save-composite", "probabilities": "--probabilities"}
@@ -216,6 +221,7 @@ def _freeze(run: RunFolder, planned: PlannedMap, *, shard: Shard | None = None) 
             f"and all its blocks must keep the same. Give the old options to resume it, choose "
             "another folder with --workdir, or delete it."
         )
+    return replace(planned, scenes=planned.scenes.without_items)
 
 
 def _assemble_command(run: RunFolder, out: Path, settings: Settings) -> str:

@@ -149,6 +149,8 @@ def _stated_offset(asset: Mapping[str, Any]) -> tuple[int | None, bool]:
         ValueError: it is neither 0 nor ESA's.
 
     """
+    if asset.keys().isdisjoint(_OFFSET_PLACES):
+        return None, False
     found = set()
     places = [asset, *(_first(asset.get(name)) for name in ("raster:bands", "bands"))]
     scales = [facts.get(name) for facts in places for name in ("scale", "raster:scale")]
@@ -247,6 +249,9 @@ _FIRST_WITH_OFFSET = (4, 0)
 
 _BASELINE = re.compile(r"N?(\d{1,2})(?:\.(\d{1,2})|(?<=\d{2})(\d{2}))?")
 _BASELINE_OF_PRODUCT = re.compile(r"S2[A-Z]_MSIL2A_\d{8}T\d{6}_(N\d{4})_")
+
+_OFFSET_PLACES = frozenset(("offset", "raster:offset", "raster:bands", "bands"))
+"""Members of an asset that may state an offset."""
 
 _TOLERANCE = 5e-4
 """Relative difference within which two offsets or scales are the same; some are float32."""

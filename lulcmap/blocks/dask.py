@@ -237,12 +237,7 @@ def _lean(planned: PlannedMap) -> PlannedMap:
     """A planned map, less what no worker needs."""
     return replace(
         planned,
-        scenes=replace(
-            planned.scenes,
-            items=(),
-            skipped=(),
-            fallback=replace(planned.scenes.fallback, scenes=(), items=()),
-        ),
+        scenes=planned.scenes.without_items,
         session=replace(planned.session, _ort=None),
         settings=replace(planned.settings, catalog="", fallback=None),
         skipped=(),

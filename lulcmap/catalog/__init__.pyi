@@ -1,4 +1,3 @@
-from .footprint import item_footprint
 from .frozen import freeze_items, items_digest
 from .hrefs import HrefRefusedError, is_private, resolve_href
 from .period import Period, make_period, s1_period
@@ -33,7 +32,6 @@ __all__ = [
     "freeze_items",
     "is_private",
     "is_remote",
-    "item_footprint",
     "items_digest",
     "make_period",
     "own_grid_first",

@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import shapely
 
@@ -25,6 +25,34 @@ _MAX_NODATA_PERCENT = 99.9
 _MAX_LEVELS = 64
 """Most levels of an item's values; a GeometryCollection in an item has about ten."""
 
+_PLAIN = frozenset((str, int, float, bool, type(None)))
+"""Types of values without values in them."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """An item that cannot be used."""
+
+    name: str
+    """Its id, fit to be shown."""
+
+    reason: str
+    """Why it cannot be used."""
+
+    sensor: str | None
+    """Its sensor."""
+
+    collection: str
+    """Its collection."""
+
+    @classmethod
+    def of(cls, item: Any, reason: str, sensor: str | None = None) -> Self:
+        """An item of a sensor, or of none."""
+        name = mapping(item).get("id")
+        named = isinstance(name, str | int) and name != ""
+        collection = str(mapping(item).get("collection"))
+        return cls(shown(str(name)) if named else "an item", reason, sensor, collection)
+
 
 class SkippedItems:
     """Items that cannot be used, each with the reason."""
@@ -35,13 +63,11 @@ class SkippedItems:
         self.of_collection: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
         """Reasons by sensor and collection."""
 
-    def append(self, item: Any, reason: str, sensor: str | None = None) -> None:
-        """Add an item of a sensor, or of none."""
-        name = mapping(item).get("id")
-        named = isinstance(name, str | int) and name != ""
-        self.named.append((shown(str(name)) if named else "an item", reason))
-        if sensor is not None:
-            self.of_collection[sensor, str(item.get("collection"))].append(reason)
+    def append(self, item: LeftOut) -> None:
+        """Add an item."""
+        self.named.append((item.name, item.reason))
+        if item.sensor is not None:
+            self.of_collection[item.sensor, item.collection].append(item.reason)
 
     def add_frozen(self, pairs: Any) -> None:
         """Add what an ItemCollection made by ``freeze_items`` keeps."""
@@ -56,13 +82,14 @@ def by_sensor(
     """A file's items with their sensor; items of neither sensor are skipped."""
     for item in items:
         if not isinstance(item, Mapping):
-            skipped.append(item, "it is not a STAC item")
+            skipped.append(LeftOut.of(item, "it is not a STAC item"))
             continue
         sensor = sensor_of(item.get("collection"))
         if sensor in sources:
             yield str(sensor), item
         elif sensor is None:
-            skipped.append(item, f"its collection is {quoted(item.get('collection'))}")
+            why = f"its collection is {quoted(item.get('collection'))}"
+            skipped.append(LeftOut.of(item, why))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +114,10 @@ class Criteria:
     def __post_init__(self) -> None:
         shapely.prepare(self.area)
 
-    def scene(self, sensor: str, item: Item) -> Scene | None:
-        """The scene of an item, its hrefs as they are; None if it is outside the area or period.
+    def scene(self, sensor: str, item: Item) -> tuple[Scene, shapely.Geometry] | None:
+        """The scene of an item, its hrefs as they are, and its footprint, degrees.
+
+        None if it is outside the area or period.
 
         Raises:
             SkippedItem: the item cannot be used.
@@ -113,22 +142,29 @@ class Criteria:
         if empty is not None and empty > _MAX_NODATA_PERCENT:
             raise SkippedItem(f"{empty:g} % of it is no data")
         _check_depth(item)
-        return scene
+        return scene, footprint
 
 
 def _check_depth(item: Item) -> None:
     """Check that an item's values are not nested so deeply that it cannot be written again."""
     level: list[Any] = [item]
-    for _ in range(_MAX_LEVELS):
+    for _ in range(_MAX_LEVELS - 1):  # those left at the end have a last level in them
         level = [
             child
             for value in level
             for child in (value.values() if isinstance(value, dict) else value)
-            if isinstance(child, dict | list | tuple)
+            if type(child) not in _PLAIN and _has_values_in_values(child)
         ]
         if not level:
             return
     raise SkippedItem("its values are nested too deeply")
+
+
+def _has_values_in_values(value: Any) -> bool:
+    """Whether a value is an object or a list that has more than plain values."""
+    if not isinstance(value, dict | list | tuple):
+        return False
+    return not _PLAIN.issuperset(map(type, value.values() if isinstance(value, dict) else value))
 
 
 def notes_on(scenes: Iterable[Scene], skipped: SkippedItems) -> Iterator[str]:

@@ -7,13 +7,14 @@ from another that holds the same product: the pixels are the same, by each profi
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lulcmap.catalog.criteria import Item, SkippedItems, by_sensor
 from lulcmap.catalog.scene import Scene
 from lulcmap.catalog.sources import CatalogSource
-from lulcmap.catalog.values import mapping
 from lulcmap.errors import ProviderError
+
+if TYPE_CHECKING:
+    from lulcmap.catalog.found import FoundItem
 
 FALLBACK_MEMBER = "lulcmap:fallback"
 """Member of a frozen ItemCollection that keeps the items of the second provider."""
@@ -40,7 +41,7 @@ class Fallback:
     scenes: tuple[Scene, ...]
     """Scenes that are the same product as one of the first provider."""
 
-    items: tuple[Item, ...]
+    items: tuple["FoundItem", ...]
     """Their items, in the same order."""
 
 
@@ -68,26 +69,24 @@ def product_of(scene: Scene) -> tuple[str, ...]:
 
 def pair(
     scenes: Iterable[Scene],
-    others: Iterable[tuple[Scene, Item]],
+    others: Iterable["FoundItem"],
     sources: Mapping[str, CatalogSource],
 ) -> tuple[list[Scene], Fallback]:
     """Scenes, each with the scene of the second provider that is the same product.
 
     Args:
         scenes: scenes of the first provider.
-        others: scenes of the second provider, and their items.
+        others: items of the second provider.
         sources: the second provider, by sensor.
 
     """
-    twins = {product_of(scene): (scene, item) for scene, item in others}
-    paired, used = [], []
+    twins = {product_of(item.scene): item for item in others}
+    paired, used = [], list["FoundItem"]()
     for scene in scenes:
         twin = twins.get(product_of(scene))
-        paired.append(scene if twin is None else replace(scene, twin=twin[0]))
+        paired.append(scene if twin is None else replace(scene, twin=twin.scene))
         used += [] if twin is None else [twin]
-    return paired, Fallback(
-        sources, tuple(scene for scene, _ in used), tuple(item for _, item in used)
-    )
+    return paired, Fallback(sources, tuple(item.scene for item in used), tuple(used))
 
 
 def first_that_answers(
@@ -128,8 +127,8 @@ def fallback_items(
     sources: Mapping[str, CatalogSource],
     ask: Callable[[CatalogSource, str], Any],
     notes: list[str],
-) -> list[tuple[str, Item]]:
-    """The items of the second provider, with their sensor; none where it does not answer.
+) -> list[Any]:
+    """What a search of the second provider gives; nothing where it does not answer.
 
     Args:
         sources: the second provider, by sensor.
@@ -137,28 +136,13 @@ def fallback_items(
         notes: sentences for the report; written.
 
     """
-    items: list[tuple[str, Item]] = []
+    items: list[Any] = []
     for sensor, source in sources.items():
         try:
-            items += [(sensor, item) for item in ask(source, sensor).items]
+            items += ask(source, sensor).items
         except ProviderError as error:
             notes.append(f"The fallback {source.name} could not be searched: {error}")
     return items
-
-
-def frozen_fallback(
-    file: Mapping[str, Any], sources: Mapping[str, CatalogSource]
-) -> list[tuple[str, Item]]:
-    """The items of the second provider that an ItemCollection keeps, with their sensor.
-
-    Args:
-        file: JSON values of the ItemCollection.
-        sources: the second provider, by sensor.
-
-    """
-    features = mapping(file.get(FALLBACK_MEMBER)).get("features")
-    items = features if isinstance(features, list) else []
-    return list(by_sensor(items, sources, SkippedItems()))
 
 
 def note_on(fallback: Fallback, scenes: Sequence[Scene]) -> str:

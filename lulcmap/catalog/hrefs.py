@@ -37,6 +37,13 @@ the interface in those that do in any network (RFC 5214)."""
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
+_CONTROL = re.compile(r"[\x00-\x1f]")
+
+_PLAIN = re.compile(r"https?://([a-z0-9-]+(?:\.[a-z0-9-]+)+)/[A-Za-z0-9/._~+-]*", re.ASCII)
+"""URLs of nothing but a host and a path of letters that mean themselves: no user, port, query,
+fragment, escape, space or control character. Most hrefs are such; of them the host alone decides,
+and there is nothing in them to be a key."""
+
 _BUCKET = re.compile(r"[A-Za-z0-9.\-_]{3,63}")
 """Names of S3 buckets."""
 
@@ -45,6 +52,7 @@ class HrefRefusedError(ValueError):
     """An href that may not be opened; the text says why and follows the words "the href"."""
 
 
+@lru_cache(maxsize=256)
 def is_private(host: str) -> bool:
     """Whether a host is in a private network, judged by its name or address alone.
 
@@ -153,11 +161,15 @@ def resolve_href(
         HrefRefusedError: the href may not be opened.
 
     """
+    if (host := plain_host(href)) is not None:
+        if not private and is_private(host):
+            raise HrefRefusedError("leads into a private network")
+        return href
     try:
         parts = urlsplit(href)
     except ValueError:
         raise HrefRefusedError("is not valid") from None
-    if any(ord(letter) < 32 for letter in href):
+    if _CONTROL.search(href):
         raise HrefRefusedError("contains a control character")
     if parts.scheme in ("http", "https", "s3", *_AZURE_SCHEMES):
         _check_remote(href, private=private)
@@ -171,6 +183,13 @@ def resolve_href(
     if parts.scheme or href.startswith("/vsi") or not Path(path).is_relative_to(root):
         raise HrefRefusedError("is neither on http(s), s3 or az nor inside the folder")
     return path
+
+
+@lru_cache(maxsize=64)  # the bands of one item, each of which is asked about several times
+def plain_host(href: str) -> str | None:
+    """The host of an http(s) URL that is a host and a path and no more; None of any other href."""
+    match = _PLAIN.fullmatch(href)
+    return match[1] if match else None
 
 
 def _check_remote(href: str, *, private: bool) -> None:
@@ -228,10 +247,13 @@ def is_blob(href: str, accounts: Mapping[str, str]) -> bool:
         accounts: as of ``azure_https_url``.
 
     """
+    is_on_azure = f"{AZURE}/" in href
+    if not is_on_azure and href.startswith(("https://", "http://")):
+        return False  # as most are in a large catalogue, without being taken apart
     try:
         parts = urlsplit(href)
         if parts.scheme in _AZURE_SCHEMES:
             return bool(parts.username) or parts.hostname in accounts
     except ValueError:
         return False
-    return f"{AZURE}/" in href
+    return is_on_azure

@@ -4,11 +4,11 @@ An href that the catalogue signed, or that carries a token, is opened as it is. 
 without, marked so that a resumed run asks the catalogue for it again.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from lulcmap.catalog.hrefs import AZURE, HrefRefusedError
+from lulcmap.catalog.hrefs import AZURE, HrefRefusedError, plain_host
 from lulcmap.errors import ProviderError
 from lulcmap.system import without_keys, without_keys_in
 
@@ -40,6 +40,8 @@ def opened_href(asset: Mapping[str, Any], href: str, *, signing: str) -> str:
         raise HrefRefusedError(
             "needs a key that is not kept with frozen items; give the catalogue they come from"
         )
+    if plain_host(href) is not None:
+        return href
     parts = urlsplit(href)
     is_renewed = signing == "planetary-computer" and (parts.hostname or "").endswith(AZURE)
     if is_renewed and _SIGNATURES & {key.lower() for key in parse_qs(parts.query)}:
@@ -55,35 +57,38 @@ def frozen_asset(asset: Mapping[str, Any], href: str) -> dict[str, Any]:
         href: its href as it is opened.
 
     """
+    if plain_host(href) is not None:
+        return {**without_keys_in(asset), "href": href}
     frozen = without_keys(href) if urlsplit(href).scheme else href
     marked = {MARK: True} if frozen != href.partition("#")[0] else {}
     return {**without_keys_in(asset), "href": frozen, **marked}
 
 
 def renewed(
-    items: Iterable[tuple[str, Item]], ask: Callable[[str], Iterable[Item]]
-) -> list[tuple[str, Item]]:
+    items: Callable[[], Iterable[tuple[str, Item]]], ask: Callable[[str], Iterable[Item]]
+) -> Iterator[tuple[str, Item]]:
     """Frozen items, with the hrefs that the catalogue gives now where theirs needed a key.
 
     Args:
-        items: pairs of sensor and item.
-        ask: gives the items of a sensor as the catalogue has them now.
+        items: gives pairs of sensor and item; called twice.
+        ask: gives the items of a sensor as the catalogue has them now, or what ``only_hrefs`` keeps
+            of them.
 
     Raises:
-        ProviderError: the catalogue does not give some of these hrefs any more.
+        ProviderError: the catalogue does not give some of these hrefs any more; raised at the end.
 
     """
-    items = list(items)
     fresh = {
         (sensor, str(item.get("id"))): item
-        for sensor in sorted({sensor for sensor, item in items if _needs_keys(item)})
+        for sensor in sorted({sensor for sensor, item in items() if _needs_keys(item)})
         for item in ask(sensor)
     }
-    found = [
-        (sensor, _renewed(item, fresh.get((sensor, str(item.get("id"))), {})))
-        for sensor, item in items
-    ]
-    lost = [str(item.get("id")) for _, item in found if _needs_keys(item)]
+    lost = []
+    for sensor, frozen in items():
+        item = _renewed(frozen, fresh.get((sensor, str(frozen.get("id"))), {}))
+        if _needs_keys(item):
+            lost.append(str(item.get("id")))
+        yield sensor, item
     if lost:
         more = ", ..." if len(lost) > _MAX_NAMES else ""
         raise ProviderError(
@@ -91,7 +96,17 @@ def renewed(
             f"them no more ({', '.join(lost[:_MAX_NAMES])}{more}). Delete the run folder, or give "
             "another --workdir, to begin anew with the items that it has now."
         )
-    return found
+
+
+def only_hrefs(item: Item) -> Item:
+    """An item's id, and the hrefs of its assets."""
+    assets = _assets(item)
+    hrefs = {key: {"href": assets[key].get("href")} for key in assets if _is_asset(assets[key])}
+    return {"id": item.get("id"), "assets": hrefs}
+
+
+def _is_asset(value: Any) -> bool:
+    return isinstance(value, Mapping)
 
 
 def _needs_keys(item: Item) -> bool:

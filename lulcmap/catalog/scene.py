@@ -231,6 +231,8 @@ def _epsg(item: Mapping[str, Any], keys: Sequence[str]) -> int | None:
 
 
 def _stated_epsg(facts: Mapping[str, Any]) -> int | None:
+    if "proj:epsg" not in facts and "proj:code" not in facts:
+        return None
     code = number(facts.get("proj:epsg"), *_EPSG_CODES)
     if code is None:  # since version 2 of the projection extension
         match = _EPSG_CODE.fullmatch(str(facts.get("proj:code")))

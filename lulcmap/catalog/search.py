@@ -4,36 +4,34 @@ Items are data and are not trusted (see ``hrefs``). The result of a search can b
 ItemCollection that finds the same scenes again: unsigned, and with the providers' names.
 """
 
-import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
+import numpy as np
 import shapely
+from numpy.typing import NDArray
 
-from lulcmap.catalog.bands import asset_keys
-from lulcmap.catalog.criteria import Criteria, Item, SkippedItems, by_sensor, notes_on
+from lulcmap.catalog.criteria import Criteria, Item, LeftOut, SkippedItems, by_sensor, notes_on
 from lulcmap.catalog.fallback import (
     FALLBACK_MEMBER,
     NO_FALLBACK,
     Fallback,
     fallback_items,
     first_that_answers,
-    frozen_fallback,
     note_on,
     pair,
 )
-from lulcmap.catalog.hrefs import HrefRefusedError, resolve_href
-from lulcmap.catalog.keys import opened_href, renewed
-from lulcmap.catalog.providers import PROFILES, Profile
+from lulcmap.catalog.found import FoundItem, is_simulated, judge, sorted_once
+from lulcmap.catalog.item_collection import ItemCollection
+from lulcmap.catalog.keys import only_hrefs, renewed
+from lulcmap.catalog.providers import Profile
 from lulcmap.catalog.root import CATALOG_MEMBER, ROOT_MEMBER, root_of
 from lulcmap.catalog.scene import Scene
-from lulcmap.catalog.skip import SkippedItem
 from lulcmap.catalog.sources import (
     Catalog,
     CatalogSource,
@@ -45,7 +43,7 @@ from lulcmap.catalog.sources import (
 from lulcmap.catalog.stac.query import Days, QueryResult, query_items
 from lulcmap.catalog.values import mapping, quoted, shown
 from lulcmap.errors import UsageError
-from lulcmap.system import Progress, check_is_file, no_progress, without_keys, without_secrets
+from lulcmap.system import Progress, no_progress, without_secrets
 
 SKIPPED_MEMBER, NOTES_MEMBER = "lulcmap:skipped", "lulcmap:notes"
 """Members of a frozen ItemCollection that keep a ``SearchResult``."""
@@ -53,16 +51,13 @@ SKIPPED_MEMBER, NOTES_MEMBER = "lulcmap:skipped", "lulcmap:notes"
 _MAX_NOTE = 4000
 """Longest sentence of a frozen search, characters."""
 
-_SIMULATED = "lulcmap:simulated"
-"""Property of items that show simulated land."""
-
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
     """The scenes of an area, and the items they come from."""
 
-    items: tuple[Item, ...]
-    """The items used, unsigned, sorted by sensor, time and id."""
+    items: tuple[FoundItem, ...]
+    """The items used, sorted by sensor, time and id."""
 
     scenes: tuple[Scene, ...]
     """One scene per item, in the same order; their assets are absolute paths or URLs."""
@@ -117,23 +112,24 @@ class SearchResult:
     @property
     def addresses(self) -> dict[str, str]:
         """Address of each item on the web, by its id, of those that state one."""
-        links = {
-            str(item["id"]): link["href"]
-            for item in self.items
-            for link in item.get("links") or ()
-            if isinstance(link, Mapping) and link.get("rel") == "self"
-            if isinstance(link.get("href"), str)
-        }
-        return {
-            name: without_keys(href)
-            for name, href in sorted(links.items())
-            if href.startswith(("https://", "http://")) and href.isprintable() and " " not in href
-        }
+        stated = {item.scene.id: item.address for item in self.items if item.address is not None}
+        return dict(sorted(stated.items()))
 
     @property
     def simulated(self) -> bool:
         """Whether all items are marked as simulated land."""
-        return _all_simulated(self.items)
+        return bool(self.items) and all(item.simulated for item in self.items)
+
+    @property
+    def footprints(self) -> NDArray[np.object_]:
+        """(N,) footprint of each scene, degrees."""
+        return np.array([item.footprint for item in self.items], object)
+
+    @property
+    def without_items(self) -> "SearchResult":
+        """The same scenes, with neither the items nor what was said of others."""
+        bare = replace(self.fallback, scenes=(), items=())
+        return replace(self, items=(), skipped=(), fallback=bare)
 
 
 def find_scenes(
@@ -174,52 +170,57 @@ def find_scenes(
 
     """
     periods = {"s2": s2_period, **({"s1": s1_period} if s1 else {})}
-    file = None if is_remote(catalog) else _item_collection(catalog)
+    file = None if is_remote(catalog) else ItemCollection.open(catalog)
     sources, notes = sources_of(catalog, file, profile=profile, s1_catalog=s1_catalog, s1=s1)
     others = _fallback_of(file, fallback if renew is None else None, sources)
 
-    def ask(source: CatalogSource, sensor: str) -> QueryResult:
+    criteria = Criteria(area, periods, sources, max_cloud, exact=file is None)
+    anyhow = replace(criteria, sources=others, max_cloud=100.0)
+    skipped = SkippedItems()
+
+    def ask(source: CatalogSource, sensor: str, keep: Callable[[Item], Any]) -> QueryResult:
         return query_items(
             source.profile.url,
             source.collection(sensor),
             area,
             periods[sensor],
+            keep=keep,
             progress=partial(progress, f"search {sensor}"),
         )
 
+    def ask_for(criteria: Criteria, source: CatalogSource, sensor: str) -> QueryResult:
+        of_source = replace(criteria, sources={sensor: source})
+        return ask(source, sensor, lambda item: judge(sensor, item, of_source, None))
+
+    def renewing(live: Mapping[str, CatalogSource]) -> Callable[[str], Iterable[Item]] | None:
+        if renew is None:
+            return None
+        return lambda sensor: ask(live[sensor], sensor, only_hrefs).items
+
     root, listing = None, None
-    items: list[tuple[str, Item]] = []
-    skipped = SkippedItems()
+    judged: Iterable[FoundItem | LeftOut | None]
+    second: Iterable[FoundItem | LeftOut | None]
     if file is not None:
         root, listing = _root(catalog, file)
-        skipped.add_frozen(file.get(SKIPPED_MEMBER))
-        items += by_sensor(file["features"], sources, skipped)
-        if renew is not None:
-            items = renewed(items, lambda sensor: ask(renew[sensor], sensor).items)
+        skipped.add_frozen(file.members.get(SKIPPED_MEMBER))
+        judged = _judged(file.items, criteria, root, skipped, renewing(renew or {}))
         notes += [note for note in _frozen_notes(file) if note not in notes]
     else:
-        for sensor in list(sources):
-            answer = first_that_answers(sensor, sources, others, ask, notes)
-            items += [(sensor, item) for item in answer.items]
-            notes += answer.notes
-    criteria = Criteria(area, periods, sources, max_cloud, exact=file is None)
-    found = _scenes(items, criteria, root, skipped)
-    first = tuple(scene for scene, _ in found)
+        judged = _searched(sources, others, partial(ask_for, criteria), notes)
+    found = sorted_once(judged, skipped)
+    first = tuple(item.scene for item in found)
     notes += [note for note in notes_on(first, skipped) if note not in notes]
+    unnamed = SkippedItems()
     if file is None:
-        second = fallback_items(others, ask, notes)
+        second = fallback_items(others, partial(ask_for, anyhow), notes)
     else:
-        second = frozen_fallback(file, others)
-        if renew is not None:
-            live = fallback_sources(fallback, renew)
-            second = renewed(second, lambda sensor: ask(live[sensor], sensor).items)
-    anyhow = replace(criteria, sources=others, max_cloud=100.0)
-    same = _scenes(second, anyhow, root, SkippedItems())
-    scenes, held = pair(first, same, others)
+        live = renewing(fallback_sources(fallback, renew or {}))
+        second = _judged(file.fallback_items, anyhow, root, unnamed, live)
+    scenes, held = pair(first, sorted_once(second, unnamed), others)
     if others and file is None:
         notes.append(note_on(held, scenes))
     return SearchResult(
-        items=tuple(item for _, item in found),
+        items=tuple(found),
         scenes=tuple(scenes),
         fallback=held,
         skipped=tuple(sorted({(without_secrets(a), without_secrets(b)) for a, b in skipped.named})),
@@ -231,7 +232,7 @@ def find_scenes(
 
 
 def _fallback_of(
-    file: Mapping[str, Any] | None, fallback: str | None, sources: Mapping[str, CatalogSource]
+    file: ItemCollection | None, fallback: str | None, sources: Mapping[str, CatalogSource]
 ) -> dict[str, CatalogSource]:
     """The second provider of each sensor: the one asked for, or the one a file recorded."""
     if file is None:
@@ -241,55 +242,52 @@ def _fallback_of(
             "--fallback needs a provider or a STAC API as --catalog; a file is read as it is. "
             "Leave it out, or give another --catalog."
         )
-    recorded = mapping(file.get(FALLBACK_MEMBER)).get("sources")
+    recorded = mapping(file.members.get(FALLBACK_MEMBER)).get("sources")
     return recorded_sources(recorded, needs=()) if recorded else {}
 
 
-def _scenes(
-    items: Iterable[tuple[str, Item]],
+def _judged(
+    items: Callable[[], Iterator[Any]],
     criteria: Criteria,
     root: str | None,
     skipped: SkippedItems,
-) -> list[tuple[Scene, Item]]:
-    """The scenes of items with their sensor, sorted, each once; the others are skipped by name."""
-    found: dict[tuple[str, str], tuple[Scene, Item]] = {}
-    for sensor, item in items:
-        try:
-            scene = criteria.scene(sensor, item)
-            if scene is None:
-                continue
-            scene = replace(scene, assets=_resolved(item, scene, criteria.sources[sensor], root))
-            first, _ = found.setdefault((sensor, scene.id), (scene, item))
-            if first != scene:
-                raise SkippedItem("another item has the same id")
-        except SkippedItem as reason:
-            skipped.append(item, str(reason), sensor)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            why = f"it is not a valid STAC item ({type(error).__name__})"
-            skipped.append(item, why, sensor)
-    return sorted(found.values(), key=lambda one: (one[0].sensor, one[0].acquired, one[0].id))
+    ask: Callable[[str], Iterable[Item]] | None,
+) -> Iterator[FoundItem | LeftOut | None]:
+    """What the items of a file are to a search.
 
-
-def _resolved(item: Item, scene: Scene, source: CatalogSource, root: str | None) -> dict[str, str]:
-    """The paths and URLs of a scene's assets.
-
-    Raises:
-        SkippedItem: an href may not be opened.
+    Args:
+        items: gives the items.
+        criteria: what they must meet.
+        root: folder that relative hrefs start from.
+        skipped: items of neither sensor are added to it.
+        ask: gives the items of a sensor as the catalogue has them now, for hrefs that need a key;
+            None asks nobody.
 
     """
-    private, assets = source.may_be_private(root), {}
-    keys = asset_keys(item, source.profile, scene.assets)
-    for band, href in scene.assets.items():
-        try:
-            href = opened_href(
-                item["assets"][keys[band]], _local_path(href), signing=source.profile.signing
-            )
-            assets[band] = resolve_href(
-                href, root=root, private=private, accounts=source.profile.azure_accounts
-            )
-        except HrefRefusedError as reason:
-            raise SkippedItem(f"the href of its {band} {reason}") from None
-    return assets
+    pairs = partial(_pairs, items, criteria.sources, skipped)
+    for sensor, item in pairs() if ask is None else renewed(pairs, ask):
+        yield judge(sensor, item, criteria, root)
+
+
+def _pairs(
+    items: Callable[[], Iterator[Any]], sources: Mapping[str, CatalogSource], skipped: SkippedItems
+) -> Iterator[tuple[str, Item]]:
+    return by_sensor(items(), sources, skipped)
+
+
+def _searched(
+    sources: dict[str, CatalogSource],
+    others: dict[str, CatalogSource],
+    ask: Callable[[CatalogSource, str], QueryResult],
+    notes: list[str],
+) -> list[FoundItem | LeftOut | None]:
+    """What the items of the providers are to a search; the notes of each are added."""
+    judged: list[FoundItem | LeftOut | None] = []
+    for sensor in list(sources):
+        answer = first_that_answers(sensor, sources, others, ask, notes)
+        judged += answer.items
+        notes += answer.notes
+    return judged
 
 
 def first_hrefs(result: SearchResult) -> dict[str, str]:
@@ -300,14 +298,6 @@ def first_hrefs(result: SearchResult) -> dict[str, str]:
     return hrefs
 
 
-def _local_path(href: str) -> str:
-    """The path of a ``file://`` href of this machine; any other href unchanged."""
-    parts = urlsplit(href)
-    if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
-        return href
-    return unquote(parts.path)
-
-
 def shows_simulated(path: Path) -> bool:
     """Whether all items of an ItemCollection file are marked as simulated land.
 
@@ -315,64 +305,28 @@ def shows_simulated(path: Path) -> bool:
         UsageError: the file is not an ItemCollection.
 
     """
-    return _all_simulated(_item_collection(str(path))["features"])
-
-
-def _all_simulated(items: Iterable[Item]) -> bool:
-    flags = [mapping(mapping(item).get("properties")).get(_SIMULATED) is True for item in items]
+    flags = [is_simulated(item) for item in ItemCollection.open(str(path)).items()]
     return bool(flags) and all(flags)
 
 
-def _frozen_notes(values: Mapping[str, Any]) -> list[str]:
+def _frozen_notes(file: ItemCollection) -> list[str]:
     """The sentences that an ItemCollection keeps, fit to be shown."""
-    notes = values.get(NOTES_MEMBER)
+    notes = file.members.get(NOTES_MEMBER)
     listed = notes if isinstance(notes, list) else []
     return [shown(note, _MAX_NOTE) for note in listed if isinstance(note, str)]
 
 
-def _root(catalog: Catalog, values: Mapping[str, Any]) -> tuple[str | None, str | None]:
+def _root(catalog: Catalog, file: ItemCollection) -> tuple[str | None, str | None]:
     """Folder that relative hrefs start from, and local ones stay in; and the catalogue of it.
 
     Items in memory may come from a server: they have local hrefs only if they name a root.
     """
-    root, listing = values.get(ROOT_MEMBER), values.get(CATALOG_MEMBER)
+    root, listing = file.members.get(ROOT_MEMBER), file.members.get(CATALOG_MEMBER)
     try:
         if isinstance(catalog, str):
-            return root_of(Path(catalog), values)
+            return root_of(Path(catalog), file)
         return os.path.realpath(root) if root else None, str(listing) if listing else None
     except (TypeError, ValueError):
         raise UsageError(
             f"The catalogue names {quoted(root)} as its folder, which is no path."
         ) from None
-
-
-def _item_collection(catalog: Catalog) -> Mapping[str, Any]:
-    """The JSON values of an ItemCollection, from a file or from memory."""
-    if not isinstance(catalog, str):
-        return _checked(catalog, "The catalogue")
-    path = Path(catalog)
-    check_is_file(path, UsageError)
-    if not path.is_file():
-        raise UsageError(
-            f"No catalogue {without_secrets(catalog)}. Give {', '.join(PROFILES)}, the URL of a "
-            "STAC API, or the path of an ItemCollection file."
-        )
-    try:
-        values = json.loads(path.read_bytes())
-    except RecursionError:
-        raise UsageError(
-            f"The catalogue {path} is nested too deeply to be a STAC ItemCollection."
-        ) from None
-    except (ValueError, OSError) as error:
-        raise UsageError(
-            f"The catalogue {path} cannot be read as JSON ({type(error).__name__}); it is damaged "
-            "or cut short. Write it again."
-        ) from error
-    return _checked(values, f"The catalogue {path}")
-
-
-def _checked(values: Any, what: str) -> Mapping[str, Any]:
-    features = values.get("features") if isinstance(values, Mapping) else None
-    if not isinstance(features, list) or values.get("type") != "FeatureCollection":
-        raise UsageError(f"{what} is not a STAC ItemCollection, a FeatureCollection of items.")
-    return values

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from lulcmap.catalog.hrefs import is_blob, resolves_to_private
@@ -18,6 +18,9 @@ from lulcmap.catalog.providers import (
 from lulcmap.catalog.values import mapping, quoted
 from lulcmap.errors import UsageError
 from lulcmap.system import without_secrets
+
+if TYPE_CHECKING:
+    from lulcmap.catalog.item_collection import ItemCollection
 
 SOURCES_MEMBER = "lulcmap:sources"
 """Member of a frozen ItemCollection that records the source of each sensor's items."""
@@ -69,7 +72,7 @@ def is_remote(catalog: Catalog) -> bool:
 
 def sources_of(
     catalog: Catalog,
-    file: Mapping[str, Any] | None,
+    file: "ItemCollection | None",
     *,
     profile: str | None,
     s1_catalog: str | None,
@@ -79,7 +82,7 @@ def sources_of(
 
     Args:
         catalog: catalogue.
-        file: values of the ItemCollection, if the catalogue is one.
+        file: the ItemCollection, if the catalogue is one.
         profile: name of the provider whose layout an API or a file has.
         s1_catalog: provider or API of Sentinel-1; None is ``catalog``.
         s1: whether Sentinel-1 is needed too.
@@ -100,18 +103,20 @@ def sources_of(
             "--s1-catalog needs a provider or a STAC API as --catalog; a file holds the items of "
             "both sensors. Leave it out, or give another --catalog."
         )
-    recorded = (file or {}).get(SOURCES_MEMBER)
+    recorded = file.members.get(SOURCES_MEMBER) if file is not None else None
     if recorded and profile is None:
         sources = recorded_sources(recorded)
     elif file is None:
         source = _remote(str(catalog), profile)
         sources = {"s2": source, "s1": source}
     else:
-        source = _guessed(file["features"])
-        if profile is not None:
-            source = CatalogSource(ITEM_COLLECTION.name, PROFILES[profile])
+        source = (
+            _guessed(file.items())
+            if profile is None
+            else CatalogSource(ITEM_COLLECTION.name, PROFILES[profile])
+        )
         sources = {"s2": source, "s1": source}
-        if source.profile.s1_collection is None and _has_s1(file["features"]):
+        if source.profile.s1_collection is None and _has_s1(file.items()):
             sources["s1"] = CatalogSource(source.name, ITEM_COLLECTION)
     if s1_catalog is not None:
         sources["s1"] = _remote(s1_catalog, None)
@@ -242,15 +247,13 @@ def _has_s1(items: Iterable[Any]) -> bool:
 
 def _guessed(items: Iterable[Any]) -> CatalogSource:
     """The source of a file without recorded sources, from its assets."""
-    assets = [
-        (str(key), mapping(asset).get("href"))
-        for item in items
-        for key, asset in mapping(mapping(item).get("assets")).items()
-    ]
-    accounts = PLANETARY_COMPUTER.azure_accounts
-    if any(isinstance(href, str) and is_blob(href, accounts) for _, href in assets):
-        return CatalogSource(PLANETARY_COMPUTER.name, PLANETARY_COMPUTER)  # blobs need signing
-    keys = {key for key, _ in assets}
+    accounts, keys = PLANETARY_COMPUTER.azure_accounts, set[str]()
+    for item in items:
+        for key, asset in mapping(mapping(item).get("assets")).items():
+            href = mapping(asset).get("href")
+            if isinstance(href, str) and is_blob(href, accounts):  # which needs signing
+                return CatalogSource(PLANETARY_COMPUTER.name, PLANETARY_COMPUTER)
+            keys.add(str(key))
     for profile in (CDSE, EARTH_SEARCH):  # of both, only the first needs signing
         if set(profile.assets.values()) <= keys:
             return CatalogSource(ITEM_COLLECTION.name, profile)

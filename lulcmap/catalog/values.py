@@ -19,7 +19,8 @@ _REPR.maxstring = _REPR.maxother = 80
 
 def mapping(value: Any) -> Mapping[str, Any]:
     """A JSON object; empty if the value is anything else."""
-    return value if isinstance(value, Mapping) else {}
+    # A dict is told at once, and nearly every value is one; of other types, an ABC has to ask.
+    return value if type(value) is dict or isinstance(value, Mapping) else {}
 
 
 def number(value: Any, low: float, high: float) -> float | None:

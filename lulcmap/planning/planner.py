@@ -21,7 +21,6 @@ from lulcmap.catalog import (
     fallback_sources,
     find_scenes,
     is_remote,
-    item_footprint,
     items_digest,
     own_grid_first,
     rank_s2,
@@ -223,11 +222,9 @@ def _find(
     where = settings.catalog if isinstance(settings.catalog, str) else "the items"
     if is_remote(settings.catalog):
         where = scenes.provider
-    sensors = {
-        scene.sensor
-        for item, scene in zip(scenes.items, scenes.scenes, strict=True)
-        if area.polygon.intersects(item_footprint(item))
-    }
+    shapely.prepare(area.polygon)
+    shows_area = shapely.intersects(area.polygon, scenes.footprints)
+    sensors = {scenes.scenes[number].sensor for number in shows_area.nonzero()[0]}
     if not sensors:
         raise NoScenesError(_nothing_found(area, period, scenes, where))
     if settings.s1 == "required" and "s1" not in sensors:

@@ -21,7 +21,7 @@ workers.
 import json
 import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +47,7 @@ from lulcmap.run.block_file import (
 from lulcmap.run.facts import BlockFacts
 from lulcmap.run.plan import Plan
 from lulcmap.run.shard import Shard
-from lulcmap.system import check_disk, parts, read_json, write_atomically, write_json
+from lulcmap.system import check_disk, parts, read_json, replacing, write_atomically, write_json
 from lulcmap.system import written as written_by
 
 logger = logging.getLogger(__name__)
@@ -70,14 +70,14 @@ class RunFolder:
 
     @classmethod
     def open(
-        cls, path: Path, plan: Plan, items: Mapping[str, Any], about: About, *, alone: bool = True
+        cls, path: Path, plan: Plan, items: Iterable[bytes], about: About, *, alone: bool = True
     ) -> Self:
         """Begin a run, or resume the one that was begun here under the same plan.
 
         Args:
             path: path of the folder, made if it is missing.
             plan: everything that decides the result.
-            items: STAC ItemCollection; only a new run keeps it.
+            items: text of a STAC ItemCollection, in parts; only a new run keeps it.
             about: what else a map says of itself; only a new run keeps it.
             alone: whether no other process works here, so that half-written files of a killed run
                 can be removed. Blocks of another plan are discarded one by one, by
@@ -103,7 +103,8 @@ class RunFolder:
             if alone:
                 run.clean()
             if begun is None:
-                write_json(run.items_path, items)
+                with replacing(run.items_path, others=True) as part, part.open("wb") as file:
+                    file.writelines(items)
                 write_json(run.about_path, about.to_json())
                 write_json(run.plan_path, plan.to_json())  # last: with it the run is begun
         return run

@@ -6,6 +6,7 @@ outside of URLs, what is called like a secret is.
 
 import os
 import re
+from functools import lru_cache
 from typing import Any
 
 _MASK = "***"
@@ -34,6 +35,9 @@ _PAIR = re.compile(
     re.IGNORECASE,
 )
 _SCHEME = re.compile(r"\b(bearer|basic)\s+(?!\*\*\*)[A-Za-z0-9._~+/=-]{6,}", re.IGNORECASE)
+
+_NUMBERS = frozenset((int, float, bool, type(None)))
+"""Types of values that hold no secret; most of an item are coordinates."""
 
 _VARIABLES = re.compile(
     r"(?:.*_)?(?:SECRET_ACCESS_KEY|ACCESS_KEY_ID|SESSION_TOKEN|SUBSCRIPTION_KEY|TOKEN|PASSWORD|"
@@ -97,14 +101,24 @@ def without_keys_in(value: Any, *, depth: int = 100) -> Any:
     if isinstance(value, list | tuple | dict) and depth == 0:
         return None
     if isinstance(value, list | tuple):
+        if _NUMBERS.issuperset(map(type, value)):
+            return list(value)
         return [without_keys_in(part, depth=depth - 1) for part in value]
     if isinstance(value, dict):
         return {
-            name: without_keys_in(part, depth=depth - 1)
+            name: part
+            if type(part) in _NUMBERS or (type(part) is str and "://" not in part)
+            else without_keys_in(part, depth=depth - 1)
             for name, part in value.items()
-            if not _SECRET_NAME.fullmatch(str(name).rpartition(":")[2])
+            if not _is_secret(str(name))
         }
     return value
+
+
+@lru_cache(4096)  # the items of a catalogue have the same names, thousands of times
+def _is_secret(name: str) -> bool:
+    """Whether a member is called like a secret, without its prefix."""
+    return _SECRET_NAME.fullmatch(name.rpartition(":")[2]) is not None
 
 
 def _parts(url: str) -> tuple[str, str, str]:

@@ -4,10 +4,12 @@ from datetime import datetime
 
 import numpy as np
 import pytest
+import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lulcmap.catalog.fallback import pair, product_of
+from lulcmap.catalog.found import FoundItem
 from lulcmap.catalog.providers import CDSE, EARTH_SEARCH, PLANETARY_COMPUTER
 from lulcmap.catalog.scene import Scene
 from lulcmap.catalog.sources import CatalogSource, fallback_sources
@@ -68,7 +70,11 @@ def test_a_scene_is_paired_with_the_same_product_only():
     found = [scene(S2.format("")), scene("b")]
     twin = scene(S2.format("N0510_"))
 
-    paired, held = pair(found, [(twin, {"id": twin.id}), (scene("c"), {"id": "c"})], {"s2": PC})
+    others = [
+        FoundItem(each, shapely.box(6, 49, 7, 50), b"", 0, "c", None, False)
+        for each in (twin, scene("c"))
+    ]
+    paired, held = pair(found, others, {"s2": PC})
 
     assert [one.twin for one in paired] == [twin, None]
     assert held.scenes == (twin,)

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from lulcmap.catalog import hrefs
 from lulcmap.catalog import search as module
-from lulcmap.catalog.frozen import freeze_items, items_digest
+from lulcmap.catalog.frozen import items_digest
 from lulcmap.catalog.providers import EARTH_SEARCH
 from lulcmap.catalog.search import find_scenes
 from lulcmap.catalog.sources import sources_of
-from lulcmap.catalog.stac.query import QueryResult
 from lulcmap.errors import ProviderError
 from lulcmap.sensors import S2_BANDS
 from tests.catalog.test_search import item, look, write
+from tests.support.searches import answer, freeze_items
 
 API = "https://example.org/stac?token=CATALOGKEY"
 SIGNED = "https://data.example.org/{}.tif?X-Amz-Signature=QSECRETQ&X-Amz-Expires=60"
@@ -40,9 +40,9 @@ def api(monkeypatch):
     """The items that every search gives now, and the URLs that were asked."""
     answers = {"items": [], "asked": []}
 
-    def query_items(url, *_, **__):
+    def query_items(url, *_, **how):
         answers["asked"].append(url)
-        return QueryResult(tuple(answers["items"]), ())
+        return answer(*answers["items"])(**how)
 
     monkeypatch.setattr(module, "query_items", query_items)
     return answers
@@ -179,7 +179,7 @@ def test_no_secret_of_a_catalogue_is_ever_frozen(secret, place, name):
     catalog = f"https://example.org/stac?{name}={secret}" if place == "catalogue" else API
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "query_items", lambda *_, **__: QueryResult((entry,), (locked,)))
+        patch.setattr(module, "query_items", answer(entry, notes=[locked]))
         found = find_scenes(
             shapely.MultiPolygon([shapely.box(6.2, 49.2, 6.4, 49.4)]),
             s2_period=(date(2024, 1, 1), date(2024, 12, 31)),

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from lulcmap.catalog.frozen import freeze_items
 from lulcmap.errors import UsageError
 from tests.catalog.test_search import item, look, write
+from tests.support.searches import freeze_items
 
 REFUSED = r"names .* as the folder of its files. That is not its own folder"
 

@@ -12,7 +12,7 @@ import shapely
 
 from lulcmap.catalog import hrefs
 from lulcmap.catalog import search as module
-from lulcmap.catalog.frozen import freeze_items, items_digest
+from lulcmap.catalog.frozen import items_digest
 from lulcmap.catalog.providers import CDSE, EARTH_SEARCH, PLANETARY_COMPUTER
 from lulcmap.catalog.scene import Scene
 from lulcmap.catalog.search import find_scenes
@@ -20,6 +20,7 @@ from lulcmap.catalog.skip import SkippedItem
 from lulcmap.catalog.stac.query import QueryResult
 from lulcmap.errors import ProviderError, UsageError
 from lulcmap.sensors import S2_BANDS
+from tests.support.searches import answer, freeze_items
 
 AREA = shapely.MultiPolygon([shapely.box(6.2, 49.2, 6.4, 49.4)])
 YEAR = (date(2024, 1, 1), date(2024, 12, 31))
@@ -70,7 +71,7 @@ def test_a_file_gives_the_scenes_of_the_area_sorted(tmp_path):
     found = look(path)
 
     assert ids(found) == ["radar", "a", "b", "later"]
-    assert [entry["id"] for entry in found.items] == ids(found)
+    assert [entry.scene.id for entry in found.items] == ids(found)
     assert found.skipped == ()
     assert (found.provider, found.root, found.private) == ("file", str(tmp_path.resolve()), True)
     assert found.scenes[1].assets["B02"] == str(tmp_path.resolve() / "B02.tif")
@@ -658,8 +659,8 @@ def test_hrefs_of_an_api_in_the_internet_do_not_lead_into_a_private_network(monk
         raise OSError
 
     monkeypatch.setattr(hrefs.socket, "getaddrinfo", unknown)
-    answer = QueryResult((*items, item("good", href="https://example.com/{}.tif")), ())
-    monkeypatch.setattr(module, "query_items", lambda *_, **__: answer)
+    good = item("good", href="https://example.com/{}.tif")
+    monkeypatch.setattr(module, "query_items", answer(*items, good))
 
     public, private = look("https://example.com/stac", s1=False), look("http://10.1.2.3", s1=False)
 
@@ -674,7 +675,7 @@ def test_hrefs_of_an_api_in_the_internet_do_not_lead_into_a_private_network(monk
 def test_an_api_s_notes_and_queries_reach_the_search(monkeypatch):
     asked = []
 
-    def query_items(url, collection, area, period, progress):
+    def query_items(url, collection, area, period, *, keep, progress):
         asked.append((url, collection, period))
         return QueryResult((), (f"{collection} may be incomplete.",))
 
@@ -771,8 +772,8 @@ def test_a_public_name_of_a_private_network_may_have_assets_there(monkeypatch):
     hrefs.resolves_to_private.cache_clear()
     address = [(2, 1, 6, "", ("10.1.2.3", 0))]
     monkeypatch.setattr(hrefs.socket, "getaddrinfo", lambda *_, **__: address)
-    answer = QueryResult((item("a", href="http://10.1.2.3/{}.tif"),), ())
-    monkeypatch.setattr(module, "query_items", lambda *_, **__: answer)
+    there = item("a", href="http://10.1.2.3/{}.tif")
+    monkeypatch.setattr(module, "query_items", answer(there))
 
     found = look("https://stac.company.example/api", s1=False)
 
@@ -787,10 +788,10 @@ def test_two_providers_are_frozen_with_their_names(monkeypatch, tmp_path):
     s2["assets"] = {EARTH_SEARCH.assets[band]: s2["assets"][band] for band in S2_BANDS}
     s1 = item("radar", sensor="s1", href="https://account.blob.core.windows.net/c/{}.tif")
     answers = {
-        EARTH_SEARCH.url: QueryResult((s2,), ()),
-        PLANETARY_COMPUTER.url: QueryResult((s1,), ()),
+        EARTH_SEARCH.url: answer(s2),
+        PLANETARY_COMPUTER.url: answer(s1),
     }
-    monkeypatch.setattr(module, "query_items", lambda url, *_, **__: answers[url])
+    monkeypatch.setattr(module, "query_items", lambda url, *_, **how: answers[url](**how))
     found = look("earth-search", s1_catalog="planetary-computer")
     (tmp_path / "items.json").write_text(json.dumps(freeze_items(found)))
     monkeypatch.setattr(module, "query_items", None)

@@ -15,7 +15,6 @@ import shapely
 from rio_cogeo.cogeo import cog_validate
 
 from lulcmap.catalog.period import make_period
-from lulcmap.catalog.stac.query import QueryResult
 from lulcmap.errors import ModelError, NoScenesError, OutputError, ProviderError, UsageError
 from lulcmap.legend import CLASSES, NODATA
 from lulcmap.model.contract import S1_INPUT, S2_INPUT
@@ -26,6 +25,7 @@ from lulcmap.run import RunFolder, Shard
 from lulcmap.simulation.build import Country, simulate
 from tests.integration.servers import FileServer
 from tests.support.beside import with_sidecars
+from tests.support.searches import answer
 from tests.support.stubs import contract, make_model
 
 PERIOD = make_period(year=2024, today=date(2026, 1, 1))
@@ -483,10 +483,10 @@ def api(country, monkeypatch, socket_enabled):
             for asset in item["assets"].values():
                 asset["href"] = f"{files.url}/{asset['href'].removeprefix('./')}"
 
-        def ask(url, wanted, area, period, *, progress):
+        def ask(url, wanted, area, period, *, keep, progress):
             files.asked.append(wanted)
             items = (item for item in collection["features"] if item["collection"] == wanted)
-            return QueryResult(tuple(sorted(items, key=lambda item: item["id"])), ())
+            return answer(*sorted(items, key=lambda item: item["id"]))(keep=keep)
 
         files.asked, files.collection = [], collection
         monkeypatch.setattr("lulcmap.catalog.search.query_items", ask)

@@ -475,7 +475,7 @@ def test_a_refusal_leaves_the_run_as_it_is(country, settings, tmp_path, wrong):
     """Also where no block was made yet."""
     run = tmp_path / "map.tif.run"
     planned = plan_map(load_area(str(country.aoi)), run, period=PERIOD, settings=settings())
-    RunFolder.open(run, planned.plan, {"features": []}, planned.about)
+    RunFolder.open(run, planned.plan, (), planned.about)
 
     with pytest.raises((UsageError, ModelError)):
         map_area(
@@ -567,7 +567,7 @@ def test_a_clock_that_is_set_back_changes_nothing(tmp_path, monkeypatch):
         plan = make_plan(
             blocks=tuple(BlockId(32632, 0, n) for n in range(4)), boxes=((0, 0, 8, 8),) * 4
         )
-        RunFolder.open(run.path, plan, {}, make_about(plan))
+        RunFolder.open(run.path, plan, (), make_about(plan))
         pulse = start_heartbeat(run)
         monkeypatch.setattr(pulse, "_clock", lambda: next(ticks))
         with pulse:
@@ -584,7 +584,7 @@ def test_a_clock_that_is_set_back_changes_nothing(tmp_path, monkeypatch):
 def test_a_half_written_heartbeat_is_no_process(tmp_path):
     plan = make_plan()
     with hold_run(tmp_path / "map.run") as run:
-        RunFolder.open(run.path, plan, {}, make_about(plan))
+        RunFolder.open(run.path, plan, (), make_about(plan))
         with start_heartbeat(run):
             (run.path / ".run.0a1b2c3d.part.beat").write_bytes((run.path / "run.beat").read_bytes())
             workers = run_status(run.path).workers

@@ -8,6 +8,7 @@ last one on, has no more; or, if it cannot search by id, when no page was full.
 
 import hashlib
 import json
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
@@ -36,8 +37,8 @@ _NAMELESS = "no id, "
 class QueryResult:
     """The items of an area and a period in a STAC API, and perhaps more."""
 
-    items: tuple[dict[str, Any], ...]
-    """Items as the server sent them, each once, sorted by id; some may lie outside the area."""
+    items: tuple[Any, ...]
+    """What was kept of the items, each once, sorted by id; some may lie outside the area."""
 
     notes: tuple[str, ...]
     """Sentences for the report about what may be missing."""
@@ -49,6 +50,7 @@ def query_items(
     area: shapely.MultiPolygon,
     period: Days,
     *,
+    keep: Callable[[dict[str, Any]], Any] = dict,
     workers: int = 4,
     progress: Steps = no_progress,
     wait: Callable[[float], object] | None = None,
@@ -61,6 +63,8 @@ def query_items(
         collection: id of the collection.
         area: area in longitude, latitude, degrees.
         period: first and last day.
+        keep: takes an item as the server sent it, as soon as it is read, and gives what is kept of
+            it; called for one item at a time, and once for each id.
         workers: queries sent at a time.
         progress: called with the number of queries answered, and their total.
         wait: pauses for a number of seconds; None sleeps, and wakes when another query has failed.
@@ -76,10 +80,9 @@ def query_items(
     with open_session(connections=workers) as session:
         server = Server(Connection(url, session, wait, now))
         server.open()
-        answers = _answers(
-            server, collection, queries_of(area, period), workers=workers, progress=progress
-        )
-    items: dict[str, dict[str, Any]] = {}
+        searching = _Searching(server, collection, keep)
+        answers = _answers(searching, queries_of(area, period), workers=workers, progress=progress)
+    items: dict[str, Any] = {}
     for answer in answers:
         items = answer.items | items
     return QueryResult(
@@ -94,9 +97,28 @@ def query_items(
     )
 
 
+class _Searching:
+    """What the queries of a search share: the server, and the items that were read."""
+
+    def __init__(
+        self, server: "Server", collection: str, keep: Callable[[dict[str, Any]], Any]
+    ) -> None:
+        self.server, self.collection = server, collection
+        self._keep, self._lock = keep, threading.Lock()
+        self._kept: dict[str, Any] = {}  # by key; neighbouring cells have items in common
+
+    def kept(self, page: "Page") -> dict[str, Any]:
+        """What is kept of a page's items, by key."""
+        keys = list(map(_key, page.items))
+        with self._lock:
+            for key, item in zip(keys, page.items, strict=True):
+                if key not in self._kept:
+                    self._kept[key] = self._keep(item)
+            return {key: self._kept[key] for key in keys}
+
+
 def _answers(
-    server: "Server",
-    collection: str,
+    searching: _Searching,
     queries: list[Query],
     *,
     workers: int,
@@ -105,13 +127,13 @@ def _answers(
     """The answers to all queries. An error of one, or Ctrl-C, does not wait for open requests."""
     pool = ThreadPoolExecutor(workers, thread_name_prefix="search")
     try:
-        futures = [pool.submit(_Search(server, collection).answer, query) for query in queries]
+        futures = [pool.submit(_Search(searching).answer, query) for query in queries]
         for number, future in enumerate(as_completed(futures), 1):
             future.result()
             progress(number, len(futures))
         return [future.result() for future in futures]
     except BaseException:
-        server.connection.stop.set()
+        searching.server.connection.stop.set()
         raise
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
@@ -121,8 +143,9 @@ def _answers(
 class _Answer:
     """The answer to one query."""
 
-    items: dict[str, dict[str, Any]]
-    """Items by id, or by a key that ``_is_nameless``, in the server's order."""
+    items: dict[str, Any]
+    """What was kept of the items, in the server's order, by id or by a key that
+    ``_is_nameless``."""
 
     matched: int
     """Items as the server counts them, maybe an estimate; 0 if it does not count."""
@@ -134,8 +157,9 @@ class _Answer:
 class _Search:
     """One query, repeated until its answer is complete."""
 
-    def __init__(self, server: "Server", collection: str) -> None:
-        self._server, self._collection = server, collection
+    def __init__(self, searching: _Searching) -> None:
+        self._searching = searching
+        self._server, self._collection = searching.server, searching.collection
         self._requests = self._characters = 0
 
     def answer(self, query: Query, *, recount: bool = True) -> _Answer:
@@ -158,7 +182,7 @@ class _Search:
 
     def _undivided(self, query: Query) -> _Answer:
         """The answer to a query undivided, in the first way that works with this server."""
-        rejected: dict[str, dict[str, Any]] = {}
+        rejected: dict[str, Any] = {}
         for way in self._server.ways:
             items, matched, trusted = self._by_id(query, way)
             if trusted:
@@ -168,14 +192,14 @@ class _Search:
         answer = self._along_links(query.terms)
         return replace(answer, items=rejected | answer.items)
 
-    def _by_id(self, query: Query, way: str) -> tuple[dict[str, dict[str, Any]], int, bool]:
+    def _by_id(self, query: Query, way: str) -> tuple[dict[str, Any], int, bool]:
         """Items, the server's count of them, and whether its search by id can be trusted.
 
         Each request repeats the last id, together with those after it: so a server that ignores the
         condition, or finds nothing by id, is detected. "After" is in the server's own order, which
         may differ from Python's.
         """
-        items: dict[str, dict[str, Any]] = {}
+        items: dict[str, Any] = {}
         terms = {**query.terms, "sortby": [{"field": "id", "direction": "asc"}]}
         matched, last = 0, None  # count of the whole query, and id of the last item
         while True:
@@ -213,13 +237,13 @@ class _Search:
 
     def _along_links(self, terms: Mapping[str, Any]) -> _Answer:
         """A search and the pages its ``next`` links lead to, as long as they bring new items."""
-        items: dict[str, dict[str, Any]] = {}
+        items: dict[str, Any] = {}
         matched, full, more = 0, False, False
         try:
             for page in self._server.pages(self._collection, terms):
                 self._count(page)
                 before = len(items)
-                items |= {_key(item): item for item in page.items}
+                items |= self._searching.kept(page)
                 matched, full, more = max(matched, page.matched), page.full, page.has_next
                 if len(items) == before:
                     return _Answer(items, matched, full)

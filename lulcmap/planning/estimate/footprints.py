@@ -7,7 +7,7 @@ import shapely
 from numpy.typing import NDArray
 from pyproj import Transformer
 
-from lulcmap.catalog import Scene, SearchResult, item_footprint
+from lulcmap.catalog import Scene, SearchResult
 from lulcmap.geo import RESOLUTION_M
 
 _MAX_FROM_MERIDIAN_DEGREES = 9.0
@@ -25,7 +25,7 @@ class Footprints:
     def __init__(self, scenes: SearchResult) -> None:
         self.numbers = {(scene.sensor, scene.id): n for n, scene in enumerate(scenes.scenes)}
         """Numbers of the scenes, by sensor and id: their positions in ``scenes.scenes``."""
-        self._tree = shapely.STRtree([item_footprint(item) for item in scenes.items])
+        self._tree = shapely.STRtree(scenes.footprints)
 
     def over(self, points: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Pairs of a point and a scene that shows it: (M,) point numbers, (M,) scene numbers.

@@ -1,0 +1,199 @@
+"""What a search keeps of an item: its scene and, as text, the item as it is frozen.
+
+An item of a provider is 15 kB of text and 60 kB of values, most of it about assets that are not
+read. So items are judged as they are read, one at a time, and what is not kept is let go.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import deflate
+import shapely
+
+from lulcmap.catalog.bands import asset_keys
+from lulcmap.catalog.criteria import Criteria, Item, LeftOut, SkippedItems
+from lulcmap.catalog.hrefs import HrefRefusedError, plain_host, resolve_href
+from lulcmap.catalog.keys import frozen_asset, opened_href
+from lulcmap.catalog.scene import Scene
+from lulcmap.catalog.skip import SkippedItem
+from lulcmap.catalog.sources import CatalogSource
+from lulcmap.catalog.values import mapping, shown
+from lulcmap.system import without_keys, without_keys_in
+
+_ASSET_FACTS = (
+    *("type", "roles", "gsd", "proj:", "raster:", "bands", "offset", "scale", "nodata"),
+    "file:checksum",
+)
+"""Prefixes of an asset's members kept besides its href; others may hold hrefs of their own."""
+
+_encode = json.JSONEncoder(sort_keys=True).encode
+
+_SIMULATED = "lulcmap:simulated"
+"""Property of items that show simulated land."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundItem:
+    """An item that is a scene of a search, less what nobody needs of it."""
+
+    scene: Scene
+    """The scene; its assets are absolute paths or URLs."""
+
+    footprint: shapely.Geometry
+    """Its footprint, degrees, as of ``item_footprint``."""
+
+    packed: bytes
+    """The item as it is frozen: JSON with sorted keys, compressed; a country's take 150 MB."""
+
+    length: int
+    """Bytes of it, decompressed."""
+
+    collection: str
+    """Its collection."""
+
+    address: str | None
+    """Its address on the web, if it states one."""
+
+    simulated: bool
+    """Whether it is marked as simulated land."""
+
+    @property
+    def text(self) -> bytes:
+        """The item as it is frozen: JSON with sorted keys, ASCII."""
+        return bytes(deflate.zlib_decompress(self.packed, self.length))
+
+
+def judge(
+    sensor: str, item: Item, criteria: Criteria, root: str | None
+) -> FoundItem | LeftOut | None:
+    """What an item is to a search: a scene, or one that cannot be used; None outside of it.
+
+    Args:
+        sensor: its sensor.
+        item: STAC item, as JSON; its values are not trusted.
+        criteria: what it must meet.
+        root: folder that its relative hrefs start from, resolved; None if files are not allowed.
+
+    """
+    try:
+        placed = criteria.scene(sensor, item)
+        if placed is None:
+            return None
+        scene, footprint = placed
+        source = criteria.sources[sensor]
+        keys = asset_keys(item, source.profile, scene.assets)
+        scene = replace(scene, assets=_resolved(item, scene, keys, source, root))
+        text = _frozen(item, scene, keys, root)
+        return FoundItem(
+            scene,
+            footprint,
+            bytes(deflate.zlib_compress(text, 1)),
+            len(text),
+            str(item.get("collection")),
+            _address(item),
+            is_simulated(item),
+        )
+    except SkippedItem as reason:
+        return LeftOut.of(item, str(reason), sensor)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        why = f"it is not a valid STAC item ({type(error).__name__})"
+        return LeftOut.of(item, why, sensor)
+
+
+def is_simulated(item: Any) -> bool:
+    """Whether an item is marked as simulated land."""
+    return mapping(mapping(item).get("properties")).get(_SIMULATED) is True
+
+
+def sorted_once(
+    judged: Iterable[FoundItem | LeftOut | None], skipped: SkippedItems
+) -> list[FoundItem]:
+    """The items found, sorted, each once; the others are added to those skipped.
+
+    Of two items with one id and other scenes, the second is skipped.
+    """
+    found: dict[tuple[str, str], FoundItem] = {}
+    for one in judged:
+        if isinstance(one, LeftOut):
+            skipped.append(one)
+        elif one is not None:
+            scene = one.scene
+            first = found.setdefault((scene.sensor, scene.id), one)
+            if first.scene != scene:
+                why = "another item has the same id"
+                skipped.append(LeftOut(shown(scene.id), why, scene.sensor, one.collection))
+    return sorted(
+        found.values(), key=lambda one: (one.scene.sensor, one.scene.acquired, one.scene.id)
+    )
+
+
+def _resolved(
+    item: Item, scene: Scene, keys: Mapping[str, str], source: CatalogSource, root: str | None
+) -> dict[str, str]:
+    """The paths and URLs of a scene's assets.
+
+    Raises:
+        SkippedItem: an href may not be opened.
+
+    """
+    private, profile, assets = source.may_be_private(root), source.profile, {}
+    for band, href in scene.assets.items():
+        try:
+            asset = item["assets"][keys[band]]
+            href = opened_href(asset, _local_path(href), signing=profile.signing)
+            assets[band] = resolve_href(
+                href, root=root, private=private, accounts=profile.azure_accounts
+            )
+        except HrefRefusedError as reason:
+            raise SkippedItem(f"the href of its {band} {reason}") from None
+    return assets
+
+
+def _local_path(href: str) -> str:
+    """The path of a ``file://`` href of this machine; any other href unchanged."""
+    if plain_host(href) is not None:
+        return href
+    parts = urlsplit(href)
+    if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
+        return href
+    return unquote(parts.path)
+
+
+def _frozen(item: Item, scene: Scene, keys: Mapping[str, str], root: str | None) -> bytes:
+    """The item as it is frozen: unsigned, without links and without assets that are not read."""
+    assets = {}
+    for band, opened in scene.assets.items():
+        asset = item["assets"][keys[band]]
+        facts = {key: asset[key] for key in asset if _is_fact(key)}
+        assets[keys[band]] = frozen_asset(facts, _relative(opened, root))
+    kept = without_keys_in({**item, "assets": {}, "links": []})
+    return _encode({**kept, "assets": assets}).encode()
+
+
+@lru_cache(1024)
+def _is_fact(name: str) -> bool:
+    """Whether a member of an asset is kept."""
+    return name.startswith(_ASSET_FACTS)
+
+
+def _relative(href: str, root: str | None) -> str:
+    """An href as it is frozen: a path relative to the root."""
+    return os.path.relpath(href, root) if "://" not in href else href
+
+
+def _address(item: Item) -> str | None:
+    """Address of an item on the web, without keys; None if it states none that can be shown."""
+    stated = [
+        link["href"]
+        for link in item.get("links") or ()
+        if isinstance(link, Mapping) and link.get("rel") == "self"
+        if isinstance(link.get("href"), str)
+    ]
+    href = stated[-1] if stated else ""
+    is_plain = href.startswith(("https://", "http://")) and href.isprintable() and " " not in href
+    return without_keys(href) if is_plain else None

@@ -1,0 +1,165 @@
+"""What is kept of an item while it is read; its quick checks say what the slow ones do."""
+
+import json
+from hashlib import sha256
+
+import pytest
+import shapely
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lulcmap.catalog import criteria, footprint, hrefs, keys
+from lulcmap.catalog.footprint import item_footprint
+from lulcmap.catalog.frozen import items_digest
+from lulcmap.catalog.hrefs import HrefRefusedError, resolve_href
+from lulcmap.catalog.keys import frozen_asset, opened_href
+from lulcmap.catalog.skip import SkippedItem
+from lulcmap.system import without_keys_in
+from tests.catalog.test_search import item, look, write
+from tests.support.searches import freeze_items
+
+LETTERS = st.text("ab./:@?#%&=+~_-[]\\ \t\n\x00\u3002é2T0", max_size=30)
+HREFS = st.builds(
+    "{}{}/{}".format,
+    st.sampled_from(
+        ["https://", "http://", "HTTPS://", "https:/", "s3://", "az://", "file://", ""]
+    ),
+    st.sampled_from(
+        [
+            "example.com",
+            "10.0.0.7",
+            "2130706433",
+            "0x7f.1",
+            "localhost",
+            "a.local",
+            "Example.com",
+            "me@example.com",
+            "example.com:99",
+            "a..b",
+            "127.0.0.1.",
+            "x.blob.core.windows.net",
+            "",
+        ]
+    ),
+    LETTERS,
+)
+
+
+def outcome(call, *args, **options):
+    try:
+        return call(*args, **options)
+    except (HrefRefusedError, SkippedItem) as refused:
+        return type(refused), str(refused)
+
+
+@given(HREFS | LETTERS, st.booleans(), st.sampled_from(["none", "planetary-computer"]))
+def test_a_plain_href_is_judged_as_any_other(href, private, signing):
+    def judged():
+        return (
+            outcome(resolve_href, href, root=None, private=private),
+            outcome(resolve_href, href, root="/data", private=private),
+            outcome(opened_href, {}, href, signing=signing),
+            outcome(opened_href, {keys.MARK: True}, href, signing=signing),
+            outcome(frozen_asset, {"type": "image/tiff"}, href),
+        )
+
+    quick = judged()
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (hrefs, keys):
+            patch.setattr(module, "plain_host", lambda _: None)
+        assert quick == judged()
+
+
+COORDINATES = st.sampled_from([0, 6, 7, 8.5, -179.5, 179.9, 180, 181, -200, 91, True, "7", None])
+RINGS = st.lists(st.lists(COORDINATES, min_size=1, max_size=3), max_size=6)
+SQUARE = [[6, 49], [7, 49], [7, 50], [6, 50], [6, 49]]
+
+
+@given(
+    st.builds(lambda ring: ring + ring[:1], RINGS) | RINGS,
+    st.sampled_from([[], [SQUARE]]),
+    st.sampled_from(["Polygon", "MultiPolygon", "LineString"]),
+)
+def test_a_polygon_of_one_ring_is_the_footprint_that_any_geometry_gives(ring, more, kind):
+    one = {"geometry": {"type": kind, "coordinates": [ring, *more]}, "bbox": [1, 2, 3, 4]}
+
+    quick = outcome(item_footprint, one)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(footprint, "_plain_polygon", lambda _: None)
+        assert shapely.equals_exact(quick, outcome(item_footprint, one))
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), 10**400])
+@pytest.mark.parametrize("position", [0, 1, 2])
+def test_a_coordinate_that_is_none_leaves_the_bbox(number, position):
+    ring = [list(point) for point in SQUARE]
+    ring[position][0] = number
+    ring[-1] = ring[0]
+    one = {"geometry": {"type": "Polygon", "coordinates": [ring]}, "bbox": [1, 2, 3, 4]}
+
+    assert item_footprint(one).equals(shapely.box(1, 2, 3, 4))
+
+
+def nested(levels, kind):
+    value = 1
+    for _ in range(levels):
+        value = {"a": value} if kind == "object" else [value]
+    return value
+
+
+@pytest.mark.parametrize("kind", ["object", "list"])
+def test_values_are_kept_up_to_64_levels(tmp_path, kind):
+    names = {}
+    for levels in (62, 63, 64):
+        one = item(f"{levels}")
+        one["properties"]["deep"] = nested(levels - 1, kind)  # in the properties, in the item
+        names[levels] = one
+    found = look(write(tmp_path, *names.values()), s1=False)
+
+    assert [scene.id for scene in found.scenes] == ["62", "63"]
+    assert found.skipped == (("64", "its values are nested too deeply"),)
+    assert criteria._MAX_LEVELS == 64
+
+
+@given(
+    st.recursive(
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.sampled_from(["a", "see https://me:k@example.org/?sig=1", "https://example.org/a"]),
+        lambda values: (
+            st.lists(values, max_size=4)
+            | st.dictionaries(st.sampled_from(["a", "token", "x:api_key", "b"]), values)
+        ),
+    )
+)
+def test_keys_are_left_out_at_every_level(value):
+    def plainly(value):
+        if isinstance(value, list):
+            return [plainly(part) for part in value]
+        if isinstance(value, dict):
+            return {n: plainly(v) for n, v in value.items() if n not in ("token", "x:api_key")}
+        return "see https://example.org/" if value and "me:k" in str(value) else value
+
+    assert without_keys_in(value) == plainly(value)
+
+
+def test_the_digest_is_that_of_the_items_as_one_text(tmp_path):
+    found = look(write(tmp_path, item("b"), item("a", day="2024-06-01"), item("r", sensor="s1")))
+    frozen = freeze_items(found)["features"]
+
+    assert [one["id"] for one in frozen] == ["r", "b", "a"]
+    text = json.dumps(frozen, sort_keys=True)
+    assert items_digest(found) == sha256(text.encode()).hexdigest()
+    assert items_digest(look(write(tmp_path))) == sha256(b"[]").hexdigest()
+
+
+def test_frozen_items_stand_one_a_line_behind_what_tells_how_to_read_them(tmp_path):
+    from lulcmap.catalog.frozen import freeze_items
+
+    text = b"".join(freeze_items(look(write(tmp_path, item("a"), item("b")))))
+
+    lines = text.splitlines()
+    assert [json.loads(line.rstrip(b","))["id"] for line in lines[-4:-2]] == ["a", "b"]
+    assert lines[-5].endswith(b'"features": [')
+    assert lines[-2:] == [b"]", b"}"]
