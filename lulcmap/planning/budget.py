@@ -151,4 +151,5 @@ def _choices(composites: int, readers: int, n_blocks: int) -> Iterator[tuple[int
         yield 1, 2, readers
         yield 1, 2, fewer
     yield 1, 1, readers
+    yield 1, 1, min(readers, _INCLUDED_PLANES)
     yield 1, 1, 1

@@ -74,7 +74,7 @@ def test_a_network_on_the_cores_is_fed_by_one_composite(monkeypatch):
     assert (fits.blocks, fits.composites) == (2, 1)
 
 
-@pytest.mark.parametrize("gigabytes", [3.5, 5, 8, 16, 32, 64])
+@pytest.mark.parametrize("gigabytes", [4, 6, 8, 16, 32, 64])
 def test_with_less_memory_less_is_done_at_once(monkeypatch, gigabytes):
     monkeypatch.setattr(budget, "available_cores", lambda: 16)
 
