@@ -131,7 +131,7 @@ def make_windows(options: Any) -> dict[str, Any]:
     kept: list[tuple[NDArray[Any], ...]] = []
     with watched(kept) as busy:
         seconds = mapped(options, "cpu", "reference.tif")
-    keep = kept[: 2 if options.small else 16]
+    keep = kept[: 1 if options.small else 16]
     names = ("s2", "s1", "sun_zenith", "logits")
     arrays = {
         name: np.concatenate(values)
