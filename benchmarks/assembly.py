@@ -4,8 +4,7 @@ A country in two UTM zones, with a border of 300,000 corners, islands and lakes,
 blocks as a run writes them; FOLDER keeps them for the next time (a small country has fewer corners
 and smaller blocks). Each step runs in its own process: ``join`` joins the blocks and throws the
 pixels away, ``write`` joins them and writes the map, ``cog`` writes it from a plain file of the
-same pixels, ``peer`` has GDAL's COG driver do that. Pixels of the map are compared with those of
-the block files.
+same pixels, ``peer`` has GDAL's COG driver do that. Pixels of the map are compared with the blocks.
 
     python benchmarks/assembly.py [FOLDER] [--gigapixels 6]
 """
