@@ -1,4 +1,4 @@
-from .busy import BusyClock, BusyShares, busy, recorded
+from .activity import BusyClock, BusyShares, busy, recorded
 from .checks import check_fields
 from .cpu import share_compiled_loops
 from .destination import check_destination, check_ours

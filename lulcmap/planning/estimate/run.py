@@ -22,7 +22,7 @@ from lulcmap.geo import MapGrid
 from lulcmap.model import Session
 from lulcmap.output import JOINED_BYTES_PER_PIXEL, check_writable, cog_bytes, made_before
 from lulcmap.planning.budget import memory_budget
-from lulcmap.planning.estimate.costs import RATES, cpu_seconds, inflate_seconds
+from lulcmap.planning.estimate.costs import RATES, cpu_seconds, inflate_seconds, work_of
 from lulcmap.planning.estimate.egress import egress_of
 from lulcmap.planning.estimate.footprints import Footprints
 from lulcmap.planning.estimate.reads import ASSET_BYTES_PER_PIXEL, ReadCounter, block_windows
@@ -201,20 +201,19 @@ def _costs(
     filled: float,
 ) -> Costs:
     """What the run takes of the machine, and what providers charge."""
-    block_pixels = sum(
-        math.prod(block.box.shape)
-        for block in planned.job.blocks
-        if not run.block_path(block.id).is_file()
-    )
-    cpu = cpu_seconds(
-        RATES.of_this_machine(inflate_seconds()),
+    todo = [b for b in planned.job.blocks if not run.block_path(b.id).is_file()]
+    times = 2 if planned.settings.zones else 1  # --zones writes another map
+    work = work_of(
         reads,
-        classifying=n_windows * window.cpu,
-        block_pixels=block_pixels,
-        map_pixels=filled * (2 if planned.settings.zones else 1),  # --zones writes another map
+        n_blocks=len(todo),
+        block_pixels=sum(math.prod(block.box.shape) for block in todo),
+        n_maps=len(planned.grids) * times,
+        map_pixels=filled * times,
     )
+    rates = RATES.of_this_machine(inflate_seconds())
+    cpu = cpu_seconds(rates, work, classifying=n_windows * window.cpu)
     gpu = None if planned.session.device == "cpu" else n_windows * window.wall
-    return Costs(cpu, gpu, egress_of(planned.scenes, reads), block_pixels)
+    return Costs(cpu, gpu, egress_of(planned.scenes, reads), work)
 
 
 def _seconds(
