@@ -31,7 +31,7 @@ from .registry import (
 from .runtime import LOG_FATAL_ONLY, first_line, has_cuda, has_driver, load_runtime
 from .session import Session, open_session
 from .soft import class_probabilities
-from .trial import COVER_SPECTRA
+from .trial import COVER_SPECTRA, typical_pixels
 from .wrap import WrappedModel, wrap_model
 from .wrap_request import WrapRequest
 
@@ -81,6 +81,7 @@ __all__ = [
     "open_session",
     "read_model",
     "shipped_models",
+    "typical_pixels",
     "with_head",
     "with_metadata",
     "wrap_model",
