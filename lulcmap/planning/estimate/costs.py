@@ -61,17 +61,17 @@ class Rates:
 
 
 RATES = Rates(
-    start=2.8,
-    sample=0.02,
+    start=2.7,
+    sample=0.007,
     warped=0.03,
-    request=0.006,
-    composite=0.13,
-    observation=0.0035,
-    block=0.2,
-    written=1.0,
-    map=0.3,
-    joined=0.6,
-    inflate=0.00196,
+    request=0.008,
+    composite=0.14,
+    observation=0.0025,
+    block=0.24,
+    written=1.4,
+    map=0.32,
+    joined=0.7,
+    inflate=0.0019,
 )
 """Measured by ``benchmarks/costs.py`` on one core of an Intel Xeon (Sapphire Rapids) that other
 work shared; reading from local files, to which HTTPS adds what its decryption takes."""
