@@ -2,8 +2,8 @@
 
 Each case is planned and made, one after the other, in processes of their own; compiled loops come
 from the cache after a first run that is not counted. From what the stages of all runs took, the
-rates of ``lulcmap/planning/estimate/costs.py`` follow, as the median over the runs; printed as they
-stand there.
+rates of ``lulcmap/planning/estimate/costs.py`` follow, by least squares; those of work that no run
+does (``warped``) come out as 0, and are to stay as they are.
 
     python benchmarks/costs.py FOLDER [--only NAME] [--size 1024]
     python benchmarks/costs.py FOLDER --archive items.json --aoi area.geojson --period DAY DAY
@@ -19,7 +19,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lulcmap.planning.estimate.costs import RATES, inflate_seconds
+import numpy as np
+from scipy.optimize import nnls
+
+from lulcmap.planning.estimate.costs import inflate_seconds
 from lulcmap.simulation import Country, simulate
 
 LULCMAP = [sys.executable, "-m", "lulcmap"]
@@ -73,21 +76,15 @@ def taken(case: Mapping[str, Any]) -> dict[str, float]:
 
 
 def rates(cases: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """The rates that the runs took."""
-    found: dict[str, list[float]] = {}
-    for case in cases:
-        reads = case["foretold"]["reads"]
-        filled = sum(one["pixels"] * one["filled"] for one in case["foretold"]["maps"])
-        took = taken(case)
-        found.setdefault("start", []).append(took["start"])
-        read = took["reading"] - RATES.request * reads["requests"]
-        found.setdefault("reading", []).append(1e6 * read / reads["samples"])
-        found.setdefault("compositing", []).append(1e6 * took["compositing"] / reads["pixels"])
-        block_pixels = case["foretold"]["costs"]["block_pixels"]
-        found.setdefault("writing", []).append(1e6 * took["writing"] / block_pixels)
-        found.setdefault("joining", []).append(1e6 * took["joining"] / filled)
-        found.setdefault("inflate", []).append(case["speed"])
-    return {name: statistics.median(values) for name, values in found.items()}
+    """The rates that fit what the runs took best, none below 0."""
+    found: dict[str, float] = {}
+    works = [case["foretold"]["costs"]["work"] for case in cases]
+    for stage, amounts in works[0].items():
+        rows = np.array([list(work[stage].values()) for work in works])
+        seconds = np.array([taken(case)[stage] for case in cases])
+        fitted, _ = nnls(rows / seconds[:, None], np.ones(len(cases)))  # as shares of each
+        found |= dict(zip(amounts, fitted.tolist(), strict=True))
+    return found | {"inflate": statistics.median(case["speed"] for case in cases)}
 
 
 def show(name: str, case: Mapping[str, Any]) -> bool:

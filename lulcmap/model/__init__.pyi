@@ -41,7 +41,7 @@ from .runtime import LOG_FATAL_ONLY, first_line, has_cuda, has_driver, load_runt
 from .session import Session, open_session
 from .soft import class_probabilities
 from .sun import zenith_range
-from .trial import COVER_SPECTRA
+from .trial import COVER_SPECTRA, typical_pixels
 from .windows import Windows, corner
 from .wrap import WrappedModel, wrap_model
 from .wrap_request import WrapRequest
@@ -97,6 +97,7 @@ __all__ = [
     "open_session",
     "read_model",
     "shipped_models",
+    "typical_pixels",
     "with_head",
     "with_metadata",
     "wrap_model",

@@ -1,4 +1,4 @@
-from .busy import BusyClock, BusyShares, busy, recorded
+from .activity import BusyClock, BusyShares, busy, recorded
 from .checks import check_fields
 from .cores import available_cores
 from .cpu import share_compiled_loops

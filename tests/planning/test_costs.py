@@ -7,12 +7,13 @@ import pytest
 
 from lulcmap.catalog import PROFILES
 from lulcmap.planning.estimate import egress
-from lulcmap.planning.estimate.costs import RATES, cpu_seconds, inflate_seconds
+from lulcmap.planning.estimate.costs import RATES, cpu_seconds, inflate_seconds, work_of
 from lulcmap.planning.estimate.egress import egress_of
 from lulcmap.planning.estimate.values import Reads
 
 READS = Reads(requests=100, bytes=3e9, samples=5e9, warped=0.0, pixels=2e7, s1_bytes=1e9)
-WORK = {"classifying": 50.0, "block_pixels": 1.6e7, "map_pixels": 1e7}
+SIZES = {"n_blocks": 4, "block_pixels": 1.6e7, "n_maps": 1, "map_pixels": 1e7}
+WORK = work_of(READS, **SIZES)
 
 
 @pytest.fixture
@@ -30,8 +31,8 @@ def sources(monkeypatch):
 
 
 def test_a_machine_half_as_fast_takes_twice_as_long_for_all_but_the_model():
-    here = cpu_seconds(RATES, READS, **WORK)
-    slow = cpu_seconds(RATES.of_this_machine(2 * RATES.inflate), READS, **WORK)
+    here = cpu_seconds(RATES, WORK, classifying=50.0)
+    slow = cpu_seconds(RATES.of_this_machine(2 * RATES.inflate), WORK, classifying=50.0)
 
     assert slow == pytest.approx(
         {name: seconds if name == "classifying" else 2 * seconds for name, seconds in here.items()}
@@ -39,9 +40,9 @@ def test_a_machine_half_as_fast_takes_twice_as_long_for_all_but_the_model():
 
 
 def test_twice_the_work_takes_twice_as_long_but_for_the_start():
-    twice = READS + READS
-    once = cpu_seconds(RATES, READS, **WORK)
-    more = cpu_seconds(RATES, twice, **{name: 2 * amount for name, amount in WORK.items()})
+    twice = work_of(READS + READS, **{name: 2 * amount for name, amount in SIZES.items()})
+    once = cpu_seconds(RATES, WORK, classifying=50.0)
+    more = cpu_seconds(RATES, twice, classifying=100.0)
 
     assert more == pytest.approx(
         {name: seconds if name == "start" else 2 * seconds for name, seconds in once.items()}
@@ -50,7 +51,11 @@ def test_twice_the_work_takes_twice_as_long_but_for_the_start():
 
 def test_samples_of_another_grid_cost_more():
     own, warped = (
-        cpu_seconds(RATES, replace(READS, warped=share * READS.samples), **WORK)
+        cpu_seconds(
+            RATES,
+            work_of(replace(READS, warped=share * READS.samples), **SIZES),
+            classifying=50.0,
+        )
         for share in (0.0, 1.0)
     )
 

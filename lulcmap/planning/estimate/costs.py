@@ -22,25 +22,34 @@ class Rates:
     """CPU-seconds of a machine for what a run does a million times."""
 
     start: float
-    """Of the start: imports, the model, the search in a file; compiled loops from the cache."""
+    """Of a run: imports, the model, the search in a file; compiled loops from the cache."""
 
-    reading: float
-    """Per million samples of reads: fetched, inflated, undone, on the composites' grid."""
+    sample: float
+    """Reading, per million samples: fetched, inflated, undone, on the composites' grid."""
 
-    warping: float
-    """More, per million samples that come from another grid."""
+    warped: float
+    """Reading, more for a million samples that come from another grid."""
 
     request: float
-    """Per band of a scene that is opened in a block."""
+    """Reading, per band of a scene that is opened in a block."""
 
-    compositing: float
-    """Per million pixels of composites: masks, the medians of nine bands, radar."""
+    composite: float
+    """Compositing, per million pixels: the medians of nine bands, and radar."""
 
-    writing: float
-    """Per million pixels of blocks: logits to classes, and their files."""
+    observation: float
+    """Compositing, per million samples: masks, and which samples a pixel takes."""
 
-    joining: float
-    """Per million filled pixels of maps: the join, the COG, and its checks."""
+    block: float
+    """Writing, per block."""
+
+    written: float
+    """Writing, per million pixels of blocks: logits to classes, and their files."""
+
+    map: float
+    """Joining, per map."""
+
+    joined: float
+    """Joining, per million filled pixels of maps: the join, the COG, and its checks."""
 
     inflate: float
     """Of ``inflate_seconds``: how fast the machine is."""
@@ -52,16 +61,20 @@ class Rates:
 
 
 RATES = Rates(
-    start=2.0,
-    reading=0.012,
-    warping=0.03,
-    request=0.002,
-    compositing=0.3,
-    writing=0.3,
-    joining=0.3,
-    inflate=0.0015,
+    start=2.7,
+    sample=0.007,
+    warped=0.03,
+    request=0.008,
+    composite=0.14,
+    observation=0.0025,
+    block=0.24,
+    written=1.4,
+    map=0.32,
+    joined=0.7,
+    inflate=0.0019,
 )
-"""Measured by ``benchmarks/costs.py``."""
+"""Measured by ``benchmarks/costs.py`` on one core of an Intel Xeon (Sapphire Rapids) that other
+work shared; reading from local files, to which HTTPS adds what its decryption takes."""
 
 
 def inflate_seconds(clock: Callable[[], float] = time.thread_time) -> float:
@@ -81,25 +94,46 @@ def inflate_seconds(clock: Callable[[], float] = time.thread_time) -> float:
     return min(times)
 
 
+def work_of(
+    reads: Reads, *, n_blocks: int, block_pixels: float, n_maps: int, map_pixels: float
+) -> Mapping[str, Mapping[str, float]]:
+    """What a run does in each stage but classifying, by the rate that it costs.
+
+    Args:
+        reads: what the blocks read.
+        n_blocks: blocks that are to be made.
+        block_pixels: their pixels.
+        n_maps: maps that are written.
+        map_pixels: their filled pixels.
+
+    """
+    samples = reads.samples / 1e6
+    return {
+        "start": {"start": 1.0},
+        "reading": {
+            "sample": samples,
+            "warped": reads.warped / 1e6,
+            "request": float(reads.requests),
+        },
+        "compositing": {"composite": reads.pixels / 1e6, "observation": samples},
+        "writing": {"block": float(n_blocks), "written": block_pixels / 1e6},
+        "joining": {"map": float(n_maps), "joined": map_pixels / 1e6},
+    }
+
+
 def cpu_seconds(
-    rates: Rates, reads: Reads, *, classifying: float, block_pixels: float, map_pixels: float
+    rates: Rates, work: Mapping[str, Mapping[str, float]], *, classifying: float
 ) -> Mapping[str, float]:
     """CPU-seconds of a run, by what they are for.
 
     Args:
         rates: rates of this machine.
-        reads: what the blocks read.
+        work: what the run does, as ``work_of`` gives it.
         classifying: CPU-seconds of the model for all windows.
-        block_pixels: pixels of the blocks that are to be made.
-        map_pixels: filled pixels of the maps.
 
     """
-    return {
-        "start": rates.start,
-        "reading": 1e-6 * (rates.reading * reads.samples + rates.warping * reads.warped)
-        + rates.request * reads.requests,
-        "compositing": 1e-6 * rates.compositing * reads.pixels,
-        "classifying": classifying,
-        "writing": 1e-6 * rates.writing * block_pixels,
-        "joining": 1e-6 * rates.joining * map_pixels,
+    seconds = {
+        stage: sum(getattr(rates, rate) * amount for rate, amount in amounts.items())
+        for stage, amounts in work.items()
     }
+    return {**seconds, "classifying": classifying}

@@ -191,8 +191,8 @@ class Costs:
     egress: tuple[Egress, ...]
     """What each source of scenes sends."""
 
-    block_pixels: int
-    """Pixels of the blocks that remain, whether they are in the area or not."""
+    work: Mapping[str, Mapping[str, float]]
+    """What ``cpu`` was computed from: amounts by stage and by the name of their rate."""
 
     @property
     def cpu_total(self) -> float:

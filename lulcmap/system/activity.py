@@ -15,7 +15,7 @@ from typing import Any, Self
 ACTIVITIES = ("classifying", "compositing", "reading", "writing")
 """What a thread can be at, what a run should wait for first."""
 
-_SATURATED = 0.85
+_SATURATED = 0.7
 """Share of the time from which on classifying itself is the limit."""
 
 
