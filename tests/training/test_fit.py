@@ -191,7 +191,6 @@ def test_half_precision_learns(tmp_path):
 
 
 def test_lulcformer_memorises_eight_chips():
-    torch.set_num_threads(2)
     torch.manual_seed(0)
     chips = make_chips(8, size=32)
     histograms = histograms_of(chips, step=1)
