@@ -20,7 +20,7 @@ import shapely
 from lulcmap.catalog.cells import Days as Days
 from lulcmap.catalog.cells import Query, queries_of
 from lulcmap.catalog.stac.client import Connection, RequestRefusedError
-from lulcmap.system import Steps, no_progress, public_url
+from lulcmap.system import Steps, no_progress, public_url, release_memory
 
 if TYPE_CHECKING:
     from lulcmap.catalog.stac.api import Page, Server
@@ -130,6 +130,7 @@ def _answers(
         futures = [pool.submit(_Search(searching).answer, query) for query in queries]
         for number, future in enumerate(as_completed(futures), 1):
             future.result()
+            release_memory()  # pages are let go in every thread, between what is kept of them
             progress(number, len(futures))
         return [future.result() for future in futures]
     except BaseException:
