@@ -226,15 +226,8 @@ def compare_composites(folder: Path, *, size: int, dates: int, rounds: int) -> N
     expected = None
     for turn in range(rounds):
         for name in costs:
-            command = [
-                sys.executable,
-                "-m",
-                "benchmarks.compositing",
-                "--one",
-                name,
-                "--folder",
-                str(folder),
-            ]
+            command = [sys.executable, "-m", "benchmarks.compositing", "--one", name]
+            command += ["--folder", str(folder)]
             command += ["--size", str(size), "--dates", str(dates)]
             out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
             costs[name].append(json.loads(out))

@@ -243,8 +243,8 @@ def run_case(name: str, case: Case, rounds: int) -> dict[str, Cost]:
     return medians
 
 
-def measure_growth(folder: Path, model: str, rounds: int) -> None:
-    """Print how the memory of both grows from 4 to 64 blocks, by the script's two ways."""
+def measure_growth(folder: Path, model: str, sides: list[int], rounds: int) -> None:
+    """Print how the memory of both grows with the blocks, by the script's two ways."""
     ways = {"at once": (), "block by block": ("--block", str(scale.BLOCK))}
     for way, options in ways.items():
         few, many = (
@@ -253,7 +253,7 @@ def measure_growth(folder: Path, model: str, rounds: int) -> None:
                 of_scale(folder, side, model, options),
                 rounds,
             )
-            for side in (2, scale.SIDE)
+            for side in sides
         )
         ours, theirs = (many[method].memory - few[method].memory for method in few)
         print(
@@ -269,7 +269,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="0 counts the first run of each")
     parser.add_argument("--model", default="lulcformer-tiny-real", help="a shipped model or a file")
     parser.add_argument("--http", action="store_true", help="also from a server")
-    parser.add_argument("--growth", action="store_true", help="also memory, 4 and 64 blocks")
+    parser.add_argument("--growth", action="store_true", help="also memory, by number of blocks")
+    parser.add_argument("--sides", type=int, nargs=2, default=[2, scale.SIDE], help="in blocks")
     parser.add_argument("--scale-folder", type=Path, help="where scale.py keeps its country")
     parser.add_argument("--small", action="store_true", help="160 px, once")
     parser.add_argument(
@@ -289,7 +290,7 @@ def main() -> None:
                 run_case("from a server", remote, rounds)
         if options.growth:
             kept = options.scale_folder or folder / "scale"
-            measure_growth(kept.resolve(), model, min(rounds, 1))
+            measure_growth(kept.resolve(), model, options.sides, min(rounds, 1))
 
 
 def hidden(words: list[str]) -> bool:

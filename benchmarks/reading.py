@@ -41,6 +41,8 @@ from lulcmap.geo import footprint
 Settings = dict[str, int | str]
 """Settings of a method; names in capitals are GDAL options, set in the environment."""
 
+SELF = [sys.executable, "-m", "benchmarks.reading"]
+
 BANDS = ("B02", "B03", "B04", "B08")
 ROW, COL = 230, 330
 """First pixel of the window in each file: inside a tile."""
@@ -301,15 +303,7 @@ def run_one(method: str, task: Task, settings: Settings) -> dict[str, Any]:
 
 def run(method: str, task: Task, settings: Settings) -> dict[str, Any]:
     """Result of ``run_one`` in a new process, with GDAL's options for the other methods."""
-    command = [
-        sys.executable,
-        "-m",
-        "benchmarks.reading",
-        "--one",
-        method,
-        "--task",
-        json.dumps(asdict(task)),
-    ]
+    command = [*SELF, "--one", method, "--task", json.dumps(asdict(task))]
     command += ["--settings", json.dumps(settings)]
     options = {} if method == "lulcmap" else GDAL
     options = options | {name: str(value) for name, value in settings.items() if name.isupper()}
@@ -322,15 +316,7 @@ def prepare(task: Task) -> None:
     """Make the files that are missing, in another process, whose memory does not count."""
     for each in (task, replace(task, name="warm", dates=1, size=600)):
         if not all(Path(href).exists() for href in each.hrefs()):
-            command = [
-                sys.executable,
-                "-m",
-                "benchmarks.reading",
-                "--make",
-                "--task",
-                json.dumps(asdict(each)),
-            ]
-            subprocess.run(command, check=True)
+            subprocess.run([*SELF, "--make", "--task", json.dumps(asdict(each))], check=True)
 
 
 def differing(cost: dict[str, Any], expected: list[int]) -> int:

@@ -80,7 +80,7 @@ class Job:
         }
         by_rank = [item.id for item in items["s2"]]
         for some in items.values():
-            some.sort(key=lambda item: item.datetime)
+            some.sort(key=lambda item: str(item.datetime))
         ranked = sorted(range(len(by_rank)), key=lambda i: by_rank.index(items["s2"][i].id))
         offsets = [
             1000 if item.properties["s2:processing_baseline"] >= "04.00" else 0
