@@ -28,7 +28,8 @@ from benchmarks.measuring import Cost, lulcmap, measured, median_cost
 from benchmarks.serving import served
 
 YEAR, EPSG = scale.YEAR, scale.EPSG
-PEER = Path(__file__).parent / "peers" / "odc_stac_map.py"
+PROJECT = Path(__file__).parents[1]
+PEER = PROJECT / "benchmarks" / "peers" / "odc_stac_map.py"
 
 FIRST_ROW, FIRST_COL = -534528, 46080
 """First pixel of the first window: the corner of a block of 4608 px lies in its middle."""
@@ -281,7 +282,8 @@ def main() -> None:
     rounds = 0 if options.small else options.rounds
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
-        model = in_child("--model-path", options.model)
+        shipped = PROJECT / "models" / f"{options.model}.onnx"
+        model = str(shipped if shipped.exists() else options.model)
         case = one_block(folder.resolve(), size, dates, model)
         case = replace(case, peer=tuple(options.peer), rules=SMALL_RULES if options.small else ())
         run_case("local files", case, rounds)
@@ -301,10 +303,6 @@ def hidden(words: list[str]) -> bool:
             make_country(Path(folder), size, s2_dates, s1_dates)
         case ["--compare", ours, theirs]:
             compare(Path(ours), Path(theirs))
-        case ["--model-path", name]:
-            from lulcmap.model import find_model
-
-            print(find_model(name), end="")
         case _:
             return False
     return True

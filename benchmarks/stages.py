@@ -1,6 +1,6 @@
 """Where the CPU-seconds of a command of lulcmap go: by stage, and by line of its code.
 
-The command runs in this process. Every few milliseconds a thread asks the kernel how long each
+The command runs in this process. Every ten milliseconds a thread asks the kernel how long each
 thread has run (Linux), and adds that to the line it is in: the innermost line of lulcmap. A thread
 without Python is the network's (or, while a map is written, GDAL's). Nothing of lulcmap is changed,
 and other work on the machine does not count.
@@ -16,7 +16,7 @@ from collections import Counter
 from pathlib import Path
 from types import FrameType
 
-INTERVAL = 0.003
+INTERVAL = 0.01
 """Seconds between samples."""
 
 STAGES = {
