@@ -313,4 +313,5 @@ def hidden(words: list[str]) -> bool:
 
 
 if __name__ == "__main__":
-    hidden(sys.argv[1:]) or main()
+    if not hidden(sys.argv[1:]):
+        main()
