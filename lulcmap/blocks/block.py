@@ -193,6 +193,7 @@ class BlockLogits:
         self.facts: list[WindowFacts] = []
         """What is known of the windows that were kept."""
 
+    @busy("writing")
     def add(self, windows: Sequence[Box], logits: NDArray[np.float32]) -> None:
         """Add the (n, K, h, w) logits of windows that the block runs, row by row."""
         for window, part in zip(windows, logits, strict=True):
