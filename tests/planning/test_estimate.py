@@ -24,6 +24,7 @@ from lulcmap.geo.utm import ZonePart
 from lulcmap.imagery.assets.fetch import Fetcher
 from lulcmap.legend import NODATA
 from lulcmap.model.inference import needed_windows
+from lulcmap.model.session import Session
 from lulcmap.pipeline import Settings, map_area
 from lulcmap.planning.estimate.costs import RATES
 from lulcmap.planning.estimate.footprints import pixel_boxes
@@ -171,6 +172,27 @@ def test_the_windows_are_those_that_the_pixels_need(country, settings, tmp_path,
     ]
     assert all(set(few) <= set(many) for few, many in zip(run, estimated, strict=True))
     assert sum(map(len, estimated)) <= 1.05 * sum(map(len, run))
+
+
+@pytest.mark.parametrize("block_size", [96, 480])
+def test_the_windows_of_a_plan_are_those_that_the_network_runs(
+    country, settings, tmp_path, monkeypatch, block_size
+):
+    chosen = settings(block_size=block_size)
+    estimate = plan_for(country, tmp_path / "map.tif", chosen)
+    lock, shown = threading.Lock(), []
+    run = Session.run
+
+    def counting(session, s2, *args, **kwargs):
+        with lock:
+            shown.append(len(s2))
+        return run(session, s2, *args, **kwargs)
+
+    monkeypatch.setattr(Session, "run", counting)
+    map_area(str(country.aoi), tmp_path / "map.tif", period=PERIOD, settings=chosen)
+
+    (zone,) = estimate.zones
+    assert sum(shown) <= zone.windows <= 1.1 * sum(shown)
 
 
 def test_what_is_read_is_within_a_factor_of_two(country, settings, tmp_path, monkeypatch):

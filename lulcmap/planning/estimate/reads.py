@@ -70,6 +70,17 @@ def block_windows(
     ]
 
 
+def run_once(blocks: Sequence[NDArray[np.int64]]) -> list[NDArray[np.int64]]:
+    """The windows of blocks without those of the blocks before: a process runs a window once."""
+    seen: set[tuple[int, int]] = set()
+    fresh = []
+    for windows in blocks:
+        corners = [(int(row), int(col)) for row, col in windows]
+        fresh.append(windows[[corner not in seen for corner in corners]])
+        seen.update(corners)
+    return fresh
+
+
 def _windows(box: Box, contract: Contract, reach: shapely.MultiPolygon | None) -> NDArray[np.int64]:
     """(n, 2) first row and column of the windows that a block needs; all if ``reach`` is None."""
     stride, lattice = contract.stride, contract.lattice
@@ -142,29 +153,44 @@ class ReadCounter:
         self._warped = np.array([s.epsg not in (zone.epsg, None) for s in scenes.scenes], bool)
         self._opened: dict[str, set[int]] = {}  # by band, scenes whose header was read
 
-    def total(self, blocks: Sequence[NDArray[np.int64]], *, share: float = 1.0) -> Reads:
-        """Total of what some blocks read.
+    def total(
+        self,
+        boxes: Sequence[Box],
+        windows: Sequence[NDArray[np.int64]],
+        *,
+        share: float = 1.0,
+    ) -> Reads:
+        """Total of what some blocks read: around the windows that they run, and their own pixels.
 
         Args:
-            blocks: windows of each block, as ``block_windows`` gives them.
+            boxes: boxes of the blocks.
+            windows: windows that each block needs, as ``block_windows`` gives them; it runs those
+                that none before it needs.
             share: share of the blocks that are counted; the others are taken to read as much per
                 window.
 
         """
-        blocks = [windows for windows in blocks if len(windows)]
+        blocks = [
+            block for block in zip(boxes, windows, run_once(windows), strict=True) if len(block[2])
+        ]
         n = math.ceil(len(blocks) * share)
         counted = np.random.default_rng(0).permutation(len(blocks))[:n]
         sums = np.zeros(6)
         for number in sorted(counted.tolist()):
-            (row, col), last = blocks[number].min(axis=0), blocks[number].max(axis=0)
-            over = Box(int(row), int(col), *(last - (row, col) + self._size).tolist())
+            box, needed, fresh = blocks[number]
+            own = np.maximum(needed.min(axis=0), (box.row, box.col))
+            own_stop = np.minimum(needed.max(axis=0) + self._size, box.stop)
+            row, col = np.minimum(fresh.min(axis=0), own).tolist()
+            stop = np.maximum(fresh.max(axis=0) + self._size, own_stop)
+            over = Box(row, col, *(stop - (row, col)).tolist())
             sums[4] += math.prod(over.shape)
             for band, scenes in self._requests(over).items():
                 cost = self._cost(np.array(scenes, int), band, over)
                 sums[:4] += cost
                 sums[5] += cost[1] if band in S1_BANDS else 0.0
         if n:
-            sums *= sum(map(len, blocks)) / sum(len(blocks[number]) for number in counted.tolist())
+            of_counted = sum(len(blocks[number][2]) for number in counted.tolist())
+            sums *= sum(len(fresh) for *_, fresh in blocks) / of_counted
         requests, *others = sums.tolist()
         return Reads(round(requests), *others)
 

@@ -24,7 +24,12 @@ from lulcmap.planning.budget import memory_budget
 from lulcmap.planning.estimate.costs import RATES, cpu_seconds, inflate_seconds, work_of
 from lulcmap.planning.estimate.egress import egress_of
 from lulcmap.planning.estimate.footprints import Footprints
-from lulcmap.planning.estimate.reads import ASSET_BYTES_PER_PIXEL, ReadCounter, block_windows
+from lulcmap.planning.estimate.reads import (
+    ASSET_BYTES_PER_PIXEL,
+    ReadCounter,
+    block_windows,
+    run_once,
+)
 from lulcmap.planning.estimate.scenes import find_gaps, s1_orbits, s2_months
 from lulcmap.planning.estimate.values import (
     Costs,
@@ -141,8 +146,12 @@ def _zones(
         todo = [block.box for block in zone.blocks if not run.block_path(block.id).is_file()]
         windows = block_windows(zone, contract, todo)
         done = len(zone.blocks) - len(todo)
-        zones.append(ZoneEstimate(zone.epsg, len(zone.blocks), done, sum(map(len, windows))))
-        reads += ReadCounter(job, zone, scenes, footprints, contract).total(windows, share=share)
+        zones.append(
+            ZoneEstimate(zone.epsg, len(zone.blocks), done, sum(map(len, run_once(windows))))
+        )
+        reads += ReadCounter(job, zone, scenes, footprints, contract).total(
+            todo, windows, share=share
+        )
     return tuple(zones), reads
 
 
