@@ -39,6 +39,10 @@ def test_a_machine_half_as_fast_takes_twice_as_long_for_all_but_the_model():
     )
 
 
+def test_a_clock_too_coarse_to_tell_leaves_the_rates_as_they_are():
+    assert RATES.of_this_machine(inflate_seconds(lambda: 0.0)) == RATES
+
+
 def test_twice_the_work_takes_twice_as_long_but_for_the_start():
     twice = work_of(READS + READS, **{name: 2 * amount for name, amount in SIZES.items()})
     once = cpu_seconds(RATES, WORK, classifying=50.0)
