@@ -1,7 +1,10 @@
 """The file of single dates beside a sample: read once, resumed, shown."""
 
 import io
+import json
 import shutil
+import sqlite3
+from contextlib import closing
 from datetime import date
 
 import numpy as np
@@ -134,8 +137,6 @@ def test_the_file_of_another_program_is_kept(tmp_path, content):
     if content:
         path.write_bytes(content)
     else:
-        import sqlite3
-
         with sqlite3.connect(path) as database:
             database.execute("CREATE TABLE mine (a)")
         content = path.read_bytes()
@@ -147,6 +148,20 @@ def test_the_file_of_another_program_is_kept(tmp_path, content):
     assert path.read_bytes() == content
 
 
+def test_values_of_other_types_than_ours_harm_nothing(tmp_path, points):
+    path = tmp_path / "sample-dates.sqlite"
+    with DateFile(path) as file:
+        file.start(asked_of("earth-search"))
+        file.keep(points[0], [glimpse()])
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE dates SET day = x'ff00', picture = 1 << 60 WHERE mix = 0")
+        database.execute("UPDATE dates SET picture = 'a text' WHERE mix = 1")
+
+    with DateFile(path) as file:
+        assert json.dumps(file.to_json(points))
+        assert file.picture(1, 0, 0) is file.picture(1, 0, 1) is None
+
+
 def test_scenes_come_from_the_run_folder_or_a_catalogue(tmp_path):
     path, period = tmp_path / "m.tif", ("2024-01-01", "2024-12-31")
 
@@ -154,6 +169,9 @@ def test_scenes_come_from_the_run_folder_or_a_catalogue(tmp_path):
         asked_dates(path, period, 4, None)
     with pytest.raises(UsageError, match="no report beside it"):
         asked_dates(path, None, 4, "earth-search")
+    for wrong in (("2024", "now"), ("2024-01-01",), (1, 2)):
+        with pytest.raises(UsageError, match="no report beside it that tells the period"):
+            asked_dates(path, wrong, 4, "earth-search")
     assert asked_dates(path, period, 4, "earth-search") == DatesAsked("earth-search", YEAR, 4)
     (tmp_path / "m.tif.run").mkdir()
     (tmp_path / "m.tif.run" / "items.json").write_text("{}")
