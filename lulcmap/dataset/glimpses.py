@@ -88,7 +88,7 @@ class Glimpses:
     """Most dates of a place."""
 
     lost: list[str] = field(default_factory=list)
-    """Why dates are missing that could not be read."""
+    """Why bands of dates could not be read."""
 
     def of(self, lon: float, lat: float) -> list[Glimpse]:
         """The dates of a place, by time; fewer where parts of the period show nothing of it.

@@ -194,7 +194,7 @@ def read_dates(
         progress: called with a stage's name, how many points are done, and how many there are.
 
     Returns:
-        Why single dates are missing that could not be read.
+        Why bands of dates could not be read; they are not tried again.
 
     Raises:
         UsageError: the catalogue is none.

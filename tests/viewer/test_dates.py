@@ -4,7 +4,8 @@ import io
 import json
 import shutil
 import sqlite3
-from contextlib import closing
+from contextlib import closing, nullcontext
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -17,6 +18,7 @@ from lulcmap.cli import main
 from lulcmap.dataset import Glimpse, glimpses
 from lulcmap.errors import OutputError, ProviderError, UsageError
 from lulcmap.viewer.dates import DateFile, DatesAsked, asked_dates, dates_path, read_dates
+from lulcmap.viewer.labelling import open_labelling
 from lulcmap.viewer.points import Point
 from tests.products.maps import write_map
 from tests.viewer.maps import patches
@@ -195,3 +197,25 @@ def test_the_command_says_what_lacks(tmp_path):
     assert "--dates" in alone.output
     assert "no report beside it" in without.output
     assert not dates_path(sample).exists()
+
+
+def test_the_command_says_what_could_not_be_read_and_how_to_try_again(tmp_path, monkeypatch):
+    path = write_map(tmp_path / "m.tif", patches((60, 80)))
+    sample = tmp_path / "s.gpkg"
+    words = ["--size", "20", "--min-per-class", "2", "--out", str(sample)]
+    assert CliRunner().invoke(main, ["sample", str(path), *words]).exit_code == 0
+    DateFile(dates_path(sample)).__exit__()
+    basemap = "https://x.org/{z}/{x}/{y}"
+    with open_labelling(sample, map_path=path, interpreter="anna", basemap=basemap) as opened:
+        lost = replace(opened, lost=("B03 of 2024-05-01 is damaged.",) * 4)
+        monkeypatch.setattr("lulcmap.viewer.open_labelling", lambda **_: nullcontext(lost))
+        monkeypatch.setattr("lulcmap.viewer.serve_labelling", refuse)
+        told = CliRunner().invoke(main, ["label", str(sample), "--map", str(path)])
+
+    (note,) = [line for line in told.output.splitlines() if "could not be read" in line]
+    assert "4 bands of dates could not be read (B03 of 2024-05-01 is damaged.)" in note
+    assert f"Move {dates_path(sample)} away to read all again." in note
+
+
+def refuse(*_, **__):
+    raise UsageError("No page is opened.")
