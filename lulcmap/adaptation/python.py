@@ -20,7 +20,7 @@ def adapt(
     out: str | Path,
     *,
     model: str | Path | None = None,
-    composites: Iterable[str | Path] = (),
+    composites: str | Path | Iterable[str | Path] = (),
     aoi: AreaLike | None = None,
     year: int | None = None,
     month: str | None = None,
@@ -87,7 +87,8 @@ def adapt(
     with named_as_keywords():
         if way not in ways:
             raise UsageError(f"way is {way!r}; choose {', '.join(ways)}.")
-        kept = [KeptComposite.open(Path(path)) for path in composites]
+        paths = [composites] if isinstance(composites, str | Path) else composites
+        kept = [KeptComposite.open(Path(path)) for path in paths]
         period = {"year": year, "month": month, "season": season, "last": last}
         imagery: list[Imagery] = [*kept]
         if aoi is not None and not kept:
@@ -95,7 +96,8 @@ def adapt(
             when = read_period(start, end, **period)
             imagery.append(CatalogImagery(area.name, area.polygon, when, read_settings(settings)))
         else:
-            _check_composites(aoi, kept, {**period, "start": start, "end": end, **settings})
+            given = {**period, "start": start, "end": end, "layer": layer, **settings}
+            _check_composites(aoi, kept, given)
         return adapt_model(
             model,
             Path(labels),

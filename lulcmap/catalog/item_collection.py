@@ -1,5 +1,6 @@
 """An ItemCollection as a catalogue: from a file, whose items are read one at a time, or values."""
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -112,6 +113,9 @@ def _members_of(path: Path) -> tuple[dict[str, Any], bool]:
 def _mentions_us(path: Path) -> bool:
     """Whether a file may have members of lulcmap's own: then they must be known first."""
     with path.open("rb") as file:
+        if not json.detect_encoding(file.read(4)).startswith("utf-8"):
+            return True  # some editors write UTF-16, where the name has other bytes
+        file.seek(0)
         end = b""
         while chunk := file.read(2**20):
             if _OURS in end + chunk:

@@ -173,10 +173,11 @@ def _serve(port: int | None, *, opens: bool, **opening: Any) -> None:
             echo(f"Note: {in_line(note)}", err=True)
         if off:
             echo(f"Note: {off:,} of {len(points):,} points lie off the map.", err=True)
-        if labelling.lost:
+        if labelling.dates is not None and labelling.lost:
             echo(
-                f"Note: {len(labelling.lost):,} dates could not be read "
-                f"({in_line(labelling.lost[0])}) and are not shown.",
+                f"Note: {len(labelling.lost):,} bands of dates could not be read "
+                f"({in_line(labelling.lost[0])}), so dates may be missing. Move "
+                f"{labelling.dates.path} away to read all again.",
                 err=True,
             )
         with (

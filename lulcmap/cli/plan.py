@@ -259,7 +259,9 @@ def _prices(estimate: "Estimate") -> Iterator[tuple[str, str]]:
 
 def _hours(seconds: float) -> str:
     """CPU time: what a machine is paid by."""
-    return f"{seconds / 3600:,.2g} CPU-hours" if seconds >= 360 else f"{seconds:,.0f} CPU-seconds"
+    if seconds >= 360:
+        return f"{_number(seconds / 3600)} CPU-hours"
+    return f"{seconds:,.0f} CPU-seconds"
 
 
 def _counted(n: int, noun: str, plural: str | None = None) -> str:

@@ -43,6 +43,8 @@ _LOOKS = 3
 _REACH_DEG = 0.01
 """Half the side, degrees, of the squares around places that scenes are searched in."""
 
+_GLOBE = shapely.box(-180, -90, 180, 90)
+
 _MAX_LAT = 85.0
 """Latitude, degrees, beyond which there is no Web Mercator, and no Sentinel-2 either."""
 
@@ -86,7 +88,7 @@ class Glimpses:
     """Most dates of a place."""
 
     lost: list[str] = field(default_factory=list)
-    """Why dates are missing that could not be read."""
+    """Why bands of dates could not be read."""
 
     def of(self, lon: float, lat: float) -> list[Glimpse]:
         """The dates of a place, by time; fewer where parts of the period show nothing of it.
@@ -178,7 +180,8 @@ def open_glimpses(
 
     """
     squares = shapely.buffer(shapely.points(places), _REACH_DEG, cap_style="square")
-    area = shapely.MultiPolygon(list(shapely.get_parts(shapely.union_all(squares))))
+    near = shapely.intersection(shapely.union_all(squares), _GLOBE)  # servers refuse other degrees
+    area = shapely.MultiPolygon(list(shapely.get_parts(near)))
     with OpenArchive(ImageArchive(catalog=catalog)) as archive:
         scenes, _ = archive.find(area, days, days, s1=False)
         if not scenes:
@@ -202,10 +205,11 @@ def glimpse_grid(lon: float, lat: float) -> GeoBox:
 
 
 def glimpse_bounds(lon: float, lat: float) -> tuple[float, float, float, float]:
-    """West, south, east and north of a place's glimpses, degrees."""
+    """West, south, east and north of a place's glimpses, degrees; past 180 where they cross it."""
     west, south, east, north = glimpse_grid(lon, lat).boundingbox.bbox
     to_degrees = Transformer.from_crs("EPSG:3857", "EPSG:4326", always_xy=True)
-    (west, east), (south, north) = to_degrees.transform((west, east), (south, north))
+    sides, (south, north) = to_degrees.transform((west, east), (south, north))
+    west, east = (lon + (side - lon + 180) % 360 - 180 for side in sides)
     return west, south, east, north
 
 

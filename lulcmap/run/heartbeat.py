@@ -63,7 +63,7 @@ class Beat:
         """What ``to_json`` made the values of.
 
         Raises:
-            KeyError, TypeError, ValueError: the values are of something else.
+            KeyError, TypeError, ValueError, AttributeError: the values are of something else.
 
         """
         return cls(

@@ -119,6 +119,6 @@ def run_status(path: Path) -> RunStatus:
 def _worker(path: Path) -> Worker | None:
     try:
         beat = Beat.from_json(json.loads(path.read_text()))
-    except (OSError, ValueError, KeyError, TypeError, OverflowError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return None
     return Worker(beat, alive=holder(path.with_suffix(".lock")) is not None)

@@ -133,7 +133,7 @@ class DateFile:
         days: dict[int, list[dict[str, Any]]] = {}
         for number, day, clear in rows:
             days.setdefault(number, []).append(
-                {"day": day, "clear": None if clear is None else bool(clear)}
+                {"day": str(day), "clear": None if clear is None else bool(clear)}
             )
         told = {}
         for one in points:
@@ -155,7 +155,8 @@ class DateFile:
                 "SELECT picture FROM dates WHERE point = ? AND number = ? AND mix = ?",
                 (point, number, mix),
             ).fetchone()
-        return None if row is None else bytes(row[0])
+        # A file of somebody else may hold anything in its columns.
+        return row[0] if row is not None and isinstance(row[0], bytes) else None
 
     @contextmanager
     def _changing(self) -> Iterator[sqlite3.Connection]:
@@ -193,7 +194,7 @@ def read_dates(
         progress: called with a stage's name, how many points are done, and how many there are.
 
     Returns:
-        Why single dates are missing that could not be read.
+        Why bands of dates could not be read; they are not tried again.
 
     Raises:
         UsageError: the catalogue is none.
@@ -227,14 +228,17 @@ def asked_dates(
         catalog: catalogue; None takes the scenes in the run folder beside the map.
 
     Raises:
-        UsageError: the map has no report, or no run folder and no catalogue is given.
+        UsageError: no report tells the map's period, or the map has no run folder and no catalogue
+            is given.
 
     """
-    if period is None:
+    try:
+        start, end = map(date.fromisoformat, period or ())
+    except (TypeError, ValueError):
         raise UsageError(
-            f"{map_path} has no report beside it, so that the period of --dates is unknown. Copy "
+            f"{map_path} has no report beside it that tells the period of --dates. Copy "
             f"{map_path.name}.report.json beside it, or leave out --dates."
-        )
+        ) from None
     if catalog is None:
         items = map_path.with_name(f"{map_path.name}.run") / "items.json"
         if not items.is_file():
@@ -243,7 +247,6 @@ def asked_dates(
                 "--catalog as to lulcmap predict, or make the map with --keep-run."
             )
         catalog = str(items.absolute())
-    start, end = map(date.fromisoformat, period)
     return DatesAsked(catalog, (start, end), count)
 
 

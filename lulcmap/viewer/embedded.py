@@ -79,8 +79,8 @@ def _span(bounds: Bounds, zoom: int) -> tuple[list[int], list[int]]:
     side = 2**zoom
     left, right = (math.floor((lon + 180) / 360 * side) for lon in (west, east))
     top, foot = (min(max(math.floor(_from_top(lat) * side), 0), side - 1) for lat in (north, south))
-    columns = dict.fromkeys(x % side for x in range(left, right + 1))
-    return list(columns), list(range(top, foot + 1))
+    columns = sorted({x % side for x in range(left, right + 1)})
+    return columns, list(range(top, foot + 1))
 
 
 def _chunks(numbers: list[int]) -> list[list[int]]:

@@ -159,8 +159,9 @@ def _check_place(page: Path, folder: Path, *, overwrite: bool) -> None:
     check_destination(folder, option="--export", folder=True)
     check_ours(page, _is_ours, kind="a page", option="--export")
     check_ours(folder / FOLDER, is_page_folder, kind="the folder of a page", option="--export")
-    if page.exists() and not overwrite:
-        raise OutputError(f"{page} exists. Give --overwrite, or another folder.")
+    for path in (page, folder / FOLDER):  # a page under another name may need the folder
+        if path.exists() and not overwrite:
+            raise OutputError(f"{path} exists. Give --overwrite, or another folder.")
 
 
 def _texts(held: Iterable[KeptTiles]) -> dict[str, dict[str, str]]:

@@ -56,7 +56,7 @@ class Labelling:
     """Pictures of single dates around the points; None without any."""
 
     lost: tuple[str, ...] = ()
-    """Why dates are missing that could not be read."""
+    """Why bands of dates could not be read."""
 
     def to_json(self) -> dict[str, Any]:
         """What the page is told at first, as plain JSON values.

@@ -46,6 +46,8 @@ def test_it_makes_the_model_of_the_command(folder, tmp_path):
         ({"aoi": "8,47,9,48"}, "not both"),
         ({"year": 2024}, "year has no effect on a composite"),
         ({"max_cloud": 50}, "max_cloud has no effect on a composite"),
+        ({"layer": "land"}, "layer has no effect on a composite"),
+        ({"composites": "nowhere.tif"}, "nowhere.tif"),
         ({"way": "half"}, "way is 'half'; choose head, whole, both."),
         ({"new_classes": {"rice": "green"}}, "it takes six hexadecimal digits"),
         ({"composites": [], "aoi": "8,47,9,48"}, "period"),

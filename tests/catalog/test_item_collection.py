@@ -84,6 +84,19 @@ def test_members_are_known_wherever_they_stand(tmp_path, indent, first):
     assert list(ItemCollection.open(values).fallback_items()) == [{"id": "twin"}]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+def test_members_are_known_in_every_encoding_of_json(tmp_path, encoding):
+    members = {"type": "FeatureCollection", SOURCES_MEMBER: SOURCES}
+    (tmp_path / "items.json").write_bytes(
+        json.dumps({**members, "features": [{"id": "a"}]}).encode(encoding)
+    )
+
+    file = ItemCollection.open(str(tmp_path / "items.json"))
+
+    assert file.members == members
+    assert list(file.items()) == [{"id": "a"}]
+
+
 def test_what_follows_the_items_of_a_frozen_file_is_not_left_out_silently(tmp_path):
     values = {"type": "FeatureCollection", SOURCES_MEMBER: SOURCES, "features": [], "extra": 1}
 

@@ -11,6 +11,7 @@ from pyproj import Transformer
 
 from lulcmap.dataset import GLIMPSE_BANDS, glimpse_bounds, open_glimpses
 from lulcmap.dataset.glimpses import GLIMPSE_PX, glimpse_grid
+from lulcmap.dataset.source import OpenArchive
 from lulcmap.errors import NoScenesError, ReadError
 from lulcmap.imagery import Reader
 from lulcmap.sensors import SCL_MASKED
@@ -101,6 +102,34 @@ def test_the_bounds_are_those_of_the_pixels(places):
     np.testing.assert_allclose(
         [*to_mercator.transform(west, south), *to_mercator.transform(east, north)], box, atol=0.01
     )
+
+
+@pytest.mark.parametrize("lon", [179.999, 180.0, -179.999])
+def test_at_the_antimeridian_the_picture_is_no_wider(lon):
+    west, _, east, _ = glimpse_bounds(lon, -17.0)
+
+    assert west < lon < east
+    assert east - west == pytest.approx(0.009, rel=0.01)
+
+
+@pytest.mark.parametrize("lon", [179.999, -179.999])
+def test_at_the_antimeridian_servers_are_asked_for_degrees_that_exist(monkeypatch, lon):
+    asked = []
+
+    def find(_, area, *days, s1):
+        asked.append((area, days, s1))
+        return [], []
+
+    monkeypatch.setattr(OpenArchive, "find", find)
+    with (
+        pytest.raises(NoScenesError),
+        open_glimpses("earth-search", np.array([[lon, -17.0]]), YEAR, 4),
+    ):
+        pass
+
+    ((area, _, _),) = asked
+    assert area.contains(shapely.Point(lon, -17.0))
+    assert -180 <= area.bounds[0] < area.bounds[2] <= 180
 
 
 def test_a_date_that_cannot_be_read_is_left_out_and_told(country, places, monkeypatch):

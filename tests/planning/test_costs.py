@@ -20,8 +20,9 @@ WORK = work_of(READS, **SIZES)
 def sources(monkeypatch):
     """Egress of reads from the sources of each sensor, whose first assets have some href."""
 
-    def of(names, href="https://example.com/B02.tif"):
-        monkeypatch.setattr(egress, "first_hrefs", lambda _: dict.fromkeys(names, href))
+    def of(names, href="https://example.com/B02.tif", *, without=()):
+        hrefs = {sensor: href for sensor in names if sensor not in without}
+        monkeypatch.setattr(egress, "first_hrefs", lambda _: hrefs)
         scenes = SimpleNamespace(
             sources={sensor: SimpleNamespace(name=name) for sensor, name in names.items()}
         )
@@ -37,6 +38,10 @@ def test_a_machine_half_as_fast_takes_twice_as_long_for_all_but_the_model():
     assert slow == pytest.approx(
         {name: seconds if name == "classifying" else 2 * seconds for name, seconds in here.items()}
     )
+
+
+def test_a_clock_too_coarse_to_tell_leaves_the_rates_as_they_are():
+    assert RATES.of_this_machine(inflate_seconds(lambda: 0.0)) == RATES
 
 
 def test_twice_the_work_takes_twice_as_long_but_for_the_start():
@@ -82,6 +87,12 @@ def test_one_source_of_both_sensors_sends_all(sources):
     (only,) = sources({"s2": "planetary-computer", "s1": "planetary-computer"})
 
     assert only.bytes == READS.bytes
+
+
+def test_a_source_without_scenes_sends_nothing(sources):
+    (only,) = sources({"s2": "earth-search", "s1": "planetary-computer"}, without=["s1"])
+
+    assert only.source == "earth-search"
 
 
 def test_what_nobody_knows_is_not_invented(sources):

@@ -375,6 +375,16 @@ def test_a_purse_is_told_what_a_map_takes(country, settings, tmp_path):
     assert "GPU" not in shown
 
 
+def test_cpu_hours_of_a_country_are_plain_numbers(country, settings, tmp_path):
+    estimate = plan_for(country, tmp_path / "map.tif", settings())
+
+    for seconds, said in ((400.0, "0.111 CPU-hours"), (9.1e6, "2,528 CPU-hours")):
+        costs = replace(estimate.costs, cpu={"reading": seconds})
+        assert f"\nCPU          about {said}: reading 100 %" in table(
+            replace(estimate, costs=costs)
+        )
+
+
 def test_minutes_of_a_gpu_are_those_of_the_windows(country, settings, tmp_path):
     estimate = plan_for(country, tmp_path / "map.tif", settings())
     on_gpu = replace(estimate, costs=replace(estimate.costs, gpu=90.0))

@@ -2,7 +2,10 @@
 
 import json
 
-from lulcmap.run import Heartbeat
+import pytest
+
+from lulcmap.errors import UsageError
+from lulcmap.run import Heartbeat, run_status
 from lulcmap.run.heartbeat import Beat
 from lulcmap.system import busy
 
@@ -60,3 +63,13 @@ def test_a_beat_of_a_version_that_told_nothing_of_it_is_read(tmp_path):
     del values["busy"]
 
     assert Beat.from_json(values).busy is None
+
+
+@pytest.mark.parametrize("busy", [[1], "x", 3, {"busy": [], "awaited": {}}, {"busy": {"a": None}}])
+def test_a_damaged_beat_is_passed_over(tmp_path, busy):
+    with Heartbeat(tmp_path / "run.beat"):
+        values = json.loads((tmp_path / "run.beat").read_text())
+    (tmp_path / "run.beat").write_text(json.dumps({**values, "busy": busy}))
+
+    with pytest.raises(UsageError, match="No run in"):
+        run_status(tmp_path)

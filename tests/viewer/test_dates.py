@@ -1,7 +1,11 @@
 """The file of single dates beside a sample: read once, resumed, shown."""
 
 import io
+import json
 import shutil
+import sqlite3
+from contextlib import closing, nullcontext
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -14,6 +18,7 @@ from lulcmap.cli import main
 from lulcmap.dataset import Glimpse, glimpses
 from lulcmap.errors import OutputError, ProviderError, UsageError
 from lulcmap.viewer.dates import DateFile, DatesAsked, asked_dates, dates_path, read_dates
+from lulcmap.viewer.labelling import open_labelling
 from lulcmap.viewer.points import Point
 from tests.products.maps import write_map
 from tests.viewer.maps import patches
@@ -134,8 +139,6 @@ def test_the_file_of_another_program_is_kept(tmp_path, content):
     if content:
         path.write_bytes(content)
     else:
-        import sqlite3
-
         with sqlite3.connect(path) as database:
             database.execute("CREATE TABLE mine (a)")
         content = path.read_bytes()
@@ -147,6 +150,20 @@ def test_the_file_of_another_program_is_kept(tmp_path, content):
     assert path.read_bytes() == content
 
 
+def test_values_of_other_types_than_ours_harm_nothing(tmp_path, points):
+    path = tmp_path / "sample-dates.sqlite"
+    with DateFile(path) as file:
+        file.start(asked_of("earth-search"))
+        file.keep(points[0], [glimpse()])
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE dates SET day = x'ff00', picture = 1 << 60 WHERE mix = 0")
+        database.execute("UPDATE dates SET picture = 'a text' WHERE mix = 1")
+
+    with DateFile(path) as file:
+        assert json.dumps(file.to_json(points))
+        assert file.picture(1, 0, 0) is file.picture(1, 0, 1) is None
+
+
 def test_scenes_come_from_the_run_folder_or_a_catalogue(tmp_path):
     path, period = tmp_path / "m.tif", ("2024-01-01", "2024-12-31")
 
@@ -154,6 +171,9 @@ def test_scenes_come_from_the_run_folder_or_a_catalogue(tmp_path):
         asked_dates(path, period, 4, None)
     with pytest.raises(UsageError, match="no report beside it"):
         asked_dates(path, None, 4, "earth-search")
+    for wrong in (("2024", "now"), ("2024-01-01",), (1, 2)):
+        with pytest.raises(UsageError, match="no report beside it that tells the period"):
+            asked_dates(path, wrong, 4, "earth-search")
     assert asked_dates(path, period, 4, "earth-search") == DatesAsked("earth-search", YEAR, 4)
     (tmp_path / "m.tif.run").mkdir()
     (tmp_path / "m.tif.run" / "items.json").write_text("{}")
@@ -177,3 +197,25 @@ def test_the_command_says_what_lacks(tmp_path):
     assert "--dates" in alone.output
     assert "no report beside it" in without.output
     assert not dates_path(sample).exists()
+
+
+def test_the_command_says_what_could_not_be_read_and_how_to_try_again(tmp_path, monkeypatch):
+    path = write_map(tmp_path / "m.tif", patches((60, 80)))
+    sample = tmp_path / "s.gpkg"
+    words = ["--size", "20", "--min-per-class", "2", "--out", str(sample)]
+    assert CliRunner().invoke(main, ["sample", str(path), *words]).exit_code == 0
+    DateFile(dates_path(sample)).__exit__()
+    basemap = "https://x.org/{z}/{x}/{y}"
+    with open_labelling(sample, map_path=path, interpreter="anna", basemap=basemap) as opened:
+        lost = replace(opened, lost=("B03 of 2024-05-01 is damaged.",) * 4)
+        monkeypatch.setattr("lulcmap.viewer.open_labelling", lambda **_: nullcontext(lost))
+        monkeypatch.setattr("lulcmap.viewer.serve_labelling", refuse)
+        told = CliRunner().invoke(main, ["label", str(sample), "--map", str(path)])
+
+    (note,) = [line for line in told.output.splitlines() if "could not be read" in line]
+    assert "4 bands of dates could not be read (B03 of 2024-05-01 is damaged.)" in note
+    assert f"Move {dates_path(sample)} away to read all again." in note
+
+
+def refuse(*_, **__):
+    raise UsageError("No page is opened.")

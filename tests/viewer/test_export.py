@@ -143,6 +143,20 @@ def test_one_kind_of_page_replaces_the_other_and_nothing_else(tmp_path, monkeypa
     assert (folder / "lulcmap-page" / "thesis.doc").exists()
 
 
+def test_the_folder_of_a_page_of_another_name_is_kept(tmp_path, monkeypatch):
+    site = open_site([write_map(tmp_path / "m.tif", patches((60, 80)))])
+    folder = tmp_path / "page"
+    with monkeypatch.context() as patch:
+        patch.setattr(export, "MAX_FILE_TILES", 0)
+        export_page(site, folder)
+    (folder / "index.html").rename(folder / "north.html")
+
+    with pytest.raises(OutputError, match=r"lulcmap-page exists\. Give --overwrite"):
+        export_page(site, folder)
+
+    assert {one.name for one in folder.iterdir()} == {"lulcmap-page", "north.html"}
+
+
 def test_a_folder_that_fails_half_way_leaves_the_page_as_it_was(tmp_path, monkeypatch):
     site = open_site([write_map(tmp_path / "m.tif", patches((60, 80)))])
     page = export_page(site, tmp_path / "page").path
@@ -196,10 +210,11 @@ def test_a_map_too_large_for_any_page_is_refused_before_the_work(tmp_path, monke
         (8.0, 47.0, 8.9, 47.3),
         (179.5, -17.0, 180.6, -16.0),
         (-180.0, -85.05, 180.0, 85.05),
+        (-100.0, -10.0, 255.0, 10.0),  # ends in the square it began in, on the other side of it
     ],
 )
 def test_the_pyramid_has_each_tile_once_square_by_square(bounds):
-    zooms = range(9) if bounds[0] == -180 else range(6, 13)
+    zooms = range(9) if bounds[2] - bounds[0] > 180 else range(6, 13)
 
     tiles = list(embedded.pyramid(bounds, zooms))
 

@@ -55,8 +55,11 @@ class Rates:
     """Of ``inflate_seconds``: how fast the machine is."""
 
     def of_this_machine(self, inflate: float) -> "Rates":
-        """The rates of a machine that takes ``inflate`` seconds for ``inflate_seconds``."""
-        factor = inflate / self.inflate
+        """The rates of a machine that takes ``inflate`` seconds for ``inflate_seconds``.
+
+        A clock that is too coarse for it tells 0, and nothing of the machine.
+        """
+        factor = inflate / self.inflate if inflate > 0 else 1.0
         return Rates(**{name: value * factor for name, value in asdict(self).items()})
 
 

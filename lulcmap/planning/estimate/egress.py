@@ -57,8 +57,8 @@ def egress_of(scenes: SearchResult, reads: Reads) -> tuple[Egress, ...]:
     of_sensor = {"s2": reads.bytes - reads.s1_bytes, "s1": reads.s1_bytes}
     hrefs = first_hrefs(scenes)
     totals: dict[tuple[str, bool], float] = {}
-    for sensor, source in scenes.sources.items():
-        key = source.name, "://" in hrefs.get(sensor, "")
+    for sensor, href in hrefs.items():  # a source without scenes sends nothing
+        key = scenes.sources[sensor].name, "://" in href
         totals[key] = totals.get(key, 0.0) + of_sensor[sensor]
     return tuple(_egress(name, size, is_remote=remote) for (name, remote), size in totals.items())
 
