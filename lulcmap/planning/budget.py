@@ -100,7 +100,7 @@ def memory_budget(
     kept: float = 0.0,
     on_gpu: bool = False,
 ) -> MemoryBudget:
-    """Fit a run into memory: first with fewer readers, then with fewer blocks at a time.
+    """Fit a run into memory: with fewer readers, then fewer blocks at a time, then fewer windows.
 
     Args:
         shape: height and width of the largest block, pixels.
@@ -126,12 +126,13 @@ def memory_budget(
         planes = max(-(-n_readers // at_once) - _INCLUDED_PLANES, 0) * PLANE_BYTES_PER_PIXEL
         block = max(blocks - 1, 1) * extra + at_once * (COMPOSITE_BYTES_PER_PIXEL + planes)
         block += (blocks - at_once) * AHEAD_BYTES_PER_PIXEL
-        peak = BASE_BYTES + pixels * block + n_readers * READER_BYTES + kept
-        budget = MemoryBudget(blocks, at_once, n_readers, kept, peak)
-        if peak <= limit:
-            return budget
-    if allowed is None:  # an estimate is not a reason to refuse
-        return budget
+        peak = BASE_BYTES + pixels * block + n_readers * READER_BYTES
+        if peak + kept <= limit:
+            return MemoryBudget(blocks, at_once, n_readers, kept, peak + kept)
+    # An estimate is not a reason to refuse, nor are windows: what is not kept is run again.
+    if allowed is None or peak <= limit:
+        kept = max(limit - peak, 0.0)
+        return MemoryBudget(blocks, at_once, n_readers, kept, peak + kept)
     raise UsageError(
         f"--max-memory is {allowed / 1e9:.1f} GB, and blocks of {shape[0]} x {shape[1]} px need "
         f"about {peak / 1e9:.1f} GB. Give a smaller --block-size, or a larger --max-memory."
