@@ -38,7 +38,7 @@ def map_blocks(
 
 def _budget(planned: PlannedMap, todo: Sequence[Block]) -> MemoryBudget:
     """What the blocks may keep in memory at once."""
-    settings, contract = planned.settings, planned.session.contract
+    settings, session, contract = planned.settings, planned.session, planned.session.contract
     sides = settings.block_size // contract.step + 1
     # one line of blocks has windows in common with the next, and each block with the one after it
     n_kept = (longest_line(todo) + 2) * sides if len(todo) > 1 else 0
@@ -48,6 +48,7 @@ def _budget(planned: PlannedMap, todo: Sequence[Block]) -> MemoryBudget:
         allowed=settings.max_memory,
         logits=contract.bytes_per_pixel + 2 * planned.kept_bytes,
         n_blocks=len(todo),
-        on_gpu=planned.session.device != "cpu",
+        on_gpu=session.device != "cpu",
+        batch=session.batch_size * contract.shown_bytes,
         kept=n_kept * contract.window_bytes,
     )
