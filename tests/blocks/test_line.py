@@ -215,6 +215,30 @@ def test_an_error_of_a_thread_ends_the_run_and_leaves_no_thread_behind(
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("write")]
 
 
+def test_an_error_leaves_the_blocks_before_it_made(country, settings, tmp_path, monkeypatch):
+    """The third block cannot be composited; this is known while the first is classified."""
+    budget(monkeypatch, blocks=3)
+    failed, numbers, prepare, run = threading.Event(), count(), line.prepare_block, Session.run
+
+    def third_fails(*of):
+        if next(numbers) == 2:
+            failed.set()
+            raise ProviderError("the server is down")
+        return prepare(*of)
+
+    def waits(self, *shown):
+        assert failed.wait(60)
+        return run(self, *shown)
+
+    monkeypatch.setattr(line, "prepare_block", third_fails)
+    monkeypatch.setattr(Session, "run", waits)
+
+    with pytest.raises(ProviderError, match="the server is down"):
+        map_area(str(country.aoi), tmp_path / "m.tif", period=PERIOD, settings=settings())
+
+    assert len(list((tmp_path / "m.tif.run" / "blocks").iterdir())) == 2
+
+
 def two_in_flight(planned, run, todo):
     """Make blocks with a network that takes two batches at once."""
     session = replace(planned.session, in_flight=2)
