@@ -328,8 +328,8 @@ def _facts(
 ) -> BlockFacts:
     """What the report needs to know of a block; it travels in the block's file.
 
-    Scenes and sun are those of all windows the block needs, whoever ran them, so that the file does
-    not depend on which blocks were made in this process.
+    Scenes and sun are those of all windows the block needs, whoever ran them, so that they do not
+    depend on which blocks were made in this process. ``fallback`` is what was read for this block.
     """
     session = planned.session
     origins = np.bincount(bands[_ORIGIN][inside], minlength=len(PIXEL_ORIGINS))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from lulcmap.geo import Block, Box
+from lulcmap.geo import Block, Box, Lattice
 
 _NEIGHBOURS = range(-3, 4)
 """How many blocks further, in rows and columns, a block can need the same window: three of one step
@@ -161,7 +161,29 @@ def in_order(blocks: Sequence[Block]) -> list[Block]:
     return sorted(blocks, key=place)
 
 
-def longest_line(blocks: Sequence[Block]) -> int:
+def most_kept(
+    blocks: Sequence[Block], lattice: Lattice, *, block_size: int, reach: int, behind: int
+) -> int:
+    """Most windows that blocks in order keep at once, if all may be kept.
+
+    A line of blocks has windows in common with the next, and each block with the one after it.
+
+    Args:
+        blocks: the blocks.
+        lattice: lattice of the windows.
+        block_size: pixels a side of a block.
+        reach: as of ``SharePlan``.
+        behind: as of ``SharePlan``.
+
+    """
+    if len(blocks) < 2:
+        return 0
+    edge = lattice.size // 2  # edges of blocks lie in the middle of a window
+    on_an_edge = len(lattice.starts(edge - reach, edge + reach))
+    return (_longest_line(blocks) + 2 * behind + 2) * (block_size // lattice.step + 1) * on_an_edge
+
+
+def _longest_line(blocks: Sequence[Block]) -> int:
     """Most blocks in one line of ``in_order``."""
     lines: dict[int, tuple[set[int], set[int]]] = {}
     for block in blocks:

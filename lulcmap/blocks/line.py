@@ -141,14 +141,20 @@ class Line:
         self._assembly = ThreadPoolExecutor(budget.composites, "windows")
         self._network = ThreadPoolExecutor(self._planned.session.in_flight, "network")
         self._lanes = [ThreadPoolExecutor(1, "write") for _ in range(budget.composites)]
+        stopped = True
         try:
             yield
+        except Exception:
+            stopped = False
+            raise
         finally:
             # Without waiting: nobody wants what is read ahead of an error or a signal.
             for pool in (self._planner, self._composites, self._assembly, self._network):
                 pool.shutdown(wait=False, cancel_futures=True)
-            for lane in self._lanes:  # a file that is begun is written; it takes moments
-                lane.shutdown(cancel_futures=True)
+            # A file that is begun is written, and after an error those of all blocks that have
+            # passed the network; it takes moments.
+            for lane in self._lanes:
+                lane.shutdown(cancel_futures=stopped)
 
     def _begin_blocks(self) -> None:
         """Have the next blocks composited, as many as memory takes."""
@@ -170,7 +176,7 @@ class Line:
         """Have the next batches assembled, also those of the next block if it is there."""
         while len(self._steps) <= self._budget.composites:
             if self._passing is None:
-                if not self._waiting or (self._steps and not self._waiting[0].prepared.done()):
+                if not self._waiting or (self._steps and not _is_made(self._waiting[0].prepared)):
                     return
                 self._passing = self._pass(self._waiting.popleft())
             step = next(self._passing, None)
@@ -279,3 +285,8 @@ class Line:
         self._kept.done(opened.number)
         self._in_line -= 1
         return BlockResult(opened.block.id, failure)
+
+
+def _is_made(prepared: Future[PreparedBlock]) -> bool:
+    """Whether a block is composited; its error waits for the blocks before it to be made."""
+    return prepared.done() and prepared.exception() is None

@@ -4,7 +4,7 @@ import math
 from collections.abc import Generator, Sequence
 
 from lulcmap.blocks.engine import BlockResult
-from lulcmap.blocks.kept import longest_line
+from lulcmap.blocks.kept import most_kept
 from lulcmap.blocks.line import Line
 from lulcmap.catalog import signer
 from lulcmap.geo import Block
@@ -38,16 +38,25 @@ def map_blocks(
 
 def _budget(planned: PlannedMap, todo: Sequence[Block]) -> MemoryBudget:
     """What the blocks may keep in memory at once."""
-    settings, contract = planned.settings, planned.session.contract
-    sides = settings.block_size // contract.step + 1
-    # one line of blocks has windows in common with the next, and each block with the one after it
-    n_kept = (longest_line(todo) + 2) * sides if len(todo) > 1 else 0
-    return memory_budget(
-        max((block.box.shape for block in todo), key=math.prod),
-        readers=settings.workers,
-        allowed=settings.max_memory,
-        logits=contract.bytes_per_pixel + 2 * planned.kept_bytes,
-        n_blocks=len(todo),
-        on_gpu=planned.session.device != "cpu",
-        kept=n_kept * contract.window_bytes,
+    settings, session, contract = planned.settings, planned.session, planned.session.contract
+
+    def budget(kept: float) -> MemoryBudget:
+        return memory_budget(
+            max((block.box.shape for block in todo), key=math.prod),
+            readers=settings.workers,
+            allowed=settings.max_memory,
+            logits=contract.bytes_per_pixel + 2 * planned.kept_bytes,
+            n_blocks=len(todo),
+            on_gpu=session.device != "cpu",
+            batch=session.batch_size * contract.shown_bytes,
+            kept=kept,
+        )
+
+    n_kept = most_kept(
+        todo,
+        contract.lattice,
+        block_size=settings.block_size,
+        reach=2 * contract.stride,
+        behind=budget(0.0).blocks,
     )
+    return budget(n_kept * contract.window_bytes)

@@ -233,6 +233,11 @@ class Contract:
         return 4 * len(self.classes) / self.stride**2 + 8 * len(self.scalars)
 
     @property
+    def shown_bytes(self) -> int:
+        """Bytes of the composite's pixels of a window."""
+        return 2 * (len(S2_BANDS) + len(S1_BANDS)) * self.window**2
+
+    @property
     def window_bytes(self) -> int:
         """Bytes of the logits of a window."""
         return 4 * len(self.classes) * (self.window // self.stride) ** 2

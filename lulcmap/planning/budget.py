@@ -53,6 +53,11 @@ _CPU_CORES_PER_COMPOSITE = 32
 """The same where the network runs on the same cores, and takes most of them."""
 
 
+_GPU_BATCHES = 6
+"""Batches held beside one for each block composited, where the network runs on a GPU: the next,
+three given to it, and two in memory that it reads."""
+
+
 _MOST_COMPOSITES = 8
 """Blocks composited at once at most: they feed some 200 windows a second."""
 
@@ -99,8 +104,9 @@ def memory_budget(
     n_blocks: int = 2,
     kept: float = 0.0,
     on_gpu: bool = False,
+    batch: float = 0.0,
 ) -> MemoryBudget:
-    """Fit a run into memory: first with fewer readers, then with fewer blocks at a time.
+    """Fit a run into memory: with fewer readers, then fewer blocks at a time, then fewer windows.
 
     Args:
         shape: height and width of the largest block, pixels.
@@ -110,6 +116,7 @@ def memory_budget(
         n_blocks: number of blocks.
         kept: bytes of the windows that neighbouring blocks share.
         on_gpu: whether the network leaves the cores to the rest.
+        batch: bytes of the pixels of a batch; those of a GPU count.
 
     Raises:
         UsageError: a limit was set, and not even one block fits.
@@ -126,12 +133,14 @@ def memory_budget(
         planes = max(-(-n_readers // at_once) - _INCLUDED_PLANES, 0) * PLANE_BYTES_PER_PIXEL
         block = max(blocks - 1, 1) * extra + at_once * (COMPOSITE_BYTES_PER_PIXEL + planes)
         block += (blocks - at_once) * AHEAD_BYTES_PER_PIXEL
-        peak = BASE_BYTES + pixels * block + n_readers * READER_BYTES + kept
-        budget = MemoryBudget(blocks, at_once, n_readers, kept, peak)
-        if peak <= limit:
-            return budget
-    if allowed is None:  # an estimate is not a reason to refuse
-        return budget
+        peak = BASE_BYTES + pixels * block + n_readers * READER_BYTES
+        peak += (at_once + _GPU_BATCHES) * batch if on_gpu else 0
+        if peak + kept <= limit:
+            return MemoryBudget(blocks, at_once, n_readers, kept, peak + kept)
+    # An estimate is not a reason to refuse, nor are windows: what is not kept is run again.
+    if allowed is None or peak <= limit:
+        kept = max(limit - peak, 0.0)
+        return MemoryBudget(blocks, at_once, n_readers, kept, peak + kept)
     raise UsageError(
         f"--max-memory is {allowed / 1e9:.1f} GB, and blocks of {shape[0]} x {shape[1]} px need "
         f"about {peak / 1e9:.1f} GB. Give a smaller --block-size, or a larger --max-memory."

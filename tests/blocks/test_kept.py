@@ -1,9 +1,17 @@
 """Which block runs a window that several need."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lulcmap.blocks.kept import KeptWindow, KeptWindows, SharePlan, WindowFacts, in_order
+from lulcmap.blocks.kept import (
+    KeptWindow,
+    KeptWindows,
+    SharePlan,
+    WindowFacts,
+    in_order,
+    most_kept,
+)
 from lulcmap.geo import Block, BlockId, Box, Lattice
 
 FACTS = WindowFacts(frozenset(), frozenset())
@@ -59,6 +67,34 @@ def test_every_window_is_run_or_was_kept_and_once_if_all_may_be_kept(case, behin
 
     if most == 10**6:
         assert set(runs.values()) <= {1}
+
+
+@pytest.mark.parametrize("behind", [1, 2, 5, 17])
+@pytest.mark.parametrize("shape", [(20_000, 10_000), (20_000, 20_000), (3_000, 20_000)])
+@pytest.mark.parametrize(
+    ("lattice", "block_size"),
+    [
+        (Lattice(512, 384), 4608),
+        (Lattice(512, 384), 1536),
+        (Lattice(512, 256), 2048),
+        (Lattice(512, 256), 1024),
+        (Lattice(512, 448), 1344),
+        (Lattice(512, 512), 1024),
+    ],
+)
+def test_no_window_is_run_twice_where_as_many_may_be_kept_as_are_asked_for(
+    lattice, block_size, shape, behind
+):
+    cells = lattice.blocks(Box(1000, 2000, *shape), block_size=block_size)
+    blocks = in_order([Block(BlockId(32632, *place), box) for place, box in cells])
+    most = most_kept(blocks, lattice, block_size=block_size, reach=8, behind=behind)
+    plan = SharePlan(blocks, reach=8, most=most, behind=behind)
+    run = []
+
+    for block in blocks:
+        run += plan.share(block, lattice.reaching(block.box.grown(4)), frozenset()).fresh
+
+    assert len(run) == len(set(run))
 
 
 @settings(max_examples=50)

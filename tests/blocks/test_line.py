@@ -2,16 +2,18 @@
 
 import threading
 from contextlib import closing
+from dataclasses import replace
 from datetime import date
+from itertools import count
 
 import pytest
 import shapely
 
 from lulcmap.blocks import line, local, map_blocks
 from lulcmap.catalog.period import make_period
-from lulcmap.errors import ProviderError, ReadError
+from lulcmap.errors import ModelError, ProviderError, ReadError
 from lulcmap.imagery.reader import Reader
-from lulcmap.model import Session
+from lulcmap.model import Blending, Session
 from lulcmap.pipeline import map_area
 from lulcmap.planning import MemoryBudget
 
@@ -211,3 +213,96 @@ def test_an_error_of_a_thread_ends_the_run_and_leaves_no_thread_behind(
             with pytest.raises(ZeroDivisionError):
                 map_area(str(country.aoi), tmp_path / "m.tif", period=PERIOD, settings=settings())
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("write")]
+
+
+def test_an_error_leaves_the_blocks_before_it_made(country, settings, tmp_path, monkeypatch):
+    """The third block cannot be composited; this is known while the first is classified."""
+    budget(monkeypatch, blocks=3)
+    failed, numbers, prepare, run = threading.Event(), count(), line.prepare_block, Session.run
+
+    def third_fails(*of):
+        if next(numbers) == 2:
+            failed.set()
+            raise ProviderError("the server is down")
+        return prepare(*of)
+
+    def waits(self, *shown):
+        assert failed.wait(60)
+        return run(self, *shown)
+
+    monkeypatch.setattr(line, "prepare_block", third_fails)
+    monkeypatch.setattr(Session, "run", waits)
+
+    with pytest.raises(ProviderError, match="the server is down"):
+        map_area(str(country.aoi), tmp_path / "m.tif", period=PERIOD, settings=settings())
+
+    assert len(list((tmp_path / "m.tif.run" / "blocks").iterdir())) == 2
+
+
+def two_in_flight(planned, run, todo):
+    """Make blocks with a network that takes two batches at once."""
+    session = replace(planned.session, in_flight=2)
+    yield from map_blocks(replace(planned, session=session), run, todo)
+
+
+def test_batches_that_come_back_out_of_order_make_the_same_blocks(
+    country, settings, alone, tmp_path, monkeypatch
+):
+    """Of two batches the first waits for the second, unless it is the last of its block."""
+    changed, numbers, run, end = threading.Condition(), count(), Session.run, line.Line._end
+    ended, overtaken, alone_in_flight = set(), [], []
+
+    def out_of_order(self, *shown):
+        assert threading.current_thread() is not threading.main_thread()
+        with changed:
+            number = next(numbers)
+            if number % 2 == 0:
+                changed.wait_for(lambda: number + 1 in ended or alone_in_flight, 60)
+                overtaken.extend({number + 1} & ended)
+        logits = run(self, *shown)
+        with changed:
+            ended.add(number)
+            changed.notify_all()
+        return logits
+
+    def let_go(*of):
+        with changed:
+            alone_in_flight.append(True)
+            changed.notify_all()
+        end(*of)
+        alone_in_flight.clear()
+
+    blended, add = {}, Blending.add
+
+    def noted(self, window, logits):
+        blended.setdefault(self, []).append((window.row, window.col))
+        add(self, window, logits)
+
+    monkeypatch.setattr(Session, "run", out_of_order)
+    monkeypatch.setattr(line.Line, "_end", let_go)
+    monkeypatch.setattr(Blending, "add", noted)
+
+    made = blocks_of(str(country.aoi), tmp_path / "map.tif", settings(keep_run=True), two_in_flight)
+
+    assert made == alone
+    assert all(corners == sorted(corners) for corners in blended.values())  # the last bit depends
+    assert overtaken
+
+
+def test_a_network_that_fails_in_flight_ends_the_run_which_can_be_resumed(
+    country, settings, alone, tmp_path, monkeypatch
+):
+    chosen, out, numbers, run = settings(keep_run=True), tmp_path / "map.tif", count(), Session.run
+
+    def fails(self, *shown):
+        if next(numbers) == 30:
+            raise ModelError("the model failed")
+        return run(self, *shown)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Session, "run", fails)
+        with pytest.raises(ModelError, match="the model failed"):
+            blocks_of(str(country.aoi), out, chosen, two_in_flight)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("write")]
+
+    assert blocks_of(str(country.aoi), out, chosen, two_in_flight) == alone

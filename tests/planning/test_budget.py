@@ -99,6 +99,29 @@ def test_windows_kept_for_the_next_blocks_take_a_tenth_of_the_memory_at_most():
     assert many.peak - few.peak == pytest.approx(9e8)
 
 
+@pytest.mark.parametrize("left", [0, 5e7])
+def test_windows_are_kept_in_what_one_block_leaves(left):
+    allowed = int(ONE + READER_BYTES + left)
+
+    fits = memory_budget(SHAPE, readers=8, allowed=allowed, kept=1e9)
+
+    assert (fits.blocks, fits.readers) == (1, 1)
+    assert fits.kept == pytest.approx(left, abs=1)
+    assert fits.peak <= allowed
+
+
+def test_the_batches_of_a_gpu_count():
+    """Of 32 windows, of 5.8 MB each; on the CPU a batch is one window, which the base includes."""
+    batch = 32 * 22 * 512 * 512
+    none, gpu, cpu = (
+        memory_budget(SHAPE, readers=1, allowed=10**11, on_gpu=on_gpu, batch=size)
+        for on_gpu, size in ((True, 0), (True, batch), (False, batch))
+    )
+
+    assert gpu.peak - none.peak == pytest.approx(7 * batch)
+    assert cpu.peak == none.peak
+
+
 def test_more_classes_take_more():
     usual = memory_budget(SHAPE, readers=1, allowed=10**11, logits=LOGIT_BYTES_PER_PIXEL)
     many = memory_budget(SHAPE, readers=1, allowed=10**11, logits=4 * 254 / 16)

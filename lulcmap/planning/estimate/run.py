@@ -157,15 +157,16 @@ def _zones(
 
 def _memory(planned: PlannedMap) -> tuple[float, list[UsageError]]:
     """Peak memory of the run, bytes; 0 and the error if the memory allowed is too little."""
-    settings = planned.settings
+    settings, session = planned.settings, planned.session
     try:
         budget = memory_budget(
             max((block.box.shape for block in planned.job.blocks), key=math.prod),
             readers=settings.workers,
             allowed=settings.max_memory,
-            logits=planned.session.contract.bytes_per_pixel + 2 * planned.kept_bytes,
+            logits=session.contract.bytes_per_pixel + 2 * planned.kept_bytes,
             n_blocks=len(planned.job.blocks),
-            on_gpu=planned.session.device != "cpu",
+            on_gpu=session.device != "cpu",
+            batch=session.batch_size * session.contract.shown_bytes,
         )
     except UsageError as error:
         return 0.0, [error]
