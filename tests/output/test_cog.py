@@ -151,6 +151,16 @@ def test_a_map_of_any_size_is_valid(tmp_path, shape):
     assert cog_validate(out, strict=True, quiet=True)[0]
 
 
+def test_a_map_of_one_long_column_is_written(tmp_path):
+    out, values = tmp_path / "map.tif", np.full((1300, 1), 3, np.uint8)
+
+    write_cog(source(tmp_path, values), out, tags=TAGS)
+
+    with rasterio.open(out) as dataset, rasterio.open(out, overview_level=1) as smallest:
+        np.testing.assert_array_equal(dataset.read(1), values)
+        assert smallest.shape == (325, 1)
+
+
 def test_an_empty_country_takes_no_room(tmp_path):
     out = tmp_path / "map.tif"
 
