@@ -17,6 +17,7 @@ against the GPU's matrix units for half precision and its plain ones for full (n
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -147,6 +148,7 @@ def mapped(options: Any, device: Any, name: str) -> float:
 
     country = options.out / "country"
     (options.out / name).unlink(missing_ok=True)  # a map that is there is not made again
+    shutil.rmtree(options.out / f"{name}.run", ignore_errors=True)  # nor a block
     began = time.perf_counter()
     lulcmap.map_area(
         country / "aoi.geojson",
@@ -493,6 +495,7 @@ def main() -> None:
         run_part(options)
         return
     options.out.mkdir(parents=True, exist_ok=True)
+    check_same(options)
     until = time.monotonic() + 60 * options.minutes
     for name in parts(options):
         written = options.out / f"{name}.json"
@@ -500,6 +503,16 @@ def main() -> None:
         print(f"{name}: {why or written.read_text()}", flush=True)
         gather(options)
     print((options.out / "results.md").read_text())
+
+
+def check_same(options: Any) -> None:
+    """End if the folder keeps parts that were measured in another way."""
+    asked = {name: getattr(options, name) for name in ("model", "batch", "small")}
+    kept = options.out / "asked.json"
+    if not kept.exists():
+        kept.write_text(json.dumps(asked))
+    elif (before := json.loads(kept.read_text())) != asked:
+        sys.exit(f"{options.out} has parts measured with {before}. Give another --out.")
 
 
 def attempt(name: str, options: Any, seconds: float) -> str | None:

@@ -21,6 +21,10 @@ _RASTERIZE_LOCK = threading.Lock()
 """Held around rasterio's rasterize, which briefly changes Python's warning filters, those of all
 threads."""
 
+_CLIP_LOCK = threading.Lock()
+"""Held while a polygon is clipped: GEOS notes its envelope at the first use, and a thread that sees
+half of it finds nothing there."""
+
 _MAX_EDGE_DEGREES = 0.01
 """Degrees; edges are straight in longitude and latitude, so they are cut into pieces this long
 before they are projected (0.01 degrees of a parallel at 60 N bend by less than 0.05 m in UTM)."""
@@ -178,13 +182,17 @@ def pixels_inside(polygon: shapely.MultiPolygon, grid: GeoBox) -> NDArray[np.boo
 def clip(polygon: shapely.MultiPolygon, grid: GeoBox) -> shapely.MultiPolygon:
     """The part of a polygon on a grid or within a pixel of it; may be empty.
 
+    Threads may share the polygon.
+
     Args:
         polygon: polygon in the grid's CRS.
         grid: north-up grid.
 
     """
+    with _CLIP_LOCK:
+        clipped = shapely.intersection(polygon, _around(grid))
     # A polygon that only touches the box leaves a line, which would be burned as pixels.
-    return only_polygons(shapely.intersection(polygon, _around(grid)))
+    return only_polygons(clipped)
 
 
 def _around(grid: GeoBox) -> shapely.Polygon:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
-from xml.etree import ElementTree
 
 import numpy as np
 import rasterio
@@ -21,6 +20,14 @@ from lulcmap.output.overviews import TILE_PX
 
 _WIDTH, _HEIGHT, _OFFSETS, _SIZES = 256, 257, 324, 325
 """Tags of a TIFF."""
+
+_BAND_END = b"</VRTRasterBand>"
+
+_OVERVIEW = (
+    '<Overview><SourceFilename relativeToVRT="0">{name}</SourceFilename>'
+    "<SourceBand>{band}</SourceBand></Overview>"
+)
+"""A band of another file in memory, as an overview of a band of a virtual raster."""
 
 _TYPES = {3: "<u2", 4: "<u4", 16: "<u8"}
 """Types of the numbers in a table of tiles."""
@@ -116,14 +123,11 @@ def _empty(layout: Mapping[str, Any]) -> MemoryFile:
 
 def _with_overviews(virtual: bytes, names: Sequence[str]) -> bytes:
     """The text of a virtual raster whose bands have the bands of other files as overviews."""
-    root = ElementTree.fromstring(virtual)
-    for band in root.iter("VRTRasterBand"):
-        for name in names:
-            overview = ElementTree.SubElement(band, "Overview")
-            file = ElementTree.SubElement(overview, "SourceFilename", relativeToVRT="0")
-            file.text = name
-            ElementTree.SubElement(overview, "SourceBand").text = band.get("band")
-    return ElementTree.tostring(root)
+    *bands, rest = virtual.split(_BAND_END)  # not parsed: its tags may hold what XML cannot
+    for number, band in enumerate(bands, 1):
+        overviews = "".join(_OVERVIEW.format(name=name, band=number) for name in names)
+        bands[number - 1] = band + overviews.encode()
+    return _BAND_END.join([*bands, rest])
 
 
 def _parsed(content: bytes) -> Header:

@@ -204,8 +204,8 @@ class _Chunk:
     near: shapely.MultiPolygon
     """The area near the strip."""
 
-    parts: Sequence[tuple[ZoneReader, shapely.MultiPolygon]]
-    """All zones, each with its part of the area near the strip."""
+    parts: Sequence[tuple[ZoneReader, shapely.MultiPolygon, tuple[float, float, float, float]]]
+    """All zones, each with its part of the area near the strip, and the bounds of that."""
 
     @property
     def grid(self) -> GeoBox:
@@ -218,11 +218,11 @@ class _Chunk:
 
     def zones(self) -> list[tuple[ZoneReader, shapely.MultiPolygon]]:
         """Zones that reach the chunk, each with its part of the area near the chunk."""
-        around = shapely.box(*self.grid.pad(1).boundingbox.bbox)
+        west, south, east, north = self.grid.pad(1).boundingbox.bbox
         near = [
             (zone, part)
-            for zone, part in self.parts
-            if shapely.intersects(shapely.box(*part.bounds), around)
+            for zone, part, (left, bottom, right, top) in self.parts  # NaN if it is empty
+            if left <= east and right >= west and bottom <= north and top >= south
         ]
         if len(near) < 2:  # mostly, and clipping is slow
             return near
@@ -261,7 +261,9 @@ def _all_chunks(
         rows = slice(row, min(row + TILE_PX, height))
         strip = target[rows, :]
         near, *there = (clip(area, strip) for area in around)
-        parts = list(zip(sources, there, strict=True))
+        # bounds here, as threads share the parts, and GEOS notes bounds at their first use
+        bounds = [part.bounds for part in there]
+        parts = list(zip(sources, there, bounds, strict=True))
         for col in range(0, strip.shape[1], columns):
             cols = slice(col, min(col + columns, strip.shape[1]))
             yield _Chunk(rows, cols, target, near, parts)

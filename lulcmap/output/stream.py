@@ -56,9 +56,7 @@ class Threads:
             while pending:
                 yield pending.popleft().result()
         finally:
-            for future in pending:
-                future.cancel()
-            wait(pending)
+            wait([future for future in pending if not future.cancel()])
 
     def submit(self, work: Callable[[Job], Result], job: Job) -> Future[Result]:
         """Have a job done."""

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,26 @@ def test_every_part_gives_figures_and_the_same_classes_and_a_rerun_resumes(tmp_p
     (tmp_path / "results.json").unlink()
     out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert "| map-cpu | kept as it was |" in out
+
+
+def test_parts_of_another_batch_are_not_mixed(tmp_path):
+    (tmp_path / "asked.json").write_text('{"model": null, "batch": 4, "small": true}')
+
+    command = [sys.executable, str(SCRIPT), "--small", "--out", str(tmp_path)]
+    run = subprocess.run(command, capture_output=True, text=True)
+
+    assert run.returncode == 1
+    assert run.stderr.strip().endswith("Give another --out.")
+
+
+def test_a_map_that_was_interrupted_is_measured_from_its_beginning(tmp_path, monkeypatch):
+    half = tmp_path / "map-cuda.tif.run"
+    half.mkdir()
+    monkeypatch.setattr("lulcmap.map_area", lambda *_, **__: None)
+
+    gpu.mapped(Namespace(out=tmp_path, model=None), "cpu", "map-cuda.tif")
+
+    assert not half.exists()
 
 
 def test_time_that_runs_at_once_counts_once():

@@ -1,3 +1,7 @@
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import shapely
@@ -111,6 +115,29 @@ def test_inside_cuts_a_far_larger_polygon_to_the_grid_first():
 
     assert pixels_inside(polygon, geobox(Box(-50_000, 50_000, 8, 9), 32632)).all()
     assert not pixels_inside(polygon, geobox(Box(50_000, 50_000, 8, 9), 32632)).any()
+
+
+def test_threads_clip_a_polygon_one_after_the_other(monkeypatch):
+    """GEOS notes a polygon's envelope at its first use; half of one says that nothing is there."""
+    intersection, busy, alone = shapely.intersection, threading.Lock(), []
+
+    def watched(*geometries):
+        is_alone = busy.acquire(blocking=False)
+        alone.append(is_alone)
+        time.sleep(0.02)
+        if is_alone:
+            busy.release()
+        return intersection(*geometries)
+
+    monkeypatch.setattr("lulcmap.geo.grid.shapely.intersection", watched)
+    polygon = shapely.MultiPolygon([shapely.Point(2000, -2000).buffer(900)])
+    grids = [geobox(Box(150 + row, 150, 60, 60), 32632) for row in range(4)]
+
+    with ThreadPoolExecutor(4) as pool:
+        masks = list(pool.map(lambda grid: pixels_inside(polygon, grid), grids))
+
+    assert all(mask.any() for mask in masks)
+    assert all(alone)
 
 
 def test_a_projected_edge_stays_straight_in_degrees():

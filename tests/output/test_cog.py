@@ -88,6 +88,19 @@ def test_the_map_carries_its_metadata_in_one_file(cog):
         np.testing.assert_array_equal(dataset.read(1), land())
 
 
+@pytest.mark.parametrize(
+    "text", ["one\rtwo\r\nthree", "\ufffe", "<a> & 'b' \"c\"", "</VRTRasterBand>"]
+)
+def test_a_tag_holds_any_text(tmp_path, text):
+    out = tmp_path / "map.tif"
+
+    write_cog(source(tmp_path, land((600, 30))), out, tags={"LICENSE": text})
+
+    with rasterio.open(out) as dataset:
+        assert dataset.tags()["LICENSE"] == text
+        assert dataset.overviews(1) == [2]
+
+
 def test_overviews_take_a_most_frequent_class_of_each_cell(cog):
     with rasterio.open(cog, overview_level=0) as overview:
         halved = overview.read(1)
@@ -136,6 +149,16 @@ def test_a_map_of_any_size_is_valid(tmp_path, shape):
     write_cog(source(tmp_path, land(shape)), out, tags=TAGS)
 
     assert cog_validate(out, strict=True, quiet=True)[0]
+
+
+def test_a_map_of_one_long_column_is_written(tmp_path):
+    out, values = tmp_path / "map.tif", np.full((1300, 1), 3, np.uint8)
+
+    write_cog(source(tmp_path, values), out, tags=TAGS)
+
+    with rasterio.open(out) as dataset, rasterio.open(out, overview_level=1) as smallest:
+        np.testing.assert_array_equal(dataset.read(1), values)
+        assert smallest.shape == (325, 1)
 
 
 def test_an_empty_country_takes_no_room(tmp_path):

@@ -125,7 +125,8 @@ READERS = {
     **dict.fromkeys(("evaluation/sample_file.py", "products/tables.py"), "pyogrio"),
     **dict.fromkeys(("products/polygons.py", "products/polygon_files.py"), "pyogrio"),
     # files that lulcmap itself made
-    **dict.fromkeys(("output/cog.py", "output/mosaic.py", "output/stac_item.py"), "rasterio.open"),
+    **dict.fromkeys(("output/cog.py", "output/stac_item.py"), "rasterio.open"),
+    **dict.fromkeys(("output/cog_header.py", "output/stream.py"), "rasterio.open"),
     **dict.fromkeys(("output/whole.py", "output/quick_look.py"), "rasterio.open"),
     **dict.fromkeys(("output/zone_reader.py", "run/block_file.py"), "rasterio.open"),
     **dict.fromkeys(("products/clean.py", "products/change/raster.py"), "rasterio.open"),
