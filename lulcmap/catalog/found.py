@@ -125,8 +125,14 @@ def sorted_once(
             scene = one.scene
             first = found.setdefault((scene.sensor, scene.id), one)
             if first.scene != scene:
-                why = "another item has the same id"
-                skipped.append(LeftOut(shown(scene.id), why, scene.sensor, one.collection))
+                skipped.append(
+                    LeftOut(
+                        shown(scene.id),
+                        "another item has the same id",
+                        scene.sensor,
+                        one.collection,
+                    )
+                )
     return sorted(
         found.values(), key=lambda one: (one.scene.sensor, one.scene.acquired, one.scene.id)
     )

@@ -44,6 +44,8 @@ def reasons() -> Iterator[str]:
                 continue
             called, text = ast.unparse(node.func), node.args[0]
             if called == "skipped.append":
+                continue
+            if called in ("LeftOut", "LeftOut.of"):
                 text = node.args[1]
             elif called != "SkippedItem":
                 continue

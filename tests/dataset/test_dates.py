@@ -133,7 +133,7 @@ def test_a_low_sun_costs_no_read(choose):
 def test_a_period_of_fewer_days_than_dates_has_a_part_for_each_day():
     period = make_period(start=date(2024, 6, 1), end=date(2024, 6, 2))
 
-    parts = dates._parts(period, 5)
+    parts = dates.parts_of(period, 5)
 
     assert [(part.start, part.end) for part in parts] == [
         (date(2024, 6, 1), date(2024, 6, 1)),
