@@ -126,7 +126,7 @@ class RunFolder:
 
     @property
     def joined_path(self) -> Path:
-        """Path of the mosaic, while the map is made of it."""
+        """Path of the joined map that version 0.1.0 left while it wrote the map; only removed."""
         return self.path / "map.tif"
 
     def lock_path(self, shard: Shard | None = None) -> Path:
