@@ -106,7 +106,9 @@ def _client(address: str, n_local: int | None) -> Iterator["Client"]:
                 n_workers=n_local,
                 threads_per_worker=1,
                 processes=True,
-                dashboard_address=None,
+                # The scheduler always opens an HTTP port, by default 8787 of every address.
+                dashboard_address="127.0.0.1:0",
+                scheduler_kwargs={"dashboard": False},
                 memory_limit=0,  # the size of blocks bounds it; a paused worker would only wait
                 silence_logs=logging.CRITICAL,  # what fails is raised here too
             )

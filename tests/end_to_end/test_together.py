@@ -7,8 +7,10 @@ import re
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from datetime import date
 
@@ -247,6 +249,40 @@ def test_dask_gives_the_map_of_one_process(
 
     assert report.map.read_bytes() == whole
     assert left_in(tmp_path) == with_sidecars("map.tif")
+
+
+def test_two_runs_on_one_machine_share_no_port_of_dask(
+    country, settings, whole, tmp_path, socket_enabled
+):
+    """Dask's scheduler asks for port 8787 even where it is to show no dashboard."""
+    listening = []
+
+    def progress(stage, done, total):
+        if stage == "blocks" and not listening:
+            here = psutil.Process()
+            listening.extend(
+                connection.laddr
+                for process in [here, *here.children(recursive=True)]
+                for connection in process.net_connections()
+                if connection.status == psutil.CONN_LISTEN
+            )
+
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with suppress(OSError):  # taken already, which is as good
+            other.bind(("127.0.0.1", 8787))
+            other.listen()
+        report = map_area(
+            str(country.aoi),
+            tmp_path / "map.tif",
+            period=PERIOD,
+            settings=settings(),
+            engine=dask_engine("local:1"),
+            progress=progress,
+        )
+
+    assert report.map.read_bytes() == whole
+    assert {address.ip for address in listening} == {"127.0.0.1"}
 
 
 def test_a_dask_worker_that_dies_is_no_loss(country, settings, whole, tmp_path, socket_enabled):
