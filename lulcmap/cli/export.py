@@ -20,6 +20,12 @@ from lulcmap.cli.terminal import echo, note_lost_output
 @click.option("--name", help="Name of the model; by default the network's.")
 @click.option("--fp16", is_flag=True, help="Half precision: half the file size, for GPUs.")
 @click.option(
+    "--window",
+    type=int,
+    metavar="PX",
+    help="Side of the windows to map in, a multiple of 32.  [default: 512]",
+)
+@click.option(
     "--temperature-from",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Dataset to fit the temperature of the confidence to.",
@@ -40,6 +46,7 @@ def export_onnx(
     out: Path | None,
     name: str | None,
     fp16: bool,
+    window: int | None,
     temperature_from: Path | None,
     temperature_split: str,
     overwrite: bool,
@@ -60,9 +67,11 @@ def export_onnx(
     if temperature_from is None:
         refuse_given(ctx, ("temperature_split",), "It is the split of --temperature-from.")
     need_torch("Exporting")
-    from lulcmap.training import check_export, export_onnx, load_checkpoint
+    from lulcmap.training import check_export, export_onnx, load_checkpoint, with_window
 
     saved = load_checkpoint(checkpoint)
+    if window is not None:
+        saved = with_window(saved, window)
     default_name = name or saved["config"]["name"]
     target = out or checkpoint.with_name(f"{default_name}{'-fp16' if fp16 else ''}.onnx")
     check_export(target, overwrite=overwrite)

@@ -38,8 +38,12 @@ IN_FLIGHT = 2
 """Batches at once: one is copied while the other is computed."""
 
 _BATCHES = ((40e9, 32), (20e9, 16), (10e9, 8), (0, 4))
-"""Windows a batch by the least memory of the GPU, bytes. It is not timed: cuDNN and cuBLAS choose
-algorithms by shape, so a batch chosen by the clock would make the last bits a matter of chance."""
+"""Windows of 512 px a batch by the least memory of the GPU, bytes. It is not timed: cuDNN and
+cuBLAS choose algorithms by shape, so a batch chosen by the clock would make the last bits a matter
+of chance."""
+
+_BATCH_WINDOW_PX = 512
+"""Side of the windows that ``_BATCHES`` counts; smaller ones are more a batch."""
 
 
 class GpuGraph:
@@ -163,7 +167,7 @@ def open_gpu(
         inner = create_inner(
             ort, model.data, model.path, providers=[(CUDA, CUDA_OPTIONS), CPU], threads=threads
         )
-        size = _batch(inner, gpu, batch_size)
+        size = _batch(inner, gpu, batch_size, window=model.contract.window)
         check_graph(model, inner.get_inputs(), inner.get_outputs())
     wanted = CUDA if device == "cuda" else TENSORRT
     if (got := inner.get_providers()[0]) != wanted:
@@ -182,11 +186,12 @@ def _load_libraries(ort: ModuleType, device: str) -> None:
             import_module("tensorrt_libs")
 
 
-def _batch(inner: Any, gpu: Gpu | None, batch_size: int | None) -> int:
+def _batch(inner: Any, gpu: Gpu | None, batch_size: int | None, *, window: int) -> int:
     if any(value.shape[0] == 1 for value in inner.get_inputs()):
         return 1
     memory = gpu.memory if gpu else 0
-    return batch_size or next(size for least, size in _BATCHES if memory >= least)
+    size = next(size for least, size in _BATCHES if memory >= least)
+    return batch_size or max(1, size * _BATCH_WINDOW_PX**2 // window**2)
 
 
 def _open_tensorrt(
@@ -198,7 +203,7 @@ def _open_tensorrt(
     """
     plain = create_inner(ort, model.data, model.path, threads=threads)
     check_graph(model, plain.get_inputs(), plain.get_outputs())
-    size = _batch(plain, gpu, batch_size)
+    size = _batch(plain, gpu, batch_size, window=model.contract.window)
     window = model.contract.window
     by_axis = {0: size, 2: window, 3: window}
     sizes = {

@@ -1,6 +1,6 @@
 from .augment import Sample
 from .cache import ChipCache
-from .checkpoint import load_checkpoint, restore_network, save_checkpoint
+from .checkpoint import load_checkpoint, restore_network, save_checkpoint, with_window
 from .chips import ChipFolder, Chips, Samples
 from .deployable import BandStatistics, DeployableNetwork, Normalisation
 from .export import check_export, export_onnx
@@ -56,4 +56,5 @@ __all__ = [
     "train_network",
     "upsample_logits",
     "with_temperature",
+    "with_window",
 ]

@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 import torch
 
-from lulcmap.errors import ModelError
+from lulcmap.errors import ModelError, UsageError
+from lulcmap.geo import Lattice
 from lulcmap.legend import CLASSES
 from lulcmap.model import S1_INPUT, S2_INPUT, Contract, ModelInput
 from lulcmap.system import check_is_file, parts, replacing
@@ -100,10 +101,13 @@ def contract_of(
     }
     classes = checkpoint.get("classes") or [(cover.name, cover.colour) for cover in CLASSES]
     training = {key: value for key, value in checkpoint["training"].items() if key != "losses"}
+    lattice = lattice_of(checkpoint)
     return Contract(
         name=name or checkpoint["config"]["name"],
         inputs=inputs,
         stride=network.stride,
+        window=lattice.size,
+        step=lattice.step,
         multiple=MULTIPLE,
         classes=tuple(name for name, _ in classes),
         colours=tuple(colour for _, colour in classes),
@@ -114,6 +118,31 @@ def contract_of(
         trained_on=checkpoint["knows"],
         training={**training, "network": checkpoint["config"], "settings": checkpoint["settings"]},
     )
+
+
+def with_window(checkpoint: dict[str, Any], size: int) -> dict[str, Any]:
+    """A checkpoint whose network maps in windows of another size, three quarters of it apart.
+
+    Raises:
+        UsageError: the size is not a multiple of 32.
+
+    """
+    if size <= 0 or size % MULTIPLE:
+        raise UsageError(f"--window is {size}; it must be a multiple of {MULTIPLE}.")
+    return {**checkpoint, "window": size}
+
+
+def lattice_of(checkpoint: dict[str, Any]) -> Lattice:
+    """The windows that a checkpoint's network maps in.
+
+    Raises:
+        ModelError: their size is none.
+
+    """
+    size = checkpoint.get("window", Lattice().size)
+    if type(size) is not int or size <= 0 or size % MULTIPLE:
+        raise ModelError("The checkpoint's windows are not of a multiple of 32 pixels.")
+    return Lattice(size, size * 3 // 4)
 
 
 def json_values(fields: dict[str, Any]) -> dict[str, Any]:

@@ -110,6 +110,7 @@ def train_network(
     origin = {
         "knows": trained_on,
         "classes": [[cover.name, cover.colour] for cover in samples.classes],
+        **({} if init is None or init.window is None else {"window": init.window}),
         "training": {
             "source": source,
             "chips": len(samples),

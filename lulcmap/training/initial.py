@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lulcmap.errors import ModelError, UsageError
+from lulcmap.geo import Lattice
 from lulcmap.legend import CLASSES
 from lulcmap.model import ADAPTED, START, find_model, is_adapted, open_session, read_model
 from lulcmap.sensors import S1_BANDS, S2_BANDS
@@ -18,6 +19,7 @@ from lulcmap.training.batch_norm import set_statistics
 from lulcmap.training.checkpoint import load_checkpoint, restore_network
 from lulcmap.training.deployable import BandStatistics, DeployableNetwork, Normalisation
 from lulcmap.training.export_check import CHECK_SHAPES, check_same_map, compare_with_torch
+from lulcmap.training.lulcformer import MULTIPLE
 from lulcmap.training.networks import Network, NetworkConfig, build_network, config_from_json
 from lulcmap.training.onnx_weights import OnnxWeights, read_onnx_weights
 
@@ -58,6 +60,9 @@ class TrainedNetwork:
 
     lacks_statistics: bool = False
     """Whether the statistics of its batch norms are unknown, to be measured on chips."""
+
+    window: int | None = None
+    """Side of the windows that it maps in, pixels; None for the default."""
 
     is_adapted: bool = False
     """Whether it was adapted to labels, or started from one that was: they must not judge it."""
@@ -148,6 +153,7 @@ def _of_checkpoint(path: Path) -> TrainedNetwork:
         classes=tuple(name for name, _ in classes),
         normalisation=Normalisation.from_dict(saved["normalisation"]),
         state=network.state_dict(),
+        window=saved.get("window"),
         is_adapted=is_adapted(saved.get("training", {})),
     )
 
@@ -180,8 +186,14 @@ def _of_model_file(path: Path) -> TrainedNetwork:
         normalisation=deployable.normalisation,
         state=network.state_dict(),
         lacks_statistics=lacks_statistics,
+        window=_window_of(contract.lattice),
         is_adapted=is_adapted(contract.training),
     )
+
+
+def _window_of(lattice: Lattice) -> int | None:
+    """Side of the windows of a model file; None for the default, and for what no network takes."""
+    return None if lattice == Lattice() or lattice.size % MULTIPLE else lattice.size
 
 
 def _refused(name: str, reason: str) -> ModelError:

@@ -14,6 +14,7 @@ from lulcmap.training import (
     load_checkpoint,
     predictor_of,
     save_checkpoint,
+    with_window,
 )
 from recipes.real_land.finish import MEASURED
 from recipes.real_land.judged import Judged
@@ -21,6 +22,10 @@ from recipes.real_land.suites import Suite
 
 FITTED_ON = ("denmark", "ontario", "by eye", "held-out places")
 """Suites of real scenes that the temperature is fitted on, each image alike."""
+
+WINDOW_PX = 256
+"""Side of the windows that maps are made in. The network learnt from crops of 64 px: told by eye
+it is better in these than in 512 px, and a pixel costs a quarter less."""
 
 SOURCE = (
     "340 km2 of real Sentinel-1 and Sentinel-2 scenes in Europe, the Americas and South Asia, "
@@ -49,7 +54,7 @@ def fit_temperature(training: Path, suites: Sequence[Suite], *, made: int) -> Pa
         Path of a checkpoint with the temperature, ``MEASURED``.
 
     """
-    checkpoint = load_checkpoint(training / CHECKPOINT)
+    checkpoint = with_window(load_checkpoint(training / CHECKPOINT), WINDOW_PX)
     checkpoint.pop("resume", None)
     images = [image for suite in suites if suite.name in FITTED_ON for image in suite.images]
     fit = _sample(checkpoint, images).fit(checkpoint.get("temperature", 1.0))

@@ -13,7 +13,7 @@ import torch
 from click.testing import CliRunner
 
 from lulcmap.cli import main
-from lulcmap.errors import DeviceError, ModelError, OutputError
+from lulcmap.errors import DeviceError, ModelError, OutputError, UsageError
 from lulcmap.model import METADATA_KEY
 from lulcmap.model.file import read_model
 from lulcmap.training import export
@@ -246,6 +246,27 @@ def test_the_command_writes_the_file_and_prints_the_differences(tmp_path, as_if_
     assert result.output.count("logits differ by at most") == 12
     assert out.is_file()
     assert out.with_suffix(".md").is_file()
+
+
+def test_the_command_takes_other_windows(tmp_path, as_if_traced):
+    saved, out = tmp_path / "checkpoint.pt", tmp_path / "model.onnx"
+    save_checkpoint(saved, checkpoint(MICRO))
+    command = ["export-onnx", str(saved), "--out", str(out), "--fp16", "--window"]
+
+    refused = CliRunner().invoke(main, [*command, "250"])
+    result = CliRunner().invoke(main, [*command, "256"])
+
+    assert refused.exit_code == UsageError.exit_code
+    assert "--window is 250; it must be a multiple of 32." in refused.output
+    assert result.exit_code == 0, result.output
+    contract = read_model(out).contract
+    assert (contract.window, contract.step) == (256, 192)
+
+
+@pytest.mark.parametrize("size", [0, -32, 100, "256", 256.0, True, [256]])
+def test_a_checkpoint_whose_windows_make_no_sense_is_refused(size):
+    with pytest.raises(ModelError, match="a multiple of 32 pixels"):
+        contract_of({**checkpoint(MICRO), "window": size})
 
 
 def test_the_command_refuses_a_file_that_is_not_a_checkpoint(tmp_path):

@@ -17,6 +17,7 @@ from lulcmap.training.checkpoint import (
     load_checkpoint,
     restore_network,
     save_checkpoint,
+    with_window,
 )
 from lulcmap.training.deployable import DeployableNetwork
 from lulcmap.training.export import export_onnx
@@ -313,6 +314,18 @@ def test_the_checkpoint_the_contract_and_the_card_name_what_it_started_from(star
     contract = contract_of(saved)
     assert contract.training["init"] == said
     assert f"| init: sha256 | {start.sha256} |" in model_card(contract, saved, checks=[])
+
+
+def test_a_network_keeps_the_windows_it_maps_in(exported, tmp_path):
+    narrow = with_window(checkpoint(), 256)
+    save_checkpoint(tmp_path / "start.pt", narrow)
+    model = onnx.load(exported["micro"][1])
+    onnx.helper.set_model_props(model, {METADATA_KEY: contract_of(narrow).to_json()})
+    onnx.save(model, tmp_path / "start.onnx")
+
+    for file in ("start.pt", "start.onnx"):
+        saved = trained_from(tmp_path / f"run-{file}", load_trained(tmp_path / file))
+        assert contract_of(saved).window == 256, file
 
 
 def test_a_killed_training_with_a_start_resumes_to_the_same_weights(start, tmp_path):
