@@ -165,13 +165,20 @@ def test_a_batch_is_chosen_by_memory_unless_it_is_asked_for(memory, asked, expec
     inner = SimpleNamespace(get_inputs=lambda: [SimpleNamespace(shape=["n", 9, "h", "w"])])
     gpu = None if memory is None else Gpu("some", memory * GIB)
 
-    assert gpu_graph._batch(inner, gpu, asked) == expected
+    assert gpu_graph._batch(inner, gpu, asked, window=512) == expected
+
+
+@pytest.mark.parametrize(("window", "expected"), [(256, 64), (512, 16), (1024, 4), (4096, 1)])
+def test_a_batch_has_as_many_pixels_whatever_the_windows(window, expected):
+    inner = SimpleNamespace(get_inputs=lambda: [SimpleNamespace(shape=["n", 9, "h", "w"])])
+
+    assert gpu_graph._batch(inner, Gpu("some", 24 * GIB), None, window=window) == expected
 
 
 def test_a_model_made_for_one_window_gets_one():
     inner = SimpleNamespace(get_inputs=lambda: [SimpleNamespace(shape=[1, 9, "h", "w"])])
 
-    assert gpu_graph._batch(inner, Gpu("some", 80 * GIB), 8) == 1
+    assert gpu_graph._batch(inner, Gpu("some", 80 * GIB), 8, window=512) == 1
 
 
 @pytest.fixture
@@ -220,8 +227,9 @@ def test_cuda_takes_the_batch_that_its_memory_suggests_and_says_so(path, nvidia)
 
     logits = session.run(s2, s1, sun)
 
-    assert (session.device, session.batch_size, session.in_flight) == ("cuda", 32, 2)
-    assert session.runtime.endswith("CUDAExecutionProvider, batches of 32")
+    windows = 32 * 512**2 // session.contract.window**2
+    assert (session.device, session.batch_size, session.in_flight) == ("cuda", windows, 2)
+    assert session.runtime.endswith(f"CUDAExecutionProvider, batches of {windows}")
     assert nvidia[0][0][0][1]["use_tf32"] == "0"
     plain = open_session(path, device="cpu").run(s2, s1, sun)
     np.testing.assert_allclose(logits, plain, atol=1e-4)
