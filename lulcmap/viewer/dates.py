@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lulcmap.dataset import GLIMPSE_BANDS, Glimpse, glimpse_bounds, open_glimpses
-from lulcmap.errors import OutputError, UsageError
+from lulcmap.errors import OutputError, ProviderError, UsageError
 from lulcmap.system import Progress, no_progress, without_keys
 from lulcmap.viewer.maps import BRIGHTEST, MIXES, stretch_of
 from lulcmap.viewer.points import Point
@@ -29,7 +29,9 @@ _OURS = 0x4C554C44
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS asked (settings TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS points (id INTEGER PRIMARY KEY, lon REAL, lat REAL);
+CREATE TABLE IF NOT EXISTS points (
+    id INTEGER PRIMARY KEY, lon REAL, lat REAL, lost INTEGER NOT NULL DEFAULT 0
+);
 CREATE TABLE IF NOT EXISTS dates (
     point INTEGER, number INTEGER, day TEXT, clear BOOLEAN, mix INTEGER, picture BLOB,
     PRIMARY KEY (point, number, mix)
@@ -101,46 +103,72 @@ class DateFile:
                 database.execute("INSERT INTO asked VALUES (?)", (asked.to_json(),))
 
     def lacking(self, points: Sequence[Point], asked: DatesAsked) -> list[Point]:
+        """The points of which these dates were not read yet, or not all of their bands."""
+        return self._without(points, asked, "SELECT id, lon, lat FROM points WHERE lost = 0")
+
+    def untried(self, points: Sequence[Point], asked: DatesAsked) -> list[Point]:
         """The points of which these dates were not read yet."""
+        return self._without(points, asked, "SELECT id, lon, lat FROM points")
+
+    def _without(self, points: Sequence[Point], asked: DatesAsked, query: str) -> list[Point]:
+        """The points that a query does not give, or all where other dates are kept."""
         with self._changing() as database:
             row = database.execute("SELECT settings FROM asked").fetchone()
-            held = set(database.execute("SELECT id, lon, lat FROM points"))
+            held = set(database.execute(query))
         if row is None or row[0] != asked.to_json():
             return list(points)
         return [one for one in points if (one.id, one.lon, one.lat) not in held]
 
-    def keep(self, point: Point, glimpses: Sequence[Glimpse]) -> None:
-        """Keep what the dates show of a point; on return it is on the disk."""
+    def keep(self, point: Point, glimpses: Sequence[Glimpse], *, lost: int = 0) -> None:
+        """Keep what the dates show of a point; on return it is on the disk.
+
+        Args:
+            point: the point.
+            glimpses: its dates.
+            lost: number of bands that could not be read. The point is then read again; what was
+                kept of it with fewer lost bands stays.
+
+        """
+        place = (point.id, point.lon, point.lat)
         rows = [
             (point.id, number, one.day, one.is_clear, mix, picture)
             for mix, pictures in enumerate(_pictures(glimpses))
             for number, (one, picture) in enumerate(zip(glimpses, pictures, strict=True))
         ]
         with self._changing() as database:
+            better = "SELECT 1 FROM points WHERE id = ? AND lon = ? AND lat = ? AND lost < ?"
+            if database.execute(better, (*place, lost)).fetchone() is not None:
+                return
             database.execute("DELETE FROM dates WHERE point = ?", (point.id,))
             database.executemany("INSERT INTO dates VALUES (?, ?, ?, ?, ?, ?)", rows)
-            place = (point.id, point.lon, point.lat)
-            database.execute("INSERT OR REPLACE INTO points VALUES (?, ?, ?)", place)
+            database.execute("INSERT OR REPLACE INTO points VALUES (?, ?, ?, ?)", (*place, lost))
 
     def to_json(self, points: Sequence[Point]) -> dict[int, dict[str, Any]]:
-        """Days of each point that has any, and where their pictures lie, as plain JSON values."""
+        """Days of each point, where their pictures lie, and whether all were read.
+
+        Plain JSON values. A point without a date, none of which is missing, is left out.
+        """
         with self._changing() as database:
             rows = database.execute(
-                "SELECT point, day, clear FROM dates JOIN points ON point = id WHERE mix = 0 "
-                "ORDER BY point, number"
+                "SELECT point, day, clear FROM dates WHERE mix = 0 ORDER BY point, number"
             ).fetchall()
-            places = set(database.execute("SELECT id, lon, lat FROM points"))
+            places = database.execute("SELECT id, lon, lat, lost FROM points").fetchall()
+            is_asked = database.execute("SELECT 1 FROM asked").fetchone() is not None
         days: dict[int, list[dict[str, Any]]] = {}
         for number, day, clear in rows:
             days.setdefault(number, []).append(
                 {"day": str(day), "clear": None if clear is None else bool(clear)}
             )
+        lost = {tuple(place): count for *place, count in places}
         told = {}
         for one in points:
-            if one.id in days and (one.id, one.lon, one.lat) in places:
+            count = lost.get((one.id, one.lon, one.lat))
+            own = [] if count is None else days.get(one.id, [])
+            is_whole = not is_asked if count is None else count == 0
+            if own or not is_whole:
                 west, south, east, north = glimpse_bounds(one.lon, one.lat)
                 box = [[south, west], [north, east]]
-                told[one.id] = {"bounds": box, "days": days[one.id]}
+                told[one.id] = {"bounds": box, "days": own, "is_whole": is_whole}
         return told
 
     def picture(self, point: int, number: int, mix: int) -> bytes | None:
@@ -185,7 +213,7 @@ class DateFile:
 def read_dates(
     file: DateFile, points: Sequence[Point], asked: DatesAsked, *, progress: Progress = no_progress
 ) -> list[str]:
-    """Read the dates of the points that lack them.
+    """Read the dates of the points that lack them, or of which bands could not be read before.
 
     Args:
         file: where they are kept, point by point.
@@ -194,24 +222,42 @@ def read_dates(
         progress: called with a stage's name, how many points are done, and how many there are.
 
     Returns:
-        Why bands of dates could not be read; they are not tried again.
+        Why dates could not be read; the same command tries these again.
 
     Raises:
         UsageError: the catalogue is none.
         NoScenesError: it has no scenes of the points.
-        ProviderError: the provider failed; the same command goes on.
+        ProviderError: the provider failed before every point was tried; the same command goes on.
         OutputError: the file cannot be written.
 
     """
     lacking = file.lacking(points, asked)
     if not lacking:
         return []
+    try:
+        return _read(file, points, lacking, asked, progress)
+    except ProviderError as error:
+        if file.untried(points, asked):
+            raise
+        return [str(error)]  # what could be read before is there to be shown
+
+
+def _read(
+    file: DateFile,
+    points: Sequence[Point],
+    lacking: Sequence[Point],
+    asked: DatesAsked,
+    progress: Progress,
+) -> list[str]:
+    """Read the dates of some of the points; why bands could not be read."""
     places = np.array([[one.lon, one.lat] for one in lacking])
     with open_glimpses(asked.catalog, places, asked.days, asked.count) as glimpses:
         file.start(asked)
         for done, point in enumerate(lacking):
             progress("dates", len(points) - len(lacking) + done, len(points))
-            file.keep(point, glimpses.of(point.lon, point.lat))
+            before = len(glimpses.lost)
+            seen = glimpses.of(point.lon, point.lat)
+            file.keep(point, seen, lost=len(glimpses.lost) - before)
         progress("dates", len(points), len(points))
         return glimpses.lost
 

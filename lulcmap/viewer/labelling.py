@@ -56,7 +56,7 @@ class Labelling:
     """Pictures of single dates around the points; None without any."""
 
     lost: tuple[str, ...] = ()
-    """Why bands of dates could not be read."""
+    """Why dates could not be read."""
 
     def to_json(self) -> dict[str, Any]:
         """What the page is told at first, as plain JSON values.
@@ -66,7 +66,12 @@ class Labelling:
         answers = self.store.answers()
         own = {one.point: one for one in answers if one.interpreter == self.interpreter}
         by_others = {one.point for one in answers if one.interpreter != self.interpreter}
-        dates = {} if self.dates is None else self.dates.to_json(self.store.points)
+        on_map = [
+            point
+            for point, square in zip(self.store.points, self.squares, strict=True)
+            if square is not None
+        ]
+        dates = {} if self.dates is None else self.dates.to_json(on_map)
         return {
             "sample": self.store.path.name,
             "interpreter": self.interpreter,

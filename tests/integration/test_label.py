@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager
+from datetime import date
 
 import numpy as np
 import pyogrio
@@ -15,7 +16,7 @@ from pyproj import Transformer
 from lulcmap.dataset import Glimpse
 from lulcmap.evaluation import draw_sample, write_sample
 from lulcmap.viewer import AnswerStore
-from lulcmap.viewer.dates import DateFile, dates_path
+from lulcmap.viewer.dates import DateFile, DatesAsked, dates_path
 from tests.viewer.pictures import write_labelled_land
 
 NAMES = {1: "trees", 4: "crops", 6: "built"}
@@ -191,6 +192,7 @@ def test_single_dates_are_shown_small_and_large(browser, sample, land):
         first = store.points[0]
     days = [("2024-04-01", True), ("2024-07-01", False), ("2024-09-01", None)]
     with DateFile(dates_path(sample)) as file:
+        file.start(DatesAsked("earth-search", (date(2024, 1, 1), date(2024, 12, 31)), 3))
         file.keep(
             first,
             [
@@ -220,12 +222,13 @@ def test_single_dates_are_shown_small_and_large(browser, sample, land):
         assert page.locator("#map .leaflet-image-layer").count() == 0
         page.keyboard.press("2")
         question(page, 2)
-        assert page.locator("#dates").is_hidden()
+        missing = page.locator("#dates").text_content()
         assert page.faults == []
 
     assert names == ["2024-04-01", "2024-07-01 cloudy", "2024-09-01"]
     assert first_large.endswith(f"/{first.id}/0/0")
     assert pressed == ["2024-07-01 cloudy"]
+    assert missing.startswith("The dates of this point were not read.")
 
 
 def hold(page, path):

@@ -16,7 +16,8 @@ from PIL import Image
 
 from lulcmap.cli import main
 from lulcmap.dataset import Glimpse, glimpses
-from lulcmap.errors import OutputError, ProviderError, UsageError
+from lulcmap.errors import OutputError, ProviderError, ReadError, UsageError
+from lulcmap.imagery import Reader
 from lulcmap.viewer.dates import DateFile, DatesAsked, asked_dates, dates_path, read_dates
 from lulcmap.viewer.labelling import open_labelling
 from lulcmap.viewer.points import Point
@@ -81,7 +82,8 @@ def test_a_reading_that_was_stopped_goes_on(country, points, tmp_path, monkeypat
     with DateFile(tmp_path / "dates.sqlite") as file:
         with pytest.raises(ProviderError):
             read_dates(file, points, asked)
-        assert set(file.to_json(points)) == {1, 2}
+        assert file.lacking(points, asked) == points[2:]
+        assert [one["is_whole"] for one in file.to_json(points).values()] == [True, True, False]
         read.append(None)  # so that none is refused
         read_dates(file, points, asked)
 
@@ -104,10 +106,63 @@ def test_other_dates_take_the_place_of_those_that_were_kept(tmp_path):
         assert file.lacking([point], more) == [point]
         moved = Point(1, 9.1, 50.0, is_labelled=False)
         assert file.lacking([moved], some) == [moved]
-        assert file.to_json([moved]) == {}
+        assert file.to_json([moved])[1]["days"] == []
         file.start(more)
         assert file.lacking([point], more) == [point]
-        assert file.to_json([point]) == {}
+        assert file.to_json([point])[1]["days"] == []
+
+
+def test_dates_that_could_not_be_read_are_tried_again(country, points, tmp_path, monkeypatch):
+    asked = asked_of(country.items)
+    read, is_broken = Reader.read, True
+
+    def failing(self, scene, band, grid):
+        if is_broken and band == "B03":
+            raise ReadError(f"Scene {scene.id}: B03 could not be read.")
+        return read(self, scene, band, grid)
+
+    monkeypatch.setattr(Reader, "read", failing)
+    with DateFile(tmp_path / "dates.sqlite") as file:
+        lost = read_dates(file, points[:1], asked)
+        without = file.to_json(points)
+        is_broken = False
+        again = read_dates(file, points, asked)
+        whole = file.to_json(points)
+        assert file.lacking(points, asked) == []
+
+    assert all("B03 could not be read" in one for one in lost)
+    assert lost
+    assert {number: (one["days"], one["is_whole"]) for number, one in without.items()} == {
+        1: ([], False),
+        2: ([], False),  # not read yet
+        3: ([], False),
+    }
+    assert again == []
+    assert all(one["days"] and one["is_whole"] for one in whole.values())
+
+
+def test_a_second_try_loses_nothing_that_was_kept(points, tmp_path, monkeypatch):
+    point, asked = points[0], asked_of("earth-search")
+
+    def fail(*_):
+        raise ProviderError("The server is down.")
+
+    monkeypatch.setattr("lulcmap.viewer.dates.open_glimpses", fail)
+    with DateFile(tmp_path / "dates.sqlite") as file:
+        file.start(asked)
+        file.keep(point, [glimpse()], lost=1)
+        before = file.to_json([point])
+        file.keep(point, [], lost=4)
+        assert file.to_json([point]) == before
+        assert read_dates(file, [point], asked) == ["The server is down."]
+        with pytest.raises(ProviderError):  # a point that was never tried
+            read_dates(file, points, asked)
+        file.keep(point, [glimpse("2024-07-01")])
+        after = file.to_json([point])[point.id]
+
+    assert not before[point.id]["is_whole"]
+    assert after["is_whole"]
+    assert [one["day"] for one in after["days"]] == ["2024-07-01"]
 
 
 def test_pictures_show_what_was_read_and_name_clouds(tmp_path):
@@ -213,8 +268,8 @@ def test_the_command_says_what_could_not_be_read_and_how_to_try_again(tmp_path, 
         told = CliRunner().invoke(main, ["label", str(sample), "--map", str(path)])
 
     (note,) = [line for line in told.output.splitlines() if "could not be read" in line]
-    assert "4 bands of dates could not be read (B03 of 2024-05-01 is damaged.)" in note
-    assert f"Move {dates_path(sample)} away to read all again." in note
+    assert "dates could not be read (B03 of 2024-05-01 is damaged.; and 3 more)" in note
+    assert "the same command tries again" in note
 
 
 def refuse(*_, **__):

@@ -15,9 +15,10 @@ export class Dates {
     this.point = point;
     this.choose(null);
     const days = point.dates?.days ?? [];
-    this.place.hidden = !days.length;
+    const missing = point.dates && !point.dates.is_whole ? [this.#missing(days.length)] : [];
+    this.place.hidden = !days.length && !missing.length;
     this.buttons = days.map((one, number) => this.#button(one, number));
-    this.place.replaceChildren(...this.buttons);
+    this.place.replaceChildren(...this.buttons, ...missing);
     this.recolour();
   }
 
@@ -31,6 +32,11 @@ export class Dates {
     button.append(picture, element("span", "", "middle"), name);
     button.addEventListener("click", () => this.choose(this.shown === number ? null : number));
     return button;
+  }
+
+  #missing(count) {
+    const which = count ? "Some dates of this point were not read." : "The dates of this point were not read.";
+    return element("p", `${which} Start lulcmap label with --dates again to read them.`, "missing");
   }
 
   address(point, number) {
