@@ -17,6 +17,9 @@ from lulcmap.cli.view import shown_address
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
+_OF_PAGE = ("composites", "dates", "interpreter", "classes", "basemap", "port", "no_browser")
+"""Options of the page."""
+
 
 @click.command(cls=Command, short_help="Label the points of a sample in a browser.")
 @click.argument("sample", metavar="SAMPLE.gpkg", type=_FILE)
@@ -105,10 +108,11 @@ def label(
     if dates is None:
         refuse_given(ctx, ("catalog",), "It is for --dates.")
     if agreement:
-        names = (*("map_path", "composites", "dates", "interpreter", "classes", "basemap"),)
-        refuse_given(ctx, (*names, "port", "no_browser"), "--agreement opens no page.")
+        refuse_given(ctx, ("map_path", *_OF_PAGE), "--agreement opens no page.")
     elif map_path is None and not merge:
         raise click.UsageError("Give --map: the map whose classes the points are given.")
+    elif map_path is None:
+        refuse_given(ctx, _OF_PAGE, "--merge opens no page without --map. Give --map too.")
     elif as_json:
         raise click.UsageError("--json is for --agreement; a page prints its address only.")
     if merge:
@@ -173,11 +177,11 @@ def _serve(port: int | None, *, opens: bool, **opening: Any) -> None:
             echo(f"Note: {in_line(note)}", err=True)
         if off:
             echo(f"Note: {off:,} of {len(points):,} points lie off the map.", err=True)
-        if labelling.dates is not None and labelling.lost:
+        if labelling.lost:
+            more = f"; and {len(labelling.lost) - 1:,} more" if len(labelling.lost) > 1 else ""
             echo(
-                f"Note: {len(labelling.lost):,} bands of dates could not be read "
-                f"({in_line(labelling.lost[0])}), so dates may be missing. Move "
-                f"{labelling.dates.path} away to read all again.",
+                f"Note: dates could not be read ({in_line(labelling.lost[0])}{more}). The page "
+                "says where they are missing; the same command tries again.",
                 err=True,
             )
         with (
