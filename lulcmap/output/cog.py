@@ -15,8 +15,8 @@ from lulcmap.legend import CLASS_TAG, CLASSES, NODATA, LandCover, cf_attributes
 from lulcmap.output.cog_header import make_header
 from lulcmap.output.cog_tiles import write_tiles
 from lulcmap.output.overviews import TILE_PX
-from lulcmap.output.stream import Raster, raster_of, threads
-from lulcmap.system import GDAL_OPTIONS, check_disk, replacing, sha256_of
+from lulcmap.output.stream import Raster, raster_of
+from lulcmap.system import GDAL_OPTIONS, check_disk, replacing, sha256_of, threads
 
 PLAN_TAG = "LULCMAP_PLAN"
 """Tag with the digest of the plan a map was made under."""

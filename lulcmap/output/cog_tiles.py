@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from lulcmap.output.cog_header import Header
 from lulcmap.output.overviews import TILE_PX, Pyramid
-from lulcmap.output.stream import Raster, Threads
-from lulcmap.system import check_disk
+from lulcmap.output.stream import Raster
+from lulcmap.system import Threads, check_disk
 
 _LEVEL = 7
 """Level of libdeflate that libtiff takes for its level 6, the default of GDAL."""

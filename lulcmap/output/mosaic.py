@@ -17,10 +17,10 @@ from odc.geo.geobox import GeoBox
 from lulcmap.geo import clip, grid_areas, pixel_zones, pixels_inside
 from lulcmap.legend import NODATA
 from lulcmap.output.overviews import TILE_PX
-from lulcmap.output.stream import Piece, Raster, Threads
+from lulcmap.output.stream import Piece, Raster
 from lulcmap.output.zone_blend import CLASS, blend_zones
 from lulcmap.output.zone_reader import BlockFiles, ZoneBlocks, ZoneReader
-from lulcmap.system import GDAL_OPTIONS, Steps, compiled, no_progress
+from lulcmap.system import GDAL_OPTIONS, Steps, Threads, compiled, no_progress
 
 _CHUNK_PX = 4 * TILE_PX
 """Columns of a chunk, pixels."""

@@ -1,4 +1,5 @@
 from .activity import BusyClock, BusyShares, busy, recorded
+from .ahead import Threads, threads
 from .checks import check_fields
 from .cores import available_cores
 from .cpu import share_compiled_loops
@@ -29,6 +30,7 @@ __all__ = [
     "HeldError",
     "Progress",
     "Steps",
+    "Threads",
     "TimedHTTPConnection",
     "TimedHTTPSConnection",
     "TooLargeError",
@@ -71,6 +73,7 @@ __all__ = [
     "share_compiled_loops",
     "shortened_text",
     "text_width",
+    "threads",
     "use_own_proj_data",
     "without_keys",
     "without_keys_in",

@@ -1,8 +1,9 @@
 """The data that an exported page carries: within itself, or beside itself."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby, product
 from typing import Any
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from lulcmap.legend import NODATA
 from lulcmap.output import QUALITY
+from lulcmap.system import threads
 from lulcmap.viewer.areas import areas_within
 from lulcmap.viewer.maps import OpenMap, Part, Picture
 from lulcmap.viewer.site import Site, map_json, map_tile
@@ -127,28 +129,40 @@ def page_about(site: Site, max_zoom: int = MAX_ZOOM) -> dict[str, Any]:
     }
 
 
-def kept_tiles(site: Site, max_zoom: int = MAX_ZOOM) -> Iterator[KeptTiles]:
-    """Every tile of every layer, in the order of ``pyramid``.
+def kept_tiles(site: Site, max_zoom: int = MAX_ZOOM) -> Generator[KeptTiles]:
+    """Every tile of every layer, in the order of ``pyramid``; threads make a few ahead.
 
     Args:
         site: what was opened.
         max_zoom: finest zoom that is kept.
 
     """
-    for number, one in enumerate(site.maps):
-        zooms, planes = kept_zooms(one, max_zoom), _planes(one.parts)
-        for tile in pyramid(one.bounds, zooms):
-            values, kept = map_tile(one, tile), {}
-            if (values != NODATA).any():
-                kept["class"] = packed(values)
-                if tile[0] == zooms[-1]:
-                    for band, plane in planes.items():
-                        kept[plane["name"]] = packed(_plane_tile(one.parts, band, tile))
-            yield KeptTiles(f"tiles/{number}", tile, kept)
-    for number, picture in enumerate(site.pictures):
-        for tile in pyramid(picture.bounds, kept_zooms(picture, max_zoom)):
-            drawn = picture_tile(picture.raster, tile, picture.bands, picture.stretch, form="WEBP")
-            yield KeptTiles(f"pictures/{number}", tile, {} if drawn is None else {"webp": drawn})
+    with threads() as workers:
+        for number, one in enumerate(site.maps):
+            zooms, planes = kept_zooms(one, max_zoom), _planes(one.parts)
+            make = partial(_map_tiles, one, f"tiles/{number}", planes, zooms[-1])
+            yield from workers.ahead(make, pyramid(one.bounds, zooms))
+        for number, picture in enumerate(site.pictures):
+            make = partial(_picture_tiles, picture, f"pictures/{number}")
+            yield from workers.ahead(make, pyramid(picture.bounds, kept_zooms(picture, max_zoom)))
+
+
+def _map_tiles(
+    one: OpenMap, layer: str, planes: Mapping[int, dict[str, Any]], finest: int, tile: Tile
+) -> KeptTiles:
+    """A tile of a map: its classes, and at the finest zoom its planes of quality."""
+    values, kept = map_tile(one, tile), {}
+    if (values != NODATA).any():
+        kept["class"] = packed(values)
+        if tile[0] == finest:
+            for band, plane in planes.items():
+                kept[plane["name"]] = packed(_plane_tile(one.parts, band, tile))
+    return KeptTiles(layer, tile, kept)
+
+
+def _picture_tiles(picture: Picture, layer: str, tile: Tile) -> KeptTiles:
+    drawn = picture_tile(picture.raster, tile, picture.bands, picture.stretch, form="WEBP")
+    return KeptTiles(layer, tile, {} if drawn is None else {"webp": drawn})
 
 
 def _planes(parts: Sequence[Part]) -> dict[int, dict[str, Any]]:

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -85,18 +86,18 @@ def export_page(
     _check_place(page, folder, overwrite=overwrite)
     count = _check_size(site, max_zoom)
     about = page_about(site, max_zoom)
-    tiles = _counted(kept_tiles(site, max_zoom), count, progress)
     try:
         folder.mkdir(exist_ok=True)
-        held: list[KeptTiles] = []
-        if count <= MAX_FILE_TILES and _is_held(tiles, held):
-            text = _one_file(site, {**about, **_texts(held)})
-            _write(page, text)
-            remove_folder(folder / FOLDER)
-            return ExportedPage(page, None, len(text))
-        shared = {"leaflet.js": _file("leaflet/leaflet.js"), "page.css": _styles()}
-        shared["page.js"] = f"(() => {{\n{_script()}}})();\n"
-        size = write_folder(folder / FOLDER, about, chain(held, tiles), shared)
+        with closing(kept_tiles(site, max_zoom)) as kept:
+            tiles, held = _counted(kept, count, progress), list[KeptTiles]()
+            if count <= MAX_FILE_TILES and _is_held(tiles, held):
+                text = _one_file(site, {**about, **_texts(held)})
+                _write(page, text)
+                remove_folder(folder / FOLDER)
+                return ExportedPage(page, None, len(text))
+            shared = {"leaflet.js": _file("leaflet/leaflet.js"), "page.css": _styles()}
+            shared["page.js"] = f"(() => {{\n{_script()}}})();\n"
+            size = write_folder(folder / FOLDER, about, chain(held, tiles), shared)
         text = _small_file(site)
         _write(page, text)
     except OSError as error:

@@ -4,6 +4,7 @@ import base64
 import itertools
 import json
 import re
+import threading
 import zlib
 
 import numpy as np
@@ -172,6 +173,45 @@ def test_a_folder_that_fails_half_way_leaves_the_page_as_it_was(tmp_path, monkey
 
     assert [one.name for one in (tmp_path / "page").iterdir()] == ["index.html"]
     assert page.read_bytes() == before
+
+
+def test_a_stopped_export_leaves_nothing_half_written_and_no_thread(tmp_path, monkeypatch):
+    site = open_site([write_map(tmp_path / "m.tif", patches((600, 800)))])
+    page = export_page(site, tmp_path / "page").path
+    before, threads = page.read_bytes(), threading.active_count()
+
+    def stop(_, done, __):
+        if done == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(export, "MAX_FILE_TILES", 0)
+    with pytest.raises(KeyboardInterrupt):
+        export_page(site, tmp_path / "page", overwrite=True, progress=stop)
+
+    assert threading.active_count() == threads
+    assert [one.name for one in (tmp_path / "page").iterdir()] == ["index.html"]
+    assert page.read_bytes() == before
+
+
+def test_threads_make_the_tiles_in_order(tmp_path, monkeypatch):
+    path = write_whole(tmp_path / "land.tif", patches((300, 420)))
+    write_layers(path, (300, 420))
+    site = open_site([path])
+    order = [
+        *((f"tiles/{i}", tile) for i, one in enumerate(site.maps) for tile in tiles_in(one)),
+        *((f"pictures/{i}", tile) for i, one in enumerate(site.pictures) for tile in tiles_in(one)),
+    ]
+
+    several = list(embedded.kept_tiles(site))
+    monkeypatch.setattr("lulcmap.system.ahead.available_cores", lambda: 1)
+    one_by_one = list(embedded.kept_tiles(site))
+
+    assert [(one.layer, one.tile) for one in several] == order
+    assert several == one_by_one
+
+
+def tiles_in(layer):
+    return embedded.pyramid(layer.bounds, embedded.kept_zooms(layer))
 
 
 def test_the_finest_zooms_can_be_left_out(tmp_path):
