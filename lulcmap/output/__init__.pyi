@@ -2,7 +2,7 @@ from .assemble import assemble_map, assemble_run
 from .cog import PLAN_TAG, cog_bytes, write_cog
 from .existing import finished_map, made_before
 from .extras import Extras, checked_license
-from .layers import COMPOSITE, PROBABILITIES, QUALITY, layer_path
+from .layer_names import COMPOSITE, PROBABILITIES, QUALITY, layer_bytes, layer_path
 from .mosaic import JOINED_BYTES_PER_PIXEL, joined_map
 from .paths import check_writable, run_path
 from .preview import coloured, draw_preview, true_colour
@@ -36,6 +36,7 @@ __all__ = [
     "is_our_sidecar",
     "item_text",
     "joined_map",
+    "layer_bytes",
     "layer_path",
     "made_before",
     "read_map",

@@ -38,10 +38,8 @@ _COG_OPTIONS = {
 }
 """Options of the header; ``cog_tiles`` writes the tiles in the same way."""
 
-_MAX_DISK_RATIO = 2.4
-"""Peak disk space of a map and the tiles that wait for their places, in bytes of its pixels in a
-plain file, which need not exist: twice the map, which was 1.05 times as large as its plain file for
-land, and room for noise, whose overviews are larger."""
+_OVERVIEWS = 4 / 3
+"""Most bytes of a COG for each of a plain file with its pixels: overviews of noise add a third."""
 
 
 def write_cog(
@@ -190,13 +188,13 @@ def _write(
 
 
 def cog_bytes(joined: int) -> int:
-    """Most bytes that ``write_cog`` needs on disk, temporary files included.
+    """Most bytes that ``write_cog`` needs on disk: the file, and as much for its waiting tiles.
 
     Args:
-        joined: most bytes of its pixels in a plain file.
+        joined: most bytes of its pixels in a plain file, which need not exist.
 
     """
-    return int(_MAX_DISK_RATIO * joined)
+    return int(2 * _OVERVIEWS * joined)
 
 
 def plan_of(path: Path, layer: str | None = None) -> str | None:

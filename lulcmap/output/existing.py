@@ -8,7 +8,7 @@ from pathlib import Path
 from lulcmap.errors import OutputError
 from lulcmap.output.cog import plan_of, request_of
 from lulcmap.output.extras import Extras
-from lulcmap.output.layers import layer_path
+from lulcmap.output.layer_names import layer_path
 from lulcmap.output.paths import check_map_file, map_paths
 from lulcmap.output.report import MapReport, WrittenFile
 from lulcmap.output.whole import map_fault, written_files, written_layers

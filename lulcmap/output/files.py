@@ -11,7 +11,8 @@ from odc.geo.geobox import GeoBox
 
 from lulcmap.geo import Box, ZonePart, covering_grid, planned_grids, project, split_by_zone
 from lulcmap.output.cog import write_cog, write_layer_cog
-from lulcmap.output.layers import Layer, layer_path
+from lulcmap.output.layer_names import layer_path
+from lulcmap.output.layers import Layer
 from lulcmap.output.mosaic import LayerBlocks, joined_layer, joined_map
 from lulcmap.output.paths import map_paths
 from lulcmap.output.report import WrittenFile
@@ -135,7 +136,7 @@ def write_layer_file(
     source = _zones(run, file, plan, layer.name) if layer.is_kept else zones
     raster = joined_layer(
         zones,
-        LayerBlocks(source, layer.sources, layer.dtype, layer.nodata),
+        LayerBlocks(source, layer.sources, layer.dtype, layer.nodata, layer.bytes_per_pixel),
         target=file.grid,
         polygon=file.polygon,
         check=check_block,

@@ -7,10 +7,9 @@ from pathlib import Path
 
 from lulcmap.legend import NODATA
 from lulcmap.output.cog import LayerBand, plan_of
+from lulcmap.output.layer_names import COMPOSITE, PROBABILITIES, QUALITY, layer_bytes, layer_path
 from lulcmap.run import BLOCK_BANDS, PIXEL_ORIGINS, About
 from lulcmap.sensors import KEPT_S1_OFFSET_DB, S1_BANDS, S2_BANDS, S2_SCALE
-
-QUALITY, COMPOSITE, PROBABILITIES = "quality", "composite", "probabilities"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +25,11 @@ class Layer:
     sources: Sequence[int]
     """Bands of the blocks' files, in the same order."""
 
-    dtype: str = "uint8"
+    dtype: str
     """Data type."""
+
+    bytes_per_pixel: float
+    """Most bytes that a pixel takes in a compressed file without overviews."""
 
     nodata: int = NODATA
     """Value of pixels outside the area."""
@@ -37,11 +39,6 @@ class Layer:
 
     is_kept: bool = False
     """Whether blocks keep it in a file of its own, which a run must have begun with."""
-
-
-def layer_path(out: Path, name: str) -> Path:
-    """Path of a layer of a file of a map: ``map-quality.tif`` beside ``map.tif``."""
-    return out.with_stem(f"{out.stem}-{name}")
 
 
 def quality_layer(about: About) -> Layer:  # noqa: ARG001 - as the others
@@ -61,7 +58,8 @@ def quality_layer(about: About) -> Layer:  # noqa: ARG001 - as the others
         LayerBand("s1_count", "1", tags={"long_name": "Sentinel-1 passes"}),
         LayerBand("origin", "1", tags={"long_name": "what the pixel was mapped from", **flags}),
     )
-    return Layer(QUALITY, bands, [BLOCK_BANDS.index(band.name) + 1 for band in bands])
+    sources = [BLOCK_BANDS.index(band.name) + 1 for band in bands]
+    return Layer(QUALITY, bands, sources, "uint8", layer_bytes(QUALITY))
 
 
 def composite_layer(about: About) -> Layer:  # noqa: ARG001 - as the others
@@ -76,7 +74,8 @@ def composite_layer(about: About) -> Layer:  # noqa: ARG001 - as the others
     ]
     bands = [*s2, *s1]
     sources = range(1, len(bands) + 1)
-    return Layer(COMPOSITE, bands, sources, "uint16", 0, overviews="AVERAGE", is_kept=True)
+    n_bytes = layer_bytes(COMPOSITE)
+    return Layer(COMPOSITE, bands, sources, "uint16", n_bytes, 0, overviews="AVERAGE", is_kept=True)
 
 
 def probabilities_layer(about: About) -> Layer:
@@ -85,7 +84,8 @@ def probabilities_layer(about: About) -> Layer:
         LayerBand(cover.name, "percent", tags={"long_name": f"probability of class {cover.id}"})
         for cover in about.legend
     ]
-    return Layer(PROBABILITIES, bands, range(1, len(bands) + 1), is_kept=True)
+    sources, n_bytes = range(1, len(bands) + 1), layer_bytes(PROBABILITIES, len(bands))
+    return Layer(PROBABILITIES, bands, sources, "uint8", n_bytes, is_kept=True)
 
 
 LAYERS: Mapping[str, Callable[[About], Layer]] = {

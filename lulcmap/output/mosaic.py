@@ -107,6 +107,9 @@ class LayerBlocks:
     nodata: int
     """Value of pixels outside the area or all blocks."""
 
+    bytes_per_pixel: float
+    """Most bytes that a pixel takes in a plain file, compressed."""
+
 
 def joined_layer(
     zones: Sequence[ZoneBlocks],
@@ -161,19 +164,22 @@ def joined_layer(
                 _report(piece, target, progress)
 
     layout = _layout(target, len(layer.bands), layer.dtype, layer.nodata)
-    return Raster(layout, pixel * mosaic_bytes(polygon, target), pieces)
+    return Raster(layout, mosaic_bytes(polygon, target, layer.bytes_per_pixel), pieces)
 
 
-def mosaic_bytes(polygon: shapely.MultiPolygon, target: GeoBox) -> int:
-    """Bytes of a plain file with the classes of an area; empty tiles take none.
+def mosaic_bytes(
+    polygon: shapely.MultiPolygon, target: GeoBox, per_pixel: float = JOINED_BYTES_PER_PIXEL
+) -> int:
+    """Most bytes of a plain file with the values of an area; empty tiles take none.
 
     Args:
         polygon: area of the map, in the target's CRS.
         target: grid of the map.
+        per_pixel: most bytes of a pixel, those of a class unless given.
 
     """
     affine = target.affine
-    return math.ceil(JOINED_BYTES_PER_PIXEL * polygon.area / abs(affine.a * affine.e))
+    return math.ceil(per_pixel * polygon.area / abs(affine.a * affine.e))
 
 
 def _layout(target: GeoBox, count: int, dtype: str, nodata: int) -> dict[str, Any]:

@@ -29,8 +29,8 @@ BLOCK_BANDS = ("class", "confidence", "margin", "s2_count", "s1_count", "origin"
 """Bands of a block file, uint8, in order; where nothing is mapped the first three are 255 and the
 others 0."""
 
-BLOCK_BYTES_PER_PIXEL = 1.25
-"""Bytes of a block's file a pixel; simulated countries have 1.23, smooth land less."""
+BLOCK_BYTES_PER_PIXEL = 1.4
+"""Most bytes of a block's file a pixel; simulated countries have 1.23 to 1.30, smooth land less."""
 
 _BLOCK_BANDS_0_1 = (*BLOCK_BANDS[:5], "source")
 """The same bands as version 0.1.0 named them; its blocks carry no checksum."""

@@ -20,6 +20,7 @@ from lulcmap.output import sidecars as module
 from lulcmap.output.extras import Extras
 from lulcmap.pipeline import map_area, map_shard
 from lulcmap.run import Shard
+from tests.planning.test_estimate import plan_for
 from tests.support.beside import with_sidecars
 from tests.support.stac import validate
 
@@ -181,7 +182,7 @@ def test_assembling_gives_the_same_files(kept, tmp_path):
 def layered(country, settings, tmp_path_factory) -> Path:
     """A map with its probabilities and composite."""
     out = tmp_path_factory.mktemp("layered") / "map.tif"
-    chosen = settings(probabilities=True, save_composite=True)
+    chosen = settings(probabilities=True, save_composite=True, keep_run=True)
     map_area(str(country.aoi), out, period=PERIOD, settings=chosen)
     return out
 
@@ -226,6 +227,21 @@ def test_the_composite_is_the_one_that_the_map_was_made_from(layered, country):
     np.testing.assert_allclose(decibels[:, has_s1], s1[:, has_s1] / 100, atol=1e-9)
     assert (values[9:, inside][:, ~has_s1] == 0).all()
     assert (values[:, ~inside] == 0).all()
+
+
+@pytest.mark.parametrize("of", ["layered", "kept"])
+def test_a_plan_names_the_disk_that_a_map_takes(country, settings, of, request, tmp_path):
+    out = request.getfixturevalue(of)
+    layers = {"probabilities": True, "save_composite": True} if of == "layered" else {}
+    chosen = settings(**layers, confidence=not layers)
+    disk = plan_for(country, tmp_path / "map.tif", chosen).disk
+
+    blocks = sum(one.stat().st_size for one in (out.parent / "map.tif.run" / "blocks").iterdir())
+    files = [one.stat().st_size for one in out.parent.glob("map*.tif")]
+    peak = sum(files) + max(files)  # while the largest is written, its tiles wait beside it
+
+    assert blocks <= disk.run <= 2 * blocks
+    assert peak <= disk.map <= 2 * peak
 
 
 def test_a_run_that_keeps_no_layers_cannot_give_them(country, settings, kept, tmp_path):

@@ -380,7 +380,7 @@ def test_near_a_border_the_surer_zone_is_taken(tmp_path, crs, confidences):
     assert clear.mean() > 0.97
     assert set(values[np.abs(metres) > ZONE_BLEND_M + 10]) == {1, 2}
 
-    layer = LayerBlocks(zones, [1, 2], "uint8", 255)
+    layer = LayerBlocks(zones, [1, 2], "uint8", 255, 2)
     write_layer(zones, layer, target=target, polygon=polygon, out=tmp_path / "layer.tif")
     with rasterio.open(tmp_path / "layer.tif") as written:
         classes, sure = written.read()

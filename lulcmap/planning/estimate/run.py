@@ -19,7 +19,13 @@ from lulcmap.catalog import SearchResult, count_reasons, first_hrefs, signer
 from lulcmap.errors import LulcmapError, OutputError, ProviderError, UsageError
 from lulcmap.geo import MapGrid
 from lulcmap.model import Session, typical_pixels
-from lulcmap.output import JOINED_BYTES_PER_PIXEL, check_writable, cog_bytes, made_before
+from lulcmap.output import (
+    JOINED_BYTES_PER_PIXEL,
+    check_writable,
+    cog_bytes,
+    layer_bytes,
+    made_before,
+)
 from lulcmap.planning.budget import memory_budget
 from lulcmap.planning.estimate.costs import RATES, cpu_seconds, inflate_seconds, work_of
 from lulcmap.planning.estimate.egress import egress_of
@@ -125,8 +131,8 @@ def estimate_run(
     )
 
 
-_QUALITY_BYTES = 5
-"""Bytes a pixel of the quality of a map, before compression."""
+_BLOCK_BYTES = 16_384
+"""Most bytes of the files of a block beside their pixels: headers, facts and checksums."""
 
 _ASSUMED = {
     "network_bytes_per_second": NETWORK_BYTES_PER_S,
@@ -253,12 +259,16 @@ def _seconds(
 
 
 def _disk(filled: float, planned: PlannedMap, out: Path, folder: Path) -> Disk:
-    """Disk space needed at most for ``filled`` pixels; with --zones the map is written twice."""
-    n_maps = 2 if planned.settings.zones else 1
-    layers = planned.kept_bytes + _QUALITY_BYTES * planned.settings.confidence
+    """Disk space needed at most for ``filled`` pixels; with --zones every file is written twice."""
+    n_classes, settings = len(planned.session.contract.legend), planned.settings
+    layers = {name: layer_bytes(name, n_classes) for name in settings.extras.layers}
+    kept = sum(layers[name] for name in settings.kept_layers)
+    files = [JOINED_BYTES_PER_PIXEL, *layers.values()]
+    # A file needs as much again while it is written, which is one after the other.
+    most = sum(files) * (2 if settings.zones else 1) + max(files)
     return Disk(
-        run=filled * (BLOCK_BYTES_PER_PIXEL + 2 * planned.kept_bytes),
-        map=cog_bytes(round(filled * (JOINED_BYTES_PER_PIXEL + layers))) * n_maps,
+        run=filled * (BLOCK_BYTES_PER_PIXEL + kept) + _BLOCK_BYTES * len(planned.job.blocks),
+        map=cog_bytes(round(filled * most)) / 2,
         free_for_run=_free_bytes(folder.parent),
         free_for_map=_free_bytes(out.parent),
     )
