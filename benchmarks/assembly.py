@@ -246,7 +246,7 @@ def write(folder: Path) -> None:
 def join(folder: Path) -> None:
     """Join the blocks, and throw the pixels away."""
     from lulcmap.output import joined_map
-    from lulcmap.output.stream import threads
+    from lulcmap.system import threads
 
     polygon, on = _target(folder)
     with threads() as workers:

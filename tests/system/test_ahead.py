@@ -1,7 +1,7 @@
 import threading
 import time
 
-from lulcmap.output.stream import threads
+from lulcmap.system import threads
 
 
 def slept(job: int) -> int:
