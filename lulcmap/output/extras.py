@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
-
 from lulcmap.errors import UsageError
 
 
@@ -35,6 +33,9 @@ def checked_license(text: str) -> str:
         'CC-BY-4.0'
 
     """
+    # Its list of licences takes longer to read than `lulcmap --help` does otherwise.
+    from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
+
     try:
         return str(canonicalize_license_expression(text))
     except InvalidLicenseExpression:
