@@ -2,8 +2,10 @@ from .area_composite import composite_area, composite_grids
 from .assets.fetch import Fetcher
 from .assets.http import FetchError
 from .assets.tiff import TIFF_HEADER_BYTES
-from .composite import Composite, LostAsset, make_composite, mean_backscatter
+from .backscatter import mean_backscatter
+from .composite import Composite, make_composite
 from .kernels import median, sorting_network
+from .read_log import LostAsset
 from .reader import Plane, Reader, pixels_of, reader_threads
 from .resample import sample_pixels, transform_nodes
 from .rules import RULE_RANGES, CompositeRules

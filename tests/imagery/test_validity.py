@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rasterio.transform import Affine
 
 from lulcmap.errors import ReadError
-from lulcmap.imagery.composite import make_composite, mean_backscatter
+from lulcmap.imagery import make_composite, mean_backscatter
 from lulcmap.imagery.reader import Reader
 from lulcmap.sensors import S1_POWER, S2_BANDS, S2_SATURATED
 from tests.imagery.test_composite import make_scene as named_scene
