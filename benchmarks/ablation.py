@@ -29,7 +29,7 @@ from shapely import MultiPolygon, box
 from lulcmap.catalog import make_period
 from lulcmap.evaluation import accuracy, iou, mean_f1, mean_iou
 from lulcmap.geo import footprint
-from lulcmap.imagery import composite_area
+from lulcmap.imagery import CompositeRequest, composite_area
 from lulcmap.legend import CLASSES, NAMES
 from lulcmap.simulation import Country, simulate
 from lulcmap.training import (
@@ -85,9 +85,11 @@ def make_chip(path: Path, seed: int) -> None:
         composite = composite_area(
             MultiPolygon([box(*footprint(grid))]),
             grid,
-            period=make_period(year=country(seed).year, today=date(2026, 1, 1)),
-            catalog=str(scenes.items),
-            workers=1,
+            CompositeRequest(
+                make_period(year=country(seed).year, today=date(2026, 1, 1)),
+                str(scenes.items),
+                workers=1,
+            ),
         )
     with path.with_suffix(".part").open("wb") as part:
         np.savez(part, s2=composite.s2, s1=composite.s1, label=truth)

@@ -24,7 +24,7 @@ from shapely import box as rectangle
 from lulcmap.catalog import make_period
 from lulcmap.evaluation import accuracy, confusion, mean_iou
 from lulcmap.geo import Blend, Box, footprint, geobox
-from lulcmap.imagery import Composite, composite_area
+from lulcmap.imagery import Composite, CompositeRequest, composite_area
 from lulcmap.model import Contract, Session, find_model, needed_windows, open_session
 from lulcmap.model.inference import classify
 from lulcmap.pipeline import map_area
@@ -91,9 +91,8 @@ def classes(
 def compare_windows(session: Session, country: SimulatedCountry) -> None:
     grid = geobox(AROUND, ZONE)
     area = MultiPolygon([rectangle(*footprint(grid))])
-    composite = composite_area(
-        area, grid, period=PERIOD, catalog=str(country.items), workers=2, sun=True
-    )
+    request = CompositeRequest(PERIOD, str(country.items), workers=2, sun=True)
+    composite = composite_area(area, grid, request)
     with rasterio.open(country.truth) as source:
         truth = source.read(1)[INSIDE.within(AROUND)][EDGE:-EDGE, EDGE:-EDGE]
     big = whole(session, composite)

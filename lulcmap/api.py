@@ -270,23 +270,7 @@ def composite(
                 f"The composite would have {grid.shape[0]:,} x {grid.shape[1]:,} pixels, more than "
                 f"{MAX_PIXELS:,}. Composite parts of the area, or map it with map_area."
             )
-        return composite_area(
-            polygon,
-            grid,
-            period=period,
-            catalog=chosen.catalog,
-            profile=chosen.profile,
-            s1_catalog=chosen.s1_catalog,
-            fallback=chosen.fallback,
-            s1=chosen.s1 != "off",
-            max_cloud=chosen.max_cloud,
-            orbit=chosen.orbit,
-            max_s1_scenes=chosen.max_s1_scenes,
-            rules=chosen.rules,
-            workers=chosen.workers,
-            patience=chosen.patience,
-            sun=True,
-        )
+        return composite_area(polygon, grid, chosen.composite_request(period, sun=True))
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,23 +70,8 @@ class CatalogImagery:
         if not found:
             return
         grids = [geobox(Box(row, col, size, size), zone) for zone, row, col in found]
-        made = composite_grids(
-            self.area,
-            grids,
-            period=self.period,
-            catalog=chosen.catalog,
-            profile=chosen.profile,
-            s1_catalog=chosen.s1_catalog,
-            fallback=chosen.fallback,
-            s1=chosen.s1 != "off",
-            max_cloud=chosen.max_cloud,
-            orbit=chosen.orbit,
-            max_s1_scenes=chosen.max_s1_scenes,
-            rules=chosen.rules,
-            workers=chosen.workers,
-            patience=chosen.patience,
-            sun=SUN_ZENITH in contract.scalars,
-        )
+        request = chosen.composite_request(self.period, sun=SUN_ZENITH in contract.scalars)
+        made = composite_grids(self.area, grids, request)
         for pixels, composite in zip(found.values(), made, strict=True):
             self._check_lost(composite)
             s2, s1 = composite.s2, composite.s1

@@ -1,4 +1,4 @@
-from .area_composite import composite_area, composite_grids
+from .area_composite import CompositeRequest, composite_area, composite_grids
 from .assets.fetch import Fetcher
 from .assets.http import FetchError
 from .assets.tiff import TIFF_HEADER_BYTES
@@ -15,6 +15,7 @@ __all__ = [
     "RULE_RANGES",
     "TIFF_HEADER_BYTES",
     "Composite",
+    "CompositeRequest",
     "CompositeRules",
     "FetchError",
     "Fetcher",

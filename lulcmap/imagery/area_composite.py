@@ -1,6 +1,7 @@
 """Composite any area as a map of it would be composited: search, select, read, composite."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import shapely
 from odc.geo.geobox import GeoBox
@@ -20,42 +21,59 @@ from lulcmap.imagery.reader import Reader
 from lulcmap.imagery.rules import CompositeRules
 
 
+@dataclass(frozen=True, slots=True)
+class CompositeRequest:
+    """What to composite an area from, and how."""
+
+    period: Period
+    """Period of the composite."""
+
+    catalog: Catalog
+    """Catalogue, as for ``find_scenes``, like the next three."""
+
+    profile: str | None = None
+    """Provider whose layout an API or a file follows."""
+
+    s1_catalog: str | None = None
+    """Provider or API to take Sentinel-1 from."""
+
+    fallback: str | None = None
+    """Provider or API of the same products, for what ``catalog`` cannot give."""
+
+    s1: bool = True
+    """Whether to use Sentinel-1."""
+
+    max_cloud: float = 100.0
+    """Cloud cover above which a Sentinel-2 scene is skipped, percent."""
+
+    orbit: str = "descending"
+    """Preferred Sentinel-1 orbit direction."""
+
+    max_s1_scenes: int = 12
+    """Maximum Sentinel-1 dates per relative orbit."""
+
+    rules: CompositeRules | None = None
+    """Rules of the Sentinel-2 composite; None for the defaults."""
+
+    workers: int | None = None
+    """Number of reader threads; None is what the cores take."""
+
+    patience: float = 300.0
+    """Seconds to wait for a server that is busy or down."""
+
+    sun: bool = False
+    """Whether the sun's zenith is wanted, for models that take it."""
+
+
 def composite_area(
-    area: shapely.MultiPolygon,
-    grid: GeoBox,
-    *,
-    period: Period,
-    catalog: Catalog,
-    profile: str | None = None,
-    s1_catalog: str | None = None,
-    fallback: str | None = None,
-    s1: bool = True,
-    max_cloud: float = 100.0,
-    orbit: str = "descending",
-    max_s1_scenes: int = 12,
-    rules: CompositeRules | None = None,
-    workers: int | None = None,
-    patience: float = 300.0,
-    sun: bool = False,
+    area: shapely.MultiPolygon, grid: GeoBox, request: CompositeRequest
 ) -> Composite:
     """Composite an area as ``predict`` does before it classifies.
 
     Args:
         area: area in which to search for scenes; longitude, latitude, degrees.
         grid: 10 m grid in a UTM zone, of even height and width, edges on multiples of 20 m.
-        period: period of the composite.
-        catalog: catalogue, as for ``find_scenes``, like the next three.
-        profile: provider whose layout an API or a file follows.
-        s1_catalog: provider or API to take Sentinel-1 from.
-        fallback: provider or API of the same products, for what ``catalog`` cannot give.
-        s1: whether to use Sentinel-1.
-        max_cloud: cloud cover above which a Sentinel-2 scene is skipped, percent.
-        orbit: preferred Sentinel-1 orbit direction.
-        max_s1_scenes: maximum Sentinel-1 dates per relative orbit.
-        rules: rules of the Sentinel-2 composite; None for the defaults.
-        workers: number of reader threads; None is what the cores take.
-        patience: seconds to wait for a server that is busy or down.
-        sun: whether the sun's zenith is wanted, for models that take it.
+        request: what to composite it from.
 
     Returns:
         The composite on ``grid``.
@@ -65,63 +83,18 @@ def composite_area(
         ProviderError: the provider failed.
 
     """
-    return next(
-        composite_grids(
-            area,
-            [grid],
-            period=period,
-            catalog=catalog,
-            profile=profile,
-            s1_catalog=s1_catalog,
-            fallback=fallback,
-            s1=s1,
-            max_cloud=max_cloud,
-            orbit=orbit,
-            max_s1_scenes=max_s1_scenes,
-            rules=rules,
-            workers=workers,
-            patience=patience,
-            sun=sun,
-        )
-    )
+    return next(composite_grids(area, [grid], request))
 
 
 def composite_grids(
-    area: shapely.MultiPolygon,
-    grids: Iterable[GeoBox],
-    *,
-    period: Period,
-    catalog: Catalog,
-    profile: str | None = None,
-    s1_catalog: str | None = None,
-    fallback: str | None = None,
-    s1: bool = True,
-    max_cloud: float = 100.0,
-    orbit: str = "descending",
-    max_s1_scenes: int = 12,
-    rules: CompositeRules | None = None,
-    workers: int | None = None,
-    patience: float = 300.0,
-    sun: bool = False,
+    area: shapely.MultiPolygon, grids: Iterable[GeoBox], request: CompositeRequest
 ) -> Iterator[Composite]:
     """Composite many grids of one area, one after the other, with one search.
 
     Args:
-        area: area in which to search for scenes, as for ``composite_area``, like what follows.
+        area: area in which to search for scenes, as for ``composite_area``.
         grids: grids, each as there.
-        period: period of the composites.
-        catalog: catalogue.
-        profile: provider whose layout an API or a file follows.
-        s1_catalog: provider or API to take Sentinel-1 from.
-        fallback: provider or API of the same products.
-        s1: whether to use Sentinel-1.
-        max_cloud: cloud cover above which a Sentinel-2 scene is skipped, percent.
-        orbit: preferred Sentinel-1 orbit direction.
-        max_s1_scenes: maximum Sentinel-1 dates per relative orbit.
-        rules: rules of the Sentinel-2 composite.
-        workers: number of reader threads; None is what the cores take.
-        patience: seconds to wait for a server that is busy or down.
-        sun: whether the sun's zenith is wanted.
+        request: what to composite them from.
 
     Yields:
         The composite of each grid.
@@ -131,24 +104,27 @@ def composite_grids(
         ProviderError: the provider failed.
 
     """
+    period = request.period
     scenes = find_scenes(
         area,
         s2_period=(period.start, period.end),
         s1_period=s1_period(period),
-        catalog=catalog,
-        profile=profile,
-        s1_catalog=s1_catalog,
-        fallback=fallback,
-        s1=s1,
-        max_cloud=max_cloud,
+        catalog=request.catalog,
+        profile=request.profile,
+        s1_catalog=request.s1_catalog,
+        fallback=request.fallback,
+        s1=request.s1,
+        max_cloud=request.max_cloud,
     )
     s2_ranked = rank_s2(scenes.of("s2"), period)
-    s1_choice = choose_s1(scenes.of("s1"), period, orbit=orbit, max_scenes=max_s1_scenes)
+    s1_choice = choose_s1(
+        scenes.of("s1"), period, orbit=request.orbit, max_scenes=request.max_s1_scenes
+    )
     with Reader(
-        workers=workers,
+        workers=request.workers,
         sign=signer(*scenes.profiles),
         private=scenes.private,
-        patience=patience,
+        patience=request.patience,
     ) as reader:
         for grid in grids:
             zone = grid.crs.epsg if grid.crs else None
@@ -160,6 +136,6 @@ def composite_grids(
                 s2_dates=own_grid_first(s2_ranked, zone),
                 s1_passes=s1_choice.passes,
                 s1_others=s1_choice.others,
-                rules=rules,
-                sun=sun,
+                rules=request.rules,
+                sun=request.sun,
             )

@@ -4,12 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from math import inf
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from lulcmap.imagery import RULE_RANGES, CompositeRules
 from lulcmap.model import Device
 from lulcmap.output import COMPOSITE, PROBABILITIES, QUALITY, Extras, checked_license
 from lulcmap.system import check_fields
+
+if TYPE_CHECKING:
+    from lulcmap.catalog import Period
+    from lulcmap.imagery import CompositeRequest
 
 _COMPOSITE_BYTES = 22
 """Bytes a pixel of a composite: eleven bands of 16 bits."""
@@ -143,6 +147,32 @@ class Settings:
         spdx = None if self.license is None else checked_license(self.license)
         layers = (QUALITY,) if self.confidence else ()
         return Extras(self.sidecars, spdx, (*layers, *self.kept_layers))
+
+    def composite_request(self, period: "Period", *, sun: bool) -> "CompositeRequest":
+        """What a composite of an area is made from.
+
+        Args:
+            period: its period.
+            sun: whether the sun's zenith is wanted.
+
+        """
+        from lulcmap.imagery import CompositeRequest  # heavy; `lulcmap --help` reads the settings
+
+        return CompositeRequest(
+            period,
+            self.catalog,
+            profile=self.profile,
+            s1_catalog=self.s1_catalog,
+            fallback=self.fallback,
+            s1=self.s1 != "off",
+            max_cloud=self.max_cloud,
+            orbit=self.orbit,
+            max_s1_scenes=self.max_s1_scenes,
+            rules=self.rules,
+            workers=self.workers,
+            patience=self.patience,
+            sun=sun,
+        )
 
     def kept_bytes(self, n_classes: int) -> int:
         """Bytes a pixel, before compression, that blocks keep for layers of the map.

@@ -14,7 +14,7 @@ from lulcmap.catalog.period import make_period
 from lulcmap.catalog.providers import CDSE, EARTH_SEARCH, PROFILES
 from lulcmap.catalog.scene import Scene
 from lulcmap.geo.area import load_area
-from lulcmap.imagery.area_composite import composite_area
+from lulcmap.imagery import CompositeRequest, composite_area
 from lulcmap.sensors import S2_BANDS
 from lulcmap.simulation.build import Country, simulate
 
@@ -60,8 +60,8 @@ def test_a_composite_is_the_same_through_every_profile(country, profile):
         grid = GeoBox(truth.shape, truth.transform, truth.crs)[:128, :160]
     area = load_area(str(country.aoi)).polygon
 
-    wanted = composite_area(area, grid, period=PERIOD, catalog=str(country.items))
-    seen = composite_area(area, grid, period=PERIOD, catalog=str(other))
+    wanted = composite_area(area, grid, CompositeRequest(PERIOD, str(country.items)))
+    seen = composite_area(area, grid, CompositeRequest(PERIOD, str(other)))
 
     assert any(float(baseline) >= 4 for baseline in baselines)
     assert wanted.s2.any()

@@ -29,7 +29,7 @@ from lulcmap.dataset.user_labels import CHIP_SIZE_PX
 from lulcmap.dataset.vector_labels import VectorLabels
 from lulcmap.dataset.votes import SCHEMES, merge_votes
 from lulcmap.errors import NoScenesError, UsageError
-from lulcmap.imagery.area_composite import composite_area
+from lulcmap.imagery import CompositeRequest, composite_area
 from lulcmap.legend import NAMES
 from lulcmap.simulation.build import Country, simulate
 from lulcmap.simulation.labels import LabelSet, simulate_labels
@@ -569,7 +569,7 @@ def test_own_labels_get_the_composites_a_map_would_be_made_from(scenes, tmp_path
     for chip in dataset.rows:
         with rasterio.open(dataset.path(chip, "s2.tif")) as file:
             grid = GeoBox(file.shape, file.transform, file.crs)
-        expected = composite_area(everywhere, grid, period=YEAR, catalog=str(scenes.items))
+        expected = composite_area(everywhere, grid, CompositeRequest(YEAR, str(scenes.items)))
         seen = dataset.read(chip)
         s2, s1 = seen.s2, seen.s1
         np.testing.assert_array_equal(s2, expected.s2)

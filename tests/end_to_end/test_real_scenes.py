@@ -12,7 +12,7 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 
 from lulcmap.catalog.period import make_period
-from lulcmap.imagery.area_composite import composite_area
+from lulcmap.imagery import CompositeRequest, composite_area
 from lulcmap.legend import NODATA
 from lulcmap.pipeline import Settings, map_area
 from tests.support.stubs import contract, make_model
@@ -138,8 +138,7 @@ def test_the_offset_is_removed_where_there_is_one(archive, place, offset):
     seen = composite_area(
         shapely.MultiPolygon([shapely.box(*near)]),
         on,
-        period=make_period(year=year, today=date(2026, 1, 1)),
-        catalog=str(archive),
+        CompositeRequest(make_period(year=year, today=date(2026, 1, 1)), str(archive)),
     )
 
     row, col = round((top - north) / 10), round((west - left) / 10)
