@@ -1,6 +1,5 @@
 """The legend of a dataset: its classes, and which codes of the labels mean which."""
 
-import csv
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from lulcmap.errors import UsageError
 from lulcmap.legend import CLASSES, MAX_CLASSES, NODATA, LandCover, default_colour
-from lulcmap.system import check_is_file
+from lulcmap.system import check_is_file, read_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +74,7 @@ def read_legend(path: Path) -> Legend:
 
     """
     check_is_file(path, UsageError)
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file, skipinitialspace=True))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(
-            f"The classes {path} cannot be read ({error}). Give a CSV file with the header "
-            "code,name,colour."
-        ) from error
+    rows = read_rows(path, "classes", "a CSV file with the header code,name,colour")
     columns = set(rows[0]) if rows else set()
     if not {"code", "name"} <= columns:
         raise UsageError(

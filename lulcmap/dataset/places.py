@@ -1,6 +1,5 @@
 """Places to be labelled: on a grid over an area, or around points and polygons of a file."""
 
-import csv
 import hashlib
 import math
 from collections.abc import Iterable, Iterator
@@ -26,6 +25,7 @@ from lulcmap.geo import (
     to_degrees,
     utm_zone,
 )
+from lulcmap.system import read_rows
 
 ANNOTATOR = "teacher"
 """Annotator of chips that a model labelled."""
@@ -136,14 +136,8 @@ def _centres(shapes: NDArray[np.object_], path: Path) -> NDArray[np.object_]:
 
 def _csv_points(path: Path) -> Iterator[tuple[float, float]]:
     """Longitude and latitude of each row of a CSV file."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file, skipinitialspace=True))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(
-            f"The places {path} cannot be read ({error}). Give a CSV file with the columns lon "
-            "and lat, or a vector file."
-        ) from error
+    give = "a CSV file with the columns lon and lat, or a vector file"
+    rows = read_rows(path, "places", give)
     columns = {(name or "").strip().lower(): name for name in (rows[0] if rows else {})}
     named = {
         key: next((columns[name] for name in names if name in columns), None)

@@ -3,6 +3,9 @@
 import csv
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
+
+from lulcmap.errors import UsageError
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """Beginnings of a cell that spreadsheets take for a formula, also in full width."""
@@ -38,3 +41,22 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return text == text.strip()
+
+
+def read_rows(path: Path, what: str, give: str) -> list[dict[str | Any, str | Any]]:
+    """The rows of a CSV file that a user gave, by the names in its header.
+
+    Args:
+        path: path of the file; UTF-8, with or without a byte order mark.
+        what: what it holds, for the message, such as ``"places"``.
+        give: what to give instead, for the message.
+
+    Raises:
+        UsageError: it cannot be read.
+
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            return list(csv.DictReader(file, skipinitialspace=True))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(f"The {what} {path} cannot be read ({error}). Give {give}.") from error
