@@ -6,7 +6,7 @@ and smaller blocks). Each step runs in its own process: ``join`` joins the block
 pixels away, ``write`` joins them and writes the map, ``cog`` writes it from a plain file of the
 same pixels, ``peer`` has GDAL's COG driver do that. Pixels of the map are compared with the blocks.
 
-    python benchmarks/assembly.py [FOLDER] [--gigapixels 6]
+    python -m benchmarks.assembly [FOLDER] [--gigapixels 6]
 """
 
 import argparse
@@ -16,11 +16,12 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
+import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from benchmarks.measuring import Cost, measured
 
 if TYPE_CHECKING:  # the process that starts the others stays small
     import numpy as np
@@ -59,24 +60,10 @@ PIXELS = 20_000
 NEAR_M = 1000
 """Metres from the border of the zones within which a pixel may come from either."""
 
+MODULE = [sys.executable, "-m", "benchmarks.assembly"]
+"""Command of a step."""
+
 MAP, PLAIN, AGAIN, PEER = "map.tif", "plain.tif", "again.tif", "peer.tif"
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Cost of one step."""
-
-    wall: float
-    """Seconds, from the start of the process to its end."""
-
-    cpu: float
-    """Seconds, all threads, user and system."""
-
-    memory: float
-    """Peak resident memory, bytes."""
-
-    disk: int
-    """Most bytes on disk at one time, temporary files included."""
 
 
 def country(gigapixels: float) -> "shapely.MultiPolygon":
@@ -328,25 +315,21 @@ def check(folder: Path) -> None:
         sys.exit("The map differs from the blocks.")
 
 
-def measured(folder: Path, step: str) -> Cost:
-    """Run a step in its own process, and measure it."""
-    before = _size(folder)
-    begun = time.perf_counter()
-    process = subprocess.Popen([sys.executable, __file__, str(folder), "--step", step])
-    most, ended = 0, 0
-    while not ended:
-        time.sleep(0.05)
-        most = max(most, _size(folder) - before)
-        ended, status, usage = os.wait4(process.pid, os.WNOHANG)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        sys.exit(f"Step {step} failed with exit code {process.returncode}.")
-    return Cost(
-        wall=time.perf_counter() - begun,
-        cpu=usage.ru_utime + usage.ru_stime,
-        memory=usage.ru_maxrss * 1024,  # kilobytes on Linux
-        disk=most,
-    )
+def cost_of(folder: Path, step: str) -> tuple[Cost, int]:
+    """Run a step in its own process; its cost, and the most bytes that it had on disk."""
+    before, most, ended = _size(folder), 0, threading.Event()
+
+    def watch() -> None:
+        nonlocal most
+        while not ended.wait(0.05):
+            most = max(most, _size(folder) - before)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    cost, _ = measured([*MODULE, str(folder), "--step", step])
+    ended.set()
+    watcher.join()
+    return cost, most
 
 
 def _size(folder: Path) -> int:
@@ -361,12 +344,12 @@ def _size(folder: Path) -> int:
 
 def measure(folder: Path, gigapixels: float) -> float:
     """Print the table; return the largest peak memory, GiB."""
-    command = [sys.executable, __file__, str(folder), "--gigapixels", str(gigapixels)]
+    command = [*MODULE, str(folder), "--gigapixels", str(gigapixels)]
     subprocess.run([*command, "--step", "make"], check=True)
     for name in (MAP, PLAIN, AGAIN, PEER):
         (folder / name).unlink(missing_ok=True)
-    costs = {step: measured(folder, step) for step in ("join", "write", "plain", "cog", "peer")}
-    subprocess.run([sys.executable, __file__, str(folder), "--step", "check"], check=True)
+    costs = {step: cost_of(folder, step) for step in ("join", "write", "plain", "cog", "peer")}
+    subprocess.run([*MODULE, str(folder), "--step", "check"], check=True)
     summary = json.loads((folder / "joined.json").read_text())
     if (folder / AGAIN).read_bytes() != (folder / MAP).read_bytes():
         sys.exit("The map written from a plain file differs.")
@@ -378,12 +361,12 @@ def measure(folder: Path, gigapixels: float) -> float:
         f"{(folder / PEER).stat().st_size / filled:.3f} bytes a mapped pixel"
     )
     print("step     wall s     CPU s  s/gigapixel  peak MiB  peak disk, bytes a mapped pixel")
-    for step, cost in costs.items():
+    for step, (cost, disk) in costs.items():
         print(
             f"{step:5s}  {cost.wall:8.1f}  {cost.cpu:8.1f}  {cost.wall / filled * 1e9:11.1f}"
-            f"  {cost.memory / 2**20:8.0f}  {cost.disk / filled:10.3f}"
+            f"  {cost.memory * 1e6 / 2**20:8.0f}  {disk / filled:10.3f}"
         )
-    return max(costs[step].memory for step in ("join", "write", "cog")) / 2**30
+    return max(costs[step][0].memory for step in ("join", "write", "cog")) * 1e6 / 2**30
 
 
 STEPS = {

@@ -431,10 +431,11 @@ def test_a_centre_just_beyond_all_parts_takes_the_nearest(tmp_path):
 
 def test_a_country_is_joined_and_written_in_bounded_memory(tmp_path):
     """The benchmark, on a small one: 300,000 corners, two zones, every pixel compared is right."""
-    script = Path(__file__).parents[2] / "benchmarks" / "assembly.py"
+    command = [sys.executable, "-m", "benchmarks.assembly", tmp_path]
 
     run = subprocess.run(
-        [sys.executable, script, tmp_path, "--gigapixels", "0.01", "--memory", "1"],
+        [*command, "--gigapixels", "0.01", "--memory", "1"],
+        cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
     )
