@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lulcmap.blocks.kept import KeptWindow, Shares, WindowFacts
+from lulcmap.blocks.kept import KeptWindow, WindowFacts
 from lulcmap.geo import Block, Box, Lattice, geobox, pixels_inside
 from lulcmap.imagery import Composite, LostAsset, Reader, make_composite
 from lulcmap.legend import NODATA
@@ -23,7 +23,7 @@ from lulcmap.model import (
     zenith_range,
 )
 from lulcmap.output import COMPOSITE, PROBABILITIES
-from lulcmap.planning import PlannedMap
+from lulcmap.planning import PlannedMap, Shares
 from lulcmap.run import BLOCK_BANDS, PIXEL_ORIGINS, BlockFacts, RunFolder
 from lulcmap.sensors import KEPT_S1_OFFSET_DB, S1_BANDS, S1_NODATA, S2_BANDS
 from lulcmap.system import busy

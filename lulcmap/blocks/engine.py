@@ -6,11 +6,10 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from typing import NamedTuple
 
-from lulcmap.blocks.kept import in_order
 from lulcmap.catalog import first_hrefs, signer
 from lulcmap.errors import ProviderError, UsageError
 from lulcmap.geo import Block, BlockId
-from lulcmap.planning import PlannedMap
+from lulcmap.planning import PlannedMap, in_order
 from lulcmap.run import BLOCK_BYTES_PER_PIXEL, Heartbeat, RunFolder, Shard
 from lulcmap.system import Progress, free_disk, no_progress
 

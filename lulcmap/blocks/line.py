@@ -27,10 +27,10 @@ from lulcmap.blocks.block import (
     prepare_block,
 )
 from lulcmap.blocks.engine import BlockResult
-from lulcmap.blocks.kept import KeptWindow, KeptWindows, SharePlan, Shares, WindowFacts
+from lulcmap.blocks.kept import KeptWindow, KeptWindows, WindowFacts
 from lulcmap.geo import Block, Box
 from lulcmap.imagery import Reader
-from lulcmap.planning import MemoryBudget, PlannedMap
+from lulcmap.planning import MemoryBudget, PlannedMap, Shares, share_plan
 from lulcmap.run import RunFolder
 
 logger = logging.getLogger(__name__)
@@ -102,13 +102,7 @@ class Line:
     ) -> None:
         self._planned, self._run_folder, self._reader = planned, run, reader
         self._todo, self._budget = todo, budget
-        contract = planned.session.contract
-        self._plan = SharePlan(
-            todo,
-            reach=2 * contract.stride,
-            most=int(budget.kept // contract.window_bytes),
-            behind=budget.blocks,
-        )
+        self._plan = share_plan(planned.session.contract, todo, budget)
         self._kept = KeptWindows()
         self._renounced: frozenset[int] = frozenset()  # blocks that keep nothing for others
         self._begun, self._in_line = 0, 0

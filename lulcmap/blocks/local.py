@@ -1,15 +1,13 @@
 """Blocks made in this process, by a line of threads that feed one network."""
 
-import math
 from collections.abc import Generator, Sequence
 
 from lulcmap.blocks.engine import BlockResult
-from lulcmap.blocks.kept import most_kept
 from lulcmap.blocks.line import Line
 from lulcmap.catalog import signer
 from lulcmap.geo import Block
 from lulcmap.imagery import Reader
-from lulcmap.planning import MemoryBudget, PlannedMap, memory_budget
+from lulcmap.planning import PlannedMap, blocks_budget
 from lulcmap.run import RunFolder
 
 
@@ -25,7 +23,7 @@ def map_blocks(
 
     """
     settings, scenes = planned.settings, planned.scenes
-    budget = _budget(planned, todo)
+    budget = blocks_budget(planned, todo)
     with Reader(
         workers=budget.readers,
         ahead=budget.planes,
@@ -34,29 +32,3 @@ def map_blocks(
         patience=settings.patience,
     ) as reader:
         yield from Line(planned, run, reader, todo, budget).results()
-
-
-def _budget(planned: PlannedMap, todo: Sequence[Block]) -> MemoryBudget:
-    """What the blocks may keep in memory at once."""
-    settings, session, contract = planned.settings, planned.session, planned.session.contract
-
-    def budget(kept: float) -> MemoryBudget:
-        return memory_budget(
-            max((block.box.shape for block in todo), key=math.prod),
-            readers=settings.workers,
-            allowed=settings.max_memory,
-            logits=contract.bytes_per_pixel + 2 * planned.kept_bytes,
-            n_blocks=len(todo),
-            on_gpu=session.device != "cpu",
-            batch=session.batch_size * contract.shown_bytes,
-            kept=kept,
-        )
-
-    n_kept = most_kept(
-        todo,
-        contract.lattice,
-        block_size=settings.block_size,
-        reach=2 * contract.stride,
-        behind=budget(0.0).blocks,
-    )
-    return budget(n_kept * contract.window_bytes)

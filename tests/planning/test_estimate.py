@@ -12,6 +12,7 @@ import rasterio
 import shapely
 from click.testing import CliRunner
 
+from lulcmap.blocks.line import Line
 from lulcmap.catalog.period import make_period
 from lulcmap.catalog.scene import Scene
 from lulcmap.cli import main
@@ -26,6 +27,7 @@ from lulcmap.legend import NODATA
 from lulcmap.model.inference import needed_windows
 from lulcmap.model.session import Session
 from lulcmap.pipeline import Settings, map_area
+from lulcmap.planning.budget import MemoryBudget
 from lulcmap.planning.estimate.costs import RATES
 from lulcmap.planning.estimate.footprints import pixel_boxes
 from lulcmap.planning.estimate.reads import block_windows
@@ -174,11 +176,16 @@ def test_the_windows_are_those_that_the_pixels_need(country, settings, tmp_path,
     assert sum(map(len, estimated)) <= 1.05 * sum(map(len, run))
 
 
-@pytest.mark.parametrize("block_size", [96, 480])
+@pytest.mark.parametrize(("block_size", "kept"), [(96, 1e9), (480, 1e9), (96, 0.0), (96, 5.0)])
 def test_the_windows_of_a_plan_are_those_that_the_network_runs(
-    country, settings, tmp_path, monkeypatch, block_size
+    country, settings, tmp_path, monkeypatch, block_size, kept
 ):
+    """Whether all windows that blocks share are kept for the next, none, or five."""
     chosen = settings(block_size=block_size)
+    window_bytes = planned_of(country, tmp_path / "map.tif", chosen).session.contract.window_bytes
+    budget = MemoryBudget(2, 1, 4, kept=kept * window_bytes, peak=0.0)
+    for module in "lulcmap.planning.estimate.run", "lulcmap.blocks.local":
+        monkeypatch.setattr(f"{module}.blocks_budget", lambda *_: budget)
     estimate = plan_for(country, tmp_path / "map.tif", chosen)
     lock, shown = threading.Lock(), []
     run = Session.run
@@ -193,6 +200,24 @@ def test_the_windows_of_a_plan_are_those_that_the_network_runs(
 
     (zone,) = estimate.zones
     assert sum(shown) <= zone.windows <= 1.1 * sum(shown)
+
+
+def test_the_memory_is_what_the_blocks_are_given_with_the_windows_they_keep(
+    country, settings, tmp_path, monkeypatch
+):
+    chosen = settings(block_size=96, max_memory=4 * 10**9)
+    estimate = plan_for(country, tmp_path / "map.tif", chosen)
+    given = []
+
+    def line(planned, run, reader, todo, budget):
+        given.append(budget)
+        return Line(planned, run, reader, todo, budget)
+
+    monkeypatch.setattr("lulcmap.blocks.local.Line", line)
+    map_area(str(country.aoi), tmp_path / "map.tif", period=PERIOD, settings=chosen)
+
+    assert [budget.peak for budget in given] == [estimate.memory]
+    assert given[0].kept > 0
 
 
 def test_what_is_read_is_within_a_factor_of_two(country, settings, tmp_path, monkeypatch):

@@ -70,17 +70,6 @@ def block_windows(
     ]
 
 
-def run_once(blocks: Sequence[NDArray[np.int64]]) -> list[NDArray[np.int64]]:
-    """The windows of blocks without those of the blocks before: a process runs a window once."""
-    seen: set[tuple[int, int]] = set()
-    fresh = []
-    for windows in blocks:
-        corners = [(int(row), int(col)) for row, col in windows]
-        fresh.append(windows[[corner not in seen for corner in corners]])
-        seen.update(corners)
-    return fresh
-
-
 def _windows(box: Box, contract: Contract, reach: shapely.MultiPolygon | None) -> NDArray[np.int64]:
     """(n, 2) first row and column of the windows that a block needs; all if ``reach`` is None."""
     stride, lattice = contract.stride, contract.lattice
@@ -157,6 +146,7 @@ class ReadCounter:
         self,
         boxes: Sequence[Box],
         windows: Sequence[NDArray[np.int64]],
+        run: Sequence[NDArray[np.int64]],
         *,
         share: float = 1.0,
     ) -> Reads:
@@ -164,15 +154,13 @@ class ReadCounter:
 
         Args:
             boxes: boxes of the blocks.
-            windows: windows that each block needs, as ``block_windows`` gives them; it runs those
-                that none before it needs.
+            windows: windows that each block needs, as ``block_windows`` gives them.
+            run: those of them that it runs, as of ``windows_run``.
             share: share of the blocks that are counted; the others are taken to read as much per
                 window.
 
         """
-        blocks = [
-            block for block in zip(boxes, windows, run_once(windows), strict=True) if len(block[2])
-        ]
+        blocks = [block for block in zip(boxes, windows, run, strict=True) if len(block[2])]
         n = math.ceil(len(blocks) * share)
         counted = np.random.default_rng(0).permutation(len(blocks))[:n]
         sums = np.zeros(6)

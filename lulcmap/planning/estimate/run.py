@@ -26,7 +26,7 @@ from lulcmap.output import (
     layer_bytes,
     made_before,
 )
-from lulcmap.planning.budget import memory_budget
+from lulcmap.planning.budget import MemoryBudget
 from lulcmap.planning.estimate.costs import RATES, cpu_seconds, inflate_seconds, work_of
 from lulcmap.planning.estimate.egress import egress_of
 from lulcmap.planning.estimate.footprints import Footprints
@@ -34,7 +34,6 @@ from lulcmap.planning.estimate.reads import (
     ASSET_BYTES_PER_PIXEL,
     ReadCounter,
     block_windows,
-    run_once,
 )
 from lulcmap.planning.estimate.scenes import find_gaps, s1_orbits, s2_months
 from lulcmap.planning.estimate.values import (
@@ -49,6 +48,7 @@ from lulcmap.planning.estimate.values import (
     ZoneEstimate,
 )
 from lulcmap.planning.planner import PlannedMap
+from lulcmap.planning.sharing import blocks_budget, in_order, windows_run
 from lulcmap.run import BLOCK_BYTES_PER_PIXEL, RunFolder
 from lulcmap.system import available_cores
 
@@ -83,14 +83,14 @@ def estimate_run(
     """
     job, scenes, contract = planned.job, planned.scenes, planned.session.contract
     footprints, run = Footprints(scenes), RunFolder(folder)
-    zones, reads = _zones(planned, run, footprints)
+    budget, too_little = _budget(planned, run)
+    zones, reads = _zones(planned, run, footprints, budget)
     n_windows = sum(zone.windows for zone in zones)
     maps = tuple(_map_estimate(map_grid) for map_grid in planned.grids)
     filled = sum(each.pixels * each.filled for each in maps)
     disk = _disk(filled, planned, out, folder)
     credentials, missing = _credentials(scenes)
     refusals, is_made = _refusals(planned, out, run)
-    memory, too_little = _memory(planned)
     obstacles = [*refusals, *missing, *too_little]
     window = _window_time(planned.session, clock, cpu_clock) if n_windows else _WindowTime(0, 0)
     costs = _costs(planned, run, reads, n_windows=n_windows, window=window, filled=filled)
@@ -118,7 +118,7 @@ def estimate_run(
             n_blocks=sum(zone.blocks - zone.done for zone in zones),
         ),
         costs=costs,
-        memory=memory,
+        memory=budget.peak,
         disk=disk,
         credentials=credentials,
         obstacles=tuple(Obstacle(str(error), error.exit_code) for error in obstacles),
@@ -142,41 +142,37 @@ _ASSUMED = {
 
 
 def _zones(
-    planned: PlannedMap, run: RunFolder, footprints: Footprints
+    planned: PlannedMap, run: RunFolder, footprints: Footprints, budget: MemoryBudget
 ) -> tuple[tuple[ZoneEstimate, ...], Reads]:
     """What is done in each UTM zone, and what all of them read."""
     job, scenes, contract = planned.job, planned.scenes, planned.session.contract
     share = min(MAX_COUNTED_BLOCKS / max(len(job.blocks), 1), 1.0)
     zones, reads = [], Reads(0, 0.0, 0.0, 0.0, 0.0, 0.0)
     for zone in job.zones:
-        todo = [block.box for block in zone.blocks if not run.block_path(block.id).is_file()]
-        windows = block_windows(zone, contract, todo)
+        todo = in_order([b for b in zone.blocks if not run.block_path(b.id).is_file()])
+        boxes = [block.box for block in todo]
+        needed = block_windows(zone, contract, boxes)
+        fresh = windows_run(planned, todo, needed, budget)
         done = len(zone.blocks) - len(todo)
-        zones.append(
-            ZoneEstimate(zone.epsg, len(zone.blocks), done, sum(map(len, run_once(windows))))
-        )
+        zones.append(ZoneEstimate(zone.epsg, len(zone.blocks), done, sum(map(len, fresh))))
         reads += ReadCounter(job, zone, scenes, footprints, contract).total(
-            todo, windows, share=share
+            boxes, needed, fresh, share=share
         )
     return tuple(zones), reads
 
 
-def _memory(planned: PlannedMap) -> tuple[float, list[UsageError]]:
-    """Peak memory of the run, bytes; 0 and the error if the memory allowed is too little."""
-    settings, session = planned.settings, planned.session
+_NOTHING_KEPT = MemoryBudget(blocks=1, composites=1, readers=1, kept=0.0, peak=0.0)
+"""Of a run that does not fit."""
+
+
+def _budget(planned: PlannedMap, run: RunFolder) -> tuple[MemoryBudget, list[UsageError]]:
+    """What the blocks that are left keep in memory; and the error if too little is allowed."""
+    blocks = planned.job.blocks
+    todo = [block for block in blocks if not run.block_path(block.id).is_file()]
     try:
-        budget = memory_budget(
-            max((block.box.shape for block in planned.job.blocks), key=math.prod),
-            readers=settings.workers,
-            allowed=settings.max_memory,
-            logits=session.contract.bytes_per_pixel + 2 * planned.kept_bytes,
-            n_blocks=len(planned.job.blocks),
-            on_gpu=session.device != "cpu",
-            batch=session.batch_size * session.contract.shown_bytes,
-        )
+        return blocks_budget(planned, todo or blocks), []
     except UsageError as error:
-        return 0.0, [error]
-    return budget.peak, []
+        return _NOTHING_KEPT, [error]
 
 
 def _map_estimate(map_grid: MapGrid) -> MapEstimate:
