@@ -9,6 +9,7 @@ import shapely
 
 from lulcmap.catalog.datatake import acquisition
 from lulcmap.catalog.footprint import item_footprint
+from lulcmap.catalog.frozen_text import NOT_KEPT_WHOLE, check_depth
 from lulcmap.catalog.providers import sensor_of
 from lulcmap.catalog.scene import Scene, check_id
 from lulcmap.catalog.skip import SkippedItem, say_reasons
@@ -21,12 +22,6 @@ Item = Mapping[str, Any]
 
 _MAX_NODATA_PERCENT = 99.9
 """Percent of a Sentinel-2 tile without data above which the rest is not worth reading."""
-
-_MAX_LEVELS = 64
-"""Most levels of an item's values; a GeometryCollection in an item has about ten."""
-
-_PLAIN = frozenset((str, int, float, bool, type(None)))
-"""Types of values without values in them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,30 +136,8 @@ class Criteria:
         empty = number(item["properties"].get("s2:nodata_pixel_percentage"), 0, 100)
         if empty is not None and empty > _MAX_NODATA_PERCENT:
             raise SkippedItem(f"{empty:g} % of it is no data")
-        _check_depth(item)
+        check_depth({name: item[name] for name in item if name not in NOT_KEPT_WHOLE})
         return scene, footprint
-
-
-def _check_depth(item: Item) -> None:
-    """Check that an item's values are not nested so deeply that it cannot be written again."""
-    level: list[Any] = [item]
-    for _ in range(_MAX_LEVELS - 1):  # those left at the end have a last level in them
-        level = [
-            child
-            for value in level
-            for child in (value.values() if isinstance(value, dict) else value)
-            if type(child) not in _PLAIN and _has_values_in_values(child)
-        ]
-        if not level:
-            return
-    raise SkippedItem("its values are nested too deeply")
-
-
-def _has_values_in_values(value: Any) -> bool:
-    """Whether a value is an object or a list that has more than plain values."""
-    if not isinstance(value, dict | list | tuple):
-        return False
-    return not _PLAIN.issuperset(map(type, value.values() if isinstance(value, dict) else value))
 
 
 def notes_on(scenes: Iterable[Scene], skipped: SkippedItems) -> Iterator[str]:

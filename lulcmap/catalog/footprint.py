@@ -116,7 +116,9 @@ def _plain_polygon(geometry: Mapping[str, Any]) -> shapely.Geometry | None:
     is_within = -180 <= west <= east <= 180 and -90 <= south <= north <= 90 and east - west <= 180
     if not is_within or not math.isfinite(sum(xs) + sum(ys)):
         return None
-    shape = shapely.make_valid(shapely.polygons(ring))
+    shape = shapely.polygons(ring)
+    if not shapely.is_valid(shape):
+        shape = shapely.make_valid(shape)
     return shape if shape.geom_type == "Polygon" and not shape.is_empty else None
 
 

@@ -4,11 +4,9 @@ An item of a provider is 15 kB of text and 60 kB of values, most of it about ass
 read. So items are judged as they are read, one at a time, and what is not kept is let go.
 """
 
-import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -17,21 +15,14 @@ import shapely
 
 from lulcmap.catalog.bands import asset_keys
 from lulcmap.catalog.criteria import Criteria, Item, LeftOut, SkippedItems
+from lulcmap.catalog.frozen_text import frozen_text
 from lulcmap.catalog.hrefs import HrefRefusedError, plain_host, resolve_href
-from lulcmap.catalog.keys import frozen_asset, opened_href
+from lulcmap.catalog.keys import opened_href
 from lulcmap.catalog.scene import Scene
 from lulcmap.catalog.skip import SkippedItem
 from lulcmap.catalog.sources import CatalogSource
 from lulcmap.catalog.values import mapping, shown
-from lulcmap.system import without_keys, without_keys_in
-
-_ASSET_FACTS = (
-    *("type", "roles", "gsd", "proj:", "raster:", "bands", "offset", "scale", "nodata"),
-    "file:checksum",
-)
-"""Prefixes of an asset's members kept besides its href; others may hold hrefs of their own."""
-
-_encode = json.JSONEncoder(sort_keys=True).encode
+from lulcmap.system import without_keys
 
 _SIMULATED = "lulcmap:simulated"
 """Property of items that show simulated land."""
@@ -88,7 +79,8 @@ def judge(
         source = criteria.sources[sensor]
         keys = asset_keys(item, source.profile, scene.assets)
         scene = replace(scene, assets=_resolved(item, scene, keys, source, root))
-        text = _frozen(item, scene, keys, root)
+        hrefs = {keys[band]: _relative(href, root) for band, href in scene.assets.items()}
+        text = frozen_text(item, hrefs)
         return FoundItem(
             scene,
             footprint,
@@ -168,23 +160,6 @@ def _local_path(href: str) -> str:
     if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
         return href
     return unquote(parts.path)
-
-
-def _frozen(item: Item, scene: Scene, keys: Mapping[str, str], root: str | None) -> bytes:
-    """The item as it is frozen: unsigned, without links and without assets that are not read."""
-    assets = {}
-    for band, opened in scene.assets.items():
-        asset = item["assets"][keys[band]]
-        facts = {key: asset[key] for key in asset if _is_fact(key)}
-        assets[keys[band]] = frozen_asset(facts, _relative(opened, root))
-    kept = without_keys_in({**item, "assets": {}, "links": []})
-    return _encode({**kept, "assets": assets}).encode()
-
-
-@lru_cache(1024)
-def _is_fact(name: str) -> bool:
-    """Whether a member of an asset is kept."""
-    return name.startswith(_ASSET_FACTS)
 
 
 def _relative(href: str, root: str | None) -> str:

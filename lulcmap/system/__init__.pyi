@@ -17,7 +17,7 @@ from .network import ca_bundle, proxy_of
 from .progress import Progress, Steps, no_progress
 from .proj import check_proj, ignored_proj_variables, proj_remedy, use_own_proj_data
 from .rasters import open_geotiff
-from .redaction import without_keys, without_keys_in, without_secrets
+from .redaction import may_hold_keys, without_keys, without_keys_in, without_secrets
 from .session import TooLargeError, open_session, read_answer
 from .table import read_rows, write_table
 from .timed import TimedHTTPConnection, TimedHTTPSConnection
@@ -55,6 +55,7 @@ __all__ = [
     "hold_file",
     "holder",
     "ignored_proj_variables",
+    "may_hold_keys",
     "memory_limit",
     "no_progress",
     "open_geotiff",

@@ -27,6 +27,13 @@ _SECRET_NAMES = (
 
 _SECRET_NAME = re.compile(_SECRET_NAMES, re.IGNORECASE)
 
+_HINTS = (
+    *("key", "token", "secret", "passw", "pwd", "sig", "credential", "authorization", "cookie"),
+    *("://", "\\u"),
+)
+"""Parts of every secret name, of every URL, and of letters beyond ASCII in JSON, some of which are
+one of ASCII where case does not matter."""
+
 _URL = re.compile(r"\b([a-z][a-z0-9+.-]*)://([^\s'\"<>`]+)", re.IGNORECASE)
 _QUERY = re.compile(r"(?<=\?)[^\s'\"<>`?]*=[^\s'\"<>`]*")
 _PAIR = re.compile(
@@ -82,6 +89,18 @@ def without_keys(url: str) -> str:
     head = f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}" if separator else head
     kept = [pair for pair in query.split("&") if pair.partition("=")[0].lower() in _HARMLESS]
     return f"{head}?{'&'.join(kept)}" if kept else head
+
+
+def may_hold_keys(text: str) -> bool:
+    """Whether ``without_keys_in`` may change the values of a JSON text, which is ASCII.
+
+    Examples:
+        >>> may_hold_keys('{"a": [1, "b"]}'), may_hold_keys('{"token": "x"}')
+        (False, True)
+
+    """
+    lower = text.lower()
+    return any(hint in lower for hint in _HINTS)
 
 
 def without_keys_in(value: Any, *, depth: int = 100) -> Any:

@@ -8,7 +8,7 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lulcmap.catalog import criteria, footprint, hrefs, keys
+from lulcmap.catalog import footprint, frozen_text, hrefs, keys
 from lulcmap.catalog.footprint import item_footprint
 from lulcmap.catalog.frozen import items_digest
 from lulcmap.catalog.hrefs import HrefRefusedError, resolve_href
@@ -113,12 +113,14 @@ def test_values_are_kept_up_to_64_levels(tmp_path, kind):
     for levels in (62, 63, 64):
         one = item(f"{levels}")
         one["properties"]["deep"] = nested(levels - 1, kind)  # in the properties, in the item
+        one["assets"]["B02"]["proj:deep"] = nested(levels - 2, kind)
+        one["assets"]["preview"] = {"deep": nested(70, kind)}  # not kept
         names[levels] = one
     found = look(write(tmp_path, *names.values()), s1=False)
 
     assert [scene.id for scene in found.scenes] == ["62", "63"]
     assert found.skipped == (("64", "its values are nested too deeply"),)
-    assert criteria._MAX_LEVELS == 64
+    assert frozen_text.MAX_LEVELS == 64
 
 
 @given(
@@ -142,6 +144,59 @@ def test_keys_are_left_out_at_every_level(value):
         return "see https://example.org/" if value and "me:k" in str(value) else value
 
     assert without_keys_in(value) == plainly(value)
+
+
+@pytest.mark.parametrize("kind", ["object", "list"])
+def test_an_asset_that_is_kept_has_64_levels_at_most(tmp_path, kind):
+    one = item("a")
+    one["assets"]["B02"]["proj:deep"] = nested(62, kind)  # in the asset, in the assets, in the item
+
+    found = look(write(tmp_path, one), s1=False)
+
+    assert found.skipped == (("a", "its values are nested too deeply"),)
+
+
+NAMES = st.sampled_from(
+    ["type", "roles", "proj:a", "id", "assets", "gsd", "x:api_key", "\u017fecret", "bbox", "é"]
+)
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.sampled_from(["a", '"', "\\", "é", "https://me:k@example.org/?sig=1", "https://a.org/b"]),
+    lambda values: st.lists(values, max_size=3) | st.dictionaries(NAMES, values, max_size=4),
+    max_leaves=8,
+)
+ASSETS = st.dictionaries(NAMES, VALUES, max_size=5)
+
+
+@given(
+    st.dictionaries(NAMES | st.sampled_from(["links", "stac_extensions"]), VALUES, max_size=5),
+    st.dictionaries(st.sampled_from(["B02", "b", 'ö"', "token"]), ASSETS, max_size=3),
+    st.sampled_from(["https://a.org/b.tif", "https://a.org/b.tif?sig=1", "b.tif", "s3://a/é"]),
+)
+def test_the_text_of_an_item_is_that_of_the_item_without_keys(one, assets, href):
+    one = {**one, "assets": assets, "links": [{"href": "https://a.org/"}]}
+    kept = {key: asset for key, asset in assets.items() if key != "b"}
+    facts = ("type", "roles", "gsd", "proj:a")
+    plain = {
+        **without_keys_in({**one, "assets": {}, "links": []}),
+        "assets": {
+            key: frozen_asset({n: asset[n] for n in asset if n in facts}, href)
+            for key, asset in kept.items()
+        },
+    }
+
+    text = frozen_text.frozen_text(one, dict.fromkeys(kept, href))
+
+    assert text == json.dumps(plain, sort_keys=True).encode()
+
+
+def test_a_member_that_is_not_kept_need_not_be_json():
+    one = {"id": "a", "token": object(), "assets": {}}
+
+    assert frozen_text.frozen_text(one, {}) == b'{"assets": {}, "id": "a", "links": []}'
 
 
 def test_the_digest_is_that_of_the_items_as_one_text(tmp_path):

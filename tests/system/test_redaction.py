@@ -8,7 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lulcmap.cli.app import configure_logging
-from lulcmap.system.redaction import without_keys, without_keys_in, without_secrets
+from lulcmap.system.redaction import (
+    may_hold_keys,
+    without_keys,
+    without_keys_in,
+    without_secrets,
+)
 
 NAMES = (
     *("token", "access_token", "api_key", "apikey", "API-Key", "key", "subscription-key"),
@@ -157,3 +162,24 @@ def test_the_log_masks_secrets_in_messages_and_tracebacks(capsys, log_format):
 
     assert "Retrying" in said
     assert "QSECRETQ" not in said
+
+
+@given(
+    st.recursive(
+        st.text() | st.sampled_from(["https://a.org/b", "s3://a", "a:b"]),
+        lambda values: (
+            st.lists(values, max_size=3)
+            | st.dictionaries(
+                st.text(max_size=5)
+                | st.sampled_from(["x:Api_Key", "to\u212aen", "COOKIE", "a-pwd", "Authorization"])
+                | st.sampled_from(["passwd", "a.password", "\u017fig", "credential", "secret"]),
+                values,
+                max_size=3,
+            )
+        ),
+    )
+)
+def test_a_text_that_holds_no_keys_says_what_it_said(value):
+    text = json.dumps(value)
+
+    assert may_hold_keys(text) or without_keys_in(value) == value

@@ -1,0 +1,165 @@
+"""The text of an item as it is frozen: JSON with sorted keys, ASCII, without keys.
+
+A country has 20,000 items, whose assets say the same of each tile and band but for their hrefs. So
+what an asset says is written once, and only a text that may hold a key is looked through for it.
+"""
+
+import json
+import marshal
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from lulcmap.catalog.hrefs import plain_host
+from lulcmap.catalog.keys import frozen_asset
+from lulcmap.catalog.skip import SkippedItem
+from lulcmap.system import may_hold_keys, without_keys_in
+
+Item = Mapping[str, Any]
+
+_ASSET_FACTS = (
+    *("type", "roles", "gsd", "proj:", "raster:", "bands", "offset", "scale", "nodata"),
+    "file:checksum",
+)
+"""Prefixes of an asset's members kept besides its href; others may hold hrefs of their own."""
+
+_encode = json.JSONEncoder(sort_keys=True).encode
+
+NOT_KEPT_WHOLE = frozenset(("assets", "links"))
+"""Members of an item of which only a part is kept, or nothing."""
+
+MAX_LEVELS = 64
+"""Most levels of an item's values; a GeometryCollection in an item has about ten."""
+
+_PLAIN = frozenset((str, int, float, bool, type(None)))
+"""Types of values without values in them."""
+
+_TEXT = frozenset((str,))
+
+_MARSHAL_FORMAT = 2
+"""Format in which equal values have equal bytes, however they are shared."""
+
+
+def frozen_text(item: Item, hrefs: Mapping[str, str]) -> bytes:
+    """An item as it is frozen: unsigned, without links and without assets that are not read.
+
+    Args:
+        item: STAC item, as JSON, of at most 64 levels.
+        hrefs: from key of each asset that is kept to its href.
+
+    Raises:
+        SkippedItem: what is kept of an asset is nested too deeply.
+        AttributeError, TypeError, ValueError: the item is not JSON.
+
+    """
+    try:
+        text = _quickly(item, hrefs)
+    except (TypeError, ValueError):  # maybe of a member that is not kept
+        text = None
+    return (_plainly(item, hrefs) if text is None else text).encode()
+
+
+def _plainly(item: Item, hrefs: Mapping[str, str]) -> str:
+    assets = {key: frozen_asset(_facts(item["assets"][key]), hrefs[key]) for key in hrefs}
+    kept = without_keys_in({**item, "assets": {}, "links": []})
+    return _encode({**kept, "assets": assets})
+
+
+def _quickly(item: Item, hrefs: Mapping[str, str]) -> str | None:
+    """The same; None if a name is no text."""
+    names = _names(tuple(item))
+    if names is None or set(map(type, hrefs)) != {str}:
+        return None
+    assets = item["assets"]
+    of_assets = [f"{_encode(key)}: {_asset_text(assets[key], hrefs[key])}" for key in sorted(hrefs)]
+    texts = {"assets": f"{{{', '.join(of_assets)}}}", "links": "[]"}
+    members = [
+        start + (texts[name] if name in NOT_KEPT_WHOLE else _encode_kept(item[name]))
+        for name, start in names
+    ]
+    return f"{{{', '.join(members)}}}"
+
+
+@lru_cache(64)
+def _names(names: tuple[Any, ...]) -> tuple[tuple[str, str], ...] | None:
+    """The names that are kept of an item's members, each with the text that begins its member.
+
+    None if one of them is no text.
+    """
+    kept = without_keys_in(dict.fromkeys((*names, *NOT_KEPT_WHOLE), 0))
+    if not all(isinstance(name, str) for name in kept):
+        return None
+    return tuple((name, f"{_encode(name)}: ") for name in sorted(kept))
+
+
+def _encode_kept(value: Any) -> str:
+    """A value without keys, as text."""
+    if type(value) is list and _TEXT.issuperset(map(type, value)):
+        return _encode_texts(tuple(value))
+    text = _encode(value)
+    return _encode(without_keys_in(value)) if may_hold_keys(text) else text
+
+
+@lru_cache(64)
+def _encode_texts(texts: tuple[str, ...]) -> str:
+    """A list of texts without keys, as text: the same in every item of a collection."""
+    return _encode(without_keys_in(texts))
+
+
+def _asset_text(asset: Mapping[str, Any], href: str) -> str:
+    if plain_host(href) is None:
+        return _encode(frozen_asset(_facts(asset), href))
+    before, after = _around_href(marshal.dumps({**asset, "href": None}, _MARSHAL_FORMAT))
+    return f'{{{before}"href": "{href}"{after}}}'
+
+
+@lru_cache(4096)
+def _around_href(packed: bytes) -> tuple[str, str]:
+    """The text of an asset's other members, before and after its href.
+
+    Args:
+        packed: the asset without its href, as bytes that can be remembered.
+
+    """
+    kept = without_keys_in(_facts(marshal.loads(packed)))
+    before = _encode({name: kept[name] for name in kept if name < "href"})[1:-1]
+    after = _encode({name: kept[name] for name in kept if name > "href"})[1:-1]
+    return before and f"{before}, ", after and f", {after}"
+
+
+def _facts(asset: Mapping[str, Any]) -> dict[str, Any]:
+    """What is kept of an asset besides its href."""
+    facts = {name: asset[name] for name in asset if name.startswith(_ASSET_FACTS)}
+    check_depth(facts, levels=MAX_LEVELS - 2)  # in the assets, in the item
+    return facts
+
+
+def check_depth(value: Mapping[str, Any], *, levels: int = MAX_LEVELS) -> None:
+    """Check that values are not nested so deeply that they cannot be written again.
+
+    Args:
+        value: JSON object.
+        levels: most levels of objects and lists that it may have.
+
+    Raises:
+        SkippedItem: it has more.
+
+    """
+    level: list[Any] = [value]
+    for _ in range(levels - 1):  # those left at the end have a last level in them
+        level = [
+            child
+            for value in level
+            for child in (value.values() if isinstance(value, dict) else value)
+            if type(child) not in _PLAIN and _has_values_in_values(child)
+        ]
+        if not level:
+            return
+    raise SkippedItem("its values are nested too deeply")
+
+
+def _has_values_in_values(value: Any) -> bool:
+    """Whether a value is an object or a list that has more than plain values."""
+    if not isinstance(value, dict | list | tuple):
+        return False
+    return not _PLAIN.issuperset(map(type, value.values() if isinstance(value, dict) else value))
