@@ -25,7 +25,8 @@ class Footprints:
     def __init__(self, scenes: SearchResult) -> None:
         self.numbers = {(scene.sensor, scene.id): n for n, scene in enumerate(scenes.scenes)}
         """Numbers of the scenes, by sensor and id: their positions in ``scenes.scenes``."""
-        self._tree = shapely.STRtree(scenes.footprints)
+        self._shapes = scenes.footprints
+        self._tree = shapely.STRtree(self._shapes)
 
     def over(self, points: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Pairs of a point and a scene that shows it: (M,) point numbers, (M,) scene numbers.
@@ -36,6 +37,19 @@ class Footprints:
         """
         point, scene = self._tree.query(shapely.points(points), predicate="intersects")
         return point, scene
+
+    def show(self, scenes: NDArray[np.int64], points: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Which of some scenes show which points: (M, N).
+
+        Args:
+            scenes: (M,) scene numbers.
+            points: (N, 2) longitude, latitude, degrees.
+
+        """
+        shown: NDArray[np.bool_] = shapely.intersects_xy(
+            self._shapes[scenes][:, None], *points.T[:, None]
+        )
+        return shown
 
 
 def pixel_boxes(scenes: Sequence[Scene], zone: int) -> NDArray[np.float64]:

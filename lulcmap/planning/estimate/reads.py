@@ -187,32 +187,27 @@ class ReadCounter:
         before = self._boxes[:, :2] < np.array(over.stop)
         after = self._boxes[:, 2:] > np.array([over.row, over.col])
         near: NDArray[np.bool_] = np.all(before & after, axis=1)
-        point, scene = self._footprints.over(_points(over, self._zone))
-        masked, composited = self._s2_scenes(near, point, scene)
+        points = _points(over, self._zone)
+        masked, composited = self._s2_scenes(near, points)
         requests = {band: list(composited) for band in S2_BANDS}
         requests["SCL"] = [number for number in masked if self._has_scl[number]]
         requests["B02"] += [number for number in masked if not self._has_scl[number]]
-        reached = np.zeros(_POINTS_PER_SIDE**2, bool)
-        reached[point[np.isin(scene, _joined(self._passes))]] = True
+        passes = _joined(self._passes)
+        reached = self._footprints.show(passes[near[passes]], points).any(axis=0)
         s1 = _joined([*self._passes, *([] if reached.all() else self._others)])
         return requests | {band: s1[near[s1]].tolist() for band in S1_BANDS}
 
     def _s2_scenes(
-        self, near: NDArray[np.bool_], point: NDArray[np.int64], scene: NDArray[np.int64]
+        self, near: NDArray[np.bool_], points: NDArray[np.float64]
     ) -> tuple[list[int], list[int]]:
         """Scenes whose cloud mask is read, and scenes whose bands are read.
 
         Args:
             near: (N,) whether each scene touches the block.
-            point: (M,) point numbers; ``scene[i]`` shows ``point[i]``.
-            scene: (M,) scene numbers.
+            points: (P, 2) longitude, latitude of points of the block, degrees.
 
         """
-        rules, n = self._rules, _POINTS_PER_SIDE**2
-        order = np.argsort(scene, kind="stable")
-        each, first = np.unique(scene[order], return_index=True)
-        split = np.split(point[order], first[1:])  # one empty part if no scene shows a point
-        points_of = dict(zip(each.tolist(), split, strict=False))
+        rules, n = self._rules, len(points)
         # probability of 0, 1, ... clear observations so far
         chance = np.zeros((n, rules.min_clear))
         chance[:, 0] = 1
@@ -221,20 +216,23 @@ class ReadCounter:
         composited: list[int] = []
         for datatake in self._datatakes:
             unseen = left.copy()  # by this datatake
-            for number in datatake[near[datatake]].tolist():
-                points = points_of.get(number, np.empty(0, int))
-                points = points[unseen[points]]
-                if self._behind[number] and not len(points):
+            numbers = datatake[near[datatake]]
+            if not len(numbers):
+                continue
+            shown = self._footprints.show(numbers, points)
+            for number, is_shown in zip(numbers.tolist(), shown, strict=True):
+                at = np.flatnonzero(is_shown & unseen)
+                if self._behind[number] and not len(at):
                     continue
                 masked.append(number)
                 clear = self._clear[number]
-                if len(points) and clear > 0:
+                if len(at) and clear > 0:
                     composited.append(number)
-                unseen[points] = False
-                tries[points] += 1
-                cloudy = chance[points] * (1 - clear)
-                cloudy[:, 1:] += chance[points, :-1] * clear
-                chance[points] = cloudy
+                unseen[at] = False
+                tries[at] += 1
+                cloudy = chance[at] * (1 - clear)
+                cloudy[:, 1:] += chance[at, :-1] * clear
+                chance[at] = cloudy
             left = (tries < rules.max_scenes) & (chance.sum(axis=1) > _MAX_LACKING_SHARE)
             if not left.any():
                 break
