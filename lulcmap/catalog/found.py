@@ -5,6 +5,7 @@ read. So items are judged as they are read, one at a time, and what is not kept 
 """
 
 import os
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 import deflate
 import shapely
 
+from lulcmap.catalog.band_hrefs import BandHrefs
 from lulcmap.catalog.bands import asset_keys
 from lulcmap.catalog.criteria import Criteria, Item, LeftOut, SkippedItems
 from lulcmap.catalog.frozen_text import frozen_text
@@ -78,15 +80,16 @@ def judge(
         scene, footprint = placed
         source = criteria.sources[sensor]
         keys = asset_keys(item, source.profile, scene.assets)
-        scene = replace(scene, assets=_resolved(item, scene, keys, source, root))
-        hrefs = {keys[band]: _relative(href, root) for band, href in scene.assets.items()}
+        opened = _resolved(item, scene, keys, source, root)
+        scene = replace(scene, assets=BandHrefs(opened))
+        hrefs = {keys[band]: _relative(href, root) for band, href in opened.items()}
         text = frozen_text(item, hrefs)
         return FoundItem(
             scene,
             footprint,
             bytes(deflate.zlib_compress(text, 1)),
             len(text),
-            str(item.get("collection")),
+            sys.intern(str(item.get("collection"))),
             _address(item),
             is_simulated(item),
         )
