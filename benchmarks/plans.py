@@ -16,20 +16,18 @@ import gzip
 import hashlib
 import json
 import math
-import os
 import random
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+
+from measuring import Cost, measured, median_cost
 
 YEAR = 2024
 SEED = 24
@@ -69,20 +67,6 @@ PERCENTAGES = (
     *("dark_features", "not_vegetated", "high_proba_clouds", "medium_proba_clouds"),
     *("degraded_msi_data", "saturated_defective_pixel"),
 )
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Cost of one process."""
-
-    cpu: float
-    """Seconds, all threads, user and system."""
-
-    wall: float
-    """Seconds."""
-
-    memory: float
-    """Peak resident memory, MB of 10^6 bytes."""
 
 
 def tiles(outline: Any) -> Iterator[tuple[int, str, float, float, Any]]:
@@ -406,18 +390,6 @@ def begin_run(catalog: str, aoi: str, out: str) -> None:
     pipeline._freeze(RunFolder(folder), planned)
 
 
-def measured(command: list[str], output: Path) -> Cost:
-    """Run a command; its output goes to a file."""
-    start = time.perf_counter()
-    with output.open("wb") as file:
-        process = subprocess.Popen(command, stdout=file)
-        _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        sys.exit(f"{' '.join(command)} failed.")
-    wall = time.perf_counter() - start
-    return Cost(usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss * 1024 / 1e6)
-
-
 def commands(folder: Path, aoi: Path, api: str, *, profile: bool) -> dict[str, list[str]]:
     """The commands to measure, by name; the run of the last is begun by the one before."""
     python = [sys.executable, *(["-m", "cProfile", "-s", "cumulative"] if profile else [])]
@@ -480,16 +452,13 @@ def measure(folder: Path, options: argparse.Namespace) -> None:
             for path in (folder / "begun.tif.run").glob("*.json"):
                 path.unlink()
             for name, words in commands(folder, aoi, api, profile=options.profile).items():
-                output = folder / f"{name.replace(' ', '-')}.txt"
-                costs.setdefault(name, []).append(measured(words, output))
+                cost, text = measured(words)
+                costs.setdefault(name, []).append(cost)
+                (folder / f"{name.replace(' ', '-')}.txt").write_text(text)
     finally:
         server.kill()
     for name, runs in costs.items():
-        cpu, wall, memory = (
-            statistics.median(getattr(run, field) for run in runs)
-            for field in ("cpu", "wall", "memory")
-        )
-        print(f"{name:<22}{cpu:7.1f} CPU-s {wall:7.1f} s {memory:8.0f} MB")
+        print(f"{name:<22}{median_cost(runs)}")
     if options.profile:
         print(f"The profiles are in {folder}.")
 
