@@ -36,6 +36,12 @@ _PLAIN = frozenset((str, int, float, bool, type(None)))
 
 _TEXT = frozenset((str,))
 
+_MAX_REMEMBERED = 4096
+"""Longest text that is remembered, characters or bytes; a server chooses how long they are."""
+
+_MAX_NAMES = 50
+"""Most names of an item's members that are remembered together."""
+
 _MARSHAL_FORMAT = 2
 """Format in which equal values have equal bytes, however they are shared."""
 
@@ -66,8 +72,9 @@ def _plainly(item: Item, hrefs: Mapping[str, str]) -> str:
 
 
 def _quickly(item: Item, hrefs: Mapping[str, str]) -> str | None:
-    """The same; None if a name is no text."""
-    names = _names(tuple(item))
+    """The same; None if a name is no text, or there are many."""
+    short = len(item) <= _MAX_NAMES and sum(map(len, item)) <= _MAX_REMEMBERED
+    names = _names(tuple(item)) if short else None
     if names is None or set(map(type, hrefs)) != {str}:
         return None
     assets = item["assets"]
@@ -94,7 +101,8 @@ def _names(names: tuple[Any, ...]) -> tuple[tuple[str, str], ...] | None:
 
 def _encode_kept(value: Any) -> str:
     """A value without keys, as text."""
-    if type(value) is list and _TEXT.issuperset(map(type, value)):
+    is_texts = type(value) is list and _TEXT.issuperset(map(type, value))
+    if is_texts and sum(map(len, value)) + len(value) <= _MAX_REMEMBERED:
         return _encode_texts(tuple(value))
     text = _encode(value)
     return _encode(without_keys_in(value)) if may_hold_keys(text) else text
@@ -109,7 +117,9 @@ def _encode_texts(texts: tuple[str, ...]) -> str:
 def _asset_text(asset: Mapping[str, Any], href: str) -> str:
     if plain_host(href) is None:
         return _encode(frozen_asset(_facts(asset), href))
-    before, after = _around_href(marshal.dumps({**asset, "href": None}, _MARSHAL_FORMAT))
+    packed = marshal.dumps({**asset, "href": None}, _MARSHAL_FORMAT)
+    around = _around_href if len(packed) <= _MAX_REMEMBERED else _around_href.__wrapped__
+    before, after = around(packed)
     return f'{{{before}"href": "{href}"{after}}}'
 
 

@@ -193,6 +193,25 @@ def test_the_text_of_an_item_is_that_of_the_item_without_keys(one, assets, href)
     assert text == json.dumps(plain, sort_keys=True).encode()
 
 
+def test_long_texts_are_frozen_and_not_remembered():
+    """A server chooses how long they are."""
+    long = "a" * 5000
+    one = {"id": "a", "b": [long], long: 1, "assets": {"B02": {"type": long}}}
+    before = [
+        each.cache_info().currsize
+        for each in (frozen_text._around_href, frozen_text._encode_texts, frozen_text._names)
+    ]
+
+    text = frozen_text.frozen_text(one, {"B02": "https://a.org/b.tif"})
+    del one[long]
+    frozen_text.frozen_text(one, {"B02": "https://a.org/b.tif"})
+
+    assert text.count(long.encode()) == 3
+    assert frozen_text._around_href.cache_info().currsize == before[0]
+    assert frozen_text._encode_texts.cache_info().currsize == before[1]
+    assert frozen_text._names.cache_info().currsize <= before[2] + 1
+
+
 def test_a_member_that_is_not_kept_need_not_be_json():
     one = {"id": "a", "token": object(), "assets": {}}
 
