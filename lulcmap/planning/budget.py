@@ -36,10 +36,6 @@ PLANE_BYTES_PER_PIXEL = 4
 """Bytes per pixel of a band that waits to be composited; the figures above include four of them."""
 
 
-WINDOW_MARGIN_PX = 512
-"""Pixels by which a block's windows reach beyond it, both sides together."""
-
-
 _INCLUDED_PLANES = 4
 """Bands waiting for each block that is composited, included in ``COMPOSITE_BYTES_PER_PIXEL``."""
 
@@ -100,6 +96,7 @@ def memory_budget(
     *,
     readers: int | None,
     allowed: int | None,
+    window: int = 512,
     logits: float = LOGIT_BYTES_PER_PIXEL,
     n_blocks: int = 2,
     kept: float = 0.0,
@@ -112,6 +109,8 @@ def memory_budget(
         shape: height and width of the largest block, pixels.
         readers: number of reader threads wanted; None is what the cores take.
         allowed: memory limit, bytes; None is 80 % of the machine's free memory.
+        window: side of a window, pixels: as far the windows of a block reach beyond it, both sides
+            together.
         logits: bytes per pixel of the model's blended logits.
         n_blocks: number of blocks.
         kept: bytes of the windows that neighbouring blocks share.
@@ -126,7 +125,7 @@ def memory_budget(
     threads = readers or reader_threads(cores)
     limit = allowed if allowed is not None else free_memory() * _MEMORY_SHARE
     kept = min(kept, limit * _KEPT_SHARE)
-    pixels = (shape[0] + WINDOW_MARGIN_PX) * (shape[1] + WINDOW_MARGIN_PX)
+    pixels = (shape[0] + window) * (shape[1] + window)
     extra = max(logits - LOGIT_BYTES_PER_PIXEL, 0)
     composites = cores // (_CORES_PER_COMPOSITE if on_gpu else _CPU_CORES_PER_COMPOSITE)
     for at_once, blocks, n_readers in _choices(composites, threads, n_blocks):

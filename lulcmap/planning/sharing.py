@@ -185,6 +185,7 @@ def blocks_budget(planned: PlannedMap, todo: Sequence[Block]) -> MemoryBudget:
             max((block.box.shape for block in todo), key=math.prod),
             readers=settings.workers,
             allowed=settings.max_memory,
+            window=contract.window,
             logits=contract.bytes_per_pixel + 2 * planned.kept_bytes,
             n_blocks=len(todo),
             on_gpu=session.device != "cpu",
