@@ -4,11 +4,13 @@ import ctypes
 import importlib.metadata
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any
 
 from lulcmap.errors import DeviceError, ModelError
+from lulcmap.model.lean.rewrite import lean_graph
 from lulcmap.system import available_cores
 
 CPU = "CPUExecutionProvider"
@@ -107,6 +109,9 @@ def create_inner(
     options.add_session_config_entry("session.load_model_format", "ONNX")
     for name, size in sizes.items():
         options.add_free_dimension_override_by_name(name, size)
+    if tuple(providers) == (CPU,):
+        with suppress(Exception):  # it lacks an operator of its own: it gets the graph as it is
+            return ort.InferenceSession(lean_graph(data), options, providers=[CPU])
     try:
         # without enable_fallback=0 a GPU failure is printed to stdout, then ignored
         return ort.InferenceSession(data, options, providers=list(providers), enable_fallback=0)

@@ -1,0 +1,291 @@
+"""A graph of an ONNX file that is rewritten: nodes are added before others, or dropped."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lulcmap.model.onnx_graph import (
+    TYPES,
+    Attribute,
+    message_bytes,
+    node_bytes,
+    number_bytes,
+    tensor_bytes,
+    text_bytes,
+)
+from lulcmap.model.protobuf import read_fields, read_varint
+
+MICROSOFT = "com.microsoft"
+"""Domain of ONNX Runtime's own operators."""
+
+_GRAPH, _OPSET = 7, 8
+_NODE, _INITIALIZER, _INPUT, _OUTPUT = 1, 5, 11, 12
+_DTYPES: Mapping[int, np.dtype[Any]] = {1: np.dtype("<f4"), 7: np.dtype("<i8")}
+"""Types of the constants that are read, by ``onnx.TensorProto.DataType``."""
+
+
+@dataclass(slots=True, eq=False)
+class Node:
+    """A node of a graph."""
+
+    operator: str = ""
+    domain: str = ""
+    inputs: list[str] = field(default_factory=list)
+    outputs: list[str] = field(default_factory=list)
+    attributes: dict[str, memoryview] = field(default_factory=dict)
+    message: memoryview | bytes = b""
+
+    @classmethod
+    def read(cls, message: memoryview) -> "Node":
+        """Read a node."""
+        node = cls(message=message)
+        for number, value in read_fields(message):
+            if not isinstance(value, memoryview):
+                continue
+            if number == 1:
+                node.inputs.append(bytes(value).decode())
+            elif number == 2:
+                node.outputs.append(bytes(value).decode())
+            elif number == 4:
+                node.operator = bytes(value).decode()
+            elif number == 5:
+                node.attributes[_name_of(value, 1)] = value
+            elif number == 7:
+                node.domain = bytes(value).decode()
+        return node
+
+    def whole(self, name: str) -> tuple[int, ...]:
+        """Whole numbers of an attribute; none if it has no such attribute."""
+        return tuple(_whole_numbers(self.attributes.get(name, memoryview(b"")), (3, 8)))
+
+    def text(self, name: str) -> str:
+        """Text of an attribute; empty if it has no such attribute."""
+        return _name_of(self.attributes.get(name, memoryview(b"")), 4)
+
+
+class Graph:
+    """A graph of an ONNX file.
+
+    Args:
+        data: content of the file; ``read_model`` found it safe to load.
+
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self._file = list(read_fields(memoryview(data)))
+        graph = next(_message(value) for number, value in self._file if number == _GRAPH)
+        self._fields = list(read_fields(graph))
+        self.nodes = [Node.read(value) for value in self._messages(_NODE)]
+        self.constants = {_name_of(value, 8): value for value in self._messages(_INITIALIZER)}
+        self.results = {_name_of(value, 1) for value in self._messages(_OUTPUT)}
+        self.inputs = {_name_of(value, 1): _sizes(value) for value in self._messages(_INPUT)}
+        """Sizes of the graph's inputs by their names; 0 where a size is left open."""
+        self.source = {name: node for node in self.nodes for name in node.outputs}
+        """The node that gives a tensor."""
+        self.users: dict[str, list[Node]] = {}
+        """The nodes that take a tensor."""
+        for node in self.nodes:
+            for name in node.inputs:
+                self.users.setdefault(name, []).append(node)
+        self._before: dict[int, list[Node]] = {}
+        self._dropped: set[int] = set()
+        self._added: dict[str, bytes] = {}
+        self._count = 0
+
+    @property
+    def opset(self) -> int:
+        """Version of the standard operators."""
+        versions = {
+            _name_of(message, 1): [*_whole_numbers(message, (2,))]
+            for number, message in self._file
+            if number == _OPSET and isinstance(message, memoryview)
+        }
+        standard = versions.get("", versions.get("ai.onnx", []))
+        return standard[-1] if standard else 0
+
+    def given_by(self, name: str, *operators: str) -> Node | None:
+        """The node that gives a tensor, if it has one of these standard operators."""
+        node = self.source.get(name)
+        return node if node and not node.domain and node.operator in operators else None
+
+    def only_user(self, name: str, *operators: str) -> Node | None:
+        """The one node that takes a tensor, if it has one of these standard operators."""
+        users = self.users.get(name, [])
+        if len(users) != 1 or name in self.results:
+            return None
+        return users[0] if not users[0].domain and users[0].operator in operators else None
+
+    def values(self, name: str) -> NDArray[Any] | None:
+        """A constant of fp32 or int64 numbers; None if a tensor is none."""
+        message = self.constants.get(name)
+        if message is None:
+            return None
+        shape = tuple(_whole_numbers(message, (1,)))
+        kinds = [*_whole_numbers(message, (2,))]
+        dtype = _DTYPES.get(kinds[-1] if kinds else 0)
+        raw = [bytes(_message(value)) for number, value in read_fields(message) if number == 9]
+        if dtype is None or not raw or len(raw[-1]) != int(np.prod(shape)) * dtype.itemsize:
+            return None
+        return np.frombuffer(raw[-1], dtype).reshape(shape)
+
+    def whole(self, name: str) -> tuple[int, ...] | None:
+        """Whole numbers of a constant without or with one axis; None if a tensor is none."""
+        values = self.values(name)
+        if values is None or values.dtype != np.int64 or values.ndim > 1:
+            return None
+        return tuple(values.ravel().tolist())
+
+    def constant(self, values: Any, dtype: str = "float32") -> str:
+        """Add a constant; return its name."""
+        name = self._new_name()
+        array: NDArray[Any] = np.asarray(values).astype(np.dtype(dtype).newbyteorder("<"))
+        self._added[name] = tensor_bytes(name, TYPES[dtype], array.shape, array.tobytes())
+        return name
+
+    def add(
+        self,
+        before: Node,
+        operator: str,
+        *inputs: str,
+        out: str = "",
+        domain: str = "",
+        like: Node | None = None,
+        **attributes: Attribute,
+    ) -> str:
+        """Add a node before another one; return the name of its output.
+
+        Args:
+            before: node before which it runs.
+            operator: its operator.
+            inputs: names of its inputs.
+            out: name of its output; a new one if empty.
+            domain: domain of the operator.
+            like: a node whose attributes it has too.
+            attributes: its attributes.
+
+        """
+        out = out or self._new_name()
+        message = node_bytes(operator, inputs, out, self._new_name(), **attributes)
+        for attribute in like.attributes.values() if like else ():
+            message += message_bytes(5, bytes(attribute))
+        if domain:
+            message += text_bytes(7, domain)
+        self._put(before, Node(operator, domain, [*inputs], [out], {}, message))
+        return out
+
+    def add_split(self, before: Node, name: str, n_parts: int) -> list[str]:
+        """Add a node that splits a tensor along its second axis; return the parts' names."""
+        parts = [self._new_name() for _ in range(n_parts)]
+        message = node_bytes(
+            "Split", (name,), parts[0], self._new_name(), axis=1, num_outputs=n_parts
+        )
+        message += b"".join(text_bytes(2, part) for part in parts[1:])
+        self._put(before, Node("Split", "", [name], parts, {}, message))
+        return parts
+
+    def _put(self, before: Node, node: Node) -> None:
+        self._before.setdefault(id(before), []).append(node)
+
+    def drop(self, node: Node) -> None:
+        """Leave a node out, as another one gives what it gave."""
+        self._dropped.add(id(node))
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether a node gives what another one gave."""
+        return bool(self._dropped)
+
+    def to_bytes(self) -> bytes:
+        """The file with the nodes that its outputs need, and the constants that these need."""
+        nodes = self._needed()
+        used = {name for node in nodes for name in node.inputs} | self.results
+        graph = [message_bytes(_NODE, bytes(node.message)) for node in nodes]
+        graph += [
+            message_bytes(_INITIALIZER, tensor)
+            for name, tensor in self._added.items()
+            if name in used
+        ]
+        for number, value in self._fields:
+            if number == _INITIALIZER and _name_of(_message(value), 8) not in used:
+                continue
+            if number != _NODE:
+                graph.append(_field(number, value))
+        own = any(node.domain == MICROSOFT for node in nodes)
+        return b"".join(
+            message_bytes(_GRAPH, b"".join(graph)) if number == _GRAPH else _field(number, value)
+            for number, value in self._file
+        ) + (message_bytes(_OPSET, text_bytes(1, MICROSOFT) + number_bytes(2, 1)) if own else b"")
+
+    def _needed(self) -> list[Node]:
+        """The nodes that the graph's outputs need, in the order they run."""
+        nodes = [
+            one
+            for node in self.nodes
+            for one in (*self._before.get(id(node), ()), node)
+            if id(one) not in self._dropped
+        ]
+        wanted, needed = set(self.results), []
+        for node in reversed(nodes):
+            # a node with graphs of its own may take tensors that it does not name
+            if wanted.intersection(node.outputs) or node.operator in ("If", "Loop", "Scan"):
+                wanted.update(node.inputs)
+                needed.append(node)
+        return needed[::-1]
+
+    def _new_name(self) -> str:
+        self._count += 1
+        return f"lulcmap/lean_{self._count}"
+
+    def _messages(self, wanted: int) -> Iterator[memoryview]:
+        return (_message(value) for number, value in self._fields if number == wanted)
+
+
+def _message(value: int | memoryview) -> memoryview:
+    if isinstance(value, int):
+        raise ValueError("a number where a message is expected")
+    return value
+
+
+def _field(number: int, value: int | memoryview) -> bytes:
+    """A field as it was; models and graphs have none of fixed width."""
+    if isinstance(value, int):
+        return number_bytes(number, value)
+    return message_bytes(number, bytes(value))
+
+
+def _name_of(message: memoryview, wanted: int) -> str:
+    """The text of a field; empty if there is none."""
+    texts = [bytes(_message(value)) for number, value in read_fields(message) if number == wanted]
+    return texts[-1].decode() if texts else ""
+
+
+def _whole_numbers(message: memoryview, wanted: Sequence[int]) -> Iterator[int]:
+    """The whole numbers of some fields, each alone or several together."""
+    for number, value in read_fields(message):
+        if number not in wanted:
+            continue
+        if isinstance(value, int):
+            yield _signed(value)
+            continue
+        at = 0
+        while at < len(value):
+            one, at = read_varint(value, at)
+            yield _signed(one)
+
+
+def _signed(value: int) -> int:
+    return value - 2**64 if value >= 2**63 else value
+
+
+def _sizes(value: memoryview) -> tuple[int, ...]:
+    """Sizes of an input's axes, 0 where one is left open."""
+    for path in (2, 1, 2):  # its type, that of a tensor, its shape
+        parts = [_message(part) for number, part in read_fields(value) if number == path]
+        if not parts:
+            return ()
+        value = parts[-1]
+    axes = [_message(part) for number, part in read_fields(value) if number == 1]
+    return tuple(next(_whole_numbers(axis, (1,)), 0) for axis in axes)

@@ -1,0 +1,108 @@
+"""What is before the first convolution, band by band.
+
+At the size of a window one band fits into a core's cache, and all bands do not. So a logarithm, an
+index or a mask is computed of one band after the other, and the bands are put together once. The
+arithmetic of a pixel stays as it is, to the last bit.
+"""
+
+from dataclasses import dataclass
+
+from lulcmap.model.lean.graph import Graph, Node
+
+_BY_PIXEL = {"Add", "Sub", "Mul", "Div", "Min", "Max", "Clip", "Log", "Greater", "Cast"}
+"""Operators that take each pixel by itself."""
+
+
+@dataclass(slots=True, eq=False)
+class _Band:
+    """One band of a tensor, and how it is computed."""
+
+    name: str = ""
+    """Its name; empty until its node is written."""
+
+    operator: str = ""
+    """Operator that computes it; empty for a band of an input."""
+
+    inputs: "tuple[_Band, ...]" = ()
+    """What the operator takes; constants are bands that have a name."""
+
+    like: Node | None = None
+    """Node whose attributes the operator has."""
+
+
+Bands = dict[str, list[_Band]]
+"""Bands of tensors by the tensors' names."""
+
+
+def by_band(graph: Graph) -> None:
+    """Rewrite a graph so that its pixels are prepared band by band."""
+    known: Bands = {}
+    inputs = set()
+    for node, following in zip(graph.nodes, graph.nodes[1:], strict=False):
+        if n_bands := _bands_of_input(graph, node):
+            names = graph.add_split(following, node.outputs[0], n_bands)
+            known[node.outputs[0]] = [_Band(name) for name in names]
+            inputs.add(node.outputs[0])
+        elif not node.domain and len(node.outputs) == 1 and (made := _bands_of(graph, node, known)):
+            known[node.outputs[0]] = made
+    for name in [name for name in known if name not in inputs]:
+        users = graph.users.get(name, [])
+        if name in graph.results or any(user.outputs[0] not in known for user in users):
+            node = graph.source[name]
+            bands = [_written(graph, node, band) for band in known[name]]
+            graph.add(node, "Concat", *bands, out=name, axis=1)
+            graph.drop(node)
+
+
+def _bands_of_input(graph: Graph, node: Node) -> int:
+    """Number of bands of which a node makes floats, if it does that to an image given; else 0."""
+    sizes = graph.inputs.get(node.inputs[0], ()) if node.inputs else ()
+    is_cast = node.operator == "Cast" and not node.domain and node.whole("to") == (1,)
+    return sizes[1] if is_cast and len(sizes) == 4 and sizes[1] > 1 else 0
+
+
+def _bands_of(graph: Graph, node: Node, known: Bands) -> list[_Band]:
+    """The bands of what a node gives; none where it does not take each pixel by itself."""
+    taken = [known.get(name, []) for name in node.inputs]
+    if not any(taken):
+        return []
+    if node.operator == "Concat" and node.whole("axis") == (1,):
+        return [band for part in taken for band in part] if all(taken) else []
+    if node.operator == "ReduceMin":
+        # of an input's whole numbers: none of them is NaN
+        along = graph.whole(node.inputs[-1]) == (1,) and node.whole("keepdims") in ((), (1,))
+        is_input = len(node.inputs) == 2 and not any(band.operator for band in taken[0])
+        return [_Band("", "Min", tuple(taken[0]))] if along and is_input else []
+    if node.operator == "Slice":
+        ends = [graph.whole(name) or () for name in node.inputs[1:]]
+        is_plain = [len(end) for end in ends[:2]] == [1, 1] and ends[2:] in ([(1,)], [(1,), (1,)])
+        return taken[0][ends[0][0] : ends[1][0]] if is_plain else []
+    if node.operator not in _BY_PIXEL:
+        return []
+    n_bands = max(map(len, taken))
+    inputs = [
+        part or _constant(graph, name, n_bands)
+        for name, part in zip(node.inputs, taken, strict=True)
+    ]
+    if not all(len(part) in (1, n_bands) for part in inputs):
+        return []
+    each = (tuple(part[band % len(part)] for part in inputs) for band in range(n_bands))
+    return [_Band("", node.operator, one, node) for one in each]
+
+
+def _constant(graph: Graph, name: str, n_bands: int) -> list[_Band]:
+    """A constant number, or one for each band, or an input that is left out; none if it is none."""
+    values = graph.values(name)
+    if not name or (values is not None and values.size == 1 and values.ndim <= 4):
+        return [_Band(name or " ")]
+    if values is None or values.shape[-3:] != (n_bands, 1, 1) or values.size != n_bands:
+        return []
+    return [_Band(graph.constant(one, values.dtype.name)) for one in values.ravel()]
+
+
+def _written(graph: Graph, before: Node, band: _Band) -> str:
+    """Write the nodes of a band that are not yet written; its name."""
+    if not band.name:
+        names = [_written(graph, before, one) for one in band.inputs]
+        band.name = graph.add(before, band.operator, *names, like=band.like)
+    return band.name.strip()
