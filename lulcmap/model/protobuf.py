@@ -93,9 +93,10 @@ def read_fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
         ValueError: the bytes are not a protobuf message.
 
     """
-    at = 0
-    while at < len(message):
-        key, at = read_varint(message, at, most=_MAX_KEY)
+    at, end = 0, len(message)
+    while at < end:
+        key = message[at]
+        key, at = (key, at + 1) if key < 128 else read_varint(message, at, most=_MAX_KEY)
         kind, number = key & 7, key >> 3
         value: int | memoryview
         if number == 0:
@@ -103,15 +104,16 @@ def read_fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
         if kind == 0:
             value, at = read_varint(message, at)
         elif kind in (1, 2, 5):
-            size, at = (
-                read_varint(message, at, most=_MAX_LENGTH)
-                if kind == 2
-                else ({1: 8, 5: 4}[kind], at)
-            )
+            if kind != 2:
+                size = 8 if kind == 1 else 4
+            elif at < end and message[at] < 128:
+                size, at = message[at], at + 1
+            else:
+                size, at = read_varint(message, at, most=_MAX_LENGTH)
             value, at = message[at : at + size], at + size
         else:
             raise ValueError(f"not protobuf: wire type {kind}")
-        if at > len(message):
+        if at > end:
             raise ValueError("it is cut off")
         yield number, value
 

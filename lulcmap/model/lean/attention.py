@@ -59,8 +59,7 @@ def _rewrite(graph: Graph, softmax: Node, shapes: dict[tuple[object, ...], str])
         return
     query, key, value = (_as_tokens(graph, together, part, shapes) for part in parts)
     last, shape = together, parts[0].shape
-    layer = _layer_after(graph, together, parts[2]) if parts[2].heads == 1 else None
-    if layer is not None:
+    if layer := _layer_after(graph, together, parts[2]):
         shape, weight, bias, last = layer
         value = graph.add(together, "MatMul", value, weight)
         value = graph.add(together, "Add", value, bias)
@@ -90,7 +89,7 @@ def _layer_after(graph: Graph, together: Node, part: _ByHead) -> tuple[str, str,
     if shaped is None or product is None or biased is None:
         return None
     weight, bias = graph.values(product.inputs[1]), graph.values(biased.inputs[1])
-    if weight is None or weight.shape != (part.width, part.width):
+    if weight is None or weight.shape != (part.width, part.width):  # it is wider for more heads
         return None
     if bias is None or bias.shape != (part.width,):
         return None

@@ -35,35 +35,42 @@ class Node:
     domain: str = ""
     inputs: list[str] = field(default_factory=list)
     outputs: list[str] = field(default_factory=list)
-    attributes: dict[str, memoryview] = field(default_factory=dict)
+    attributes: list[memoryview] = field(default_factory=list)
+    """Attributes, as messages."""
     message: memoryview | bytes = b""
+    """The whole node."""
 
     @classmethod
     def read(cls, message: memoryview) -> "Node":
         """Read a node."""
         node = cls(message=message)
         for number, value in read_fields(message):
-            if not isinstance(value, memoryview):
+            if isinstance(value, int):
                 continue
             if number == 1:
-                node.inputs.append(bytes(value).decode())
+                node.inputs.append(str(value, "utf-8"))
             elif number == 2:
-                node.outputs.append(bytes(value).decode())
+                node.outputs.append(str(value, "utf-8"))
             elif number == 4:
-                node.operator = bytes(value).decode()
+                node.operator = str(value, "utf-8")
             elif number == 5:
-                node.attributes[_name_of(value, 1)] = value
+                node.attributes.append(value)
             elif number == 7:
-                node.domain = bytes(value).decode()
+                node.domain = str(value, "utf-8")
         return node
+
+    def has(self, name: str) -> bool:
+        """Whether it has an attribute."""
+        return any(_text(attribute, 1) == name for attribute in self.attributes)
 
     def whole(self, name: str) -> tuple[int, ...]:
         """Whole numbers of an attribute; none if it has no such attribute."""
-        return tuple(_whole_numbers(self.attributes.get(name, memoryview(b"")), (3, 8)))
+        found = (one for one in self.attributes if _text(one, 1) == name)
+        return tuple(number for one in found for number in _whole_numbers(one, (3, 8)))
 
     def text(self, name: str) -> str:
         """Text of an attribute; empty if it has no such attribute."""
-        return _name_of(self.attributes.get(name, memoryview(b"")), 4)
+        return "".join(_text(one, 4) for one in self.attributes if _text(one, 1) == name)
 
 
 class Graph:
@@ -79,9 +86,9 @@ class Graph:
         graph = next(_message(value) for number, value in self._file if number == _GRAPH)
         self._fields = list(read_fields(graph))
         self.nodes = [Node.read(value) for value in self._messages(_NODE)]
-        self.constants = {_name_of(value, 8): value for value in self._messages(_INITIALIZER)}
-        self.results = {_name_of(value, 1) for value in self._messages(_OUTPUT)}
-        self.inputs = {_name_of(value, 1): _sizes(value) for value in self._messages(_INPUT)}
+        self.constants = {_text(value, 8): value for value in self._messages(_INITIALIZER)}
+        self.results = {_text(value, 1) for value in self._messages(_OUTPUT)}
+        self.inputs = {_text(value, 1): _sizes(value) for value in self._messages(_INPUT)}
         """Sizes of the graph's inputs by their names; 0 where a size is left open."""
         self.source = {name: node for node in self.nodes for name in node.outputs}
         """The node that gives a tensor."""
@@ -93,13 +100,14 @@ class Graph:
         self._before: dict[int, list[Node]] = {}
         self._dropped: set[int] = set()
         self._added: dict[str, bytes] = {}
+        self._values: dict[str, NDArray[Any] | None] = {}
         self._count = 0
 
     @property
     def opset(self) -> int:
         """Version of the standard operators."""
         versions = {
-            _name_of(message, 1): [*_whole_numbers(message, (2,))]
+            _text(message, 1): [*_whole_numbers(message, (2,))]
             for number, message in self._file
             if number == _OPSET and isinstance(message, memoryview)
         }
@@ -120,16 +128,10 @@ class Graph:
 
     def values(self, name: str) -> NDArray[Any] | None:
         """A constant of fp32 or int64 numbers; None if a tensor is none."""
-        message = self.constants.get(name)
-        if message is None:
-            return None
-        shape = tuple(_whole_numbers(message, (1,)))
-        kinds = [*_whole_numbers(message, (2,))]
-        dtype = _DTYPES.get(kinds[-1] if kinds else 0)
-        raw = [bytes(_message(value)) for number, value in read_fields(message) if number == 9]
-        if dtype is None or not raw or len(raw[-1]) != int(np.prod(shape)) * dtype.itemsize:
-            return None
-        return np.frombuffer(raw[-1], dtype).reshape(shape)
+        if name not in self._values:
+            message = self.constants.get(name)
+            self._values[name] = None if message is None else _numbers(message)
+        return self._values[name]
 
     def whole(self, name: str) -> tuple[int, ...] | None:
         """Whole numbers of a constant without or with one axis; None if a tensor is none."""
@@ -169,11 +171,11 @@ class Graph:
         """
         out = out or self._new_name()
         message = node_bytes(operator, inputs, out, self._new_name(), **attributes)
-        for attribute in like.attributes.values() if like else ():
+        for attribute in like.attributes if like else ():
             message += message_bytes(5, bytes(attribute))
         if domain:
             message += text_bytes(7, domain)
-        self._put(before, Node(operator, domain, [*inputs], [out], {}, message))
+        self._put(before, Node(operator, domain, [*inputs], [out], [], message))
         return out
 
     def add_split(self, before: Node, name: str, n_parts: int) -> list[str]:
@@ -183,7 +185,7 @@ class Graph:
             "Split", (name,), parts[0], self._new_name(), axis=1, num_outputs=n_parts
         )
         message += b"".join(text_bytes(2, part) for part in parts[1:])
-        self._put(before, Node("Split", "", [name], parts, {}, message))
+        self._put(before, Node("Split", "", [name], parts, [], message))
         return parts
 
     def _put(self, before: Node, node: Node) -> None:
@@ -209,7 +211,7 @@ class Graph:
             if name in used
         ]
         for number, value in self._fields:
-            if number == _INITIALIZER and _name_of(_message(value), 8) not in used:
+            if number == _INITIALIZER and _text(_message(value), 8) not in used:
                 continue
             if number != _NODE:
                 graph.append(_field(number, value))
@@ -256,10 +258,28 @@ def _field(number: int, value: int | memoryview) -> bytes:
     return message_bytes(number, bytes(value))
 
 
-def _name_of(message: memoryview, wanted: int) -> str:
+def _text(message: memoryview, wanted: int) -> str:
     """The text of a field; empty if there is none."""
-    texts = [bytes(_message(value)) for number, value in read_fields(message) if number == wanted]
-    return texts[-1].decode() if texts else ""
+    for number, value in read_fields(message):
+        if number == wanted:
+            return str(_message(value), "utf-8")
+    return ""
+
+
+def _numbers(tensor: memoryview) -> NDArray[Any] | None:
+    """The numbers of a constant of fp32 or int64, kept as bytes; None of any other."""
+    sizes, kind, raw = [], 0, memoryview(b"")
+    for number, value in read_fields(tensor):
+        if number == 1 and isinstance(value, int):
+            sizes.append(value)
+        elif number == 2 and isinstance(value, int):
+            kind = value
+        elif number == 9 and not isinstance(value, int):
+            raw = value
+    dtype = _DTYPES.get(kind)
+    if dtype is None or len(raw) != int(np.prod(sizes)) * dtype.itemsize:
+        return None
+    return np.frombuffer(raw, dtype).reshape(sizes)
 
 
 def _whole_numbers(message: memoryview, wanted: Sequence[int]) -> Iterator[int]:

@@ -57,6 +57,6 @@ def _is_bilinear(node: Node) -> bool:
         and len(node.inputs) == 3
         and not node.inputs[1]
         and node.text("mode") == "linear"
-        and "axes" not in node.attributes
+        and not node.has("axes")
         and node.whole("antialias") in ((), (0,))
     )
