@@ -90,6 +90,8 @@ class Graph:
         self.results = {_text(value, 1) for value in self._messages(_OUTPUT)}
         self.inputs = {_text(value, 1): _sizes(value) for value in self._messages(_INPUT)}
         """Sizes of the graph's inputs by their names; 0 where a size is left open."""
+        self.types = {_text(value, 1): _type(value) for value in self._messages(_INPUT)}
+        """Types of the graph's inputs by their names, ``onnx.TensorProto.DataType``."""
         self.source = {name: node for node in self.nodes for name in node.outputs}
         """The node that gives a tensor."""
         self.users: dict[str, list[Node]] = {}
@@ -100,6 +102,7 @@ class Graph:
         self._before: dict[int, list[Node]] = {}
         self._dropped: set[int] = set()
         self._added: dict[str, bytes] = {}
+        self._tables: dict[bytes, str] = {}
         self._values: dict[str, NDArray[Any] | None] = {}
         self._count = 0
 
@@ -146,6 +149,13 @@ class Graph:
         array: NDArray[Any] = np.asarray(values).astype(np.dtype(dtype).newbyteorder("<"))
         self._added[name] = tensor_bytes(name, TYPES[dtype], array.shape, array.tobytes())
         return name
+
+    def table(self, values: NDArray[np.float32]) -> str:
+        """Add a constant, or take one that was added with the same numbers; return its name."""
+        key = values.tobytes()
+        if key not in self._tables:
+            self._tables[key] = self.constant(values)
+        return self._tables[key]
 
     def add(
         self,
@@ -300,12 +310,20 @@ def _signed(value: int) -> int:
     return value - 2**64 if value >= 2**63 else value
 
 
+def _type(value: memoryview) -> int:
+    """Type of an input's numbers; 0 if it is no tensor."""
+    tensor = _part(_part(value, 2), 1)
+    return next(_whole_numbers(tensor, (1,)), 0)
+
+
 def _sizes(value: memoryview) -> tuple[int, ...]:
     """Sizes of an input's axes, 0 where one is left open."""
-    for path in (2, 1, 2):  # its type, that of a tensor, its shape
-        parts = [_message(part) for number, part in read_fields(value) if number == path]
-        if not parts:
-            return ()
-        value = parts[-1]
-    axes = [_message(part) for number, part in read_fields(value) if number == 1]
+    shape = _part(_part(_part(value, 2), 1), 2)
+    axes = [_message(part) for number, part in read_fields(shape) if number == 1]
     return tuple(next(_whole_numbers(axis, (1,)), 0) for axis in axes)
+
+
+def _part(message: memoryview, wanted: int) -> memoryview:
+    """The message of a field; empty if there is none."""
+    parts = (_message(value) for number, value in read_fields(message) if number == wanted)
+    return next(parts, memoryview(b""))

@@ -2,15 +2,46 @@
 
 At the size of a window one band fits into a core's cache, and all bands do not. So a logarithm, an
 index or a mask is computed of one band after the other, and the bands are put together once. The
-arithmetic of a pixel stays as it is, to the last bit.
+arithmetic of a pixel stays as it is, to the last bit, but for logarithms.
+
+What is a logarithm of a band of 16 bits is looked up in a table. ONNX Runtime's own logarithms have
+another last bit at the ends of the parts that its threads take, and a map must not depend on their
+number.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from lulcmap.model.lean.graph import Graph, Node
 
 _BY_PIXEL = {"Add", "Sub", "Mul", "Div", "Min", "Max", "Clip", "Log", "Greater", "Cast"}
 """Operators that take each pixel by itself."""
+
+
+_INT32 = 6
+"""Type of the places in a table, ``onnx.TensorProto.DataType``."""
+
+
+def _logarithm(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The nearest number to each logarithm, whatever the machine."""
+    return np.log(values.astype(np.float64)).astype(np.float32)
+
+
+_IN_TABLES: Mapping[str, Callable[..., Any]] = {
+    "Add": np.add,
+    "Sub": np.subtract,
+    "Mul": np.multiply,
+    "Div": np.divide,
+    "Min": np.minimum,
+    "Max": np.maximum,
+    "Clip": np.clip,
+    "Log": _logarithm,
+}
+"""What operators do to the numbers of a table."""
 
 
 @dataclass(slots=True, eq=False)
@@ -29,6 +60,9 @@ class _Band:
     like: Node | None = None
     """Node whose attributes the operator has."""
 
+    values: NDArray[np.float32] | None = None
+    """Its number, if it is a constant; each that it may have, if it is a band of 16 bits."""
+
 
 Bands = dict[str, list[_Band]]
 """Bands of tensors by the tensors' names."""
@@ -41,7 +75,8 @@ def by_band(graph: Graph) -> None:
     for node, following in zip(graph.nodes, graph.nodes[1:], strict=False):
         if n_bands := _bands_of_input(graph, node):
             names = graph.add_split(following, node.outputs[0], n_bands)
-            known[node.outputs[0]] = [_Band(name) for name in names]
+            each = np.arange(2**16, dtype=np.float32) if _is_uint16(graph, node) else None
+            known[node.outputs[0]] = [_Band(name, values=each) for name in names]
             inputs.add(node.outputs[0])
         elif not node.domain and len(node.outputs) == 1 and (made := _bands_of(graph, node, known)):
             known[node.outputs[0]] = made
@@ -59,6 +94,10 @@ def _bands_of_input(graph: Graph, node: Node) -> int:
     sizes = graph.inputs.get(node.inputs[0], ()) if node.inputs else ()
     is_cast = node.operator == "Cast" and not node.domain and node.whole("to") == (1,)
     return sizes[1] if is_cast and len(sizes) == 4 and sizes[1] > 1 else 0
+
+
+def _is_uint16(graph: Graph, node: Node) -> bool:
+    return graph.types.get(node.inputs[0]) == 4
 
 
 def _bands_of(graph: Graph, node: Node, known: Bands) -> list[_Band]:
@@ -94,15 +133,42 @@ def _constant(graph: Graph, name: str, n_bands: int) -> list[_Band]:
     """A constant number, or one for each band, or an input that is left out; none if it is none."""
     values = graph.values(name)
     if not name or (values is not None and values.size == 1 and values.ndim <= 4):
-        return [_Band(name or " ")]
+        return [_Band(name or " ", values=None if values is None else values.reshape(()))]
     if values is None or values.shape[-3:] != (n_bands, 1, 1) or values.size != n_bands:
         return []
-    return [_Band(graph.constant(one, values.dtype.name)) for one in values.ravel()]
+    names = [graph.constant(one, values.dtype.name) for one in values.ravel()]
+    return [_Band(name, values=one) for name, one in zip(names, values.ravel(), strict=True)]
 
 
 def _written(graph: Graph, before: Node, band: _Band) -> str:
     """Write the nodes of a band that are not yet written; its name."""
     if not band.name:
-        names = [_written(graph, before, one) for one in band.inputs]
-        band.name = graph.add(before, band.operator, *names, like=band.like)
+        table, of = _table(band) if _has_logarithm(band) else (None, None)
+        if table is not None and of is not None:
+            place = graph.add(before, "Cast", of.name, to=_INT32)
+            band.name = graph.add(before, "Gather", graph.table(table), place)
+        else:
+            names = [_written(graph, before, one) for one in band.inputs]
+            band.name = graph.add(before, band.operator, *names, like=band.like)
     return band.name.strip()
+
+
+def _has_logarithm(band: _Band) -> bool:
+    return band.operator == "Log" or any(map(_has_logarithm, band.inputs))
+
+
+def _table(band: _Band) -> tuple[NDArray[np.float32] | None, _Band | None]:
+    """Each number that a band may have, and the band of 16 bits from which alone it is computed.
+
+    None if there is no such band; the band alone is None of a constant.
+    """
+    if not band.operator:
+        return band.values, band if band.values is not None and band.values.ndim else None
+    parts = [_table(one) for one in band.inputs]
+    numbers = [values for values, _ in parts if values is not None]
+    bands = {id(of): of for _, of in parts if of is not None}
+    if band.operator not in _IN_TABLES or len(numbers) < len(parts) or len(bands) != 1:
+        return None, None
+    with np.errstate(all="ignore"):
+        values = _IN_TABLES[band.operator](*numbers)
+    return values.astype(np.float32, copy=False), next(iter(bands.values()))
