@@ -144,7 +144,12 @@ def text_bytes(key: int, value: str) -> bytes:
 
 def message_bytes(key: int, value: bytes) -> bytes:
     """A field that holds a text, a message or other bytes."""
-    return _varint(key << 3 | 2) + _varint(len(value)) + value
+    return length_bytes(key, len(value)) + value
+
+
+def length_bytes(key: int, length: int) -> bytes:
+    """What precedes the bytes of a field that holds a text, a message or other bytes."""
+    return _varint(key << 3 | 2) + _varint(length)
 
 
 def _varint(value: int) -> bytes:

@@ -1,6 +1,6 @@
 """A graph of an ONNX file that is rewritten: nodes are added before others, or dropped."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from lulcmap.model.onnx_graph import (
     TYPES,
     Attribute,
+    length_bytes,
     message_bytes,
     node_bytes,
     number_bytes,
@@ -25,6 +26,12 @@ _GRAPH, _OPSET = 7, 8
 _NODE, _INITIALIZER, _INPUT, _OUTPUT = 1, 5, 11, 12
 _DTYPES: Mapping[int, np.dtype[Any]] = {1: np.dtype("<f4"), 7: np.dtype("<i8")}
 """Types of the constants that are read, by ``onnx.TensorProto.DataType``."""
+
+
+Piece = memoryview | bytes
+"""Some bytes of a file."""
+
+Fields = list[tuple[int, int | memoryview | bytes]]
 
 
 @dataclass(slots=True, eq=False)
@@ -109,13 +116,13 @@ class Graph:
     @property
     def opset(self) -> int:
         """Version of the standard operators."""
-        versions = {
-            _text(message, 1): [*_whole_numbers(message, (2,))]
-            for number, message in self._file
-            if number == _OPSET and isinstance(message, memoryview)
-        }
-        standard = versions.get("", versions.get("ai.onnx", []))
-        return standard[-1] if standard else 0
+        return self._versions.get("", self._versions.get("ai.onnx", 0))
+
+    @property
+    def _versions(self) -> dict[str, int]:
+        """Versions of the operators by their domains."""
+        messages = [_message(value) for number, value in self._file if number == _OPSET]
+        return {_text(one, 1): next(_whole_numbers(one, (2,)), 0) for one in messages}
 
     def given_by(self, name: str, *operators: str) -> Node | None:
         """The node that gives a tensor, if it has one of these standard operators."""
@@ -214,22 +221,19 @@ class Graph:
         """The file with the nodes that its outputs need, and the constants that these need."""
         nodes = self._needed()
         used = {name for node in nodes for name in node.inputs} | self.results
-        graph = [message_bytes(_NODE, bytes(node.message)) for node in nodes]
-        graph += [
-            message_bytes(_INITIALIZER, tensor)
-            for name, tensor in self._added.items()
-            if name in used
-        ]
+        graph: Fields = [(_NODE, node.message) for node in nodes]
+        graph += [(_INITIALIZER, one) for name, one in self._added.items() if name in used]
         for number, value in self._fields:
             if number == _INITIALIZER and _text(_message(value), 8) not in used:
                 continue
             if number != _NODE:
-                graph.append(_field(number, value))
-        own = any(node.domain == MICROSOFT for node in nodes)
-        return b"".join(
-            message_bytes(_GRAPH, b"".join(graph)) if number == _GRAPH else _field(number, value)
-            for number, value in self._file
-        ) + (message_bytes(_OPSET, text_bytes(1, MICROSOFT) + number_bytes(2, 1)) if own else b"")
+                graph.append((number, value))
+        content = [*_written(graph)]
+        fields = [field for field in self._file if field[0] != _GRAPH]
+        if MICROSOFT not in self._versions and any(node.domain == MICROSOFT for node in nodes):
+            fields.append((_OPSET, memoryview(text_bytes(1, MICROSOFT) + number_bytes(2, 1))))
+        start = length_bytes(_GRAPH, sum(map(len, content)))
+        return b"".join([*_written(fields), start, *content])
 
     def _needed(self) -> list[Node]:
         """The nodes that the graph's outputs need, in the order they run."""
@@ -241,8 +245,7 @@ class Graph:
         ]
         wanted, needed = set(self.results), []
         for node in reversed(nodes):
-            # a node with graphs of its own may take tensors that it does not name
-            if wanted.intersection(node.outputs) or node.operator in ("If", "Loop", "Scan"):
+            if wanted.intersection(node.outputs):
                 wanted.update(node.inputs)
                 needed.append(node)
         return needed[::-1]
@@ -261,11 +264,14 @@ def _message(value: int | memoryview) -> memoryview:
     return value
 
 
-def _field(number: int, value: int | memoryview) -> bytes:
-    """A field as it was; models and graphs have none of fixed width."""
-    if isinstance(value, int):
-        return number_bytes(number, value)
-    return message_bytes(number, bytes(value))
+def _written(fields: Iterable[tuple[int, int | memoryview | bytes]]) -> Iterator[Piece]:
+    """The pieces of a message; models and graphs have no fields of fixed width."""
+    for number, value in fields:
+        if isinstance(value, int):
+            yield number_bytes(number, value)
+        else:
+            yield length_bytes(number, len(value))
+            yield value
 
 
 def _text(message: memoryview, wanted: int) -> str:

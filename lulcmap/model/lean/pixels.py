@@ -9,7 +9,7 @@ another last bit at the ends of the parts that its threads take, and a map must 
 number.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,6 +62,9 @@ class _Band:
 
     values: NDArray[np.float32] | None = None
     """Its number, if it is a constant; each that it may have, if it is a band of 16 bits."""
+
+    has_logarithm: bool = False
+    """Whether a logarithm is computed on the way to it."""
 
 
 Bands = dict[str, list[_Band]]
@@ -126,7 +129,13 @@ def _bands_of(graph: Graph, node: Node, known: Bands) -> list[_Band]:
     if not all(len(part) in (1, n_bands) for part in inputs):
         return []
     each = (tuple(part[band % len(part)] for part in inputs) for band in range(n_bands))
-    return [_Band("", node.operator, one, node) for one in each]
+    return [
+        _Band("", node.operator, one, node, has_logarithm=_has_logarithm(node, one)) for one in each
+    ]
+
+
+def _has_logarithm(node: Node, inputs: Sequence[_Band]) -> bool:
+    return node.operator == "Log" or any(band.has_logarithm for band in inputs)
 
 
 def _constant(graph: Graph, name: str, n_bands: int) -> list[_Band]:
@@ -143,7 +152,7 @@ def _constant(graph: Graph, name: str, n_bands: int) -> list[_Band]:
 def _written(graph: Graph, before: Node, band: _Band) -> str:
     """Write the nodes of a band that are not yet written; its name."""
     if not band.name:
-        table, of = _table(band) if _has_logarithm(band) else (None, None)
+        table, of = _table(band) if band.has_logarithm else (None, None)
         if table is not None and of is not None:
             place = graph.add(before, "Cast", of.name, to=_INT32)
             band.name = graph.add(before, "Gather", graph.table(table), place)
@@ -153,21 +162,20 @@ def _written(graph: Graph, before: Node, band: _Band) -> str:
     return band.name.strip()
 
 
-def _has_logarithm(band: _Band) -> bool:
-    return band.operator == "Log" or any(map(_has_logarithm, band.inputs))
-
-
 def _table(band: _Band) -> tuple[NDArray[np.float32] | None, _Band | None]:
     """Each number that a band may have, and the band of 16 bits from which alone it is computed.
 
-    None if there is no such band; the band alone is None of a constant.
+    None if it is not; of a constant its number, and no band.
     """
     if not band.operator:
         return band.values, band if band.values is not None and band.values.ndim else None
+    computed = [one for one in band.inputs if one.operator]
+    if band.operator not in _IN_TABLES or len(computed) > 1:  # no more than a chain is followed
+        return None, None
     parts = [_table(one) for one in band.inputs]
     numbers = [values for values, _ in parts if values is not None]
     bands = {id(of): of for _, of in parts if of is not None}
-    if band.operator not in _IN_TABLES or len(numbers) < len(parts) or len(bands) != 1:
+    if len(numbers) < len(parts) or len(bands) != 1:
         return None, None
     with np.errstate(all="ignore"):
         values = _IN_TABLES[band.operator](*numbers)

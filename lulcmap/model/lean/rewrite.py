@@ -10,6 +10,10 @@ _LEAST_OPSET = 18
 """Version of the standard operators from which they are written here."""
 
 
+_WITH_GRAPHS = {"If", "Loop", "Scan", "SequenceMap"}
+"""Operators with graphs of their own, which may take any tensor without naming it."""
+
+
 def lean_graph(data: bytes) -> bytes:
     """The file of a graph of the same function that ONNX Runtime's CPU runs in less time.
 
@@ -17,11 +21,13 @@ def lean_graph(data: bytes) -> bytes:
         data: content of an ONNX file that ``read_model`` found safe to load.
 
     Returns:
-        The rewritten file; the same where nothing is recognised, or it is of an older opset.
+        The rewritten file; the same where nothing is recognised, the opset is older, or a node has
+        a graph of its own.
 
     """
     graph = Graph(data)
-    if graph.opset < _LEAST_OPSET:
+    operators = {node.operator for node in graph.nodes}
+    if graph.opset < _LEAST_OPSET or operators & _WITH_GRAPHS:
         return data
     for rewrite in (by_band, as_one_operator, before_convolutions, with_channels_last):
         rewrite(graph)
