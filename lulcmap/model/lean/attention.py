@@ -126,22 +126,24 @@ def _with_channels_last(graph: Graph, name: str) -> str:
 
 
 def _sizes(graph: Graph, name: str, shaped: str) -> tuple[int | str, ...]:
-    """Sizes that are computed from those of a tensor of four axes; () if they are not."""
+    """Sizes put together of numbers and of those of a tensor of four axes; () if they are not."""
+    together = graph.given_by(name, "Concat")
+    parts = together.inputs if together else []
+    return tuple(size for part in parts for size in _some_sizes(graph, part, shaped))
+
+
+def _some_sizes(graph: Graph, name: str, shaped: str) -> tuple[int | str, ...]:
     if (numbers := graph.whole(name)) is not None:
         return numbers
-    node = graph.given_by(name, "Shape", "Slice", "Concat")
-    if node is None:
+    part = graph.given_by(name, "Slice")
+    whole = graph.given_by(part.inputs[0], "Shape") if part else None
+    if part is None or whole is None or whole.inputs[0] != shaped:
         return ()
-    if node.operator == "Shape":
-        whole = node.whole("start") in ((), (0,)) and not node.whole("end")
-        is_shape = node.inputs[0] == shaped and whole
-        return tuple(f"{shaped}/{axis}" for axis in range(4)) if is_shape else ()
-    if node.operator == "Slice":
-        ends = [graph.whole(end) or () for end in node.inputs[1:]]
-        if len(ends) != 2 or [len(end) for end in ends] != [1, 1]:
-            return ()
-        return _sizes(graph, node.inputs[0], shaped)[ends[0][0] : ends[1][0]]
-    return tuple(size for part in node.inputs for size in _sizes(graph, part, shaped))
+    ends = [graph.whole(end) or () for end in part.inputs[1:]]
+    if [len(end) for end in ends] != [1, 1] or whole.whole("start") not in ((), (0,)):
+        return ()
+    axes = tuple(f"{shaped}/{axis}" for axis in range(4))
+    return () if whole.has("end") else axes[ends[0][0] : ends[1][0]]
 
 
 def _by_head(graph: Graph, name: str) -> _ByHead | None:

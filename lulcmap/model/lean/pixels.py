@@ -21,6 +21,8 @@ from lulcmap.model.lean.graph import Graph, Node
 _BY_PIXEL = {"Add", "Sub", "Mul", "Div", "Min", "Max", "Clip", "Log", "Greater", "Cast"}
 """Operators that take each pixel by itself."""
 
+_MOST_BANDS = 128
+"""Bands beyond which a tensor holds no bands of pixels but features."""
 
 _INT32 = 6
 """Type of the places in a table, ``onnx.TensorProto.DataType``."""
@@ -109,7 +111,8 @@ def _bands_of(graph: Graph, node: Node, known: Bands) -> list[_Band]:
     if not any(taken):
         return []
     if node.operator == "Concat" and node.whole("axis") == (1,):
-        return [band for part in taken for band in part] if all(taken) else []
+        fits = all(taken) and sum(map(len, taken)) <= _MOST_BANDS
+        return [band for part in taken for band in part] if fits else []
     if node.operator == "ReduceMin":
         # of an input's whole numbers: none of them is NaN
         along = graph.whole(node.inputs[-1]) == (1,) and node.whole("keepdims") in ((), (1,))
