@@ -6,7 +6,7 @@ A STAC API on the loopback, in its own process, serves them by pages. Each row i
 own: ``lulcmap plan`` from the API, from an ItemCollection file of the same items (one line, as
 servers write it), and ``lulcmap plan`` of a run that was begun, which reads its items back.
 
-    python benchmarks/plans.py [FOLDER] [--items 20000] [--aoi FILE] [--rounds 3] [--profile]
+    python -m benchmarks.plans [FOLDER] [--items 20000] [--aoi FILE] [--rounds 3] [--profile]
 
 FOLDER keeps the plans and items, for comparison with those of another version.
 """
@@ -27,7 +27,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from measuring import Cost, measured, median_cost
+from benchmarks.measuring import Cost, measured, median_cost
 
 YEAR = 2024
 SEED = 24
@@ -401,7 +401,7 @@ def commands(folder: Path, aoi: Path, api: str, *, profile: bool) -> dict[str, l
     return {
         "plan from the API": [*plan, fresh, "--catalog", api],
         "plan from a file": [*plan, fresh, "--catalog", str(folder / "items.json")],
-        "begin a run": [*python, __file__, "--begin", api, str(aoi), begun],
+        "begin a run": [*python, "-m", "benchmarks.plans", "--begin", api, str(aoi), begun],
         "plan of that run": [*plan, begun, "--catalog", api],
         "plan from its items": [*plan, fresh, "--catalog", f"{begun}.run/items.json"],
     }
@@ -442,7 +442,7 @@ def measure(folder: Path, options: argparse.Namespace) -> None:
     file.write_bytes(compact({"type": "FeatureCollection", "features": items}))
     print(f"{len(items):,} items, {file.stat().st_size / 1e6:.0f} MB of JSON")
     del items
-    command = [sys.executable, __file__, "--serve", str(file)]
+    command = [sys.executable, "-m", "benchmarks.plans", "--serve", str(file)]
     server = subprocess.Popen(command, stdout=subprocess.PIPE)
     try:
         assert server.stdout is not None

@@ -18,7 +18,7 @@ from odc.geo.geobox import GeoBox
 
 from lulcmap.catalog import Period
 from lulcmap.geo import load_area
-from lulcmap.imagery import composite_area
+from lulcmap.imagery import CompositeRequest, composite_area
 from lulcmap.legend import NODATA
 from lulcmap.output import draw_preview
 from recipes.real_land.evaluate_maps import day_of, map_scene
@@ -69,7 +69,7 @@ def _composite(
     height, width = grid.shape
     shape = (row + height + (row + height) % 2, col + width + (col + width) % 2)
     even_grid = GeoBox(shape, Affine(10, 0, west, 0, -10, north), grid.crs)
-    composite = composite_area(area, even_grid, period=period, catalog=catalog)
+    composite = composite_area(area, even_grid, CompositeRequest(period, catalog))
     return composite.s2[:, row : row + height, col : col + width]
 
 

@@ -23,7 +23,7 @@ from tqdm import tqdm
 from lulcmap.catalog import make_period
 from lulcmap.evaluation import accuracy, iou, mean_iou
 from lulcmap.geo import footprint
-from lulcmap.imagery import composite_area
+from lulcmap.imagery import CompositeRequest, composite_area
 from lulcmap.legend import NAMES
 from lulcmap.simulation import Country, simulate
 from lulcmap.training import (
@@ -71,9 +71,11 @@ def chips_of(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         composite = composite_area(
             MultiPolygon([box(west, south, east, north)]),
             grid,
-            period=make_period(year=country(seed).year, today=date(2026, 1, 1)),
-            catalog=str(simulated.items),
-            workers=1,
+            CompositeRequest(
+                make_period(year=country(seed).year, today=date(2026, 1, 1)),
+                str(simulated.items),
+                workers=1,
+            ),
         )
     quarters = [
         (..., slice(row, row + CHIP), slice(col, col + CHIP))
