@@ -255,8 +255,7 @@ _OPTIONS = (
     ),
     setting(
         "device",
-        "Device the model runs on: auto is cuda, or else cpu. openvino is the CPU in OpenVINO, for "
-        "a third less time.",
+        "Device the model runs on: auto is cuda, or else cpu. openvino is the CPU, in OpenVINO.",
     ),
     setting(
         "batch_size",
