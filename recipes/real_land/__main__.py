@@ -15,6 +15,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import torch
 from tqdm import tqdm
 
 from recipes.real_land.development import VERSION_1_FILE, measure, report
@@ -122,6 +123,7 @@ def _finish(
     labels: Path,
 ) -> None:
     """Fit temperatures, measure, export, and print the table of figures."""
+    torch.set_num_threads(1)  # the last digits of a temperature depend on their number
     name, figures = f"{options.model}-real", {}
     for folder in trainings:
         measured = fit_temperature(folder, suites, made=made)
