@@ -111,10 +111,10 @@ def label(
         refuse_given(ctx, ("map_path", *_OF_PAGE), "--agreement opens no page.")
     elif map_path is None and not merge:
         raise click.UsageError("Give --map: the map whose classes the points are given.")
+    elif as_json:
+        raise click.UsageError("--json is for --agreement. Leave it out, or give --agreement.")
     elif map_path is None:
         refuse_given(ctx, _OF_PAGE, "--merge opens no page without --map. Give --map too.")
-    elif as_json:
-        raise click.UsageError("--json is for --agreement; a page prints its address only.")
     if merge:
         _merge(sample, merge, as_json=as_json)
     if agreement:

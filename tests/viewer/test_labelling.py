@@ -341,6 +341,7 @@ def test_wrong_calls_end_in_one_line(land, sample, tmp_path):
         ((sample,), "Give --map"),
         ((sample, "--agreement", "--port", 8000), "--agreement opens no page"),
         ((sample, "--merge", sample, "--dates", 4), "--dates cannot be used here: --merge opens"),
+        ((sample, "--merge", sample, "--json"), "--json is for --agreement"),
         ((sample, "--map", path, "--interpreter", " "), "--interpreter is ' '"),
         ((path, "--map", path), "cannot be read as a GeoPackage"),
         ((sample, "--map", path, "--basemap", "nonsense"), "--basemap"),
