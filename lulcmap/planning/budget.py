@@ -96,7 +96,7 @@ def memory_budget(
     *,
     readers: int | None,
     allowed: int | None,
-    window: int = 512,
+    reach: int = 512,
     logits: float = LOGIT_BYTES_PER_PIXEL,
     n_blocks: int = 2,
     kept: float = 0.0,
@@ -109,8 +109,7 @@ def memory_budget(
         shape: height and width of the largest block, pixels.
         readers: number of reader threads wanted; None is what the cores take.
         allowed: memory limit, bytes; None is 80 % of the machine's free memory.
-        window: side of a window, pixels: as far the windows of a block reach beyond it, both sides
-            together.
+        reach: pixels by which the windows of a block reach beyond it, both sides together.
         logits: bytes per pixel of the model's blended logits.
         n_blocks: number of blocks.
         kept: bytes of the windows that neighbouring blocks share.
@@ -125,7 +124,7 @@ def memory_budget(
     threads = readers or reader_threads(cores)
     limit = allowed if allowed is not None else free_memory() * _MEMORY_SHARE
     kept = min(kept, limit * _KEPT_SHARE)
-    pixels = (shape[0] + window) * (shape[1] + window)
+    pixels = (shape[0] + reach) * (shape[1] + reach)
     extra = max(logits - LOGIT_BYTES_PER_PIXEL, 0)
     composites = cores // (_CORES_PER_COMPOSITE if on_gpu else _CPU_CORES_PER_COMPOSITE)
     for at_once, blocks, n_readers in _choices(composites, threads, n_blocks):

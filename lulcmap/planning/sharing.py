@@ -185,7 +185,7 @@ def blocks_budget(planned: PlannedMap, todo: Sequence[Block]) -> MemoryBudget:
             max((block.box.shape for block in todo), key=math.prod),
             readers=settings.workers,
             allowed=settings.max_memory,
-            window=contract.window,
+            reach=_beyond(contract),
             logits=contract.bytes_per_pixel + 2 * planned.kept_bytes,
             n_blocks=len(todo),
             on_gpu=session.device != "cpu",
@@ -266,3 +266,11 @@ def _kept_bytes(planned: PlannedMap, todo: Sequence[Block], *, behind: int) -> f
 def _reach(contract: Contract) -> int:
     """Pixels beyond a block's box from which it may need a window."""
     return 2 * contract.stride
+
+
+def _beyond(contract: Contract) -> int:
+    """Pixels by which the windows of a block reach beyond it, both sides together."""
+    lattice, stride = contract.lattice, contract.stride
+    edge = lattice.size // 2  # edges of blocks lie in the middle of a window
+    starts = lattice.starts(edge - stride, edge + lattice.step + stride)
+    return starts[-1] + lattice.size - starts[0] - lattice.step

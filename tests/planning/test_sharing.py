@@ -8,8 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lulcmap.geo import Block, BlockId, Box, Lattice
-from lulcmap.planning.budget import MemoryBudget
-from lulcmap.planning.sharing import SharePlan, in_order, most_kept, share_plan, windows_run
+from lulcmap.planning.budget import MemoryBudget, memory_budget
+from lulcmap.planning.sharing import (
+    SharePlan,
+    blocks_budget,
+    in_order,
+    most_kept,
+    share_plan,
+    windows_run,
+)
 
 ZONES = 32632, 32633
 
@@ -147,9 +154,34 @@ def test_the_windows_foretold_are_those_that_the_blocks_run(case, behind):
         assert windows.tolist() == [[window.row, window.col] for window in fresh]
 
 
+@pytest.mark.parametrize(("size", "step"), [(512, 384), (256, 192), (256, 128), (64, 64)])
+def test_memory_is_taken_for_all_windows_of_a_block(size, step):
+    """Windows of two steps reach a whole window beyond a block on each side."""
+    lattice = Lattice(size, step)
+    ((place, box),) = lattice.blocks(
+        Box(size // 2, size // 2, 4 * step, 4 * step), block_size=4 * step
+    )
+    windows = lattice.reaching(box.grown(4))
+    height = windows[-1].stop[0] - windows[0].row
+
+    budget = blocks_budget(planned_with(lattice, 4 * step), [Block(BlockId(32632, *place), box)])
+
+    whole = memory_budget((height, height), readers=1, allowed=10**12, reach=0, n_blocks=1)
+    assert budget.peak == whole.peak
+
+
 def planned_with(lattice, block_size):
     """A planned map, as far as sharing asks it."""
-    agreed = SimpleNamespace(window=lattice.size, stride=4, window_bytes=100, lattice=lattice)
+    agreed = SimpleNamespace(
+        window=lattice.size,
+        stride=4,
+        window_bytes=100,
+        lattice=lattice,
+        bytes_per_pixel=0,
+        shown_bytes=0,
+    )
     return SimpleNamespace(
-        session=SimpleNamespace(contract=agreed), settings=SimpleNamespace(block_size=block_size)
+        session=SimpleNamespace(contract=agreed, device="cpu", batch_size=1),
+        settings=SimpleNamespace(block_size=block_size, workers=1, max_memory=10**12),
+        kept_bytes=0,
     )
