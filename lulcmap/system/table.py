@@ -52,11 +52,19 @@ def read_rows(path: Path, what: str, give: str) -> list[dict[str | Any, str | An
         give: what to give instead, for the message.
 
     Raises:
-        UsageError: it cannot be read.
+        UsageError: it cannot be read, or a row has more values than the header has names.
 
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            return list(csv.DictReader(file, skipinitialspace=True))
+            rows = list(csv.DictReader(file, skipinitialspace=True))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"The {what} {path} cannot be read ({error}). Give {give}.") from error
+    for number, row in enumerate(rows, start=2):
+        # A comma in a number or a name would move what follows to another column, or drop it.
+        if any(value.strip() for value in row.pop(None, ())):
+            raise UsageError(
+                f"Line {number} of {path} has more values than the header has names. Write numbers "
+                'with a point, and put a text that has a comma in quotes ("forest, mixed").'
+            )
+    return rows

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lulcmap.system.table import write_table
+from lulcmap.errors import UsageError
+from lulcmap.system.table import read_rows, write_table
 
 
 def read(path):
@@ -53,3 +54,22 @@ def test_no_text_begins_a_formula(tmp_path_factory, text):
     cell = read(path)[0][0]
     assert cell in (text, f"'{text}")
     assert not cell.startswith(("=", "@", "\t", "\r"))
+
+
+@pytest.mark.parametrize("row", ["10,5,49,6", "10, mixed forest,x"])
+def test_a_comma_too_many_is_refused(tmp_path, row):
+    """A decimal comma would make 10.5 and 49.6 degrees 10 and 5."""
+    path = tmp_path / "t.csv"
+    path.write_text(f"lon,lat\n1,2\n{row}\n")
+
+    with pytest.raises(UsageError, match=r"Line 3 of .* has more values than the header"):
+        read_rows(path, "places", "a CSV file")
+
+
+def test_empty_values_behind_a_row_are_ignored(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("lon,lat\n1,2,\n3,4, ,\n")
+
+    rows = read_rows(path, "places", "a CSV file")
+
+    assert rows == [{"lon": "1", "lat": "2"}, {"lon": "3", "lat": "4"}]
