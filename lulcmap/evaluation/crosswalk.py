@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lulcmap.errors import UsageError
 from lulcmap.legend import NODATA
-from lulcmap.system import check_is_file
+from lulcmap.system import check_is_file, refuse_longer_rows
 
 OTHER = "other"
 """Column of the confusion matrix for map classes that match no class of the labels."""
@@ -123,7 +123,7 @@ def _rows(path: Path, source: str) -> list[dict[str, str]]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
-            rows = [{key: value or "" for key, value in row.items() if key} for row in reader]
+            read = list(reader)
             missing = _COLUMNS - set(reader.fieldnames or ())
     except FileNotFoundError:
         raise UsageError(
@@ -134,6 +134,8 @@ def _rows(path: Path, source: str) -> list[dict[str, str]]:
         raise UsageError(
             f"{source} cannot be read ({error}); a crosswalk is a CSV file."
         ) from error
+    refuse_longer_rows(read, source)
+    rows = [{key: value or "" for key, value in row.items()} for row in read]
     if missing or not rows:
         lacks = ", ".join(sorted(missing)) or "rows"
         raise UsageError(

@@ -12,7 +12,7 @@ from pyproj import CRS
 
 from lulcmap.errors import UsageError
 from lulcmap.geo import datum_doubt, first_line, open_vectors
-from lulcmap.system import check_is_file
+from lulcmap.system import check_is_file, refuse_longer_rows
 
 WGS84 = CRS.from_epsg(4326)
 
@@ -146,6 +146,7 @@ def _read_csv(path: Path) -> dict[str, NDArray[Any]]:
             rows = list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise _unreadable_error(path, error) from error
+    refuse_longer_rows(rows, path)
     names = reader.fieldnames or []
     return {name: np.array([row[name] for row in rows], object) for name in names}
 

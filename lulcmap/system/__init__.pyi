@@ -19,7 +19,7 @@ from .proj import check_proj, ignored_proj_variables, proj_remedy, use_own_proj_
 from .rasters import open_geotiff
 from .redaction import may_hold_keys, without_keys, without_keys_in, without_secrets
 from .session import TooLargeError, open_session, read_answer
-from .table import read_rows, write_table
+from .table import read_rows, refuse_longer_rows, write_table
 from .timed import TimedHTTPConnection, TimedHTTPSConnection
 from .xarrays import as_xarray
 
@@ -68,6 +68,7 @@ __all__ = [
     "read_json",
     "read_rows",
     "recorded",
+    "refuse_longer_rows",
     "release_memory",
     "replacing",
     "retry_after_seconds",

@@ -60,11 +60,26 @@ def read_rows(path: Path, what: str, give: str) -> list[dict[str | Any, str | An
             rows = list(csv.DictReader(file, skipinitialspace=True))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"The {what} {path} cannot be read ({error}). Give {give}.") from error
+    refuse_longer_rows(rows, path)
+    return rows
+
+
+def refuse_longer_rows(rows: Iterable[dict[str | Any, str | Any]], source: object) -> None:
+    """Check that no row of a CSV file has more values than the header has names.
+
+    A comma in a number or a name would move what follows to another column, or drop it.
+
+    Args:
+        rows: rows of a ``csv.DictReader``; what stands behind the last name is removed.
+        source: the file, for the message.
+
+    Raises:
+        UsageError: a row has more; empty values do not count.
+
+    """
     for number, row in enumerate(rows, start=2):
-        # A comma in a number or a name would move what follows to another column, or drop it.
         if any(value.strip() for value in row.pop(None, ())):
             raise UsageError(
-                f"Line {number} of {path} has more values than the header has names. Write numbers "
-                'with a point, and put a text that has a comma in quotes ("forest, mixed").'
+                f"Line {number} of {source} has more values than the header has names. Write "
+                'numbers with a point, and put a text that has a comma in quotes ("forest, mixed").'
             )
-    return rows
