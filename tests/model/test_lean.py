@@ -271,6 +271,76 @@ def test_logarithms_are_the_nearest_numbers():
     np.testing.assert_array_equal(run(lean, {"s2": s2})[0], np.moveaxis(nearest, 1, -1))
 
 
+def band_graph(change, constants=()):
+    """Two bands of Sentinel-2, changed, with the channels last."""
+    build = Builder()
+    names = [build.constant(one) for one in constants]
+    result = change(build, build.add("Cast", "s2", to=1), *names)
+    result = build.add("Transpose", result, perm=[0, 2, 3, 1])
+    return build.data([("s2", TensorProto.UINT16, ["n", 2, "h", "w"])], [result])
+
+
+@pytest.mark.parametrize(
+    ("operator", "ends"), [("Max", (0.5, 100)), ("Min", (70, 100)), ("Max", ()), ("Min", (9,))]
+)
+def test_the_smallest_and_the_largest_of_any_number_of_bands_are_in_tables(operator, ends):
+    data = band_graph(lambda build, x, *c: build.add("Log", build.add(operator, *c, x)), ends)
+    s2 = np.arange(1, 2**14 + 1, dtype=np.uint16).reshape(1, 1, 128, 128).repeat(2, 1)
+
+    lean = lean_graph(data)
+
+    assert operators(lean)["Gather"] == 2
+    np.testing.assert_allclose(run(lean, {"s2": s2})[0], run(data, {"s2": s2})[0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("ends", [(), (5,), (5, 900)])
+def test_numbers_clipped_at_one_end_are_in_tables(ends):
+    data = band_graph(lambda build, x, *c: build.add("Log", build.add("Clip", x, *c)), ends)
+    s2 = np.arange(1, 2**14 + 1, dtype=np.uint16).reshape(1, 1, 128, 128).repeat(2, 1)
+
+    lean = lean_graph(data)
+
+    assert operators(lean)["Gather"] == 2
+    np.testing.assert_allclose(run(lean, {"s2": s2})[0], run(data, {"s2": s2})[0], rtol=1e-6)
+
+
+def test_constants_of_more_axes_than_pixels_stay():
+    build = Builder()
+    each = build.constant(np.reshape([2, 3], (1, 1, 2, 1, 1)))
+    made = build.add("Mul", build.add("Cast", "s2", to=1), each)
+    made = build.add("ReduceMean", made, build.whole(-1), keepdims=0)
+    data = build.data([("s2", TensorProto.UINT16, ["n", 2, "h", "w"])], [made])
+
+    assert lean_graph(data) == data
+
+
+def test_a_0_that_a_writer_leaves_out_is_a_0():
+    def smallest(build, x):
+        return build.add("Mul", build.add("ReduceMin", x, build.whole(1), keepdims=0), x)
+
+    model = onnx.load_from_string(band_graph(smallest))
+    (keep,) = (one for node in model.graph.node for one in node.attribute if one.name == "keepdims")
+    keep.ClearField("i")
+    data = model.SerializeToString()
+
+    assert lean_graph(data) == data
+
+
+def test_a_constant_that_is_an_input_too_keeps_its_default():
+    each = np.reshape([2, 3], (1, 2, 1, 1))
+    model = onnx.load_from_string(
+        band_graph(lambda build, *names: build.add("Mul", *names), [each])
+    )
+    model.graph.input.append(helper.make_tensor_value_info("c0", TensorProto.FLOAT, [1, 2, 1, 1]))
+    data = model.SerializeToString()
+    s2 = np.arange(24, dtype=np.uint16).reshape(1, 2, 3, 4)
+
+    lean = lean_graph(data)
+
+    assert lean != data
+    np.testing.assert_array_equal(run(lean, {"s2": s2})[0], run(data, {"s2": s2})[0])
+
+
 # Attention
 
 
@@ -283,7 +353,9 @@ def attention(*, heads=1, width=6, change="", layer=True):
 
     def by_head(name, tokens):
         split = build.whole(heads), build.whole(width)
-        shape = build.add("Concat", n, build.whole(tokens), *split, axis=0)
+        images = build.add("Shape", name, start=0, end=1) if change == "images" else n
+        images = build.whole(-1) if change == "unknown" else images
+        shape = build.add("Concat", images, build.whole(tokens), *split, axis=0)
         perm = [0, 2, 3, 1] if change == "perm" else [0, 2, 1, 3]
         return build.add("Transpose", build.add("Reshape", name, shape), perm=perm)
 
@@ -306,12 +378,17 @@ def attention(*, heads=1, width=6, change="", layer=True):
     read = build.add("MatMul", shares, value)
     read = build.add("Transpose", read, perm=[0, 2, 1, 3])
     flat = build.add("Concat", n, build.whole(2), build.whole(5), build.whole(size), axis=0)
+    if change == "zeros":  # of what is reshaped
+        flat = build.whole(0, 0, 0, -1)
+    elif change == "apart":
+        flat = build.whole(-1, 10, heads, width)
+    last = width if change in ("zeros", "apart") else size
     result = build.add("Reshape", read, flat)
     results = [shares] if change == "shown" else []
     if layer:
-        weight = build.constant(rng.normal(size=(size, size)), number)
+        weight = build.constant(rng.normal(size=(last, last)), number)
         product = build.add("MatMul", result, weight)
-        result = build.add("Add", product, build.constant(rng.normal(size=size), number))
+        result = build.add("Add", product, build.constant(rng.normal(size=last), number))
         results += [product] if change == "product" else []
     kind = TensorProto.FLOAT16 if change == "half" else TensorProto.FLOAT
     inputs = [(name, kind, ["n", tokens, size]) for name, tokens in (("x", 10), ("k", 4), ("v", 4))]
@@ -330,7 +407,7 @@ def tokens(heads, width, dtype=np.float32):
 
 @pytest.mark.parametrize("heads", [1, 2, 4])
 @pytest.mark.parametrize("layer", [True, False])
-@pytest.mark.parametrize("change", ["", "product"])
+@pytest.mark.parametrize("change", ["", "product", "zeros", "apart"])
 def test_attention_as_one_operator_gives_the_same(heads, layer, change):
     data = attention(heads=heads, layer=layer, change=change)
     feeds = tokens(heads, 6)
@@ -344,7 +421,9 @@ def test_attention_as_one_operator_gives_the_same(heads, layer, change):
         np.testing.assert_allclose(one, expected, atol=2e-5)
 
 
-@pytest.mark.parametrize("change", ["perm", "reshaped", "scales", "axis", "shown", "half"])
+@pytest.mark.parametrize(
+    "change", ["perm", "reshaped", "scales", "axis", "shown", "half", "images", "unknown"]
+)
 def test_what_is_no_plain_attention_stays(change):
     width = 4 if change in ("perm", "reshaped") else 6
     data = attention(heads=2, width=width, change=change)

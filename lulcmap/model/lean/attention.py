@@ -5,6 +5,7 @@ again. The operator takes as many queries at a time as the cache holds. Sums are
 so that the last bits differ.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,7 +56,7 @@ def _rewrite(graph: Graph, softmax: Node, shapes: dict[tuple[object, ...], str])
     names = query, _with_channels_last(graph, key), read.inputs[1]
     parts = [part for name in names if (part := _by_head(graph, name))]
     scale = query_scale * key_scale
-    if not scale or len(parts) < 3 or len({(part.heads, part.width) for part in parts}) > 1:
+    if not np.float32(scale) or len(parts) < 3 or not _are_alike(graph, parts):
         return
     query, key, value = (_as_tokens(graph, together, part, shapes) for part in parts)
     last, shape = together, parts[0].shape
@@ -77,6 +78,18 @@ def _rewrite(graph: Graph, softmax: Node, shapes: dict[tuple[object, ...], str])
     graph.drop(last)
 
 
+def _are_alike(graph: Graph, parts: Sequence[_ByHead]) -> bool:
+    """Whether tokens surely have the same images, heads and channels.
+
+    The operator takes no query or key that serves all images, as a product of matrices does.
+    """
+    images = {part.before[0] for part in parts}
+    one = images.pop()
+    numbers = (one,) if isinstance(one, int) else graph.whole(one) or ()
+    is_known = all(number > 0 for number in numbers)  # 0 and -1 stand for what the tokens have
+    return is_known and not images and len({(part.heads, part.width) for part in parts}) == 1
+
+
 def _layer_after(graph: Graph, together: Node, part: _ByHead) -> tuple[str, str, str, Node] | None:
     """Shape, weight, bias and last node of the linear layer that alone takes what was attended to.
 
@@ -89,11 +102,19 @@ def _layer_after(graph: Graph, together: Node, part: _ByHead) -> tuple[str, str,
     if shaped is None or product is None or biased is None:
         return None
     weight, bias = graph.values(product.inputs[1]), graph.values(biased.inputs[1])
-    if weight is None or weight.shape != (part.width, part.width):  # it is wider for more heads
+    if part.heads > 1 or weight is None or weight.shape != (part.width, part.width):
         return None
-    if bias is None or bias.shape != (part.width,):
+    if bias is None or bias.shape != (part.width,) or _copies_sizes(graph, shaped.inputs[1]):
         return None
     return shaped.inputs[1], product.inputs[1], biased.inputs[1], biased
+
+
+def _copies_sizes(graph: Graph, shape: str) -> bool:
+    """Whether a shape has a 0, which stands for a size of the tensor that is reshaped."""
+    together = graph.given_by(shape, "Concat")
+    return any(
+        0 in (graph.whole(part) or ()) for part in (together.inputs if together else [shape])
+    )
 
 
 def _scaled(graph: Graph, name: str) -> tuple[str, float]:

@@ -23,6 +23,7 @@ MICROSOFT = "com.microsoft"
 """Domain of ONNX Runtime's own operators."""
 
 _GRAPH, _OPSET = 7, 8
+_INT = 2  # ``onnx.AttributeProto.AttributeType``
 _NODE, _INITIALIZER, _INPUT, _OUTPUT = 1, 5, 11, 12
 _DTYPES: Mapping[int, np.dtype[Any]] = {1: np.dtype("<f4"), 7: np.dtype("<i8")}
 """Types of the constants that are read, by ``onnx.TensorProto.DataType``."""
@@ -72,8 +73,10 @@ class Node:
 
     def whole(self, name: str) -> tuple[int, ...]:
         """Whole numbers of an attribute; none if it has no such attribute."""
-        found = (one for one in self.attributes if _text(one, 1) == name)
-        return tuple(number for one in found for number in _whole_numbers(one, (3, 8)))
+        found = [one for one in self.attributes if _text(one, 1) == name]
+        numbers = tuple(number for one in found for number in _whole_numbers(one, (3, 8)))
+        kinds = [kind for one in found for kind in _whole_numbers(one, (20,))]
+        return numbers or ((0,) if kinds == [_INT] else ())  # some writers leave a 0 out
 
     def text(self, name: str) -> str:
         """Text of an attribute; empty if it has no such attribute."""
@@ -221,6 +224,7 @@ class Graph:
         """The file with the nodes that its outputs need, and the constants that these need."""
         nodes = self._needed()
         used = {name for node in nodes for name in node.inputs} | self.results
+        used |= self.inputs.keys()  # a constant may also be an input, of which it is the default
         graph: Fields = [(_NODE, node.message) for node in nodes]
         graph += [(_INITIALIZER, one) for name, one in self._added.items() if name in used]
         for number, value in self._fields:

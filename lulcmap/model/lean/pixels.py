@@ -11,6 +11,7 @@ number.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -33,14 +34,29 @@ def _logarithm(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.log(values.astype(np.float64)).astype(np.float32)
 
 
+_FARTHEST = np.float32(np.inf)
+
+
+def _clipped(values: Any, least: Any = -_FARTHEST, most: Any = _FARTHEST) -> Any:
+    return np.clip(values, least, most)
+
+
+def _smallest(*values: Any) -> Any:
+    return reduce(np.minimum, values)
+
+
+def _largest(*values: Any) -> Any:
+    return reduce(np.maximum, values)
+
+
 _IN_TABLES: Mapping[str, Callable[..., Any]] = {
     "Add": np.add,
     "Sub": np.subtract,
     "Mul": np.multiply,
     "Div": np.divide,
-    "Min": np.minimum,
-    "Max": np.maximum,
-    "Clip": np.clip,
+    "Min": _smallest,
+    "Max": _largest,
+    "Clip": _clipped,
     "Log": _logarithm,
 }
 """What operators do to the numbers of a table."""
@@ -146,7 +162,7 @@ def _constant(graph: Graph, name: str, n_bands: int) -> list[_Band]:
     values = graph.values(name)
     if not name or (values is not None and values.size == 1 and values.ndim <= 4):
         return [_Band(name or " ", values=None if values is None else values.reshape(()))]
-    if values is None or values.shape[-3:] != (n_bands, 1, 1) or values.size != n_bands:
+    if values is None or values.shape not in ((n_bands, 1, 1), (1, n_bands, 1, 1)):
         return []
     names = [graph.constant(one, values.dtype.name) for one in values.ravel()]
     return [_Band(name, values=one) for name, one in zip(names, values.ravel(), strict=True)]
