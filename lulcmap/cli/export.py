@@ -23,7 +23,7 @@ from lulcmap.cli.terminal import echo, note_lost_output
     "--window",
     type=int,
     metavar="PX",
-    help="Side of the windows to map in, a multiple of 32.  [default: 512]",
+    help="Side of the windows to map in, a multiple of 32.  [default: the checkpoint's, or 512]",
 )
 @click.option(
     "--temperature-from",

@@ -57,7 +57,10 @@ logger = logging.getLogger(__name__)
 
 SEARCH_MARGIN_DEGREES = 0.06
 """Degrees of latitude, 6.6 km, beyond the area in which scenes are searched; a window of 512 px
-reaches 5.1 km."""
+reaches 5.1 km. For larger windows it is as much larger."""
+
+_MARGIN_WINDOW_PX = 512
+"""Largest windows for which ``SEARCH_MARGIN_DEGREES`` is enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +210,7 @@ def _find(
     if begun is not None:
         sources = _checked_sources(begun, area, period, settings, folder, wants_s1=wants_s1)
     scenes = find_scenes(
-        _around(area.polygon),
+        _around(area.polygon, window=session.contract.window),
         s2_period=(period.start, period.end),
         s1_period=s1_period(period),
         catalog=settings.catalog if begun is None else str(RunFolder(folder).items_path),
@@ -290,7 +293,7 @@ def _checked_sources(
     return sources
 
 
-def _around(polygon: shapely.MultiPolygon) -> shapely.MultiPolygon:
+def _around(polygon: shapely.MultiPolygon, *, window: int) -> shapely.MultiPolygon:
     """A polygon and a little more than a window around it, in degrees.
 
     Windows at the border see pixels beyond it, and must see the same ones whatever the area is.
@@ -298,7 +301,7 @@ def _around(polygon: shapely.MultiPolygon) -> shapely.MultiPolygon:
     _, south, _, north = polygon.bounds
     widest = math.cos(math.radians(min(max(abs(south), abs(north)), 85)))
     grown = shapely.affinity.scale(polygon, xfact=widest, yfact=1, origin=(0, 0))
-    grown = grown.buffer(SEARCH_MARGIN_DEGREES)
+    grown = grown.buffer(SEARCH_MARGIN_DEGREES * max(1, window / _MARGIN_WINDOW_PX))
     grown = shapely.affinity.scale(grown, xfact=1 / widest, yfact=1, origin=(0, 0))
     globe = shapely.box(-180, -90, 180, 90)
     inside = only_polygons(shapely.intersection(grown, globe))

@@ -1,10 +1,12 @@
 """Plans of an area, beyond what the maps themselves show."""
 
+import pytest
 import shapely
 
 from lulcmap.geo.grid import only_polygons, project
 from lulcmap.geo.utm import beyond_zone, split_by_zone
 from lulcmap.planning.job import REACH_M
+from lulcmap.planning.planner import _around
 
 SLIVERS = shapely.MultiPolygon(
     [
@@ -56,3 +58,16 @@ def test_of_lines_points_and_polygons_the_polygons_are_kept():
 
     assert only_polygons(mixed) == shapely.MultiPolygon([square])
     assert only_polygons(shapely.Point(1, 1)).is_empty
+
+
+@pytest.mark.parametrize("window", [256, 512, 1024, 4096])
+@pytest.mark.parametrize("latitude", [0, 60, 80])
+def test_scenes_are_searched_as_far_as_a_window_reaches(window, latitude):
+    at, crs = shapely.Point(9, latitude), "EPSG:32632"
+    x, y = project(at, crs).coords[0]
+    reach = 10 * window  # pixels of 10 m
+
+    searched = _around(shapely.MultiPolygon([at.buffer(1e-6)]), window=window)
+
+    ends = [(x + reach, y), (x - reach, y), (x, y + reach), (x, y - reach)]
+    assert project(searched, crs).covers(shapely.MultiPoint(ends))
