@@ -314,6 +314,14 @@ def test_constants_of_more_axes_than_pixels_stay():
     assert lean_graph(data) == data
 
 
+def test_an_input_of_more_bands_than_an_image_has_stays():
+    build = Builder()
+    made = build.add("Mul", build.add("Cast", "s2", to=1), build.constant(2.0))
+    data = build.data([("s2", TensorProto.UINT16, ["n", 2**40, "h", "w"])], [made])
+
+    assert lean_graph(data) == data
+
+
 def test_a_0_that_a_writer_leaves_out_is_a_0():
     def smallest(build, x):
         return build.add("Mul", build.add("ReduceMin", x, build.whole(1), keepdims=0), x)

@@ -114,7 +114,7 @@ def _bands_of_input(graph: Graph, node: Node) -> int:
     """Number of bands of which a node makes floats, if it does that to an image given; else 0."""
     sizes = graph.inputs.get(node.inputs[0], ()) if node.inputs else ()
     is_cast = node.operator == "Cast" and not node.domain and node.whole("to") == (1,)
-    return sizes[1] if is_cast and len(sizes) == 4 and sizes[1] > 1 else 0
+    return sizes[1] if is_cast and len(sizes) == 4 and 1 < sizes[1] <= _MOST_BANDS else 0
 
 
 def _is_uint16(graph: Graph, node: Node) -> bool:
