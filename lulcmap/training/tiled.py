@@ -80,7 +80,7 @@ def measure(
     without: Literal["s2", "s1"] | None = None,
     part: slice = slice(None),
 ) -> NDArray[np.int64]:
-    """Confusion matrix of a network on labelled samples, in windows as maps are made.
+    """Confusion matrix of a network on labelled samples, in windows of 512 pixels.
 
     Args:
         deployable: network to measure.
