@@ -123,7 +123,9 @@ def open_features(path: Path) -> FeatureNetwork:
     """
     file = read_model(path)
     head, place = read_head(file.data, len(file.contract.classes))
-    inner = create_inner(load_runtime(), with_features(file.data, place), path)
+    inner = create_inner(
+        load_runtime(), with_features(file.data, place), path, lean=file.is_exported
+    )
     return FeatureNetwork(file, head, place, inner)
 
 

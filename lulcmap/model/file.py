@@ -26,6 +26,11 @@ class ModelFile:
     contract: Contract
     """Contract of the model; checked: lulcmap can map with it."""
 
+    @property
+    def is_exported(self) -> bool:
+        """Whether lulcmap's exporter wrote the graph, rather than another program."""
+        return "network" in self.contract.training
+
 
 def read_model(path: Path) -> ModelFile:
     """Read a model file and check its contract.

@@ -82,6 +82,7 @@ def create_inner(
     providers: Sequence[Any] = (CPU,),
     threads: int | None = None,
     sizes: Mapping[str, int] = MappingProxyType({}),
+    lean: bool = False,
 ) -> Any:
     """Open a model in ONNX Runtime, set so that its result does not depend on the run.
 
@@ -92,6 +93,8 @@ def create_inner(
         providers: execution providers, the preferred one first.
         threads: threads of one call; None for as many as this process may use.
         sizes: sizes of the graph's free axes by their names, for a provider that needs them.
+        lean: whether the CPU may run a leaner graph of the same function. Graphs of other programs
+            run as they are: no rule is proof against all that a graph can mean.
 
     Raises:
         DeviceError: the first provider, not the CPU's, is not available.
@@ -109,7 +112,7 @@ def create_inner(
     options.add_session_config_entry("session.load_model_format", "ONNX")
     for name, size in sizes.items():
         options.add_free_dimension_override_by_name(name, size)
-    if tuple(providers) == (CPU,):
+    if lean and tuple(providers) == (CPU,):
         with suppress(Exception):  # it lacks an operator of its own: it gets the graph as it is
             return ort.InferenceSession(lean_graph(data), options, providers=[CPU])
     try:

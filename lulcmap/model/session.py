@@ -187,7 +187,7 @@ def open_session(
                 reason = str(error)
         if device != "auto":
             raise DeviceError(f"--device {device}: {reason}. Or give --device cpu.")
-    inner = create_inner(ort, model.data, model.path, threads=threads)
+    inner = create_inner(ort, model.data, model.path, threads=threads, lean=model.is_exported)
     check_graph(model, inner.get_inputs(), inner.get_outputs())
     session = _on_cpu(model, inner, f"onnxruntime {ort.__version__}, {inner.get_providers()[0]}")
     # without a GPU and software for one, nobody expects it

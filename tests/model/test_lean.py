@@ -145,7 +145,7 @@ def test_a_session_runs_the_leaner_graph_and_the_file_stays(monkeypatch):
 
 
 def test_a_runtime_that_cannot_run_the_leaner_graph_gets_the_graph_as_it_is(tmp_path, monkeypatch):
-    path = make_model(tmp_path / "m.onnx", contract(), attention=True)
+    path = make_model(tmp_path / "m.onnx", contract(training={"network": {}}), attention=True)
     feeds = windows(1, 64, 64)
     expected = run(path.read_bytes(), feeds)[0]
     monkeypatch.setattr(runtime, "lean_graph", lambda data: data[:-200])
@@ -163,8 +163,21 @@ def test_other_providers_get_the_graph_as_it_is():
 
     data = find_model("lulcformer-tiny").read_bytes()
 
-    assert runtime.create_inner(Ort, data, "m.onnx", providers=["CUDA", runtime.CPU]) == data
-    assert runtime.create_inner(Ort, data, "m.onnx") != data
+    providers = ["CUDA", runtime.CPU]
+    assert runtime.create_inner(Ort, data, "m.onnx", providers=providers, lean=True) == data
+    assert runtime.create_inner(Ort, data, "m.onnx", lean=True) != data
+
+
+def test_the_graph_of_another_program_runs_as_it_is(tmp_path, monkeypatch):
+    opened = []
+    monkeypatch.setattr(runtime, "lean_graph", lambda data: opened.append(data) or data)
+    ours = make_model(tmp_path / "ours.onnx", contract(training={"network": {}}))
+    other = make_model(tmp_path / "other.onnx", contract(training={"chips": 1}))
+
+    open_session(other, device="cpu")
+    assert opened == []
+    open_session(ours, device="cpu")
+    assert opened == [ours.read_bytes()]
 
 
 def test_features_and_a_head_of_other_classes_stay_readable():
