@@ -5,6 +5,7 @@ import threading
 import warnings
 import zlib
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,12 @@ import numpy as np
 import pyproj
 from affine import Affine
 from numpy.typing import NDArray
+from PIL import Image
 from rasterio.crs import CRS
 from rasterio.transform import from_origin
 from rasterio.warp import transform_bounds
 from rio_tiler.errors import NoOverviewWarning, RioTilerError
 from rio_tiler.io import Reader
-from rio_tiler.utils import render
 
 from lulcmap.errors import UsageError
 from lulcmap.evaluation import transformer
@@ -126,8 +127,15 @@ def drawn(
     low, high = stretch
     shares = ((values.astype(np.float32) - low) / max(high - low, 1e-6)).clip(0, 1)
     colours = (255 * shares ** (1 / _GAMMA)).round().astype(np.uint8)
-    return bytes(render(colours, np.where(valid, np.uint8(255), np.uint8(0)), img_format=form))
+    alpha = np.where(valid, np.uint8(255), np.uint8(0))
+    picture = BytesIO()
+    # GDAL would warn that a tile has no place, and threads share the filter of warnings.
+    Image.fromarray(np.dstack((*colours, alpha))).save(picture, form, quality=_WEBP_QUALITY)
+    return picture.getvalue()
 
+
+_WEBP_QUALITY = 75
+"""Quality of a WebP picture, 0 to 100; its alpha and a PNG are exact."""
 
 _GAMMA = 1.5
 """Gamma that brightens the shadows for a screen, as in the preview of a map."""
