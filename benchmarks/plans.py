@@ -416,11 +416,14 @@ def main() -> None:
     parser.add_argument("--profile", action="store_true", help="print a profile of each command")
     parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--begin", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--make", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
         serve(options.serve)
     elif options.begin:
         begin_run(*options.begin)
+    elif options.make:
+        make_files(options.folder, options)
     elif options.folder:
         options.folder.mkdir(parents=True, exist_ok=True)
         measure(options.folder, options)
@@ -429,8 +432,8 @@ def main() -> None:
             measure(Path(folder), options)
 
 
-def measure(folder: Path, options: argparse.Namespace) -> None:
-    """Make the items, serve them, and print what each command costs."""
+def make_files(folder: Path, options: argparse.Namespace) -> None:
+    """Write the area and the items."""
     import shapely
 
     aoi, file = folder / "country.geojson", folder / "items.json"
@@ -441,8 +444,17 @@ def measure(folder: Path, options: argparse.Namespace) -> None:
     items = make_items(shape, options.items)
     file.write_bytes(compact({"type": "FeatureCollection", "features": items}))
     print(f"{len(items):,} items, {file.stat().st_size / 1e6:.0f} MB of JSON")
-    del items
-    command = [sys.executable, "-m", "benchmarks.plans", "--serve", str(file)]
+
+
+def measure(folder: Path, options: argparse.Namespace) -> None:
+    """Make the items, serve them, and print what each command costs."""
+    # In a process of its own: the peak of what is measured is at least that of this one.
+    here = [sys.executable, "-m", "benchmarks.plans"]
+    area = ["--aoi", str(options.aoi)] if options.aoi else []
+    made = [str(folder), "--make", "--items", str(options.items), *area]
+    subprocess.run([*here, *made], check=True)
+    aoi, file = folder / "country.geojson", folder / "items.json"
+    command = [*here, "--serve", str(file)]
     server = subprocess.Popen(command, stdout=subprocess.PIPE)
     try:
         assert server.stdout is not None
