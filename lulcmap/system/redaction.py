@@ -167,7 +167,8 @@ def _masked_pair(pair: str) -> str:
     name, is_pair, value = pair.partition("=")
     if not pair or (is_pair and name.lower() in _HARMLESS):
         return pair
-    return f"{name}={_MASK}" if value.strip("=") else _MASK  # else a key that ends as base64 does
+    # else a key that ends as base64 does, perhaps before the bracket that ends the URL
+    return f"{name}={_MASK}" if value == _MASK or re.search(r"\w", value) else _MASK
 
 
 def _environment() -> list[str]:
