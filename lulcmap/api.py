@@ -341,7 +341,8 @@ def open_model(
 
     """
     with named_as_keywords():
-        return Model(open_session(find_model(name), device=device, batch_size=batch_size))
+        path = find_model(name)
+        return Model(open_session(path, device=device, batch_size=batch_size, at_once=True))
 
 
 def open_map(path: str | Path) -> "xarray.DataArray":

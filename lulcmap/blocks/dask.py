@@ -191,6 +191,7 @@ def _session(work: _Work) -> Session:
             device=settings.device,
             batch_size=settings.batch_size,
             threads=work.threads,
+            at_once=True,
         )
         if session.sha256 != plan.model_sha256:
             raise UsageError(

@@ -133,7 +133,7 @@ class Line:
         self._planner = ThreadPoolExecutor(1, "plan")
         self._composites = ThreadPoolExecutor(budget.composites, "composite")
         self._assembly = ThreadPoolExecutor(budget.composites, "windows")
-        self._network = ThreadPoolExecutor(self._planned.session.in_flight, "network")
+        self._network = ThreadPoolExecutor(budget.calls, "network")
         self._lanes = [ThreadPoolExecutor(1, "write") for _ in range(budget.composites)]
         stopped = True
         try:
@@ -234,11 +234,11 @@ class Line:
         """Run a batch of windows, or have it run beside the batch before."""
         session, arguments = self._planned.session, shown.result()
         landing = partial(self._landed, opened, windows, facts)
-        if session.in_flight == 1:
+        if self._budget.calls == 1:
             landing(session.run(*arguments))
             return
         self._in_flight.append((self._network.submit(session.run, *arguments), landing))
-        self._land(session.in_flight)
+        self._land(self._budget.calls)
 
     def _land(self, left: int) -> None:
         """Wait for the first batches in flight until so many are left."""

@@ -46,6 +46,7 @@ class OpenVinoGraph:
     _core: Any
     _data: bytes
     _threads: int
+    _calls: int
     _compiled: dict[tuple[tuple[int, ...], ...], tuple[Any, list[Any]]]
     """By the shapes of the inputs, the compiled graph and its idle requests."""
     _lock: Lock
@@ -82,7 +83,7 @@ class OpenVinoGraph:
                         {
                             "INFERENCE_PRECISION_HINT": "f32",  # else bf16 where the CPU has it
                             "INFERENCE_NUM_THREADS": self._threads,
-                            "NUM_STREAMS": 1,
+                            "NUM_STREAMS": self._calls,
                             "ENABLE_CPU_PINNING": False,  # cores are shared with readers
                         },
                     ),
@@ -91,12 +92,13 @@ class OpenVinoGraph:
             return self._compiled[key]
 
 
-def open_openvino(model: ModelFile, *, threads: int | None) -> OpenVinoGraph:
+def open_openvino(model: ModelFile, *, threads: int | None, calls: int = 1) -> OpenVinoGraph:
     """Open a model file in OpenVINO.
 
     Args:
         model: the model file.
-        threads: threads of one call; None for as many as this process may use.
+        threads: threads of all calls; None for as many as this process may use.
+        calls: calls that are made at once, from as many threads.
 
     Raises:
         DeviceError: OpenVINO is not installed.
@@ -123,6 +125,7 @@ def open_openvino(model: ModelFile, *, threads: int | None) -> OpenVinoGraph:
         _core=core,
         _data=model.data,
         _threads=threads or available_cores(),
+        _calls=calls,
         _compiled={},
         _lock=Lock(),
     )

@@ -6,6 +6,7 @@ to 2304 px. They predict a run's peak to within 10 % above and 30 % below.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 
 from lulcmap.errors import UsageError
 from lulcmap.imagery import reader_threads
@@ -66,6 +67,10 @@ _KEPT_SHARE = 0.1
 """Share of the memory allowed that windows kept for the next blocks may take."""
 
 
+_CALLS_SHARE = 0.25
+"""Share of the memory allowed that calls of the network may take."""
+
+
 @dataclass(frozen=True, slots=True)
 class MemoryBudget:
     """What a run keeps in memory at once."""
@@ -78,6 +83,9 @@ class MemoryBudget:
 
     readers: int
     """Reader threads."""
+
+    calls: int
+    """Calls of the network at once."""
 
     kept: float
     """Bytes of windows kept for the next blocks."""
@@ -102,8 +110,10 @@ def memory_budget(
     kept: float = 0.0,
     on_gpu: bool = False,
     batch: float = 0.0,
+    calls: int = 1,
+    call: float = 0.0,
 ) -> MemoryBudget:
-    """Fit a run into memory: with fewer readers, then fewer blocks at a time, then fewer windows.
+    """Fit a run into memory: with fewer readers and blocks at a time, calls, and kept windows.
 
     Args:
         shape: height and width of the largest block, pixels.
@@ -115,6 +125,8 @@ def memory_budget(
         kept: bytes of the windows that neighbouring blocks share.
         on_gpu: whether the network leaves the cores to the rest.
         batch: bytes of the pixels of a batch; those of a GPU count.
+        calls: calls of the network to make at once, at most.
+        call: bytes of each of them.
 
     Raises:
         UsageError: a limit was set, and not even one block fits.
@@ -124,21 +136,24 @@ def memory_budget(
     threads = readers or reader_threads(cores)
     limit = allowed if allowed is not None else free_memory() * _MEMORY_SHARE
     kept = min(kept, limit * _KEPT_SHARE)
+    most = max(int(min(calls, limit * _CALLS_SHARE / call)), 1) if call else calls
     pixels = (shape[0] + reach) * (shape[1] + reach)
     extra = max(logits - LOGIT_BYTES_PER_PIXEL, 0)
     composites = cores // (_CORES_PER_COMPOSITE if on_gpu else _CPU_CORES_PER_COMPOSITE)
-    for at_once, blocks, n_readers in _choices(composites, threads, n_blocks):
+    choices = [*_choices(composites, threads, n_blocks)]
+    for n_calls, (at_once, blocks, n_readers) in product(dict.fromkeys((most, 1)), choices):
         planes = max(-(-n_readers // at_once) - _INCLUDED_PLANES, 0) * PLANE_BYTES_PER_PIXEL
         block = max(blocks - 1, 1) * extra + at_once * (COMPOSITE_BYTES_PER_PIXEL + planes)
         block += (blocks - at_once) * AHEAD_BYTES_PER_PIXEL
         peak = BASE_BYTES + pixels * block + n_readers * READER_BYTES
         peak += (at_once + _GPU_BATCHES) * batch if on_gpu else 0
+        peak += (n_calls - 1) * call
         if peak + kept <= limit:
-            return MemoryBudget(blocks, at_once, n_readers, kept, peak + kept)
+            return MemoryBudget(blocks, at_once, n_readers, n_calls, kept, peak + kept)
     # An estimate is not a reason to refuse, nor are windows: what is not kept is run again.
     if allowed is None or peak <= limit:
         kept = max(limit - peak, 0.0)
-        return MemoryBudget(blocks, at_once, n_readers, kept, peak + kept)
+        return MemoryBudget(blocks, at_once, n_readers, n_calls, kept, peak + kept)
     raise UsageError(
         f"--max-memory is {allowed / 1e9:.1f} GB, and blocks of {shape[0]} x {shape[1]} px need "
         f"about {peak / 1e9:.1f} GB. Give a smaller --block-size, or a larger --max-memory."

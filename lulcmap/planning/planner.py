@@ -170,7 +170,10 @@ def plan_map(
     if doubts := crs_doubts(grids):
         area = replace(area, notes=(*area.notes, *doubts))
     session = open_session(
-        find_model(settings.model), device=settings.device, batch_size=settings.batch_size
+        find_model(settings.model),
+        device=settings.device,
+        batch_size=settings.batch_size,
+        at_once=True,
     )
     for note in session.notes:
         logger.warning(note)

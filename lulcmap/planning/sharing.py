@@ -190,6 +190,8 @@ def blocks_budget(planned: PlannedMap, todo: Sequence[Block]) -> MemoryBudget:
             n_blocks=len(todo),
             on_gpu=session.device != "cpu",
             batch=session.batch_size * contract.shown_bytes,
+            calls=session.in_flight,
+            call=session.call_bytes,
             kept=kept,
         )
 

@@ -105,7 +105,7 @@ def test_a_run_that_is_stopped_and_resumed_has_the_blocks_of_one_that_was_not(
 
 
 def budget(monkeypatch, **values):
-    usual = {"blocks": 2, "composites": 1, "readers": 4, "kept": 1e9, "peak": 0.0}
+    usual = {"blocks": 2, "composites": 1, "readers": 4, "calls": 1, "kept": 1e9, "peak": 0.0}
     made = MemoryBudget(**{**usual, **values})
     monkeypatch.setattr(local, "blocks_budget", lambda *_: made)
 

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 
 import numpy as np
@@ -56,6 +57,20 @@ def test_a_logit_has_the_same_bits_on_any_number_of_threads(path, session):
     np.testing.assert_array_equal(
         open_session(path, device="openvino", threads=2).run(*pixels), session.run(*pixels)
     )
+
+
+def test_windows_that_are_run_at_once_have_the_bits_of_one_after_the_other(path, session):
+    s2, s1 = batch(4)
+    many = open_session(path, device="openvino", threads=2, at_once=True)
+
+    def logits(i):
+        return many.run(s2[i : i + 1], s1[i : i + 1], np.float32([40]))[0]
+
+    with ThreadPoolExecutor(many.in_flight) as pool:
+        found = list(pool.map(logits, range(4)))
+
+    assert many.in_flight == 2
+    np.testing.assert_array_equal(found, session.run(s2, s1, np.full(4, 40, np.float32)))
 
 
 def test_the_sun_is_asked_for_as_anywhere(session):

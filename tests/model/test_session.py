@@ -1,6 +1,7 @@
 import importlib.metadata
 import json
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -66,6 +67,26 @@ def test_a_logit_has_the_same_bits_in_any_batch_and_on_any_number_of_threads(mod
 
     for logits in results[1:]:
         np.testing.assert_array_equal(logits, results[0])
+
+
+def test_windows_that_are_run_at_once_have_the_bits_of_one_after_the_other(model):
+    s2, s1 = batch(8)
+    alone = open_session(model, device="cpu", threads=3)
+    session = open_session(model, device="cpu", threads=3, at_once=True)
+
+    with ThreadPoolExecutor(session.in_flight) as pool:
+        logits = list(pool.map(lambda i: session.run(s2[i : i + 1], s1[i : i + 1])[0], range(8)))
+
+    assert (alone.in_flight, session.in_flight, session.batch_size) == (1, 3, 1)
+    np.testing.assert_array_equal(logits, alone.run(s2, s1))
+
+
+def test_wider_networks_and_windows_take_more_memory_a_call(tmp_path):
+    def call_bytes(**changes):
+        path = make_model(tmp_path / "m.onnx", contract(**changes))
+        return open_session(path, device="cpu").call_bytes
+
+    assert call_bytes(window=128, step=64) == 4 * call_bytes(window=64, step=32)
 
 
 @pytest.mark.skipif(

@@ -90,6 +90,24 @@ def test_with_less_memory_less_is_done_at_once(monkeypatch, gigabytes):
     assert less.composites <= fits.composites
 
 
+@pytest.mark.parametrize(("call", "calls"), [(1e7, 16), (5e8, 5), (1e10, 1)])
+def test_calls_of_the_network_take_a_quarter_of_the_memory_at_most(call, calls):
+    fits = memory_budget(SHAPE, readers=1, allowed=10**10, calls=16, call=call)
+    alone = memory_budget(SHAPE, readers=1, allowed=10**10, calls=1, call=call)
+
+    assert fits.calls == calls
+    assert fits.peak - alone.peak == pytest.approx((calls - 1) * call)
+    assert memory_budget(SHAPE, readers=1, allowed=None, calls=16).calls == 16  # a GPU's
+
+
+def test_one_call_at_once_is_better_than_none():
+    allowed = int(ONE + READER_BYTES)
+
+    fits = memory_budget(SHAPE, readers=8, allowed=allowed, calls=16, call=1e8)
+
+    assert (fits.blocks, fits.readers, fits.calls) == (1, 1, 1)
+
+
 def test_windows_kept_for_the_next_blocks_take_a_tenth_of_the_memory_at_most():
     few = memory_budget(SHAPE, readers=1, allowed=10**10, kept=1e8)
     many = memory_budget(SHAPE, readers=1, allowed=10**10, kept=1e11)

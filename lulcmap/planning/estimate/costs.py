@@ -6,11 +6,14 @@
 import time
 import zlib
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 import deflate
 import numpy as np
 
+from lulcmap.model import Session, typical_pixels
 from lulcmap.planning.estimate.values import Reads
 
 _TILE_PX = 512 * 512
@@ -95,6 +98,51 @@ def inflate_seconds(clock: Callable[[], float] = time.thread_time) -> float:
         deflate.zlib_decompress(body, samples.nbytes)
         times.append(clock() - start)
     return min(times)
+
+
+class WindowTime(NamedTuple):
+    """What the model takes for one window."""
+
+    wall: float
+    """Seconds."""
+
+    cpu: float
+    """CPU-seconds."""
+
+
+def window_time(
+    session: Session,
+    *,
+    calls: int,
+    clock: Callable[[], float] = time.perf_counter,
+    cpu_clock: Callable[[], float] = time.process_time,
+) -> WindowTime:
+    """What the model takes for one window of typical pixels, here and now, with so many at once.
+
+    A forest takes longer for these than for noise, whose pixels end in leaves near its roots.
+
+    Args:
+        session: session of the model.
+        calls: calls at once.
+        clock: clock that returns seconds.
+        cpu_clock: clock that returns CPU-seconds of this process.
+
+    """
+    n = session.batch_size
+    _, (s2, s1) = typical_pixels(session.contract.window, seed=0)
+    s2, s1 = np.repeat(s2, n, axis=0), np.repeat(s1, n, axis=0)
+    sun_zenith = np.full(n, 45, np.float32)
+    with ThreadPoolExecutor(calls, "network") as pool:
+
+        def run() -> None:
+            for done in [pool.submit(session.run, s2, s1, sun_zenith) for _ in range(calls)]:
+                done.result()
+
+        run()  # the first calls warm up
+        start, cpu_start = clock(), cpu_clock()
+        run()
+        wall, cpu = clock() - start, cpu_clock() - cpu_start
+    return WindowTime(wall / (n * calls), cpu / (n * calls))
 
 
 def work_of(

@@ -11,14 +11,10 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple
-
-import numpy as np
 
 from lulcmap.catalog import SearchResult, count_reasons, first_hrefs, signer
 from lulcmap.errors import LulcmapError, OutputError, ProviderError, UsageError
 from lulcmap.geo import MapGrid
-from lulcmap.model import Session, typical_pixels
 from lulcmap.output import (
     JOINED_BYTES_PER_PIXEL,
     check_writable,
@@ -27,7 +23,14 @@ from lulcmap.output import (
     made_before,
 )
 from lulcmap.planning.budget import MemoryBudget
-from lulcmap.planning.estimate.costs import RATES, cpu_seconds, inflate_seconds, work_of
+from lulcmap.planning.estimate.costs import (
+    RATES,
+    WindowTime,
+    cpu_seconds,
+    inflate_seconds,
+    window_time,
+    work_of,
+)
 from lulcmap.planning.estimate.egress import egress_of
 from lulcmap.planning.estimate.footprints import Footprints
 from lulcmap.planning.estimate.reads import (
@@ -92,7 +95,10 @@ def estimate_run(
     credentials, missing = _credentials(scenes)
     refusals, is_made = _refusals(planned, out, run)
     obstacles = [*refusals, *missing, *too_little]
-    window = _window_time(planned.session, clock, cpu_clock) if n_windows else _WindowTime(0, 0)
+    calls = budget.calls if planned.session.device == "cpu" else 1
+    window = WindowTime(0, 0)
+    if n_windows:
+        window = window_time(planned.session, calls=calls, clock=clock, cpu_clock=cpu_clock)
     costs = _costs(planned, run, reads, n_windows=n_windows, window=window, filled=filled)
     return Estimate(
         area=planned.area.name,
@@ -161,7 +167,7 @@ def _zones(
     return tuple(zones), reads
 
 
-_NOTHING_KEPT = MemoryBudget(blocks=1, composites=1, readers=1, kept=0.0, peak=0.0)
+_NOTHING_KEPT = MemoryBudget(blocks=1, composites=1, readers=1, calls=1, kept=0.0, peak=0.0)
 """Of a run that does not fit."""
 
 
@@ -180,40 +186,13 @@ def _map_estimate(map_grid: MapGrid) -> MapEstimate:
     return MapEstimate(map_grid.crs, height, width, map_grid.filled)
 
 
-class _WindowTime(NamedTuple):
-    """What the model takes for one window."""
-
-    wall: float
-    """Seconds."""
-
-    cpu: float
-    """CPU-seconds."""
-
-
-def _window_time(
-    session: Session, clock: Callable[[], float], cpu_clock: Callable[[], float]
-) -> _WindowTime:
-    """What the model takes for one window of typical pixels, here and now.
-
-    A forest takes longer for these than for noise, whose pixels end in leaves near its roots.
-    """
-    n = session.batch_size
-    _, (s2, s1) = typical_pixels(session.contract.window, seed=0)
-    s2, s1 = np.repeat(s2, n, axis=0), np.repeat(s1, n, axis=0)
-    sun_zenith = np.full(n, 45, np.float32)
-    session.run(s2, s1, sun_zenith)  # the first run warms up
-    start, cpu_start = clock(), cpu_clock()
-    session.run(s2, s1, sun_zenith)
-    return _WindowTime((clock() - start) / n, (cpu_clock() - cpu_start) / n)
-
-
 def _costs(
     planned: PlannedMap,
     run: RunFolder,
     reads: Reads,
     *,
     n_windows: int,
-    window: _WindowTime,
+    window: WindowTime,
     filled: float,
 ) -> Costs:
     """What the run takes of the machine, and what providers charge."""
