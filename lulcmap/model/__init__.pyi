@@ -37,7 +37,14 @@ from .registry import (
     models_folder,
     shipped_models,
 )
-from .runtime import LOG_FATAL_ONLY, first_line, has_cuda, has_driver, load_runtime
+from .runtime import (
+    LOG_FATAL_ONLY,
+    create_inner,
+    first_line,
+    has_cuda,
+    has_driver,
+    load_runtime,
+)
 from .session import Session, open_session
 from .soft import class_probabilities
 from .sun import zenith_range
@@ -79,6 +86,7 @@ __all__ = [
     "class_probabilities",
     "classify_image",
     "corner",
+    "create_inner",
     "deepness_metadata",
     "fetch_model",
     "find_model",

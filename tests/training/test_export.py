@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from lulcmap.cli import main
 from lulcmap.errors import DeviceError, ModelError, OutputError, UsageError
-from lulcmap.model import METADATA_KEY
+from lulcmap.model import METADATA_KEY, create_inner
 from lulcmap.model.file import read_model
 from lulcmap.training import export
 from lulcmap.training.card import model_card
@@ -181,6 +181,26 @@ def test_the_same_checkpoint_gives_the_same_file(tmp_path, half, as_if_traced):
 def test_an_export_that_differs_from_the_network_is_not_written(tmp_path, as_if_traced):
     with pytest.raises(ModelError, match=r"logits differ by up to .* and classes on"):
         export_onnx(checkpoint(MICRO, seed=1), tmp_path / "other.onnx")
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_graph_that_the_cpu_runs_is_compared_too(tmp_path, as_if_traced, monkeypatch):
+    class Turned:
+        """The graph with its logits turned around."""
+
+        def __init__(self, ort, data, path, *, lean):
+            assert lean
+            self._whole = create_inner(ort, data, path)
+            self.get_inputs = self._whole.get_inputs
+
+        def run(self, names, feeds):
+            return [-logits for logits in self._whole.run(names, feeds)]
+
+    monkeypatch.setattr(export, "create_inner", Turned)
+
+    with pytest.raises(ModelError, match=r"logits differ by up to .* and classes on"):
+        export_onnx(checkpoint(MICRO), tmp_path / "other.onnx", fp16=True)
 
     assert list(tmp_path.iterdir()) == []
 
