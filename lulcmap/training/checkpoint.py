@@ -1,6 +1,7 @@
 """Checkpoint files: plain values and tensors, replaced as a whole or not at all."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -132,7 +133,7 @@ def with_window(checkpoint: dict[str, Any], size: int) -> dict[str, Any]:
     return {**checkpoint, "window": size}
 
 
-def lattice_of(checkpoint: dict[str, Any]) -> Lattice:
+def lattice_of(checkpoint: Mapping[str, Any]) -> Lattice:
     """The windows that a checkpoint's network maps in.
 
     Raises:

@@ -16,10 +16,12 @@ from torch.nn.parallel import DistributedDataParallel
 from lulcmap.dataset import set_members
 from lulcmap.errors import ModelError, OutputError, UsageError
 from lulcmap.evaluation import accuracy, iou, mean_f1, mean_iou
+from lulcmap.geo import Lattice
 from lulcmap.training.batch_norm import measure_statistics
 from lulcmap.training.batches import Batch, batches, steps_per_epoch
 from lulcmap.training.checkpoint import (
     json_values,
+    lattice_of,
     load_checkpoint,
     remove_leftovers,
     save_checkpoint,
@@ -180,6 +182,7 @@ def _train(
     is_first = group.rank == 0
     with _explain_os_errors(folder):
         log = TrainingLog(folder, done=state.done) if is_first else None
+    lattice = lattice_of(origin)
     try:
         for number in range(state.done, settings.epochs):
             if state.has_stalled():
@@ -187,7 +190,7 @@ def _train(
             began = time.perf_counter()
             loss = state.epoch(samples, number, hardware, on_step if is_first else None)
             seconds = time.perf_counter() - began
-            scores = None if validation is None else state.validate(validation)
+            scores = None if validation is None else state.validate(validation, lattice)
             is_best = state.record_epoch(number + 1, loss, scores)
             if log is None:
                 continue
@@ -441,7 +444,7 @@ class _TrainingState:
                 else:
                     self.average[name].copy_(value)
 
-    def validate(self, samples: Samples) -> dict[str, float]:
+    def validate(self, samples: Samples, lattice: Lattice) -> dict[str, float]:
         """Scores of the averaged weights on other chips, shared between the processes."""
         for value in self.average.values():
             self.group.broadcast(value)  # on CPUs each process has its own batch norm statistics
@@ -449,8 +452,8 @@ class _TrainingState:
         network.load_state_dict(self.average)
         deployable = DeployableNetwork(network, self.deployable.normalisation).to(self.group.device)
         part = slice(self.group.rank, None, self.group.world_size)
-        counts = torch.from_numpy(measure(deployable, samples, part=part)).to(self.group.device)
-        matrix = self.group.sum(counts).cpu().numpy()
+        counts = torch.from_numpy(measure(deployable, samples, part=part, lattice=lattice))
+        matrix = self.group.sum(counts.to(self.group.device)).cpu().numpy()
         scores = {
             "mean_iou": mean_iou(matrix),
             "accuracy": accuracy(matrix),

@@ -79,8 +79,9 @@ def measure(
     batch: int = 4,
     without: Literal["s2", "s1"] | None = None,
     part: slice = slice(None),
+    lattice: Lattice | None = None,
 ) -> NDArray[np.int64]:
-    """Confusion matrix of a network on labelled samples, in windows of 512 pixels.
+    """Confusion matrix of a network on labelled samples, in windows.
 
     Args:
         deployable: network to measure.
@@ -88,6 +89,7 @@ def measure(
         batch: number of samples of one size at once.
         without: sensor to leave out.
         part: the samples to use, by their index.
+        lattice: lattice of the windows; None for those of 512 pixels.
 
     Returns:
         (K, K) counts of pixels, truth by prediction; those of label sets are not among them.
@@ -101,7 +103,7 @@ def measure(
         label = np.stack([one.label for one in left])
         label[label >= n_classes] = NODATA  # a set of classes has no row in the matrix
         s2, s1 = (torch.from_numpy(np.stack([getattr(one, n) for one in left])) for n in _SENSORS)
-        logits = logits_of(deployable, s2, s1, lattice=Lattice())
+        logits = logits_of(deployable, s2, s1, lattice=lattice or Lattice())
         predicted = logits.argmax(1).cpu().numpy().astype(np.uint8)
         matrix += confusion(label, predicted, n_classes=n_classes)
     return matrix

@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from lulcmap.errors import LulcmapError, ModelError, UsageError
+from lulcmap.evaluation import mean_iou
+from lulcmap.geo import Lattice
 from lulcmap.legend import CLASSES
 from lulcmap.model import METADATA_KEY, START, find_model, open_session, shipped_models
 from lulcmap.training.baselines import SegFormerConfig, UNetConfig
@@ -26,6 +28,7 @@ from lulcmap.training.fit import train_network
 from lulcmap.training.initial import load_trained
 from lulcmap.training.networks import build_network
 from lulcmap.training.settings import TrainingSettings
+from lulcmap.training.tiled import measure
 from tests.support.networks import MICRO, NORMALISATION, checkpoint, make_chips
 
 pytestmark = pytest.mark.timeout(1200)
@@ -326,6 +329,18 @@ def test_a_network_keeps_the_windows_it_maps_in(exported, tmp_path):
     for file in ("start.pt", "start.onnx"):
         saved = trained_from(tmp_path / f"run-{file}", load_trained(tmp_path / file))
         assert contract_of(saved).window == 256, file
+
+
+def test_a_network_is_validated_in_the_windows_it_maps_in(tmp_path):
+    unseen = make_chips(3, size=128, seed=5)
+    save_checkpoint(tmp_path / "start.pt", with_window(checkpoint(), 64))
+
+    saved = trained_from(tmp_path / "run", load_trained(tmp_path / "start.pt"), validation=unseen)
+
+    network = restore_network(saved)
+    in_windows = mean_iou(measure(network, unseen, lattice=Lattice(64, 48)))
+    assert in_windows != mean_iou(measure(network, unseen))
+    assert max(e["mean_iou"] for e in saved["resume"]["validations"]) == pytest.approx(in_windows)
 
 
 def test_a_killed_training_with_a_start_resumes_to_the_same_weights(start, tmp_path):
