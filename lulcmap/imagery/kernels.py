@@ -115,42 +115,6 @@ def try_datatake(
 
 
 @compiled
-def fill_slots(
-    stack: NDArray[np.uint16],
-    picks: NDArray[np.uint16],
-    number: int,
-    plane: NDArray[np.uint16],
-    offset: int,
-) -> None:
-    """Write a plane's pixels to the slots that picked its scene, the offset removed.
-
-    Args:
-        stack: (slots, H, W) samples of one band; written.
-        picks: (slots, H/2, W/2) scene numbers.
-        number: number of the plane's scene.
-        plane: (H, W) raw DN. Nodata (0) stays 0; everything else becomes at least 1.
-        offset: DN to subtract.
-
-    """
-    slots, height, width = picks.shape
-    mark = np.empty(2 * width, np.uint16)  # all bits set where picked: bitwise blending vectorises
-    least, most, none = np.int32(1), np.int32(65535), np.int32(0)
-    for y in range(height):
-        for slot in range(slots):
-            n_picked = 0
-            for x in range(width):
-                picked = picks[slot, y, x] == number
-                n_picked += picked
-                mark[2 * x] = mark[2 * x + 1] = most if picked else none
-            for line in range(2 * y, 2 * y + 2 if n_picked else 2 * y):
-                raw, filled = plane[line], stack[slot, line]
-                for x in range(2 * width):
-                    value = min(max(np.int32(raw[x]) - np.int32(offset), least), most)
-                    value = value if raw[x] != 0 else none
-                    filled[x] = (np.uint16(value) & mark[x]) | (filled[x] & ~mark[x])
-
-
-@compiled
 def largest_missing(stack: NDArray[np.uint16], y: int, start: int, out: NDArray[np.uint16]) -> None:
     """Find the largest value that counts as missing in pixels of a row: 0 or 1.
 

@@ -19,6 +19,7 @@ from rasterio.errors import CRSError
 
 from lulcmap.imagery import resample, validity
 from lulcmap.imagery.assets.asset import Asset
+from lulcmap.imagery.resample import CoarsePlane
 from lulcmap.sensors import S1_BANDS
 
 _GRID_TOLERANCE_PX = 1e-3
@@ -39,7 +40,7 @@ class UnfitError(Exception):
     """An asset opens but does not fit its band; retrying does not help."""
 
 
-def read_plane(asset: Asset, band: str, grid: GeoBox, offset: int) -> NDArray[Any]:
+def read_plane(asset: Asset, band: str, grid: GeoBox, offset: int) -> NDArray[Any] | CoarsePlane:
     """Read one band of a scene from its asset, on a grid.
 
     Args:
@@ -49,7 +50,7 @@ def read_plane(asset: Asset, band: str, grid: GeoBox, offset: int) -> NDArray[An
         offset: DN that the scene has too much, 0 for Sentinel-1.
 
     Returns:
-        (H, W) as ``Reader.read`` returns it.
+        (H, W) as ``Reader.read`` returns it, or what is to be doubled for it.
 
     Raises:
         UnfitError: the asset does not fit the band.
@@ -67,7 +68,7 @@ def read_plane(asset: Asset, band: str, grid: GeoBox, offset: int) -> NDArray[An
     if alignment[0] == 1:
         return source.window(*alignment[1:], grid.shape)
     if dtype == np.uint16:
-        return _read_doubled(source, *alignment[1:], grid.shape)
+        return _read_coarse(source, *alignment[1:], grid.shape)
     return _read_warped(source, grid)
 
 
@@ -153,28 +154,29 @@ def _cast(pixels: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
 
 def _read_window(asset: Asset, row: int, col: int, shape: Sequence[int]) -> NDArray[Any]:
     """Read (H, W) of an asset's pixels from a row and a column, 0 outside the asset."""
-    plane = np.zeros(tuple(shape), asset.dtype)
     top, left = max(row, 0), max(col, 0)
     bottom, right = min(row + shape[0], asset.height), min(col + shape[1], asset.width)
+    if (bottom - top, right - left) == tuple(shape):
+        return asset.read(top, left, *shape)
+    plane = np.zeros(tuple(shape), asset.dtype)
     if top < bottom and left < right:
         inside = asset.read(top, left, bottom - top, right - left)
-        if inside.shape == plane.shape:
-            return inside
         plane[top - row : bottom - row, left - col : right - col] = inside
     return plane
 
 
-def _read_doubled(source: _Source, row: int, col: int, shape: Sequence[int]) -> NDArray[np.uint16]:
+def _read_coarse(
+    source: _Source, row: int, col: int, shape: Sequence[int]
+) -> NDArray[np.uint16] | CoarsePlane:
     """Read (H, W) of an asset of twice the pixel size; row and column in pixels of the grid."""
     top, left = row // 2 - 1, col // 2 - 1  # one more on each side, for the neighbours
     height = (row + shape[0] - 1) // 2 + 2 - top
     width = (col + shape[1] - 1) // 2 + 2 - left
-    plane = np.zeros(tuple(shape), np.uint16)
     asset = source.asset
     if top < asset.height and left < asset.width and top + height > 0 and left + width > 0:
         coarse = source.window(top, left, (height, width))
-        resample.double(coarse, row % 2, col % 2, plane)
-    return plane
+        return CoarsePlane(coarse, row % 2, col % 2, (shape[0], shape[1]))
+    return np.zeros(tuple(shape), np.uint16)
 
 
 def _check_fineness(rows: NDArray[Any], cols: NDArray[Any], grid: GeoBox) -> None:

@@ -12,6 +12,7 @@ from odc.geo.geobox import GeoBox
 from lulcmap.catalog import Scene
 from lulcmap.errors import ReadError
 from lulcmap.imagery.reader import FallbackPlane, Plane
+from lulcmap.imagery.resample import CoarsePlane
 from lulcmap.system import busy
 
 
@@ -78,7 +79,14 @@ class ReadLog:
                 used.add(scene.id)
 
     def take(self, stream: Iterator[Plane], scene: Scene, band: str) -> NDArray[Any] | None:
-        """Return the next plane of a stream, or None if it was lost."""
+        """Return the next plane of a stream on its grid, or None if it was lost."""
+        plane = self.take_coarse(stream, scene, band)
+        return plane.doubled() if isinstance(plane, CoarsePlane) else plane
+
+    def take_coarse(
+        self, stream: Iterator[Plane], scene: Scene, band: str
+    ) -> NDArray[Any] | CoarsePlane | None:
+        """Return the next plane of a stream, doubled or not, or None if it was lost."""
         with busy(None):
             plane = next(stream)
         self.opened += 1

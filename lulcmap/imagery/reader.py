@@ -21,6 +21,7 @@ from lulcmap.imagery.assets.asset import Assets, BrokenError
 from lulcmap.imagery.assets.fetch import PATIENCE_S, Fetcher
 from lulcmap.imagery.assets.http import FetchError
 from lulcmap.imagery.plane import UnfitError, read_plane
+from lulcmap.imagery.resample import CoarsePlane
 from lulcmap.sensors import S2_BANDS
 from lulcmap.system import available_cores, busy
 
@@ -42,14 +43,14 @@ def reader_threads(cores: int) -> int:
 class FallbackPlane:
     """A plane that the second provider gave in place of the first."""
 
-    pixels: NDArray[Any]
-    """What ``Reader.read`` returns of the first provider's scene."""
+    pixels: NDArray[Any] | CoarsePlane
+    """What the first provider's scene would have given."""
 
     reason: str
     """Why the first provider could not give it."""
 
 
-Plane: TypeAlias = NDArray[Any] | FallbackPlane | ReadError
+Plane: TypeAlias = NDArray[Any] | CoarsePlane | FallbackPlane | ReadError
 """What becomes of one request: its pixels, from either provider, or the error."""
 
 
@@ -62,7 +63,11 @@ def pixels_of(plane: Plane) -> NDArray[Any]:
     """
     if isinstance(plane, ReadError):
         raise plane
-    return plane.pixels if isinstance(plane, FallbackPlane) else plane
+    return _on_grid(plane.pixels if isinstance(plane, FallbackPlane) else plane)
+
+
+def _on_grid(pixels: NDArray[Any] | CoarsePlane) -> NDArray[Any]:
+    return pixels.doubled() if isinstance(pixels, CoarsePlane) else pixels
 
 
 class Reader:
@@ -138,6 +143,9 @@ class Reader:
             ProviderError: no token is available, or the server is down.
 
         """
+        return _on_grid(self._read(scene, band, grid))
+
+    def _read(self, scene: Scene, band: str, grid: GeoBox) -> NDArray[Any] | CoarsePlane:
         href = scene.assets.get(band)
         if href is None:
             raise ReadError(f"Scene {scene.id} has no {band}.")
@@ -159,6 +167,8 @@ class Reader:
 
     def planes(self, requests: Sequence[tuple[Scene, str]], grid: GeoBox) -> Generator[Plane]:
         """Read many bands on one grid, ahead of the caller.
+
+        Bands of twice the pixel size come as ``CoarsePlane``: ``pixels_of`` doubles them.
 
         At most ``ahead`` planes are being read or waiting, whatever the number of requests.
         Close the iterator to drop the rest.
@@ -202,21 +212,21 @@ class Reader:
         twin = scene.twin
         if twin is None or band not in twin.assets:
             try:
-                return self.read(scene, band, grid)
+                return self._read(scene, band, grid)
             except ReadError as error:
                 return error
         host = urlsplit(scene.assets.get(band, "")).netloc
         reason = self._silent.reason(host)
         if reason is None:
             try:
-                return self.read(scene, band, grid)
+                return self._read(scene, band, grid)
             except ReadError as error:
                 reason = str(error)
             except ProviderError as error:
                 reason = str(error)
                 self._silent.note(host, reason)
         try:
-            pixels = self.read(twin, band, grid)
+            pixels = self._read(twin, band, grid)
         except ReadError as error:
             return ReadError(f"{reason} The fallback: {error}")
         return FallbackPlane(_with_offset(pixels, band, twin.offset, scene.offset), reason)
@@ -244,9 +254,12 @@ class _Silent:
             return None
 
 
-def _with_offset(pixels: NDArray[Any], band: str, given: int, wanted: int) -> NDArray[Any]:
+def _with_offset(
+    plane: NDArray[Any] | CoarsePlane, band: str, given: int, wanted: int
+) -> NDArray[Any] | CoarsePlane:
     """Sentinel-2 DN with another offset, 0 nodata; values below 1 after the offset become 1."""
     if given == wanted or band not in S2_BANDS:
-        return pixels
+        return plane
+    pixels = _on_grid(plane)
     values = np.maximum(pixels.astype(np.int32) - given, 1) + wanted
     return np.where(pixels == 0, 0, values).astype(np.uint16)

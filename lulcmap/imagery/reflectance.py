@@ -17,7 +17,9 @@ from lulcmap.catalog import Datatake, Scene
 from lulcmap.imagery import kernels
 from lulcmap.imagery.read_log import Planes, ReadLog
 from lulcmap.imagery.reader import Plane
+from lulcmap.imagery.resample import CoarsePlane
 from lulcmap.imagery.rules import CompositeRules
+from lulcmap.imagery.slots import fill_slots, find_runs
 from lulcmap.imagery.sun import SunMean
 from lulcmap.sensors import NO_SUN, S2_BANDS, SCL_DILATED
 
@@ -38,31 +40,26 @@ def composite_s2(
     image = np.zeros((len(S2_BANDS), *grid.shape), np.uint16)
     scenes = [scene for datatake in datatakes for scene in datatake]
     picks = _pick_scenes(planes, grid, datatakes, rules, log)
-    picked = [int(number) for number in np.unique(picks) if number != kernels.NO_SCENE]
-    if not picked:
+    runs = find_runs(picks)
+    if not runs:
         no_sun = np.full(grid.shape, NO_SUN, np.uint16) if sun else None
         return image, np.zeros(grid.shape, np.uint8), no_sun
     suns = SunMean(picks, scenes) if sun else None
     count = np.full(grid.shape, 255, np.uint8)
     stack = np.zeros((rules.slots, *grid.shape), np.uint16)
     lost_plane = np.zeros(grid.shape, np.uint16)
-    sources: dict[int, set[int]] = {number: set() for number in picked}
-    requests = [(scenes[number], band) for band in S2_BANDS for number in picked]
+    sources: dict[int, set[int]] = {number: set() for number in runs}
+    requests = [(scenes[number], band) for band in S2_BANDS for number in runs]
     with closing(planes(requests, grid)) as stream:
         for index, band in enumerate(S2_BANDS):
-            for number in picked:  # every band fills the same slots: no need to clear the stack
-                plane, source = log.take(stream, scenes[number], band), number
+            for number in runs:  # every band fills the same slots: no need to clear the stack
+                plane, source = log.take_coarse(stream, scenes[number], band), number
                 if plane is None:
                     plane, source = _older_plane(planes, grid, scenes, number, band, log)
                 if plane is not None:
                     sources[number].add(source)
-                kernels.fill_slots(
-                    stack,
-                    picks,
-                    number,
-                    lost_plane if plane is None else plane,
-                    scenes[source].offset,
-                )
+                filled = lost_plane if plane is None else plane
+                fill_slots(stack, runs[number], filled, scenes[source].offset)
             kernels.median(stack, kernels.sorting_network(rules.slots), image[index], count)
             if suns is not None:
                 suns.add(stack)
@@ -79,7 +76,7 @@ def _older_plane(
     number: int,
     band: str,
     log: ReadLog,
-) -> tuple[NDArray[Any] | None, int]:
+) -> tuple[NDArray[Any] | CoarsePlane | None, int]:
     """Read a band that was lost from an older product of the same tile and datatake.
 
     Args:
@@ -91,13 +88,14 @@ def _older_plane(
         log: reading log; written.
 
     Returns:
-        (H, W) raw DN, or None if no older product has the band; and the number of its scene.
+        Raw DN on the grid, or None if no older product has the band; and the number of its scene.
 
     """
     lost = scenes[number]
     for other, scene in enumerate(scenes):
         if scene.behind == lost.id and scene.datatake == lost.datatake:
-            plane = _read_one(planes, grid, scene, band, log)
+            with closing(planes([(scene, band)], grid)) as stream:
+                plane = log.take_coarse(stream, scene, band)
             if plane is not None:
                 log.replaced += 1
                 return plane, other

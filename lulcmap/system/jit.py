@@ -24,3 +24,12 @@ def compiled(function: Callable[P, R]) -> Callable[P, R]:
     except RuntimeError as error:  # no writable cache folder
         logger.debug("no cache for compiled code: %s", error)
         return cast("Callable[P, R]", njit(**options)(function))
+
+
+def inlined(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile a function into each ``compiled`` one that calls it.
+
+    For what is called for a few pixels at once: a call of its own takes tens of nanoseconds, for it
+    counts the references to every array. It has no cache of its own.
+    """
+    return cast("Callable[P, R]", njit(nogil=True, forceinline=True)(function))
