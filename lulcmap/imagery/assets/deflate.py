@@ -12,11 +12,13 @@ import deflate
 import numpy as np
 from numpy.typing import NDArray
 
-from lulcmap.system import compiled
+from lulcmap.system import compiled, inlined
 
 _MAX_EXCESS_BYTES = 64 * 2**20
 """Most bytes of a stream after its tile's; they are inflated to verify the checksum at its end."""
 
+_BEFORE = 32
+"""Zeros before a row that is added up."""
 
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 """Every byte with its bits reversed."""
@@ -60,17 +62,16 @@ def paste_tile(
     cols = max(-col, 0), min(tile[1], pixels.shape[1] - col)
     if rows[0] >= rows[1] or cols[0] >= cols[1]:
         return
-    window = pixels[row + rows[0] : row + rows[1], col + cols[0] : col + cols[1]]
+    top, left = row + rows[0], col + cols[0]
     if predictor == 3:
-        _write_floats(
-            raw.reshape(tile[0], 4, tile[1])[rows[0] : rows[1]], window.view(np.uint32), cols[0]
-        )
+        planes = raw.reshape(tile[0], 4 * tile[1])[rows[0] : rows[1]]
+        _write_floats(planes, *cols, pixels.view(np.uint32), top, left)
         return
     values = raw.view(pixels.dtype).reshape(tile)[rows[0] : rows[1]]
     if predictor == 2:
-        _write_sums(values, window, cols[0])
+        _write_sums(values, *cols, pixels, top, left)
     else:
-        window[:] = values[:, cols[0] : cols[1]]
+        pixels[top : row + rows[1], left : col + cols[1]] = values[:, cols[0] : cols[1]]
 
 
 def check_stream(body: bytes | memoryview, *, fill_order: int) -> None:
@@ -109,38 +110,85 @@ def _inflate_longer(body: bytes | memoryview, size: int) -> bytes:
 
 
 @compiled
-def _write_sums(values: NDArray[Any], window: NDArray[Any], first: int) -> None:
-    """Write the running sums of rows, from a column on; they wrap around in the array's type."""
-    height, width = window.shape
-    for y in range(height):
-        total = np.uint64(0)
-        for x in range(first):
-            total += np.uint64(values[y, x])
-        for x in range(width):
-            total += np.uint64(values[y, first + x])
-            window[y, x] = total
+def _write_sums(
+    values: NDArray[Any], first: int, last: int, pixels: NDArray[Any], top: int, left: int
+) -> None:
+    """Write the running sums of rows; they wrap around in the array's type.
+
+    Args:
+        values: (h, w) differences.
+        first: first column written.
+        last: column after the last one written.
+        pixels: (H, W) is written.
+        top: its row that the first one goes to.
+        left: its column that the first one goes to.
+
+    """
+    zero = values.dtype.type(0)
+    fours = np.full(_BEFORE + last, zero)
+    sixteens, sums = fours.copy(), fours.copy()
+    for y in range(values.shape[0]):
+        _add_up(values[y, :last], fours, sixteens, sums)
+        row, out = sums[_BEFORE + first :], pixels[top + y, left : left + last - first]
+        for x in range(last - first):
+            out[x] = row[x]
 
 
 @compiled
-def _write_floats(planes: NDArray[np.uint8], window: NDArray[np.uint32], first: int) -> None:
-    """Write floats of rows, from a column on.
+def _write_floats(
+    planes: NDArray[np.uint8],
+    first: int,
+    last: int,
+    pixels: NDArray[np.uint32],
+    top: int,
+    left: int,
+) -> None:
+    """Write floats of rows; the arguments are those of ``_write_sums``.
 
     In each row their bytes are in four planes, highest byte first, stored as differences.
     """
-    height, width = window.shape
-    length = planes.shape[2]
-    row = np.empty(4 * length, np.uint8)
-    for y in range(height):
-        total = np.uint8(0)
-        for k in range(4):
-            for x in range(length):
-                total = np.uint8(total + planes[y, k, x])
-                row[k * length + x] = total
-        for x in range(width):
-            at = first + x
-            window[y, x] = (
-                np.uint32(row[at]) << np.uint32(24)
-                | np.uint32(row[length + at]) << np.uint32(16)
-                | np.uint32(row[2 * length + at]) << np.uint32(8)
-                | np.uint32(row[3 * length + at])
+    length = planes.shape[1] // 4
+    fours = np.full(_BEFORE + 4 * length, np.uint8(0))
+    sixteens, sums = fours.copy(), fours.copy()
+    for y in range(planes.shape[0]):
+        _add_up(planes[y], fours, sixteens, sums)
+        start, out = _BEFORE + first, pixels[top + y, left : left + last - first]
+        a, b = sums[start:], sums[start + length :]
+        c, d = sums[start + 2 * length :], sums[start + 3 * length :]
+        for x in range(last - first):
+            out[x] = (
+                np.uint32(a[x]) << np.uint32(24)
+                | np.uint32(b[x]) << np.uint32(16)
+                | np.uint32(c[x]) << np.uint32(8)
+                | np.uint32(d[x])
             )
+
+
+@inlined
+def _add_up(
+    steps: NDArray[Any], fours: NDArray[Any], sixteens: NDArray[Any], sums: NDArray[Any]
+) -> None:
+    """Add up a row: sums of four, of sixteen, of 32, and these one after the other.
+
+    A chain of additions cannot be vectorised; these passes over a row in the L1 cache can.
+
+    Args:
+        steps: (n,) differences.
+        fours: (``_BEFORE`` + n,) zeros at first; written.
+        sixteens: (``_BEFORE`` + n,) zeros at first; written.
+        sums: (``_BEFORE`` + n,) zeros at first; the running sums are written after these.
+
+    """
+    n = steps.shape[0]
+    ones, out = sixteens[_BEFORE:], fours[_BEFORE:]
+    for x in range(n):
+        ones[x] = steps[x]
+    b, c, d = sixteens[_BEFORE - 1 :], sixteens[_BEFORE - 2 :], sixteens[_BEFORE - 3 :]
+    for x in range(n):
+        out[x] = ones[x] + b[x] + c[x] + d[x]
+    b, c, d = fours[_BEFORE - 4 :], fours[_BEFORE - 8 :], fours[_BEFORE - 12 :]
+    for x in range(n):
+        ones[x] = out[x] + b[x] + c[x] + d[x]
+    b = sixteens[_BEFORE - 16 :]
+    for x in range(n):
+        sums[_BEFORE + x] = ones[x] + b[x] + sums[x]  # sums[x] lies 32 before
