@@ -124,14 +124,14 @@ def _write_sums(
         left: its column that the first one goes to.
 
     """
-    zero = values.dtype.type(0)
-    fours = np.full(_BEFORE + last, zero)
-    sixteens, sums = fours.copy(), fours.copy()
     for y in range(values.shape[0]):
-        _add_up(values[y, :last], fours, sixteens, sums)
-        row, out = sums[_BEFORE + first :], pixels[top + y, left : left + last - first]
+        total = np.uint64(0)
+        for value in values[y, :first]:
+            total += np.uint64(value)
+        steps, out = values[y, first:last], pixels[top + y, left : left + last - first]
         for x in range(last - first):
-            out[x] = row[x]
+            total += np.uint64(steps[x])
+            out[x] = total
 
 
 @compiled
@@ -148,8 +148,8 @@ def _write_floats(
     In each row their bytes are in four planes, highest byte first, stored as differences.
     """
     length = planes.shape[1] // 4
-    fours = np.full(_BEFORE + 4 * length, np.uint8(0))
-    sixteens, sums = fours.copy(), fours.copy()
+    fours = np.zeros(_BEFORE + 4 * length, np.uint8)
+    sixteens, sums = np.zeros_like(fours), np.zeros_like(fours)
     for y in range(planes.shape[0]):
         _add_up(planes[y], fours, sixteens, sums)
         start, out = _BEFORE + first, pixels[top + y, left : left + last - first]
@@ -166,11 +166,15 @@ def _write_floats(
 
 @inlined
 def _add_up(
-    steps: NDArray[Any], fours: NDArray[Any], sixteens: NDArray[Any], sums: NDArray[Any]
+    steps: NDArray[np.uint8],
+    fours: NDArray[np.uint8],
+    sixteens: NDArray[np.uint8],
+    sums: NDArray[np.uint8],
 ) -> None:
     """Add up a row: sums of four, of sixteen, of 32, and these one after the other.
 
-    A chain of additions cannot be vectorised; these passes over a row in the L1 cache can.
+    A chain of additions cannot be vectorised; these passes over a row in the L1 cache can. With
+    samples of two bytes the chain is as fast.
 
     Args:
         steps: (n,) differences.
