@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lulcmap.sensors import S1_NODATA
-from lulcmap.system import compiled
+from lulcmap.system import compiled, inlined
 
 NO_SCENE = 65535
 """Scene number that stands for no scene."""
@@ -65,18 +65,33 @@ def _powers_of_two(stop: int) -> list[int]:
 
 
 @compiled
-def grow(mask: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
-    """Return (h, w) True within ``reach`` pixels to the left and right of a True."""
-    height, width = mask.shape
-    out = np.zeros((height, width), np.bool_)
+def find_masked(
+    codes: NDArray[np.uint8],
+    kinds: NDArray[np.uint8],
+    reach: int,
+    masked: NDArray[np.bool_],
+) -> None:
+    """Find the pixels that are not clear: of a masked class, or near one that grows.
+
+    Args:
+        codes: (h + 2 reach, w + 2 reach) classes.
+        kinds: (256,) for each class 0 clear, 1 masked, 2 grown ``reach`` pixels all around.
+        reach: width of the margin.
+        masked: (h, w) True where not clear; written.
+
+    """
+    height, width = codes.shape
+    until = np.full(width, -1, np.int32)  # row up to which a column is grown
     for y in range(height):
-        until = -1
-        for x in range(width + reach):
-            if x < width and mask[y, x]:
-                until = x + 2 * reach
-            if x >= reach:
-                out[y, x - reach] = x <= until
-    return out
+        nearest = -1 - 2 * reach
+        for x in range(width):
+            nearest = x if kinds[codes[y, x]] == 2 else nearest
+            if x >= 2 * reach and x - nearest <= 2 * reach:
+                until[x - 2 * reach] = y
+        if y >= 2 * reach:
+            own, out = codes[y - reach, reach:], masked[y - 2 * reach]
+            for x in range(out.shape[0]):
+                out[x] = kinds[own[x]] != 0 or (until[x] >= 0 and y - until[x] <= 2 * reach)
 
 
 @compiled
@@ -170,38 +185,78 @@ def median(
 
     """
     size, height, width = stack.shape
-    below, above = (size - 1) // 2, min((size - 1) // 2 + 1, size - 1)
-    single = size % 2  # whether one sample in the middle is ``below`` (T odd) or ``above``
     rows = np.empty((size, _CHUNK_PX), np.uint16)
-    count, floor = np.empty(_CHUNK_PX, np.uint16), np.empty(_CHUNK_PX, np.uint16)
+    floor, pad = np.empty(_CHUNK_PX, np.uint16), np.empty(_CHUNK_PX, np.uint16)
+    count = np.empty(_CHUNK_PX, np.uint16)
     for y in range(height):
         for start in range(0, width, _CHUNK_PX):
             n = min(_CHUNK_PX, width - start)
-            largest_missing(stack, y, start, floor)
-            pad = np.empty(_CHUNK_PX, np.uint16)
-            pad[:] = 0
-            count[:] = 0
+            least = np.uint16(65535)
             for t in range(size):
                 samples, row = stack[t, y, start : start + n], rows[t]
                 for x in range(n):
-                    missing = samples[x] <= floor[x]
-                    row[x] = pad[x] if missing else samples[x]
-                    pad[x] = ~pad[x] if missing else pad[x]
-                    count[x] += not missing
+                    row[x] = samples[x]
+                    least = min(least, samples[x])
+            count[:] = size
+            if least <= 1:
+                largest_missing(stack, y, start, floor)
+                _pad_missing(rows, floor, pad, count)
             for k in range(network.shape[0]):
                 low, high = rows[network[k, 0]], rows[network[k, 1]]
                 for x in range(_CHUNK_PX):
                     a, b = low[x], high[x]
                     low[x] = min(a, b)
                     high[x] = max(a, b)
-            for x in range(n):
-                a, b = rows[below, x], rows[above, x]
-                if count[x] % 2:
-                    value = a if single else b
-                else:
-                    value = np.uint16((np.uint32(a) + np.uint32(b) + 1) >> 1)
-                out[y, start + x] = value if count[x] else 0
-                fewest[y, start + x] = min(fewest[y, start + x], count[x])
+            medians, counts = out[y, start : start + n], fewest[y, start : start + n]
+            _write_medians(rows, count, medians, counts)
+
+
+@inlined
+def _pad_missing(
+    rows: NDArray[np.uint16],
+    floor: NDArray[np.uint16],
+    pad: NDArray[np.uint16],
+    count: NDArray[np.uint16],
+) -> None:
+    """Replace missing samples by 0 and 65535 in turn.
+
+    Args:
+        rows: (T, n) samples; written.
+        floor: (n,) largest values that count as missing.
+        pad: (n,) is written.
+        count: (n,) number of samples that are not missing; written.
+
+    """
+    pad[:] = 0
+    count[:] = 0
+    for t in range(rows.shape[0]):
+        row = rows[t]
+        for x in range(row.shape[0]):
+            value, filler = row[x], pad[x]
+            gap = np.uint16(0) - np.uint16(value <= floor[x])  # all bits set where missing
+            row[x] = (value & ~gap) | (filler & gap)
+            pad[x] = filler ^ gap
+            count[x] += np.uint16(1) + gap
+
+
+@inlined
+def _write_medians(
+    rows: NDArray[np.uint16],
+    count: NDArray[np.uint16],
+    out: NDArray[np.uint16],
+    fewest: NDArray[np.uint8],
+) -> None:
+    """Write medians from the sorted middle of padded samples; arguments as of ``median``."""
+    size = rows.shape[0]
+    below, above = rows[(size - 1) // 2], rows[min((size - 1) // 2 + 1, size - 1)]
+    is_odd = size % 2  # the one in the middle of an odd number is then ``below``
+    for x in range(out.shape[0]):
+        a, b = below[x], above[x]
+        single = a if is_odd else b
+        both = np.uint16((np.uint32(a) + np.uint32(b) + 1) >> 1)
+        value = single if count[x] % 2 else both
+        out[x] = value if count[x] else np.uint16(0)
+        fewest[x] = min(fewest[x], count[x])
 
 
 @compiled
@@ -273,17 +328,20 @@ def add_scene(
     height, width = vv.shape
     n_added, n_implausible = 0, 0
     for y in range(height):
-        for x in range(width):
-            if not pending[y, x]:
-                continue
-            if vv[y, x] > 0 and vh[y, x] > 0:
-                pending[y, x] = False
-                total[0, y, x] += vv[y, x]
-                total[1, y, x] += vh[y, x]
-                count[y, x] += 1
-                n_added += 1
-            elif counted[y, x]:
-                n_implausible += math.isnan(vv[y, x]) or math.isnan(vh[y, x])
+        one, other, waits, counts = vv[y], vh[y], pending[y], counted[y]
+        first, second, summands = total[0, y], total[1, y], count[y]
+        n_here, n_odd = np.int32(0), np.int32(0)
+        for x in range(width):  # no branches: whole rows vectorise
+            a, b = one[x], other[x]
+            is_added = waits[x] & (a > 0) & (b > 0)
+            first[x] += a if is_added else np.float32(0)
+            second[x] += b if is_added else np.float32(0)
+            summands[x] += np.uint16(is_added)
+            n_here += np.int32(is_added)
+            n_odd += np.int32(waits[x] & counts[x] & ((a != a) | (b != b)))  # NaN
+            waits[x] &= not is_added
+        n_added += int(n_here)
+        n_implausible += int(n_odd)
     return n_added, n_implausible
 
 

@@ -188,21 +188,23 @@ def _observe(
         log.replaced += scene.behind in lost
         lost.discard(str(scene.behind))
         if has_scl:
-            source[free & (plane[core] != 0)] = index
-            codes = np.where(codes == 0, plane, codes)
+            np.copyto(source, np.uint16(index), where=free & (plane[core] != 0))
+            np.copyto(codes, plane, where=codes == 0)
         else:
             new = free & (plane.reshape(height, 2, width, 2) != 0).any((1, 3))
             source[new] = index
             unmasked |= new
             log.unmasked.append(scene.id)
-    return source, _mask(codes, rules)[core] & ~unmasked
+    masked = np.empty(source.shape, bool)
+    kernels.find_masked(codes, _kinds(rules), margin, masked)
+    if unmasked.any():
+        masked &= ~unmasked
+    return source, masked
 
 
-def _mask(codes: NDArray[np.uint8], rules: CompositeRules) -> NDArray[np.bool_]:
-    """Return (h, w) True where a classification is not clear, clouds and shadows grown."""
-    is_masked, grows = np.zeros(256, bool), np.zeros(256, bool)
-    is_masked[list(rules.mask_codes)] = True
-    grows[[code for code in SCL_DILATED if code in rules.mask_codes]] = True
-    along = kernels.grow(grows[codes], rules.mask_dilation)
-    across = np.ascontiguousarray(along.T)  # another layout would be compiled once more
-    return kernels.grow(across, rules.mask_dilation).T | is_masked[codes]
+def _kinds(rules: CompositeRules) -> NDArray[np.uint8]:
+    """Kind of each class for ``kernels.find_masked``."""
+    kinds = np.zeros(256, np.uint8)
+    kinds[list(rules.mask_codes)] = 1
+    kinds[[code for code in SCL_DILATED if code in rules.mask_codes]] = 2
+    return kinds
