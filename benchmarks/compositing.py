@@ -259,7 +259,7 @@ def compare_medians(*, size: int, rounds: int) -> None:
         out, fewest = np.zeros((size, size), np.uint16), np.full((size, size), 255, np.uint8)
 
         def compiled() -> None:
-            median(stack, sorting_network(len(stack)), out, fewest)  # noqa: B023
+            median(stack, sorting_network(len(stack)), out, fewest, 0, len(out))  # noqa: B023
 
         contest: dict[str, Callable[[], object]] = {
             "lulcmap": compiled,

@@ -102,8 +102,18 @@ def need_of(
 
 
 @busy("compositing")
-def prepare_block(planned: PlannedMap, reader: Reader, need: BlockNeed) -> PreparedBlock:
-    """Make the composite a block needs: of its pixels, and of the windows that it runs."""
+def prepare_block(
+    planned: PlannedMap, reader: Reader, need: BlockNeed, *, threads: int = 1
+) -> PreparedBlock:
+    """Make the composite a block needs: of its pixels, and of the windows that it runs.
+
+    Args:
+        planned: the map.
+        reader: reads the scenes.
+        need: what the block needs.
+        threads: threads that composite.
+
+    """
     block, fresh = need.block, need.shares.fresh
     logger.debug("compositing %s", block.id)
     contract, job, zone = planned.session.contract, planned.job, planned.job.zone(block.id)
@@ -118,6 +128,7 @@ def prepare_block(planned: PlannedMap, reader: Reader, need: BlockNeed) -> Prepa
         counted=_within(over, need.wanted, block.box),
         sun=bool(contract.scalars),
         parts=[window.within(over) for window in fresh],
+        threads=threads,
     )
     windows = Windows(
         contract, s2=composite.s2, s1=composite.s1, over=over, windows=fresh, sun=composite.sun

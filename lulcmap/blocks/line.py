@@ -164,7 +164,9 @@ class Line:
         return self._plan.share(block, windows, self._renounced)
 
     def _prepare(self, need: Future[BlockNeed]) -> PreparedBlock:
-        return prepare_block(self._planned, self._reader, need.result())
+        return prepare_block(
+            self._planned, self._reader, need.result(), threads=self._budget.strips
+        )
 
     def _look_ahead(self) -> None:
         """Have the next batches assembled, also those of the next block if it is there."""
@@ -221,7 +223,9 @@ class Line:
             return prepared
         del prepared  # in the pool, so that memory holds no more composites than the budget says
         need = replace(need, shares=need.shares.alone())
-        waiting.prepared = self._composites.submit(prepare_block, self._planned, self._reader, need)
+        waiting.prepared = self._composites.submit(
+            prepare_block, self._planned, self._reader, need, threads=self._budget.strips
+        )
         return waiting.prepared.result()
 
     def _run(

@@ -9,6 +9,7 @@ from .read_log import LostAsset
 from .reader import Plane, Reader, pixels_of, reader_threads
 from .resample import sample_pixels, transform_nodes
 from .rules import RULE_RANGES, CompositeRules
+from .strips import strip_threads
 from .sun import scene_zenith
 
 __all__ = [
@@ -32,5 +33,6 @@ __all__ = [
     "sample_pixels",
     "scene_zenith",
     "sorting_network",
+    "strip_threads",
     "transform_nodes",
 ]

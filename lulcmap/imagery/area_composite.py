@@ -19,6 +19,8 @@ from lulcmap.catalog import (
 from lulcmap.imagery.composite import Composite, make_composite
 from lulcmap.imagery.reader import Reader
 from lulcmap.imagery.rules import CompositeRules
+from lulcmap.imagery.strips import strip_threads
+from lulcmap.system import available_cores
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,4 +140,5 @@ def composite_grids(
                 s1_others=s1_choice.others,
                 rules=request.rules,
                 sun=request.sun,
+                threads=strip_threads(available_cores()),
             )

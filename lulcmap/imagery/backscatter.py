@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import closing
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from lulcmap.catalog import Datatake
 from lulcmap.imagery import kernels
 from lulcmap.imagery.read_log import LostAsset, Planes, ReadLog
 from lulcmap.imagery.scene_filter import SceneFilter
+from lulcmap.imagery.strips import Strips
 from lulcmap.sensors import S1_BANDS
 
 _MAX_COUNT = 254
@@ -34,7 +36,9 @@ def mean_backscatter(
 
     """
     log = ReadLog()
-    image, _, _ = composite_s1(planes, grid, SceneFilter(grid).only(passes), [], log)
+    with Strips(1) as strips:
+        only = SceneFilter(grid).only(passes)
+        image, _, _ = composite_s1(planes, grid, only, [], log, strips=strips)
     return image, tuple(log.used), tuple(log.lost)
 
 
@@ -45,6 +49,8 @@ def composite_s1(
     others: list[Datatake],
     log: ReadLog,
     counted: NDArray[np.bool_] | None = None,
+    *,
+    strips: Strips,
 ) -> tuple[NDArray[np.int16], NDArray[np.uint8], NDArray[np.bool_]]:
     """Return the mean backscatter, its number of datatakes, and where they are the other orbit's.
 
@@ -56,13 +62,17 @@ def composite_s1(
     count = np.zeros(grid.shape, np.uint16)  # many orbits may cover a pixel
     everywhere = np.ones(grid.shape, bool)
     arrays = everywhere if counted is None else counted, total, count
-    _add_datatakes(planes, grid, passes, everywhere, arrays, log)
+    _add_datatakes(planes, grid, passes, everywhere, arrays, log, strips)
     lacking = count == 0
     if others and lacking.any():
-        _add_datatakes(planes, grid, others, lacking, arrays, log)
+        _add_datatakes(planes, grid, others, lacking, arrays, log, strips)
     image = np.empty((len(S1_BANDS), *grid.shape), np.int16)
-    for index in range(len(S1_BANDS)):
-        kernels.mean_decibel(total[index], count, image[index])
+
+    def convert(start: int, stop: int) -> None:
+        for power, level in zip(total, image, strict=True):
+            kernels.mean_decibel(power[start:stop], count[start:stop], level[start:stop])
+
+    strips.share(grid.shape[0], convert)
     return image, np.minimum(count, _MAX_COUNT).astype(np.uint8), lacking & (count > 0)
 
 
@@ -73,6 +83,7 @@ def _add_datatakes(
     wanted: NDArray[np.bool_],
     arrays: tuple[NDArray[np.bool_], NDArray[np.float32], NDArray[np.uint16]],
     log: ReadLog,
+    strips: Strips,
 ) -> None:
     """Add datatakes, in order, to the wanted pixels; ``arrays`` are those of ``add_scene``."""
     requests = [(scene, band) for datatake in datatakes for scene in datatake for band in S1_BANDS]
@@ -84,7 +95,10 @@ def _add_datatakes(
                 if vv is None or vh is None:
                     continue
                 before = pending.copy() if log.parts else None
-                n_added, n_implausible = kernels.add_scene(vv, vh, pending, *arrays)
+                add = partial(kernels.add_scene, vv, vh, pending, *arrays)
+                n_added, n_implausible = map(
+                    sum, zip(*strips.share(grid.shape[0], add), strict=True)
+                )
                 if n_added:
                     log.used.append(scene.id)
                     if before is not None:

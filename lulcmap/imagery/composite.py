@@ -17,6 +17,7 @@ from lulcmap.imagery.read_log import LostAsset, Planes, ReadLog
 from lulcmap.imagery.reflectance import composite_s2
 from lulcmap.imagery.rules import CompositeRules
 from lulcmap.imagery.scene_filter import SceneFilter
+from lulcmap.imagery.strips import Strips
 from lulcmap.sensors import S1_BANDS, S1_NODATA, S2_BANDS, S2_NODATA
 from lulcmap.system import as_xarray
 
@@ -120,6 +121,7 @@ def make_composite(
     counted: NDArray[np.bool_] | None = None,
     sun: bool = False,
     parts: Sequence[tuple[slice, slice]] = (),
+    threads: int = 1,
 ) -> Composite:
     """Composite scenes on a grid.
 
@@ -134,6 +136,7 @@ def make_composite(
         counted: (H, W) True where implausible power is counted; None for everywhere.
         sun: whether the sun's zenith is wanted.
         parts: rows and columns of the parts whose scenes are wanted too.
+        threads: threads that composite, besides those that read.
 
     Raises:
         ValueError: the grid's edges are not on multiples of 20 m.
@@ -147,10 +150,14 @@ def make_composite(
         )
     nearby = SceneFilter(grid)
     log = ReadLog(parts=parts)
-    s2, s2_count, zenith = composite_s2(planes, grid, nearby.only(s2_dates), rules, log, sun=sun)
-    s1, s1_count, s1_other = composite_s1(
-        planes, grid, nearby.only(s1_passes), nearby.only(s1_others), log, counted
-    )
+    passes, others = nearby.only(s1_passes), nearby.only(s1_others)
+    with Strips(threads) as strips:
+        s2, s2_count, zenith = composite_s2(
+            planes, grid, nearby.only(s2_dates), rules, log, sun=sun, strips=strips
+        )
+        s1, s1_count, s1_other = composite_s1(
+            planes, grid, passes, others, log, counted, strips=strips
+        )
     return Composite(
         s2=s2,
         s1=s1,

@@ -170,6 +170,8 @@ def median(
     network: NDArray[np.int64],
     out: NDArray[np.uint16],
     fewest: NDArray[np.uint8],
+    start_row: int,
+    stop_row: int,
 ) -> None:
     """Compute the median of the samples that are not 0, halves rounded up; 0 where there are none.
 
@@ -182,13 +184,15 @@ def median(
         network: (n, 2) from ``sorting_network(T)``.
         out: (H, W) medians; written.
         fewest: (H, W) lowered to the number of samples where that is less; written.
+        start_row: first row to compute.
+        stop_row: the row after the last.
 
     """
-    size, height, width = stack.shape
+    size, _, width = stack.shape
     rows = np.empty((size, _CHUNK_PX), np.uint16)
     floor, pad = np.empty(_CHUNK_PX, np.uint16), np.empty(_CHUNK_PX, np.uint16)
     count = np.empty(_CHUNK_PX, np.uint16)
-    for y in range(height):
+    for y in range(start_row, stop_row):
         for start in range(0, width, _CHUNK_PX):
             n = min(_CHUNK_PX, width - start)
             least = np.uint16(65535)
@@ -309,6 +313,8 @@ def add_scene(
     counted: NDArray[np.bool_],
     total: NDArray[np.float32],
     count: NDArray[np.uint16],
+    start_row: int,
+    stop_row: int,
 ) -> tuple[int, int]:
     """Add one scene where both bands have data and no earlier scene of its datatake does.
 
@@ -319,15 +325,17 @@ def add_scene(
         counted: (H, W) True where implausible power is counted.
         total: (2, H, W) sums of linear power; written.
         count: (H, W) datatakes in the sums; written.
+        start_row: first row to add.
+        stop_row: the row after the last.
 
     Returns:
         The number of pixels the scene was added to, and the number of those that it would have been
         added to but for implausible power.
 
     """
-    height, width = vv.shape
+    width = vv.shape[1]
     n_added, n_implausible = 0, 0
-    for y in range(height):
+    for y in range(start_row, stop_row):
         one, other, waits, counts = vv[y], vh[y], pending[y], counted[y]
         first, second, summands = total[0, y], total[1, y], count[y]
         n_here, n_odd = np.int32(0), np.int32(0)

@@ -7,6 +7,7 @@ pixel stops after enough clear ones. So no pixel depends on the grid it is compu
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from lulcmap.imagery.reader import Plane
 from lulcmap.imagery.resample import CoarsePlane
 from lulcmap.imagery.rules import CompositeRules
 from lulcmap.imagery.slots import fill_slots, find_runs
+from lulcmap.imagery.strips import Strips
 from lulcmap.imagery.sun import SunMean
 from lulcmap.sensors import NO_SUN, S2_BANDS, SCL_DILATED
 
@@ -32,6 +34,7 @@ def composite_s2(
     log: ReadLog,
     *,
     sun: bool,
+    strips: Strips,
 ) -> tuple[NDArray[np.uint16], NDArray[np.uint8], NDArray[np.uint16] | None]:
     """Return (9, H, W) the median of each pixel's first clear observations, (H, W) their number.
 
@@ -47,6 +50,7 @@ def composite_s2(
     suns = SunMean(picks, scenes) if sun else None
     count = np.full(grid.shape, 255, np.uint8)
     stack = np.zeros((rules.slots, *grid.shape), np.uint16)
+    network = kernels.sorting_network(rules.slots)
     lost_plane = np.zeros(grid.shape, np.uint16)
     sources: dict[int, set[int]] = {number: set() for number in runs}
     requests = [(scenes[number], band) for band in S2_BANDS for number in runs]
@@ -59,8 +63,11 @@ def composite_s2(
                 if plane is not None:
                     sources[number].add(source)
                 filled = lost_plane if plane is None else plane
-                fill_slots(stack, runs[number], filled, scenes[source].offset)
-            kernels.median(stack, kernels.sorting_network(rules.slots), image[index], count)
+                fill_slots(stack, runs[number], filled, scenes[source].offset, strips)
+            strips.share(
+                grid.shape[0],
+                partial(kernels.median, stack, network, image[index], count),
+            )
             if suns is not None:
                 suns.add(stack)
     kernels.settle_incomplete(image, count)

@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from lulcmap.imagery.kernels import NO_SCENE
 from lulcmap.imagery.resample import CoarsePlane, double_row
+from lulcmap.imagery.strips import Strips
 from lulcmap.system import compiled, inlined
 
 Runs = NDArray[np.uint32]
@@ -68,7 +69,11 @@ def _list_runs(picks: NDArray[np.uint16], places: NDArray[np.int64], runs: Runs)
 
 
 def fill_slots(
-    stack: NDArray[np.uint16], runs: Runs, plane: NDArray[np.uint16] | CoarsePlane, offset: int
+    stack: NDArray[np.uint16],
+    runs: Runs,
+    plane: NDArray[np.uint16] | CoarsePlane,
+    offset: int,
+    strips: Strips,
 ) -> None:
     """Write a plane's pixels to the slots that picked its scene, the offset removed.
 
@@ -77,15 +82,21 @@ def fill_slots(
         runs: runs of the plane's scene.
         plane: raw DN on the grid. Nodata (0) stays 0; everything else becomes at least 1.
         offset: DN to subtract.
+        strips: threads to share the runs.
 
     """
     offset = min(max(offset, -65534), 65534)  # further ones give the same: 65535, 1
     limits = np.uint16(max(offset + 1, 0)), np.uint16(min(65535 + offset, 65535))
     shift = (*limits, np.uint16(offset % 65536))
-    if isinstance(plane, CoarsePlane):
-        _fill_doubled(stack, runs, plane.samples, plane.odd_row, plane.odd_col, shift)
-    else:
-        _fill(stack, runs, plane, shift)
+
+    def fill(start: int, stop: int) -> None:
+        part = runs[start:stop]
+        if isinstance(plane, CoarsePlane):
+            _fill_doubled(stack, part, plane.samples, plane.odd_row, plane.odd_col, shift)
+        else:
+            _fill(stack, part, plane, shift)
+
+    strips.share(len(runs), fill)
 
 
 _Shift = tuple[np.uint16, np.uint16, np.uint16]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from lulcmap.errors import UsageError
-from lulcmap.imagery import reader_threads
+from lulcmap.imagery import reader_threads, strip_threads
 from lulcmap.system import available_cores, free_memory
 
 BASE_BYTES = 0.6e9
@@ -87,6 +87,9 @@ class MemoryBudget:
     calls: int
     """Calls of the network at once."""
 
+    strips: int
+    """Threads of each composite."""
+
     kept: float
     """Bytes of windows kept for the next blocks."""
 
@@ -149,11 +152,13 @@ def memory_budget(
         peak += (at_once + _GPU_BATCHES) * batch if on_gpu else 0
         peak += (n_calls - 1) * call
         if peak + kept <= limit:
-            return MemoryBudget(blocks, at_once, n_readers, n_calls, kept, peak + kept)
+            strips = strip_threads(cores, at_once)
+            return MemoryBudget(blocks, at_once, n_readers, n_calls, strips, kept, peak + kept)
     # An estimate is not a reason to refuse, nor are windows: what is not kept is run again.
     if allowed is None or peak <= limit:
         kept = max(limit - peak, 0.0)
-        return MemoryBudget(blocks, at_once, n_readers, n_calls, kept, peak + kept)
+        strips = strip_threads(cores, at_once)
+        return MemoryBudget(blocks, at_once, n_readers, n_calls, strips, kept, peak + kept)
     raise UsageError(
         f"--max-memory is {allowed / 1e9:.1f} GB, and blocks of {shape[0]} x {shape[1]} px need "
         f"about {peak / 1e9:.1f} GB. Give a smaller --block-size, or a larger --max-memory."

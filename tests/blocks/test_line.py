@@ -105,7 +105,15 @@ def test_a_run_that_is_stopped_and_resumed_has_the_blocks_of_one_that_was_not(
 
 
 def budget(monkeypatch, **values):
-    usual = {"blocks": 2, "composites": 1, "readers": 4, "calls": 1, "kept": 1e9, "peak": 0.0}
+    usual = {
+        "blocks": 2,
+        "composites": 1,
+        "readers": 4,
+        "calls": 1,
+        "strips": 1,
+        "kept": 1e9,
+        "peak": 0.0,
+    }
     made = MemoryBudget(**{**usual, **values})
     monkeypatch.setattr(local, "blocks_budget", lambda *_: made)
 
@@ -129,7 +137,7 @@ def test_neighbours_of_a_block_that_lost_an_asset_prepare_all_their_windows(
 ):
     """A scene cannot be read in the north: blocks there have lost it, and those beside them not."""
     chosen = settings(keep_run=True, max_lost=1.0)
-    read = Reader.read
+    read = Reader._read
 
     def broken(self, scene, band, grid):
         top = grid.affine.f
@@ -138,10 +146,15 @@ def test_neighbours_of_a_block_that_lost_an_asset_prepare_all_their_windows(
         return read(self, scene, band, grid)
 
     found = []
-    monkeypatch.setattr(Reader, "read", lambda self, *of: found.append(of[0].id) or read(self, *of))
+
+    def noted(self, *of):
+        found.append(of[0].id)
+        return read(self, *of)
+
+    monkeypatch.setattr(Reader, "_read", noted)
     blocks_of(str(country.aoi), tmp_path / "c.tif", chosen)
     lost = next(name for name in found if "MSIL2A" in name)
-    monkeypatch.setattr(Reader, "read", broken)
+    monkeypatch.setattr(Reader, "_read", broken)
 
     alone = blocks_of(str(country.aoi), tmp_path / "a.tif", chosen, one_by_one)
     together = blocks_of(str(country.aoi), tmp_path / "b.tif", chosen)
@@ -182,11 +195,11 @@ def test_the_network_runs_while_the_next_block_is_composited_and_the_last_is_wri
 
     n_prepared = []
 
-    def prepare_slowly(*of):
+    def prepare_slowly(*of, **threads):
         n_prepared.append(1)
         if len(n_prepared) == 5:
             assert running.wait(60)
-        prepared = prepare(*of)
+        prepared = prepare(*of, **threads)
         if len(n_prepared) >= 5:
             composited.set()
         return prepared
@@ -204,7 +217,7 @@ def test_the_network_runs_while_the_next_block_is_composited_and_the_last_is_wri
 def test_an_error_of_a_thread_ends_the_run_and_leaves_no_thread_behind(
     country, settings, tmp_path, monkeypatch
 ):
-    def fails(*_):
+    def fails(*_, **__):
         raise ZeroDivisionError
 
     for name in ("finish_block", "prepare_block", "need_of"):
@@ -220,11 +233,11 @@ def test_an_error_leaves_the_blocks_before_it_made(country, settings, tmp_path, 
     budget(monkeypatch, blocks=3)
     failed, numbers, prepare, run = threading.Event(), count(), line.prepare_block, Session.run
 
-    def third_fails(*of):
+    def third_fails(*of, **threads):
         if next(numbers) == 2:
             failed.set()
             raise ProviderError("the server is down")
-        return prepare(*of)
+        return prepare(*of, **threads)
 
     def waits(self, *shown):
         assert failed.wait(60)

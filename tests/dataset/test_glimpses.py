@@ -133,14 +133,14 @@ def test_at_the_antimeridian_servers_are_asked_for_degrees_that_exist(monkeypatc
 
 
 def test_a_date_that_cannot_be_read_is_left_out_and_told(country, places, monkeypatch):
-    read = Reader.read
+    read = Reader._read
 
     def broken(self, scene, band, grid):
         if band == "B03" and scene.acquired.month > 6:
             raise ReadError(f"Scene {scene.id}: B03 could not be read.")
         return read(self, scene, band, grid)
 
-    monkeypatch.setattr(Reader, "read", broken)
+    monkeypatch.setattr(Reader, "_read", broken)
     with open_glimpses(str(country.items), places, YEAR, 4) as glimpses:
         seen = glimpses.of(*places[0])
 

@@ -361,7 +361,7 @@ def test_the_median_of_any_number_of_dates_ignores_what_is_missing(size):
     stack[rng.random(stack.shape) < rng.random(stack.shape[1:])] = 0
     out, fewest = np.zeros(stack.shape[1:], np.uint16), np.full(stack.shape[1:], 255, np.uint8)
 
-    kernels.median(stack, kernels.sorting_network(size), out, fewest)
+    kernels.median(stack, kernels.sorting_network(size), out, fewest, 0, len(out))
 
     others = np.where(stack > 1, stack, 65535).min(0)
     stack[(stack == 1) & (others >= 500) & (others < 65535)] = 0  # missing beside bright samples

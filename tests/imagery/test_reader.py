@@ -451,7 +451,7 @@ def test_few_planes_are_in_flight_and_closing_drops_the_rest(monkeypatch):
             asked.append(band)
         return np.zeros(1)
 
-    monkeypatch.setattr(Reader, "read", read)
+    monkeypatch.setattr(Reader, "_read", read)
     with Reader(workers=3) as reader:
         planes = reader.planes([(make_scene(), str(n)) for n in range(100)], make_grid())
         for taken in range(1, 11):

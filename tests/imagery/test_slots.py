@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from lulcmap.imagery.kernels import NO_SCENE
 from lulcmap.imagery.resample import CoarsePlane
 from lulcmap.imagery.slots import fill_slots, find_runs
+from lulcmap.imagery.strips import Strips
 
 SCENES = (0, 3, 7)
 
@@ -63,7 +64,7 @@ def test_a_plane_fills_the_slots_that_picked_its_scene(seed, size, length, offse
 
     for number, runs in find_runs(picks).items():
         expected = filled(stack, picks, number, without_offset(raw, offset))
-        fill_slots(stack, runs, raw, offset)
+        fill_slots(stack, runs, raw, offset, Strips(1))
         np.testing.assert_array_equal(stack, expected)
 
 
@@ -84,7 +85,7 @@ def test_a_coarse_plane_fills_what_it_would_fill_doubled(seed, size, length, odd
 
     for number, runs in find_runs(picks).items():
         expected = filled(stack, picks, number, without_offset(coarse.doubled(), 1000))
-        fill_slots(stack, runs, coarse, 1000)
+        fill_slots(stack, runs, coarse, 1000, Strips(1))
         np.testing.assert_array_equal(stack, expected)
 
 

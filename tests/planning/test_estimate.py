@@ -184,7 +184,7 @@ def test_the_windows_of_a_plan_are_those_that_the_network_runs(
     """Whether all windows that blocks share are kept for the next, none, or five."""
     chosen = settings(block_size=block_size)
     window_bytes = planned_of(country, tmp_path / "map.tif", chosen).session.contract.window_bytes
-    budget = MemoryBudget(2, 1, 4, 1, kept=kept * window_bytes, peak=0.0)
+    budget = MemoryBudget(2, 1, 4, 1, 1, kept=kept * window_bytes, peak=0.0)
     for module in "lulcmap.planning.estimate.run", "lulcmap.blocks.local":
         monkeypatch.setattr(f"{module}.blocks_budget", lambda *_: budget)
     estimate = plan_for(country, tmp_path / "map.tif", chosen)

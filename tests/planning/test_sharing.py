@@ -140,7 +140,9 @@ def test_the_windows_foretold_are_those_that_the_blocks_run(case, behind):
     blocks = in_order([block for block in blocks if block.id.zone == blocks[0].id.zone])
     planned = planned_with(lattice, block_size)
     kept = most * planned.session.contract.window_bytes
-    budget = MemoryBudget(blocks=behind, composites=1, readers=1, calls=1, kept=kept, peak=0.0)
+    budget = MemoryBudget(
+        blocks=behind, composites=1, readers=1, calls=1, strips=1, kept=kept, peak=0.0
+    )
     corners = [
         np.array([(window.row, window.col) for window in needed[block.id]], int).reshape(-1, 2)
         for block in blocks

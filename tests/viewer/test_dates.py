@@ -114,14 +114,14 @@ def test_other_dates_take_the_place_of_those_that_were_kept(tmp_path):
 
 def test_dates_that_could_not_be_read_are_tried_again(country, points, tmp_path, monkeypatch):
     asked = asked_of(country.items)
-    read, is_broken = Reader.read, True
+    read, is_broken = Reader._read, True
 
     def failing(self, scene, band, grid):
         if is_broken and band == "B03":
             raise ReadError(f"Scene {scene.id}: B03 could not be read.")
         return read(self, scene, band, grid)
 
-    monkeypatch.setattr(Reader, "read", failing)
+    monkeypatch.setattr(Reader, "_read", failing)
     with DateFile(tmp_path / "dates.sqlite") as file:
         lost = read_dates(file, points[:1], asked)
         without = file.to_json(points)

@@ -167,7 +167,9 @@ def _zones(
     return tuple(zones), reads
 
 
-_NOTHING_KEPT = MemoryBudget(blocks=1, composites=1, readers=1, calls=1, kept=0.0, peak=0.0)
+_NOTHING_KEPT = MemoryBudget(
+    blocks=1, composites=1, readers=1, calls=1, strips=1, kept=0.0, peak=0.0
+)
 """Of a run that does not fit."""
 
 
