@@ -168,16 +168,16 @@ def one_block(folder: Path, size: int, dates: tuple[int, int], model: str) -> Ca
 
 def of_scale(folder: Path, side: int, model: str, peer: tuple[str, ...]) -> Case:
     """Some blocks of the country of ``scale.py``; it is simulated if it is missing."""
-    if not (folder / f"{scale.SIDE}.geojson").exists():
+    if not (folder / scale.SIMULATED).exists():
         measured([sys.executable, "-m", "benchmarks.scale", str(folder), "--simulate"])
     skipped, inset = (scale.SIDE - side) // 2, scale.INSET_M // 10
-    first = [
-        (at + skipped) * scale.BLOCK + scale.MARGIN + inset
-        for at in (scale.FIRST_ROW, scale.FIRST_COL)
+    first = scale.first_pixel(model)
+    corner = [
+        (at + skipped) * scale.BLOCK + first + inset for at in (scale.FIRST_ROW, scale.FIRST_COL)
     ]
     pixels = side * scale.BLOCK - 2 * inset
-    box = (*first, pixels, pixels)
-    return Case(folder, folder / f"{side}.geojson", box, model, scale.BLOCK, peer)
+    area = scale.area_of(folder, side, first)
+    return Case(folder, area, (*corner, pixels, pixels), model, scale.BLOCK, peer)
 
 
 def in_child(*words: str) -> str:

@@ -23,8 +23,7 @@ BLOCK = 768
 """Pixels a side of a block: two steps of the lattice."""
 
 MARGIN = 256
-"""Pixels by which the windows of a block reach beyond it; also where block 0 begins, because the
-edges of a block lie in the middle of a window."""
+"""Pixels by which the windows of a block reach beyond it, at most."""
 
 INSET_M = 30
 """Metres by which an area stays inside its blocks: lulcmap maps 20 m beyond a polygon, which must
@@ -39,6 +38,9 @@ SIDE = 8
 
 SEED = 31
 YEAR = 2024
+
+SIMULATED = "simulated"
+"""Name of the file that says that the country is whole."""
 
 MAX_GROWTH = 0.15
 """Share by which peak memory may grow from the second smallest area to the largest."""
@@ -63,49 +65,66 @@ def simulate_country(folder: Path) -> None:
     )
 
 
-def write_area(path: Path, side: int) -> None:
-    """Write the outline, in degrees, of ``side`` by ``side`` blocks in the country's centre."""
+def first_pixel(model: str) -> int:
+    """Where block 0 begins, pixels: the edges of blocks lie in the middle of a window."""
+    from lulcmap.model import find_model, open_session
+
+    return open_session(find_model(model), device="cpu", threads=1).contract.window // 2
+
+
+def area_of(folder: Path, side: int, first: int) -> Path:
+    """A file with the outline of ``side`` by ``side`` blocks in the country's centre.
+
+    Args:
+        folder: where the country is.
+        side: blocks a side.
+        first: where block 0 begins, as ``first_pixel`` says.
+
+    """
     import shapely
 
     from lulcmap.simulation import to_degrees
 
     skipped = (SIDE - side) // 2
-    left = ((FIRST_COL + skipped) * BLOCK + MARGIN) * 10
-    top = -((FIRST_ROW + skipped) * BLOCK + MARGIN) * 10
+    left = ((FIRST_COL + skipped) * BLOCK + first) * 10
+    top = -((FIRST_ROW + skipped) * BLOCK + first) * 10
     square = shapely.box(left, top - side * BLOCK * 10, left + side * BLOCK * 10, top)
     # A straight line in metres bends in degrees: by 0.1 mm between corners 200 m apart.
     outline = shapely.segmentize(square.buffer(-INSET_M, join_style="mitre"), 200.0)
     xs, ys = shapely.get_coordinates(outline).T.tolist()
     ring = to_degrees(xs, ys, EPSG)
+    path = folder / f"{side}-from-{first}.geojson"
     path.write_text(json.dumps({"type": "Polygon", "coordinates": [ring]}), encoding="utf-8")
+    return path
 
 
-def command_of(folder: Path, side: int, out: Path, options: list[str]) -> list[str]:
+def command_of(folder: Path, side: int, out: Path, model: str) -> list[str]:
     """The command that maps an area."""
+    area = area_of(folder, side, first_pixel(model))
     words = ["predict", "--year", str(YEAR), "--json", "--keep-run", "--block-size", str(BLOCK)]
-    words += ["--aoi", str(folder / f"{side}.geojson"), "--out", str(out / f"{side}.tif")]
-    return lulcmap(*words, "--catalog", str(folder / "items.json"), *options)
+    words += ["--aoi", str(area), "--out", str(out / f"{side}.tif"), "--model", model]
+    return lulcmap(*words, "--catalog", str(folder / "items.json"))
 
 
-def map_once(folder: Path, side: int, out: Path, options: list[str]) -> tuple[Cost, int]:
+def map_once(folder: Path, side: int, out: Path, model: str) -> tuple[Cost, int]:
     """Map an area with the command; return the cost of the process, and the pixels mapped."""
-    cost, report = measured(command_of(folder, side, out, options))
+    cost, report = measured(command_of(folder, side, out, model))
     blocks = len(list((out / f"{side}.tif.run" / "blocks").iterdir()))
     if blocks != side * side:
         sys.exit(f"The area of {side * side} blocks was mapped in {blocks} blocks.")
     return cost, json.loads(report)["pixels"]["total"]
 
 
-def measure(folder: Path, sides: list[int], *, rounds: int, options: list[str]) -> bool:
+def measure(folder: Path, sides: list[int], *, rounds: int, model: str) -> bool:
     """Print the table; True if peak memory stays within its limit."""
     with tempfile.TemporaryDirectory() as warm:  # warm-up: compiles what is compiled once
-        map_once(folder, sides[0], Path(warm), options)
+        map_once(folder, sides[0], Path(warm), model)
     costs: dict[int, list[Cost]] = {side: [] for side in sides}
     pixels: dict[int, int] = {}
     for turn in range(rounds):
         for side in sides:
             with tempfile.TemporaryDirectory() as out:
-                cost, pixels[side] = map_once(folder, side, Path(out), options)
+                cost, pixels[side] = map_once(folder, side, Path(out), model)
             print(f"round {turn + 1}, {side * side} blocks: {cost}", file=sys.stderr, flush=True)
             costs[side].append(cost)
     print("blocks      Mpx    wall s     CPU s  px/s wall  px/CPU-s  peak MB")
@@ -128,10 +147,10 @@ def measure(folder: Path, sides: list[int], *, rounds: int, options: list[str]) 
     return growth < MAX_GROWTH
 
 
-def share(folder: Path, side: int, workers: int, options: list[str]) -> float:
+def share(folder: Path, side: int, workers: int, model: str) -> float:
     """Seconds in which workers, each on its own core, map the blocks of an area."""
     with tempfile.TemporaryDirectory() as out:
-        command = command_of(folder, side, Path(out), options)
+        command = command_of(folder, side, Path(out), model)
         start = time.perf_counter()
         running = [
             subprocess.Popen(
@@ -146,12 +165,12 @@ def share(folder: Path, side: int, workers: int, options: list[str]) -> float:
         return time.perf_counter() - start
 
 
-def measure_workers(folder: Path, side: int, *, rounds: int, options: list[str]) -> None:
+def measure_workers(folder: Path, side: int, *, rounds: int, model: str) -> None:
     """Print how much faster two workers are than one."""
     times: dict[int, list[float]] = {1: [], 2: []}
     for _ in range(rounds):
         for workers, runs in times.items():
-            runs.append(share(folder, side, workers, options))
+            runs.append(share(folder, side, workers, model))
     one, two = (statistics.median(runs) for runs in times.values())
     print(
         f"{side * side} blocks: {one:.1f} s by one worker, {two:.1f} s by two, each on one core: "
@@ -171,18 +190,16 @@ def main() -> None:
         folder = options.folder or Path(temporary)
         if options.simulate:
             simulate_country(folder)
-            for side in range(1, SIDE + 1):
-                write_area(folder / f"{side}.geojson", side)
+            (folder / SIMULATED).touch()
             return
-        if not (folder / f"{SIDE}.geojson").exists():  # written last
+        if not (folder / SIMULATED).exists():
             # In another process, because a child's peak memory is at least its parent's.
             subprocess.run(
                 [sys.executable, "-m", "benchmarks.scale", str(folder), "--simulate"], check=True
             )
-        model = ["--model", options.model]
-        if not measure(folder, options.sides, rounds=options.rounds, options=model):
+        if not measure(folder, options.sides, rounds=options.rounds, model=options.model):
             sys.exit(1)
-        measure_workers(folder, 4, rounds=options.rounds, options=model)
+        measure_workers(folder, 4, rounds=options.rounds, model=options.model)
 
 
 if __name__ == "__main__":
