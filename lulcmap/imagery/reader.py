@@ -23,7 +23,7 @@ from lulcmap.imagery.assets.http import FetchError
 from lulcmap.imagery.plane import UnfitError, read_plane
 from lulcmap.imagery.resample import CoarsePlane
 from lulcmap.sensors import S2_BANDS
-from lulcmap.system import available_cores, busy
+from lulcmap.system import available_cores, busy, spare_blas
 
 _SILENT_S = 600.0
 """Seconds for which a host that has spent its patience is left alone, where another provider holds
@@ -101,6 +101,7 @@ class Reader:
         self._fetcher = Fetcher(sign=sign, private=private, retries=retries, patience=patience)
         self._assets = Assets(self._fetcher)
         self._silent = _Silent()
+        spare_blas()  # before a thread of the pool decodes
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="read")
 
     def __enter__(self) -> Self:

@@ -10,7 +10,7 @@ from .fonts import can_draw, draw_text, font_for, shortened_text, text_width
 from .gdal import GDAL_OPTIONS
 from .http import connection_fault, public_url, retry_after_seconds
 from .inputs import check_is_file
-from .jit import compiled, inlined
+from .jit import compiled, inlined, spare_blas
 from .lock import HeldError, hold_file, holder
 from .memory import available_memory, free_memory, memory_limit, release_memory
 from .network import ca_bundle, proxy_of
@@ -76,6 +76,7 @@ __all__ = [
     "sha256_of",
     "share_compiled_loops",
     "shortened_text",
+    "spare_blas",
     "text_width",
     "threads",
     "use_own_proj_data",

@@ -1,7 +1,9 @@
 """Compilation of hot loops with numba."""
 
 import logging
+import sys
 from collections.abc import Callable
+from functools import cache
 from typing import Any, ParamSpec, TypeVar, cast
 
 from numba import njit
@@ -33,3 +35,25 @@ def inlined(function: Callable[P, R]) -> Callable[P, R]:
     counts the references to every array. It has no cache of its own.
     """
     return cast("Callable[P, R]", njit(nogil=True, forceinline=True)(function))
+
+
+@cache
+def spare_blas() -> None:
+    """Have numba look for SciPy's BLAS when a loop uses it, not when it loads its first loop.
+
+    None of ours does, and to look for it is to import ``scipy.linalg``: a quarter of a second,
+    while every thread waits. Loops of others that use BLAS still find it.
+    """
+    if "numba.np.arraymath" in sys.modules:
+        return  # it has been looked for
+    try:
+        from numba.np import linalg
+
+        ensure_blas = linalg.ensure_blas
+    except (ImportError, AttributeError):
+        return  # a version that looks for it in another way
+
+    def ensure_later() -> None:
+        linalg.ensure_blas = ensure_blas
+
+    linalg.ensure_blas = ensure_later
