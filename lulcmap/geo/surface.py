@@ -211,10 +211,9 @@ def _gather(
         Number of unsure pixels.
 
     """
-    found, sure = 0, 0.5 - margin
-    last_row, last_col = knots.shape[1] - 4, knots.shape[2] - 4
-    per_pixel = 1 / steps[1]
+    found, last_row, last_col = 0, knots.shape[1] - 4, knots.shape[2] - 4
     height, width = values.shape[1:]
+    box = (offset[0], offset[0] + height, offset[1], offset[1] + width)
     flat = values.reshape(values.shape[0], height * width)
     line, at = np.empty((2, knots.shape[2])), np.empty(2 * _KNOT_PX, np.int32)
     for row in range(mask.shape[0]):
@@ -236,28 +235,69 @@ def _gather(
             if cell == knots.shape[2] - 2:
                 stop = mask.shape[1]
             left = min(max(cell - 1, 0), last_col)
-            y0, y1, y2, y3 = _cubic(line[0], left)
-            x0, x1, x2, x3 = _cubic(line[1], left)
-            # two loops, as the first one has no branch and works on several pixels at once
+            cubics = (_cubic(line[0], left), _cubic(line[1], left))
+            _find_places(cubics, start, stop, 1 / steps[1], left, margin, reach, box, at)
+            n_there = 0
             for k in range(stop - start):
-                t = float(start + k) * per_pixel - left
-                y = ((y3 * t + y2) * t + y1) * t + y0
-                x = ((x3 * t + x2) * t + x1) * t + x0
-                i, j = np.int32(y), np.int32(x)  # rounded down, as unsure below 0
-                is_sure = (abs(y - i - 0.5) <= sure) & (abs(x - j - 0.5) <= sure)
-                is_sure &= (i >= 0) & (i < reach[0]) & (j >= 0) & (j < reach[1])
-                i, j = i - offset[0], j - offset[1]
-                is_there = (i >= 0) & (i < height) & (j >= 0) & (j < width)
-                at[k] = (i * width + j if is_there else _BEYOND) if is_sure else _UNSURE
+                n_there += (at[k] >= 0) & mask[row, start + k]
+            if n_there == stop - start:  # mostly
+                for band in range(flat.shape[0]):
+                    for k in range(stop - start):
+                        pixel, place = np.uint64(start + k), np.uint32(at[k])  # none from the end
+                        out[band, row, pixel] = flat[band, place]
+                continue
             for k in range(stop - start):
-                if mask[row, start + k]:
-                    if at[k] >= 0:
-                        for band in range(flat.shape[0]):
-                            out[band, row, start + k] = flat[band, np.uint32(at[k])]
-                    elif at[k] == _UNSURE:
-                        unsure[row, start + k] = True
-                        found += 1
+                if at[k] >= 0 and mask[row, start + k]:
+                    for band in range(flat.shape[0]):
+                        out[band, row, start + k] = flat[band, np.uint32(at[k])]
+                elif at[k] == _UNSURE and mask[row, start + k]:
+                    unsure[row, start + k] = True
+                    found += 1
     return found
+
+
+@compiled
+def _find_places(
+    cubics: tuple[tuple[float, float, float, float], tuple[float, float, float, float]],
+    start: int,
+    stop: int,
+    per_pixel: float,
+    left: int,
+    margin: float,
+    reach: tuple[int, int],
+    box: tuple[int, int, int, int],
+    at: NDArray[np.int32],
+) -> None:
+    """Find the places of some pixels of a row among the values.
+
+    One loop without a branch, and all in one type, so that it works on several pixels at once.
+
+    Args:
+        cubics: their coordinates, down and across, by knots.
+        start: first pixel.
+        stop: pixel after the last.
+        per_pixel: knots to a pixel.
+        left: knot at which the cubics begin.
+        margin: as of ``_gather``, and so is ``reach``.
+        reach: as of ``_gather``.
+        box: first row of the values and the one after the last, and columns.
+        at: (N,) array to fill with the places in a row of all values, ``_BEYOND`` or ``_UNSURE``.
+
+    """
+    (y0, y1, y2, y3), (x0, x1, x2, x3) = cubics
+    height, width, sure = float(reach[0]), float(reach[1]), 0.5 - margin
+    top, bottom, first, last = float(box[0]), float(box[1]), float(box[2]), float(box[3])
+    beyond, unsure = float(_BEYOND), float(_UNSURE)
+    for k in range(stop - start):
+        t = float(start + k) * per_pixel - left
+        y = ((y3 * t + y2) * t + y1) * t + y0
+        x = ((x3 * t + x2) * t + x1) * t + x0
+        i, j = np.floor(y), np.floor(x)
+        is_sure = (abs(y - i - 0.5) <= sure) & (abs(x - j - 0.5) <= sure)
+        is_sure &= (i >= 0) & (i < height) & (j >= 0) & (j < width)
+        is_there = (i >= top) & (i < bottom) & (j >= first) & (j < last)
+        place = (i - top) * (last - first) + (j - first)
+        at[k] = np.int32(place if is_sure & is_there else (beyond if is_sure else unsure))
 
 
 @compiled

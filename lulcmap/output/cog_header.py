@@ -4,6 +4,7 @@ GDAL writes the COG of a raster without a pixel, which has every tag and the tab
 empty; the tables are filled in when the sizes of the tiles are known.
 """
 
+import re
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -28,6 +29,9 @@ _OVERVIEW = (
     "<SourceBand>{band}</SourceBand></Overview>"
 )
 """A band of another file in memory, as an overview of a band of a virtual raster."""
+
+_SOURCE = re.compile(rb"<(Simple|Complex)Source.*?</(Simple|Complex)Source>", re.DOTALL)
+"""Where the pixels of a band of a virtual raster come from."""
 
 _TYPES = {3: "<u2", 4: "<u4", 16: "<u8"}
 """Types of the numbers in a table of tiles."""
@@ -122,7 +126,11 @@ def _empty(layout: Mapping[str, Any]) -> MemoryFile:
 
 
 def _with_overviews(virtual: bytes, names: Sequence[str]) -> bytes:
-    """The text of a virtual raster whose bands have the bands of other files as overviews."""
+    """The text of a virtual raster whose bands have the bands of other files as overviews.
+
+    Without sources of its own it has no pixels, so that GDAL need not look for any.
+    """
+    virtual = _SOURCE.sub(b"", virtual)
     *bands, rest = virtual.split(_BAND_END)  # not parsed: its tags may hold what XML cannot
     for number, band in enumerate(bands, 1):
         overviews = "".join(_OVERVIEW.format(name=name, band=number) for name in names)

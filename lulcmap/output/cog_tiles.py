@@ -102,7 +102,7 @@ class _Spool:
 
     def add(self, level: int, row: int, col: int, values: NDArray[Any]) -> None:
         """Have a tile compressed; one without a value takes no room."""
-        if (values == self._nodata).all():
+        if values[0, 0, 0] == self._nodata and (values == self._nodata).all():
             return
         number = row // TILE_PX * self._across[level] + col // TILE_PX
         # a copy, as the next strip overwrites the values of an overview
@@ -155,8 +155,10 @@ class _Spool:
 def _compressed(values: NDArray[Any]) -> bytes:
     """The compressed tile of (B, h, w) values, by pixel; 0 beyond the raster."""
     bands, height, width = values.shape
-    tile = np.zeros((TILE_PX, TILE_PX, bands), values.dtype.newbyteorder("<"))
-    tile[:height, :width] = np.moveaxis(values, 0, 2)
+    tile = np.moveaxis(values, 0, 2).astype(values.dtype.newbyteorder("<"), copy=False)
+    if (height, width) != (TILE_PX, TILE_PX):
+        tile, known = np.zeros((TILE_PX, TILE_PX, bands), tile.dtype), tile
+        tile[:height, :width] = known
     content = tile.tobytes()
     compressed = bytes(deflate.zlib_compress(content, _LEVEL))
     if deflate.zlib_decompress(compressed, len(content)) != content:

@@ -216,30 +216,48 @@ def _most_frequent(
     out: NDArray[np.uint8],
 ) -> None:
     """The most frequent value of each window, of several the first to be so often; or nodata."""
-    counts = np.zeros(256, np.int64)
+    alike = np.empty(values.shape[2], np.bool_)
+    # Counts are not cleared: those of a window begin where no earlier one can have come to.
+    counts, none = np.zeros(256, np.int64), 0
     for band in range(out.shape[0]):
         for i in range(out.shape[1]):
+            top, bottom = down[0, i], down[1, i]
+            head = values[band, top]
+            # first which columns have one value: a loop without a branch, many pixels at once
+            alike[:] = True
+            for row in range(top + 1, bottom):
+                line = values[band, row]
+                for col in range(alike.size):
+                    alike[col] &= line[col] == head[col]
             for j in range(out.shape[2]):
-                first = values[band, down[0, i], across[0, j]]
-                is_uniform = True
-                for row in range(down[0, i], down[1, i]):
-                    for col in range(across[0, j], across[1, j]):
-                        is_uniform &= values[band, row, col] == first
+                left, right = across[0, j], across[1, j]
+                first, is_uniform = head[left], alike[left]
+                for col in range(left + 1, right):
+                    is_uniform &= alike[col] & (head[col] == first)
                 if is_uniform:
                     out[band, i, j] = first
                     continue
-                best, most = nodata, 0
-                for row in range(down[0, i], down[1, i]):
-                    for col in range(across[0, j], across[1, j]):
+                size = (bottom - top) * (right - left)
+                if bottom - top == 2 and right - left == 2:
+                    a, b = head[left], head[left + 1]
+                    c, d = values[band, top + 1, left], values[band, top + 1, left + 1]
+                    if (a != nodata) & (b != nodata) & (c != nodata) & (d != nodata):
+                        best = d if (d == a) | (d == b) | (d == c) else a
+                        best = c if (c == a) | (c == b) else best
+                        out[band, i, j] = a if a == b else best
+                        continue
+                best, most = nodata, none
+                for row in range(top, bottom):
+                    for col in range(left, right):
                         value = values[band, row, col]
                         if value != nodata:
-                            counts[value] += 1
+                            counts[value] = max(counts[value], none) + 1
                             if counts[value] > most:
                                 best, most = value, counts[value]
-                for row in range(down[0, i], down[1, i]):
-                    for col in range(across[0, j], across[1, j]):
-                        counts[values[band, row, col]] = 0
+                    if 2 * (most - none) > size:
+                        break
                 out[band, i, j] = best
+                none += size
 
 
 @compiled

@@ -83,7 +83,7 @@ def quick_look(path: Path, report: MapReport) -> bytes:
     _draw_scale_bar(draw, (_MARGIN_PX, foot - _FOOT_PX / 2), *bar)
     _draw_north(draw, (_MARGIN_PX + _BAR_PX + 60, foot - _FOOT_PX / 2 - 4), north)
     out = BytesIO()
-    page.save(out, format="PNG", optimize=True)
+    page.save(out, format="PNG")
     return out.getvalue()
 
 
