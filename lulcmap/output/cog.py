@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,9 @@ _COG_OPTIONS = {
     "SPARSE_OK": True,  # an empty tile takes no room
 }
 """Options of the header; ``cog_tiles`` writes the tiles in the same way."""
+
+_VALIDATOR = "rio_cogeo.cogeo"
+"""Module that checks a COG; slow to import, and needed at the end only."""
 
 _OVERVIEWS = 4 / 3
 """Most bytes of a COG for each of a plain file with its pixels: overviews of noise add a third."""
@@ -174,6 +178,7 @@ def _write(
             with rasterio.Env(**GDAL_OPTIONS):
                 header = make_header(raster.layout, dress, _COG_OPTIONS)
             with threads() as workers:
+                workers.submit(import_module, _VALIDATOR)  # in the meantime
                 sha256 = write_tiles(raster, header, part, workers, resampling=resampling)
             with rasterio.Env(**GDAL_OPTIONS):
                 _check(part, raster, tags=tags, check=check)
@@ -251,9 +256,7 @@ def _check(
         OSError: it is not.
 
     """
-    from rio_cogeo.cogeo import cog_validate  # slow to import, and needed at the end only
-
-    _, errors, warnings = cog_validate(part, strict=True, quiet=True)
+    _, errors, warnings = import_module(_VALIDATOR).cog_validate(part, strict=True, quiet=True)
     if raster.layout["width"] == 1:  # it stays one, which looks like no overview
         errors = [error for error in errors if not error.startswith("Invalid Decimation 1 ")]
     if errors or warnings:

@@ -315,7 +315,9 @@ def _tally(
                 turns[col % 4, value] += 1
                 if weights.size:
                     areas[value] += weights[row, col]
-    counts += turns.sum(axis=0)
+    for turn in range(turns.shape[0]):
+        for value in range(counts.size):
+            counts[value] += turns[turn, value]
 
 
 def _classes(

@@ -224,11 +224,11 @@ def _most_frequent(
             top, bottom = down[0, i], down[1, i]
             head = values[band, top]
             # first which columns have one value: a loop without a branch, many pixels at once
-            alike[:] = True
+            for col in range(alike.size):
+                alike[col] = True
             for row in range(top + 1, bottom):
-                line = values[band, row]
                 for col in range(alike.size):
-                    alike[col] &= line[col] == head[col]
+                    alike[col] &= values[band, row, col] == head[col]
             for j in range(out.shape[2]):
                 left, right = across[0, j], across[1, j]
                 first, is_uniform = head[left], alike[left]
