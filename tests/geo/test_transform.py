@@ -3,7 +3,8 @@ import pytest
 from odc.geo.geobox import GeoBox
 from pyproj import Transformer
 
-from lulcmap.geo.transform import pixel_zones, zone_pixels
+from lulcmap.geo.tiling import Box
+from lulcmap.geo.transform import fill_from_zone, pixel_zones, zone_pixels
 from lulcmap.geo.utm import utm_zone
 
 ZONE = 32632
@@ -27,6 +28,45 @@ def test_a_pixels_place_in_the_zone_is_exact(shape, crs, pixel):
     )
     np.testing.assert_array_equal(rows, np.floor(-northing / 10))
     np.testing.assert_array_equal(cols, np.floor(easting / 10))
+
+
+class Numbered:
+    """A raster of two bands whose pixels have values of their own."""
+
+    def __init__(self, extent: Box) -> None:
+        self.extent = extent
+
+    def read(self, box: Box) -> np.ndarray:
+        row, col = np.indices(box.shape)
+        return self.at(row + box.row, col + box.col)
+
+    def at(self, row: np.ndarray, col: np.ndarray) -> np.ndarray:
+        return np.stack([row * 31 + col * 7, row * 3 - col]).astype(np.uint8)
+
+
+@pytest.mark.parametrize("missing", [0, 0.1, 1])
+@pytest.mark.parametrize(("crs", "pixel"), [(3035, 10), (4326, 1 / 12000), (3413, 10), (32633, 10)])
+def test_a_pixel_takes_the_value_of_the_zone_at_its_centre(crs, pixel, missing):
+    shape = (90, 300)
+    corner = Transformer.from_crs(4326, crs, always_xy=True).transform(9.3, 47.2)
+    right, bottom = corner[0] + shape[1] * pixel, corner[1] - shape[0] * pixel
+    grid = GeoBox.from_bbox(
+        (corner[0], bottom, right, corner[1]), f"EPSG:{crs}", shape=shape, tight=True
+    )
+    to_zone = Transformer.from_crs(crs, ZONE, always_xy=True)
+    rows, cols = zone_pixels(grid, to_zone)
+    place = (int(rows[20, 30]), int(cols[20, 30]))
+    source = Numbered(Box(*place, 41, 203))
+    mask = np.random.default_rng(0).random(shape) >= missing
+    mask[:, 130:220] |= missing < 1  # cells of knots with and without holes
+
+    out = np.full((2, *shape), 99, np.uint8)
+    fill_from_zone(grid, to_zone, mask, source, out)
+
+    held = mask & (rows >= place[0]) & (rows < place[0] + 41)
+    held &= (cols >= place[1]) & (cols < place[1] + 203)
+    assert held.any() == (missing < 1)
+    np.testing.assert_array_equal(out, np.where(held, source.at(rows, cols), 99))
 
 
 @pytest.mark.parametrize(
