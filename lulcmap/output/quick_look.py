@@ -98,9 +98,11 @@ def _panel(
     palette = np.full((NODATA + 1, 3), _EMPTY, np.uint8)
     for cover in legend:
         palette[cover.id] = cover.rgb
-    image = Image.fromarray(palette[classes])
+    image = Image.fromarray(classes)
+    image.putpalette(palette.tobytes())
     finer = shape[0] >= size[1]
-    return image.resize(size, Image.Resampling.BOX if finer else Image.Resampling.NEAREST)
+    resampling = Image.Resampling.BOX if finer else Image.Resampling.NEAREST
+    return image.convert("RGB").resize(size, resampling)
 
 
 def _name(cover: LandCover, longest: int) -> str:
