@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 
-from lulcmap.geo import clip, grid_areas, pixel_zones, pixels_inside
+from lulcmap.geo import grid_areas, pixel_zones
 from lulcmap.legend import NODATA
+from lulcmap.output.chunks import Chunk, all_chunks
 from lulcmap.output.overviews import TILE_PX
 from lulcmap.output.stream import Piece, Raster
 from lulcmap.output.zone_blend import CLASS, blend_zones
@@ -24,9 +25,6 @@ from lulcmap.system import GDAL_OPTIONS, Steps, Threads, compiled, no_progress
 
 _CHUNK_PX = 4 * TILE_PX
 """Columns of a chunk, pixels."""
-
-_BAND_PX = 16 * TILE_PX
-"""Rows to which areas are clipped before they are clipped to strips."""
 
 _CHUNK_BYTES = 8 * 2**20
 """Bytes of a chunk's pixels; a layer of many bands has fewer columns to a chunk."""
@@ -75,11 +73,11 @@ def joined_map(
         with closing(BlockFiles(check)) as files:
             sources = [ZoneReader(zone, files, target) for zone in zones]
 
-            def join(chunk: _Chunk) -> _Joined:
+            def join(chunk: Chunk) -> _Joined:
                 with rasterio.Env(**GDAL_OPTIONS):
                     return _joined(chunk, sources, weigh=areas is not None)
 
-            chunks = _all_chunks(target, polygon, sources, _CHUNK_PX)
+            chunks = all_chunks(target, polygon, sources, _CHUNK_PX)
             for joined in threads.ahead(join, chunks):
                 if counts is not None:
                     counts[:] += joined.counts
@@ -143,7 +141,7 @@ def joined_layer(
                 for zone in layer.zones
             ]
 
-            def join(chunk: _Chunk) -> Piece:
+            def join(chunk: Chunk) -> Piece:
                 values = np.full((len(layer.bands), *chunk.grid.shape), layer.nodata, layer.dtype)
                 mask = chunk.mask()
                 if mask.any():
@@ -159,7 +157,7 @@ def joined_layer(
 
             columns = max(_CHUNK_BYTES // (pixel * TILE_PX * TILE_PX), 1) * TILE_PX
             columns = min(columns, _CHUNK_PX)
-            for piece in threads.ahead(join, _all_chunks(target, polygon, sources, columns)):
+            for piece in threads.ahead(join, all_chunks(target, polygon, sources, columns)):
                 yield piece
                 _report(piece, target, progress)
 
@@ -195,48 +193,6 @@ def _crs(target: GeoBox) -> CRS:
 
 
 @dataclass(frozen=True, slots=True)
-class _Chunk:
-    """Part of a strip of tiles of the target."""
-
-    rows: slice
-    """Rows of the target."""
-
-    cols: slice
-    """Columns of the target."""
-
-    target: GeoBox
-    """Grid of the map."""
-
-    near: shapely.MultiPolygon
-    """The area near the strip."""
-
-    parts: Sequence[tuple[ZoneReader, shapely.MultiPolygon, tuple[float, float, float, float]]]
-    """All zones, each with its part of the area near the strip, and the bounds of that."""
-
-    @property
-    def grid(self) -> GeoBox:
-        """Grid of the chunk."""
-        return self.target[self.rows, self.cols]
-
-    def mask(self) -> NDArray[np.bool_]:
-        """(H, W) whether each pixel's centre lies in the area."""
-        return pixels_inside(self.near, self.grid)
-
-    def zones(self) -> list[tuple[ZoneReader, shapely.MultiPolygon]]:
-        """Zones that reach the chunk, each with its part of the area near the chunk."""
-        west, south, east, north = self.grid.pad(1).boundingbox.bbox
-        near = [
-            (zone, part)
-            for zone, part, (left, bottom, right, top) in self.parts  # NaN if it is empty
-            if left <= east and right >= west and bottom <= north and top >= south
-        ]
-        if len(near) < 2:  # mostly, and clipping is slow
-            return near
-        reached = [(zone, clip(part, self.grid)) for zone, part in near]
-        return [(zone, part) for zone, part in reached if not part.is_empty]
-
-
-@dataclass(frozen=True, slots=True)
 class _Joined:
     """The classes of a chunk."""
 
@@ -250,31 +206,6 @@ class _Joined:
     """(256,) their true areas, square metres; 0 if they are not asked for."""
 
 
-def _all_chunks(
-    target: GeoBox,
-    polygon: shapely.MultiPolygon,
-    sources: Sequence[ZoneReader],
-    columns: int,
-) -> Iterator[_Chunk]:
-    """The chunks of a target, strip of tiles by strip."""
-    height, areas = target.shape[0], [polygon, *(zone.part for zone in sources)]
-    around = areas
-    for row in range(0, height, TILE_PX):
-        # once per band and per strip, because a country's border has a million corners
-        if row % _BAND_PX == 0:
-            band = target[row : min(row + _BAND_PX, height), :]
-            around = [clip(area, band) for area in areas]
-        rows = slice(row, min(row + TILE_PX, height))
-        strip = target[rows, :]
-        near, *there = (clip(area, strip) for area in around)
-        # bounds here, as threads share the parts, and GEOS notes bounds at their first use
-        bounds = [part.bounds for part in there]
-        parts = list(zip(sources, there, bounds, strict=True))
-        for col in range(0, strip.shape[1], columns):
-            cols = slice(col, min(col + columns, strip.shape[1]))
-            yield _Chunk(rows, cols, target, near, parts)
-
-
 def _report(piece: Piece, target: GeoBox, progress: Steps) -> None:
     """Say how many rows are done, after the last piece of a strip."""
     _, height, width = piece.values.shape
@@ -282,7 +213,7 @@ def _report(piece: Piece, target: GeoBox, progress: Steps) -> None:
         progress(piece.row + height, target.shape[0])
 
 
-def _joined(chunk: _Chunk, sources: Sequence[ZoneReader], *, weigh: bool) -> _Joined:
+def _joined(chunk: Chunk, sources: Sequence[ZoneReader], *, weigh: bool) -> _Joined:
     """The classes of a chunk, counted."""
     mask = chunk.mask()
     values = np.full(mask.shape, NODATA, np.uint8)
@@ -321,7 +252,7 @@ def _tally(
 
 
 def _classes(
-    chunk: _Chunk,
+    chunk: Chunk,
     mask: NDArray[np.bool_],
     sources: Sequence[ZoneReader],
     values: NDArray[np.uint8],
