@@ -238,7 +238,7 @@ def _most_frequent(
                     out[band, i, j] = first
                     continue
                 size = (bottom - top) * (right - left)
-                if bottom - top == 2 and right - left == 2:
+                if bottom - top == 2 and right - left == 2:  # the same, without counting
                     a, b = head[left], head[left + 1]
                     c, d = values[band, top + 1, left], values[band, top + 1, left + 1]
                     if (a != nodata) & (b != nodata) & (c != nodata) & (d != nodata):
