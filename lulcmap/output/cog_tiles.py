@@ -31,10 +31,7 @@ _LEADER = struct.Struct("<I")
 """What GDAL writes before a tile: its size. After it come its last bytes again."""
 
 _TILES_PER_THREAD = 4
-"""Tiles that wait for each thread, at least."""
-
-_WAITING_BYTES = 8 * 2**20
-"""Bytes of tiles that wait, if they are small: threads have work while a strip is halved."""
+"""Tiles that wait for each thread."""
 
 
 def write_tiles(
@@ -59,8 +56,7 @@ def write_tiles(
     """
     layout = raster.layout
     with _temporary(part) as file:
-        tile_bytes = TILE_PX * TILE_PX * layout["count"] * np.dtype(layout["dtype"]).itemsize
-        spool = _Spool(file, header, threads, nodata=int(layout["nodata"]), tile_bytes=tile_bytes)
+        spool = _Spool(file, header, int(layout["nodata"]), threads)
         pyramid = Pyramid(
             header.shapes,
             bands=layout["count"],
@@ -92,9 +88,7 @@ def _temporary(part: Path) -> Iterator[BinaryIO]:
 class _Spool:
     """Compressed tiles of all levels, in the order they were done."""
 
-    def __init__(
-        self, file: BinaryIO, header: Header, threads: Threads, *, nodata: int, tile_bytes: int
-    ) -> None:
+    def __init__(self, file: BinaryIO, header: Header, nodata: int, threads: Threads) -> None:
         self._file, self._header, self._nodata, self._threads = file, header, nodata, threads
         self._across = [-(-width // TILE_PX) for _, width in header.shapes]
         n_tiles = [
@@ -105,7 +99,6 @@ class _Spool:
         self._sizes = [np.zeros(n, np.int64) for n in n_tiles]
         self._checks = [np.zeros(n, np.uint32) for n in n_tiles]
         self._pending: deque[tuple[int, int, Future[bytes]]] = deque()
-        self._most_pending = max(_TILES_PER_THREAD * threads.n, _WAITING_BYTES // tile_bytes)
 
     def add(self, level: int, row: int, col: int, values: NDArray[Any]) -> None:
         """Have a tile compressed; one without a value takes no room."""
@@ -114,7 +107,7 @@ class _Spool:
         number = row // TILE_PX * self._across[level] + col // TILE_PX
         # a copy, as the next strip overwrites the values of an overview
         self._pending.append((level, number, self._threads.submit(_compressed, values.copy())))
-        if len(self._pending) > self._most_pending:
+        if len(self._pending) > _TILES_PER_THREAD * self._threads.n:
             self._keep()
 
     def _keep(self) -> None:
