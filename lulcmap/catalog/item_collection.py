@@ -1,6 +1,7 @@
 """An ItemCollection as a catalogue: from a file, whose items are read one at a time, or values."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,8 +18,11 @@ from lulcmap.system import check_is_file, without_secrets
 
 _ITEMS = "features"
 
-_OURS = b"lulcmap:"
+_OURS = "lulcmap:"
 """What the names of lulcmap's own members begin with."""
+
+_ESCAPED = re.compile(rb"\\u00[0-7]")
+"""A character of ASCII that is not written as itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,7 @@ class ItemCollection:
                 "a STAC API, or the path of an ItemCollection file."
             )
         with _faults_named(path):
-            if not _mentions_us(path):
+            if not _mentions(path, _OURS):
                 return cls({}, path)
             members, is_list = _members_of(path)
         _check(f"The catalogue {path}", members, is_list=is_list)
@@ -68,6 +72,18 @@ class ItemCollection:
             return _items_of(self._source)
         return iter(self._source[_ITEMS])
 
+    def may_mention(self, name: str) -> bool:
+        """Whether one of its items may have a member of this name; told without reading them.
+
+        Args:
+            name: name, ASCII.
+
+        """
+        if not isinstance(self._source, Path):
+            return True
+        with _faults_named(self._source):
+            return _mentions(self._source, name, escaped=True)
+
     def fallback_items(self) -> Iterator[Any]:
         """The items of the second provider that it keeps.
 
@@ -76,7 +92,8 @@ class ItemCollection:
 
         """
         if isinstance(self._source, Path):
-            return _fallback_items_of(self._source)
+            has_some = FALLBACK_MEMBER in self.members
+            return _fallback_items_of(self._source) if has_some else iter(())
         items = mapping(self._source.get(FALLBACK_MEMBER)).get(_ITEMS)
         return iter(items if isinstance(items, list) else ())
 
@@ -110,17 +127,25 @@ def _members_of(path: Path) -> tuple[dict[str, Any], bool]:
     return members, is_list
 
 
-def _mentions_us(path: Path) -> bool:
-    """Whether a file may have members of lulcmap's own: then they must be known first."""
+def _mentions(path: Path, name: str, *, escaped: bool = False) -> bool:
+    """Whether a file may have members whose names begin with a name of ASCII.
+
+    Args:
+        path: path of the file.
+        name: beginning of a name.
+        escaped: whether it may be written with escapes, too.
+
+    """
     with path.open("rb") as file:
         if not json.detect_encoding(file.read(4)).startswith("utf-8"):
             return True  # some editors write UTF-16, where the name has other bytes
         file.seek(0)
-        end = b""
+        wanted, end = name.encode(), b""
         while chunk := file.read(2**20):
-            if _OURS in end + chunk:
+            text = end + chunk
+            if wanted in text or (escaped and _ESCAPED.search(text)):
                 return True
-            end = chunk[-len(_OURS) :]
+            end = chunk[-len(wanted) :]
     return False
 
 

@@ -28,13 +28,14 @@ from lulcmap.catalog.fallback import (
 )
 from lulcmap.catalog.found import FoundItem, is_simulated, judge, sorted_once
 from lulcmap.catalog.item_collection import ItemCollection
-from lulcmap.catalog.keys import only_hrefs, renewed
+from lulcmap.catalog.keys import MARK, only_hrefs, renewed
 from lulcmap.catalog.providers import Profile
 from lulcmap.catalog.root import CATALOG_MEMBER, ROOT_MEMBER, root_of
 from lulcmap.catalog.scene import Scene
 from lulcmap.catalog.sources import (
     Catalog,
     CatalogSource,
+    Layout,
     fallback_sources,
     is_remote,
     recorded_sources,
@@ -171,7 +172,8 @@ def find_scenes(
     """
     periods = {"s2": s2_period, **({"s1": s1_period} if s1 else {})}
     file = None if is_remote(catalog) else ItemCollection.open(catalog)
-    sources, notes = sources_of(catalog, file, profile=profile, s1_catalog=s1_catalog, s1=s1)
+    sourced = partial(sources_of, catalog, file, profile=profile, s1_catalog=s1_catalog, s1=s1)
+    sources, notes = sourced(None if file is None else Layout.expected(file.items()))
     others = _fallback_of(file, fallback if renew is None else None, sources)
 
     criteria = Criteria(area, periods, sources, max_cloud, exact=file is None)
@@ -203,7 +205,8 @@ def find_scenes(
     if file is not None:
         root, listing = _root(catalog, file)
         skipped.add_frozen(file.members.get(SKIPPED_MEMBER))
-        judged = _judged(file.items, criteria, root, skipped, renewing(renew or {}))
+        live = renewing(renew or {}) if file.may_mention(MARK) else None
+        judged, sources, notes = _judged_once(file, sourced, criteria, root, skipped, live)
         notes += [note for note in _frozen_notes(file) if note not in notes]
     else:
         judged = _searched(sources, others, partial(ask_for, criteria), notes)
@@ -244,6 +247,43 @@ def _fallback_of(
         )
     recorded = mapping(file.members.get(FALLBACK_MEMBER)).get("sources")
     return recorded_sources(recorded, needs=()) if recorded else {}
+
+
+def _judged_once(
+    file: ItemCollection,
+    sourced: Callable[[Layout], tuple[dict[str, CatalogSource], list[str]]],
+    criteria: Criteria,
+    root: str | None,
+    skipped: SkippedItems,
+    ask: Callable[[str], Iterable[Item]] | None,
+) -> tuple[list[FoundItem | LeftOut | None], dict[str, CatalogSource], list[str]]:
+    """What the items of a file are to a search, its sources, and notes on these.
+
+    A file is read once where its first items tell what all do, and twice else.
+
+    Args:
+        file: the file.
+        sourced: gives the sources of a file by what its items tell, and notes.
+        criteria: what items must meet, with the sources that the first items tell.
+        root: folder that relative hrefs start from.
+        skipped: items of neither sensor are added to it.
+        ask: as of ``_judged``.
+
+    """
+    while True:
+        layout, strange = Layout(), SkippedItems()
+        items = partial(_noted, file, layout)
+        judged = list(_judged(items, criteria, root, strange, ask))
+        sources, notes = sourced(layout)
+        if sources.items() <= criteria.sources.items():
+            skipped.named += strange.named
+            return judged, sources, notes
+        judged.clear()
+        criteria = replace(criteria, sources=sources)
+
+
+def _noted(file: ItemCollection, layout: Layout) -> Iterator[Any]:
+    return layout.noted(file.items())
 
 
 def _judged(

@@ -1,8 +1,9 @@
 """The source of each sensor's scenes: a provider, a STAC API or a file, and its profile."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 from lulcmap.catalog.hrefs import is_blob, resolves_to_private
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 SOURCES_MEMBER = "lulcmap:sources"
 """Member of a frozen ItemCollection that records the source of each sensor's items."""
+
+_FIRST_ITEMS = 20
+"""Items that a file is expected to be like."""
 
 _MAX_NAME = 1000
 """Longest name of a source, characters."""
@@ -73,6 +77,7 @@ def is_remote(catalog: Catalog) -> bool:
 def sources_of(
     catalog: Catalog,
     file: "ItemCollection | None",
+    layout: "Layout | None" = None,
     *,
     profile: str | None,
     s1_catalog: str | None,
@@ -83,6 +88,7 @@ def sources_of(
     Args:
         catalog: catalogue.
         file: the ItemCollection, if the catalogue is one.
+        layout: what its items tell.
         profile: name of the provider whose layout an API or a file has.
         s1_catalog: provider or API of Sentinel-1; None is ``catalog``.
         s1: whether Sentinel-1 is needed too.
@@ -106,17 +112,15 @@ def sources_of(
     recorded = file.members.get(SOURCES_MEMBER) if file is not None else None
     if recorded and profile is None:
         sources = recorded_sources(recorded)
-    elif file is None:
+    elif file is None or layout is None:
         source = _remote(str(catalog), profile)
         sources = {"s2": source, "s1": source}
     else:
-        source = (
-            _guessed(file.items())
-            if profile is None
-            else CatalogSource(ITEM_COLLECTION.name, PROFILES[profile])
-        )
+        source = layout.source
+        if profile is not None:
+            source = CatalogSource(ITEM_COLLECTION.name, PROFILES[profile])
         sources = {"s2": source, "s1": source}
-        if source.profile.s1_collection is None and _has_s1(file.items()):
+        if source.profile.s1_collection is None and layout.has_s1:
             sources["s1"] = CatalogSource(source.name, ITEM_COLLECTION)
     if s1_catalog is not None:
         sources["s1"] = _remote(s1_catalog, None)
@@ -241,20 +245,47 @@ def _checked_name(name: Any) -> str:
     return name
 
 
-def _has_s1(items: Iterable[Any]) -> bool:
-    return any(sensor_of(mapping(item).get("collection")) == "s1" for item in items)
+class Layout:
+    """What the items of a file tell of its source, noted while they are read."""
+
+    def __init__(self) -> None:
+        self.has_s1 = False
+        """Whether items of Sentinel-1 are among them."""
+        self._needs_signing = False
+        self._keys = set[str]()
+
+    @classmethod
+    def expected(cls, items: Iterable[Any]) -> Self:
+        """What a file will tell if all its items are like the first ones."""
+        layout = cls()
+        for _ in layout.noted(islice(items, _FIRST_ITEMS)):
+            pass
+        layout.has_s1 = True
+        return layout
+
+    @property
+    def source(self) -> CatalogSource:
+        """The source of a file without recorded sources."""
+        if self._needs_signing:
+            return CatalogSource(PLANETARY_COMPUTER.name, PLANETARY_COMPUTER)
+        for profile in (CDSE, EARTH_SEARCH):  # of both, only the first needs signing
+            if set(profile.assets.values()) <= self._keys:
+                return CatalogSource(ITEM_COLLECTION.name, profile)
+        return CatalogSource(ITEM_COLLECTION.name, ITEM_COLLECTION)
+
+    def noted(self, items: Iterable[Any]) -> Iterator[Any]:
+        """The same items."""
+        for item in items:
+            values = mapping(item)
+            self.has_s1 = self.has_s1 or sensor_of(values.get("collection")) == "s1"
+            assets = mapping(values.get("assets"))
+            if not self._needs_signing and not self._keys.issuperset(assets):
+                self._keys.update(map(str, assets))
+            self._needs_signing = self._needs_signing or any(map(_is_blob, assets.values()))
+            yield item
 
 
-def _guessed(items: Iterable[Any]) -> CatalogSource:
-    """The source of a file without recorded sources, from its assets."""
-    accounts, keys = PLANETARY_COMPUTER.azure_accounts, set[str]()
-    for item in items:
-        for key, asset in mapping(mapping(item).get("assets")).items():
-            href = mapping(asset).get("href")
-            if isinstance(href, str) and is_blob(href, accounts):  # which needs signing
-                return CatalogSource(PLANETARY_COMPUTER.name, PLANETARY_COMPUTER)
-            keys.add(str(key))
-    for profile in (CDSE, EARTH_SEARCH):  # of both, only the first needs signing
-        if set(profile.assets.values()) <= keys:
-            return CatalogSource(ITEM_COLLECTION.name, profile)
-    return CatalogSource(ITEM_COLLECTION.name, ITEM_COLLECTION)
+def _is_blob(asset: Any) -> bool:
+    """Whether an asset's href leads to Azure Blob Storage, where it needs signing."""
+    href = mapping(asset).get("href")
+    return isinstance(href, str) and is_blob(href, PLANETARY_COMPUTER.azure_accounts)

@@ -103,6 +103,15 @@ def test_frozen_items_without_keys_ask_nobody(api, tmp_path):
     assert api["asked"] == [API]
 
 
+def test_a_key_is_asked_for_again_however_the_file_writes_that_there_was_one(api, tmp_path):
+    api["items"] = [item("a", href=SIGNED)]
+    path = frozen(look(API, s1=False), tmp_path)
+    escaped = "".join(f"\\u{ord(letter):04x}" for letter in "lulcmap:signed")
+    path.write_text(path.read_text().replace("lulcmap:signed", escaped))
+
+    assert renewing(path).scenes[0].assets["B02"] == SIGNED.format("B02")
+
+
 @pytest.mark.parametrize("now", [[], [item("a", href="https://data.example.org/other/{}.tif?k=1")]])
 def test_items_that_the_catalogue_gives_no_more_are_one_plain_line(api, tmp_path, now):
     api["items"] = [item("a", href=SIGNED)]

@@ -17,6 +17,7 @@ from lulcmap.catalog.providers import CDSE, EARTH_SEARCH, PLANETARY_COMPUTER
 from lulcmap.catalog.scene import Scene
 from lulcmap.catalog.search import find_scenes
 from lulcmap.catalog.skip import SkippedItem
+from lulcmap.catalog.sources import Layout
 from lulcmap.catalog.stac.query import QueryResult
 from lulcmap.errors import ProviderError, UsageError
 from lulcmap.sensors import S2_BANDS
@@ -819,6 +820,42 @@ def test_a_file_laid_out_like_a_provider_is_known_by_its_keys(tmp_path, profile)
         {band: f"https://example.com/{band}.tif" for band in bands}
     ]
     assert found.provider == "file"
+
+
+@pytest.mark.parametrize("first", [0, 1, 30])
+@pytest.mark.parametrize("kind", ["signed", "cdse", "radar", "plain"])
+def test_a_file_is_known_by_all_its_items_wherever_they_stand(tmp_path, first, kind):
+    profile = EARTH_SEARCH if kind == "radar" else CDSE
+    of_profile = item("other", href="https://example.com/{}.tif")
+    of_profile["assets"] = {
+        profile.assets[band]: {"href": f"https://example.com/{band}.tif"}
+        for band in (*S2_BANDS, "SCL")
+    }
+    others = {
+        "signed": [item("other", href="AZ://sentinel2-l2/{}.tif"), of_profile],
+        "cdse": [of_profile],
+        "radar": [of_profile, item("radar", sensor="s1", href="https://example.com/{}.tif")],
+        "plain": [{"type": "Feature", "collection": "a", "assets": [1]}, 7],
+    }[kind]
+    many = [item(f"a{k}", href="https://example.com/{}.tif") for k in range(30)]
+    reads = []
+
+    class Counted(Layout):
+        def noted(self, items):
+            reads.append(1)
+            return super().noted(items)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "Layout", Counted)
+        found = look(write(tmp_path, *many[:first], *others, *many[first:]))
+
+    source = {"signed": PLANETARY_COMPUTER, "cdse": CDSE, "radar": EARTH_SEARCH}.get(kind)
+    assert found.sources["s2"].profile.name == (source.name if source else "file")
+    assert ("s1" in found.sources) == (kind != "cdse")
+    assert {"a0", "a29"} <= set(ids(found))
+    assert ("radar" in ids(found)) == (kind == "radar")
+    assert [name for name, _ in found.skipped].count("an item") == 2 * (kind == "plain")
+    assert len(reads) == (3 if first == 30 and kind != "plain" else 2)
 
 
 def test_recorded_items_parse_in_full(shared_data):
