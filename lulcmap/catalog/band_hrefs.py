@@ -1,8 +1,7 @@
 """The hrefs of a scene's bands, in little memory: a country's take 60 MB as texts of their own."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
-from os.path import commonprefix
 
 _BETWEEN = "\0"
 """Between the ends of hrefs; neither a path nor a URL that is opened has it."""
@@ -20,8 +19,13 @@ class BandHrefs(Mapping[str, str]):
 
     def __init__(self, hrefs: Mapping[str, str]) -> None:
         self._bands = _shared(tuple(hrefs))
-        self._start = commonprefix(list(hrefs.values()))  # noqa: RUF071 - of URLs, not of paths
+        self._start = _shared_start(hrefs.values())
         self._ends = _BETWEEN.join(href[len(self._start) :] for href in hrefs.values())
+
+    @staticmethod
+    def takes(hrefs: Mapping[str, str]) -> bool:
+        """Whether hrefs are without NUL."""
+        return _BETWEEN not in "".join(hrefs.values())
 
     def __getitem__(self, band: str) -> str:
         try:
@@ -41,6 +45,16 @@ class BandHrefs(Mapping[str, str]):
 
     def __repr__(self) -> str:
         return repr(dict(self))
+
+
+def _shared_start(texts: Collection[str]) -> str:
+    """What all texts begin with."""
+    first, last = min(texts, default=""), max(texts, default="")
+    low, high = 0, len(first)  # those two differ first, and so far they are halved
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if last.startswith(first[:middle]) else (low, middle - 1)
+    return first[:low]
 
 
 @lru_cache(64)

@@ -30,12 +30,19 @@ def asset_keys(item: Mapping[str, Any], profile: Profile, bands: Iterable[str]) 
         bands: bands to look for.
 
     """
-    assets = mapping(item.get("assets"))
+    assets, first = mapping(item.get("assets")), profile.assets
     found = {}
     for band in bands:
-        for key in (profile.assets.get(band, band), *_KNOWN_KEYS[band]):
-            href = mapping(assets.get(key)).get("href")
-            if isinstance(href, str) and href:
+        if _has_href(assets.get(own := first.get(band, band))):
+            found[band] = own
+            continue
+        for key in _KNOWN_KEYS[band]:
+            if _has_href(assets.get(key)):
                 found[band] = key
                 break
     return found
+
+
+def _has_href(asset: Any) -> bool:
+    href = asset.get("href") if isinstance(asset, Mapping) else None
+    return isinstance(href, str) and href != ""

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from lulcmap.catalog.skip import SkippedItem
@@ -41,8 +42,11 @@ def acquisition(item: Mapping[str, Any]) -> datetime:
 
 
 def _read_time(text: Any) -> datetime | None:
-    if not isinstance(text, str):
-        return None
+    return _time_of(text) if isinstance(text, str) else None
+
+
+@lru_cache(8)  # an item's time is asked for twice
+def _time_of(text: str) -> datetime | None:
     try:
         time = datetime.fromisoformat(text.strip().upper())
         return (time if time.tzinfo is None else time.astimezone(UTC)).replace(tzinfo=None)

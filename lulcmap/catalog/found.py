@@ -18,8 +18,14 @@ from lulcmap.catalog.band_hrefs import BandHrefs
 from lulcmap.catalog.bands import asset_keys
 from lulcmap.catalog.criteria import Criteria, Item, LeftOut, SkippedItems
 from lulcmap.catalog.frozen_text import frozen_text
-from lulcmap.catalog.hrefs import HrefRefusedError, plain_host, resolve_href
-from lulcmap.catalog.keys import opened_href
+from lulcmap.catalog.hrefs import (
+    HrefRefusedError,
+    is_private,
+    plain_host,
+    resolve_href,
+    shared_host,
+)
+from lulcmap.catalog.keys import MARK, opened_href
 from lulcmap.catalog.scene import Scene
 from lulcmap.catalog.skip import SkippedItem
 from lulcmap.catalog.sources import CatalogSource
@@ -80,8 +86,10 @@ def judge(
         scene, footprint = placed
         source = criteria.sources[sensor]
         keys = asset_keys(item, source.profile, scene.assets)
-        opened = _resolved(item, scene, keys, source, root)
-        scene = replace(scene, assets=BandHrefs(opened))
+        stated = {band: item["assets"][key]["href"] for band, key in keys.items()}
+        opened = _resolved(item, stated, keys, source, root)
+        if opened is not stated:
+            scene = replace(scene, assets=BandHrefs(opened))
         hrefs = {keys[band]: _relative(href, root) for band, href in opened.items()}
         text = frozen_text(item, hrefs)
         return FoundItem(
@@ -134,16 +142,31 @@ def sorted_once(
 
 
 def _resolved(
-    item: Item, scene: Scene, keys: Mapping[str, str], source: CatalogSource, root: str | None
+    item: Item,
+    hrefs: dict[str, str],
+    keys: Mapping[str, str],
+    source: CatalogSource,
+    root: str | None,
 ) -> dict[str, str]:
-    """The paths and URLs of a scene's assets.
+    """The paths and URLs of a scene's assets; the hrefs themselves if they stay as they are.
+
+    Args:
+        item: STAC item, as JSON.
+        hrefs: from band to href, as in the item.
+        keys: from band to the key of its asset.
+        source: source of the item.
+        root: folder that relative hrefs start from; None if files are not allowed.
 
     Raises:
         SkippedItem: an href may not be opened.
 
     """
     private, profile, assets = source.may_be_private(root), source.profile, {}
-    for band, href in scene.assets.items():
+    host = shared_host(tuple(hrefs.values()))
+    is_open = host is not None and (private or not is_private(host))
+    if is_open and not any(item["assets"][key].get(MARK) for key in keys.values()):
+        return hrefs
+    for band, href in hrefs.items():
         try:
             asset = item["assets"][keys[band]]
             href = opened_href(asset, _local_path(href), signing=profile.signing)
@@ -175,7 +198,7 @@ def _address(item: Item) -> str | None:
     stated = [
         link["href"]
         for link in item.get("links") or ()
-        if isinstance(link, Mapping) and link.get("rel") == "self"
+        if mapping(link).get("rel") == "self"
         if isinstance(link.get("href"), str)
     ]
     href = stated[-1] if stated else ""

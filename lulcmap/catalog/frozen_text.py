@@ -8,9 +8,10 @@ import json
 import marshal
 from collections.abc import Mapping
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
-from lulcmap.catalog.hrefs import plain_host
+from lulcmap.catalog.hrefs import plain_host, shared_host
 from lulcmap.catalog.keys import frozen_asset
 from lulcmap.catalog.skip import SkippedItem
 from lulcmap.system import may_hold_keys, without_keys_in
@@ -34,7 +35,7 @@ MAX_LEVELS = 64
 _PLAIN = frozenset((str, int, float, bool, type(None)))
 """Types of values without values in them."""
 
-_TEXT = frozenset((str,))
+_TEXT, _LIST = frozenset((str,)), frozenset((list,))
 
 _MAX_REMEMBERED = 4096
 """Longest text that is remembered, characters or bytes; a server chooses how long they are."""
@@ -77,35 +78,43 @@ def _quickly(item: Item, hrefs: Mapping[str, str]) -> str | None:
     names = _names(tuple(item)) if short else None
     if names is None or set(map(type, hrefs)) != {str}:
         return None
-    assets = item["assets"]
-    of_assets = [f"{_encode(key)}: {_asset_text(assets[key], hrefs[key])}" for key in sorted(hrefs)]
-    texts = {"assets": f"{{{', '.join(of_assets)}}}", "links": "[]"}
-    members = [
-        start + (texts[name] if name in NOT_KEPT_WHOLE else _encode_kept(item[name]))
-        for name, start in names
-    ]
+    members, together = list[str](), dict[str, Any]()
+    for name in names:
+        value = item[name] if name not in NOT_KEPT_WHOLE else []
+        if name == "assets":
+            text = _assets_text(item["assets"], hrefs)
+        elif _is_short_texts(value):
+            text = _encode_texts(tuple(value))
+        else:
+            together[name] = value
+            continue
+        members += [_encode_members(together)] if together else []
+        members.append(f"{_encode_name(name)}: {text}")
+        together = {}
+    members += [_encode_members(together)] if together else []
     return f"{{{', '.join(members)}}}"
 
 
 @lru_cache(64)
-def _names(names: tuple[Any, ...]) -> tuple[tuple[str, str], ...] | None:
-    """The names that are kept of an item's members, each with the text that begins its member.
-
-    None if one of them is no text.
-    """
+def _names(names: tuple[Any, ...]) -> tuple[str, ...] | None:
+    """The names that are kept of an item's members, sorted; None if one of them is no text."""
     kept = without_keys_in(dict.fromkeys((*names, *NOT_KEPT_WHOLE), 0))
-    if not all(isinstance(name, str) for name in kept):
-        return None
-    return tuple((name, f"{_encode(name)}: ") for name in sorted(kept))
+    return tuple(sorted(kept)) if all(isinstance(name, str) for name in kept) else None
 
 
-def _encode_kept(value: Any) -> str:
-    """A value without keys, as text."""
-    is_texts = type(value) is list and _TEXT.issuperset(map(type, value))
-    if is_texts and sum(map(len, value)) + len(value) <= _MAX_REMEMBERED:
-        return _encode_texts(tuple(value))
-    text = _encode(value)
-    return _encode(without_keys_in(value)) if may_hold_keys(text) else text
+_encode_name = lru_cache(256)(_encode)
+
+
+def _is_short_texts(value: Any) -> bool:
+    """Whether a value is a list of texts that may be remembered."""
+    is_texts = type(value) is list and value and _TEXT.issuperset(map(type, value))
+    return bool(is_texts) and sum(map(len, value)) + len(value) <= _MAX_REMEMBERED
+
+
+def _encode_members(members: dict[str, Any]) -> str:
+    """Members without keys in their values, as text."""
+    text = _encode(members)
+    return (_encode(without_keys_in(members)) if may_hold_keys(text) else text)[1:-1]
 
 
 @lru_cache(64)
@@ -114,8 +123,17 @@ def _encode_texts(texts: tuple[str, ...]) -> str:
     return _encode(without_keys_in(texts))
 
 
-def _asset_text(asset: Mapping[str, Any], href: str) -> str:
-    if plain_host(href) is None:
+def _assets_text(assets: Mapping[str, Any], hrefs: Mapping[str, str]) -> str:
+    are_plain = shared_host(tuple(hrefs.values())) is not None
+    texts = [
+        f"{_encode_name(key)}: {_asset_text(assets[key], href, is_plain=are_plain)}"
+        for key, href in sorted(hrefs.items())
+    ]
+    return f"{{{', '.join(texts)}}}"
+
+
+def _asset_text(asset: Mapping[str, Any], href: str, *, is_plain: bool) -> str:
+    if not is_plain and plain_host(href) is None:
         return _encode(frozen_asset(_facts(asset), href))
     packed = marshal.dumps({**asset, "href": None}, _MARSHAL_FORMAT)
     around = _around_href if len(packed) <= _MAX_REMEMBERED else _around_href.__wrapped__
@@ -157,15 +175,21 @@ def check_depth(value: Mapping[str, Any], *, levels: int = MAX_LEVELS) -> None:
     """
     level: list[Any] = [value]
     for _ in range(levels - 1):  # those left at the end have a last level in them
-        level = [
-            child
-            for value in level
-            for child in (value.values() if isinstance(value, dict) else value)
-            if type(child) not in _PLAIN and _has_values_in_values(child)
-        ]
+        level = [child for value in level for child in _with_values_in_values(value)]
         if not level:
             return
     raise SkippedItem("its values are nested too deeply")
+
+
+def _with_values_in_values(value: Any) -> list[Any]:
+    """The objects and lists in an object or a list that have more than plain values."""
+    children = value.values() if isinstance(value, dict) else value
+    nested = [child for child in children if type(child) not in _PLAIN]
+    if _LIST.issuperset(map(type, nested)) and _PLAIN.issuperset(
+        map(type, chain.from_iterable(nested))  # the positions of a ring
+    ):
+        return []
+    return [child for child in nested if _has_values_in_values(child)]
 
 
 def _has_values_in_values(value: Any) -> bool:

@@ -44,6 +44,13 @@ _PLAIN = re.compile(r"https?://([a-z0-9-]+(?:\.[a-z0-9-]+)+)/[A-Za-z0-9/._~+-]*"
 fragment, escape, space or control character. Most hrefs are such; of them the host alone decides,
 and there is nothing in them to be a key."""
 
+_ALL_PLAIN = re.compile(
+    r"https?://([a-z0-9-]+(?:\.[a-z0-9-]+)+)/[A-Za-z0-9/._~+-]*"
+    r"(?:\nhttps?://\1/[A-Za-z0-9/._~+-]*)*",
+    re.ASCII,
+)
+"""Lines that are such URLs of one host."""
+
 _BUCKET = re.compile(r"[A-Za-z0-9.\-_]{3,63}")
 """Names of S3 buckets."""
 
@@ -190,6 +197,14 @@ def plain_host(href: str) -> str | None:
     """The host of an http(s) URL that is a host and a path and no more; None of any other href."""
     match = _PLAIN.fullmatch(href)
     return match[1] if match else None
+
+
+@lru_cache(maxsize=8)  # those of one item, which are asked about several times
+def shared_host(hrefs: tuple[str, ...]) -> str | None:
+    """The host of hrefs that all have it as ``plain_host``; None of any others."""
+    lines = "\n".join(hrefs)
+    match = _ALL_PLAIN.fullmatch(lines)
+    return match[1] if match and lines.count("\n") == len(hrefs) - 1 else None
 
 
 def _check_remote(href: str, *, private: bool) -> None:

@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Self
 
 import shapely
 
+from lulcmap.catalog.band_hrefs import BandHrefs
 from lulcmap.catalog.bands import asset_keys
 from lulcmap.catalog.datatake import acquisition, datatake_key, platform, relative_orbit
 from lulcmap.catalog.footprint import item_box, item_footprint, middle_longitude
@@ -128,8 +129,7 @@ class Scene:
         keys = asset_keys(item, profile, (*S2_BANDS, "SCL"))
         _check_bands(keys, S2_BANDS)
         offset, doubt = item_offset(item, [keys[band] for band in S2_BANDS])
-        scene = cls._with("s2", item, properties, keys, footprint)
-        return replace(scene, offset=offset, doubt=doubt)
+        return cls._with("s2", item, properties, keys, footprint, offset=offset, doubt=doubt)
 
     @classmethod
     def _s1(
@@ -156,8 +156,11 @@ class Scene:
         properties: Mapping[str, Any],
         keys: Mapping[str, str],
         footprint: shapely.Geometry | None,
+        *,
+        offset: int = 0,
+        doubt: str | None = None,
     ) -> Self:
-        """The scene of an item, without its offset."""
+        """The scene of an item."""
         acquired, name = acquisition(item), str(item["id"])
         box = item_box(item, item_footprint(item) if footprint is None else footprint)
         state = properties.get("sat:orbit_state")
@@ -174,10 +177,11 @@ class Scene:
             orbit=relative_orbit(properties),
             orbit_state=state if state in ("ascending", "descending") else None,
             cloud_cover=number(properties.get("eo:cloud_cover"), 0, 100),
-            offset=0,
-            assets={band: item["assets"][key]["href"] for band, key in keys.items()},
+            offset=offset,
+            assets=_hrefs(item, keys),
             platform=platform(name, properties),
             product=product if _PRODUCT_NAME.fullmatch(product) else None,
+            doubt=doubt,
             checksums=_checksums(item, keys),
             sun_zenith=_sun_zenith(properties) if sensor == "s2" else None,
         )
@@ -217,16 +221,27 @@ def _sun_zenith(properties: Mapping[str, Any]) -> float | None:
     return None if elevation is None else 90 - elevation
 
 
+def _hrefs(item: Mapping[str, Any], keys: Mapping[str, str]) -> Mapping[str, str]:
+    assets = item["assets"]
+    hrefs = {band: assets[key]["href"] for band, key in keys.items()}
+    return BandHrefs(hrefs) if BandHrefs.takes(hrefs) else hrefs
+
+
 def _checksums(item: Mapping[str, Any], keys: Mapping[str, str]) -> dict[str, str]:
     """The ``file:checksum`` of each band's file that has one, by band."""
-    stated = {band: item["assets"][key].get("file:checksum") for band, key in keys.items()}
-    return {band: value for band, value in stated.items() if isinstance(value, str)}
+    assets = item["assets"]
+    return {
+        band: value
+        for band, key in keys.items()
+        if isinstance(value := assets[key].get("file:checksum"), str)
+    }
 
 
 def _epsg(item: Mapping[str, Any], keys: Sequence[str]) -> int | None:
     """The EPSG code of an item's grid: that of all its bands, which state it, or the item does."""
     of_item = _stated_epsg(mapping(item.get("properties")))
-    of_bands = {_stated_epsg(item["assets"][key]) or of_item for key in keys}
+    assets = [item["assets"][key] for key in keys]
+    of_bands = {_stated_epsg(asset) or of_item for asset in assets}
     return of_bands.pop() if len(of_bands) == 1 else None
 
 
