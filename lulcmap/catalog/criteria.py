@@ -109,10 +109,17 @@ class Criteria:
     def __post_init__(self) -> None:
         shapely.prepare(self.area)
 
-    def scene(self, sensor: str, item: Item) -> tuple[Scene, shapely.Geometry] | None:
+    def scene(
+        self, sensor: str, item: Item, footprint: shapely.Geometry | None = None
+    ) -> tuple[Scene, shapely.Geometry] | None:
         """The scene of an item, its hrefs as they are, and its footprint, degrees.
 
         None if it is outside the area or period.
+
+        Args:
+            sensor: its sensor.
+            item: STAC item, as JSON.
+            footprint: its footprint, if it is known already.
 
         Raises:
             SkippedItem: the item cannot be used.
@@ -122,7 +129,7 @@ class Criteria:
         first, last = self.periods[sensor]
         if not first <= acquisition(item).date() <= last:
             return None
-        footprint = item_footprint(item)
+        footprint = item_footprint(item) if footprint is None else footprint
         if not shapely.intersects(self.area, footprint):
             return None
         source = self.sources[sensor]

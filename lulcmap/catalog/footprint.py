@@ -7,7 +7,7 @@ same polygons between -180 and 180. No scene is as wide as half the globe.
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -51,6 +51,39 @@ def item_footprint(item: Mapping[str, Any]) -> shapely.Geometry:
     return parts[0] if len(parts) == 1 else shapely.MultiPolygon(parts)
 
 
+def plain_footprints(items: Sequence[Mapping[str, Any]]) -> list[shapely.Geometry | None]:
+    """Footprints of items whose geometry is one closed ring between -180 and 180 degrees.
+
+    Nearly all items have such a one. Those of a page are made in a fifth of the time that it takes
+    to make one by one; for any other item it is None, and ``item_footprint`` tells.
+    """
+    shapes: list[shapely.Geometry | None] = [None] * len(items)
+    rings = {
+        place: ring
+        for place, item in enumerate(items)
+        if (ring := _plain_ring(item.get("geometry"))) is not None
+    }
+    if not rings:
+        return shapes
+    try:
+        points = np.array(list(chain.from_iterable(rings.values())), float).reshape(-1, 2)
+    except OverflowError:  # a whole number that has no float
+        return shapes
+    counts = [len(ring) // 2 for ring in rings.values()]
+    starts = np.cumsum([0, *counts[:-1]])
+    low, high = np.minimum.reduceat(points, starts), np.maximum.reduceat(points, starts)
+    # NaN compares as false
+    is_within = ((low >= _GLOBE[:2]) & (high <= _GLOBE[2:])).all(1) & (high - low <= 180)[:, 0]
+    inside = np.repeat(is_within, counts)
+    owners = np.repeat(np.cumsum(is_within) - 1, counts)
+    polygons = shapely.polygons(shapely.linearrings(points[inside], indices=owners[inside]))
+    places = np.array(list(rings))[is_within].tolist()
+    is_valid = shapely.is_valid(polygons).tolist()
+    for place, shape, is_good in zip(places, polygons.tolist(), is_valid, strict=True):
+        shapes[place] = shape if is_good else None
+    return shapes
+
+
 def item_box(item: Mapping[str, Any], footprint: shapely.Geometry) -> Box:
     """Box around an item, degrees: around its footprint, and its bbox where that meets it.
 
@@ -81,8 +114,6 @@ def _from_geometry(geometry: Any) -> shapely.Geometry | None:
     if not isinstance(geometry, Mapping):
         return None
     try:
-        if (plain := _plain_polygon(geometry)) is not None:
-            return plain
         shape = shapely.from_geojson(json.dumps(geometry))
         parts = _polygons(shape)
         unwrapped = [_unwrapped(part) for part in parts]
@@ -95,31 +126,20 @@ def _from_geometry(geometry: Any) -> shapely.Geometry | None:
         return None
 
 
-def _plain_polygon(geometry: Mapping[str, Any]) -> shapely.Geometry | None:
-    """The valid polygon of a GeoJSON geometry of one closed ring between -180 and 180 degrees.
+def _plain_ring(geometry: Any) -> list[float] | None:
+    """The coordinates, one after the other, of a GeoJSON polygon of one closed ring in the plane.
 
-    None for any other geometry. Nearly all items have this one, and are told in a third of the
-    time that reading it as any geometry takes.
+    None for any other geometry.
     """
-    rings = geometry.get("coordinates")
-    if geometry.get("type") != "Polygon" or not isinstance(rings, list) or len(rings) != 1:
+    rings = geometry.get("coordinates") if isinstance(geometry, Mapping) else None
+    if not isinstance(rings, list) or len(rings) != 1 or geometry.get("type") != "Polygon":
         return None
     (ring,) = rings
     is_closed = isinstance(ring, list) and len(ring) >= 4 and ring[0] == ring[-1]
     if not is_closed or set(map(type, ring)) != {list} or set(map(len, ring)) != {2}:
         return None
-    if not _ARE_NUMBERS.issuperset(map(type, chain.from_iterable(ring))):
-        return None
-    xs, ys = zip(*ring, strict=True)
-    west, south, east, north = min(xs), min(ys), max(xs), max(ys)
-    # NaN, which compares as false, may be neither the least nor the greatest
-    is_within = -180 <= west <= east <= 180 and -90 <= south <= north <= 90 and east - west <= 180
-    if not is_within or not math.isfinite(sum(xs) + sum(ys)):
-        return None
-    shape = shapely.polygons(ring)
-    if not shapely.is_valid(shape):
-        shape = shapely.make_valid(shape)
-    return shape if shape.geom_type == "Polygon" and not shape.is_empty else None
+    flat = list(chain.from_iterable(ring))
+    return flat if _ARE_NUMBERS.issuperset(map(type, flat)) else None
 
 
 _ARE_NUMBERS = frozenset((int, float))

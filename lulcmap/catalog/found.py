@@ -6,7 +6,7 @@ read. So items are judged as they are read, one at a time, and what is not kept 
 
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -17,6 +17,7 @@ import shapely
 from lulcmap.catalog.band_hrefs import BandHrefs
 from lulcmap.catalog.bands import asset_keys
 from lulcmap.catalog.criteria import Criteria, Item, LeftOut, SkippedItems
+from lulcmap.catalog.footprint import plain_footprints
 from lulcmap.catalog.frozen_text import frozen_text
 from lulcmap.catalog.hrefs import (
     HrefRefusedError,
@@ -68,19 +69,30 @@ class FoundItem:
 
 
 def judge(
-    sensor: str, item: Item, criteria: Criteria, root: str | None
-) -> FoundItem | LeftOut | None:
-    """What an item is to a search: a scene, or one that cannot be used; None outside of it.
+    sensor: str, items: Sequence[Item], criteria: Criteria, root: str | None
+) -> Iterator[FoundItem | LeftOut | None]:
+    """What items are to a search: scenes, or such that cannot be used; None outside of it.
 
     Args:
-        sensor: its sensor.
-        item: STAC item, as JSON; its values are not trusted.
-        criteria: what it must meet.
-        root: folder that its relative hrefs start from, resolved; None if files are not allowed.
+        sensor: their sensor.
+        items: STAC items, as JSON; their values are not trusted.
+        criteria: what they must meet.
+        root: folder that their relative hrefs start from, resolved; None if files are not allowed.
 
     """
+    for item, footprint in zip(items, plain_footprints(items), strict=True):
+        yield _judge(sensor, item, footprint, criteria, root)
+
+
+def _judge(
+    sensor: str,
+    item: Item,
+    footprint: shapely.Geometry | None,
+    criteria: Criteria,
+    root: str | None,
+) -> FoundItem | LeftOut | None:
     try:
-        placed = criteria.scene(sensor, item)
+        placed = criteria.scene(sensor, item, footprint)
         if placed is None:
             return None
         scene, footprint = placed

@@ -10,7 +10,7 @@ import os
 import re
 import socket
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
@@ -254,17 +254,22 @@ def azure_https_url(href: str, accounts: Mapping[str, str]) -> str:
     return f"https://{named}{AZURE}/{container}{quote(parts.path, safe='/%')}"
 
 
-def is_blob(href: str, accounts: Mapping[str, str]) -> bool:
-    """Whether an href leads to Azure Blob Storage, and its account is known.
+def any_blob(hrefs: Collection[str], accounts: Mapping[str, str]) -> bool:
+    """Whether one of some hrefs leads to Azure Blob Storage, and its account is known.
 
     Args:
-        href: href of an asset.
+        hrefs: hrefs of assets.
         accounts: as of ``azure_https_url``.
 
     """
-    is_on_azure = f"{AZURE}/" in href
-    if not is_on_azure and href.startswith(("https://", "http://")):
+    are_http = {href[:7] for href in hrefs} <= {"https:/", "http://"}
+    if are_http and AZURE not in "".join(hrefs):
         return False  # as most are in a large catalogue, without being taken apart
+    return any(_is_blob(href, accounts) for href in hrefs)
+
+
+def _is_blob(href: str, accounts: Mapping[str, str]) -> bool:
+    is_on_azure = f"{AZURE}/" in href
     try:
         parts = urlsplit(href)
         if parts.scheme in _AZURE_SCHEMES:

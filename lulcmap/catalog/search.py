@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -41,13 +42,16 @@ from lulcmap.catalog.sources import (
     recorded_sources,
     sources_of,
 )
-from lulcmap.catalog.stac.query import Days, QueryResult, query_items
+from lulcmap.catalog.stac.query import Days, Keep, QueryResult, query_items
 from lulcmap.catalog.values import mapping, quoted, shown
 from lulcmap.errors import UsageError
 from lulcmap.system import Progress, no_progress, without_secrets
 
 SKIPPED_MEMBER, NOTES_MEMBER = "lulcmap:skipped", "lulcmap:notes"
 """Members of a frozen ItemCollection that keep a ``SearchResult``."""
+
+_PAGE_ITEMS = 100
+"""Items of a file that are judged together."""
 
 _MAX_NOTE = 4000
 """Longest sentence of a frozen search, characters."""
@@ -180,7 +184,7 @@ def find_scenes(
     anyhow = replace(criteria, sources=others, max_cloud=100.0)
     skipped = SkippedItems()
 
-    def ask(source: CatalogSource, sensor: str, keep: Callable[[Item], Any]) -> QueryResult:
+    def ask(source: CatalogSource, sensor: str, keep: Keep) -> QueryResult:
         return query_items(
             source.profile.url,
             source.collection(sensor),
@@ -192,12 +196,10 @@ def find_scenes(
 
     def ask_for(criteria: Criteria, source: CatalogSource, sensor: str) -> QueryResult:
         of_source = replace(criteria, sources={sensor: source})
-        return ask(source, sensor, lambda item: judge(sensor, item, of_source, None))
+        return ask(source, sensor, lambda items: judge(sensor, items, of_source, None))
 
-    def renewing(live: Mapping[str, CatalogSource]) -> Callable[[str], Iterable[Item]] | None:
-        if renew is None:
-            return None
-        return lambda sensor: ask(live[sensor], sensor, only_hrefs).items
+    def renewing(live: Mapping[str, CatalogSource]) -> Callable[[str], Iterable[Item]]:
+        return lambda sensor: ask(live[sensor], sensor, partial(map, only_hrefs)).items
 
     root, listing = None, None
     judged: Iterable[FoundItem | LeftOut | None]
@@ -205,7 +207,8 @@ def find_scenes(
     if file is not None:
         root, listing = _root(catalog, file)
         skipped.add_frozen(file.members.get(SKIPPED_MEMBER))
-        live = renewing(renew or {}) if file.may_mention(MARK) else None
+        asked = renew if renew and file.may_mention(MARK) else None
+        live = renewing(asked) if asked else None
         judged, sources, notes = _judged_once(file, sourced, criteria, root, skipped, live)
         notes += [note for note in _frozen_notes(file) if note not in notes]
     else:
@@ -217,7 +220,7 @@ def find_scenes(
     if file is None:
         second = fallback_items(others, partial(ask_for, anyhow), notes)
     else:
-        live = renewing(fallback_sources(fallback, renew or {}))
+        live = renewing(fallback_sources(fallback, asked)) if asked else None
         second = _judged(file.fallback_items, anyhow, root, unnamed, live)
     scenes, held = pair(first, sorted_once(second, unnamed), others)
     if others and file is None:
@@ -305,8 +308,11 @@ def _judged(
 
     """
     pairs = partial(_pairs, items, criteria.sources, skipped)
-    for sensor, item in pairs() if ask is None else renewed(pairs, ask):
-        yield judge(sensor, item, criteria, root)
+    every = pairs() if ask is None else renewed(pairs, ask)
+    while page := list(islice(every, _PAGE_ITEMS)):
+        for sensor in sorted({sensor for sensor, _ in page}):
+            of_sensor = [item for one, item in page if one == sensor]
+            yield from judge(sensor, of_sensor, criteria, root)
 
 
 def _pairs(

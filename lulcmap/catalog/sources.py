@@ -6,7 +6,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
-from lulcmap.catalog.hrefs import is_blob, resolves_to_private
+from lulcmap.catalog.hrefs import any_blob, resolves_to_private
 from lulcmap.catalog.providers import (
     CDSE,
     EARTH_SEARCH,
@@ -281,11 +281,8 @@ class Layout:
             assets = mapping(values.get("assets"))
             if not self._needs_signing and not self._keys.issuperset(assets):
                 self._keys.update(map(str, assets))
-            self._needs_signing = self._needs_signing or any(map(_is_blob, assets.values()))
+            if not self._needs_signing:
+                hrefs = [mapping(asset).get("href") for asset in assets.values()]
+                texts = [href for href in hrefs if isinstance(href, str)]
+                self._needs_signing = any_blob(texts, PLANETARY_COMPUTER.azure_accounts)
             yield item
-
-
-def _is_blob(asset: Any) -> bool:
-    """Whether an asset's href leads to Azure Blob Storage, where it needs signing."""
-    href = mapping(asset).get("href")
-    return isinstance(href, str) and is_blob(href, PLANETARY_COMPUTER.azure_accounts)

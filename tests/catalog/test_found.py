@@ -8,8 +8,8 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lulcmap.catalog import footprint, frozen_text, hrefs, keys
-from lulcmap.catalog.footprint import item_footprint
+from lulcmap.catalog import frozen_text, hrefs, keys
+from lulcmap.catalog.footprint import item_footprint, plain_footprints
 from lulcmap.catalog.frozen import items_digest
 from lulcmap.catalog.hrefs import HrefRefusedError, resolve_href
 from lulcmap.catalog.keys import frozen_asset, opened_href
@@ -82,11 +82,12 @@ SQUARE = [[6, 49], [7, 49], [7, 50], [6, 50], [6, 49]]
 )
 def test_a_polygon_of_one_ring_is_the_footprint_that_any_geometry_gives(ring, more, kind):
     one = {"geometry": {"type": kind, "coordinates": [ring, *more]}, "bbox": [1, 2, 3, 4]}
+    good = {"geometry": {"type": "Polygon", "coordinates": [SQUARE]}}
 
-    quick = outcome(item_footprint, one)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(footprint, "_plain_polygon", lambda _: None)
-        assert shapely.equals_exact(quick, outcome(item_footprint, one))
+    first, quick, last = plain_footprints([good, one, good])
+
+    assert first == last == item_footprint(good)
+    assert quick is None or shapely.equals_exact(quick, outcome(item_footprint, one))
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), 10**400])
@@ -97,7 +98,20 @@ def test_a_coordinate_that_is_none_leaves_the_bbox(number, position):
     ring[-1] = ring[0]
     one = {"geometry": {"type": "Polygon", "coordinates": [ring]}, "bbox": [1, 2, 3, 4]}
 
+    assert plain_footprints([one]) == [None]
     assert item_footprint(one).equals(shapely.box(1, 2, 3, 4))
+
+
+def test_footprints_of_a_page_are_those_of_each_item():
+    squares = [[[x, y], [x + 1, y], [x + 1, y + 1], [x, y]] for x in range(5) for y in range(4)]
+    page = [{"geometry": {"type": "Polygon", "coordinates": [square]}} for square in squares]
+    page[3:3] = [{"geometry": None}, {}, {"geometry": {"type": "Polygon", "coordinates": [[]]}}]
+
+    found = plain_footprints(page)
+
+    assert found[3:6] == [None, None, None]
+    assert found[:3] + found[6:] == [item_footprint(one) for one in page[:3] + page[6:]]
+    assert plain_footprints([]) == []
 
 
 def nested(levels, kind):

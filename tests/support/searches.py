@@ -12,8 +12,8 @@ from lulcmap.catalog.stac.query import QueryResult
 def answer(*items: Any, notes: Iterable[str] = ()) -> Callable[..., QueryResult]:
     """A ``query_items`` that gives some items, whatever it is asked for."""
 
-    def query_items(*_: Any, keep: Callable[[Any], Any], **__: Any) -> QueryResult:
-        return QueryResult(tuple(map(keep, items)), tuple(notes))
+    def query_items(*_: Any, keep: Callable[[list[Any]], Iterable[Any]], **__: Any) -> QueryResult:
+        return QueryResult(tuple(keep(list(items))), tuple(notes))
 
     return query_items
 

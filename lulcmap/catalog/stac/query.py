@@ -9,7 +9,7 @@ last one on, has no more; or, if it cannot search by id, when no page was full.
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from time import monotonic
@@ -33,6 +33,10 @@ _NAMELESS = "no id, "
 """Prefix of the key of an item without an id."""
 
 
+Keep = Callable[[list[dict[str, Any]]], Iterable[Any]]
+"""Takes items as a server sent them, and gives what is kept of each."""
+
+
 @dataclass(frozen=True, slots=True)
 class QueryResult:
     """The items of an area and a period in a STAC API, and perhaps more."""
@@ -50,7 +54,7 @@ def query_items(
     area: shapely.MultiPolygon,
     period: Days,
     *,
-    keep: Callable[[dict[str, Any]], Any] = dict,
+    keep: Keep = list,
     workers: int = 4,
     progress: Steps = no_progress,
     wait: Callable[[float], object] | None = None,
@@ -63,8 +67,8 @@ def query_items(
         collection: id of the collection.
         area: area in longitude, latitude, degrees.
         period: first and last day.
-        keep: takes an item as the server sent it, as soon as it is read, and gives what is kept of
-            it; called for one item at a time, and once for each id.
+        keep: takes items as the server sent them, as soon as they are read, and gives what is kept
+            of each; called for one page at a time, and once for each id.
         workers: queries sent at a time.
         progress: called with the number of queries answered, and their total.
         wait: pauses for a number of seconds; None sleeps, and wakes when another query has failed.
@@ -100,9 +104,7 @@ def query_items(
 class _Searching:
     """What the queries of a search share: the server, and the items that were read."""
 
-    def __init__(
-        self, server: "Server", collection: str, keep: Callable[[dict[str, Any]], Any]
-    ) -> None:
+    def __init__(self, server: "Server", collection: str, keep: Keep) -> None:
         self.server, self.collection = server, collection
         self._keep, self._lock = keep, threading.Lock()
         self._kept: dict[str, Any] = {}  # by key; neighbouring cells have items in common
@@ -111,9 +113,9 @@ class _Searching:
         """What is kept of a page's items, by key."""
         keys = list(map(_key, page.items))
         with self._lock:
-            for key, item in zip(keys, page.items, strict=True):
-                if key not in self._kept:
-                    self._kept[key] = self._keep(item)
+            firsts = dict(zip(reversed(keys), reversed(page.items), strict=True))
+            new = {key: firsts[key] for key in keys if key not in self._kept}
+            self._kept.update(zip(new, self._keep(list(new.values())), strict=True))
             return {key: self._kept[key] for key in keys}
 
 
