@@ -7,9 +7,11 @@
 """
 
 import logging
+import os
 import shlex
 from dataclasses import replace
 from pathlib import Path
+from unicodedata import normalize
 
 from lulcmap.blocks import Engine, make_blocks, map_blocks
 from lulcmap.catalog import Period, freeze_items
@@ -177,8 +179,32 @@ def estimate_map(
     area = load_area(aoi, layer=layer)
     out = out or default_out(area, period)
     folder = run_path(out, settings.workdir, settings.catalog)
-    planned = plan_map(area, folder, period=period, settings=settings, progress=progress)
+    planned = plan_map(
+        area,
+        folder,
+        period=period,
+        settings=settings,
+        keep_items=_is_begun(out, folder),
+        progress=progress,
+    )
     return estimate_run(planned, out=out, folder=folder)
+
+
+def _is_begun(out: Path, folder: Path) -> bool:
+    """Whether there may be a map or a run, with which the plan is compared."""
+    stem = _alike(out.stem)
+    try:
+        beside = [path.name for path in out.parent.iterdir()]
+    except FileNotFoundError:
+        beside = []
+    except OSError:
+        return True
+    return os.path.lexists(folder) or any(_alike(name).startswith(stem) for name in beside)
+
+
+def _alike(name: str) -> str:
+    """A name as those file systems see it that tell neither case nor composition of letters."""
+    return normalize("NFC", normalize("NFC", name).casefold())
 
 
 def default_out(area: Area, period: Period) -> Path:

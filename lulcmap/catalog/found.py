@@ -18,7 +18,7 @@ from lulcmap.catalog.band_hrefs import BandHrefs
 from lulcmap.catalog.bands import asset_keys
 from lulcmap.catalog.criteria import Criteria, Item, LeftOut, SkippedItems
 from lulcmap.catalog.footprint import plain_footprints
-from lulcmap.catalog.frozen_text import frozen_text
+from lulcmap.catalog.frozen_text import check_assets, frozen_text
 from lulcmap.catalog.hrefs import (
     HrefRefusedError,
     is_private,
@@ -47,8 +47,9 @@ class FoundItem:
     footprint: shapely.Geometry
     """Its footprint, degrees, as of ``item_footprint``."""
 
-    packed: bytes
-    """The item as it is frozen: JSON with sorted keys, compressed; a country's take 150 MB."""
+    packed: bytes | None
+    """The item as it is frozen: JSON with sorted keys, compressed; a country's take 150 MB. None if
+    it is not kept."""
 
     length: int
     """Bytes of it, decompressed."""
@@ -64,12 +65,24 @@ class FoundItem:
 
     @property
     def text(self) -> bytes:
-        """The item as it is frozen: JSON with sorted keys, ASCII."""
+        """The item as it is frozen: JSON with sorted keys, ASCII.
+
+        Raises:
+            ValueError: it is not kept.
+
+        """
+        if self.packed is None:
+            raise ValueError("the items of this search were not kept")
         return bytes(deflate.zlib_decompress(self.packed, self.length))
 
 
 def judge(
-    sensor: str, items: Sequence[Item], criteria: Criteria, root: str | None
+    sensor: str,
+    items: Sequence[Item],
+    criteria: Criteria,
+    root: str | None,
+    *,
+    keep_items: bool,
 ) -> Iterator[FoundItem | LeftOut | None]:
     """What items are to a search: scenes, or such that cannot be used; None outside of it.
 
@@ -78,10 +91,11 @@ def judge(
         items: STAC items, as JSON; their values are not trusted.
         criteria: what they must meet.
         root: folder that their relative hrefs start from, resolved; None if files are not allowed.
+        keep_items: whether to keep the items as they are frozen.
 
     """
     for item, footprint in zip(items, plain_footprints(items), strict=True):
-        yield _judge(sensor, item, footprint, criteria, root)
+        yield _judge(sensor, item, footprint, criteria, root, keep_items=keep_items)
 
 
 def _judge(
@@ -90,6 +104,8 @@ def _judge(
     footprint: shapely.Geometry | None,
     criteria: Criteria,
     root: str | None,
+    *,
+    keep_items: bool,
 ) -> FoundItem | LeftOut | None:
     try:
         placed = criteria.scene(sensor, item, footprint)
@@ -102,13 +118,17 @@ def _judge(
         opened = _resolved(item, stated, keys, source, root)
         if opened is not stated:
             scene = replace(scene, assets=BandHrefs(opened))
-        hrefs = {keys[band]: _relative(href, root) for band, href in opened.items()}
-        text = frozen_text(item, hrefs)
+        text = None
+        if keep_items:
+            hrefs = {keys[band]: _relative(href, root) for band, href in opened.items()}
+            text = frozen_text(item, hrefs)
+        else:
+            check_assets(item["assets"], keys.values())
         return FoundItem(
             scene,
             footprint,
-            bytes(deflate.zlib_compress(text, 1)),
-            len(text),
+            None if text is None else bytes(deflate.zlib_compress(text, 1)),
+            0 if text is None else len(text),
             sys.intern(str(item.get("collection"))),
             _address(item),
             is_simulated(item),

@@ -6,7 +6,7 @@ what an asset says is written once, and only a text that may hold a key is looke
 
 import json
 import marshal
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from itertools import chain
 from typing import Any
@@ -162,11 +162,31 @@ def _facts(asset: Mapping[str, Any]) -> dict[str, Any]:
     return facts
 
 
-def check_depth(value: Mapping[str, Any], *, levels: int = MAX_LEVELS) -> None:
+def check_assets(assets: Mapping[str, Any], keys: Iterable[str]) -> None:
+    """Check that what is kept of assets is not nested too deeply, as ``frozen_text`` does.
+
+    Args:
+        assets: the assets of an item that was read as JSON.
+        keys: keys of those that are kept.
+
+    Raises:
+        SkippedItem: it is.
+
+    """
+    facts = [
+        value
+        for key in keys
+        for name, value in assets[key].items()
+        if type(value) not in _PLAIN and name.startswith(_ASSET_FACTS)
+    ]
+    check_depth(facts, levels=MAX_LEVELS - 2)  # the list stands for each of the assets
+
+
+def check_depth(value: Mapping[str, Any] | list[Any], *, levels: int = MAX_LEVELS) -> None:
     """Check that values are not nested so deeply that they cannot be written again.
 
     Args:
-        value: JSON object.
+        value: JSON object, or list.
         levels: most levels of objects and lists that it may have.
 
     Raises:

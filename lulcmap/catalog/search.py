@@ -149,6 +149,7 @@ def find_scenes(
     fallback: str | None = None,
     max_cloud: float = 100.0,
     renew: Mapping[str, CatalogSource] | None = None,
+    keep_items: bool = True,
     progress: Progress = no_progress,
 ) -> SearchResult:
     """Find all scenes that show part of an area in a period.
@@ -167,6 +168,7 @@ def find_scenes(
         max_cloud: percent of cloud cover above which a Sentinel-2 scene is skipped.
         renew: of frozen items, the source of each sensor, which is asked again for hrefs that need
             a key; None skips these items.
+        keep_items: whether to keep the items, which ``freeze_items`` and ``items_digest`` need.
         progress: called with the progress of each sensor's search.
 
     Raises:
@@ -180,6 +182,8 @@ def find_scenes(
     sources, notes = sourced(None if file is None else Layout.expected(file.items()))
     others = _fallback_of(file, fallback if renew is None else None, sources)
 
+    # Values in memory may be none of JSON: whether they can be written is known when they are.
+    kept = keep_items or not isinstance(catalog, str)
     criteria = Criteria(area, periods, sources, max_cloud, exact=file is None)
     anyhow = replace(criteria, sources=others, max_cloud=100.0)
     skipped = SkippedItems()
@@ -196,7 +200,8 @@ def find_scenes(
 
     def ask_for(criteria: Criteria, source: CatalogSource, sensor: str) -> QueryResult:
         of_source = replace(criteria, sources={sensor: source})
-        return ask(source, sensor, lambda items: judge(sensor, items, of_source, None))
+        keep = partial(judge, sensor, criteria=of_source, root=None, keep_items=kept)
+        return ask(source, sensor, keep)
 
     def renewing(live: Mapping[str, CatalogSource]) -> Callable[[str], Iterable[Item]]:
         return lambda sensor: ask(live[sensor], sensor, partial(map, only_hrefs)).items
@@ -206,10 +211,11 @@ def find_scenes(
     second: Iterable[FoundItem | LeftOut | None]
     if file is not None:
         root, listing = _root(catalog, file)
+        judging = partial(judge, root=root, keep_items=kept)
         skipped.add_frozen(file.members.get(SKIPPED_MEMBER))
         asked = renew if renew and file.may_mention(MARK) else None
         live = renewing(asked) if asked else None
-        judged, sources, notes = _judged_once(file, sourced, criteria, root, skipped, live)
+        judged, sources, notes = _judged_once(file, sourced, criteria, judging, skipped, live)
         notes += [note for note in _frozen_notes(file) if note not in notes]
     else:
         judged = _searched(sources, others, partial(ask_for, criteria), notes)
@@ -221,7 +227,7 @@ def find_scenes(
         second = fallback_items(others, partial(ask_for, anyhow), notes)
     else:
         live = renewing(fallback_sources(fallback, asked)) if asked else None
-        second = _judged(file.fallback_items, anyhow, root, unnamed, live)
+        second = _judged(file.fallback_items, anyhow, judging, unnamed, live)
     scenes, held = pair(first, sorted_once(second, unnamed), others)
     if others and file is None:
         notes.append(note_on(held, scenes))
@@ -256,7 +262,7 @@ def _judged_once(
     file: ItemCollection,
     sourced: Callable[[Layout], tuple[dict[str, CatalogSource], list[str]]],
     criteria: Criteria,
-    root: str | None,
+    judging: Callable[..., Iterator[FoundItem | LeftOut | None]],
     skipped: SkippedItems,
     ask: Callable[[str], Iterable[Item]] | None,
 ) -> tuple[list[FoundItem | LeftOut | None], dict[str, CatalogSource], list[str]]:
@@ -268,7 +274,7 @@ def _judged_once(
         file: the file.
         sourced: gives the sources of a file by what its items tell, and notes.
         criteria: what items must meet, with the sources that the first items tell.
-        root: folder that relative hrefs start from.
+        judging: ``judge``, which lacks sensor, items and criteria.
         skipped: items of neither sensor are added to it.
         ask: as of ``_judged``.
 
@@ -276,7 +282,7 @@ def _judged_once(
     while True:
         layout, strange = Layout(), SkippedItems()
         items = partial(_noted, file, layout)
-        judged = list(_judged(items, criteria, root, strange, ask))
+        judged = list(_judged(items, criteria, judging, strange, ask))
         sources, notes = sourced(layout)
         if sources.items() <= criteria.sources.items():
             skipped.named += strange.named
@@ -292,7 +298,7 @@ def _noted(file: ItemCollection, layout: Layout) -> Iterator[Any]:
 def _judged(
     items: Callable[[], Iterator[Any]],
     criteria: Criteria,
-    root: str | None,
+    judging: Callable[..., Iterator[FoundItem | LeftOut | None]],
     skipped: SkippedItems,
     ask: Callable[[str], Iterable[Item]] | None,
 ) -> Iterator[FoundItem | LeftOut | None]:
@@ -301,7 +307,7 @@ def _judged(
     Args:
         items: gives the items.
         criteria: what they must meet.
-        root: folder that relative hrefs start from.
+        judging: ``judge``, which lacks sensor, items and criteria.
         skipped: items of neither sensor are added to it.
         ask: gives the items of a sensor as the catalogue has them now, for hrefs that need a key;
             None asks nobody.
@@ -312,7 +318,7 @@ def _judged(
     while page := list(islice(every, _PAGE_ITEMS)):
         for sensor in sorted({sensor for sensor, _ in page}):
             of_sensor = [item for one, item in page if one == sensor]
-            yield from judge(sensor, of_sensor, criteria, root)
+            yield from judging(sensor, of_sensor, criteria)
 
 
 def _pairs(

@@ -145,6 +145,7 @@ def plan_map(
     *,
     period: Period,
     settings: Settings,
+    keep_items: bool = True,
     progress: Progress = no_progress,
 ) -> PlannedMap:
     """Find the scenes of an area and decide how it is mapped.
@@ -154,6 +155,8 @@ def plan_map(
         folder: path of the run folder; a run that was begun there keeps its scenes.
         period: the period.
         settings: how the map is made.
+        keep_items: whether to keep the items; without, the plan has no digest of them and begins no
+            run.
         progress: called with how far the search is.
 
     Raises:
@@ -179,8 +182,9 @@ def plan_map(
         logger.warning(note)
     session.contract.logit_bias(settings.prior)  # a model that has none fails now
     session = _with_s1(session, settings)
-    scenes = _find(area, period, session, settings, folder, progress)
-    job = _job(area, period, scenes, session, settings, grids)
+    scenes = _find(area, period, session, settings, folder, progress, keep_items=keep_items)
+    digest = items_digest(scenes) if keep_items else ""
+    job = _job(area, period, scenes, session, settings, grids, digest)
     return PlannedMap(area, period, settings, session, scenes, job, scenes.skipped, grids)
 
 
@@ -202,6 +206,8 @@ def _find(
     settings: Settings,
     folder: Path,
     progress: Progress,
+    *,
+    keep_items: bool,
 ) -> SearchResult:
     """The scenes: those the catalogue has now, or the frozen ones of a run to resume.
 
@@ -223,6 +229,7 @@ def _find(
         s1=wants_s1,
         max_cloud=settings.max_cloud,
         renew=sources,
+        keep_items=keep_items,
         progress=progress,
     )
     where = settings.catalog if isinstance(settings.catalog, str) else "the items"
@@ -343,8 +350,20 @@ def _job(
     session: Session,
     settings: Settings,
     grids: Sequence[MapGrid],
+    digest: str,
 ) -> Job:
-    """The plan, with its values in hand."""
+    """The plan, with its values in hand.
+
+    Args:
+        area: the area.
+        period: the period.
+        scenes: the scenes.
+        session: the model.
+        settings: how the map is made.
+        grids: grids of the maps.
+        digest: SHA-256 of the items, hexadecimal.
+
+    """
     s2_dates = rank_s2(scenes.of("s2"), period)
     zones = tuple(
         _zone_job(part, beyond_zone(area.polygon, part.epsg), s2_dates, session, settings)
@@ -373,7 +392,7 @@ def _job(
         prior=settings.prior,
         model=session.contract.name,
         model_sha256=session.sha256,
-        items=items_digest(scenes),
+        items=digest,
         sources=_named(scenes.sources),
         fallback=_fallback(settings),
         twins=tuple((scene.id, scene.twin.id) for scene in scenes.scenes if scene.twin is not None),

@@ -69,7 +69,7 @@ class Plan:
     """SHA-256 of the model's file, hexadecimal."""
 
     items: str
-    """SHA-256 of the frozen items, hexadecimal."""
+    """SHA-256 of the frozen items, hexadecimal; empty in a plan that begins no run."""
 
     sources: Mapping[str, tuple[str, str]]
     """By sensor, the provider's name or the API's URL, and its profile."""
