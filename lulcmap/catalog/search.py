@@ -50,7 +50,7 @@ from lulcmap.system import Progress, no_progress, without_secrets
 SKIPPED_MEMBER, NOTES_MEMBER = "lulcmap:skipped", "lulcmap:notes"
 """Members of a frozen ItemCollection that keep a ``SearchResult``."""
 
-_PAGE_ITEMS = 100
+_PAGE_ITEMS = 25
 """Items of a file that are judged together."""
 
 _MAX_NOTE = 4000
