@@ -44,5 +44,5 @@ def asset_keys(item: Mapping[str, Any], profile: Profile, bands: Iterable[str]) 
 
 
 def _has_href(asset: Any) -> bool:
-    href = asset.get("href") if isinstance(asset, Mapping) else None
+    href = mapping(asset).get("href")
     return isinstance(href, str) and href != ""

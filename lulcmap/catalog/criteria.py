@@ -111,8 +111,8 @@ class Criteria:
 
     def scene(
         self, sensor: str, item: Item, footprint: shapely.Geometry | None = None
-    ) -> tuple[Scene, shapely.Geometry] | None:
-        """The scene of an item, its hrefs as they are, and its footprint, degrees.
+    ) -> tuple[Scene, dict[str, str], shapely.Geometry] | None:
+        """The scene of an item with its hrefs as they are, the keys of its bands, its footprint.
 
         None if it is outside the area or period.
 
@@ -135,7 +135,7 @@ class Criteria:
         source = self.sources[sensor]
         if self.exact and item.get("collection") != source.collection(sensor):
             raise SkippedItem(f"its collection is {quoted(item.get('collection'))}")
-        scene = Scene.from_item(item, source.profile, footprint=footprint)
+        scene, keys = Scene.with_keys(item, source.profile, footprint=footprint)
         if scene.cloud_cover is not None and scene.cloud_cover > self.max_cloud:
             raise SkippedItem(
                 f"its cloud cover is {scene.cloud_cover:.0f} %, more than {self.max_cloud:g} %"
@@ -144,7 +144,7 @@ class Criteria:
         if empty is not None and empty > _MAX_NODATA_PERCENT:
             raise SkippedItem(f"{empty:g} % of it is no data")
         check_depth({name: item[name] for name in item if name not in NOT_KEPT_WHOLE})
-        return scene, footprint
+        return scene, keys, footprint
 
 
 def notes_on(scenes: Iterable[Scene], skipped: SkippedItems) -> Iterator[str]:

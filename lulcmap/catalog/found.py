@@ -15,7 +15,6 @@ import deflate
 import shapely
 
 from lulcmap.catalog.band_hrefs import BandHrefs
-from lulcmap.catalog.bands import asset_keys
 from lulcmap.catalog.criteria import Criteria, Item, LeftOut, SkippedItems
 from lulcmap.catalog.footprint import plain_footprints
 from lulcmap.catalog.frozen_text import check_assets, frozen_text
@@ -111,9 +110,8 @@ def _judge(
         placed = criteria.scene(sensor, item, footprint)
         if placed is None:
             return None
-        scene, footprint = placed
+        scene, keys, footprint = placed
         source = criteria.sources[sensor]
-        keys = asset_keys(item, source.profile, scene.assets)
         stated = {band: item["assets"][key]["href"] for band, key in keys.items()}
         opened = _resolved(item, stated, keys, source, root)
         if opened is not stated:

@@ -103,6 +103,27 @@ class Scene:
             footprint: footprint of the item, if it is known already.
 
         Raises:
+            SkippedItem: as ``with_keys``.
+
+        """
+        return cls.with_keys(item, profile, footprint=footprint)[0]
+
+    @classmethod
+    def with_keys(
+        cls,
+        item: Mapping[str, Any],
+        profile: Profile,
+        *,
+        footprint: shapely.Geometry | None = None,
+    ) -> tuple[Self, dict[str, str]]:
+        """The scene that an item describes, and the key of each band's asset.
+
+        Args:
+            item: STAC item, as JSON; its values are not trusted.
+            profile: profile of the catalogue the item comes from.
+            footprint: footprint of the item, if it is known already.
+
+        Raises:
             SkippedItem: it is of another collection, lacks a band, a date or a place, is not an IW
                 scene with VV and VH, is not L2A, or does not state its offset.
 
@@ -121,7 +142,7 @@ class Scene:
     @classmethod
     def _s2(
         cls, item: Mapping[str, Any], profile: Profile, footprint: shapely.Geometry | None
-    ) -> Self:
+    ) -> tuple[Self, dict[str, str]]:
         properties = mapping(item.get("properties"))
         product = properties.get("s2:product_type") or properties.get("product:type") or "2A"
         if isinstance(product, str) and not product.endswith("2A"):
@@ -129,12 +150,13 @@ class Scene:
         keys = asset_keys(item, profile, (*S2_BANDS, "SCL"))
         _check_bands(keys, S2_BANDS)
         offset, doubt = item_offset(item, [keys[band] for band in S2_BANDS])
-        return cls._with("s2", item, properties, keys, footprint, offset=offset, doubt=doubt)
+        scene = cls._with("s2", item, properties, keys, footprint, offset=offset, doubt=doubt)
+        return scene, keys
 
     @classmethod
     def _s1(
         cls, item: Mapping[str, Any], profile: Profile, footprint: shapely.Geometry | None
-    ) -> Self:
+    ) -> tuple[Self, dict[str, str]]:
         properties = mapping(item.get("properties"))
         mode = properties.get("sar:instrument_mode")
         if isinstance(mode, str) and mode != "IW":
@@ -146,7 +168,7 @@ class Scene:
             raise SkippedItem(f"its polarizations are {said}, not VV and VH")
         keys = asset_keys(item, profile, S1_BANDS)
         _check_bands(keys, S1_BANDS)
-        return cls._with("s1", item, properties, keys, footprint)
+        return cls._with("s1", item, properties, keys, footprint), keys
 
     @classmethod
     def _with(

@@ -346,7 +346,8 @@ def first_hrefs(result: SearchResult) -> dict[str, str]:
     """Path or URL of one asset of each sensor."""
     hrefs: dict[str, str] = {}
     for scene in result.scenes:
-        hrefs.setdefault(scene.sensor, next(iter(scene.assets.values())))
+        if scene.sensor not in hrefs:
+            hrefs[scene.sensor] = next(iter(scene.assets.values()))
     return hrefs
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any, Self
 
 from lulcmap.geo import Block, BlockId, Box
@@ -108,7 +108,7 @@ class Plan:
 
         Without a second provider, it has the keys of version 0.1.0, and so its digest.
         """
-        values = asdict(self)
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
         if self.fallback is None:
             del values["fallback"], values["twins"]
         return json.loads(json.dumps(values))
