@@ -120,6 +120,8 @@ def _merged(cells: list[Bounds]) -> list[Bounds]:
     Cells have items in common along their sides, which are read of each. A small or slanting land
     keeps small cells, for a box around these has much beside it.
     """
+    if len(cells) < 2:
+        return cells
     boxes = np.array(cells)
     left = np.ones(len(boxes), bool)
     saved = np.stack([_saved(box, boxes) for box in boxes])

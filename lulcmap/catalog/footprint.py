@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import shapely
 import shapely.affinity
+from numpy.typing import NDArray
 
 from lulcmap.catalog.skip import SkippedItem
 
@@ -54,8 +55,8 @@ def item_footprint(item: Mapping[str, Any]) -> shapely.Geometry:
 def plain_footprints(items: Sequence[Mapping[str, Any]]) -> list[shapely.Geometry | None]:
     """Footprints of items whose geometry is one closed ring between -180 and 180 degrees.
 
-    Nearly all items have such a one. Those of a page are made in a fifth of the time that it takes
-    to make one by one; for any other item it is None, and ``item_footprint`` tells.
+    Nearly all items have such a one. Those of a page are made in less than half of the time that
+    each alone takes; for any other item it is None, and ``item_footprint`` tells.
     """
     shapes: list[shapely.Geometry | None] = [None] * len(items)
     rings = {
@@ -73,7 +74,8 @@ def plain_footprints(items: Sequence[Mapping[str, Any]]) -> list[shapely.Geometr
     starts = np.cumsum([0, *counts[:-1]])
     low, high = np.minimum.reduceat(points, starts), np.maximum.reduceat(points, starts)
     # NaN compares as false
-    is_within = ((low >= _GLOBE[:2]) & (high <= _GLOBE[2:])).all(1) & (high - low <= 180)[:, 0]
+    is_within: NDArray[np.bool_] = np.all((low >= _GLOBE[:2]) & (high <= _GLOBE[2:]), axis=1)
+    is_within[is_within] = (high[is_within] - low[is_within])[:, 0] <= 180
     inside = np.repeat(is_within, counts)
     owners = np.repeat(np.cumsum(is_within) - 1, counts)
     polygons = shapely.polygons(shapely.linearrings(points[inside], indices=owners[inside]))

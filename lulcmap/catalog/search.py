@@ -6,18 +6,16 @@ ItemCollection that finds the same scenes again: unsigned, and with the provider
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from lulcmap.catalog.criteria import Criteria, Item, LeftOut, SkippedItems, by_sensor, notes_on
+from lulcmap.catalog.criteria import Criteria, Item, LeftOut, SkippedItems, notes_on
 from lulcmap.catalog.fallback import (
     FALLBACK_MEMBER,
     NO_FALLBACK,
@@ -29,7 +27,8 @@ from lulcmap.catalog.fallback import (
 )
 from lulcmap.catalog.found import FoundItem, is_simulated, judge, sorted_once
 from lulcmap.catalog.item_collection import ItemCollection
-from lulcmap.catalog.keys import MARK, only_hrefs, renewed
+from lulcmap.catalog.judged import Judged, judged_items, judged_once
+from lulcmap.catalog.keys import MARK, only_hrefs
 from lulcmap.catalog.providers import Profile
 from lulcmap.catalog.root import CATALOG_MEMBER, ROOT_MEMBER, root_of
 from lulcmap.catalog.scene import Scene
@@ -49,9 +48,6 @@ from lulcmap.system import Progress, no_progress, without_secrets
 
 SKIPPED_MEMBER, NOTES_MEMBER = "lulcmap:skipped", "lulcmap:notes"
 """Members of a frozen ItemCollection that keep a ``SearchResult``."""
-
-_PAGE_ITEMS = 25
-"""Items of a file that are judged together."""
 
 _MAX_NOTE = 4000
 """Longest sentence of a frozen search, characters."""
@@ -207,15 +203,15 @@ def find_scenes(
         return lambda sensor: ask(live[sensor], sensor, partial(map, only_hrefs)).items
 
     root, listing = None, None
-    judged: Iterable[FoundItem | LeftOut | None]
-    second: Iterable[FoundItem | LeftOut | None]
+    judged: Iterable[Judged]
+    second: Iterable[Judged]
     if file is not None:
         root, listing = _root(catalog, file)
         judging = partial(judge, root=root, keep_items=kept)
         skipped.add_frozen(file.members.get(SKIPPED_MEMBER))
         asked = renew if renew and file.may_mention(MARK) else None
         live = renewing(asked) if asked else None
-        judged, sources, notes = _judged_once(file, sourced, criteria, judging, skipped, live)
+        judged, sources, notes = judged_once(file, sourced, criteria, judging, skipped, live)
         notes += [note for note in _frozen_notes(file) if note not in notes]
     else:
         judged = _searched(sources, others, partial(ask_for, criteria), notes)
@@ -227,7 +223,7 @@ def find_scenes(
         second = fallback_items(others, partial(ask_for, anyhow), notes)
     else:
         live = renewing(fallback_sources(fallback, asked)) if asked else None
-        second = _judged(file.fallback_items, anyhow, judging, unnamed, live)
+        second = judged_items(file.fallback_items, anyhow, judging, unnamed, live)
     scenes, held = pair(first, sorted_once(second, unnamed), others)
     if others and file is None:
         notes.append(note_on(held, scenes))
@@ -256,75 +252,6 @@ def _fallback_of(
         )
     recorded = mapping(file.members.get(FALLBACK_MEMBER)).get("sources")
     return recorded_sources(recorded, needs=()) if recorded else {}
-
-
-def _judged_once(
-    file: ItemCollection,
-    sourced: Callable[[Layout], tuple[dict[str, CatalogSource], list[str]]],
-    criteria: Criteria,
-    judging: Callable[..., Iterator[FoundItem | LeftOut | None]],
-    skipped: SkippedItems,
-    ask: Callable[[str], Iterable[Item]] | None,
-) -> tuple[list[FoundItem | LeftOut | None], dict[str, CatalogSource], list[str]]:
-    """What the items of a file are to a search, its sources, and notes on these.
-
-    A file is read once where its first items tell what all do, and twice else.
-
-    Args:
-        file: the file.
-        sourced: gives the sources of a file by what its items tell, and notes.
-        criteria: what items must meet, with the sources that the first items tell.
-        judging: ``judge``, which lacks sensor, items and criteria.
-        skipped: items of neither sensor are added to it.
-        ask: as of ``_judged``.
-
-    """
-    while True:
-        layout, strange = Layout(), SkippedItems()
-        items = partial(_noted, file, layout)
-        judged = list(_judged(items, criteria, judging, strange, ask))
-        sources, notes = sourced(layout)
-        if sources.items() <= criteria.sources.items():
-            skipped.named += strange.named
-            return judged, sources, notes
-        judged.clear()
-        criteria = replace(criteria, sources=sources)
-
-
-def _noted(file: ItemCollection, layout: Layout) -> Iterator[Any]:
-    return layout.noted(file.items())
-
-
-def _judged(
-    items: Callable[[], Iterator[Any]],
-    criteria: Criteria,
-    judging: Callable[..., Iterator[FoundItem | LeftOut | None]],
-    skipped: SkippedItems,
-    ask: Callable[[str], Iterable[Item]] | None,
-) -> Iterator[FoundItem | LeftOut | None]:
-    """What the items of a file are to a search.
-
-    Args:
-        items: gives the items.
-        criteria: what they must meet.
-        judging: ``judge``, which lacks sensor, items and criteria.
-        skipped: items of neither sensor are added to it.
-        ask: gives the items of a sensor as the catalogue has them now, for hrefs that need a key;
-            None asks nobody.
-
-    """
-    pairs = partial(_pairs, items, criteria.sources, skipped)
-    every = pairs() if ask is None else renewed(pairs, ask)
-    while page := list(islice(every, _PAGE_ITEMS)):
-        for sensor in sorted({sensor for sensor, _ in page}):
-            of_sensor = [item for one, item in page if one == sensor]
-            yield from judging(sensor, of_sensor, criteria)
-
-
-def _pairs(
-    items: Callable[[], Iterator[Any]], sources: Mapping[str, CatalogSource], skipped: SkippedItems
-) -> Iterator[tuple[str, Item]]:
-    return by_sensor(items(), sources, skipped)
 
 
 def _searched(

@@ -70,6 +70,13 @@ def test_a_plain_href_is_judged_as_any_other(href, private, signing):
         assert quick == judged()
 
 
+@given(st.lists(st.sampled_from(["https://a.org/b", "http://a.org/c.tif"]) | HREFS | LETTERS))
+def test_hrefs_share_a_host_where_each_is_plain_and_has_it(some):
+    hosts = set(map(hrefs.plain_host, some))
+
+    assert hrefs.shared_host(tuple(some)) == (hosts.pop() if len(hosts) == 1 else None)
+
+
 COORDINATES = st.sampled_from([0, 6, 7, 8.5, -179.5, 179.9, 180, 181, -200, 91, True, "7", None])
 RINGS = st.lists(st.lists(COORDINATES, min_size=1, max_size=3), max_size=6)
 SQUARE = [[6, 49], [7, 49], [7, 50], [6, 50], [6, 49]]
@@ -100,6 +107,13 @@ def test_a_coordinate_that_is_none_leaves_the_bbox(number, position):
 
     assert plain_footprints([one]) == [None]
     assert item_footprint(one).equals(shapely.box(1, 2, 3, 4))
+
+
+def test_a_ring_at_no_finite_place_is_no_footprint():
+    far = [[float("inf"), y] for _, y in SQUARE]
+    ring = {"geometry": {"type": "Polygon", "coordinates": [far]}}
+
+    assert plain_footprints([ring]) == [None]
 
 
 def test_footprints_of_a_page_are_those_of_each_item():
@@ -135,6 +149,28 @@ def test_values_are_kept_up_to_64_levels(tmp_path, kind):
     assert [scene.id for scene in found.scenes] == ["62", "63"]
     assert found.skipped == (("64", "its values are nested too deeply"),)
     assert frozen_text.MAX_LEVELS == 64
+
+
+@pytest.mark.parametrize("kind", ["object", "list"])
+def test_without_items_the_same_are_found_and_skipped(tmp_path, kind):
+    many = [item("a"), item("b", href="./{}.tif?x=1"), item("r", sensor="s1"), {"id": "none"}]
+    for levels in (61, 62):
+        one = item(f"{levels}")
+        one["assets"]["B12"]["proj:deep"] = [1, {"a": nested(levels - 2, kind)}]
+        one["assets"]["B11"]["deep"] = nested(70, kind)  # not kept
+        many.append(one)
+    path = write(tmp_path, *many)
+
+    kept, bare = look(path), look(path, keep_items=False)
+
+    assert [scene.id for scene in bare.scenes] == ["r", "61", "a", "b"]
+    assert ("62", "its values are nested too deeply") in bare.skipped
+    assert (bare.scenes, bare.skipped, bare.notes) == (kept.scenes, kept.skipped, kept.notes)
+    assert all(
+        one.equals(other) for one, other in zip(bare.footprints, kept.footprints, strict=True)
+    )
+    with pytest.raises(ValueError, match="not kept"):
+        items_digest(bare)
 
 
 @given(

@@ -10,7 +10,7 @@ import pyarrow.parquet
 import pytest
 import shapely
 
-from lulcmap.catalog import hrefs
+from lulcmap.catalog import hrefs, judged
 from lulcmap.catalog import search as module
 from lulcmap.catalog.frozen import items_digest
 from lulcmap.catalog.providers import CDSE, EARTH_SEARCH, PLANETARY_COMPUTER
@@ -847,6 +847,7 @@ def test_a_file_is_known_by_all_its_items_wherever_they_stand(tmp_path, first, k
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "Layout", Counted)
+        patch.setattr(judged, "Layout", Counted)
         found = look(write(tmp_path, *many[:first], *others, *many[first:]))
 
     source = {"signed": PLANETARY_COMPUTER, "cdse": CDSE, "radar": EARTH_SEARCH}.get(kind)

@@ -12,6 +12,7 @@ import rasterio
 import shapely
 from click.testing import CliRunner
 
+from lulcmap import pipeline
 from lulcmap.blocks.line import Line
 from lulcmap.catalog.period import make_period
 from lulcmap.catalog.scene import Scene
@@ -356,6 +357,28 @@ def test_blocks_that_are_done_are_not_counted_again(country, settings, tmp_path)
     assert 0 < zone.windows < 20
     assert any("nothing to do" in note for note in estimate.notes)
     assert estimate.obstacles == ()
+
+
+@pytest.mark.parametrize(
+    ("made", "is_kept"),
+    [
+        ([], False),
+        (["other.tif", "ma.tif"], False),
+        (["map.tif"], True),
+        (["MAP-z32632.TIF"], True),
+        (["map.tif.report.json"], True),
+        (["elsewhere/map.tif.run/plan.json"], True),
+    ],
+)
+def test_items_are_kept_only_where_there_may_be_a_map_or_a_run(tmp_path, made, is_kept):
+    for name in made:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+
+    out, run = tmp_path / "map.tif", tmp_path / "elsewhere" / "map.tif.run"
+
+    assert pipeline._is_begun(out, run) == is_kept
+    assert not pipeline._is_begun(tmp_path / "no" / "map.tif", tmp_path / "no" / "map.tif.run")
 
 
 def test_what_predict_would_refuse_is_reported_with_its_exit_code(country, settings, tmp_path):
