@@ -192,6 +192,7 @@ def _session(work: _Work) -> Session:
             batch_size=settings.batch_size,
             threads=work.threads,
             at_once=True,
+            memory=settings.max_memory,
         )
         if session.sha256 != plan.model_sha256:
             raise UsageError(

@@ -25,7 +25,7 @@ from lulcmap.model.runtime import (
     why_no_tensorrt,
 )
 from lulcmap.sensors import S1_BANDS, S2_BANDS
-from lulcmap.system import available_cores, busy
+from lulcmap.system import available_cores, busy, free_memory
 
 _BANDS = {"s2": S2_BANDS, "s1": S1_BANDS}
 
@@ -33,6 +33,9 @@ _BYTES_PER_PIXEL, _BYTES_PER_PIXEL_AND_WEIGHTS = 500, 18e-6
 """Bytes of a call for each pixel of a window, at least; and for each of these and of the model's
 file. Measured in ONNX Runtime, windows of 512 px: ``lulcformer-tiny`` (14 MB) 240 bytes a pixel, a
 forest 340, a small U-Net 470, ``lulcformer`` (102 MB) 1,800."""
+
+_CALLS_SHARE = 0.25
+"""Share of the memory that calls made at once may take."""
 
 
 @dataclass(slots=True)
@@ -60,7 +63,7 @@ class Session:
     in_flight: int
     """Calls of ``run`` to make at once, from as many threads: 2 on a GPU, where one batch is copied
     while another is computed; on the CPU one for each thread of a session that was opened
-    ``at_once``, otherwise 1."""
+    ``at_once``, or as many as memory takes; otherwise 1."""
 
     call_bytes: float
     """Bytes of this process that each of those calls takes, about."""
@@ -163,6 +166,7 @@ def open_session(
     threads: int | None = None,
     batch_size: int | None = None,
     at_once: bool = False,
+    memory: float | None = None,
 ) -> Session:
     """Open a model file, ready to run.
 
@@ -176,7 +180,9 @@ def open_session(
             algorithms by shape; None for as many as the GPU's memory suggests. The CPU takes one
             window at a time, as does a model made for one.
         at_once: whether many windows are to be run, from several threads. Each call on the CPU then
-            has one thread, which takes less time than one call after the other with all threads.
+            has one thread, which takes less time than one call after the other with all threads;
+            or more, where memory does not take a call for each.
+        memory: bytes that this process may take; None for what is free.
 
     Raises:
         DeviceError: no runtime is installed, or more than one; or the device is not available.
@@ -185,7 +191,8 @@ def open_session(
 
     """
     model = read_model(path)
-    calls = (threads or available_cores()) if at_once else 1
+    cores = threads or available_cores()
+    calls = _calls_at_once(model, cores, memory) if at_once else 1
     if device == "openvino":
         graph = open_openvino(model, threads=threads, calls=calls)
         return _on_cpu(model, graph, graph.runtime, calls)
@@ -201,7 +208,7 @@ def open_session(
         if device != "auto":
             raise DeviceError(f"--device {device}: {reason}. Or give --device cpu.")
     inner = create_inner(
-        ort, model.data, model.path, threads=1 if at_once else threads, lean=model.is_exported
+        ort, model.data, model.path, threads=cores // calls, lean=model.is_exported
     )
     check_graph(model, inner.get_inputs(), inner.get_outputs())
     runtime = f"onnxruntime {ort.__version__}, {inner.get_providers()[0]}"
@@ -227,6 +234,12 @@ def _on_cpu(model: ModelFile, graph: Any, runtime: str, calls: int) -> Session:
         call_bytes=_call_bytes(model),
         _ort=graph,
     )
+
+
+def _calls_at_once(model: ModelFile, cores: int, memory: float | None) -> int:
+    """Calls on the CPU that cores and memory take."""
+    share = _CALLS_SHARE * (free_memory() if memory is None else memory)
+    return max(int(min(cores, share / _call_bytes(model))), 1)
 
 
 def _call_bytes(model: ModelFile) -> float:

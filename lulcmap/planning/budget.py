@@ -67,10 +67,6 @@ _KEPT_SHARE = 0.1
 """Share of the memory allowed that windows kept for the next blocks may take."""
 
 
-_CALLS_SHARE = 0.25
-"""Share of the memory allowed that calls of the network may take."""
-
-
 @dataclass(frozen=True, slots=True)
 class MemoryBudget:
     """What a run keeps in memory at once."""
@@ -129,7 +125,7 @@ def memory_budget(
         on_gpu: whether the network leaves the cores to the rest.
         batch: bytes of the pixels of a batch; those of a GPU count.
         calls: calls of the network to make at once, at most.
-        call: bytes of each of them.
+        call: bytes of each of them; 0 on a GPU.
 
     Raises:
         UsageError: a limit was set, and not even one block fits.
@@ -139,12 +135,12 @@ def memory_budget(
     threads = readers or reader_threads(cores)
     limit = allowed if allowed is not None else free_memory() * _MEMORY_SHARE
     kept = min(kept, limit * _KEPT_SHARE)
-    most = max(int(min(calls, limit * _CALLS_SHARE / call)), 1) if call else calls
     pixels = (shape[0] + reach) * (shape[1] + reach)
     extra = max(logits - LOGIT_BYTES_PER_PIXEL, 0)
     composites = cores // (_CORES_PER_COMPOSITE if on_gpu else _CPU_CORES_PER_COMPOSITE)
     choices = [*_choices(composites, threads, n_blocks)]
-    for n_calls, (at_once, blocks, n_readers) in product(dict.fromkeys((most, 1)), choices):
+    fewer = (calls, 1) if call else (calls,)  # those on a GPU take none of this memory
+    for n_calls, (at_once, blocks, n_readers) in product(dict.fromkeys(fewer), choices):
         planes = max(-(-n_readers // at_once) - _INCLUDED_PLANES, 0) * PLANE_BYTES_PER_PIXEL
         block = max(blocks - 1, 1) * extra + at_once * (COMPOSITE_BYTES_PER_PIXEL + planes)
         block += (blocks - at_once) * AHEAD_BYTES_PER_PIXEL

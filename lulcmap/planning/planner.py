@@ -177,6 +177,7 @@ def plan_map(
         device=settings.device,
         batch_size=settings.batch_size,
         at_once=True,
+        memory=settings.max_memory,
     )
     for note in session.notes:
         logger.warning(note)

@@ -11,6 +11,7 @@ from onnx import TensorProto, helper, load
 
 from lulcmap.errors import DeviceError, ModelError, UsageError
 from lulcmap.model import runtime
+from lulcmap.model import session as session_module
 from lulcmap.model.contract import S1_INPUT, S2_INPUT, SUN_SCALAR
 from lulcmap.model.session import open_session
 from tests.support.stubs import composites, contract, make_model, save
@@ -79,6 +80,27 @@ def test_windows_that_are_run_at_once_have_the_bits_of_one_after_the_other(model
 
     assert (alone.in_flight, session.in_flight, session.batch_size) == (1, 3, 1)
     np.testing.assert_array_equal(logits, alone.run(s2, s1))
+
+
+@pytest.mark.parametrize(("fits", "calls"), [(9, 6), (3.5, 3), (1, 1), (0, 1)])
+def test_calls_at_once_fit_in_a_quarter_of_the_memory_and_share_all_threads(
+    model, monkeypatch, fits, calls
+):
+    threads = []
+    create = session_module.create_inner
+    monkeypatch.setattr(
+        session_module,
+        "create_inner",
+        lambda *args, **options: threads.append(options["threads"]) or create(*args, **options),
+    )
+    memory = 4 * fits * open_session(model, device="cpu").call_bytes
+    monkeypatch.setattr(session_module, "free_memory", lambda: memory)
+
+    free = open_session(model, device="cpu", threads=6, at_once=True)
+    allowed = open_session(model, device="cpu", threads=6, at_once=True, memory=memory)
+
+    assert free.in_flight == allowed.in_flight == calls
+    assert threads[1:] == [6 // calls] * 2
 
 
 def test_wider_networks_and_windows_take_more_memory_a_call(tmp_path):

@@ -73,8 +73,8 @@ def estimate_run(
 ) -> Estimate:
     """Estimate what making a map will take. Nothing is written, and no pixel is read.
 
-    One window is run through the model; if a provider holds the assets, one URL of each sensor is
-    signed.
+    As many windows are run through the model as a run has at once; if a provider holds the assets,
+    one URL of each sensor is signed.
 
     Args:
         planned: planned map.
