@@ -207,9 +207,9 @@ def open_session(
                 reason = str(error)
         if device != "auto":
             raise DeviceError(f"--device {device}: {reason}. Or give --device cpu.")
-    inner = create_inner(
-        ort, model.data, model.path, threads=cores // calls, lean=model.is_exported
-    )
+    # The bits of another program's graph may depend on its threads, and not on the memory there is.
+    each = cores // calls if model.is_exported or not at_once else 1
+    inner = create_inner(ort, model.data, model.path, threads=each, lean=model.is_exported)
     check_graph(model, inner.get_inputs(), inner.get_outputs())
     runtime = f"onnxruntime {ort.__version__}, {inner.get_providers()[0]}"
     session = _on_cpu(model, inner, runtime, calls)

@@ -82,10 +82,14 @@ def test_windows_that_are_run_at_once_have_the_bits_of_one_after_the_other(model
     np.testing.assert_array_equal(logits, alone.run(s2, s1))
 
 
+@pytest.mark.parametrize("is_exported", [True, False])
 @pytest.mark.parametrize(("fits", "calls"), [(9, 6), (3.5, 3), (1, 1), (0, 1)])
-def test_calls_at_once_fit_in_a_quarter_of_the_memory_and_share_all_threads(
-    model, monkeypatch, fits, calls
+def test_calls_at_once_fit_in_a_quarter_of_the_memory(
+    tmp_path, monkeypatch, fits, calls, is_exported
 ):
+    """They share all threads, unless the bits of a graph could depend on them."""
+    training = {"network": {}} if is_exported else {}
+    model = make_model(tmp_path / "m.onnx", contract(training=training))
     threads = []
     create = session_module.create_inner
     monkeypatch.setattr(
@@ -100,7 +104,7 @@ def test_calls_at_once_fit_in_a_quarter_of_the_memory_and_share_all_threads(
     allowed = open_session(model, device="cpu", threads=6, at_once=True, memory=memory)
 
     assert free.in_flight == allowed.in_flight == calls
-    assert threads[1:] == [6 // calls] * 2
+    assert threads[1:] == [6 // calls if is_exported else 1] * 2
 
 
 def test_wider_networks_and_windows_take_more_memory_a_call(tmp_path):
