@@ -357,8 +357,8 @@ def test_what_cannot_be_told_apart_is_reported(start, look):
 
     assert len(found.items) == 100
     assert found.notes == (
-        f"Items of s2 from the catalogue {server.url} may be missing in 1 of 1 queries (one "
-        "cell and month each): the server's pages are full and have no next page.",
+        f"Items of s2 from the catalogue {server.url} may be missing in 1 of 1 queries (of "
+        "one cell and a month or less): the server's pages are full and have no next page.",
     )
 
 
@@ -385,7 +385,7 @@ def test_fewer_items_than_the_server_counts_are_searched_again_and_reported(
     assert ids(found) == every(server)
     assert found.notes == (
         f"The server counts 42 items of s2 from the catalogue {server.url} and gave 30, in 1 of 1 "
-        "queries (one cell and month each). Its count may be an estimate.",
+        "queries (of one cell and a month or less). Its count may be an estimate.",
     )
     assert {body["datetime"] for _, body in server.asked} >= {
         "2024-05-01T00:00:00Z/2024-05-31T23:59:59.999999Z",

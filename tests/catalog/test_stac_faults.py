@@ -479,7 +479,7 @@ def test_a_server_that_never_ends_is_an_error(start, look, monkeypatch, bound, l
     server = start(map(item, range(1600)), link=link)
     server.RequestHandlerClass = Endless
 
-    with pytest.raises(ProviderError, match="one cell and month takes more than"):
+    with pytest.raises(ProviderError, match="a query of one cell takes more than"):
         look(server)
 
 

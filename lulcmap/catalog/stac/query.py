@@ -270,7 +270,7 @@ class _Search:
         ):
             if number > most:
                 raise self._server.connection.failed(
-                    f"one cell and month takes more than {most} {what}",
+                    f"a query of one cell takes more than {most} {what}",
                     "Its search does not narrow or end its answers; use another catalogue.",
                 )
 
@@ -308,13 +308,13 @@ def _notes(answers: list[_Answer], source: str, *, nameless: int) -> Iterator[st
     if fewer:
         yield (
             f"The server counts {sum(a.matched for a in fewer)} items {source} and gave "
-            f"{sum(len(a.items) for a in fewer)}, in {len(fewer)} of {len(answers)} queries (one "
-            "cell and month each). Its count may be an estimate."
+            f"{sum(len(a.items) for a in fewer)}, in {len(fewer)} of {len(answers)} queries (of "
+            "one cell and a month or less). Its count may be an estimate."
         )
     if cut := sum(answer.cut for answer in answers):
         yield (
-            f"Items {source} may be missing in {cut} of {len(answers)} queries (one cell and month "
-            "each): the server's pages are full and have no next page."
+            f"Items {source} may be missing in {cut} of {len(answers)} queries (of one cell and a "
+            "month or less): the server's pages are full and have no next page."
         )
     if nameless:
         yield f"Items {source} without an id were left out: {nameless}."
