@@ -8,6 +8,7 @@ is the probability of a cloud.
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 import shapely
@@ -128,7 +129,8 @@ class ReadCounter:
             near = (of_one[is_near[of_one]] for of_one in numbers)
             return [of_one for of_one in near if len(of_one)]
 
-        self._datatakes = numbered(zone.s2_dates if "s2" in contract.inputs else ())
+        datatakes = numbered(zone.s2_dates if "s2" in contract.inputs else ())
+        self._s2, self._datatake = _joined(datatakes), _numbers_of(datatakes)
         self._passes, self._others = numbered(job.s1.passes), numbered(job.s1.others)
         self._clear = 1 - np.array(
             [
@@ -214,11 +216,12 @@ class ReadCounter:
         tries, left = np.zeros(n, int), np.ones(n, bool)
         masked: list[int] = []
         composited: list[int] = []
-        for datatake in self._datatakes:
+        is_near = near[self._s2]
+        scenes, datatakes = self._s2[is_near], self._datatake[is_near]
+        ends = np.flatnonzero(np.diff(datatakes, append=-1)) + 1
+        for start, end in pairwise([0, *ends.tolist()]):
             unseen = left.copy()  # by this datatake
-            numbers = datatake[near[datatake]]
-            if not len(numbers):
-                continue
+            numbers = scenes[start:end]
             shown = self._footprints.show(numbers, points)
             for number, is_shown in zip(numbers.tolist(), shown, strict=True):
                 at = np.flatnonzero(is_shown & unseen)
@@ -268,6 +271,11 @@ class ReadCounter:
 
 def _joined(datatakes: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
     return np.concatenate(datatakes) if datatakes else np.empty(0, int)
+
+
+def _numbers_of(datatakes: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """The number of the datatake of each scene of ``_joined``."""
+    return np.repeat(np.arange(len(datatakes)), [len(scenes) for scenes in datatakes])
 
 
 def _points(over: Box, zone: int) -> NDArray[np.float64]:
