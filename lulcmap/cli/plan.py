@@ -229,8 +229,8 @@ def _costs(estimate: "Estimate") -> Iterator[tuple[str, str]]:
     )
     yield (
         "",
-        f"assumed: {_bytes(network)} per second from a provider; measured here: the model on one "
-        "window, and how fast a tile is inflated",
+        f"assumed: {_bytes(network)} per second from a provider; measured here: the model on a few "
+        "windows, and how fast a tile is inflated",
     )
     yield from _prices(estimate)
     yield "memory", f"about {_bytes(estimate.memory)} at most"
