@@ -24,7 +24,7 @@ from lulcmap.errors import ProviderError, ReadError
 from lulcmap.imagery.assets import fetch
 from lulcmap.imagery.assets.asset import Asset
 from lulcmap.imagery.assets.fetch import Fetcher
-from lulcmap.imagery.reader import Reader
+from lulcmap.imagery.reader import Reader, pixels_of
 from tests.integration.servers import Fault, FileServer
 
 ORIGIN = (500_000.0, 5_000_040.0)  # east, north of every source's corner
@@ -440,6 +440,24 @@ def test_planes_come_in_order_and_failures_in_their_place(tmp_path, workers):
     failed = planes.pop(3)
     assert isinstance(failed, ReadError)
     assert [plane[59, 79] for plane in planes] == [values()[59, 79] + n for n in range(6)]
+
+
+@pytest.mark.parametrize("offset", [0, 1000])
+def test_planes_of_20_m_double_to_what_read_returns_of_either_provider(tmp_path, reader, offset):
+    """The first provider's file is lost; DN of its scene have an offset of 1000."""
+    pixels = values((70, 60)) + np.uint16(1000)
+    pixels[values((70, 60)) == 0] = 0
+    path = write(tmp_path / "a.tif", pixels, size=20.0)
+    second = replace(make_scene(B05=path), offset=offset)
+    lost = replace(make_scene(B05=tmp_path / "none.tif"), offset=1000, twin=second)
+    grid = make_grid(row=1, col=3)
+
+    own, other = reader.planes([(second, "B05"), (lost, "B05")], grid)
+
+    raw = reader.read(second, "B05", grid)
+    np.testing.assert_array_equal(pixels_of(own), raw)
+    moved = np.where(raw == 0, 0, np.maximum(raw.astype(int) - offset, 1) + 1000)
+    np.testing.assert_array_equal(pixels_of(other), moved)
 
 
 def test_few_planes_are_in_flight_and_closing_drops_the_rest(monkeypatch):
