@@ -381,6 +381,18 @@ def test_items_are_kept_only_where_there_may_be_a_map_or_a_run(tmp_path, made, i
     assert not pipeline._is_begun(tmp_path / "no" / "map.tif", tmp_path / "no" / "map.tif.run")
 
 
+def test_a_run_that_begins_during_the_search_is_no_other_run(
+    country, settings, tmp_path, monkeypatch
+):
+    out = tmp_path / "map.tif"
+    map_area(str(country.aoi), out, period=PERIOD, settings=settings(keep_run=True))
+    monkeypatch.setattr(pipeline, "_is_begun", lambda *_: False)  # as it was before the search
+
+    estimate = pipeline.estimate_map(str(country.aoi), out, period=PERIOD, settings=settings())
+
+    assert estimate.obstacles == ()
+
+
 def test_what_predict_would_refuse_is_reported_with_its_exit_code(country, settings, tmp_path):
     out = tmp_path / "map.tif"
     map_area(str(country.aoi), out, period=PERIOD, settings=settings(keep_run=True))

@@ -1,9 +1,9 @@
 """Search of a STAC API that never leaves items out silently: small queries, each read to its end.
 
-A query is one cell of the area in one calendar month. Answers come in pages, and not every server
-links to the next page (planetary-computer-apis issue 274: no ``next`` links; PlanetaryComputer
-issue 360: links that lead nowhere). So a query ends only when the server, asked for ids from the
-last one on, has no more; or, if it cannot search by id, when no page was full.
+A query is one cell of the area in a calendar month or less. Answers come in pages, and not every
+server links to the next page (planetary-computer-apis issue 274: no ``next`` links;
+PlanetaryComputer issue 360: links that lead nowhere). So a query ends only when the server, asked
+for ids from the last one on, has no more; or, if it cannot search by id, when no page was full.
 """
 
 import hashlib

@@ -279,19 +279,23 @@ def _refusals(planned: PlannedMap, out: Path, run: RunFolder) -> tuple[list[Lulc
     """Errors that ``predict`` would raise, and whether the map is already made."""
     errors: list[LulcmapError] = []
     settings, is_made = planned.settings, False
+    is_compared = bool(planned.plan.items)  # else both were missing before the search
     try:
         check_writable(out)
-        report = made_before(
-            out,
-            planned.plan,
-            remote=planned.remote,
-            zones=settings.zones,
-            overwrite=settings.overwrite,
-            min_coverage=settings.min_coverage,
-        )
-        is_made = report is not None
+        if is_compared:
+            report = made_before(
+                out,
+                planned.plan,
+                remote=planned.remote,
+                zones=settings.zones,
+                overwrite=settings.overwrite,
+                min_coverage=settings.min_coverage,
+            )
+            is_made = report is not None
     except OutputError as error:
         errors.append(error)
+    if not is_compared:
+        return errors, False
     try:
         is_other = run.plan() not in (None, planned.plan)
     except UsageError as error:
