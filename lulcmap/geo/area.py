@@ -38,6 +38,11 @@ _DEGREES_UNLESS_SAID = ("ESRI Shapefile", "GeoJSON")
 """Formats whose files without a CRS are taken for degrees, if they look like them."""
 
 
+_THINNEST_DEGREES = 1e-12
+"""Width of the thinnest part of an area that is kept, degrees: 0.1 micrometres. Thinner ones come
+of rounding, and vanish in metres."""
+
+
 @dataclass(frozen=True, slots=True)
 class Area:
     """The area to be mapped."""
@@ -262,6 +267,7 @@ def _to_degrees(
     return converted
 
 
+@np.errstate(all="ignore")  # GEOS meets corners that are next to each other in the last bit
 def _united(polygons: NDArray[np.object_], source: str, notes: list[str]) -> shapely.MultiPolygon:
     """All polygons as one, repaired and cut at 180 degrees."""
     check_degrees(shapely.get_coordinates(polygons), source)
@@ -271,9 +277,11 @@ def _united(polygons: NDArray[np.object_], source: str, notes: list[str]) -> sha
     pieces = shapely.get_parts(shapely.get_parts(parts))  # a repair may leave lines beside polygons
     pieces = pieces[shapely.get_type_id(pieces) == shapely.GeometryType.POLYGON]
     kept = [
-        part for part in shapely.get_parts(united(pieces, source)) if part.geom_type == "Polygon"
+        part
+        for part in shapely.get_parts(united(pieces, source))
+        if part.geom_type == "Polygon" and 2 * part.area > _THINNEST_DEGREES * part.length
     ]
-    if not kept or not sum(part.area for part in kept):
+    if not kept:
         raise AreaError(f"The polygons of {source} have no area. Check their coordinates.")
     if any(one is not other for one, other in zip(valid, whole, strict=True)):
         notes.append("The area's polygon crosses or touches itself; it was repaired.")

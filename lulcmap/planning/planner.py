@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import shapely
 import shapely.affinity
 from shapely.geometry.base import BaseGeometry
@@ -402,6 +403,7 @@ def _job(
     return Job(plan, plan.digest, zones, s1, settings.rules)
 
 
+@np.errstate(all="ignore")  # GEOS meets corners that are next to each other in the last bit
 def _zone_job(
     part: ZonePart,
     beyond: shapely.MultiPolygon,

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import HealthCheck, event, given, settings
 
-from lulcmap.planning.estimate.run import _WindowTime
+from lulcmap.planning.estimate.run import WindowTime
 from tests.support.polygons import Planner, aois
 
 
@@ -11,7 +11,7 @@ from tests.support.polygons import Planner, aois
 def planner(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "lulcmap.planning.estimate.run._window_time", lambda *_: _WindowTime(0.5, 0.5)
+            "lulcmap.planning.estimate.run.window_time", lambda *_, **__: WindowTime(0.5, 0.5)
         )  # does not run the model
         yield Planner(tmp_path_factory.mktemp("fuzz"))
 

@@ -5,7 +5,7 @@ import pytest
 import shapely
 
 from lulcmap.errors import AreaError
-from lulcmap.geo import load_area
+from lulcmap.geo import load_area, map_grids
 from lulcmap.geo.crossings import MAX_SELF_CROSSINGS, _self_crossings
 
 RANDOM = np.random.default_rng(0)
@@ -81,3 +81,16 @@ def test_thousands_of_figure_eights_neighbours_and_overlaps_are_read():
     assert load_area(shapely.GeometryCollection(list(neighbours))).polygon.area == pytest.approx(1)
     area = load_area(shapely.GeometryCollection(list(overlaps))).polygon
     assert shapely.equals(area, shapely.union_all(overlaps))
+
+
+def test_a_part_that_is_thinner_than_rounding_is_no_part():
+    triangle = shapely.Polygon([(-1, 0), (0, 1), (0, 0)])
+    for thin in (1e-196, 1e-20, 1e-14):
+        sliver = shapely.Polygon([(1, 1), (0, -thin), (0, 0)])
+
+        area = load_area(shapely.MultiPolygon([triangle, sliver]))
+
+        assert shapely.equals(area.polygon, triangle)
+        assert [grid.grid.crs.epsg for grid in map_grids(area.polygon, "auto")] == [32630]
+        with pytest.raises(AreaError, match="no area"):
+            load_area(sliver)
