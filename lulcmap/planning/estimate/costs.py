@@ -17,7 +17,7 @@ from lulcmap.model import Session, typical_pixels
 from lulcmap.planning.estimate.values import Reads
 
 _TILE_PX = 512 * 512
-_N_INFLATED = 5
+_N_INFLATED = 25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,16 +67,16 @@ class Rates:
 
 
 RATES = Rates(
-    start=2.7,
-    sample=0.007,
+    start=2.6,
+    sample=0.0055,
     warped=0.03,
-    request=0.008,
-    composite=0.14,
-    observation=0.0025,
-    block=0.24,
-    written=1.4,
-    map=0.32,
-    joined=0.7,
+    request=0.005,
+    composite=0.16,
+    observation=0.0007,
+    block=0.0085,
+    written=0.13,
+    map=0.5,
+    joined=0.1,
     inflate=0.0019,
 )
 """Measured by ``benchmarks/costs.py`` on one core of an Intel Xeon (Sapphire Rapids) that other
