@@ -203,7 +203,7 @@ def _is_begun(out: Path, folder: Path) -> bool:
 
 
 def _alike(name: str) -> str:
-    """A name as those file systems see it that tell neither case nor composition of letters."""
+    """A name as file systems see it that ignore case and how accents are composed."""
     return normalize("NFC", normalize("NFC", name).casefold())
 
 

@@ -21,7 +21,7 @@ _CELL_DEGREES, _MIN_CELL_DEGREES = 4.0, 0.5
 """Size of the cells that queries start with, and the smallest to which they are split."""
 
 _MAX_CELL_DEGREES = 16.0
-"""Size of the largest cells that are merged: of larger ones, a tile's width is little."""
+"""Size of the largest merged cells; beyond it the items that cells share hardly count."""
 
 _FULL_CELL: Bounds = (0, -2, 4, 2)
 """A cell whose items of a month are asked for in one query, wherever it is."""

@@ -1,4 +1,4 @@
-"""What the items of a file are to a search, read page by page."""
+"""Judge the items of a file for a search, page by page."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -27,9 +27,9 @@ def judged_once(
     skipped: SkippedItems,
     ask: Callable[[str], Iterable[Item]] | None,
 ) -> tuple[list[Judged], dict[str, CatalogSource], list[str]]:
-    """What the items of a file are to a search, its sources, and notes on these.
+    """Judge the items of a file; return the results, its sources, and notes on these.
 
-    A file is read once where its first items tell what all do, and twice else.
+    A file is read once if its first items tell what all do, otherwise twice.
 
     Args:
         file: the file.
@@ -63,7 +63,7 @@ def judged_items(
     skipped: SkippedItems,
     ask: Callable[[str], Iterable[Item]] | None,
 ) -> Iterator[Judged]:
-    """What the items of a file are to a search.
+    """Judge the items of a file.
 
     Args:
         items: gives the items.

@@ -279,7 +279,7 @@ def _refusals(planned: PlannedMap, out: Path, run: RunFolder) -> tuple[list[Lulc
     """Errors that ``predict`` would raise, and whether the map is already made."""
     errors: list[LulcmapError] = []
     settings, is_made = planned.settings, False
-    is_compared = bool(planned.plan.items)  # else both were missing before the search
+    is_compared = bool(planned.plan.items)  # otherwise neither existed before the search
     try:
         check_writable(out)
         if is_compared:
